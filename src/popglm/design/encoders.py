@@ -1,0 +1,177 @@
+"""One column per category, and the columns of any scikit-learn transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import clone
+
+from popglm.design.checks import check_variable
+from popglm.design.session import Session
+from popglm.design.terms import Term, cross_grids, finite_range
+
+__all__ = ["Categories", "Transformed"]
+
+
+@dataclass(eq=False)
+class Categories(Term):
+    """One column per category: 1 where the variable is that category, else 0.
+
+    A sample whose category was not in the fitted session (or is not in `levels`), or is missing, has 0 in all
+    columns.
+
+    Parameters
+    ----------
+    variable : str
+        Name of a variable of strings, numbers or booleans.
+    levels : sequence, optional
+        The categories in the order of their columns; those of the fitted session, sorted, unless given.
+    name : str, optional
+        Name of the group; the variable's name unless given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or the categories cannot be sorted.
+
+    Examples
+    --------
+    >>> from popglm.design import Design, categories
+    >>> design = Design([categories("odour")], standardize=False)
+    >>> design.fit_transform({"odour": ["rose", "mint", "rose"]})["odour"]
+    feature  mint  rose
+    0         0.0   1.0
+    1         1.0   0.0
+    2         0.0   1.0
+    """
+
+    variable: str
+    levels: Sequence[Any] | None = None
+    name: str | None = None
+
+    def __post_init__(self):
+        check_variable("categories", self.variable)
+        if self.levels is not None and (isinstance(self.levels, str) or not pd.Index(self.levels).is_unique):
+            raise ValueError(
+                f"categories({self.variable!r}): levels must be a sequence of different categories; "
+                f"found {self.levels!r}"
+            )
+        self.name = self.name or self.variable
+        self.variables = self.axes = (self.variable,)
+
+    def fit(self, session: Session) -> Categories:
+        if self.levels is not None:
+            self.levels_ = pd.Index(self.levels)
+            return self
+        found = pd.Index(session.column(self.variable).dropna().unique())
+        try:
+            self.levels_ = found.sort_values()
+        except TypeError as error:
+            raise TypeError(
+                f"categories({self.variable!r}): categories of different types, {found[:5].tolist()!r}, "
+                "have no order; convert them to strings or give levels="
+            ) from error
+        return self
+
+    def transform(self, session: Session) -> np.ndarray:
+        codes = self.levels_.get_indexer(session.column(self.variable))
+        return np.eye(len(self.levels_) + 1)[codes, :-1]  # code -1, unknown, picks the empty last row
+
+    def feature_names(self) -> list[str]:
+        return [str(level) for level in self.levels_]
+
+    def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+        return self.levels_.to_numpy(), np.eye(len(self.levels_))
+
+
+@dataclass(eq=False)
+class Transformed(Term):
+    """The columns that a scikit-learn transformer makes of one or more variables.
+
+    Parameters
+    ----------
+    variables : str or sequence of str
+        Names of numeric variables, in the order in which the transformer gets them.
+    transformer : scikit-learn transformer
+        Fitted on the samples at which no variable is NaN; the columns of the others are 0. The transformer
+        itself is left as it is: a clone is fitted.
+    name : str, optional
+        Name of the group; the names of the variables joined by ", " unless given.
+
+    Raises
+    ------
+    TypeError
+        If `variables` are not names or `transformer` lacks ``fit`` or ``transform``.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from popglm.design import Design, transformed
+    >>> square = transformed("x", PolynomialFeatures(2, include_bias=False))
+    >>> Design([square], standardize=False).fit_transform({"x": [1.0, 2.0, 3.0]})["x"]
+    feature    x  x^2
+    0        1.0  1.0
+    1        2.0  4.0
+    2        3.0  9.0
+    """
+
+    variables: str | Sequence[str]
+    transformer: Any
+    name: str | None = None
+
+    def __post_init__(self):
+        if isinstance(self.variables, str):
+            self.variables = (self.variables,)
+        self.variables = self.axes = tuple(self.variables)
+        if not self.variables:
+            raise ValueError("transformed: variables is empty; name at least one")
+        for variable in self.variables:
+            check_variable("transformed", variable)
+        if not (hasattr(self.transformer, "fit") and hasattr(self.transformer, "transform")):
+            raise TypeError(
+                f"transformed({self.variables}): transformer must be a scikit-learn transformer (fit and "
+                f"transform); found {self.transformer!r}"
+            )
+        self.name = self.name or ", ".join(self.variables)
+
+    def fit(self, session: Session) -> Transformed:
+        values = self._read(session)
+        self.ranges_ = [finite_range(column) for column in values.T]
+        known = values[~np.isnan(values).any(axis=1)]
+        if len(known) == 0:
+            raise ValueError(
+                f"transformed({self.variables}): every sample is NaN; the transformer has no data to fit"
+            )
+        self.transformer_ = clone(self.transformer).fit(known)
+        self.n_columns_ = self._evaluate(known[:1]).shape[1]
+        return self
+
+    def transform(self, session: Session) -> np.ndarray:
+        values = self._read(session)
+        known = ~np.isnan(values).any(axis=1)
+        out = np.zeros((len(values), self.n_columns_))
+        if known.any():
+            out[known] = self._evaluate(values[known])
+        return out
+
+    def _read(self, session: Session) -> np.ndarray:
+        return np.column_stack([session.numeric(variable) for variable in self.variables])
+
+    def _evaluate(self, values: np.ndarray) -> np.ndarray:
+        columns = self.transformer_.transform(values)
+        return columns.toarray() if sparse.issparse(columns) else np.asarray(columns, dtype=np.float64)
+
+    def feature_names(self) -> list[str]:
+        if hasattr(self.transformer_, "get_feature_names_out"):
+            return [str(name) for name in self.transformer_.get_feature_names_out(list(self.variables))]
+        return [f"column{i}" for i in range(self.n_columns_)]
+
+    def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+        axes = [np.linspace(low, high, n_points) for low, high in self.ranges_]
+        values, _ = cross_grids(*((axis, np.ones((n_points, 1))) for axis in axes))
+        return values, self._evaluate(values.reshape(len(values), -1))

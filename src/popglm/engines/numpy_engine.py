@@ -1,0 +1,76 @@
+"""NumPy on a CPU: one worker thread per core, each with a single-threaded BLAS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+__all__ = ["NumpyEngine"]
+
+
+class NumpyEngine:
+    """What the solver needs from an array library, done with NumPy.
+
+    Parameters
+    ----------
+    precision : {"float32", "float64"}
+        Type of every array with ``n_samples`` entries along an axis.
+    n_workers : int, optional
+        Threads; the number of usable cores unless given.
+
+    Attributes
+    ----------
+    xp : module
+        The array namespace.
+    dtype : numpy.dtype
+        Type of arrays over samples.
+
+    Examples
+    --------
+    >>> from popglm.engines import NumpyEngine
+    >>> engine = NumpyEngine("float64", n_workers=2)
+    >>> with engine.session():
+    ...     engine.map(lambda first, last: last - first, [(0, 3), (3, 7)])
+    [3, 4]
+    """
+
+    xp = np
+
+    def __init__(self, precision: str = "float32", n_workers: int | None = None) -> None:
+        self.dtype = np.dtype(precision)
+        self.n_workers = (
+            n_workers or len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1)
+        )
+        self._pool: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Hold the worker threads, and one BLAS thread for each, while a fit runs."""
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self.n_workers) as pool:
+            self._pool = pool
+            try:
+                yield
+            finally:
+                self._pool = None
+
+    def map(self, function: Callable[..., Any], arguments: list[tuple]) -> list[Any]:
+        """Call ``function(*args)`` for every entry, in parallel; results in order."""
+        if self._pool is None or len(arguments) < 2:
+            return [function(*args) for args in arguments]
+        return list(self._pool.map(lambda args: function(*args), arguments))
+
+    def row_chunks(self, n_rows: int, n_columns: int) -> list[tuple[int, int]]:
+        """Split rows so that one chunk of ``n_columns`` fits in a core's cache."""
+        size = int(np.clip(150_000 // max(n_columns, 1), 256, 8192))
+        n_chunks = max(1, -(-n_rows // size))
+        n_chunks = -(-n_chunks // self.n_workers) * self.n_workers if n_chunks > 1 else 1
+        edges = np.linspace(0, n_rows, n_chunks + 1).astype(int)
+        return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]

@@ -1,0 +1,1 @@
+"""Statistics without numerics: losses, penalties, deviance, selection, and the estimators."""

@@ -1,0 +1,222 @@
+"""Negative log-likelihoods as functions of the linear predictor, one per family and inverse link.
+
+Each is written in η, in forms that neither overflow nor take the logarithm of a clipped rate.
+Constants in y are dropped from the loss (design: Poisson μ − y log μ) and kept in the deviance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import xlogy
+
+__all__ = ["FAMILIES", "INVERSE_LINKS", "Loss", "get_loss"]
+
+Array = Any
+
+
+def _sigmoid(xp: Any, eta: Array) -> Array:
+    # tanh saturates instead of overflowing, whatever the sign of eta
+    return 0.5 * (1 + xp.tanh(0.5 * eta))
+
+
+def _softplus(xp: Any, eta: Array) -> Array:
+    return xp.maximum(eta, 0) + xp.log1p(xp.exp(-xp.abs(eta)))
+
+
+def _log_softplus(xp: Any, eta: Array) -> Array:
+    # for η ≪ 0, softplus(η) = exp(η)(1 − exp(η)/2 + …): its logarithm is η to working precision
+    low = eta < -15
+    return xp.where(low, eta, xp.log(_softplus(xp, xp.where(low, 0 * eta, eta))))
+
+
+@dataclass(frozen=True)
+class InverseLink:
+    """h(η), its derivative and its inverse (the latter for scalars, to start the intercept)."""
+
+    name: str
+
+    def mean(self, xp: Any, eta: Array) -> Array:
+        """Mean response h(η)."""
+        match self.name:
+            case "identity":
+                return eta
+            case "exp":
+                return xp.exp(eta)
+            case "sigmoid":
+                return _sigmoid(xp, eta)
+            case "softplus":
+                return _softplus(xp, eta)
+            case "relu":
+                return xp.maximum(eta, 0)
+        raise AssertionError(self.name)
+
+    def slope(self, xp: Any, eta: Array) -> Array:
+        """Derivative h'(η)."""
+        match self.name:
+            case "identity":
+                return xp.ones_like(eta)
+            case "exp":
+                return xp.exp(eta)
+            case "sigmoid":
+                mu = _sigmoid(xp, eta)
+                return mu * (1 - mu)
+            case "softplus":
+                return _sigmoid(xp, eta)
+            case "relu":
+                return xp.where(eta > 0, xp.ones_like(eta), xp.zeros_like(eta))
+        raise AssertionError(self.name)
+
+    def link(self, mu: np.ndarray) -> np.ndarray:
+        """Linear predictor at which the mean is ``mu`` (inside the link's open range)."""
+        match self.name:
+            case "exp":
+                return np.log(mu)
+            case "sigmoid":
+                return np.log(mu) - np.log1p(-mu)
+            case "softplus":
+                return mu + np.log(-np.expm1(-mu))
+            case _:
+                return mu
+
+
+@dataclass(frozen=True)
+class Loss:
+    """ℓ(y, η) of one family under one inverse link.
+
+    Attributes
+    ----------
+    family, inverse_link : str
+    convex : bool
+        ℓ is convex in η; then a duality gap certifies a fit.
+    smooth : bool
+        ℓ has a continuous derivative in η.
+    canonical : bool
+        The residual dℓ/dη is μ − y.
+    """
+
+    family: str
+    inverse_link: str
+    convex: bool
+    smooth: bool = True
+
+    @property
+    def link(self) -> InverseLink:
+        """The inverse link h."""
+        return InverseLink(self.inverse_link)
+
+    @property
+    def canonical(self) -> bool:
+        """Whether dℓ/dη is the plain residual μ − y."""
+        return self.inverse_link == FAMILIES[self.family]
+
+    @property
+    def closed_form_intercept(self) -> bool:
+        """Whether the best intercept follows from one sum over samples (Poisson-exp)."""
+        return (self.family, self.inverse_link) == ("poisson", "exp")
+
+    def value(self, xp: Any, eta: Array, y: Array) -> Array:
+        """Loss per sample, +inf outside the domain of η."""
+        match self.family, self.inverse_link:
+            case "poisson", "exp":
+                return xp.exp(eta) - y * eta
+            case "poisson", "softplus":
+                return _softplus(xp, eta) - y * _log_softplus(xp, eta)
+            case "poisson", "sigmoid":
+                return _sigmoid(xp, eta) + y * _softplus(xp, -eta)
+            case "poisson", _:
+                # no event makes the loss linear in the rate; an event needs a positive rate
+                inside = eta > 0
+                log_mu = xp.log(xp.where(inside, eta, xp.ones_like(eta)))
+                barrier = xp.where(inside, y * log_mu, xp.where(y > 0, -np.inf * xp.ones_like(eta), 0 * eta))
+                return self.link.mean(xp, eta) - barrier
+            case "bernoulli", _:
+                return _softplus(xp, eta) - y * eta
+        return 0.5 * (y - self.link.mean(xp, eta)) ** 2
+
+    def derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array]:
+        """Residual dℓ/dη and Fisher weight E[d²ℓ/dη²], per sample."""
+        match self.family, self.inverse_link:
+            case "poisson", "exp":
+                mu = xp.exp(eta)
+                return mu - y, mu
+            case "bernoulli", _:
+                mu = _sigmoid(xp, eta)
+                return mu - y, mu * (1 - mu)
+            case "poisson", "softplus":
+                # h'/h tends to 1 as both underflow; y·h'/h is kept finite by dividing first
+                slope, mu = _sigmoid(xp, eta), _softplus(xp, eta)
+                ratio = xp.where(eta < -15, xp.ones_like(eta), slope / xp.maximum(mu, 1e-30))
+                return slope - y * ratio, slope * ratio
+            case "poisson", "sigmoid":
+                mu = _sigmoid(xp, eta)
+                return (mu - y) * (1 - mu), mu * (1 - mu) ** 2
+            case "poisson", _:
+                slope = self.link.slope(xp, eta)
+                mu = xp.where(eta > 0, eta, xp.ones_like(eta))
+                pull = xp.where(eta > 0, y / mu, 0 * eta)
+                return slope - pull, slope / mu
+        slope = self.link.slope(xp, eta)
+        return (self.link.mean(xp, eta) - y) * slope, slope * slope
+
+    def deviance(self, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Unit deviance 2[ℓ(y, η) − ℓ(y, saturated)] per sample, in float64."""
+        eta, y = np.asarray(eta, float), np.asarray(y, float)
+        saturated = {
+            "gaussian": 0.0,
+            "poisson": y - xlogy(y, y),
+            "bernoulli": -xlogy(y, y) - xlogy(1 - y, 1 - y),
+        }[self.family]
+        # exp overflows to an infinite loss there, which is the truth
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.maximum(2 * (self.value(np, eta, y) - saturated), 0)
+
+
+#: Family to its canonical inverse link.
+FAMILIES = {"gaussian": "identity", "poisson": "exp", "bernoulli": "sigmoid"}
+INVERSE_LINKS = ("identity", "exp", "sigmoid", "softplus", "relu")
+
+_PAIRS = {
+    (loss.family, loss.inverse_link): loss
+    for loss in (
+        Loss("gaussian", "identity", convex=True),
+        Loss("gaussian", "exp", convex=False),
+        Loss("gaussian", "sigmoid", convex=False),
+        Loss("gaussian", "softplus", convex=False),
+        Loss("gaussian", "relu", convex=False, smooth=False),
+        Loss("poisson", "exp", convex=True),
+        Loss("poisson", "softplus", convex=True),
+        Loss("poisson", "identity", convex=True),
+        Loss("poisson", "sigmoid", convex=False),
+        Loss("poisson", "relu", convex=True, smooth=False),
+        Loss("bernoulli", "sigmoid", convex=True),
+    )
+}
+
+
+def get_loss(family: str, inverse_link: str | None = None) -> Loss:
+    """Loss of a family under an inverse link (the canonical one unless given).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a pair that has no meaning (a Bernoulli mean that can leave [0, 1]).
+
+    Examples
+    --------
+    >>> get_loss("poisson").inverse_link
+    'exp'
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r} is unknown; use one of {', '.join(FAMILIES)}.")
+    inverse_link = FAMILIES[family] if inverse_link is None else inverse_link
+    if inverse_link not in INVERSE_LINKS:
+        raise ValueError(f"inverse_link={inverse_link!r} is unknown; use one of {', '.join(INVERSE_LINKS)}.")
+    if (family, inverse_link) not in _PAIRS:
+        raise ValueError(
+            f"inverse_link={inverse_link!r} lets the mean of a {family} response leave [0, 1]; "
+            "use inverse_link='sigmoid'."
+        )
+    return _PAIRS[family, inverse_link]

@@ -1,0 +1,145 @@
+"""Adam and stochastic gradient descent with proximal steps: the guide's optimisers, full or mini-batch.
+
+They serve the losses with kinks (relu), and as a yardstick for the quasi-Newton solver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popglm.solve.certificate import certificate
+from popglm.solve.path import Fit, Path, empty_path
+
+__all__ = ["FirstOrder", "walk_first_order"]
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """A first-order optimiser.
+
+    Parameters
+    ----------
+    method : {"adam", "sgd"}
+        Adam (Kingma & Ba 2015), or gradient descent with heavy-ball momentum in steps scaled by each
+        neuron's curvature.
+    learning_rate : float
+        In units of the linear predictor for Adam; a fraction of 1/curvature for SGD.
+    momentum : float
+    batch_size : int, optional
+        Rows per step, drawn anew in each pass; all rows unless given.
+    check_every : int
+        Steps between looks at the objective.
+    seed : int
+
+    Examples
+    --------
+    >>> FirstOrder("adam", batch_size=256).batch_size
+    256
+    """
+
+    method: str = "adam"
+    learning_rate: float = 1e-2
+    momentum: float = 0.9
+    batch_size: int | None = None
+    check_every: int = 50
+    seed: int = 0
+
+
+def walk_first_order(
+    optimiser: FirstOrder,
+    full: Fit | None,
+    folds: list[Fit],
+    lambdas: np.ndarray,
+    tol: float,
+    max_iter: int,
+    on_strength: Callable[[int, int], Any] | None = None,
+) -> tuple[Path | None, list[Path]]:
+    """Like `popglm.solve.path.walk_path`; every fit walks its own path, in up to 50·max_iter steps per strength."""
+    fits = ([full] if full is not None else []) + folds
+    paths = [empty_path(fit, len(lambdas)) for fit in fits]
+    for i, (fit, path) in enumerate(zip(fits, paths, strict=True)):
+        for k, lam in enumerate(lambdas):
+            path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path.seconds)
+            path.W[k], path.b[k] = fit.W, fit.at.b
+            path.objective[k] = fit.value(np.arange(len(lam)), fit.W, fit.at, lam)
+            if on_strength is not None:
+                on_strength(k, i - (full is not None))
+    return (paths[0] if full is not None else None), paths[full is not None :]
+
+
+def _descend(
+    optimiser: FirstOrder, fit: Fit, lam: np.ndarray, tol: float, max_steps: int, seconds: dict[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Proximal steps until certified, or until the best objective has stopped to fall by ``tol`` of the scale."""
+    penalty, objective = fit.model.penalty, fit.objective
+    began = time.perf_counter()
+    rng = np.random.default_rng(optimiser.seed)
+    neurons = fit.fittable
+    n_iter, gap = np.zeros(len(lam), int), np.zeros(len(lam))
+    block = np.repeat(np.arange(len(penalty.block_sizes)), penalty.block_sizes)
+    diagonal = np.diag(fit.model.G)
+    # one scale per block: a step that is a multiple of the identity on the block has an exact proximal map
+    width = np.maximum.reduceat(diagonal, penalty.starts[:-1])
+    width = np.where(width > 0, width, 1.0)
+    W = fit.W[neurons].copy()
+    velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
+    best = fit.value(neurons, W, fit.at.take(neurons), lam[neurons])
+    mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
+    b = fit.at.b[neurons].copy()
+    for t in range(1, max_steps + 1):
+        if not len(neurons):
+            break
+        grad = objective.sampled_gradient(neurons, W, b, optimiser.batch_size, rng)
+        lam_n = lam[neurons]
+        grad_w = grad.grad + penalty.smooth_gradient(W) + (1 - penalty.l1_ratio) * lam_n[:, None] * W
+        b = grad.b
+        if optimiser.method == "adam":
+            velocity += (1 - optimiser.momentum) * (grad_w - velocity)
+            mean_square = np.add.reduceat(grad_w**2, penalty.starts[:-1], axis=1) / penalty.block_sizes
+            square += 0.001 * (mean_square - square)
+            root = np.sqrt(square / (1 - 0.999**t)) + 1e-12
+            step = (rate[:, None] / np.sqrt(width)) / root
+            move = velocity / (1 - optimiser.momentum**t)
+        else:
+            velocity = optimiser.momentum * velocity + grad_w
+            total = np.maximum(grad.curvature, 1e-12)[:, None] * width.sum()
+            step, move = rate[:, None] / total * np.ones_like(square), velocity
+        W = W - step[:, block] * move
+        if penalty.l1_ratio > 0:
+            norms = penalty.block_norms(W)
+            keep = 1 - step * penalty.l1_ratio * lam_n[:, None] * penalty.block_weights / np.where(
+                norms > 0, norms, 1
+            )
+            W = W * np.maximum(keep, 0)[:, block]
+        if t % optimiser.check_every and t < max_steps:
+            continue
+        at = objective.evaluate(neurons, W, b)
+        now = fit.value(neurons, W, at, lam_n)
+        better = now < best
+        fit.at.put(neurons, at, better)
+        fit.W[neurons[better]] = W[better]
+        best = np.minimum(best, now)
+        # a point that got lost (beyond the loss's domain, or far above the best) starts again, more slowly
+        lost = ~np.isfinite(now) | (now > best + fit.scale[neurons])
+        W[lost], velocity[lost], square[lost] = fit.W[neurons[lost]], 0, square[lost]
+        b = np.where(lost, fit.at.b[neurons], at.b)
+        stalled = mark - best <= tol * fit.scale[neurons]
+        rate = np.where(lost | stalled, rate / 2, rate)
+        mark = best.copy()
+        n_iter[neurons] = t
+        gap[neurons] = (
+            certificate(
+                fit.loss, fit.model, fit.W[neurons], fit.at.take(neurons), lam_n, fit.saturated[neurons]
+            )
+            / fit.scale[neurons]
+        )
+        stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.learning_rate)
+        neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
+        best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]
+    seconds["evaluate"] += time.perf_counter() - began
+    return gap, n_iter

@@ -1,0 +1,224 @@
+"""One fit over descending strengths, and the fits of all folds beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from popglm.model.losses import Loss
+from popglm.solve.certificate import certificate
+from popglm.solve.objective import Evaluation, GramObjective, RowObjective
+from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+
+__all__ = ["Fit", "Path", "empty_path", "start_fit", "walk_path"]
+
+#: An objective is taken to lie at most this many times the model's promised decrease above its minimum.
+MODEL_SAFETY = 50.0
+
+
+@dataclass
+class Fit:
+    """One fit in progress: its data, its model, and the current point of every neuron.
+
+    Attributes
+    ----------
+    loss : Loss
+    objective : RowObjective or GramObjective
+    model : QuadraticModel
+    fittable : ndarray of int
+        Neurons that are fitted; the others stay at the null model.
+    scale : ndarray, shape (n_neurons,)
+        Half the mean null deviance: the unit of the certificate.
+    saturated : ndarray, shape (n_neurons,)
+    W : ndarray, shape (n_neurons, n_features)
+    at : Evaluation
+    memory : CurvatureMemory
+    damping : ndarray, shape (n_neurons,)
+        Factor on c, above 1 after a step that did not decrease the objective.
+    """
+
+    loss: Loss
+    objective: RowObjective | GramObjective
+    model: QuadraticModel
+    fittable: np.ndarray
+    scale: np.ndarray
+    saturated: np.ndarray
+    W: np.ndarray
+    at: Evaluation
+    memory: CurvatureMemory
+    damping: np.ndarray
+
+    def value(self, neurons: np.ndarray, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
+        """Penalised objective."""
+        return at.loss + self.model.penalty.value(W, lam)
+
+
+@dataclass
+class Path:
+    """What a fit leaves behind, in solver coordinates; first axis: strengths.
+
+    Attributes
+    ----------
+    W : ndarray, shape (n_lambdas, n_neurons, n_features)
+    b, gap, objective : ndarray, shape (n_lambdas, n_neurons)
+        Intercept; certificate relative to the null deviance; penalised objective.
+    n_iter : ndarray of int, shape (n_lambdas, n_neurons)
+        Evaluations of loss and gradient (one pair of matrix products each).
+    seconds : dict
+        Time by phase.
+    """
+
+    W: np.ndarray
+    b: np.ndarray
+    gap: np.ndarray
+    objective: np.ndarray
+    n_iter: np.ndarray
+    seconds: dict[str, float] = field(default_factory=lambda: {"blocks": 0.0, "evaluate": 0.0})
+
+
+def start_fit(
+    loss: Loss,
+    objective: RowObjective | GramObjective,
+    model: QuadraticModel,
+    fittable: np.ndarray,
+    intercept: np.ndarray,
+    scale: np.ndarray,
+    saturated: np.ndarray,
+) -> Fit:
+    """A fit that stands at w = 0 and the best intercept there."""
+    q, p = len(intercept), len(model.G)
+    W = np.zeros((q, p))
+    at = Evaluation(np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q))
+    if len(fittable):
+        null = objective.evaluate(fittable, W[fittable], intercept[fittable])
+        at.put(fittable, null, np.arange(len(fittable)))
+    return Fit(loss, objective, model, fittable, scale, saturated, W, at, model.memory(q), np.ones(q))
+
+
+def solve_strength(
+    fit: Fit, lam: np.ndarray, tol: float, max_iter: int, seconds: dict[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move every neuron of ``fit`` to within ``tol`` of its minimum at strength ``lam``.
+
+    Returns
+    -------
+    gap : ndarray, shape (n_neurons,)
+        Certificate over ``fit.scale``.
+    n_iter : ndarray of int, shape (n_neurons,)
+    """
+    penalty, objective, model = fit.model.penalty, fit.objective, fit.model
+    gap, n_iter = np.zeros(len(lam)), np.zeros(len(lam), int)
+    quiet = np.zeros(len(lam), int)
+    neurons = fit.fittable
+    for iteration in range(max_iter + 1):
+        bound = certificate(
+            fit.loss, model, fit.W[neurons], fit.at.take(neurons), lam[neurons], fit.saturated[neurons]
+        )
+        gap[neurons] = bound / fit.scale[neurons]
+        neurons = neurons[(gap[neurons] > tol) & (quiet[neurons] < 3)]
+        if not len(neurons):
+            break
+        began = time.perf_counter()
+        here, W = fit.at.take(neurons), fit.W[neurons]
+        c = here.curvature * fit.damping[neurons]
+        d, promise = model.step(fit.memory, neurons, W, here.grad, c, lam[neurons])
+        seconds["blocks"] += time.perf_counter() - began
+        # damping shrinks the step and so its promise: no estimate then
+        estimate = np.where(fit.damping[neurons] > 1, np.inf, MODEL_SAFETY * promise / fit.scale[neurons])
+        gap[neurons] = np.minimum(gap[neurons], estimate)
+        go = gap[neurons] > tol
+        neurons, here, W, d = neurons[go], here.take(go), W[go], d[go]
+        if not len(neurons) or iteration == max_iter:
+            break
+        began = time.perf_counter()
+        trial = objective.evaluate(neurons, W + d, here.b)
+        seconds["evaluate"] += time.perf_counter() - began
+
+        before, after = penalty.value(W, lam[neurons]), penalty.value(W + d, lam[neurons])
+        promised = np.einsum("ij,ij->i", here.grad, d) + after - before
+        gained = trial.loss + after - here.loss - before
+        noise = 4 * np.finfo(model.engine.dtype).eps * (np.abs(here.loss) + fit.scale[neurons])
+        finite = np.isfinite(trial.loss)
+        accepted = finite & (gained <= 1e-4 * promised + noise)
+
+        fit.memory.push(neurons[finite], d[finite], (trial.grad - here.grad)[finite], model.G)
+        fit.at.put(neurons, trial, accepted)
+        fit.W[neurons[accepted]] += d[accepted]
+        # a rejected point has taught its curvature; damping guards what one pair cannot say
+        fit.damping[neurons] = np.where(
+            accepted, np.maximum(fit.damping[neurons] / 2, 1), fit.damping[neurons] * np.where(finite, 2, 16)
+        )
+        # three steps that promise less than rounding: this is as far as the precision goes
+        quiet[neurons] = np.where(promised > -noise, quiet[neurons] + 1, 0)
+        n_iter[neurons] += 1
+    return gap, n_iter
+
+
+def walk_path(
+    full: Fit | None,
+    folds: list[Fit],
+    lambdas: np.ndarray,
+    tol: float,
+    max_iter: int,
+    offset_start: bool,
+    on_strength: Callable[[int, int], Any] | None = None,
+) -> tuple[Path | None, list[Path]]:
+    """Descend the strengths with the fit to all rows and, at each strength, the folds.
+
+    With ``offset_start`` a fold begins at full(λ_k) + fold(λ_{k−1}) − full(λ_{k−1}) with the full fit's
+    curvature: it needed 4.8 evaluations per strength where a path of its own needed 7.0 (tutorial size).
+
+    Parameters
+    ----------
+    lambdas : ndarray, shape (n_lambdas, n_neurons)
+        Descending.
+    on_strength : callable, optional
+        Called with (strength index, fold index; −1 for all rows) when that fit has reached that strength.
+    """
+    fits = ([full] if full is not None else []) + folds
+    paths = [empty_path(fit, len(lambdas)) for fit in fits]
+    previous = None
+    for k, lam in enumerate(lambdas):
+        for i, (fit, path) in enumerate(zip(fits, paths, strict=True)):
+            is_full = fit is full
+            extra = 0
+            if not is_full and offset_start and full is not None:
+                shift = 0 if previous is None else fit.W - previous
+                extra = _jump(fit, full.W + shift, lam, path.seconds)
+                fit.memory = full.memory.copy()
+            path.gap[k], path.n_iter[k] = solve_strength(fit, lam, tol, max_iter, path.seconds)
+            path.n_iter[k, fit.fittable] += extra
+            path.W[k], path.b[k] = fit.W, fit.at.b
+            path.objective[k] = fit.value(np.arange(len(lam)), fit.W, fit.at, lam)
+            if on_strength is not None:
+                on_strength(k, i - (full is not None))
+        previous = None if full is None else full.W.copy()
+    return (paths[0] if full is not None else None), paths[full is not None :]
+
+
+def empty_path(fit: Fit, n_lambdas: int) -> Path:
+    """Room for ``n_lambdas`` strengths of a fit."""
+    q, p = fit.W.shape
+    b, gap, objective = (np.zeros((n_lambdas, q)) for _ in range(3))
+    return Path(
+        np.zeros((n_lambdas, q, p), fit.model.engine.dtype), b, gap, objective, np.zeros((n_lambdas, q), int)
+    )
+
+
+def _jump(fit: Fit, W: np.ndarray, lam: np.ndarray, seconds: dict[str, float]) -> int:
+    """Move the fittable neurons to rows of W where that lowers their objective."""
+    neurons = fit.fittable
+    if not len(neurons):
+        return 0
+    began = time.perf_counter()
+    there = fit.objective.evaluate(neurons, W[neurons], fit.at.b[neurons])
+    seconds["evaluate"] += time.perf_counter() - began
+    now = fit.value(neurons, fit.W[neurons], fit.at.take(neurons), lam[neurons])
+    better = fit.value(neurons, W[neurons], there, lam[neurons]) < now
+    fit.at.put(neurons, there, better)
+    fit.W[neurons[better]] = W[neurons[better]]
+    return 1

@@ -1,0 +1,169 @@
+"""The local model of a neuron's loss, B = cG + L-BFGS correction, and the step that minimises it with the penalty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cholesky, eigh, solve_triangular
+
+from popglm.model.penalties import Penalty
+from popglm.solve.blocks import block_descent
+
+__all__ = ["CurvatureMemory", "QuadraticModel"]
+
+
+class CurvatureMemory:
+    """Rings of curvature pairs (s, y) of the loss, and Gs, for every neuron.
+
+    Attributes
+    ----------
+    S, Y, GS : ndarray, shape (n_neurons, size, n_features)
+    count : ndarray of int, shape (n_neurons,)
+        Pairs ever kept; the pair number i lies in slot i % size.
+    """
+
+    def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any) -> None:
+        self.S, self.Y, self.GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
+        self.count = np.zeros(n_neurons, np.int64)
+
+    def copy(self) -> CurvatureMemory:
+        """An independent copy: a fold starts from the curvature of the fit to all rows."""
+        new = object.__new__(CurvatureMemory)
+        new.S, new.Y, new.GS, new.count = self.S.copy(), self.Y.copy(), self.GS.copy(), self.count.copy()
+        return new
+
+    def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, G: np.ndarray) -> None:
+        """Keep the pairs that show positive curvature beyond rounding; others would spoil the model."""
+        sy = np.einsum("ij,ij->i", s, y)
+        size = np.sqrt(np.einsum("ij,ij->i", s, s) * np.einsum("ij,ij->i", y, y))
+        with np.errstate(invalid="ignore"):
+            keep = np.isfinite(sy) & (sy > 1e-4 * np.sqrt(np.finfo(self.S.dtype).eps) * size)
+        if not keep.any():
+            return
+        rows, s, y = neurons[keep], s[keep], y[keep]
+        slot = self.count[rows] % self.S.shape[1]
+        # scaled to unit curvature: float32 neither under- nor overflows, and no formula depends on the scale
+        scale = 1 / np.sqrt(sy[keep])[:, None]
+        self.S[rows, slot], self.Y[rows, slot] = s * scale, y * scale
+        self.GS[rows, slot] = (s * scale) @ G
+        self.count[rows] += 1
+
+
+class QuadraticModel:
+    """Minimiser of gᵀd + ½dᵀBd + penalty(w + d), for a batch of neurons.
+
+    With a norm in the penalty that is block descent; without, the two-loop recursion (Nocedal & Wright 2006,
+    alg. 7.4) around (cG + λ₂I + σR)⁻¹, which one eigendecomposition of G serves for all neurons and strengths.
+
+    Parameters
+    ----------
+    engine : engine
+    G : ndarray, shape (n_features, n_features)
+        In solver coordinates.
+    penalty : Penalty
+        Its R in solver coordinates.
+    """
+
+    def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty) -> None:
+        self.engine, self.G, self.penalty = engine, G, penalty
+        self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
+        self._spectrum: dict[float, tuple[np.ndarray, np.ndarray]] = {}
+
+    def memory(self, n_neurons: int, size: int = 8) -> CurvatureMemory:
+        """An empty memory for ``n_neurons``."""
+        return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
+
+    def step(
+        self,
+        memory: CurvatureMemory,
+        neurons: np.ndarray,
+        W: np.ndarray,
+        grad: np.ndarray,
+        c: np.ndarray,
+        lam: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Step d (n_neurons, n_features) from W, and the decrease (n_neurons,) that the model promises for it.
+
+        ``grad`` is the gradient of the loss, ``c`` the mean curvature weight and ``lam`` the strength per neuron.
+        """
+        grad = grad + self.penalty.smooth_gradient(W)
+        lam2 = (1 - self.penalty.l1_ratio) * lam
+        if self.penalty.l1_ratio > 0:
+            return self._block_step(memory, neurons, W, grad, c, lam, lam2)
+        total_grad = grad + lam2[:, None] * W
+        d = self._smooth_step(memory, neurons, total_grad, c, lam2)
+        return d, -0.5 * np.einsum("ij,ij->i", d, total_grad)
+
+    def _block_step(self, memory, neurons, W, grad, c, lam, lam2) -> tuple[np.ndarray, np.ndarray]:
+        tau = self.penalty.l1_ratio * lam[:, None] * self.penalty.block_weights
+        R = np.zeros((0, 0), self.engine.dtype)
+        if self.penalty.R is not None:
+            R = np.ascontiguousarray(self.penalty.R, self.engine.dtype)
+        dtype = self.engine.dtype
+        D, slope = np.empty(W.shape, dtype), np.empty(W.shape, dtype)
+        accuracy = dtype.type(1e-5 if dtype == np.float32 else 1e-7)
+
+        def part(first: int, last: int) -> None:
+            rows, cut = neurons[first:last], slice(first, last)
+            block_descent(
+                self.G_fast, R, self.penalty.starts, W[cut].astype(dtype), grad[cut].astype(dtype), c[cut].astype(dtype),
+                memory.S[rows], memory.Y[rows], memory.GS[rows], memory.count[rows],
+                tau[cut].astype(dtype), lam2[cut].astype(dtype), dtype.type(self.penalty.smoothness), accuracy, 400, D[cut], slope[cut],
+            )  # fmt: skip
+
+        # small portions, so that neurons with many active blocks do not all fall to one worker
+        size = max(1, min(8, len(W) // (2 * self.engine.n_workers)))
+        self.engine.map(part, [(a, min(a + size, len(W))) for a in range(0, len(W), size)])
+        D = D.astype(float)
+        before = self.penalty.norm_value(W, lam)
+        promise = before - self.penalty.norm_value(W + D, lam) - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
+        return D, np.maximum(promise, 0)
+
+    def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:
+        size = memory.S.shape[1]
+        count = memory.count[neurons]
+        held = np.minimum(count, size)
+        r = total_grad.copy()
+        past = []
+        for age in range(int(held.max(initial=0))):
+            slot = (count - 1 - age) % size
+            s = memory.S[neurons, slot].astype(float)
+            y = memory.Y[neurons, slot] + lam2[:, None] * s + self.penalty.smooth_gradient(s)
+            with np.errstate(divide="ignore"):
+                rho = np.where(age < held, 1 / np.einsum("ij,ij->i", s, y), 0.0)
+            alpha = rho * np.einsum("ij,ij->i", s, r)
+            r -= alpha[:, None] * y
+            past.append((s, y, rho, alpha))
+        d = self.solve_metric(r, c, lam2)
+        for s, y, rho, alpha in reversed(past):
+            beta = rho * np.einsum("ij,ij->i", y, d)
+            d += (alpha - beta)[:, None] * s
+        return -d
+
+    def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
+        """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
+        sigma = self.penalty.smoothness
+        fixed = float(np.mean(lam2)) if self.penalty.R is not None else 0.0
+        if fixed not in self._spectrum:
+            self._spectrum = {fixed: self._eigen(sigma, fixed)}
+        values, vectors = self._spectrum[fixed]
+        if self.penalty.R is None:
+            diagonal = np.outer(c, values) + lam2[:, None]
+        else:
+            diagonal = np.outer(c, values) + 1.0
+        largest = diagonal.max(axis=1, keepdims=True)
+        # the spectrum of a scaled G: a direction below rounding has no variance at all
+        flat = diagonal <= 1e-12 * largest
+        inverse = np.where(flat, 0.0, 1 / np.where(flat, 1.0, diagonal))
+        return ((r @ vectors) * inverse) @ vectors.T
+
+    def _eigen(self, sigma: float, fixed: float) -> tuple[np.ndarray, np.ndarray]:
+        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I (TᵀT = I where there is no R)."""
+        if self.penalty.R is None:
+            values, vectors = eigh(self.G)
+            return np.maximum(values, 0), vectors
+        L = cholesky(fixed * np.eye(len(self.G)) + sigma * self.penalty.R, lower=True)
+        half = solve_triangular(L, self.G, lower=True)
+        values, Q = eigh(solve_triangular(L, half.T, lower=True))
+        return np.maximum(values, 0), solve_triangular(L.T, Q)
