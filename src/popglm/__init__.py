@@ -1,3 +1,44 @@
 """popglm: generalized linear encoding models for whole neural populations."""
 
+from popglm.design import (
+    Design,
+    bumps,
+    categories,
+    cyclic_splines,
+    kernel,
+    linear,
+    log_bumps,
+    product,
+    shifts,
+    splines,
+    transformed,
+)
+from popglm.io import load
+from popglm.model.estimators import GLM, GLMCV
+from popglm.simulate import maze_design, maze_session
+from popglm.solve.first_order import FirstOrder
+from popglm.warnings import ConvergenceWarning, PopglmWarning
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "GLM",
+    "GLMCV",
+    "ConvergenceWarning",
+    "Design",
+    "FirstOrder",
+    "PopglmWarning",
+    "bumps",
+    "categories",
+    "cyclic_splines",
+    "kernel",
+    "linear",
+    "load",
+    "log_bumps",
+    "maze_design",
+    "maze_session",
+    "product",
+    "shifts",
+    "splines",
+    "transformed",
+]

@@ -198,10 +198,8 @@ class Kernel(Term):
         """Return the lags in samples, ascending, 0 among them, and the basis there (n_lags, n_columns)."""
         dt = self.dt or 1.0
         low, high = self.basis.support
-        first, last = (
-            min(int(low / dt), 0),
-            max(int(high / dt), 0),
-        )  # the basis is 0 at the ends of its support
+        # truncation towards 0 loses nothing: the basis is 0 at the ends of its support
+        first, last = min(int(low / dt), 0), max(int(high / dt), 0)
         if self.side == "causal":
             steps = np.arange(last + 1)
         elif self.side == "anti-causal":

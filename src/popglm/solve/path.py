@@ -119,7 +119,7 @@ def solve_strength(
             fit.loss, model, fit.W[neurons], fit.at.take(neurons), lam[neurons], fit.saturated[neurons]
         )
         gap[neurons] = bound / fit.scale[neurons]
-        neurons = neurons[(gap[neurons] > tol) & (quiet[neurons] < 3)]
+        neurons = neurons[gap[neurons] > tol]
         if not len(neurons):
             break
         began = time.perf_counter()
@@ -130,7 +130,8 @@ def solve_strength(
         # damping shrinks the step and so its promise: no estimate then
         estimate = np.where(fit.damping[neurons] > 1, np.inf, MODEL_SAFETY * promise / fit.scale[neurons])
         gap[neurons] = np.minimum(gap[neurons], estimate)
-        go = gap[neurons] > tol
+        # three steps that promised less than rounding: this is as far as the precision goes
+        go = (gap[neurons] > tol) & (quiet[neurons] < 3)
         neurons, here, W, d = neurons[go], here.take(go), W[go], d[go]
         if not len(neurons) or iteration == max_iter:
             break
@@ -152,7 +153,6 @@ def solve_strength(
         fit.damping[neurons] = np.where(
             accepted, np.maximum(fit.damping[neurons] / 2, 1), fit.damping[neurons] * np.where(finite, 2, 16)
         )
-        # three steps that promise less than rounding: this is as far as the precision goes
         quiet[neurons] = np.where(promised > -noise, quiet[neurons] + 1, 0)
         n_iter[neurons] += 1
     return gap, n_iter

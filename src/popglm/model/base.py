@@ -1,0 +1,317 @@
+"""What `GLM` and `GLMCV` share: parameters to solver settings, prediction, evaluation, labelled export."""
+
+from __future__ import annotations
+
+import time
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from popglm.engines import NumpyEngine
+from popglm.model.losses import Loss, get_loss
+from popglm.model.penalties import PENALTIES, Penalty
+from popglm.model.progress import fit_progress
+from popglm.model.selection import fraction_explained
+from popglm.model.validation import (
+    check_features,
+    check_lambdas,
+    check_responses,
+    check_vector,
+    feature_group_sizes,
+    name_neurons,
+    warn_neurons,
+)
+from popglm.solve.first_order import FirstOrder
+from popglm.solve.population import PopulationFit, Settings, fit_population
+from popglm.solve.responses import response_sums
+from popglm.warnings import ConvergenceWarning
+
+__all__ = ["PopulationGLM"]
+
+
+class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Base of `GLM` and `GLMCV`; see there."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.positive_only = self.family != "gaussian"
+        # a plain regressor's score on arbitrary data says little about a model of counts or events
+        tags.regressor_tags.poor_score = self.family != "gaussian"
+        return tags
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        # the training data is kept by reference for predict_held_out(); a pickle need not carry it
+        state.pop("_X_fit", None)
+        return state
+
+    def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
+        loss = get_loss(self.family, self.inverse_link)
+        if self.penalty not in PENALTIES:
+            raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
+        self._check_number("smoothness", 0)
+        self._check_number("tol", 0, strict=True)
+        self._check_number("max_iter", 1, whole=True)
+        self._check_number("n_lambdas", 1, whole=True)
+        self._check_number("lambda_min_ratio", 0, strict=True)
+        if self.lambda_min_ratio >= 1:
+            raise ValueError(f"lambda_min_ratio={self.lambda_min_ratio!r} must lie between 0 and 1.")
+        if self.l1_ratio is not None:
+            self._check_number("l1_ratio", 0)
+            if self.l1_ratio > 1:
+                raise ValueError(f"l1_ratio={self.l1_ratio!r} must lie between 0 and 1.")
+            if self.penalty in ("none", "ridge", "lasso"):
+                raise ValueError(
+                    f"l1_ratio={self.l1_ratio!r} has no effect under penalty={self.penalty!r}; use "
+                    "penalty='elastic_net' or 'group_lasso'."
+                )
+        if self.precision not in ("float32", "float64"):
+            raise ValueError(f"precision={self.precision!r} is unknown; use 'float32' or 'float64'.")
+        grouped = self.penalty == "group_lasso" or self.smoothness > 0
+        sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
+        self.feature_group_sizes_, self.feature_group_names_ = sizes, names
+        penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
+        if self.penalty == "none":
+            if self.lambdas is not None and np.any(np.asarray(self.lambdas, float) != 0):
+                raise ValueError(
+                    "lambdas has no effect under penalty='none'; leave it None or choose a penalty."
+                )
+            lambdas = np.zeros((1, n_neurons))
+        else:
+            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, n_neurons)
+        return Settings(
+            loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
+            self.max_iter, self._first_order(loss),
+        )  # fmt: skip
+
+    def _check_number(self, name: str, low: float, strict: bool = False, whole: bool = False) -> None:
+        value = getattr(self, name)
+        kind = Integral if whole else Real
+        if not isinstance(value, kind) or isinstance(value, bool) or not np.isfinite(value):
+            raise ValueError(f"{name}={value!r} must be {'an integer' if whole else 'a finite number'}.")
+        if value < low or (strict and value == low):
+            raise ValueError(f"{name}={value!r} must be {'above' if strict else 'at least'} {low}.")
+
+    def _first_order(self, loss: Loss) -> FirstOrder | None:
+        """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
+        match self.solver:
+            case "auto":
+                return None if loss.smooth else FirstOrder("adam")
+            case "quasi-newton" if loss.smooth:
+                return None
+            case "adam" | "sgd":
+                return FirstOrder(self.solver)
+            case FirstOrder():
+                return self.solver
+        if self.solver == "quasi-newton":
+            raise ValueError(
+                "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
+            )
+        raise ValueError(
+            f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
+        )
+
+    def _fit(self, X, Y, splits_of, sample_weight, offset, refit) -> tuple[PopulationFit, np.ndarray]:
+        """Check, fit, warn; sets the attributes that both estimators have."""
+        began = time.perf_counter()
+        if Y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        values = check_features(self, X, reset=True)
+        self.neuron_names_ = name_neurons(Y)
+        self._one_neuron = np.ndim(Y) == 1
+        responses = check_responses(Y, len(values), self.family, self.neuron_names_)
+        if len(values) < 2:
+            raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
+        weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True)
+        offset = check_vector(offset, "offset", len(values))
+        settings = self._settings(X, values.shape[1], responses.shape[1])
+        splits = splits_of(len(values))
+        n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
+        engine = NumpyEngine(self.precision)
+        checked = time.perf_counter()
+        n_fits = len(splits) + int(refit)
+        with engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
+            fit = fit_population(engine, values, responses, weights, offset, splits, settings, refit, advance)
+        self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
+        shared = self.lambdas is not None or self.penalty == "none"
+        self.lambdas_ = fit.lambdas[:, 0].copy() if shared and np.ndim(self.lambdas) < 2 else fit.lambdas
+        self._lambda_grid = fit.lambdas
+        self.coef_path_, self.intercept_path_ = (fit.coef, fit.intercept) if refit else (None, None)
+        self.gap_, self.n_iter_ = fit.gap, fit.n_iter
+        self.loss_path_ = fit.objective
+        self.null_fitted_ = ~fit.fittable
+        self._warn(fit, responses, refit)
+        self._X_fit = X
+        return fit, responses
+
+    def _warn(self, fit: PopulationFit, responses: np.ndarray, refit: bool) -> None:
+        names = self.neuron_names_
+        null = np.flatnonzero(~fit.fittable)
+        warn_neurons(
+            "Fitted as the null model, since their activity is missing, constant, silent or a single event",
+            null,
+            names,
+        )
+        in_fold = (
+            np.flatnonzero(fit.fittable & ~fit.cv_fittable.all(axis=0)) if len(fit.cv_fittable) else null[:0]
+        )
+        warn_neurons(
+            "Fitted as the null model in some fold, where they are constant, silent or fire once",
+            in_fold,
+            names,
+        )
+        gaps = np.concatenate([fit.gap[None] if refit else fit.gap[None][:0], fit.cv_gap])
+        worst = np.where(np.isfinite(gaps), gaps, np.inf).max(axis=(0, 1))
+        late = np.flatnonzero(worst > self.tol)
+        if len(late):
+            listed = [
+                f"{names[j]} (gap {worst[j]:.1e})" if j in late else names[j] for j in range(len(names))
+            ]
+            warn_neurons(
+                f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
+                f"precision='{self.precision}' goes (raise max_iter or tol, or use precision='float64')",
+                late,
+                listed,
+                ConvergenceWarning,
+            )
+
+    def _keep(self, index: np.ndarray) -> None:
+        """Take strength ``index[j]`` for neuron j."""
+        neurons = np.arange(len(index))
+        self.lambda_index_, self.lambda_ = index, self._lambda_grid[index, neurons]
+        if self.coef_path_ is None:
+            return
+        coef, intercept = self.coef_path_[index, neurons], self.intercept_path_[index, neurons]
+        self.coef_ = coef[0] if self._one_neuron else coef
+        self.intercept_ = float(intercept[0]) if self._one_neuron else intercept
+
+    @property
+    def _loss(self) -> Loss:
+        return get_loss(self.family, self.inverse_link)
+
+    def _eta(
+        self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None
+    ) -> np.ndarray:
+        eta = X @ coef.astype(X.dtype, copy=False).T + intercept.astype(X.dtype)
+        return eta if offset is None else eta + offset[:, None]
+
+    def predict(self, X: Any, offset: Any = None) -> np.ndarray:
+        """Mean response μ.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n_samples, n_features)
+        offset : array-like, shape (n_samples,), optional
+            Added to the linear predictor.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_neurons), or (n_samples,) after a fit to a 1-D response
+            In the units of Y.
+
+        Raises
+        ------
+        ValueError
+            If X has other columns than in `fit`, or holds NaN or inf.
+        """
+        check_is_fitted(self, "lambda_index_")
+        if self.coef_path_ is None:
+            raise ValueError(
+                "This model was fitted with refit=False and has no weights for new data; use refit=True."
+            )
+        values = check_features(self, X, reset=False)
+        offset = check_vector(offset, "offset", len(values))
+        eta = self._eta(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
+        with np.errstate(over="ignore"):
+            mu = self._loss.link.mean(np, eta)
+        return mu[:, 0] if self._one_neuron else mu
+
+    def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
+        """Deviance of every neuron on data.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n_samples, n_features)
+        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            NaN samples are left out.
+        sample_weight, offset : array-like, shape (n_samples,), optional
+
+        Returns
+        -------
+        DataFrame
+            Indexed by neuron: ``deviance_explained`` (fraction, 0 where the null deviance is 0), ``deviance`` and
+            ``null_deviance`` (summed over samples; the null model is the mean of these samples).
+        """
+        check_is_fitted(self, "lambda_index_")
+        if self.coef_path_ is None:
+            raise ValueError(
+                "This model was fitted with refit=False and has no weights for new data; use refit=True."
+            )
+        values = check_features(self, X, reset=False)
+        offset = check_vector(offset, "offset", len(values))
+        eta = self._eta(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
+        deviance, null = self._deviances(eta[None], Y, sample_weight)
+        return pd.DataFrame(
+            {
+                "deviance_explained": fraction_explained(deviance[0], null),
+                "deviance": deviance[0],
+                "null_deviance": null,
+            },
+            index=pd.Index(self.neuron_names_, name="neuron"),
+        )
+
+    def _deviances(self, etas: Any, Y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Deviance (n_etas, n_neurons) of every linear predictor, and null deviance (n_neurons,)."""
+        etas = iter(etas)
+        first = next(etas)
+        responses = check_responses(Y, len(first), self.family, name_neurons(Y))
+        if responses.shape[1] != len(self.neuron_names_):
+            raise ValueError(
+                f"Y has {responses.shape[1]} neurons; the model was fitted to {len(self.neuron_names_)}."
+            )
+        weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True)
+        counted = ~np.isnan(responses)
+        s = counted * (1.0 if weights is None else weights[:, None])
+        y = np.where(counted, responses, 0.0)
+        total = []
+        for eta in (first, *etas):
+            unit = self._loss.deviance(eta, y)
+            total.append(np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0))
+        sums = response_sums(self._loss, y.T, s.T, [(0, len(y))])
+        null = 2 * np.maximum(sums.null - sums.saturated, 0) * sums.total
+        # rounding leaves a trace of deviance in a neuron that does not vary
+        return np.array(total), np.where(sums.constant, 0.0, null)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Fraction deviance explained, averaged over neurons."""
+        return float(self.evaluate(X, y, sample_weight)["deviance_explained"].mean())
+
+    def to_xarray(self):
+        """Everything fitted as an `xarray.Dataset` with named dimensions.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dimensions ``neuron``, ``feature``, ``strength`` and, after cross-validation, ``fold`` and ``sample``.
+        """
+        from popglm.io import to_dataset
+
+        check_is_fitted(self, "lambda_index_")
+        return to_dataset(self)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to one netCDF file, which `popglm.load` reads.
+
+        Parameters
+        ----------
+        path : path-like
+        """
+        from popglm.io import save
+
+        check_is_fitted(self, "lambda_index_")
+        save(self, path)

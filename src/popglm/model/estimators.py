@@ -1,0 +1,442 @@
+"""The two estimators: `GLM`, a path of fits to given data, and `GLMCV`, with a strength chosen per neuron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from popglm.model.base import PopulationGLM
+from popglm.model.selection import fraction_explained, select_strengths
+from popglm.model.validation import check_features, check_folds, check_vector
+from popglm.solve.responses import response_sums
+
+__all__ = ["GLM", "GLMCV"]
+
+
+class GLM(PopulationGLM):
+    """Generalized linear models of many neurons over a path of regularisation strengths.
+
+    Each neuron is its own problem: minimise over b, w the weighted mean of ℓ(y, b + Xw + offset) plus
+    λP(w) + (σ/2)wᵀRw. Losses and penalties have the scale of glmnet (Friedman, Hastie & Tibshirani 2010), so a
+    strength means the same here.
+
+    Parameters
+    ----------
+    family : {"poisson", "gaussian", "bernoulli"}
+        Distribution of the activity: counts or deconvolved calcium, any real number, events in [0, 1].
+    inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
+        Mean as a function of the linear predictor; the canonical one unless given.
+    penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
+        ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
+    l1_ratio : float, optional
+        α of the elastic net (0.5 unless given), or the share of the norm term in a group lasso with a ridge part.
+    smoothness : float
+        σ of the second-difference penalty within feature groups.
+    feature_groups : sequence, optional
+        Sizes of consecutive groups, or a label per column; None reads the first level of X's columns.
+    lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
+        Strengths, descending; a grid below each neuron's λ_max unless given.
+    n_lambdas : int
+        Length of that grid.
+    lambda_min_ratio : float
+        Its last strength as a share of λ_max.
+    fit_intercept : bool
+    tol : float
+        Certified excess objective at which a neuron is done, in units of its null deviance.
+    max_iter : int
+        Loss and gradient evaluations per strength.
+    solver : {"auto", "quasi-newton", "adam", "sgd"} or FirstOrder
+    precision : {"float32", "float64"}
+        Of arrays over samples.
+    verbose : int
+        1: progress bar in a terminal; 2: everywhere.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_neurons, n_features), or (n_features,) for a 1-D response
+        At the strength in `lambda_`: the smallest until `select` is called.
+    intercept_ : ndarray, shape (n_neurons,), or float
+    lambda_, lambda_index_ : ndarray, shape (n_neurons,)
+    lambdas_ : ndarray, shape (n_lambdas,), or (n_lambdas, n_neurons) for own grids
+    coef_path_ : ndarray, shape (n_lambdas, n_neurons, n_features)
+    intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
+    gap_ : ndarray, shape (n_lambdas, n_neurons)
+        Certificate: how far the objective can be above its minimum, in units of half the mean null deviance.
+    n_iter_ : ndarray of int, shape (n_lambdas, n_neurons)
+    loss_path_ : ndarray, shape (n_lambdas, n_neurons)
+        Penalised objective.
+    null_fitted_ : ndarray of bool, shape (n_neurons,)
+        Neurons with nothing to fit (silent, constant, one event): weights 0.
+    timings_ : dict of float
+        Seconds by phase.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm import GLM
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((500, 3))
+    >>> Y = rng.poisson(np.exp(X @ [[0.5, 0.0], [0.0, -0.4], [0.0, 0.0]]))
+    >>> model = GLM(penalty="lasso", lambdas=[0.1, 0.02]).fit(X, Y)
+    >>> model.coef_.round(1) + 0
+    array([[ 0.5,  0. ,  0. ],
+           [ 0. , -0.4,  0. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        family: str = "poisson",
+        inverse_link: str | None = None,
+        penalty: str = "ridge",
+        l1_ratio: float | None = None,
+        smoothness: float = 0.0,
+        feature_groups: Any = None,
+        lambdas: Any = None,
+        n_lambdas: int = 20,
+        lambda_min_ratio: float = 1e-4,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        solver: Any = "auto",
+        precision: str = "float32",
+        verbose: int = 0,
+    ) -> None:
+        self.family = family
+        self.inverse_link = inverse_link
+        self.penalty = penalty
+        self.l1_ratio = l1_ratio
+        self.smoothness = smoothness
+        self.feature_groups = feature_groups
+        self.lambdas = lambdas
+        self.n_lambdas = n_lambdas
+        self.lambda_min_ratio = lambda_min_ratio
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.solver = solver
+        self.precision = precision
+        self.verbose = verbose
+
+    def fit(self, X: Any, Y: Any, *, sample_weight: Any = None, offset: Any = None) -> GLM:
+        """Fit all neurons over all strengths.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n_samples, n_features)
+        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            NaN where a neuron was not recorded: the sample drops out for that neuron alone.
+        sample_weight, offset : array-like, shape (n_samples,), optional
+
+        Returns
+        -------
+        GLM
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; the sentence names the argument and the place.
+
+        Warns
+        -----
+        PopglmWarning
+            Names neurons that are fitted as the null model.
+        ConvergenceWarning
+            Names neurons that did not reach `tol`, with their certificates.
+        """
+        self._fit(X, Y, lambda n: [], sample_weight, offset, refit=True)
+        self._keep(np.full(len(self.neuron_names_), len(self._lambda_grid) - 1))
+        return self
+
+    def select(
+        self, X: Any, Y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None, offset: Any = None
+    ) -> GLM:
+        """Take, per neuron, the strength that explains most deviance of validation data.
+
+        Parameters
+        ----------
+        X, Y : array-like
+            Validation data, as in `fit`.
+        min_lambda : float
+            No smaller strength is chosen.
+        sample_weight, offset : array-like, shape (n_samples,), optional
+
+        Returns
+        -------
+        GLM
+            Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_` and ``deviance_explained_path_``
+            (n_lambdas, n_neurons) of the validation data.
+        """
+        check_is_fitted(self, "lambda_index_")
+        values = check_features(self, X, reset=False)
+        shift = check_vector(offset, "offset", len(values))
+        etas = (
+            self._eta(values, w, b, shift) for w, b in zip(self.coef_path_, self.intercept_path_, strict=True)
+        )
+        deviance, null = self._deviances(etas, Y, sample_weight)
+        self.deviance_explained_path_ = fraction_explained(deviance, null)
+        self._keep(select_strengths(deviance[None], self._lambda_grid, 0.0, min_lambda))
+        return self
+
+
+class GLMCV(PopulationGLM):
+    """Generalized linear models of many neurons, with a regularisation strength per neuron by cross-validation.
+
+    Fits all strengths to all rows and to the training rows of every fold in one descent, and keeps for each
+    neuron the strength with the least held-out deviance.
+
+    Parameters
+    ----------
+    cv : int, scikit-learn splitter, or iterable of (train, test)
+        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples.
+    se_fraction : float
+        Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
+    min_lambda : float
+        No smaller strength is chosen.
+    refit : bool
+        Fit all rows too; without, there are held-out results but no weights for new data.
+    family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, lambdas, n_lambdas, lambda_min_ratio, \
+fit_intercept, tol, max_iter, solver, precision, verbose
+        As in `GLM`.
+
+    Attributes
+    ----------
+    fold_ : ndarray of int, shape (n_samples,)
+        The fold that holds a sample out; −1 for none.
+    cv_coef_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons, n_features)
+    cv_intercept_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+    cv_deviance_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+        Summed over the fold's held-out samples.
+    cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+    cv_null_deviance_ : ndarray, shape (n_neurons,)
+        Of all held-out samples around their mean.
+    cv_deviance_explained_path_ : ndarray, shape (n_lambdas, n_neurons)
+        Fraction over all held-out samples.
+    cv_deviance_explained_ : ndarray, shape (n_neurons,)
+        That at the chosen strength.
+    **others**
+        As in `GLM`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm import GLMCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((600, 4))
+    >>> Y = rng.poisson(np.exp(X @ np.array([[0.8, 0], [0, 0], [0, -0.5], [0, 0]])))
+    >>> trial = np.repeat(np.arange(60), 10)
+    >>> model = GLMCV(penalty="lasso").fit(X, Y, groups=trial)
+    >>> model.cv_deviance_explained_.round(1)
+    array([0.4, 0.2])
+    """
+
+    def __init__(
+        self,
+        family: str = "poisson",
+        inverse_link: str | None = None,
+        penalty: str = "ridge",
+        l1_ratio: float | None = None,
+        smoothness: float = 0.0,
+        feature_groups: Any = None,
+        lambdas: Any = None,
+        n_lambdas: int = 20,
+        lambda_min_ratio: float = 1e-4,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        solver: Any = "auto",
+        precision: str = "float32",
+        verbose: int = 0,
+        cv: Any = 5,
+        se_fraction: float = 0.0,
+        min_lambda: float = 0.0,
+        refit: bool = True,
+    ) -> None:
+        self.family = family
+        self.inverse_link = inverse_link
+        self.penalty = penalty
+        self.l1_ratio = l1_ratio
+        self.smoothness = smoothness
+        self.feature_groups = feature_groups
+        self.lambdas = lambdas
+        self.n_lambdas = n_lambdas
+        self.lambda_min_ratio = lambda_min_ratio
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.solver = solver
+        self.precision = precision
+        self.verbose = verbose
+        self.cv = cv
+        self.se_fraction = se_fraction
+        self.min_lambda = min_lambda
+        self.refit = refit
+
+    def fit(
+        self, X: Any, Y: Any, *, groups: Any = None, sample_weight: Any = None, offset: Any = None
+    ) -> GLMCV:
+        """Fit, cross-validate and select.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n_samples, n_features)
+        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            NaN where a neuron was not recorded: the sample drops out for that neuron alone.
+        groups : array-like, shape (n_samples,), optional
+            Trial of every sample; a trial is never split between folds.
+        sample_weight, offset : array-like, shape (n_samples,), optional
+
+        Returns
+        -------
+        GLMCV
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; the sentence names the argument and the place.
+
+        Warns
+        -----
+        PopglmWarning
+            Names neurons that are fitted as the null model.
+        ConvergenceWarning
+            Names neurons that did not reach `tol`, with their certificates.
+        """
+        splits: list = []
+
+        def split(n_samples: int) -> list:
+            splits.extend(check_folds(self.cv, n_samples, groups))
+            return splits
+
+        fit, responses = self._fit(X, Y, split, sample_weight, offset, bool(self.refit))
+        tested = np.concatenate([test for _, test in splits])
+        self.fold_ = np.full(len(responses), -1)
+        for fold, (_, test) in enumerate(splits):
+            self.fold_[test] = fold
+        self._held_out_once = len(np.unique(tested)) == len(tested)
+        self.cv_coef_path_, self.cv_intercept_path_ = fit.cv_coef, fit.cv_intercept
+        self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
+        scored = ~np.isnan(responses)
+        nothing = np.array([~scored[test].any(axis=0) for _, test in splits])
+        self.cv_deviance_ = np.where(nothing[:, None, :], np.nan, fit.cv_deviance)
+        weights = (
+            1.0
+            if sample_weight is None
+            else check_vector(sample_weight, "sample_weight", len(responses))[:, None]
+        )
+        sums = response_sums(
+            self._loss,
+            np.nan_to_num(responses[tested], nan=0.0).T,
+            np.broadcast_to(scored * weights, responses.shape)[tested].T,
+            [(0, len(tested))],
+        )
+        null = 2 * np.maximum(sums.null - sums.saturated, 0) * sums.total
+        self.cv_null_deviance_ = np.where(sums.constant, 0.0, null)
+        self.cv_deviance_explained_path_ = fraction_explained(
+            np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_
+        )
+        return self.select()
+
+    def select(self, *, se_fraction: float | None = None, min_lambda: float | None = None) -> GLMCV:
+        """Choose the strengths again, without fitting.
+
+        Parameters
+        ----------
+        se_fraction, min_lambda : float, optional
+            In place of the constructor's.
+
+        Returns
+        -------
+        GLMCV
+            Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_`, `cv_deviance_explained_`.
+        """
+        check_is_fitted(self, "cv_deviance_")
+        se_fraction = self.se_fraction if se_fraction is None else se_fraction
+        min_lambda = self.min_lambda if min_lambda is None else min_lambda
+        if not se_fraction >= 0 or not min_lambda >= 0:
+            raise ValueError(f"se_fraction={se_fraction!r} and min_lambda={min_lambda!r} must be at least 0.")
+        self._keep(select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda))
+        self.cv_deviance_explained_ = self.cv_deviance_explained_path_[
+            self.lambda_index_, np.arange(len(self.lambda_index_))
+        ]
+        return self
+
+    def predict_held_out(self, X: Any = None, offset: Any = None) -> np.ndarray:
+        """Mean response of each training row by the fold that did not see it.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n_samples, n_features), optional
+            The rows of `fit`, possibly with columns ablated; those of `fit` unless given.
+        offset : array-like, shape (n_samples,), optional
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_neurons) or (n_samples,)
+            NaN in rows that no fold held out.
+
+        Raises
+        ------
+        ValueError
+            If rows are held out by more than one fold, X has another number of rows, or X is not given and the
+            model comes from a file.
+        """
+        check_is_fitted(self, "fold_")
+        if not self._held_out_once:
+            raise ValueError(
+                "cv holds some rows out more than once, so their held-out prediction is not one number."
+            )
+        if X is None:
+            X = getattr(self, "_X_fit", None)
+            if X is None:
+                raise ValueError(
+                    "X is needed: a model from a file or a pickle does not carry its training data."
+                )
+        values = check_features(self, X, reset=False)
+        if len(values) != len(self.fold_):
+            raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
+        offset = check_vector(offset, "offset", len(values))
+        mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
+        neurons = np.arange(len(self.lambda_index_))
+        for fold in range(len(self.cv_coef_path_)):
+            rows = self.fold_ == fold
+            coef = self.cv_coef_path_[fold, self.lambda_index_, neurons]
+            intercept = self.cv_intercept_path_[fold, self.lambda_index_, neurons]
+            eta = self._eta(values[rows], coef, intercept, None if offset is None else offset[rows])
+            with np.errstate(over="ignore"):
+                mu[rows] = self._loss.link.mean(np, eta)
+        return mu[:, 0] if self._one_neuron else mu
+
+    def summary(self) -> pd.Series:
+        """The fit in a few numbers, among them how many neurons beat the null model on held-out samples.
+
+        Returns
+        -------
+        Series
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from popglm import GLMCV
+        >>> X = np.random.default_rng(0).standard_normal((200, 2))
+        >>> y = np.random.default_rng(1).poisson(np.exp(X[:, 0]))
+        >>> int(GLMCV(penalty="lasso").fit(X, y).summary()["neurons that beat the null"])
+        1
+        """
+        check_is_fitted(self, "cv_deviance_explained_")
+        explained = self.cv_deviance_explained_
+        return pd.Series(
+            {
+                "neurons": len(explained),
+                "neurons fitted as null": int(self.null_fitted_.sum()),
+                "neurons that beat the null": int((explained > 0).sum()),
+                "held-out deviance explained, median": float(np.median(explained)),
+                "held-out deviance explained, mean": float(np.mean(explained)),
+                "strength, median": float(np.median(self.lambda_)),
+                "largest gap": float(np.nanmax(np.concatenate([self.gap_[None], self.cv_gap_]))),
+            },
+            name=f"{self.family}, {self.penalty}",
+        )

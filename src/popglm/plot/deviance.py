@@ -1,0 +1,178 @@
+"""How well a population is explained: over regularisation strengths, and over neurons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from numpy.typing import ArrayLike
+
+from popglm.plot.style import MODEL, NEURON, axes_or_new
+
+__all__ = ["deviance_histogram", "deviance_over_strengths"]
+
+
+def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
+    """Draw the held-out fraction deviance explained over the regularisation strengths.
+
+    One faint line per neuron with a dot at its selected strength, and the median over neurons. The penalty
+    weakens from left to right. Values far below 0, where a neuron is overfitted, run out of the picture.
+
+    Parameters
+    ----------
+    model : GLMCV
+        Fitted; read are ``lambdas_``, (n_lambdas,) or (n_lambdas, n_neurons), ``lambda_index_`` and
+        ``cv_deviance_explained_path_``, (n_lambdas, n_neurons). With strengths of its own for every neuron the
+        axis is λ / λ_max, relative to the strongest.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a fitted cross-validated model, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> from popglm.plot import deviance_over_strengths
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 4))
+    >>> Y = rng.poisson(np.exp(X[:, :2]))
+    >>> model = pg.GLMCV(family="poisson", penalty="lasso", lambdas=[1, 0.1, 0.01], cv=3).fit(X, Y)
+    >>> deviance_over_strengths(model).get_ylabel()
+    'Held-out fraction\\ndeviance explained'
+    """
+    if not hasattr(model, "cv_deviance_explained_path_"):
+        raise TypeError(
+            "deviance_over_strengths needs a fitted, cross-validated model (popglm.GLMCV after fit); "
+            f"found {type(model).__name__} without cv_deviance_explained_path_"
+        )
+    explained = _columns(model.cv_deviance_explained_path_)
+    strengths = np.broadcast_to(_columns(model.lambdas_), explained.shape)
+    selected = np.atleast_1d(model.lambda_index_), np.arange(explained.shape[1])
+    label = "Regularisation strength λ"
+    if np.ndim(model.lambdas_) == 2 and np.ptp(strengths, axis=1).any():
+        strongest = strengths.max(axis=0)
+        strengths = strengths / np.where(strongest > 0, strongest, 1)
+        label = "Regularisation strength λ / λ$_{max}$"
+
+    ax = axes_or_new(ax)
+    n_neurons = explained.shape[1]
+    ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+    lines = np.stack([strengths.T, explained.T], axis=-1)
+    alpha = min(1.0, 3 / np.sqrt(n_neurons))
+    width = 0.6 if n_neurons > 10 else 1.5
+    ax.add_collection(
+        LineCollection(lines, colors=NEURON, linewidths=width, alpha=alpha, rasterized=n_neurons > 300)
+    )
+    ax.scatter(
+        strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0, alpha=min(1, 2 * alpha), zorder=2.5,
+        label="selected",
+    )  # fmt: skip
+    if n_neurons > 1:
+        middle = np.median(strengths, axis=1), np.median(explained, axis=1)
+        ax.plot(*middle, color=MODEL, linewidth=2, zorder=3, label=f"median of {n_neurons:,} neurons")
+
+    positive = strengths[strengths > 0]
+    # logarithmic down to the weakest penalty, with room for none at all (λ = 0)
+    if (strengths == 0).any():
+        ax.set_xscale("symlog", linthresh=positive.min() if positive.size else 1)
+    else:
+        ax.set_xscale("log")
+    ax.set_xlim(*_padded_log(positive) if positive.size == strengths.size else (None, None))
+    ax.invert_xaxis()
+    top = max(explained.max(), 0.05)
+    ax.set_ylim(max(explained.min(), -0.3 * top) - 0.04 * top, 1.06 * top)
+    ax.set_xlabel(label)
+    ax.set_ylabel("Held-out fraction\ndeviance explained")
+    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return ax
+
+
+def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draw how the fraction deviance explained is distributed over neurons, with its median.
+
+    Parameters
+    ----------
+    values : DataFrame or array_like, shape (n_neurons,)
+        What `GLM.evaluate` returns (its column ``deviance_explained``), or the fractions themselves. NaN is
+        left out; values below -0.1 are counted in the bin at the left end.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `values` holds no fraction deviance explained, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> from popglm.plot import deviance_histogram
+    >>> ax = deviance_histogram([0.1, 0.25, 0.3, -0.02])
+    >>> ax.get_xlabel(), ax.get_title()
+    ('Fraction deviance explained', '3 of 4 neurons beat the null model')
+    """
+    if isinstance(values, pd.DataFrame):
+        if "deviance_explained" not in values:
+            raise ValueError(
+                "values: a DataFrame must have the column 'deviance_explained', as evaluate returns it; "
+                f"found {', '.join(map(repr, values.columns))}"
+            )
+        values = values["deviance_explained"]
+    fractions = np.asarray(values, dtype=float).reshape(-1)
+    fractions = fractions[~np.isnan(fractions)]
+    if not fractions.size:
+        raise ValueError("values holds no neuron with a known fraction deviance explained")
+    if fractions.max() > 1:
+        neuron = int(fractions.argmax())
+        raise ValueError(
+            f"values must be fractions deviance explained, 1 at most; found {fractions[neuron]:g} at neuron {neuron}"
+        )
+
+    ax = axes_or_new(ax)
+    low = -0.1
+    shown = np.maximum(fractions, low)
+    width = 0.05 if len(shown) < 200 else 0.025
+    # 0 is an edge, so that no bar holds both neurons above and below the null model
+    first, last = np.floor(min(shown.min(), 0) / width), np.floor(max(shown.max(), 0.1) / width) + 1
+    ax.hist(shown, bins=width * np.arange(first, last + 1), color=NEURON, edgecolor="white", linewidth=0.5)
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    median = float(np.median(fractions))
+    if median >= low:
+        ax.axvline(median, color=MODEL, linewidth=2)
+    ax.annotate(
+        f"median {median:.3f}", (max(median, low), 1), xycoords=("data", "axes fraction"), xytext=(5, -2),
+        textcoords="offset points", va="top", color=MODEL, fontsize="small",
+    )  # fmt: skip
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("Fraction deviance explained")
+    ax.set_ylabel("Neurons")
+    ax.set_title(
+        f"{(fractions > 0).sum():,} of {len(fractions):,} neurons beat the null model", fontsize="medium"
+    )
+    return ax
+
+
+def _columns(values: ArrayLike) -> np.ndarray:
+    """(n_lambdas,) -> (n_lambdas, 1): strengths shared by all neurons, or a model of a single neuron."""
+    values = np.asarray(values, dtype=float)
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _padded_log(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.log(values.min()), np.log(values.max())
+    margin = 0.03 * (high - low) or 1.0
+    return float(np.exp(low - margin)), float(np.exp(high + margin))

@@ -1,0 +1,172 @@
+"""Every bad input is met by a sentence that names the argument, what was found and where."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from sklearn.preprocessing import FunctionTransformer
+
+from popglm.design import (
+    Design,
+    bumps,
+    categories,
+    cyclic_splines,
+    kernel,
+    linear,
+    log_bumps,
+    product,
+    shifts,
+    splines,
+    transformed,
+)
+
+GOOD = {"speed": np.arange(6.0), "side": list("aabbab"), "trial": [1, 1, 2, 2, 3, 3]}
+
+
+def with_value(row, value, variable="speed"):
+    values = list(GOOD[variable])
+    values[row] = value
+    return {**GOOD, variable: values}
+
+
+@pytest.mark.parametrize(
+    ("session", "error", "sentence"),
+    [
+        (
+            {"sped": [1.0], "spread": [2.0]},
+            ValueError,
+            "'speed' is not in the session; nearest names: 'sped'",
+        ),
+        (
+            pd.DataFrame({"zzz": [1.0], "trial": 1}),
+            ValueError,
+            "'speed' is not .* nearest names: 'zzz', 'trial'",
+        ),
+        (
+            xr.Dataset({"Speed": ("t", [1.0])}),
+            ValueError,
+            "'speed' is not in the session; nearest names: 'Speed'",
+        ),
+        (with_value(2, "fast"), ValueError, "'speed' must be numeric, but row 2 holds 'fast'"),
+        (with_value(0, "1.5"), ValueError, "'speed' must be numeric, but row 0 holds '1.5'"),
+        (
+            {**GOOD, "speed": list("abcdef")},
+            ValueError,
+            "must be numeric, but row 0 holds 'a'; .* categories",
+        ),
+        (
+            {**GOOD, "speed": pd.date_range("2020", periods=6)},
+            ValueError,
+            "must be numeric, but row 0 holds Timestamp",
+        ),
+        ({**GOOD, "speed": np.arange(6) * 1j}, ValueError, "'speed' must be numeric"),
+        (with_value(3, np.inf), ValueError, "'speed' is infinite in row 3"),
+        (with_value(4, -np.inf), ValueError, "'speed' is infinite in row 4"),
+        (with_value(1, np.nan, "trial"), ValueError, "trial variable 'trial' is missing .* in row 1"),
+        ({**GOOD, "trial": [1, 1, 2, 2, 1, 3]}, ValueError, "not contiguous: label 1 comes back in row 4"),
+        ({**GOOD, "trial": list("abbabb")}, ValueError, "not contiguous: label 'a' comes back in row 3"),
+        ({**GOOD, "trial": [1, 2]}, ValueError, "differ in length: 'speed' has 6 samples but 'trial' has 2"),
+        ({"speed": [], "trial": []}, ValueError, "empty: 'speed' has 0 samples"),
+        ({**GOOD, "speed": np.zeros((6, 2))}, ValueError, r"'speed' must be 1-D .* found shape \(6, 2\)"),
+        ({**GOOD, "speed": 3.0}, ValueError, r"'speed' must be 1-D .* found shape \(\)"),
+        (pd.DataFrame(np.zeros((2, 2)), columns=["speed", "speed"]), ValueError, "'speed' must be 1-D"),
+        (np.zeros((6, 2)), TypeError, "must be a DataFrame, a mapping .* found ndarray"),
+        (None, TypeError, "found NoneType"),
+    ],
+)
+def test_sessions(session, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Design([linear("speed")], trial="trial").fit(session)
+    fitted = Design([linear("speed")], trial="trial").fit(GOOD)
+    with pytest.raises(error, match=sentence):
+        fitted.transform(session)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "sentence"),
+    [
+        (lambda: bumps("x", 1, 0, 1), ValueError, r"bumps\('x'\): a single bump .* give width="),
+        (lambda: bumps("x", 0, 0, 1), ValueError, "n must be an integer >= 1; found 0"),
+        (lambda: bumps("x", 2.5, 0, 1), ValueError, "n must be an integer >= 1; found 2.5"),
+        (lambda: bumps("x", True, 0, 1), ValueError, "n must be an integer >= 1; found True"),
+        (lambda: bumps("x", 3, 1, 1), ValueError, "low < high; found 1 and 1"),
+        (lambda: bumps("x", 3, 0, np.inf), ValueError, "finite numbers with low < high; found 0 and inf"),
+        (lambda: bumps("x", 3, "0", 1), ValueError, "found '0' and 1"),
+        (lambda: bumps("x", 3, 0, 1, width=0), ValueError, "width must be a positive number; found 0"),
+        (lambda: bumps(np.arange(3), 3, 0, 1), TypeError, "variable must be the name of a variable"),
+        (lambda: log_bumps("x", 1, 0, 1), ValueError, r"log_bumps\('x'\): n must be an integer >= 2"),
+        (
+            lambda: log_bumps("x", 3, 0, 1, offset=-1),
+            ValueError,
+            "offset must be a positive number; found -1",
+        ),
+        (lambda: splines("x", n=3), ValueError, "n must be an integer >= 4; found 3"),
+        (lambda: splines("x", quantiles=1), ValueError, "quantiles must be an integer >= 2; found 1"),
+        (lambda: splines("x", degree=-1), ValueError, "degree must be an integer >= 0"),
+        (lambda: cyclic_splines("x", n=3), ValueError, "n must be an integer >= 4; found 3"),
+        (lambda: cyclic_splines("x", low=1, high=0), ValueError, "low < high; found 1 and 0"),
+        (lambda: categories("x", levels=["a", "a"]), ValueError, "levels must be .* different categories"),
+        (lambda: categories("x", levels="ab"), ValueError, "levels must be .* found 'ab'"),
+        (lambda: linear(3), TypeError, "linear: variable must be the name of a variable .* found 3"),
+        (lambda: transformed("x", np.log), TypeError, "must be a scikit-learn transformer"),
+        (lambda: transformed([], FunctionTransformer()), ValueError, "variables is empty"),
+        (lambda: transformed(["x", 1], FunctionTransformer()), TypeError, "found 1"),
+        (
+            lambda: product(linear("x"), 2),
+            TypeError,
+            "product: expected a term or the name of a variable; found 2",
+        ),
+        (lambda: shifts("x", 3), TypeError, "lags must be a sequence of numbers, .* found 3"),
+        (lambda: shifts("x", []), ValueError, "one or more finite numbers"),
+        (lambda: shifts("x", [0, np.nan]), ValueError, "finite numbers"),
+        (lambda: shifts("x", [0, 0.5]), ValueError, "whole samples unless dt= .* found 0.5"),
+        (lambda: shifts("x", [0.1, 0.14], dt=0.1), ValueError, r"two lags fall on the same sample \(1\)"),
+        (lambda: shifts("x", [1], dt=0), ValueError, "dt must be a positive number; found 0"),
+        (lambda: kernel("x", linear("lag")), TypeError, r"kernel\('x'\): basis must be bumps"),
+        (lambda: kernel("x", bumps("lag", 3, 0, 1), side="past"), ValueError, "side must be .* found 'past'"),
+        (lambda: kernel("x", bumps("lag", 3, 0, 1), dt=-1), ValueError, "dt must be a positive number"),
+        (lambda: kernel("x", bumps("lag", 3, -9, -8)), ValueError, "basis is 0 at every whole sample"),
+    ],
+)
+def test_terms(make, error, sentence):
+    with pytest.raises(error, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("design", "error", "sentence"),
+    [
+        (Design([]), TypeError, "terms must be a list of terms"),
+        (Design(linear("speed")), TypeError, "terms must be a list of terms"),
+        (
+            Design([linear("speed"), "side"]),
+            TypeError,
+            r"terms\[1\] must be a term .* write linear\('side'\)",
+        ),
+        (Design([linear("speed"), 3]), TypeError, r"terms\[1\] must be a term .* found 3"),
+        (Design([linear("speed"), splines("speed")]), ValueError, "2 terms are named 'speed'"),
+        (Design([linear("speed")], trial=GOOD["trial"]), TypeError, "trial must be the name of a variable"),
+        (Design([linear("speed")], dtype="int32"), ValueError, "dtype must be .* found 'int32'"),
+        (Design([linear("side")]), ValueError, r"'side' must be numeric, .* use categories\('side'\)"),
+    ],
+)
+def test_designs(design, error, sentence):
+    with pytest.raises(error, match=sentence):
+        design.fit_transform(GOOD)
+
+
+def test_categories_without_an_order():
+    with pytest.raises(TypeError, match="categories of different types"):
+        Design([categories("side")]).fit(with_value(2, 5, "side"))
+
+
+def test_a_transformer_that_makes_infinities_is_named():
+    def log(x):
+        with np.errstate(divide="ignore"):
+            return np.log(x)
+
+    design = Design([linear("side"), transformed("speed", FunctionTransformer(log), name="log speed")])
+    with pytest.raises(ValueError, match="term 'log speed': column 'column0' is -inf in row 0"):
+        design.fit({**GOOD, "side": np.arange(6)})
+    with pytest.raises(ValueError, match="every sample is NaN"):
+        design.fit({"side": np.arange(6), "speed": np.full(6, np.nan)})

@@ -1,0 +1,3 @@
+"""`make.py` runs in an environment of its own and is no test."""
+
+collect_ignore = ["make.py"]
