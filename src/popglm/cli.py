@@ -56,12 +56,8 @@ class _Split:
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder for the result and the pictures.")] = Path(
-        "popglm-demo"
-    ),
-    n_samples: Annotated[
-        int, typer.Option(min=1, help="Length of the session in samples (6 per second).")
-    ] = 27_396,
+    output: Annotated[Path, typer.Option(help="Folder for the result and the pictures.")] = Path("popglm-demo"),
+    n_samples: Annotated[int, typer.Option(min=1, help="Length of the session in samples (6 per second).")] = 27_396,
     n_neurons: Annotated[int, typer.Option(min=1, help="Number of neurons.")] = 100,
     n_task_variables: Annotated[
         int, typer.Option(min=0, max=29, help="Task variables: 8 give 318 columns, 29 give 1,011.")
@@ -108,6 +104,10 @@ def demo(
         _seconds_table(seconds, model.timings_),
     ):
         console.print(table)
+    console.print(
+        f"{evaluation['n_true_groups_found'].sum():,} of the {evaluation['n_true_groups'].sum():,} groups that truly "
+        f"drive the neurons were found; {evaluation['n_groups'].sum():,} groups have weights in all."
+    )
     written = ", ".join(sorted(path.name for path in output.iterdir()))
     console.print(f"Written to [bold]{output}[/]: {written}")
 
@@ -199,9 +199,7 @@ def _draw_neurons(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split) -> p
         neuron = ranked[place]
         predicted_and_recorded(recorded[neuron], predicted[neuron], time_s, ax, trial=trial, unit="a.u.")
         explained = evaluation.loc[neuron, "deviance_explained"]
-        ax.set_title(
-            f"{neuron}: {explained:.0%} of the test deviance explained", fontsize="medium", loc="left"
-        )
+        ax.set_title(f"{neuron}: {explained:.0%} of the test deviance explained", fontsize="medium", loc="left")
         ax.label_outer()
     axes[-1, 0].set_xlabel("Time in the test trials, end to end (s)")
     axes[0, 0].legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
@@ -223,11 +221,6 @@ def _population_table(model: pg.GLMCV, evaluation: pd.DataFrame) -> Table:
     ):
         values = evaluation[column]
         table.add_row(label, f"{values.median():.3f}", f"{values.mean():.3f}", f"{(values > 0).sum():,}")
-    table.caption = (
-        f"{evaluation['n_true_groups_found'].sum():,} of the {evaluation['n_true_groups'].sum():,} groups that "
-        f"drive the neurons were found; {evaluation['n_groups'].sum():,} groups have weights"
-    )
-    table.caption_justify = "left"
     return table
 
 
@@ -244,10 +237,7 @@ def _strengths_table(model: pg.GLMCV) -> Table:
 
 def _neurons_table(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split, session: MazeSession) -> Table:
     """The best neurons with the groups that move them most: standard deviation of their part of the log rate."""
-    table = Table(
-        title="Best neurons, and their strongest groups (standard deviation of the log rate; ✓ = truly drives it)",
-        title_justify="left",
-    )
+    table = Table(title="Best neurons and their strongest groups (✓: a true one)", title_justify="left")
     table.add_column("neuron", no_wrap=True)
     for header in ("held-out", "test", "true rates"):
         table.add_column(header, justify="right")
@@ -264,9 +254,7 @@ def _neurons_table(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split, ses
                 f"{row[column]:.3f}"
                 for column in ("cv_deviance_explained", "deviance_explained", "true_rate_deviance_explained")
             ),
-            ", ".join(
-                f"{group}{' ✓' if true[group] else ''} {spread:.2f}" for group, spread in strongest.items()
-            ),
+            ", ".join(f"{group}{' ✓' if true[group] else ''} {spread:.2f}" for group, spread in strongest.items()),
         )
     return table
 
@@ -278,6 +266,7 @@ def _seconds_table(seconds: dict[str, float], of_the_fit: dict[str, float]) -> T
     for phase, value in seconds.items():
         table.add_row(phase, f"{value:.1f}")
         if phase == "fit":
-            for part, part_value in of_the_fit.items():
-                table.add_row(f"  {part}", f"{part_value:.1f}", style="dim")
+            # "fit" and "total" contain the others
+            for part in (part for part in of_the_fit if part not in ("fit", "total")):
+                table.add_row(f"  {part}", f"{of_the_fit[part]:.1f}", style="dim")
     return table

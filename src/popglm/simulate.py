@@ -366,9 +366,7 @@ def _simulate_truth(
     )
 
 
-def _smooth_kernels(
-    n_kernels: int, n_basis: int, rng: np.random.Generator, *, single_field: bool
-) -> np.ndarray:
+def _smooth_kernels(n_kernels: int, n_basis: int, rng: np.random.Generator, *, single_field: bool) -> np.ndarray:
     """Random weights (n_kernels, n_basis), smooth over the basis; half are one field if `single_field`."""
     white = rng.standard_normal((n_kernels, n_basis))
     kernels = gaussian_filter1d(white, n_basis / 6, axis=1, mode="nearest")

@@ -20,9 +20,7 @@ def check_count(maker: str, argument: str, found: object, least: int) -> None:
 def check_range(maker: str, low: object, high: object) -> None:
     finite = all(isinstance(v, (int, float, np.number)) and np.isfinite(v) for v in (low, high))
     if not (finite and low < high):
-        raise ValueError(
-            f"{maker}: low and high must be finite numbers with low < high; found {low!r} and {high!r}"
-        )
+        raise ValueError(f"{maker}: low and high must be finite numbers with low < high; found {low!r} and {high!r}")
 
 
 def check_positive(maker: str, argument: str, found: object) -> None:

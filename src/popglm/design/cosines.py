@@ -74,9 +74,7 @@ class Bumps(Term):
         check_count(maker, "n", self.n, least=1)
         check_range(maker, self.low, self.high)
         if self.width is None and self.n == 1:
-            raise ValueError(
-                f"{maker}: a single bump (n=1) has no spacing to take its width from; give width="
-            )
+            raise ValueError(f"{maker}: a single bump (n=1) has no spacing to take its width from; give width=")
         if self.width is not None:
             check_positive(maker, "width", self.width)
         self.name = self.name or self.variable
@@ -85,9 +83,7 @@ class Bumps(Term):
     @property
     def centers(self) -> np.ndarray:
         """Centres of the bumps, shape (n,)."""
-        return (
-            np.linspace(self.low, self.high, self.n) if self.n > 1 else np.array([(self.low + self.high) / 2])
-        )
+        return np.linspace(self.low, self.high, self.n) if self.n > 1 else np.array([(self.low + self.high) / 2])
 
     @property
     def support(self) -> tuple[float, float]:

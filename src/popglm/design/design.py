@@ -200,9 +200,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 raise TypeError(f"Design: terms[{i}] must be a term such as bumps(...); found {term!r}{hint}")
         name, count = Counter(term.name for term in self.terms).most_common(1)[0]
         if count > 1:
-            raise ValueError(
-                f"Design: {count} terms are named {name!r}; give each a name of its own with name="
-            )
+            raise ValueError(f"Design: {count} terms are named {name!r}; give each a name of its own with name=")
         if not (self.trial is None or isinstance(self.trial, str)):
             raise TypeError(f"Design: trial must be the name of a variable or None; found {self.trial!r}")
         if self.dtype not in ("float32", "float64"):

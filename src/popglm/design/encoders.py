@@ -144,9 +144,7 @@ class Transformed(Term):
         self.ranges_ = [finite_range(column) for column in values.T]
         known = values[~np.isnan(values).any(axis=1)]
         if len(known) == 0:
-            raise ValueError(
-                f"transformed({self.variables}): every sample is NaN; the transformer has no data to fit"
-            )
+            raise ValueError(f"transformed({self.variables}): every sample is NaN; the transformer has no data to fit")
         self.transformer_ = clone(self.transformer).fit(known)
         self.n_columns_ = self._evaluate(known[:1]).shape[1]
         return self

@@ -151,9 +151,7 @@ class Kernel(Term):
         check_variable("kernel", self.variable)
         maker = f"kernel({self.variable!r})"
         if not isinstance(self.basis, (Bumps, LogBumps)):
-            raise TypeError(
-                f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {self.basis!r}"
-            )
+            raise TypeError(f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {self.basis!r}")
         if self.side not in ("causal", "anti-causal", "both"):
             raise ValueError(f"{maker}: side must be 'causal', 'anti-causal' or 'both'; found {self.side!r}")
         if self.dt is not None:
@@ -227,9 +225,7 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
     try:
         lags = np.array(list(lags), dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {lags!r}"
-        ) from None
+        raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {lags!r}") from None
     if lags.ndim != 1 or len(lags) == 0 or not np.isfinite(lags).all():
         raise ValueError(f"{maker}: lags must be one or more finite numbers; found {lags.tolist()!r}")
     if dt is None and (lags != np.rint(lags)).any():
@@ -239,7 +235,5 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
         )
     steps, counts = np.unique(_in_samples(lags, dt), return_counts=True)
     if (counts > 1).any():
-        raise ValueError(
-            f"{maker}: two lags fall on the same sample ({steps[counts > 1][0]}); give each sample once"
-        )
+        raise ValueError(f"{maker}: two lags fall on the same sample ({steps[counts > 1][0]}); give each sample once")
     return lags

@@ -83,9 +83,7 @@ class Session:
         column = self._columns[variable]
         kind = column.dtype
         if pd.api.types.is_object_dtype(kind):
-            strange = np.array(
-                [not (isinstance(v, (Real, np.bool_)) or _is_missing(v)) for v in column], dtype=bool
-            )
+            strange = np.array([not (isinstance(v, (Real, np.bool_)) or _is_missing(v)) for v in column], dtype=bool)
         else:
             is_real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
             strange = np.full(self.n_samples, not is_real)
@@ -109,9 +107,7 @@ class Session:
         codes, uniques = pd.factorize(labels)
         if (codes < 0).any():
             row = int(np.flatnonzero(codes < 0)[0])
-            raise ValueError(
-                f"trial variable {trial!r} is missing (NaN) in row {row}; label every sample or drop it"
-            )
+            raise ValueError(f"trial variable {trial!r} is missing (NaN) in row {row}; label every sample or drop it")
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         if len(starts) > len(uniques):
             # codes count up in order of appearance, so a run that opens no new code is a return

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,7 @@ class NumpyEngine:
 
     def __init__(self, precision: str = "float32", n_workers: int | None = None) -> None:
         self.dtype = np.dtype(precision)
-        self.n_workers = (
-            n_workers or len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else (os.cpu_count() or 1)
-        )
+        self.n_workers = n_workers or _usable_cores()
         self._pool: ThreadPoolExecutor | None = None
 
     @contextmanager
@@ -72,5 +69,10 @@ class NumpyEngine:
         size = int(np.clip(150_000 // max(n_columns, 1), 256, 8192))
         n_chunks = max(1, -(-n_rows // size))
         n_chunks = -(-n_chunks // self.n_workers) * self.n_workers if n_chunks > 1 else 1
-        edges = np.linspace(0, n_rows, n_chunks + 1).astype(int)
-        return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        edges = np.linspace(0, n_rows, n_chunks + 1).astype(int).tolist()
+        return [(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def _usable_cores() -> int:
+    # a job scheduler may have given this process fewer than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

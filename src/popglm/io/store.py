@@ -68,9 +68,7 @@ def to_dataset(model: GLM | GLMCV) -> xr.Dataset:
         variables["coef"] = (("neuron", "feature"), np.atleast_2d(model.coef_))
         variables["intercept"] = (("neuron",), np.atleast_1d(model.intercept_))
     groups = np.repeat(model.feature_group_names_, model.feature_group_sizes_)
-    return xr.Dataset(
-        variables, coords={"neuron": model.neuron_names_, "group": ("feature", np.asarray(groups, str))}
-    )
+    return xr.Dataset(variables, coords={"neuron": model.neuron_names_, "group": ("feature", np.asarray(groups, str))})
 
 
 def save(model: GLM | GLMCV, path: str | Path) -> None:

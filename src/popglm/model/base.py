@@ -78,9 +78,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
         if self.penalty == "none":
             if self.lambdas is not None and np.any(np.asarray(self.lambdas, float) != 0):
-                raise ValueError(
-                    "lambdas has no effect under penalty='none'; leave it None or choose a penalty."
-                )
+                raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
             lambdas = np.zeros((1, n_neurons))
         else:
             lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, n_neurons)
@@ -123,7 +121,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         values = check_features(self, X, reset=True)
         self.neuron_names_ = name_neurons(Y)
-        self._one_neuron = np.ndim(Y) == 1
+        self._one_neuron = np.asarray(Y).ndim == 1
         responses = check_responses(Y, len(values), self.family, self.neuron_names_)
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
@@ -157,9 +155,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             null,
             names,
         )
-        in_fold = (
-            np.flatnonzero(fit.fittable & ~fit.cv_fittable.all(axis=0)) if len(fit.cv_fittable) else null[:0]
-        )
+        in_fold = np.flatnonzero(fit.fittable & ~fit.cv_fittable.all(axis=0)) if len(fit.cv_fittable) else null[:0]
         warn_neurons(
             "Fitted as the null model in some fold, where they are constant, silent or fire once",
             in_fold,
@@ -169,9 +165,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         worst = np.where(np.isfinite(gaps), gaps, np.inf).max(axis=(0, 1))
         late = np.flatnonzero(worst > self.tol)
         if len(late):
-            listed = [
-                f"{names[j]} (gap {worst[j]:.1e})" if j in late else names[j] for j in range(len(names))
-            ]
+            listed = [f"{names[j]} (gap {worst[j]:.1e})" if j in late else names[j] for j in range(len(names))]
             warn_neurons(
                 f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
                 f"precision='{self.precision}' goes (raise max_iter or tol, or use precision='float64')",
@@ -194,9 +188,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _loss(self) -> Loss:
         return get_loss(self.family, self.inverse_link)
 
-    def _eta(
-        self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None
-    ) -> np.ndarray:
+    def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
         eta = X @ coef.astype(X.dtype, copy=False).T + intercept.astype(X.dtype)
         return eta if offset is None else eta + offset[:, None]
 
@@ -221,9 +213,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "lambda_index_")
         if self.coef_path_ is None:
-            raise ValueError(
-                "This model was fitted with refit=False and has no weights for new data; use refit=True."
-            )
+            raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
         values = check_features(self, X, reset=False)
         offset = check_vector(offset, "offset", len(values))
         eta = self._eta(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
@@ -249,9 +239,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "lambda_index_")
         if self.coef_path_ is None:
-            raise ValueError(
-                "This model was fitted with refit=False and has no weights for new data; use refit=True."
-            )
+            raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
         values = check_features(self, X, reset=False)
         offset = check_vector(offset, "offset", len(values))
         eta = self._eta(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
@@ -271,9 +259,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         first = next(etas)
         responses = check_responses(Y, len(first), self.family, name_neurons(Y))
         if responses.shape[1] != len(self.neuron_names_):
-            raise ValueError(
-                f"Y has {responses.shape[1]} neurons; the model was fitted to {len(self.neuron_names_)}."
-            )
+            raise ValueError(f"Y has {responses.shape[1]} neurons; the model was fitted to {len(self.neuron_names_)}.")
         weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True)
         counted = ~np.isnan(responses)
         s = counted * (1.0 if weights is None else weights[:, None])

@@ -120,14 +120,14 @@ class GLM(PopulationGLM):
         self.precision = precision
         self.verbose = verbose
 
-    def fit(self, X: Any, Y: Any, *, sample_weight: Any = None, offset: Any = None) -> GLM:
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> GLM:
         """Fit all neurons over all strengths.
 
         Parameters
         ----------
         X : array-like or DataFrame, shape (n_samples, n_features)
-        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-            NaN where a neuron was not recorded: the sample drops out for that neuron alone.
+        y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         sample_weight, offset : array-like, shape (n_samples,), optional
 
         Returns
@@ -146,13 +146,11 @@ class GLM(PopulationGLM):
         ConvergenceWarning
             Names neurons that did not reach `tol`, with their certificates.
         """
-        self._fit(X, Y, lambda n: [], sample_weight, offset, refit=True)
+        self._fit(X, y, lambda n: [], sample_weight, offset, refit=True)
         self._keep(np.full(len(self.neuron_names_), len(self._lambda_grid) - 1))
         return self
 
-    def select(
-        self, X: Any, Y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None, offset: Any = None
-    ) -> GLM:
+    def select(self, X: Any, Y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None, offset: Any = None) -> GLM:
         """Take, per neuron, the strength that explains most deviance of validation data.
 
         Parameters
@@ -172,9 +170,7 @@ class GLM(PopulationGLM):
         check_is_fitted(self, "lambda_index_")
         values = check_features(self, X, reset=False)
         shift = check_vector(offset, "offset", len(values))
-        etas = (
-            self._eta(values, w, b, shift) for w, b in zip(self.coef_path_, self.intercept_path_, strict=True)
-        )
+        etas = (self._eta(values, w, b, shift) for w, b in zip(self.coef_path_, self.intercept_path_, strict=True))
         deviance, null = self._deviances(etas, Y, sample_weight)
         self.deviance_explained_path_ = fraction_explained(deviance, null)
         self._keep(select_strengths(deviance[None], self._lambda_grid, 0.0, min_lambda))
@@ -274,16 +270,14 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         self.min_lambda = min_lambda
         self.refit = refit
 
-    def fit(
-        self, X: Any, Y: Any, *, groups: Any = None, sample_weight: Any = None, offset: Any = None
-    ) -> GLMCV:
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, offset: Any = None) -> GLMCV:
         """Fit, cross-validate and select.
 
         Parameters
         ----------
         X : array-like or DataFrame, shape (n_samples, n_features)
-        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-            NaN where a neuron was not recorded: the sample drops out for that neuron alone.
+        y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         groups : array-like, shape (n_samples,), optional
             Trial of every sample; a trial is never split between folds.
         sample_weight, offset : array-like, shape (n_samples,), optional
@@ -310,7 +304,7 @@ fit_intercept, tol, max_iter, solver, precision, verbose
             splits.extend(check_folds(self.cv, n_samples, groups))
             return splits
 
-        fit, responses = self._fit(X, Y, split, sample_weight, offset, bool(self.refit))
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit))
         tested = np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
         for fold, (_, test) in enumerate(splits):
@@ -322,9 +316,7 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         nothing = np.array([~scored[test].any(axis=0) for _, test in splits])
         self.cv_deviance_ = np.where(nothing[:, None, :], np.nan, fit.cv_deviance)
         weights = (
-            1.0
-            if sample_weight is None
-            else check_vector(sample_weight, "sample_weight", len(responses))[:, None]
+            1.0 if sample_weight is None else check_vector(sample_weight, "sample_weight", len(responses))[:, None]
         )
         sums = response_sums(
             self._loss,
@@ -386,15 +378,11 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         """
         check_is_fitted(self, "fold_")
         if not self._held_out_once:
-            raise ValueError(
-                "cv holds some rows out more than once, so their held-out prediction is not one number."
-            )
+            raise ValueError("cv holds some rows out more than once, so their held-out prediction is not one number.")
         if X is None:
             X = getattr(self, "_X_fit", None)
             if X is None:
-                raise ValueError(
-                    "X is needed: a model from a file or a pickle does not carry its training data."
-                )
+                raise ValueError("X is needed: a model from a file or a pickle does not carry its training data.")
         values = check_features(self, X, reset=False)
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")

@@ -18,8 +18,8 @@ Array = Any
 
 
 def _sigmoid(xp: Any, eta: Array) -> Array:
-    # tanh saturates instead of overflowing, whatever the sign of eta
-    return 0.5 * (1 + xp.tanh(0.5 * eta))
+    # full relative precision for small rates; the floor keeps exp from overflowing in float32
+    return 1 / (1 + xp.exp(-xp.maximum(eta, -80)))
 
 
 def _softplus(xp: Any, eta: Array) -> Array:
@@ -27,8 +27,8 @@ def _softplus(xp: Any, eta: Array) -> Array:
 
 
 def _log_softplus(xp: Any, eta: Array) -> Array:
-    # for η ≪ 0, softplus(η) = exp(η)(1 − exp(η)/2 + …): its logarithm is η to working precision
-    low = eta < -15
+    # for η ≪ 0, softplus(η) = exp(η)(1 − exp(η)/2 + …): its logarithm is η to float64 precision
+    low = eta < -35
     return xp.where(low, eta, xp.log(_softplus(xp, xp.where(low, 0 * eta, eta))))
 
 
@@ -148,7 +148,7 @@ class Loss:
             case "poisson", "softplus":
                 # h'/h tends to 1 as both underflow; y·h'/h is kept finite by dividing first
                 slope, mu = _sigmoid(xp, eta), _softplus(xp, eta)
-                ratio = xp.where(eta < -15, xp.ones_like(eta), slope / xp.maximum(mu, 1e-30))
+                ratio = xp.where(eta < -35, xp.ones_like(eta), slope / xp.maximum(mu, 1e-30))
                 return slope - y * ratio, slope * ratio
             case "poisson", "sigmoid":
                 mu = _sigmoid(xp, eta)

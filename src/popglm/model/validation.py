@@ -72,7 +72,8 @@ def name_neurons(Y: Any) -> list[str]:
         return [str(name) for name in Y.columns]
     if isinstance(Y, pd.Series) and Y.name is not None:
         return [str(Y.name)]
-    return [f"neuron{j}" for j in range(1 if np.ndim(Y) < 2 else np.shape(Y)[1])]
+    shape = np.asarray(Y).shape
+    return [f"neuron{j}" for j in range(1 if len(shape) < 2 else shape[1])]
 
 
 def check_responses(Y: Any, n_samples: int, family: str, names: list[str]) -> np.ndarray:
@@ -87,7 +88,7 @@ def check_responses(Y: Any, n_samples: int, family: str, names: list[str]) -> np
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[1] == 0:
-        raise ValueError(f"Y must have shape (n_samples, n_neurons) or (n_samples,); it has {np.shape(Y)}.")
+        raise ValueError(f"Y must have shape (n_samples, n_neurons) or (n_samples,); it has {values.shape}.")
     if len(values) != n_samples:
         raise ValueError(
             f"X has {n_samples} samples and Y has {len(values)} (inconsistent numbers of samples); both need one row "
@@ -107,6 +108,8 @@ def check_responses(Y: Any, n_samples: int, family: str, names: list[str]) -> np
         "an infinite value (Input y contains infinity or a value too large for dtype('float64').)",
         "Use NaN for samples that were not recorded.",
     )
+    if np.isnan(values).all():
+        raise ValueError("Y holds no recorded sample: Input y contains NaN in every row of every neuron.")
     if family == "poisson":
         complain(
             values < 0,
@@ -133,17 +136,13 @@ def check_vector(values: Any, name: str, n_samples: int, non_negative: bool = Fa
     if vector.ndim == 0 and name == "sample_weight":
         vector = np.full(n_samples, float(vector))
     if vector.shape != (n_samples,):
-        raise ValueError(
-            f"{name} must have shape ({n_samples},), one value per sample; it has {vector.shape}."
-        )
+        raise ValueError(f"{name} must have shape ({n_samples},), one value per sample; it has {vector.shape}.")
     bad = ~np.isfinite(vector) | ((vector < 0) if non_negative else False)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{name} must be finite{' and ≥ 0' if non_negative else ''}; row {row} holds {vector[row]:g}."
-        )
+        raise ValueError(f"{name} must be finite{' and ≥ 0' if non_negative else ''}; row {row} holds {vector[row]:g}.")
     if non_negative and not (vector > 0).any():
-        raise ValueError(f"{name} is 0 in every row; at least one sample must count.")
+        raise ValueError(f"{name} is zero in every row; at least one sample must count.")
     return vector
 
 
@@ -161,16 +160,12 @@ def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
             f"neuron; it has shape {grid.shape}."
         )
     if grid.ndim == 2 and grid.shape[1] != n_neurons:
-        raise ValueError(
-            f"lambdas has {grid.shape[1]} columns for {n_neurons} neurons; give one column per neuron."
-        )
+        raise ValueError(f"lambdas has {grid.shape[1]} columns for {n_neurons} neurons; give one column per neuron.")
     grid = grid if grid.ndim == 2 else np.repeat(grid[:, None], n_neurons, axis=1)
     bad = ~np.isfinite(grid) | (grid < 0)
     if bad.any():
         k = int(np.argwhere(bad)[0][0])
-        raise ValueError(
-            f"lambdas must be finite and ≥ 0; entry {k} is {grid[tuple(np.argwhere(bad)[0])]:g}."
-        )
+        raise ValueError(f"lambdas must be finite and ≥ 0; entry {k} is {grid[tuple(np.argwhere(bad)[0])]:g}.")
     rising = np.argwhere(np.diff(grid, axis=0) > 0)
     if len(rising):
         k = int(rising[0][0])
@@ -181,9 +176,7 @@ def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
     return grid
 
 
-def feature_group_sizes(
-    feature_groups: Any, X: Any, n_features: int, required: bool
-) -> tuple[np.ndarray, list[str]]:
+def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: bool) -> tuple[np.ndarray, list[str]]:
     """Sizes and names of consecutive feature groups.
 
     Parameters
@@ -204,9 +197,7 @@ def feature_group_sizes(
         return np.ones(n_features, int), [f"feature{k}" for k in range(n_features)]
     labels = list(feature_groups) if isinstance(feature_groups, Sequence | np.ndarray | pd.Index) else None
     if not labels:
-        raise ValueError(
-            f"feature_groups must be a list of sizes or a label per column, not {feature_groups!r}."
-        )
+        raise ValueError(f"feature_groups must be a list of sizes or a label per column, not {feature_groups!r}.")
     integers = all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in labels)
     # a list of ones for every column is the same either way
     if integers and sum(labels) == n_features and min(labels) > 0:
@@ -266,9 +257,7 @@ def check_folds(cv: Any, n_samples: int, groups: Any) -> list[tuple[np.ndarray, 
         raise ValueError("cv holds no folds; at least one (train, test) pair is needed.")
     for fold, (train, test) in enumerate(pairs):
         if not len(train) or not len(test):
-            raise ValueError(
-                f"cv: fold {fold} has {len(train)} training and {len(test)} test samples; both need some."
-            )
+            raise ValueError(f"cv: fold {fold} has {len(train)} training and {len(test)} test samples; both need some.")
     return pairs
 
 
@@ -276,9 +265,7 @@ def _row_index(rows: Any, n_samples: int) -> np.ndarray:
     rows = np.asarray(rows)
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
     if len(rows) and (rows.min() < 0 or rows.max() >= n_samples):
-        raise ValueError(
-            f"cv: row index {rows.max() if rows.max() >= n_samples else rows.min()} is outside 0…{n_samples - 1}."
-        )
+        raise ValueError(f"cv: row indices run from {rows.min()} to {rows.max()}, outside 0…{n_samples - 1}.")
     return rows
 
 

@@ -71,11 +71,9 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     lines = np.stack([strengths.T, explained.T], axis=-1)
     alpha = min(1.0, 3 / np.sqrt(n_neurons))
     width = 0.6 if n_neurons > 10 else 1.5
-    ax.add_collection(
-        LineCollection(lines, colors=NEURON, linewidths=width, alpha=alpha, rasterized=n_neurons > 300)
-    )
+    ax.add_collection(LineCollection(lines, colors=NEURON, linewidths=width, alpha=alpha, rasterized=n_neurons > 300))
     ax.scatter(
-        strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0, alpha=min(1, 2 * alpha), zorder=2.5,
+        strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0, alpha=min(1.0, max(0.3, 2 * alpha)), zorder=2.5,
         label="selected",
     )  # fmt: skip
     if n_neurons > 1:
@@ -160,9 +158,7 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("Fraction deviance explained")
     ax.set_ylabel("Neurons")
-    ax.set_title(
-        f"{(fractions > 0).sum():,} of {len(fractions):,} neurons beat the null model", fontsize="medium"
-    )
+    ax.set_title(f"{(fractions > 0).sum():,} of {len(fractions):,} neurons beat the null model", fontsize="medium")
     return ax
 
 

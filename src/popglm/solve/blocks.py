@@ -257,9 +257,7 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
 
 
 @njit(**_JIT)
-def block_descent(
-    G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, accuracy, max_sweeps, D, slopes
-):
+def block_descent(G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, accuracy, max_sweeps, D, slopes):
     """Steps that minimise gᵀd + ½dᵀBd + λ₂/2‖w + d‖² + Σ_b τ_b‖w_b + d_b‖ for every row of W.
 
     Parameters

@@ -95,8 +95,4 @@ def _decrement(model, W, grad, at, tau, lam2) -> np.ndarray:
         outside = grad * np.maximum(1 - tau / forces, 0)
     residual = np.where(norms > 0, inside, np.where(forces > 0, outside, 0.0))
     diagonal = np.outer(at.curvature, np.diag(model.G)) + lam2[:, None]
-    return (
-        0.5
-        * DECREMENT_SAFETY
-        * np.sum(np.square(residual) / np.where(diagonal > 0, diagonal, np.inf), axis=1)
-    )
+    return 0.5 * DECREMENT_SAFETY * np.sum(np.square(residual) / np.where(diagonal > 0, diagonal, np.inf), axis=1)

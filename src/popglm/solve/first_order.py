@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,11 @@ class FirstOrder:
         Steps between looks at the objective.
     seed : int
 
+    Raises
+    ------
+    ValueError
+        For an unknown method or a setting outside its range.
+
     Examples
     --------
     >>> FirstOrder("adam", batch_size=256).batch_size
@@ -48,6 +54,20 @@ class FirstOrder:
     batch_size: int | None = None
     check_every: int = 50
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in ("adam", "sgd"):
+            raise ValueError(f"method={self.method!r} is unknown; use 'adam' or 'sgd'.")
+        if not isinstance(self.learning_rate, Real) or not 0 < self.learning_rate < np.inf:
+            raise ValueError(f"learning_rate={self.learning_rate!r} must be a finite number above 0.")
+        if not isinstance(self.momentum, Real) or not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum={self.momentum!r} must lie in [0, 1).")
+        for name in ("batch_size", "check_every"):
+            value = getattr(self, name)
+            if value is None and name == "batch_size":
+                continue
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name}={value!r} must be an integer of at least 1.")
 
 
 def walk_first_order(
@@ -112,9 +132,7 @@ def _descend(
         W = W - step[:, block] * move
         if penalty.l1_ratio > 0:
             norms = penalty.block_norms(W)
-            keep = 1 - step * penalty.l1_ratio * lam_n[:, None] * penalty.block_weights / np.where(
-                norms > 0, norms, 1
-            )
+            keep = 1 - step * penalty.l1_ratio * lam_n[:, None] * penalty.block_weights / np.where(norms > 0, norms, 1)
             W = W * np.maximum(keep, 0)[:, block]
         if t % optimiser.check_every and t < max_steps:
             continue
@@ -133,9 +151,7 @@ def _descend(
         mark = best.copy()
         n_iter[neurons] = t
         gap[neurons] = (
-            certificate(
-                fit.loss, fit.model, fit.W[neurons], fit.at.take(neurons), lam_n, fit.saturated[neurons]
-            )
+            certificate(fit.loss, fit.model, fit.W[neurons], fit.at.take(neurons), lam_n, fit.saturated[neurons])
             / fit.scale[neurons]
         )
         stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.learning_rate)

@@ -7,6 +7,7 @@ gradient in w (that of the profiled loss, so dloss/db = 0), the mean curvature w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,7 @@ class RowObjective:
         self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
         self.weights, self.offset, self.fit_intercept = weights, offset, fit_intercept
         self.chunks = [
-            (first + a, first + b)
-            for first, last in ranges
-            for a, b in engine.row_chunks(last - first, len(Y))
+            (first + a, first + b) for first, last in ranges for a, b in engine.row_chunks(last - first, len(Y))
         ]
         self.rows = np.concatenate([np.arange(first, last) for first, last in ranges])
         self.total, self.y_mean, self.YX = self._moments()
@@ -104,7 +103,7 @@ class RowObjective:
     def _batches(self) -> list[tuple[list[tuple[int, int]]]]:
         # one contiguous run of chunks per worker, so that sums have a fixed order
         bounds = np.linspace(0, len(self.chunks), self.engine.n_workers + 1).astype(int)
-        return [(self.chunks[a:b],) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if b > a]
+        return [(self.chunks[a:b],) for a, b in pairwise(bounds) if b > a]
 
     def _chunk(self, array: np.ndarray | None, neurons: np.ndarray | slice, first: int, last: int) -> Any:
         if array is None or array.ndim == 1:
@@ -177,9 +176,7 @@ class RowObjective:
                     y_offset += (y if s is None else y * s) @ self.offset[first:last]
             return mu_sum, chi, MX, y_offset
 
-        mu_sum, chi, MX, y_offset = (
-            sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True)
-        )
+        mu_sum, chi, MX, y_offset = (sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True))
         total, y_mean, YX = self.total[neurons], self.y_mean[neurons], self.YX[neurons]
         # the intercept in the engine's precision is the one that μ was computed with
         b_used = b_start.astype(float)
@@ -192,16 +189,8 @@ class RowObjective:
     def _general(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
         xp, dtype = self.engine.xp, self.engine.dtype
         w = W.astype(dtype)
-        eta = {
-            chunk: values
-            for chunk, values in zip(
-                self.chunks,
-                self.engine.map(
-                    lambda first, last: self._eta(w, np.zeros(len(w), dtype), first, last), self.chunks
-                ),
-                strict=True,
-            )
-        }
+        parts = self.engine.map(lambda first, last: self._eta(w, np.zeros(len(w), dtype), first, last), self.chunks)
+        eta = dict(zip(self.chunks, parts, strict=True))
         if self.fit_intercept:
             b = self._best_intercept(neurons, rows, eta, b)
         b32 = b.astype(dtype)

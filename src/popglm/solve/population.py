@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -136,17 +137,13 @@ def fit_population(
         on_grams &= batch.first_order is None and offset is None
         began = time.perf_counter()
         if on_grams:
-            part = _fit_on_grams(
-                engine, work, y, s, splits, blocks, moments, center, batch, refit, on_strength
-            )
+            part = _fit_on_grams(engine, work, y, s, splits, blocks, moments, center, batch, refit, on_strength)
         else:
             if not rotated:
                 for a in range(0, n, 8192):
                     shared.rotate(work[a : a + 8192])
                 rotated = True
-            data = Rows(
-                work, y.astype(engine.dtype), None if s is None else s.astype(engine.dtype), offset, [(0, n)]
-            )
+            data = Rows(work, y.astype(engine.dtype), None if s is None else s.astype(engine.dtype), offset, [(0, n)])
             G = shared.rotate_matrix(XX / total_weight)
             part = _fit_on_rows(engine, data, G, shared, order, splits, blocks, batch, refit, on_strength)
         part.seconds["fit"] = time.perf_counter() - began
@@ -166,7 +163,7 @@ def _order_by_fold(n: int, splits: list[tuple[np.ndarray, np.ndarray]]) -> tuple
         return np.arange(n), [(0, n)]
     order = np.concatenate([np.sort(test) for _, test in splits])
     edges = np.cumsum([0, *(len(test) for _, test in splits)])
-    return order, [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return order, [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def _is_partition(n: int, splits: list[tuple[np.ndarray, np.ndarray]]) -> bool:
@@ -262,9 +259,7 @@ def _fit_on_rows(
         held_out = data if partition else _take_rows(data, splits[fold][1])
         ranges = [blocks[fold]] if partition else held_out.ranges
         cv_deviance[fold] = _deviance(engine, loss, held_out, ranges, path)
-    return _collect(
-        full_path, fold_paths, [coordinates] * (len(splits) + 1), lambdas, fittable, folds, cv_deviance
-    )
+    return _collect(full_path, fold_paths, [coordinates] * (len(splits) + 1), lambdas, fittable, folds, cv_deviance)
 
 
 def _take_rows(data: Rows, index: np.ndarray) -> Rows:
@@ -293,7 +288,7 @@ def _deviance(engine: Any, loss: Loss, data: Rows, ranges: Ranges, path: Path) -
                 value, floor = np.where(s > 0, s * value, 0), np.where(s > 0, s * floor, 0)
             return value.sum(axis=2, dtype=float), floor.sum(axis=1)
 
-    chunks = [(f + a, f + z) for f, l in ranges for a, z in engine.row_chunks(l - f, n_lambdas * q)]
+    chunks = [(f + a, f + z) for f, end in ranges for a, z in engine.row_chunks(end - f, n_lambdas * q)]
     parts = engine.map(part, chunks)
     value, floor = sum(v for v, _ in parts), sum(f for _, f in parts)
     return np.maximum(2 * (value - floor), 0)
@@ -349,8 +344,7 @@ def _fit_on_grams(
 
     full, full_coordinates = fit_to(total, [(0, y.shape[1])])
     pairs = [
-        fit_to(sums, _complement(blocks, fold) if partition else splits[fold][0])
-        for fold, sums in enumerate(train)
+        fit_to(sums, _complement(blocks, fold) if partition else splits[fold][0]) for fold, sums in enumerate(train)
     ]
     folds = [fit for fit, _ in pairs]
     fittable = np.zeros(len(y), bool)

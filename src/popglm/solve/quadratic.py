@@ -12,6 +12,8 @@ from popglm.solve.blocks import block_descent
 
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 
+MAX_SWEEPS = 400
+
 
 class CurvatureMemory:
     """Rings of curvature pairs (s, y) of the loss, and Gs, for every neuron.
@@ -26,12 +28,6 @@ class CurvatureMemory:
     def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any) -> None:
         self.S, self.Y, self.GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
         self.count = np.zeros(n_neurons, np.int64)
-
-    def copy(self) -> CurvatureMemory:
-        """An independent copy: a fold starts from the curvature of the fit to all rows."""
-        new = object.__new__(CurvatureMemory)
-        new.S, new.Y, new.GS, new.count = self.S.copy(), self.Y.copy(), self.GS.copy(), self.count.copy()
-        return new
 
     def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, G: np.ndarray) -> None:
         """Keep the pairs that show positive curvature beyond rounding; others would spoil the model."""
@@ -96,28 +92,30 @@ class QuadraticModel:
         return d, -0.5 * np.einsum("ij,ij->i", d, total_grad)
 
     def _block_step(self, memory, neurons, W, grad, c, lam, lam2) -> tuple[np.ndarray, np.ndarray]:
-        tau = self.penalty.l1_ratio * lam[:, None] * self.penalty.block_weights
-        R = np.zeros((0, 0), self.engine.dtype)
-        if self.penalty.R is not None:
-            R = np.ascontiguousarray(self.penalty.R, self.engine.dtype)
         dtype = self.engine.dtype
+        R = np.zeros((0, 0)) if self.penalty.R is None else self.penalty.R
+        tau = self.penalty.l1_ratio * lam[:, None] * self.penalty.block_weights
+        R, sigma, W_fast, grad_fast, c, tau, lam2 = (
+            np.ascontiguousarray(a, dtype) for a in (R, self.penalty.smoothness, W, grad, c, tau, lam2)
+        )
         D, slope = np.empty(W.shape, dtype), np.empty(W.shape, dtype)
-        accuracy = dtype.type(1e-5 if dtype == np.float32 else 1e-7)
+        # the model is rarely better than a few digits, so no more are asked of its minimiser
+        accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
 
         def part(first: int, last: int) -> None:
             rows, cut = neurons[first:last], slice(first, last)
+            pairs = memory.S[rows], memory.Y[rows], memory.GS[rows], memory.count[rows]
             block_descent(
-                self.G_fast, R, self.penalty.starts, W[cut].astype(dtype), grad[cut].astype(dtype), c[cut].astype(dtype),
-                memory.S[rows], memory.Y[rows], memory.GS[rows], memory.count[rows],
-                tau[cut].astype(dtype), lam2[cut].astype(dtype), dtype.type(self.penalty.smoothness), accuracy, 400, D[cut], slope[cut],
+                self.G_fast, R, self.penalty.starts, W_fast[cut], grad_fast[cut], c[cut], *pairs, tau[cut], lam2[cut],
+                sigma.item(), accuracy, MAX_SWEEPS, D[cut], slope[cut],
             )  # fmt: skip
 
         # small portions, so that neurons with many active blocks do not all fall to one worker
         size = max(1, min(8, len(W) // (2 * self.engine.n_workers)))
         self.engine.map(part, [(a, min(a + size, len(W))) for a in range(0, len(W), size)])
         D = D.astype(float)
-        before = self.penalty.norm_value(W, lam)
-        promise = before - self.penalty.norm_value(W + D, lam) - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
+        before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
+        promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
         return D, np.maximum(promise, 0)
 
     def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:
@@ -148,10 +146,8 @@ class QuadraticModel:
         if fixed not in self._spectrum:
             self._spectrum = {fixed: self._eigen(sigma, fixed)}
         values, vectors = self._spectrum[fixed]
-        if self.penalty.R is None:
-            diagonal = np.outer(c, values) + lam2[:, None]
-        else:
-            diagonal = np.outer(c, values) + 1.0
+        # with R the vectors are scaled so that λ₂I + σR is the identity
+        diagonal = np.outer(c, values) + (lam2[:, None] if self.penalty.R is None else 1.0)
         largest = diagonal.max(axis=1, keepdims=True)
         # the spectrum of a scaled G: a direction below rounding has no variance at all
         flat = diagonal <= 1e-12 * largest

@@ -57,9 +57,7 @@ def saturated_loss(loss: Loss, y: np.ndarray) -> np.ndarray:
     return np.zeros_like(y)
 
 
-def response_sums(
-    loss: Loss, Y: np.ndarray, weights: np.ndarray | None, ranges: list[tuple[int, int]]
-) -> ResponseSums:
+def response_sums(loss: Loss, Y: np.ndarray, weights: np.ndarray | None, ranges: list[tuple[int, int]]) -> ResponseSums:
     """Sums over row ranges of Y (n_neurons, n_samples); weights (n_samples,) or (n_neurons, n_samples)."""
     q = len(Y)
     n, events, non_events = (np.zeros(q, int) for _ in range(3))
