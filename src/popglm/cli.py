@@ -179,7 +179,7 @@ def _draw(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split, output: Path
         "predicted_and_recorded": _draw_neurons(model, evaluation, split),
     }
     for name, figure in pictures.items():
-        figure.savefig(output / f"{name}.png", dpi=150)
+        figure.savefig(output / f"{name}.png", dpi=120)
         plt.close(figure)
 
 
@@ -247,7 +247,7 @@ def _neurons_table(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split, ses
     for neuron, row in evaluation.iterrows():
         true = session.truth.active.loc[neuron]
         contribution = (split.X * weights.loc[neuron]).T.groupby(labels, sort=False).sum().std(axis=1)
-        strongest = contribution[contribution > 0].nlargest(4)
+        strongest = contribution[contribution >= 0.01].nlargest(4)
         table.add_row(
             str(neuron),
             *(

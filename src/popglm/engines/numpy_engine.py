@@ -60,9 +60,15 @@ class NumpyEngine:
 
     def map(self, function: Callable[..., Any], arguments: list[tuple]) -> list[Any]:
         """Call ``function(*args)`` for every entry, in parallel; results in order."""
+
+        def call(args: tuple) -> Any:
+            # NumPy's error state belongs to a thread; callers look at what is not finite themselves
+            with np.errstate(all="ignore"):
+                return function(*args)
+
         if self._pool is None or len(arguments) < 2:
-            return [function(*args) for args in arguments]
-        return list(self._pool.map(lambda args: function(*args), arguments))
+            return [call(args) for args in arguments]
+        return list(self._pool.map(call, arguments))
 
     def row_chunks(self, n_rows: int, n_columns: int) -> list[tuple[int, int]]:
         """Split rows so that one chunk of ``n_columns`` fits in a core's cache."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popglm.model.estimators import GLM, GLMCV
@@ -84,11 +85,14 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
     >>> np.array_equal(again.coef_, model.coef_)
     True
     """
+    parameters = {name: _plain(value) for name, value in model.get_params().items()}
+    if not isinstance(parameters.get("cv", 0), int):
+        parameters["cv"] = len(model.cv_deviance_)
     data = to_dataset(model)
     data.attrs["popglm_model"] = json.dumps(
         {
             "class": type(model).__name__,
-            "parameters": {name: _plain(name, value) for name, value in model.get_params().items()},
+            "parameters": parameters,
             "one_neuron": bool(model._one_neuron),
             "held_out_once": bool(getattr(model, "_held_out_once", False)),
             "own_grids": model.lambdas_.ndim == 2,
@@ -118,8 +122,12 @@ def load(path: str | Path) -> GLM | GLMCV:
     ValueError
         If the file holds something else.
     """
-    with xr.open_dataset(path, engine="h5netcdf") as data:
-        data = data.load()
+    try:
+        data = xr.load_dataset(path, engine="h5netcdf")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path} holds no popglm model: it is not a netCDF file ({error}).") from error
     if "popglm_model" not in data.attrs:
         raise ValueError(f"{path} holds no popglm model.")
     about = json.loads(data.attrs["popglm_model"])
@@ -146,14 +154,12 @@ def load(path: str | Path) -> GLM | GLMCV:
     return model
 
 
-def _plain(name: str, value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """A parameter as JSON can hold it."""
     if isinstance(value, FirstOrder):
         return vars(value)
-    if name == "cv" and not isinstance(value, int):
-        return value.get_n_splits() if hasattr(value, "get_n_splits") else 5
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic | pd.Index):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain("", item) for item in value]
+        return [_plain(item) for item in value]
     return value

@@ -108,6 +108,11 @@ class Loss:
         return InverseLink(self.inverse_link)
 
     @property
+    def kink_free(self) -> bool:
+        """Whether the slope of ℓ is continuous for every y, inside and out of the open range of rates."""
+        return self.smooth and (self.family, self.inverse_link) != ("poisson", "identity")
+
+    @property
     def canonical(self) -> bool:
         """Whether dℓ/dη is the plain residual μ − y."""
         return self.inverse_link == FAMILIES[self.family]
@@ -127,11 +132,12 @@ class Loss:
             case "poisson", "sigmoid":
                 return _sigmoid(xp, eta) + y * _softplus(xp, -eta)
             case "poisson", _:
-                # no event makes the loss linear in the rate; an event needs a positive rate
+                # an event needs a positive rate; without one a rate below 0 counts as 0, under the identity too:
+                # linear there, the loss of a condition without events would fall without bound
                 inside = eta > 0
                 log_mu = xp.log(xp.where(inside, eta, xp.ones_like(eta)))
                 barrier = xp.where(inside, y * log_mu, xp.where(y > 0, -np.inf * xp.ones_like(eta), 0 * eta))
-                return self.link.mean(xp, eta) - barrier
+                return xp.maximum(eta, 0) - barrier
             case "bernoulli", _:
                 return _softplus(xp, eta) - y * eta
         return 0.5 * (y - self.link.mean(xp, eta)) ** 2
@@ -154,7 +160,7 @@ class Loss:
                 mu = _sigmoid(xp, eta)
                 return (mu - y) * (1 - mu), mu * (1 - mu) ** 2
             case "poisson", _:
-                slope = self.link.slope(xp, eta)
+                slope = xp.where(eta > 0, xp.ones_like(eta), xp.zeros_like(eta))
                 mu = xp.where(eta > 0, eta, xp.ones_like(eta))
                 pull = xp.where(eta > 0, y / mu, 0 * eta)
                 return slope - pull, slope / mu

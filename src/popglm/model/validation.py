@@ -216,7 +216,7 @@ def _runs(labels: list) -> tuple[np.ndarray, list[str]]:
     repeated = [name for k, name in enumerate(names) if name in names[:k]]
     if repeated:
         raise ValueError(
-            f"feature_groups: the columns of group {repeated[0]!r} are not next to each other; sort the columns by group."
+            f"feature_groups: the columns of group {repeated[0]!r} are not next to each other; sort them by group."
         )
     return np.diff([*starts, len(labels)]), [str(name) for name in names]
 
@@ -243,16 +243,18 @@ def check_folds(cv: Any, n_samples: int, groups: Any) -> list[tuple[np.ndarray, 
             raise ValueError(f"cv={cv} folds need at least as many units: {unit}={n_units}. Use fewer folds.")
         splitter = KFold(int(cv)) if groups is None else GroupKFold(int(cv))
         splits = splitter.split(np.zeros(n_samples), groups=groups)
-    elif hasattr(cv, "split"):
-        splits = cv.split(np.zeros(n_samples), groups=groups)
+    elif hasattr(cv, "split") and not isinstance(cv, str):
+        # a list, so that the splitter's own complaints pass as they are
+        splits = list(cv.split(np.zeros(n_samples), groups=groups))
     else:
         splits = cv
     try:
-        pairs = [(_row_index(train, n_samples), _row_index(test, n_samples)) for train, test in splits]
-    except TypeError as error:
+        pairs = [(train, test) for train, test in splits]
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"cv={cv!r} is neither an integer, a scikit-learn splitter, nor an iterable of (train, test) row indices."
         ) from error
+    pairs = [(_row_index(train, n_samples), _row_index(test, n_samples)) for train, test in pairs]
     if not pairs:
         raise ValueError("cv holds no folds; at least one (train, test) pair is needed.")
     for fold, (train, test) in enumerate(pairs):
@@ -274,4 +276,4 @@ def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: typ
     if len(neurons):
         shown = ", ".join(names[j] for j in neurons[:10])
         more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warnings.warn(f"{what}: {shown}{more}.", category, stacklevel=4)
+        warnings.warn(f"{what}: {shown}{more}.", category, stacklevel=5)

@@ -73,8 +73,8 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     width = 0.6 if n_neurons > 10 else 1.5
     ax.add_collection(LineCollection(lines, colors=NEURON, linewidths=width, alpha=alpha, rasterized=n_neurons > 300))
     ax.scatter(
-        strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0, alpha=min(1.0, max(0.3, 2 * alpha)), zorder=2.5,
-        label="selected",
+        strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0,
+        alpha=min(1.0, max(0.3, 2 * alpha)), zorder=2.5, label="selected",
     )  # fmt: skip
     if n_neurons > 1:
         middle = np.median(strengths, axis=1), np.median(explained, axis=1)

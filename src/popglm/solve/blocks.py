@@ -8,7 +8,7 @@ from numba import njit
 __all__ = ["block_descent"]
 
 # re-association lets the loops over columns vectorise; NaN and inf keep their meaning
-_JIT = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
 
 @njit(**_JIT)
@@ -75,21 +75,23 @@ def _curvature_vectors(c, S, Y, GS, count, U, V):
 
 
 @njit(**_JIT)
-def _bound_block(c, G, U, V, R, sigma, lam2, lo, hi, bound):
+def _bound_block(c, G, U, V, R, sigma, lam2, ridge, lo, hi, bound):
     """A diagonal above the block lo:hi of B + λ₂I: cG is diagonal there, uuᵀ ⪯ ‖u‖²I, and −vvᵀ ⪯ 0."""
-    low_rank, stiff = 0.0, 0.0
+    low_rank, known, stiff = 0.0, 0.0, 0.0
     for i in range(len(U)):
         for k in range(lo, hi):
             low_rank += U[i, k] * U[i, k]
-            if hi - lo == 1:
-                low_rank -= V[i, k] * V[i, k]
+            known += V[i, k] * V[i, k]
     if sigma > 0:
         # the largest absolute row sum bounds the eigenvalues of a block of R
         for k in range(lo, hi):
             stiff = max(stiff, sigma * np.abs(R[k, lo:hi]).sum())
     top = 0.0
     for k in range(lo, hi):
-        bound[k] = c * G[k, k] + low_rank + stiff + lam2
+        bound[k] = c * G[k, k] + low_rank + stiff + lam2 + ridge
+        if hi - lo == 1:
+            # one column: no bound but the value itself, away from what rounding makes of a difference
+            bound[k] = max(bound[k] - known, 1e-3 * bound[k])
         top = max(top, bound[k])
     for k in range(lo, hi):
         # directions without any variance hardly move
@@ -97,7 +99,7 @@ def _bound_block(c, G, U, V, R, sigma, lam2, lo, hi, bound):
 
 
 @njit(**_JIT)
-def _pack(c, G, U, V, R, sigma, at, B):
+def _pack(c, G, U, V, R, sigma, ridge, at, B):
     """B on the working columns ``at``, as one dense matrix."""
     n, held = len(at), len(U)
     left, right = np.empty((n, 2 * held), G.dtype), np.empty((2 * held, n), G.dtype)
@@ -114,6 +116,7 @@ def _pack(c, G, U, V, R, sigma, at, B):
         row = G[at[m]]
         for k in range(n):
             B[m, k] += c * row[at[k]]
+        B[m, m] += ridge
     if sigma > 0:
         for m in range(n):
             for k in range(n):
@@ -121,7 +124,7 @@ def _pack(c, G, U, V, R, sigma, at, B):
 
 
 @njit(**_JIT)
-def _full_slope(c, G, U, V, R, sigma, at, step, grad, slope):
+def _full_slope(c, G, U, V, R, sigma, ridge, at, step, grad, slope):
     """g + Bd in all columns, for a step in the working columns."""
     p = len(slope)
     for k in range(p):
@@ -129,6 +132,7 @@ def _full_slope(c, G, U, V, R, sigma, at, step, grad, slope):
     for m in range(len(at)):
         if step[m] != 0.0:
             row, scale = G[at[m]], c * step[m]
+            slope[at[m]] += ridge * step[m]
             for k in range(p):
                 slope[k] += scale * row[k]
             if sigma > 0:
@@ -154,7 +158,7 @@ def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
         for k in range(first[b], first[b + 1]):
             norm2 += (w[k] + step[k]) ** 2
         norms[b] = np.sqrt(norm2)
-        inside[first[b] : first[b + 1]] = norm2 > 0
+        inside[first[b] : first[b + 1]] = norms[b] > 0
     at = np.flatnonzero(inside)
     direction[:] = 0.0
     if len(at) < 2:
@@ -167,7 +171,7 @@ def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
         trace += A[m, m]
     start = 0
     for b in range(len(tau)):
-        if norms[b] == 0:
+        if not inside[first[b]]:
             continue
         lo, size, pull = first[b], first[b + 1] - first[b], tau[b] / norms[b]
         for m in range(size):
@@ -257,7 +261,9 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
 
 
 @njit(**_JIT)
-def block_descent(G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, accuracy, max_sweeps, D, slopes):
+def block_descent(
+    G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, rounding, accuracy, max_sweeps, D, slopes
+):
     """Steps that minimise gᵀd + ½dᵀBd + λ₂/2‖w + d‖² + Σ_b τ_b‖w_b + d_b‖ for every row of W.
 
     Parameters
@@ -273,6 +279,8 @@ def block_descent(G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, a
     S, Y, GS : ndarray, shape (n_neurons, memory, n_features)
         Curvature pairs as rings, with ``count`` pairs ever pushed.
     tau : ndarray, shape (n_neurons, n_blocks)
+    rounding : float
+        Relative error of the entries of B.
     accuracy : float
         A sweep that gains less than this share of all gained so far ends the descent.
     """
@@ -282,11 +290,14 @@ def block_descent(G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, a
     packed, bound, columns = np.empty(p * p, kind), np.empty(p, kind), np.empty(p, np.int64)
     working = np.empty(n_blocks, np.bool_)
     slope = np.empty(p, kind)
+    proximal = rounding * np.trace(G)
     for j in range(n_neurons):
         held = _curvature_vectors(c[j], S[j], Y[j], GS[j], count[j], U, V)
+        # a proximal term: rounding in UUᵀ − VVᵀ must not leave a direction of negative curvature
+        ridge = proximal * c[j]
         for b in range(n_blocks):
             lo, hi = starts[b], starts[b + 1]
-            _bound_block(c[j], G, U[:held], V[:held], R, sigma, lam2[j], lo, hi, bound)
+            _bound_block(c[j], G, U[:held], V[:held], R, sigma, lam2[j], ridge, lo, hi, bound)
             force, used = 0.0, False
             for k in range(lo, hi):
                 force += grad[j, k] * grad[j, k]
@@ -306,14 +317,14 @@ def block_descent(G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, a
                 break
             at = columns[:n]
             B = packed[: n * n].reshape(n, n)
-            _pack(c[j], G, U[:held], V[:held], R, sigma, at, B)
+            _pack(c[j], G, U[:held], V[:held], R, sigma, ridge, at, B)
             w, g, step, local = np.empty(n, kind), np.empty(n, kind), np.empty(n, kind), np.empty(n, kind)
             for k in range(n):
                 w[k], g[k], step[k], local[k] = W[j, at[k]], grad[j, at[k]], D[j, at[k]], slope[at[k]]
             _descend(B, bound[at], first, tau[j][blocks], lam2[j], w, g, step, local, accuracy, max_sweeps)
             for k in range(n):
                 D[j, at[k]] = step[k]
-            _full_slope(c[j], G, U[:held], V[:held], R, sigma, at, step, grad[j], slope)
+            _full_slope(c[j], G, U[:held], V[:held], R, sigma, ridge, at, step, grad[j], slope)
             added = False
             for b in range(n_blocks):
                 if not working[b]:

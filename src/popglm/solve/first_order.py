@@ -26,10 +26,10 @@ class FirstOrder:
     Parameters
     ----------
     method : {"adam", "sgd"}
-        Adam (Kingma & Ba 2015), or gradient descent with heavy-ball momentum in steps scaled by each
-        neuron's curvature.
-    learning_rate : float
-        In units of the linear predictor for Adam; a fraction of 1/curvature for SGD.
+        Adam (Kingma & Ba 2015), or gradient descent along the running mean of gradients in steps
+        scaled by each neuron's curvature.
+    learning_rate : float, optional
+        In units of the linear predictor for Adam (0.01 unless given); a fraction of 1/curvature for SGD (1).
     momentum : float
     batch_size : int, optional
         Rows per step, drawn anew in each pass; all rows unless given.
@@ -49,7 +49,7 @@ class FirstOrder:
     """
 
     method: str = "adam"
-    learning_rate: float = 1e-2
+    learning_rate: float | None = None
     momentum: float = 0.9
     batch_size: int | None = None
     check_every: int = 50
@@ -58,6 +58,8 @@ class FirstOrder:
     def __post_init__(self) -> None:
         if self.method not in ("adam", "sgd"):
             raise ValueError(f"method={self.method!r} is unknown; use 'adam' or 'sgd'.")
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", {"adam": 0.01, "sgd": 1.0}[self.method])
         if not isinstance(self.learning_rate, Real) or not 0 < self.learning_rate < np.inf:
             raise ValueError(f"learning_rate={self.learning_rate!r} must be a finite number above 0.")
         if not isinstance(self.momentum, Real) or not 0 <= self.momentum < 1:
@@ -118,15 +120,15 @@ def _descend(
         lam_n = lam[neurons]
         grad_w = grad.grad + penalty.smooth_gradient(W) + (1 - penalty.l1_ratio) * lam_n[:, None] * W
         b = grad.b
+        # a running mean, not a sum: the proximal step needs the gradient on its own scale
+        velocity += (1 - optimiser.momentum) * (grad_w - velocity)
         if optimiser.method == "adam":
-            velocity += (1 - optimiser.momentum) * (grad_w - velocity)
             mean_square = np.add.reduceat(grad_w**2, penalty.starts[:-1], axis=1) / penalty.block_sizes
             square += 0.001 * (mean_square - square)
             root = np.sqrt(square / (1 - 0.999**t)) + 1e-12
             step = (rate[:, None] / np.sqrt(width)) / root
             move = velocity / (1 - optimiser.momentum**t)
         else:
-            velocity = optimiser.momentum * velocity + grad_w
             total = np.maximum(grad.curvature, 1e-12)[:, None] * width.sum()
             step, move = rate[:, None] / total * np.ones_like(square), velocity
         W = W - step[:, block] * move

@@ -131,11 +131,9 @@ class RowObjective:
         """See the module. A point outside the loss's domain, or one that overflows, has loss +inf."""
         whole = len(neurons) == len(self.Y)
         rows = slice(None) if whole else neurons
+        closed_form = self.loss.closed_form_intercept and self.fit_intercept
         with np.errstate(all="ignore"):
-            if self.loss.closed_form_intercept and self.fit_intercept:
-                out = self._poisson_exp(neurons, rows, W, b)
-            else:
-                out = self._general(neurons, rows, W, b)
+            out = (self._poisson_exp if closed_form else self._general)(neurons, rows, W, b)
         bad = ~(np.isfinite(out.loss) & np.isfinite(out.grad).all(axis=1) & np.isfinite(out.b))
         out.loss[bad] = np.inf
         return out
@@ -225,7 +223,8 @@ class RowObjective:
         lowest = np.full(len(b), -np.inf)
         if barrier:
             for (first, last), values in eta.items():
-                smallest = np.where(self.Y[rows, first:last] > 0, values, np.inf).min(axis=1)
+                events, s = self.Y[rows, first:last] > 0, self._chunk(self.weights, rows, first, last)
+                smallest = np.where(events if s is None else events & (s > 0), values, np.inf).min(axis=1)
                 lowest = np.maximum(lowest, -smallest.astype(float))
             scale = np.maximum(np.abs(lowest), self.y_mean[neurons])
             b = np.maximum(b, lowest + 1e-3 * scale)

@@ -125,8 +125,9 @@ def solve_strength(
         c = here.curvature * fit.damping[neurons]
         d, promise = model.step(fit.memory, neurons, W, here.grad, c, lam[neurons])
         seconds["blocks"] += time.perf_counter() - began
-        # damping shrinks the step and so its promise: no estimate then
-        estimate = np.where(fit.damping[neurons] > 1, np.inf, MODEL_SAFETY * promise / fit.scale[neurons])
+        # damping shrinks the step and so its promise, and a kink is not in the model: no estimate then
+        trusted = (fit.damping[neurons] <= 1) & (fit.loss.kink_free & np.isfinite(d).all(axis=1))
+        estimate = np.where(trusted, MODEL_SAFETY * promise / fit.scale[neurons], np.inf)
         gap[neurons] = np.minimum(gap[neurons], estimate)
         # three steps that promised less than rounding: this is as far as the precision goes
         go = (gap[neurons] > tol) & (quiet[neurons] < 3)

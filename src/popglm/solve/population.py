@@ -221,7 +221,7 @@ def _fit_on_rows(
     if penalty.R is not None:
         penalty = Penalty(**{**penalty.__dict__, "R": coordinates.rotate_matrix(penalty.R)})
     model = QuadraticModel(engine, G, penalty)
-    partition = len(blocks) == len(splits) > 0
+    partition = len(blocks) == len(splits) > 1
 
     def fit_to(rows: Rows) -> Fit:
         objective = RowObjective(
@@ -275,18 +275,17 @@ def _deviance(engine: Any, loss: Loss, data: Rows, ranges: Ranges, path: Path) -
     W, b = path.W.reshape(-1, p), path.b.reshape(-1, 1).astype(engine.dtype)
 
     def part(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        with np.errstate(all="ignore"):
-            eta = W @ data.X[first:last].T
-            eta += b
-            if data.offset is not None:
-                eta += data.offset[first:last]
-            y = data.Y[:, first:last]
-            value = loss.value(engine.xp, eta.reshape(n_lambdas, q, -1), y)
-            floor = saturated_loss(loss, y)
-            if data.weights is not None:
-                s = data.weights[..., first:last]
-                value, floor = np.where(s > 0, s * value, 0), np.where(s > 0, s * floor, 0)
-            return value.sum(axis=2, dtype=float), floor.sum(axis=1)
+        eta = W @ data.X[first:last].T
+        eta += b
+        if data.offset is not None:
+            eta += data.offset[first:last]
+        y = data.Y[:, first:last]
+        value = loss.value(engine.xp, eta.reshape(n_lambdas, q, -1), y)
+        floor = saturated_loss(loss, y)
+        if data.weights is not None:
+            s = data.weights[..., first:last]
+            value, floor = np.where(s > 0, s * value, 0), np.where(s > 0, s * floor, 0)
+        return value.sum(axis=2, dtype=float), floor.sum(axis=1)
 
     chunks = [(f + a, f + z) for f, end in ranges for a, z in engine.row_chunks(end - f, n_lambdas * q)]
     parts = engine.map(part, chunks)
@@ -308,7 +307,7 @@ def _fit_on_grams(
         xy = np.asarray(ys.astype(engine.dtype) @ work[rows], float)
         return [s.sum(), moment[1], moment[0], ys.sum(axis=1), xy, np.einsum("ij,ij->i", ys, y[:, rows])]
 
-    partition = len(blocks) == len(splits) > 0
+    partition = len(blocks) == len(splits) > 1
     held = [sums_of(slice(a, b), m) for (a, b), m in zip(blocks, moments, strict=True)]
     total = [sum(parts) for parts in zip(*held, strict=True)]
     if partition:

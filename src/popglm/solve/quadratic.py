@@ -12,7 +12,7 @@ from popglm.solve.blocks import block_descent
 
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 
-MAX_SWEEPS = 400
+MAX_SWEEPS = 80
 
 
 class CurvatureMemory:
@@ -100,6 +100,7 @@ class QuadraticModel:
         )
         D, slope = np.empty(W.shape, dtype), np.empty(W.shape, dtype)
         # the model is rarely better than a few digits, so no more are asked of its minimiser
+        rounding = dtype.type(10 * np.finfo(dtype).eps)
         accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
 
         def part(first: int, last: int) -> None:
@@ -107,7 +108,7 @@ class QuadraticModel:
             pairs = memory.S[rows], memory.Y[rows], memory.GS[rows], memory.count[rows]
             block_descent(
                 self.G_fast, R, self.penalty.starts, W_fast[cut], grad_fast[cut], c[cut], *pairs, tau[cut], lam2[cut],
-                sigma.item(), accuracy, MAX_SWEEPS, D[cut], slope[cut],
+                sigma.item(), rounding, accuracy, MAX_SWEEPS, D[cut], slope[cut],
             )  # fmt: skip
 
         # small portions, so that neurons with many active blocks do not all fall to one worker
@@ -142,7 +143,9 @@ class QuadraticModel:
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
         sigma = self.penalty.smoothness
-        fixed = float(np.mean(lam2)) if self.penalty.R is not None else 0.0
+        # with σR one spectrum serves one λ₂; neurons with strengths of their own leave λ₂ to the curvature pairs
+        shared = self.penalty.R is not None and np.all(lam2 == lam2[:1])
+        fixed = float(lam2[0]) if shared else 0.0
         if fixed not in self._spectrum:
             self._spectrum = {fixed: self._eigen(sigma, fixed)}
         values, vectors = self._spectrum[fixed]

@@ -1,0 +1,27 @@
+"""scikit-learn's own rules for estimators hold for both."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from popglm import GLM, GLMCV
+
+#: The checks compare fits that agree at the minimum only, hence float64 and a tolerance far below their own.
+EXACT = {"precision": "float64", "tol": 1e-12, "n_lambdas": 5}
+
+ESTIMATORS = [
+    GLM(family="gaussian", **EXACT),
+    GLM(family="poisson", **EXACT),
+    GLMCV(family="gaussian", cv=3, **EXACT),
+    GLMCV(family="poisson", cv=3, **EXACT),
+]
+
+
+def excused(estimator):
+    """Checks that ask for something an estimator rightly refuses."""
+    if estimator.family == "poisson":
+        return {"check_regressor_multioutput": "hands over negative responses, whatever target_tags.positive_only says"}
+    return {}
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=excused)
+def test_scikit_learns_rules(estimator, check):
+    check(estimator)

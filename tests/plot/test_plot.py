@@ -1,0 +1,156 @@
+"""The pictures: what is drawn is what was given, for one neuron and for many."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from numpy.testing import assert_allclose
+
+from popglm.plot import deviance_histogram, deviance_over_strengths, predicted_and_recorded
+
+
+@pytest.fixture(autouse=True)
+def without_a_screen():
+    with plt.rc_context({"backend": "agg"}):
+        yield
+    plt.close("all")
+
+
+def model(n_neurons, lambdas=None):
+    """The attributes of a fitted GLMCV, with a path that rises and falls."""
+    lambdas = 10.0 ** np.linspace(-1, -4, 7) if lambdas is None else lambdas
+    rng = np.random.default_rng(1)
+    steps = np.arange(len(lambdas))[:, None]
+    path = rng.uniform(0, 0.5, n_neurons) * np.sin(np.pi * steps / 7)
+    return SimpleNamespace(lambdas_=lambdas, cv_deviance_explained_path_=path, lambda_index_=path.argmax(axis=0))
+
+
+def drawn(ax, kind):
+    return next(artist for artist in ax.get_children() if type(artist) is kind)
+
+
+@pytest.mark.parametrize("n_neurons", [1, 12, 1000])
+def test_every_neuron_has_its_path_and_its_selected_strength(n_neurons):
+    fitted = model(n_neurons)
+    ax = deviance_over_strengths(fitted)
+    paths = np.array(drawn(ax, LineCollection).get_segments())
+    assert paths.shape == (n_neurons, 7, 2)
+    assert_allclose(paths[0, :, 0], fitted.lambdas_)
+    assert_allclose(paths[:, :, 1].T, fitted.cv_deviance_explained_path_)
+
+    dots = next(c for c in ax.collections if c.get_label() == "selected").get_offsets()
+    assert_allclose(dots[:, 0], fitted.lambdas_[fitted.lambda_index_])
+    assert_allclose(dots[:, 1], fitted.cv_deviance_explained_path_.max(axis=0))
+
+    medians = [line for line in ax.lines if "median" in str(line.get_label())]
+    assert len(medians) == (n_neurons > 1)
+    for line in medians:
+        assert_allclose(line.get_ydata(), np.median(fitted.cv_deviance_explained_path_, axis=1))
+    ax.figure.canvas.draw()
+
+
+def test_strengths_weaken_from_left_to_right_and_all_are_in_the_picture():
+    fitted = model(3)
+    left, right = deviance_over_strengths(fitted).get_xlim()
+    assert left > fitted.lambdas_[0]
+    assert right < fitted.lambdas_[-1]
+
+
+def test_own_strengths_are_drawn_relative_to_the_largest():
+    shared = 10.0 ** np.linspace(0, -3, 7)
+    fitted = model(4, lambdas=shared[:, None] * [0.1, 0.2, 0.5, 3.0])
+    ax = deviance_over_strengths(fitted)
+    assert_allclose(np.array(drawn(ax, LineCollection).get_segments())[:, :, 0], np.tile(shared, (4, 1)))
+    assert "max" in ax.get_xlabel()
+
+
+def test_no_penalty_has_a_place_on_the_axis():
+    ax = deviance_over_strengths(model(3, lambdas=np.array([0.1, 0.01, 0.001, 0.0])))
+    ax.figure.canvas.draw()
+    left, right = ax.get_xlim()
+    assert right <= 0 < 0.1 <= left
+
+
+def test_an_overfitted_neuron_does_not_squeeze_the_others():
+    fitted = model(5)
+    fitted.cv_deviance_explained_path_[-1, 0] = -1e6
+    bottom, top = deviance_over_strengths(fitted).get_ylim()
+    assert -0.5 < bottom < 0
+    assert top < 0.6
+
+
+def test_a_model_without_cross_validation_is_told_so():
+    with pytest.raises(TypeError, match="GLMCV after fit"):
+        deviance_over_strengths(SimpleNamespace(lambdas_=[1.0]))
+
+
+@pytest.mark.parametrize("n_neurons", [1, 30, 1000])
+def test_the_histogram_counts_every_neuron_once(n_neurons):
+    values = np.random.default_rng(0).uniform(0, 0.6, n_neurons)
+    ax = deviance_histogram(pd.DataFrame({"deviance_explained": values, "deviance": 1.0}))
+    assert sum(bar.get_height() for bar in ax.patches) == n_neurons
+    assert f"median {np.median(values):.3f}" in [text.get_text() for text in ax.texts]
+    assert ax.get_title().startswith(f"{n_neurons:,} of {n_neurons:,} ")
+
+
+def test_the_histogram_parts_neurons_at_zero_and_keeps_the_very_bad_ones():
+    ax = deviance_histogram([-1e29, -0.01, 0.0, 0.3, 1.0, np.nan])
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_height()) for bar in ax.patches]
+    assert sum(height for *_, height in bars) == 5
+    assert sum(height for _, right, height in bars if right <= 1e-12) == 2
+    assert all(right <= 1e-12 or left >= -1e-12 for left, right, _ in bars)
+    assert ax.get_xlim()[0] > -0.5
+    assert ax.get_title() == "2 of 5 neurons beat the null model"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pd.DataFrame({"deviance": [1.0]}), "column 'deviance_explained'.*found 'deviance'"),
+        ([np.nan], "no neuron"),
+        ([0.2, 3.0], "found 3 at neuron 1"),
+    ],
+)
+def test_a_histogram_of_something_else(values, message):
+    with pytest.raises(ValueError, match=message):
+        deviance_histogram(values)
+
+
+def test_recorded_and_predicted_activity_over_trials():
+    recorded, predicted = np.array([0.0, 2, 1, np.nan, 0, 3]), np.array([0.5, 1, 1, 1, 0.2, 2])
+    time = np.arange(6) / 10
+    ax = predicted_and_recorded(recorded, predicted, time, trial=[1, 1, 1, 2, 2, 2], unit="spikes per bin")
+    first, second = ax.lines  # broken between the trials
+    assert_allclose(np.r_[first.get_ydata(), second.get_ydata()], predicted)
+    assert_allclose(second.get_xdata(), time[3:])
+    boundary = drawn(ax, LineCollection).get_segments()
+    assert [segment[0][0] for segment in boundary] == [0.3]
+    assert ax.get_ylabel() == "Activity (spikes per bin)"
+    assert set(ax.get_legend_handles_labels()[1]) == {"recorded", "predicted"}
+    assert ax.get_ylim()[0] == 0
+    ax.figure.canvas.draw()
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match=r"predicted must be 1-D.*\(4,\) beside \(3,\)"):
+        predicted_and_recorded([0, 1, 2], [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"predicted must be 1-D.*\(3, 2\)"):
+        predicted_and_recorded([0, 1, 2], np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: deviance_over_strengths(model(2), ax),
+        lambda ax: deviance_histogram([0.1], ax),
+        lambda ax: predicted_and_recorded([0, 1], [0, 1], ax=ax),
+    ],
+)
+def test_axes_come_back_and_nothing_else_is_taken_for_axes(draw):
+    _, ax = plt.subplots()
+    assert draw(ax) is ax
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes or None; found Figure"):
+        draw(ax.figure)

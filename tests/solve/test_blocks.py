@@ -1,0 +1,88 @@
+"""Block descent against accelerated proximal gradient on random quadratic models."""
+
+import numpy as np
+import pytest
+
+from popglm.solve.blocks import block_descent
+
+MEMORY = 4
+
+
+def prox(z, tau, sizes):
+    out = []
+    for v, t in zip(np.split(z, np.cumsum(sizes)[:-1]), tau, strict=True):
+        norm = np.linalg.norm(v)
+        out.append(v * max(0.0, 1 - t / norm) if norm > 0 else v)
+    return np.concatenate(out)
+
+
+def fista(B, g, w, tau, lam2, sizes):
+    """argmin gᵀd + ½dᵀBd + λ₂/2‖w + d‖² + Σ τ_b‖w_b + d_b‖, restarted where the momentum points uphill."""
+    A = B + lam2 * np.eye(len(B))
+    L = np.linalg.eigvalsh(A)[-1]
+    linear = g - B @ w  # in z = w + d
+    z, v, t = w.copy(), w.copy(), 1.0
+    for _ in range(20000):
+        new = prox(v - (A @ v + linear) / L, tau / L, sizes)
+        moved = np.abs(new - v).max()
+        t = 1.0 if (v - new) @ (new - z) > 0 else t
+        faster = (1 + np.sqrt(1 + 4 * t * t)) / 2
+        v, z, t = new + (t - 1) / faster * (new - z), new, faster
+        if moved < 1e-13:
+            break
+    return z - w
+
+
+def gram(rng, sizes):
+    """A Gram matrix that is diagonal inside each block."""
+    p = sum(sizes)
+    X = rng.standard_normal((60, p)) * rng.uniform(0.3, 2, p)
+    G, V, start = X.T @ X / 60, np.zeros((p, p)), 0
+    for size in sizes:
+        cut = slice(start, start + size)
+        V[cut, cut] = np.linalg.eigh(G[cut, cut])[1]
+        start += size
+    return V.T @ G @ V
+
+
+def curvature(rng, G, c, n_pairs):
+    """A ring of curvature pairs of a Hessian unlike cG, and the BFGS matrix they make of cG."""
+    p = len(G)
+    H = G * 1.3 + np.diag(rng.uniform(0, 1, p))
+    S, Y, B = np.zeros((MEMORY, p)), np.zeros((MEMORY, p)), c * G
+    pairs = [(s, H @ s) for s in rng.standard_normal((n_pairs, p))]
+    for i, (s, y) in enumerate(pairs):
+        S[i % MEMORY], Y[i % MEMORY] = s, y
+    for s, y in pairs[-MEMORY:]:
+        # Nocedal & Wright 2006, eq. 6.19, oldest pair first
+        B = B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (y @ s)
+    return S, Y, B
+
+
+@pytest.mark.parametrize("sizes", [[1] * 9, [3, 1, 4, 2], [9]], ids=str)
+@pytest.mark.parametrize("n_pairs", [0, 2, 6])
+@pytest.mark.parametrize("sigma", [0.0, 0.4])
+@pytest.mark.parametrize("lam2", [0.0, 0.2])
+def test_against_fista(sizes, n_pairs, sigma, lam2):
+    rng = np.random.default_rng(n_pairs)
+    p, q = sum(sizes), 4
+    G = gram(rng, sizes)
+    R = 2 * np.eye(p) - np.eye(p, k=1) - np.eye(p, k=-1) if sigma else np.zeros((0, 0))
+    c, lam2 = rng.uniform(0.5, 2, q), np.full(q, lam2)
+    S, Y, B = (np.array(a) for a in zip(*(curvature(rng, G, c[j], n_pairs) for j in range(q)), strict=True))
+    starts = np.cumsum([0, *sizes])
+    W = rng.standard_normal((q, p)) * np.repeat(rng.random((q, len(sizes))) < 0.5, sizes, axis=1)
+    grad = 1.5 * rng.standard_normal((q, p))
+    tau = rng.uniform(0.1, 1.5, (q, len(sizes))) * np.sqrt(sizes)
+    tau[0] *= 100  # everything ends at zero
+    D, slopes = np.empty((q, p)), np.empty((q, p))
+    block_descent(G, R, starts, W, grad, c, S, Y, S @ G, np.full(q, n_pairs), tau, lam2, sigma, 1e-17, 5000, D, slopes)
+    for j in range(q):
+        full = B[j] + (sigma * R if sigma else 0)
+        exact = fista(full, grad[j], W[j], tau[j], lam2[j], sizes)
+        np.testing.assert_allclose(D[j], exact, atol=1e-6)
+        np.testing.assert_allclose(slopes[j], grad[j] + full @ D[j], atol=1e-9)
+        # blocks at zero are exactly there
+        z, found = (W[j] + exact), (W[j] + D[j])
+        np.testing.assert_array_equal(found[z == 0], 0)
+    assert (W[0] + D[0] == 0).all()

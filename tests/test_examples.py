@@ -1,0 +1,79 @@
+"""The examples on the recordings they are made for: better out of sample than plain rate maps."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import d2_tweedie_score
+
+ROOT = Path(__file__).parents[1]
+RECORDINGS = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Import an example by name, the way that Python runs a script: its folder comes first."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    sys.modules.pop("rate_map", None)
+
+
+def recording(name):
+    path = RECORDINGS / f"{name}.npz"
+    if not path.exists():
+        pytest.skip(f"the recording {name}.npz is not in ../shared/data")
+    return path
+
+
+def test_place_cells_on_the_linear_track(example, capsys):
+    table = example("ca1_linear_track").main(recording("ca1_lineartrack_nelpy"))
+    gain = table["GLM"] - table["rate map"]
+    # a 10 x 10 map of the camera image, as published with the data: median 0.076, best unit 0.45
+    assert table["GLM"].median() > max(0.076, table["rate map"].median()) + 0.03
+    assert table["GLM"].max() > max(0.45, table["rate map"].max()) + 0.1
+    assert (gain > 0).mean() > 0.8
+    assert f"gain: median {gain.median():+.3f}" in capsys.readouterr().out
+
+
+def test_reaching(example, capsys):
+    table = example("s1_reach").main(recording("s1_reach"))
+    gain = table["GLM"] - table["rate map"]
+    # 8 directions x 3 speeds, as published with the data
+    assert table["rate map"].median() == pytest.approx(0.034, abs=5e-4)
+    assert table["rate map"].quantile(0.9) == pytest.approx(0.176, abs=5e-4)
+    assert table["GLM"].median() > 0.034 + 0.04
+    assert table["GLM"].quantile(0.9) > 0.176 + 0.05
+    assert (gain > 0).all()
+    assert f"gain: median {gain.median():+.3f}" in capsys.readouterr().out
+
+
+def test_the_rate_map_predicts_a_fold_from_the_others(example):
+    rate_map = example("rate_map")
+    blocks = rate_map.contiguous_blocks(1000)
+    assert list(np.unique(blocks)) == list(range(50))
+    assert (np.diff(blocks) >= 0).all()
+    assert set(np.bincount(blocks)) == {20}
+
+    rng = np.random.default_rng(0)
+    bins, fold = rng.integers(0, 4, 1000), blocks % 5
+    bins[fold == 2] = 9  # a bin that the training samples of fold 2 never saw
+    counts = rng.poisson(1.0 + bins[:, None] * [0.5, 0.0]).astype(float)
+    predicted = rate_map.rate_map_held_out(bins, counts, fold, prior=3)
+    train = fold != 0
+    there = train & (bins == 1)
+    expected = (counts[there].sum(axis=0) + 3 * counts[train].mean(axis=0)) / (there.sum() + 3)
+    np.testing.assert_allclose(predicted[(fold == 0) & (bins == 1)][0], expected)
+    np.testing.assert_allclose(predicted[fold == 2][0], counts[fold != 2].mean(axis=0))
+    np.testing.assert_allclose(
+        rate_map.deviance_explained(counts, predicted),
+        [d2_tweedie_score(counts[:, j], predicted[:, j], power=1) for j in (0, 1)],
+    )
