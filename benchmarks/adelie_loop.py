@@ -46,9 +46,7 @@ def fit_neuron(X, y, sizes, lambdas, n_threads) -> tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem")
     parser.add_argument("result")
     parser.add_argument("--neurons", type=int, default=10)

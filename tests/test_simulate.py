@@ -46,9 +46,7 @@ def test_the_tables_have_the_sizes_that_were_asked_for():
     assert (truth.rate.dtypes == np.float32).all()
 
 
-@pytest.mark.parametrize(
-    ("n_samples", "sampling_rate"), [(1, 6.0), (50, 6.0), (400, 0.1), (400, 1.2), (900, 60.0)]
-)
+@pytest.mark.parametrize(("n_samples", "sampling_rate"), [(1, 6.0), (50, 6.0), (400, 0.1), (400, 1.2), (900, 60.0)])
 def test_any_length_and_sampling_rate(n_samples, sampling_rate):
     session = maze_session(n_samples, n_neurons=2, sampling_rate=sampling_rate)
     assert len(session.behavior) == n_samples
@@ -217,9 +215,7 @@ def test_mean_rates_are_log_normal_and_scale_with_the_sample_length():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_true_rate_explains_a_realistic_part_of_the_deviance(seed):
     session = maze_session(9000, 60, seed=seed)
-    explained = [
-        d2_tweedie_score(session.activity[j], session.truth.rate[j], power=1) for j in session.activity
-    ]
+    explained = [d2_tweedie_score(session.activity[j], session.truth.rate[j], power=1) for j in session.activity]
     assert 0.2 < np.median(explained) < 0.4
     assert np.min(explained) > 0
     assert np.max(explained) < 0.8
@@ -231,9 +227,7 @@ def test_a_fitted_model_explains_a_realistic_part_of_held_out_deviance():
     held_out = session.behavior["trial"].to_numpy() % 7 == 3
     explained = []
     for y in session.activity.to_numpy().T:
-        model = PoissonRegressor(alpha=0.1, solver="newton-cholesky", tol=1e-2).fit(
-            X[~held_out], y[~held_out]
-        )
+        model = PoissonRegressor(alpha=0.1, solver="newton-cholesky", tol=1e-2).fit(X[~held_out], y[~held_out])
         explained.append(d2_tweedie_score(y[held_out], model.predict(X[held_out]), power=1))
     assert 0.15 < np.median(explained) < 0.35
 

@@ -24,9 +24,7 @@ from popglm.design.session import Session
 
 def columns(term, session, fitted_on=None):
     """Raw float64 columns of one term."""
-    design = Design([term], standardize=False, dtype="float64").fit(
-        session if fitted_on is None else fitted_on
-    )
+    design = Design([term], standardize=False, dtype="float64").fit(session if fitted_on is None else fitted_on)
     return design.transform(session).to_numpy()
 
 
@@ -39,9 +37,7 @@ def x():
     return np.random.default_rng(0).gamma(2.0, size=3001)
 
 
-@pytest.mark.parametrize(
-    ("n", "low", "high", "width"), [(20, 10.0, 250.0, None), (5, -1.0, 1.0, 0.7), (1, 0, 4, 3.0)]
-)
+@pytest.mark.parametrize(("n", "low", "high", "width"), [(20, 10.0, 250.0, None), (5, -1.0, 1.0, 0.7), (1, 0, 4, 3.0)])
 def test_bumps_follow_the_formula(n, low, high, width):
     x = np.random.default_rng(1).uniform(1.5 * low - high, 1.5 * high - low, size=60)
     x[[0, 1, 2, 3]] = low, high, np.nan, (low + high) / 2
@@ -98,9 +94,7 @@ def test_splines_are_scikit_learns_with_zeros_outside_and_at_nan(x):
 @pytest.mark.parametrize("quantiles", [True, 40])
 def test_splines_of_quantiles_clip_beyond_the_fitted_range(x, quantiles):
     new = np.concatenate([x[:50], [x.min() - 5, x.max() + 5, np.nan]])
-    quantile = QuantileTransformer(n_quantiles=1000 if quantiles is True else 40, subsample=None).fit(
-        x[:, None]
-    )
+    quantile = QuantileTransformer(n_quantiles=1000 if quantiles is True else 40, subsample=None).fit(x[:, None])
     uniform = quantile.transform(new[:-1, None])
     knots = np.linspace(0, 1, 5)[:, None]
     expected = SplineTransformer(knots=knots, degree=3).fit(knots).transform(uniform)
@@ -230,7 +224,5 @@ def test_the_grid_of_two_bases_has_all_combinations(x):
     assert term.axes == ("x", "side")
     assert values.shape == (10, 2)
     points = {"x": values[:, 0].astype(float), "side": values[:, 1]}
-    here = Design(
-        [bumps("x", 4, 0, 4) * categories("side", ["left", "right"])], standardize=False, dtype="float64"
-    )
+    here = Design([bumps("x", 4, 0, 4) * categories("side", ["left", "right"])], standardize=False, dtype="float64")
     np.testing.assert_array_equal(basis, here.fit_transform(points))

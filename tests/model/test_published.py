@@ -87,9 +87,7 @@ def test_position_information_criteria_of_chapter_9(place_cell):
     """AIC(model 2) − AIC(model 3) and (3) − (4): deviance differences less 2 per extra column."""
     X, y = place_cell
     deviances = [unpenalised(X[:, :k], y)[1] for k in (1, 2, 3)]
-    np.testing.assert_allclose(
-        -np.diff(deviances) - 2, [636.0145006465605, 233.8694473933126], rtol=0, atol=1e-7
-    )
+    np.testing.assert_allclose(-np.diff(deviances) - 2, [636.0145006465605, 233.8694473933126], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(

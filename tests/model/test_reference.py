@@ -44,10 +44,7 @@ def objectives(problem, penalty, lambdas, intercepts, coefs):
     """Objective (n_lambdas, q) in float64 of (n_lambdas, q) intercepts and (n_lambdas, q, p) weights."""
     return np.array(
         [
-            [
-                objective(problem, j, penalty, lambdas[k], b, w)
-                for j, (b, w) in enumerate(zip(*row, strict=True))
-            ]
+            [objective(problem, j, penalty, lambdas[k], b, w) for j, (b, w) in enumerate(zip(*row, strict=True))]
             for k, row in enumerate(zip(np.float64(intercepts), np.float64(coefs), strict=True))
         ]
     )

@@ -167,9 +167,7 @@ def _simulated(family: str, inverse_link: str, weighted: bool = False) -> Callab
         with np.load(HERE / "simulated.npz") as d:
             X = np.abs(d["X"]) if (family, inverse_link) == ("poisson", "identity") else d["X"]
             extra = (d["sample_weight"], d["offset"]) if weighted else ()
-            return Problem(
-                X, d[f"Y_{family}_{inverse_link}"], family, inverse_link, tuple(d["sizes"]), *extra
-            )
+            return Problem(X, d[f"Y_{family}_{inverse_link}"], family, inverse_link, tuple(d["sizes"]), *extra)
 
     return build
 

@@ -76,7 +76,9 @@ def test_against_fista(sizes, n_pairs, sigma, lam2):
     tau = rng.uniform(0.1, 1.5, (q, len(sizes))) * np.sqrt(sizes)
     tau[0] *= 100  # everything ends at zero
     D, slopes = np.empty((q, p)), np.empty((q, p))
-    block_descent(G, R, starts, W, grad, c, S, Y, S @ G, np.full(q, n_pairs), tau, lam2, sigma, 1e-17, 5000, D, slopes)
+    block_descent(
+        G, R, starts, W, grad, c, S, Y, S @ G, np.full(q, n_pairs), tau, lam2, sigma, 0.0, 1e-17, 5000, D, slopes
+    )
     for j in range(q):
         full = B[j] + (sigma * R if sigma else 0)
         exact = fista(full, grad[j], W[j], tau[j], lam2[j], sizes)

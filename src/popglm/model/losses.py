@@ -108,9 +108,9 @@ class Loss:
         return InverseLink(self.inverse_link)
 
     @property
-    def kink_free(self) -> bool:
-        """Whether the slope of ℓ is continuous for every y, inside and out of the open range of rates."""
-        return self.smooth and (self.family, self.inverse_link) != ("poisson", "identity")
+    def barrier(self) -> bool:
+        """Whether a sample with events needs η > 0 (a Poisson rate that is η itself); others have a kink there."""
+        return self.family == "poisson" and self.inverse_link in ("identity", "relu")
 
     @property
     def canonical(self) -> bool:

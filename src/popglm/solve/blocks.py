@@ -148,6 +148,25 @@ def _full_slope(c, G, U, V, R, sigma, ridge, at, step, grad, slope):
 
 
 @njit(**_JIT)
+def _solve_positive(A, x):
+    """A⁻¹x by Cholesky, half the work of a general solver; 0 where rounding left A indefinite."""
+    try:
+        L = np.linalg.cholesky(A)
+    except Exception:
+        return np.zeros_like(x)
+    for i in range(len(x)):
+        total = x[i]
+        for k in range(i):
+            total -= L[i, k] * x[k]
+        x[i] = total / L[i, i]
+    for i in range(len(x) - 1, -1, -1):
+        x[i] /= L[i, i]
+        for k in range(i):
+            x[k] -= L[i, k] * x[i]
+    return x
+
+
+@njit(**_JIT)
 def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
     """Newton's direction for the model on the blocks that are not zero, where it is smooth."""
     n = len(w)
@@ -182,7 +201,7 @@ def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
             for k in range(size):
                 A[start + m, start + k] -= pull * z_m * (w[lo + k] + step[lo + k]) / norms[b] ** 2
         start += size
-    direction[at] = np.linalg.solve(A, force)
+    direction[at] = _solve_positive(A, force)
 
 
 @njit(**_JIT)

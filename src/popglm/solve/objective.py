@@ -19,13 +19,15 @@ __all__ = ["Evaluation", "GramObjective", "RowObjective"]
 
 @dataclass
 class Evaluation:
-    """One point per neuron: loss, intercept, gradient, mean weight, χ² (Σ s r²/weight)."""
+    """One point per neuron: loss, intercept, gradient, mean weight, χ² (Σ s r²/weight), and whether no sample
+    lies beyond a kink of its loss."""
 
     loss: np.ndarray
     b: np.ndarray
     grad: np.ndarray
     curvature: np.ndarray
     chi2: np.ndarray
+    smooth: np.ndarray
 
     def take(self, index: np.ndarray) -> Evaluation:
         """Rows ``index``."""
@@ -61,7 +63,9 @@ class GramObjective:
         WG, C = W @ self.G, self.C[neurons]
         loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
         loss = np.maximum(loss, 0)
-        return Evaluation(loss, self.y_mean[neurons] - W @ self.x_mean, WG - C, np.ones(len(W)), 2 * loss)
+        return Evaluation(
+            loss, self.y_mean[neurons] - W @ self.x_mean, WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W), bool)
+        )
 
 
 class RowObjective:
@@ -182,7 +186,8 @@ class RowObjective:
         b_best = b_used + np.log(kappa)
         loss = y_mean - np.einsum("ij,ij->i", w.astype(float), YX) - b_best * y_mean - y_offset / total
         grad = (kappa / total)[:, None] * MX - YX
-        return Evaluation(loss, b_best, grad, y_mean.copy(), chi / (kappa * total) - y_mean)
+        everywhere = np.ones(len(W), bool)
+        return Evaluation(loss, b_best, grad, y_mean.copy(), chi / (kappa * total) - y_mean, everywhere)
 
     def _general(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
         xp, dtype = self.engine.xp, self.engine.dtype
@@ -194,7 +199,7 @@ class RowObjective:
         b32 = b.astype(dtype)
 
         def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, ...]:
-            loss, weight, chi, g_b, grad = *(np.zeros(len(W)) for _ in range(4)), np.zeros(W.shape)
+            loss, weight, chi, beyond, grad = *(np.zeros(len(W)) for _ in range(4)), np.zeros(W.shape)
             for first, last in chunks:
                 y, s = self.Y[rows, first:last], self._chunk(self.weights, rows, first, last)
                 eta_b = eta[first, last] + b32[:, None]
@@ -207,21 +212,21 @@ class RowObjective:
                 loss += value.sum(axis=1)
                 weight += h.sum(axis=1)
                 chi += pearson.sum(axis=1)
-                g_b += r.sum(axis=1)
+                if self.loss.barrier:
+                    beyond += (eta_b <= 0).sum(axis=1)
                 grad += r @ self.X[first:last]
-            return loss, weight, chi, g_b, grad
+            return loss, weight, chi, beyond, grad
 
         sums = [sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True)]
-        loss, weight, chi, _, grad = (v / self.total[neurons].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
-        return Evaluation(loss, b32.astype(float), grad, weight, chi)
+        loss, weight, chi, beyond, grad = (v / self.total[neurons].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
+        return Evaluation(loss, b32.astype(float), grad, weight, chi, beyond == 0)
 
     def _best_intercept(self, neurons: np.ndarray, rows: Any, eta: dict, b: np.ndarray) -> np.ndarray:
         """1-D Newton on every neuron's intercept, kept inside the domain of the loss."""
         xp, dtype = self.engine.xp, self.engine.dtype
         b = b.copy()
-        barrier = self.loss.family == "poisson" and self.loss.inverse_link in ("identity", "relu")
         lowest = np.full(len(b), -np.inf)
-        if barrier:
+        if self.loss.barrier:
             for (first, last), values in eta.items():
                 events, s = self.Y[rows, first:last] > 0, self._chunk(self.weights, rows, first, last)
                 smallest = np.where(events if s is None else events & (s > 0), values, np.inf).min(axis=1)
@@ -278,4 +283,5 @@ class RowObjective:
             step = r.sum(axis=1, dtype=float) / total / np.maximum(curvature, 1e-12)
             b = b - 0.1 * np.clip(step, -2, 2)
         grad = np.asarray(r @ x, float) / total[:, None]
-        return Evaluation(np.zeros(len(W)), b, np.nan_to_num(grad), curvature, np.zeros(len(W)))
+        zero = np.zeros(len(W))
+        return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero == 0)

@@ -92,7 +92,7 @@ def start_fit(
     """A fit that stands at w = 0 and the best intercept there."""
     q, p = len(intercept), len(model.G)
     W = np.zeros((q, p))
-    at = Evaluation(np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q))
+    at = Evaluation(np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q), np.ones(q, bool))
     if len(fittable):
         null = objective.evaluate(fittable, W[fittable], intercept[fittable])
         at.put(fittable, null, np.arange(len(fittable)))
@@ -126,7 +126,7 @@ def solve_strength(
         d, promise = model.step(fit.memory, neurons, W, here.grad, c, lam[neurons])
         seconds["blocks"] += time.perf_counter() - began
         # damping shrinks the step and so its promise, and a kink is not in the model: no estimate then
-        trusted = (fit.damping[neurons] <= 1) & (fit.loss.kink_free & np.isfinite(d).all(axis=1))
+        trusted = (fit.damping[neurons] <= 1) & here.smooth & np.isfinite(d).all(axis=1)
         estimate = np.where(trusted, MODEL_SAFETY * promise / fit.scale[neurons], np.inf)
         gap[neurons] = np.minimum(gap[neurons], estimate)
         # three steps that promised less than rounding: this is as far as the precision goes

@@ -66,7 +66,7 @@ class QuadraticModel:
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         self._spectrum: dict[float, tuple[np.ndarray, np.ndarray]] = {}
 
-    def memory(self, n_neurons: int, size: int = 8) -> CurvatureMemory:
+    def memory(self, n_neurons: int, size: int = 30) -> CurvatureMemory:
         """An empty memory for ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
 
@@ -100,7 +100,7 @@ class QuadraticModel:
         )
         D, slope = np.empty(W.shape, dtype), np.empty(W.shape, dtype)
         # the model is rarely better than a few digits, so no more are asked of its minimiser
-        rounding = dtype.type(10 * np.finfo(dtype).eps)
+        rounding = dtype.type(np.finfo(dtype).eps)
         accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
 
         def part(first: int, last: int) -> None:
