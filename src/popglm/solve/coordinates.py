@@ -20,27 +20,29 @@ class Coordinates:
 
     Attributes
     ----------
+    engine : engine
     center : ndarray, shape (n_features,)
     rotation : list of (start, stop, ndarray) for the blocks that are rotated
     """
 
+    engine: Any
     center: np.ndarray
     rotation: list[tuple[int, int, np.ndarray]]
 
     @classmethod
-    def fit(cls, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray) -> Coordinates:
+    def fit(cls, engine: Any, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray) -> Coordinates:
         """Principal axes of every block of the centred Gram matrix G."""
         stops = np.cumsum(block_sizes)
         rotation = []
         for start, stop in zip(stops - block_sizes, stops, strict=True):
             if stop - start > 1:
                 rotation.append((int(start), int(stop), np.linalg.eigh(G[start:stop, start:stop])[1]))
-        return cls(center, rotation)
+        return cls(engine, center, rotation)
 
     def rotate(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, in the user's columns, to the solver's (a rotation alone); A is changed in place."""
         for start, stop, V in self.rotation:
-            A[..., start:stop] = A[..., start:stop] @ V.astype(A.dtype, copy=False)
+            A[:, start:stop] = self.engine.product(A[:, start:stop], V.astype(A.dtype, copy=False))
         return A
 
     def rotate_matrix(self, M: np.ndarray) -> np.ndarray:
@@ -48,11 +50,11 @@ class Coordinates:
         return self.rotate(np.ascontiguousarray(self.rotate(M.copy()).T))
 
     def weights(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (…, n_features) and intercepts (…) in the user's columns."""
+        """Coefficients (n_neurons, n_features) and intercepts (n_neurons,) in the user's columns."""
         W = W.copy()
         for start, stop, V in self.rotation:
-            W[..., start:stop] = W[..., start:stop] @ V.T
-        return W, b - W @ self.center
+            W[:, start:stop] = self.engine.product(W[:, start:stop], V.T)
+        return W, b - np.einsum("ij,j->i", W, self.center)
 
 
 def gram(engine: Any, X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ class Evaluation:
     chi2: np.ndarray
     smooth: np.ndarray
 
-    def take(self, index: np.ndarray) -> Evaluation:
+    def take(self, index: np.ndarray | slice) -> Evaluation:
         """Rows ``index``."""
         return Evaluation(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
@@ -44,28 +44,24 @@ class GramObjective:
 
     Parameters
     ----------
+    engine : engine
     G : ndarray, shape (n_features, n_features)
         Weighted covariance of the features.
     C : ndarray, shape (n_neurons, n_features)
         Weighted covariance of responses and features.
     y_variance, y_mean : ndarray, shape (n_neurons,)
-    x_mean : ndarray, shape (n_features,)
-        Means of the (already shifted) features: the intercept is ȳ − w·x̄.
+        The features have mean 0, so that the mean of a response is its intercept.
     """
 
-    def __init__(
-        self, G: np.ndarray, C: np.ndarray, y_variance: np.ndarray, y_mean: np.ndarray, x_mean: np.ndarray
-    ) -> None:
-        self.G, self.C, self.y_variance, self.y_mean, self.x_mean = G, C, y_variance, y_mean, x_mean
+    def __init__(self, engine: Any, G: np.ndarray, C: np.ndarray, y_variance: np.ndarray, y_mean: np.ndarray) -> None:
+        self.engine, self.G, self.C, self.y_variance, self.y_mean = engine, G, C, y_variance, y_mean
 
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module."""
-        WG, C = W @ self.G, self.C[neurons]
+        WG, C = self.engine.product(W, self.G), self.C[neurons]
         loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
         loss = np.maximum(loss, 0)
-        return Evaluation(
-            loss, self.y_mean[neurons] - W @ self.x_mean, WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W), bool)
-        )
+        return Evaluation(loss, self.y_mean[neurons], WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W), bool))
 
 
 class RowObjective:
@@ -98,9 +94,7 @@ class RowObjective:
     ) -> None:
         self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
         self.weights, self.offset, self.fit_intercept = weights, offset, fit_intercept
-        self.chunks = [
-            (first + a, first + b) for first, last in ranges for a, b in engine.row_chunks(last - first, len(Y))
-        ]
+        self.chunks = [(first + a, first + b) for first, last in ranges for a, b in engine.row_chunks(last - first)]
         self.rows = np.concatenate([np.arange(first, last) for first, last in ranges])
         self.total, self.y_mean, self.YX = self._moments()
 
@@ -124,7 +118,7 @@ class RowObjective:
                 total += (last - first) if s is None else s.sum(axis=-1, dtype=float)
                 y = y if s is None else y * s
                 y_sum += y.sum(axis=1, dtype=float)
-                YX += y @ self.X[first:last]
+                YX += self.engine.product(y, self.X[first:last])
             return total, y_sum, YX
 
         total, y_sum, YX = (sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True))
@@ -133,14 +127,17 @@ class RowObjective:
 
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module. A point outside the loss's domain, or one that overflows, has loss +inf."""
-        whole = len(neurons) == len(self.Y)
-        rows = slice(None) if whole else neurons
+        n = len(neurons)
+        W = self.engine.pad(W.astype(self.engine.dtype))
+        extra = np.full(len(W) - n, n - 1)
+        neurons, b = (np.concatenate([a, a[extra]]) for a in (neurons, b))
+        rows = slice(None) if n == len(self.Y) == len(neurons) else neurons
         closed_form = self.loss.closed_form_intercept and self.fit_intercept
         with np.errstate(all="ignore"):
             out = (self._poisson_exp if closed_form else self._general)(neurons, rows, W, b)
         bad = ~(np.isfinite(out.loss) & np.isfinite(out.grad).all(axis=1) & np.isfinite(out.b))
         out.loss[bad] = np.inf
-        return out
+        return out.take(slice(n))
 
     def _eta(self, W: np.ndarray, b: np.ndarray, first: int, last: int) -> np.ndarray:
         eta = W @ self.X[first:last].T
@@ -253,11 +250,13 @@ class RowObjective:
             )
             open_ = np.abs(gradient) > 8 * np.finfo(dtype).eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
-            if not np.any(np.abs(step) > 4 * np.finfo(dtype).eps * np.maximum(np.abs(b), 1e-300)):
+            # each neuron stops by itself, whatever the others still need
+            moving = np.abs(step) > 4 * np.finfo(dtype).eps * np.maximum(np.abs(b), 1e-300)
+            if not moving.any():
                 break
             # steps in η of more than 2 leave the range in which a local model of exp-like links holds
             limit = np.inf if self.loss.inverse_link in ("identity", "relu") else 2.0
-            b = np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest))
+            b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
 
     def sampled_gradient(

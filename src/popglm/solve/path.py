@@ -145,7 +145,7 @@ def solve_strength(
         finite = np.isfinite(trial.loss)
         accepted = finite & (gained <= 1e-4 * promised + noise)
 
-        fit.memory.push(neurons[finite], d[finite], (trial.grad - here.grad)[finite], model.G)
+        fit.memory.push(neurons[finite], d[finite], (trial.grad - here.grad)[finite], model.times_G)
         fit.at.put(neurons, trial, accepted)
         fit.W[neurons[accepted]] += d[accepted]
         # a rejected point has taught its curvature; damping guards what one pair cannot say

@@ -117,7 +117,7 @@ def fit_population(
     moments = [gram(engine, work[a:b], None if weights is None else weights[a:b]) for a, b in blocks]
     total_weight = float(n if weights is None else weights.sum())
     XX = sum(m[0] for m in moments)
-    shared = Coordinates.fit(center, XX / total_weight, settings.penalty.block_sizes)
+    shared = Coordinates.fit(engine, center, XX / total_weight, settings.penalty.block_sizes)
     seconds = {"prepare": time.perf_counter() - began}
 
     missing = np.isnan(Y)
@@ -275,7 +275,7 @@ def _deviance(engine: Any, loss: Loss, data: Rows, ranges: Ranges, path: Path) -
     W, b = path.W.reshape(-1, p), path.b.reshape(-1, 1).astype(engine.dtype)
 
     def part(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        eta = W @ data.X[first:last].T
+        eta = engine.product(W, data.X[first:last].T)
         eta += b
         if data.offset is not None:
             eta += data.offset[first:last]
@@ -287,7 +287,7 @@ def _deviance(engine: Any, loss: Loss, data: Rows, ranges: Ranges, path: Path) -
             value, floor = np.where(s > 0, s * value, 0), np.where(s > 0, s * floor, 0)
         return value.sum(axis=2, dtype=float), floor.sum(axis=1)
 
-    chunks = [(f + a, f + z) for f, end in ranges for a, z in engine.row_chunks(end - f, n_lambdas * q)]
+    chunks = [(f + a, f + z) for f, end in ranges for a, z in engine.row_chunks(end - f)]
     parts = engine.map(part, chunks)
     value, floor = sum(v for v, _ in parts), sum(f for _, f in parts)
     return np.maximum(2 * (value - floor), 0)
@@ -304,7 +304,7 @@ def _fit_on_grams(
     def sums_of(rows: Any, moment: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
         s = np.ones(y[:, rows].shape[1]) if weights is None else weights[rows]
         ys = y[:, rows] * s
-        xy = np.asarray(ys.astype(engine.dtype) @ work[rows], float)
+        xy = np.asarray(engine.product(ys.astype(engine.dtype), work[rows]), float)
         return [s.sum(), moment[1], moment[0], ys.sum(axis=1), xy, np.einsum("ij,ij->i", ys, y[:, rows])]
 
     partition = len(blocks) == len(splits) > 1
@@ -326,14 +326,12 @@ def _fit_on_grams(
         if not settings.fit_intercept:
             x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         G, C = XX / s - np.outer(x_mean, x_mean), XY / s - np.outer(y_mean, x_mean)
-        coordinates = Coordinates.fit(center + x_mean, G, settings.penalty.block_sizes)
+        coordinates = Coordinates.fit(engine, center + x_mean, G, settings.penalty.block_sizes)
         penalty = settings.penalty
         if penalty.R is not None:
             penalty = Penalty(**{**penalty.__dict__, "R": coordinates.rotate_matrix(penalty.R)})
         model = QuadraticModel(engine, coordinates.rotate_matrix(G), penalty)
-        objective = GramObjective(
-            model.G, coordinates.rotate(C.copy()), yy / s - y_mean**2, y_mean + y_shift, np.zeros(len(x))
-        )
+        objective = GramObjective(engine, model.G, coordinates.rotate(C.copy()), yy / s - y_mean**2, y_mean + y_shift)
         data = y_fast if isinstance(rows, list) else y_fast[:, rows]
         s_rows = weights if weights is None or isinstance(rows, list) else weights[rows]
         ranges = rows if isinstance(rows, list) else [(0, len(rows))]
@@ -362,7 +360,7 @@ def _fit_on_grams(
             # in the centred copy's coordinates, where the sums were taken
             b = result.cv_intercept[fold, k] + w @ center - y_shift
             cross = np.einsum("ij,ij->i", w, XY - np.outer(b, x))
-            square = np.einsum("ij,ij->i", w @ XX, w)
+            square = np.einsum("ij,ij->i", engine.product(w, XX), w)
             result.cv_deviance[fold, k] = np.maximum(yy - 2 * b * ysum + b * b * s - 2 * cross + square, 0)
     return result
 

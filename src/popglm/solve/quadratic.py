@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class CurvatureMemory:
         self.S, self.Y, self.GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
         self.count = np.zeros(n_neurons, np.int64)
 
-    def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, G: np.ndarray) -> None:
+    def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, product_with_G: Callable) -> None:
         """Keep the pairs that show positive curvature beyond rounding; others would spoil the model."""
         sy = np.einsum("ij,ij->i", s, y)
         size = np.sqrt(np.einsum("ij,ij->i", s, s) * np.einsum("ij,ij->i", y, y))
@@ -42,7 +43,7 @@ class CurvatureMemory:
         # scaled to unit curvature: float32 neither under- nor overflows, and no formula depends on the scale
         scale = 1 / np.sqrt(sy[keep])[:, None]
         self.S[rows, slot], self.Y[rows, slot] = s * scale, y * scale
-        self.GS[rows, slot] = (s * scale) @ G
+        self.GS[rows, slot] = product_with_G(s * scale)
         self.count[rows] += 1
 
 
@@ -69,6 +70,10 @@ class QuadraticModel:
     def memory(self, n_neurons: int, size: int = 30) -> CurvatureMemory:
         """An empty memory for ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
+
+    def times_G(self, A: np.ndarray) -> np.ndarray:
+        """AG for rows A (n_neurons, n_features)."""
+        return self.engine.product(A, self.G)
 
     def step(
         self,
@@ -155,7 +160,7 @@ class QuadraticModel:
         # the spectrum of a scaled G: a direction below rounding has no variance at all
         flat = diagonal <= 1e-12 * largest
         inverse = np.where(flat, 0.0, 1 / np.where(flat, 1.0, diagonal))
-        return ((r @ vectors) * inverse) @ vectors.T
+        return self.engine.product(self.engine.product(r, vectors) * inverse, vectors.T)
 
     def _eigen(self, sigma: float, fixed: float) -> tuple[np.ndarray, np.ndarray]:
         """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I (TᵀT = I where there is no R)."""
