@@ -103,3 +103,11 @@ def test_lambda_max(family, link, penalty, l1_ratio, precision):
     np.testing.assert_allclose(automatic.lambdas_[0], top, rtol=2e-3)
     assert (automatic.lambdas_[0] > top).all()
     assert (automatic.coef_path_[0] == 0).all()
+
+
+def test_a_large_offset_in_float32():
+    # one sample of exposure e^100 carries the whole expected count, so that b = log Σy − 100
+    y, offset = np.r_[0.0, 2.0, 1.0, 5.0, 4.0], np.r_[0.0, 0.0, 0.0, 0.0, 100.0]
+    X = np.random.default_rng(0).standard_normal((5, 1))
+    model = GLM(penalty="lasso", lambdas=[1e6]).fit(X, y, offset=offset)
+    np.testing.assert_allclose(model.intercept_, np.log(12) - 100, rtol=1e-5)

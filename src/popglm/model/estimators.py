@@ -64,7 +64,8 @@ class GLM(PopulationGLM):
     coef_path_ : ndarray, shape (n_lambdas, n_neurons, n_features)
     intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
     gap_ : ndarray, shape (n_lambdas, n_neurons)
-        Certificate: how far the objective can be above its minimum, in units of half the mean null deviance.
+        Certificate: how far the objective can be above its minimum, in units of half the mean null deviance; the
+        smaller of a duality gap and 50 times the decrease that the local model still promises.
     n_iter_ : ndarray of int, shape (n_lambdas, n_neurons)
     loss_path_ : ndarray, shape (n_lambdas, n_neurons)
         Penalised objective.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,8 @@ class Penalty:
         ω.
     R : ndarray, shape (n_features, n_features) or None
         Present where σ > 0.
+    product : callable
+        Matrix product for rows of neurons; the solver puts its engine's here.
     """
 
     l1_ratio: float
@@ -67,6 +70,7 @@ class Penalty:
     block_sizes: np.ndarray
     block_weights: np.ndarray
     R: np.ndarray | None
+    product: Callable = np.matmul
 
     @classmethod
     def make(cls, kind: str, l1_ratio: float | None, smoothness: float, group_sizes: np.ndarray) -> Penalty:
@@ -91,7 +95,7 @@ class Penalty:
 
     def smooth_gradient(self, W: np.ndarray) -> np.ndarray:
         """σRw, zero without smoothness; W (n_neurons, n_features)."""
-        return self.smoothness * (W @ self.R) if self.R is not None else np.zeros_like(W)
+        return self.smoothness * self.product(W, self.R) if self.R is not None else np.zeros_like(W)
 
     def norm_value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """λP(w) of every neuron; W (n_neurons, n_features), lam (n_neurons,)."""

@@ -95,6 +95,9 @@ def start_fit(
     at = Evaluation(np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q), np.ones(q, bool))
     if len(fittable):
         null = objective.evaluate(fittable, W[fittable], intercept[fittable])
+        if not np.isfinite(null.loss).all() and objective.offset is not None:
+            # a large offset overflows at the intercept of the plain mean; below the largest it cannot
+            null = objective.evaluate(fittable, W[fittable], intercept[fittable] - objective.offset.max())
         at.put(fittable, null, np.arange(len(fittable)))
     return Fit(loss, objective, model, fittable, scale, saturated, W, at, model.memory(q), np.ones(q))
 

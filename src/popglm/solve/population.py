@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -192,7 +192,7 @@ def _centred_copy(X: np.ndarray, order: np.ndarray, center: np.ndarray, dtype: A
 def _restrict(settings: Settings, neurons: np.ndarray) -> Settings:
     if settings.lambdas is None:
         return settings
-    return Settings(**{**settings.__dict__, "lambdas": settings.lambdas[:, neurons]})
+    return replace(settings, lambdas=settings.lambdas[:, neurons])
 
 
 def _grid(settings: Settings, null_gradient: np.ndarray, fittable: np.ndarray) -> np.ndarray:
@@ -219,7 +219,7 @@ def _fit_on_rows(
 ) -> PopulationFit:
     loss, penalty = settings.loss, settings.penalty
     if penalty.R is not None:
-        penalty = Penalty(**{**penalty.__dict__, "R": coordinates.rotate_matrix(penalty.R)})
+        penalty = replace(penalty, R=coordinates.rotate_matrix(penalty.R), product=engine.product)
     model = QuadraticModel(engine, G, penalty)
     partition = len(blocks) == len(splits) > 1
 
@@ -329,7 +329,7 @@ def _fit_on_grams(
         coordinates = Coordinates.fit(engine, center + x_mean, G, settings.penalty.block_sizes)
         penalty = settings.penalty
         if penalty.R is not None:
-            penalty = Penalty(**{**penalty.__dict__, "R": coordinates.rotate_matrix(penalty.R)})
+            penalty = replace(penalty, R=coordinates.rotate_matrix(penalty.R), product=engine.product)
         model = QuadraticModel(engine, coordinates.rotate_matrix(G), penalty)
         objective = GramObjective(engine, model.G, coordinates.rotate(C.copy()), yy / s - y_mean**2, y_mean + y_shift)
         data = y_fast if isinstance(rows, list) else y_fast[:, rows]
