@@ -143,11 +143,11 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.gap_, self.n_iter_ = fit.gap, fit.n_iter
         self.loss_path_ = fit.objective
         self.null_fitted_ = ~fit.fittable
-        self._warn(fit, responses, refit)
+        self._warn(fit, refit)
         self._X_fit = X
         return fit, responses
 
-    def _warn(self, fit: PopulationFit, responses: np.ndarray, refit: bool) -> None:
+    def _warn(self, fit: PopulationFit, refit: bool) -> None:
         names = self.neuron_names_
         null = np.flatnonzero(~fit.fittable)
         warn_neurons(

@@ -88,7 +88,7 @@ def walk_first_order(
         for k, lam in enumerate(lambdas):
             path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path.seconds)
             path.W[k], path.b[k] = fit.W, fit.at.b
-            path.objective[k] = fit.value(np.arange(len(lam)), fit.W, fit.at, lam)
+            path.objective[k] = fit.value(fit.W, fit.at, lam)
             if on_strength is not None:
                 on_strength(k, i - (full is not None))
     return (paths[0] if full is not None else None), paths[full is not None :]
@@ -110,7 +110,7 @@ def _descend(
     width = np.where(width > 0, width, 1.0)
     W = fit.W[neurons].copy()
     velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
-    best = fit.value(neurons, W, fit.at.take(neurons), lam[neurons])
+    best = fit.value(W, fit.at.take(neurons), lam[neurons])
     mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
     b = fit.at.b[neurons].copy()
     for t in range(1, max_steps + 1):
@@ -139,7 +139,7 @@ def _descend(
         if t % optimiser.check_every and t < max_steps:
             continue
         at = objective.evaluate(neurons, W, b)
-        now = fit.value(neurons, W, at, lam_n)
+        now = fit.value(W, at, lam_n)
         better = now < best
         fit.at.put(neurons, at, better)
         fit.W[neurons[better]] = W[better]

@@ -52,7 +52,7 @@ class Fit:
     memory: CurvatureMemory
     damping: np.ndarray
 
-    def value(self, neurons: np.ndarray, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
+    def value(self, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
         """Penalised objective."""
         return at.loss + self.model.penalty.value(W, lam)
 
@@ -195,7 +195,7 @@ def walk_path(
             path.gap[k], path.n_iter[k] = solve_strength(fit, lam, tol, max_iter, path.seconds)
             path.n_iter[k, fit.fittable] += extra
             path.W[k], path.b[k] = fit.W, fit.at.b
-            path.objective[k] = fit.value(np.arange(len(lam)), fit.W, fit.at, lam)
+            path.objective[k] = fit.value(fit.W, fit.at, lam)
             if on_strength is not None:
                 on_strength(k, i - (full is not None))
         previous = None if full is None else full.W.copy()
@@ -217,8 +217,8 @@ def _jump(fit: Fit, W: np.ndarray, lam: np.ndarray, seconds: dict[str, float]) -
     began = time.perf_counter()
     there = fit.objective.evaluate(neurons, W[neurons], fit.at.b[neurons])
     seconds["evaluate"] += time.perf_counter() - began
-    now = fit.value(neurons, fit.W[neurons], fit.at.take(neurons), lam[neurons])
-    better = fit.value(neurons, W[neurons], there, lam[neurons]) < now
+    now = fit.value(fit.W[neurons], fit.at.take(neurons), lam[neurons])
+    better = fit.value(W[neurons], there, lam[neurons]) < now
     fit.at.put(neurons, there, better)
     fit.W[neurons[better]] = W[neurons[better]]
     return 1

@@ -145,7 +145,7 @@ def fit_population(
                 rotated = True
             data = Rows(work, y.astype(engine.dtype), None if s is None else s.astype(engine.dtype), offset, [(0, n)])
             G = shared.rotate_matrix(XX / total_weight)
-            part = _fit_on_rows(engine, data, G, shared, order, splits, blocks, batch, refit, on_strength)
+            part = _fit_on_rows(engine, data, G, shared, splits, blocks, batch, refit, on_strength)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if len(chosen) == q else _merge(result, part, chosen, q)
     for name, value in seconds.items():
@@ -215,7 +215,7 @@ def _begin(loss: Loss, objective: Any, model: QuadraticModel, sums: ResponseSums
 
 
 def _fit_on_rows(
-    engine, data: Rows, G, coordinates, order, splits, blocks, settings: Settings, refit, on_strength
+    engine, data: Rows, G, coordinates, splits, blocks, settings: Settings, refit, on_strength
 ) -> PopulationFit:
     loss, penalty = settings.loss, settings.penalty
     if penalty.R is not None:
