@@ -100,7 +100,7 @@ def demo(
 
     best = evaluation["deviance_explained"].sort_values(ascending=False).index[:N_NEURONS_SHOWN]
     for table in (
-        _population_table(model, evaluation),
+        _population_table(evaluation),
         _strengths_table(model),
         _neurons_table(model, evaluation.loc[best], split, session),
         _seconds_table(seconds, model.timings_),
@@ -211,7 +211,7 @@ def _draw_neurons(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split) -> p
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _population_table(model: pg.GLMCV, evaluation: pd.DataFrame) -> Table:
+def _population_table(evaluation: pd.DataFrame) -> Table:
     table = Table(title=f"Fraction deviance explained, {len(evaluation):,} neurons", title_justify="left")
     table.add_column("")
     for header in ("median", "mean", "beat the null"):

@@ -167,17 +167,22 @@ class Loss:
         slope = self.link.slope(xp, eta)
         return (self.link.mean(xp, eta) - y) * slope, slope * slope
 
+    def saturated(self, y: np.ndarray) -> np.ndarray:
+        """Smallest loss that any prediction of y can have, ℓ(y, y), in float64."""
+        y = np.asarray(y, float)
+        match self.family:
+            case "poisson":
+                return y - xlogy(y, y)
+            case "bernoulli":
+                return -xlogy(y, y) - xlogy(1 - y, 1 - y)
+        return np.zeros_like(y)
+
     def deviance(self, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Unit deviance 2[ℓ(y, η) − ℓ(y, saturated)] per sample, in float64."""
         eta, y = np.asarray(eta, float), np.asarray(y, float)
-        saturated = {
-            "gaussian": 0.0,
-            "poisson": y - xlogy(y, y),
-            "bernoulli": -xlogy(y, y) - xlogy(1 - y, 1 - y),
-        }[self.family]
         # exp overflows to an infinite loss there, which is the truth
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.maximum(2 * (self.value(np, eta, y) - saturated), 0)
+            return np.maximum(2 * (self.value(np, eta, y) - self.saturated(y)), 0)
 
 
 #: Family to its canonical inverse link.

@@ -17,7 +17,7 @@ from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.objective import GramObjective, RowObjective
 from popglm.solve.path import Fit, Path, start_fit, walk_path
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import ResponseSums, null_intercept, response_sums, saturated_loss
+from popglm.solve.responses import ResponseSums, null_intercept, response_sums
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
@@ -281,7 +281,7 @@ def _deviance(engine: Any, loss: Loss, data: Rows, ranges: Ranges, path: Path) -
             eta += data.offset[first:last]
         y = data.Y[:, first:last]
         value = loss.value(engine.xp, eta.reshape(n_lambdas, q, -1), y)
-        floor = saturated_loss(loss, y)
+        floor = loss.saturated(y)
         if data.weights is not None:
             s = data.weights[..., first:last]
             value, floor = np.where(s > 0, s * value, 0), np.where(s > 0, s * floor, 0)

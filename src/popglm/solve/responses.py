@@ -46,17 +46,6 @@ class ResponseSums:
         return fit
 
 
-def saturated_loss(loss: Loss, y: np.ndarray) -> np.ndarray:
-    """Smallest loss any prediction of ``y`` can have, in float64."""
-    y = y.astype(float)
-    match loss.family:
-        case "poisson":
-            return y - xlogy(y, y)
-        case "bernoulli":
-            return -xlogy(y, y) - xlogy(1 - y, 1 - y)
-    return np.zeros_like(y)
-
-
 def response_sums(loss: Loss, Y: np.ndarray, weights: np.ndarray | None, ranges: list[tuple[int, int]]) -> ResponseSums:
     """Sums over row ranges of Y (n_neurons, n_samples); weights (n_samples,) or (n_neurons, n_samples)."""
     q = len(Y)
@@ -75,7 +64,7 @@ def response_sums(loss: Loss, Y: np.ndarray, weights: np.ndarray | None, ranges:
         total += s.sum(axis=1)
         y_sum += np.einsum("ij,ij->i", s, y, dtype=float)
         square += np.einsum("ij,ij,ij->i", s, y, y, dtype=float)
-        saturated += np.einsum("ij,ij->i", s, saturated_loss(loss, y))
+        saturated += np.einsum("ij,ij->i", s, loss.saturated(y))
         low = np.minimum(low, np.where(counted, y, np.inf).min(axis=1))
         high = np.maximum(high, np.where(counted, y, -np.inf).max(axis=1))
     safe = np.where(total > 0, total, 1)
