@@ -95,6 +95,7 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
             "parameters": parameters,
             "one_neuron": bool(model._one_neuron),
             "held_out_once": bool(getattr(model, "_held_out_once", False)),
+            "folds_train_on_the_rest": _trains_on_the_rest(model),
             "own_grids": model.lambdas_.ndim == 2,
             "n_features_in": int(model.n_features_in_),
             "group_names": list(model.feature_group_names_),
@@ -143,6 +144,9 @@ def load(path: str | Path) -> GLM | GLMCV:
         if not hasattr(model, name):
             setattr(model, name, None)
     model.null_fitted_ = model.null_fitted_.astype(bool)
+    if about["folds_train_on_the_rest"]:
+        rows = [model.fold_ == fold for fold in range(len(model.cv_deviance_))]
+        model._splits = [(np.flatnonzero(~test), np.flatnonzero(test)) for test in rows]
     model._one_neuron, model._held_out_once = about["one_neuron"], about["held_out_once"]
     model.n_features_in_ = about["n_features_in"]
     model.neuron_names_ = [str(name) for name in data["neuron"].to_numpy()]
@@ -152,6 +156,14 @@ def load(path: str | Path) -> GLM | GLMCV:
     model.timings_ = about["timings"]
     model._keep(model.lambda_index_)
     return model
+
+
+def _trains_on_the_rest(model: GLM | GLMCV) -> bool:
+    """Whether every fold was trained on all rows that it does not hold out, so that ``fold_`` says all of it."""
+    if not getattr(model, "_held_out_once", False):
+        return False
+    n = len(model.fold_)
+    return all(len(train) + len(test) == n and not np.isin(train, test).any() for train, test in model._splits)
 
 
 def _plain(value: Any) -> Any:

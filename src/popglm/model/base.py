@@ -114,8 +114,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
         )
 
-    def _fit(self, X, Y, splits_of, sample_weight, offset, refit) -> tuple[PopulationFit, np.ndarray]:
-        """Check, fit, warn; sets the attributes that both estimators have."""
+    def _fit(self, X, Y, splits_of, sample_weight, offset, refit, start=None) -> tuple[PopulationFit, np.ndarray]:
+        """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `fit_population`."""
         began = time.perf_counter()
         if Y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
@@ -134,7 +134,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
         with engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
-            fit = fit_population(engine, values, responses, weights, offset, splits, settings, refit, advance)
+            fit = fit_population(engine, values, responses, weights, offset, splits, settings, refit, advance, start)
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.lambdas is not None or self.penalty == "none"
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared and np.ndim(self.lambdas) < 2 else fit.lambdas
@@ -143,6 +143,10 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.gap_, self.n_iter_ = fit.gap, fit.n_iter
         self.loss_path_ = fit.objective
         self.null_fitted_ = ~fit.fittable
+        self.trace_ = pd.DataFrame(
+            [(k, total / max(fit.fittable.sum(), 1)) for k, totals in enumerate(fit.trace) for total in totals],
+            columns=["strength", "objective"],
+        )
         self._warn(fit, refit)
         self._X_fit = X
         return fit, responses

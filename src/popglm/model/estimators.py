@@ -71,6 +71,9 @@ class GLM(PopulationGLM):
         Penalised objective.
     null_fitted_ : ndarray of bool, shape (n_neurons,)
         Neurons with nothing to fit (silent, constant, one event): weights 0.
+    trace_ : DataFrame
+        Columns "strength" (index into ``lambdas_``) and "objective" (mean over the fitted neurons): one row where the
+        fit to all rows begins a strength, and one after every iteration.
     timings_ : dict of float
         Seconds by phase.
 
@@ -147,7 +150,11 @@ class GLM(PopulationGLM):
         ConvergenceWarning
             Names neurons that did not reach `tol`, with their certificates.
         """
-        self._fit(X, y, lambda n: [], sample_weight, offset, refit=True)
+        return self._walk(X, y, sample_weight, offset)
+
+    def _walk(self, X, y, sample_weight, offset, start=None) -> GLM:
+        """What `fit` does; ``start``: coefficients (1, n_lambdas, n_neurons, n_features) of a path that is near."""
+        self._fit(X, y, lambda n: [], sample_weight, offset, refit=True, start=start)
         self._keep(np.full(len(self.neuron_names_), len(self._lambda_grid) - 1))
         return self
 
@@ -299,13 +306,18 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         ConvergenceWarning
             Names neurons that did not reach `tol`, with their certificates.
         """
+        return self._cross_validate(X, y, groups, sample_weight, offset)
+
+    def _cross_validate(self, X, y, groups, sample_weight, offset, start=None) -> GLMCV:
+        """What `fit` does; ``start``: coefficients of a path that is near, see `fit_population`."""
         splits: list = []
 
         def split(n_samples: int) -> list:
             splits.extend(check_folds(self.cv, n_samples, groups))
             return splits
 
-        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit))
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
+        self._splits = splits
         tested = np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
         for fold, (_, test) in enumerate(splits):

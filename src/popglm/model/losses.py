@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 
-__all__ = ["FAMILIES", "INVERSE_LINKS", "Loss", "get_loss"]
+__all__ = ["FAMILIES", "INVERSE_LINKS", "Loss", "get_loss", "unit_deviance"]
 
 Array = Any
 
@@ -231,3 +231,24 @@ def get_loss(family: str, inverse_link: str | None = None) -> Loss:
             "use inverse_link='sigmoid'."
         )
     return _PAIRS[family, inverse_link]
+
+
+def unit_deviance(family: str, y: np.ndarray, mu: np.ndarray) -> np.ndarray:
+    """Deviance per sample of means μ inside the family's range, in float64; infinite where μ rules y out.
+
+    `Loss.deviance` takes η instead, and is exact for rates that underflow too.
+
+    Examples
+    --------
+    >>> unit_deviance("poisson", np.array([0.0, 1.0, 2.0]), np.array([0.5, 1.0, 0.0]))
+    array([ 1.,  0., inf])
+    """
+    y, mu = np.asarray(y, float), np.asarray(mu, float)
+    match family:
+        case "poisson":
+            unit = 2 * (xlogy(y, y) - xlogy(y, mu) - (y - mu))
+        case "bernoulli":
+            unit = 2 * (xlogy(y, y) + xlogy(1 - y, 1 - y) - xlogy(y, mu) - xlogy(1 - y, 1 - mu))
+        case _:
+            unit = (y - mu) ** 2
+    return np.maximum(unit, 0)

@@ -276,4 +276,4 @@ def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: typ
     if len(neurons):
         shown = ", ".join(names[j] for j in neurons[:10])
         more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warnings.warn(f"{what}: {shown}{more}.", category, stacklevel=5)
+        warnings.warn(f"{what}: {shown}{more}.", category, stacklevel=6)

@@ -86,7 +86,7 @@ def walk_first_order(
     paths = [empty_path(fit, len(lambdas)) for fit in fits]
     for i, (fit, path) in enumerate(zip(fits, paths, strict=True)):
         for k, lam in enumerate(lambdas):
-            path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path.seconds)
+            path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path)
             path.W[k], path.b[k] = fit.W, fit.at.b
             path.objective[k] = fit.value(fit.W, fit.at, lam)
             if on_strength is not None:
@@ -95,7 +95,7 @@ def walk_first_order(
 
 
 def _descend(
-    optimiser: FirstOrder, fit: Fit, lam: np.ndarray, tol: float, max_steps: int, seconds: dict[str, float]
+    optimiser: FirstOrder, fit: Fit, lam: np.ndarray, tol: float, max_steps: int, path: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Proximal steps until certified, or until the best objective has stopped to fall by ``tol`` of the scale."""
     penalty, objective = fit.model.penalty, fit.objective
@@ -111,6 +111,7 @@ def _descend(
     W = fit.W[neurons].copy()
     velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
     best = fit.value(W, fit.at.take(neurons), lam[neurons])
+    path.trace.append([fit.total(lam)])
     mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
     b = fit.at.b[neurons].copy()
     for t in range(1, max_steps + 1):
@@ -144,6 +145,7 @@ def _descend(
         fit.at.put(neurons, at, better)
         fit.W[neurons[better]] = W[better]
         best = np.minimum(best, now)
+        path.trace[-1].append(fit.total(lam))
         # a point that got lost (beyond the loss's domain, or far above the best) starts again, more slowly
         lost = ~np.isfinite(now) | (now > best + fit.scale[neurons])
         W[lost], velocity[lost], square[lost] = fit.W[neurons[lost]], 0, square[lost]
@@ -159,5 +161,5 @@ def _descend(
         stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.learning_rate)
         neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
         best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]
-    seconds["evaluate"] += time.perf_counter() - began
+    path.seconds["evaluate"] += time.perf_counter() - began
     return gap, n_iter

@@ -56,6 +56,11 @@ class Fit:
         """Penalised objective."""
         return at.loss + self.model.penalty.value(W, lam)
 
+    def total(self, lam: np.ndarray) -> float:
+        """Penalised objective where the fit stands, summed over the fitted neurons."""
+        neurons = self.fittable
+        return float(self.value(self.W[neurons], self.at.take(neurons), lam[neurons]).sum())
+
 
 @dataclass
 class Path:
@@ -70,6 +75,8 @@ class Path:
         Evaluations of loss and gradient (one pair of matrix products each).
     seconds : dict
         Time by phase.
+    trace : list of list of float
+        For every strength, the objective summed over the fitted neurons, at the start and after every iteration.
     """
 
     W: np.ndarray
@@ -78,6 +85,7 @@ class Path:
     objective: np.ndarray
     n_iter: np.ndarray
     seconds: dict[str, float] = field(default_factory=lambda: {"blocks": 0.0, "evaluate": 0.0})
+    trace: list[list[float]] = field(default_factory=list)
 
 
 def start_fit(
@@ -102,10 +110,10 @@ def start_fit(
     return Fit(loss, objective, model, fittable, scale, saturated, W, at, model.memory(q), np.ones(q))
 
 
-def solve_strength(
-    fit: Fit, lam: np.ndarray, tol: float, max_iter: int, seconds: dict[str, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Move every neuron of ``fit`` to within ``tol`` of its minimum at strength ``lam``.
+
+    ``path`` takes the time by phase and the trace.
 
     Returns
     -------
@@ -113,10 +121,12 @@ def solve_strength(
         Certificate over ``fit.scale``.
     n_iter : ndarray of int, shape (n_neurons,)
     """
-    penalty, objective, model = fit.model.penalty, fit.objective, fit.model
+    penalty, objective, model, seconds = fit.model.penalty, fit.objective, fit.model, path.seconds
     gap, n_iter = np.zeros(len(lam)), np.zeros(len(lam), int)
     quiet = np.zeros(len(lam), int)
     neurons = fit.fittable
+    trace = [fit.total(lam)]
+    path.trace.append(trace)
     for iteration in range(max_iter + 1):
         bound = certificate(fit.loss, model, fit.W[neurons], fit.at.take(neurons), lam[neurons], fit.saturated[neurons])
         gap[neurons] = bound / fit.scale[neurons]
@@ -157,6 +167,7 @@ def solve_strength(
         )
         quiet[neurons] = np.where(promised > -noise, quiet[neurons] + 1, 0)
         n_iter[neurons] += 1
+        trace.append(fit.total(lam))
     return gap, n_iter
 
 
@@ -168,37 +179,42 @@ def walk_path(
     max_iter: int,
     offset_start: bool,
     on_strength: Callable[[int, int], Any] | None = None,
+    guides: list[np.ndarray] | None = None,
 ) -> tuple[Path | None, list[Path]]:
     """Descend the strengths with the fit to all rows and, at each strength, the folds.
 
-    With ``offset_start`` a fold begins at full(λ_k) + fold(λ_{k−1}) − full(λ_{k−1}): that took 7.2 evaluations
-    per strength, where paths of their own took 8.6 (tutorial size, 20 neurons). Its curvature pairs are its own;
-    those of the full fit took 7.5.
+    With a guide, a path that is near, a fit begins at guide(λ_k) + fit(λ_{k−1}) − guide(λ_{k−1}) where that is lower.
+    With ``offset_start`` the guide of the folds is the fit to all rows: that took 7.2 evaluations per strength, where
+    paths of their own took 8.6 (tutorial size, 20 neurons). Curvature pairs are each fit's own; those of the full
+    fit took 7.5.
 
     Parameters
     ----------
     lambdas : ndarray, shape (n_lambdas, n_neurons)
         Descending.
+    guides : list of ndarray, shape (n_lambdas, n_neurons, n_features)
+        For the full fit, if there is one, and every fold; in the coordinates of each.
     on_strength : callable, optional
         Called with (strength index, fold index; −1 for all rows) when that fit has reached that strength.
     """
     fits = ([full] if full is not None else []) + folds
     paths = [empty_path(fit, len(lambdas)) for fit in fits]
-    previous = None
     for k, lam in enumerate(lambdas):
         for i, (fit, path) in enumerate(zip(fits, paths, strict=True)):
-            is_full = fit is full
+            guide = None
+            if guides is not None:
+                guide = guides[i]
+            elif offset_start and full is not None and fit is not full:
+                guide = paths[0].W
             extra = 0
-            if not is_full and offset_start and full is not None:
-                shift = 0 if previous is None else fit.W - previous
-                extra = _jump(fit, full.W + shift, lam, path.seconds)
-            path.gap[k], path.n_iter[k] = solve_strength(fit, lam, tol, max_iter, path.seconds)
+            if guide is not None:
+                extra = _jump(fit, guide[k] + (fit.W - guide[k - 1] if k else 0), lam, path.seconds)
+            path.gap[k], path.n_iter[k] = solve_strength(fit, lam, tol, max_iter, path)
             path.n_iter[k, fit.fittable] += extra
             path.W[k], path.b[k] = fit.W, fit.at.b
             path.objective[k] = fit.value(fit.W, fit.at, lam)
             if on_strength is not None:
                 on_strength(k, i - (full is not None))
-        previous = None if full is None else full.W.copy()
     return (paths[0] if full is not None else None), paths[full is not None :]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class PopulationFit:
     cv_n_iter: np.ndarray
     cv_deviance: np.ndarray
     cv_fittable: np.ndarray
+    trace: list[list[float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,6 +93,7 @@ def fit_population(
     settings: Settings,
     refit: bool = True,
     on_strength: Callable[[int, int], Any] | None = None,
+    start: np.ndarray | None = None,
 ) -> PopulationFit:
     """Fit every neuron over all strengths, to all rows and to the training rows of every split.
 
@@ -102,6 +104,8 @@ def fit_population(
         NaN where a neuron was not recorded.
     weights, offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
+    start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
+        Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split.
     """
     began = time.perf_counter()
     n, p = X.shape
@@ -135,9 +139,10 @@ def fit_population(
         batch = _restrict(settings, chosen)
         on_grams = batch.loss == Loss("gaussian", "identity", convex=True) and s is weights
         on_grams &= batch.first_order is None and offset is None
+        near = None if start is None else start[:, :, chosen]
         began = time.perf_counter()
         if on_grams:
-            part = _fit_on_grams(engine, work, y, s, splits, blocks, moments, center, batch, refit, on_strength)
+            part = _fit_on_grams(engine, work, y, s, splits, blocks, moments, center, batch, refit, on_strength, near)
         else:
             if not rotated:
                 for a in range(0, n, 8192):
@@ -145,7 +150,7 @@ def fit_population(
                 rotated = True
             data = Rows(work, y.astype(engine.dtype), None if s is None else s.astype(engine.dtype), offset, [(0, n)])
             G = shared.rotate_matrix(XX / total_weight)
-            part = _fit_on_rows(engine, data, G, shared, splits, blocks, batch, refit, on_strength)
+            part = _fit_on_rows(engine, data, G, shared, splits, blocks, batch, refit, on_strength, near)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if len(chosen) == q else _merge(result, part, chosen, q)
     for name, value in seconds.items():
@@ -215,7 +220,7 @@ def _begin(loss: Loss, objective: Any, model: QuadraticModel, sums: ResponseSums
 
 
 def _fit_on_rows(
-    engine, data: Rows, G, coordinates, splits, blocks, settings: Settings, refit, on_strength
+    engine, data: Rows, G, coordinates, splits, blocks, settings: Settings, refit, on_strength, start
 ) -> PopulationFit:
     loss, penalty = settings.loss, settings.penalty
     if penalty.R is not None:
@@ -252,7 +257,14 @@ def _fit_on_rows(
         )
     else:
         full_path, fold_paths = walk_path(
-            full if refit else None, folds, lambdas, settings.tol, settings.max_iter, True, on_strength
+            full if refit else None,
+            folds,
+            lambdas,
+            settings.tol,
+            settings.max_iter,
+            True,
+            on_strength,
+            _guides(start, [coordinates] * (len(splits) + refit)),
         )
     cv_deviance = np.zeros((len(splits), *lambdas.shape))
     for fold, path in enumerate(fold_paths):
@@ -294,7 +306,7 @@ def _deviance(engine: Any, loss: Loss, data: Rows, ranges: Ranges, path: Path) -
 
 
 def _fit_on_grams(
-    engine, work, y, weights, splits, blocks, moments, center, settings: Settings, refit, on_strength
+    engine, work, y, weights, splits, blocks, moments, center, settings: Settings, refit, on_strength, start
 ) -> PopulationFit:
     """Gaussian fits of all rows and of every fold from sums over rows alone; a fold's are total minus held out."""
     y_shift = np.average(y, axis=1, weights=weights) if settings.fit_intercept else np.zeros(len(y))
@@ -347,10 +359,17 @@ def _fit_on_grams(
     fittable = np.zeros(len(y), bool)
     fittable[full.fittable] = True
     lambdas = _grid(settings, full.at.grad, fittable)
-    full_path, fold_paths = walk_path(
-        full if refit else None, folds, lambdas, settings.tol, settings.max_iter, False, on_strength
-    )
     coordinates = [full_coordinates, *(c for _, c in pairs)]
+    full_path, fold_paths = walk_path(
+        full if refit else None,
+        folds,
+        lambdas,
+        settings.tol,
+        settings.max_iter,
+        False,
+        on_strength,
+        _guides(start, coordinates[not refit :]),
+    )
     result = _collect(
         full_path, fold_paths, coordinates, lambdas, fittable, folds, np.zeros((len(splits), *lambdas.shape))
     )
@@ -363,6 +382,16 @@ def _fit_on_grams(
             square = np.einsum("ij,ij->i", engine.product(w, XX), w)
             result.cv_deviance[fold, k] = np.maximum(yy - 2 * b * ysum + b * b * s - 2 * cross + square, 0)
     return result
+
+
+def _guides(start: np.ndarray | None, coordinates: list[Coordinates]) -> list[np.ndarray] | None:
+    """The start of every fit in its own coordinates."""
+    if start is None:
+        return None
+    return [
+        own.rotate(path.reshape(-1, path.shape[-1]).copy()).reshape(path.shape)
+        for path, own in zip(start, coordinates, strict=True)
+    ]
 
 
 def _collect(full, fold_paths, coordinates, lambdas, fittable, folds, cv_deviance) -> PopulationFit:
@@ -389,7 +418,8 @@ def _collect(full, fold_paths, coordinates, lambdas, fittable, folds, cv_devianc
         cv_fittable[i, fit.fittable] = True
     return PopulationFit(
         coef[0], intercept[0], gap[0], n_iter[0], objective[0], lambdas, fittable,
-        coef[1:], intercept[1:], gap[1:], n_iter[1:], cv_deviance, cv_fittable, seconds,
+        coef[1:], intercept[1:], gap[1:], n_iter[1:], cv_deviance, cv_fittable,
+        [] if full is None else full.trace, seconds,
     )  # fmt: skip
 
 
@@ -413,4 +443,15 @@ def _merge(into: PopulationFit | None, part: PopulationFit, neurons: np.ndarray,
     seconds = dict(into.seconds) if into is not None else {}
     for name, value in part.seconds.items():
         seconds[name] = seconds.get(name, 0.0) + value
-    return PopulationFit(**arrays, seconds=seconds)
+    return PopulationFit(
+        **arrays, trace=_add_traces(into.trace if into is not None else [], part.trace), seconds=seconds
+    )
+
+
+def _add_traces(first: list[list[float]], second: list[list[float]]) -> list[list[float]]:
+    """Sum over the neurons of two batches, the shorter one resting at its last value."""
+    added = []
+    for a, b in zip_longest(first, second, fillvalue=[0.0]):
+        length = max(len(a), len(b))
+        added.append([x + y for x, y in zip(*(t + t[-1:] * (length - len(t)) for t in (a, b)), strict=True)])
+    return added
