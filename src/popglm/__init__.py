@@ -13,6 +13,7 @@ from popglm.design import (
     splines,
     transformed,
 )
+from popglm.explain import bins, breakdown, compare
 from popglm.io import load
 from popglm.model.estimators import GLM, GLMCV
 from popglm.simulate import maze_design, maze_session
@@ -28,8 +29,11 @@ __all__ = [
     "Design",
     "FirstOrder",
     "PopglmWarning",
+    "bins",
+    "breakdown",
     "bumps",
     "categories",
+    "compare",
     "cyclic_splines",
     "kernel",
     "linear",

@@ -1,0 +1,68 @@
+"""Model comparison: re-fits from the full model's path beside fits from scratch, on the tutorial-size session.
+
+Run in popglm's environment::
+
+    python benchmarks/comparison.py [--neurons 100] [--samples 27396] [--penalty group_lasso]
+
+For every variable it prints the seconds of the re-fit inside `popglm.compare`, of a fresh `GLMCV` (held-out fits alone,
+no fit to all rows, the whole path) on the same columns, their ratio, and the largest and median difference over neurons
+of the fraction of null deviance.
+"""
+
+import argparse
+from fnmatch import fnmatchcase
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+import popglm as pg
+from popglm.simulate import TASK_VARIABLES, VELOCITIES
+
+LAMBDAS = 10.0 ** np.linspace(-1, -6, 11)
+VARIABLES = {
+    "position and time": ["position", "time_from_choice"],
+    **{name: f"* × {name}" for name in TASK_VARIABLES[:8]},
+    **{name: name for name in VELOCITIES},
+}
+
+
+def main(n_samples: int, n_neurons: int, penalty: str) -> None:
+    """Fit, compare, fit again from scratch, print."""
+    session = pg.maze_session(n_samples, n_neurons)
+    X = pg.maze_design().fit_transform(session.behavior)
+    Y, trial = session.activity, session.behavior["trial"]
+    settings = {"penalty": penalty, "lambdas": LAMBDAS}
+    # compiles the block descent
+    pg.GLM(penalty=penalty, lambdas=LAMBDAS[:2]).fit(X[:600], Y.iloc[:600, :3])
+    began = perf_counter()
+    model = pg.GLMCV(**settings).fit(X, Y, groups=trial)
+    print(f"full model: {perf_counter() - began:.1f} s, of that all rows and 5 folds × {len(LAMBDAS)} strengths")
+
+    rows = []
+    group = X.columns.get_level_values("group")
+    for name, chosen in VARIABLES.items():
+        began = perf_counter()
+        result = pg.compare(model, X, Y, {name: chosen})
+        warm = perf_counter() - began
+        own = [g for g in group.unique() if any(fnmatchcase(g, pattern) for pattern in np.ravel(chosen))]
+        began = perf_counter()
+        fresh = pg.GLMCV(**settings, refit=False).fit(X.loc[:, ~group.isin(own)], Y, groups=trial)
+        cold = perf_counter() - began
+        null = fresh.cv_null_deviance_
+        scratch = fresh.cv_deviance_[:, fresh.lambda_index_, np.arange(n_neurons)].sum(axis=0) / null
+        kept = result.reduced_deviance[:, 0].to_numpy() / null
+        rows.append((name, warm, cold, cold / warm, np.abs(kept - scratch).max(), np.median(np.abs(kept - scratch))))
+    table = pd.DataFrame(rows, columns=["variable", "re-fit (s)", "from scratch (s)", "ratio", "largest", "median"])
+    print(table.round(5).to_string(index=False))
+    warm, cold = table["re-fit (s)"].sum(), table["from scratch (s)"].sum()
+    print(f"all variables: {warm:.0f} s against {cold:.0f} s, {cold / warm:.1f} ×")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=27_396)
+    parser.add_argument("--neurons", type=int, default=100)
+    parser.add_argument("--penalty", default="group_lasso")
+    options = parser.parse_args()
+    main(options.samples, options.neurons, options.penalty)

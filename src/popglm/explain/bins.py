@@ -1,0 +1,163 @@
+"""Bins along a variable: where in space or time a statistic is taken."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import sparse
+
+from popglm.warnings import PopglmWarning
+
+__all__ = ["BinAxis", "Bins", "bins", "check_bins"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Which samples fall into which bins; made by `bins`.
+
+    Attributes
+    ----------
+    name, unit : str
+        Of the variable along which the bins lie.
+    centers : ndarray, shape (n_bins,)
+    half_width : float
+    members : scipy.sparse.csr_array, shape (n_bins, n_samples)
+        1 where the sample is in the bin.
+    """
+
+    name: str
+    unit: str
+    centers: np.ndarray
+    half_width: float
+    members: sparse.csr_array
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Samples in every bin, shape (n_bins,)."""
+        return np.diff(self.members.indptr)
+
+    def __repr__(self) -> str:
+        return f"Bins({self.name!r}, {len(self.centers)} bins, half width {self.half_width:g} {self.unit})".replace(
+            " )", ")"
+        )
+
+
+def bins(values: Any, centers: Any, half_width: float, *, name: str | None = None, unit: str = "") -> Bins:
+    """Bins of equal width along a variable; they may overlap.
+
+    Parameters
+    ----------
+    values : array-like, shape (n_samples,)
+        The variable at every sample; NaN is in no bin.
+    centers : array-like, shape (n_bins,)
+        In the units of `values`.
+    half_width : float
+        Sample t is in bin i when ``centers[i] - half_width <= values[t] < centers[i] + half_width``. With the distance
+        between centres every sample is in two bins, with half of it in one.
+    name : str, optional
+        Of the variable; that of a pandas Series unless given, else "value".
+    unit : str
+        Of the variable, for labels.
+
+    Returns
+    -------
+    Bins
+        For ``by=`` of `breakdown`, `compare` and `tuning`.
+
+    Raises
+    ------
+    ValueError
+        If `values` is not 1-D and numeric, a centre is not finite, or `half_width` is not positive.
+
+    Warns
+    -----
+    PopglmWarning
+        If some bins hold no sample; results are NaN there.
+
+    Examples
+    --------
+    >>> import popglm as pg
+    >>> b = pg.bins([0.0, 4.0, 6.0, float("nan")], centers=[0, 5, 10], half_width=5, name="position", unit="cm")
+    >>> b
+    Bins('position', 3 bins, half width 5 cm)
+    >>> b.counts
+    array([2, 3, 1])
+    """
+    name = name or (str(values.name) if isinstance(values, pd.Series) and values.name is not None else "value")
+    try:
+        values = np.asarray(values, dtype=float)
+        centers = np.atleast_1d(np.asarray(centers, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"bins: values and centers must hold numbers: {error}.") from error
+    if values.ndim != 1:
+        raise ValueError(f"bins: values must have shape (n_samples,), one value per sample; it has {values.shape}.")
+    if centers.ndim != 1 or not len(centers) or not np.isfinite(centers).all():
+        raise ValueError(f"bins: centers must be one or more finite numbers; found {centers.tolist()!r}.")
+    if not (np.isscalar(half_width) and np.isfinite(half_width) and half_width > 0):
+        raise ValueError(f"bins: half_width must be a positive number in the units of values; found {half_width!r}.")
+    inside = [np.flatnonzero((values >= c - half_width) & (values < c + half_width)) for c in centers]
+    ends = np.cumsum([0, *(len(rows) for rows in inside)])
+    members = sparse.csr_array((np.ones(ends[-1]), np.concatenate(inside), ends), shape=(len(centers), len(values)))
+    empty = centers[np.diff(ends) == 0]
+    if len(empty):
+        shown = ", ".join(f"{c:g}" for c in empty[:10]) + (" …" if len(empty) > 10 else "")
+        warnings.warn(
+            f"{len(empty)} of {len(centers)} bins of {name!r} hold no sample, and results there are NaN; centres: "
+            f"{shown}.",
+            PopglmWarning,
+            stacklevel=2,
+        )
+    return Bins(name, unit, centers, float(half_width), members)
+
+
+@dataclass(frozen=True, eq=False)
+class BinAxis:
+    """Several `Bins` end to end along one dimension ``bin``."""
+
+    parts: list[Bins]
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of all parts together."""
+        return sum(len(part.centers) for part in self.parts)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum over each bin's samples, (n_samples, ...) -> (n_bins, ...)."""
+        return np.concatenate([part.members @ values for part in self.parts])
+
+    def coords(self) -> dict[str, xr.Variable]:
+        """Coordinates of ``bin``: axis, center, unit, n_samples."""
+        lengths = [len(part.centers) for part in self.parts]
+        return {
+            "axis": xr.Variable("bin", np.repeat([part.name for part in self.parts], lengths)),
+            "center": xr.Variable("bin", np.concatenate([part.centers for part in self.parts])),
+            "unit": xr.Variable("bin", np.repeat([part.unit for part in self.parts], lengths)),
+            "n_samples": xr.Variable("bin", np.concatenate([part.counts for part in self.parts])),
+        }
+
+
+def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int) -> BinAxis | None:
+    """The bins of ``by=`` as one axis, checked against the number of samples; None for None."""
+    if by is None:
+        return None
+    parts = [by] if isinstance(by, Bins) else list(by)
+    for part in parts:
+        if not isinstance(part, Bins):
+            raise TypeError(f"by must be popglm.bins(...) or a list of them; found {part!r}.")
+        if part.members.shape[1] != n_samples:
+            raise ValueError(
+                f"by: the bins of {part.name!r} were made from {part.members.shape[1]} samples, but the data has "
+                f"{n_samples}; make them from the same rows."
+            )
+    names = [part.name for part in parts]
+    repeated = [name for k, name in enumerate(names) if name in names[:k]]
+    if repeated or not parts:
+        what = f"two sets of bins are named {repeated[0]!r}; give name= to bins()" if repeated else "it is empty"
+        raise ValueError(f"by: {what}.")
+    return BinAxis(parts)

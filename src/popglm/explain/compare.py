@@ -1,0 +1,233 @@
+"""Model comparison: how much worse the best model does that never had a variable."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.base import clone
+
+from popglm.explain.bins import Bins, check_bins
+from popglm.explain.contributions import (
+    Activity,
+    Predictor,
+    Tally,
+    check_activity,
+    check_design_matrix,
+    neuron_blocks,
+    take_columns,
+)
+from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.model.estimators import GLMCV
+from popglm.model.validation import check_vector
+from popglm.warnings import ConvergenceWarning
+
+__all__ = ["compare"]
+
+
+def compare(
+    model: GLMCV,
+    X: Any,
+    Y: Any,
+    variables: Variables = None,
+    by: Bins | Iterable[Bins] | None = None,
+    *,
+    method: str = "remove",
+    test: tuple[Any, Any] | None = None,
+    weaker: int | None = 1,
+    sample_weight: Any = None,
+    offset: Any = None,
+) -> xr.Dataset:
+    """Deviance that only a variable can explain, by fitting again without it.
+
+    For every variable a model without its columns is fitted, cross-validated on the folds of the full model and
+    selected by the same rule; the rise of the deviance is the variable's unique contribution. What correlated variables
+    explain together belongs to none of them: see `breakdown` for the other view.
+
+    Parameters
+    ----------
+    model : GLMCV
+        Fitted to X and Y: the full model.
+    X : array-like or DataFrame, shape (n_samples, n_features)
+        The design matrix of the fit.
+    Y : array-like or DataFrame, shape (n_samples, n_neurons)
+        The activity of the fit.
+    variables : None, list of str, or mapping, optional
+        As in `breakdown`.
+    by : Bins or list of Bins, optional
+        Bins made by `bins` from the rows that are scored: those of X, or of the test data.
+    method : {"remove", "add"}
+        "remove": all columns but the variable's. "add": the variable's columns alone, on top of the null model; its
+        contribution is what that model explains.
+    test : tuple of (X_test, Y_test), optional
+        Score all models on these rows by the weights of the fits to all rows of X; unless given, each row of X is
+        scored by the fold that held it out.
+    weaker : int or None
+        A re-fit ends this many strengths below the one that the full model selected for a neuron, since a smaller model
+        seldom wants a weaker penalty and the weakest take the longest; None walks the whole path.
+    sample_weight, offset : array-like, shape (n_samples,), optional
+        As in the fit. With ``test`` they enter the fits alone.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of `breakdown`, and ``selected_strength`` (neuron, variable), the λ of each re-fit.
+
+    Raises
+    ------
+    ValueError
+        If the model is not cross-validated, X or Y are not those of its fit, a variable fits no group (the nearest are
+        named), or variables overlap.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Names the variables whose re-fits left neurons outside `tol`.
+
+    Notes
+    -----
+    Re-fits start at every strength from the full model's path without the variable's columns, with its folds. Neurons
+    in whose paths those columns are 0 throughout, as a group lasso leaves them, keep their fit as it is.
+
+    References
+    ----------
+    Tseng, Chettih, Arlt, Barroso-Luque & Harvey (2022), Neuron 110, 2484-2502.
+
+    Examples
+    --------
+    A variable and its copy: each can do without the other, so neither has anything to itself.
+
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> speed, touch, trial = rng.normal(size=900), rng.normal(size=900), np.arange(900) // 10
+    >>> session = {"speed": speed, "pace": speed, "touch": touch, "trial": trial}
+    >>> X = pg.Design([pg.linear(v) for v in ("speed", "pace", "touch")], trial="trial").fit_transform(session)
+    >>> Y = rng.poisson(np.exp(0.5 * speed + 0.5 * touch))
+    >>> model = pg.GLMCV(penalty="ridge", n_lambdas=5).fit(X, Y, groups=trial)
+    >>> pg.compare(model, X, Y).fraction_explained_deviance[0].to_series().round(1).abs().to_dict()
+    {'speed': 0.0, 'pace': 0.0, 'touch': 0.6}
+    >>> pg.breakdown(model, X, Y).fraction_explained_deviance[0].to_series().round(1).to_dict()
+    {'speed': 0.1, 'pace': 0.1, 'touch': 0.6}
+    """
+    if method not in ("remove", "add"):
+        raise ValueError(f"compare: method={method!r} is unknown; use remove or add.")
+    if weaker is not None and (not isinstance(weaker, int | np.integer) or weaker < 0):
+        raise ValueError(f"compare: weaker={weaker!r} must be a whole number of strengths, 0 or more, or None.")
+    values = check_design_matrix(model, X, "compare", held_out=True)
+    if getattr(model, "_splits", None) is None:
+        raise ValueError(
+            "compare: a model from a file does not carry folds that train on part of the rest; fit it again."
+        )
+    groups, sizes = model.feature_group_names_, model.feature_group_sizes_
+    chosen = resolve_variables(variables, groups)
+    offset = check_vector(offset, "offset", len(values))
+    X_scored, Y_scored = (
+        (values, Y) if test is None else (check_design_matrix(model, test[0], "compare", False), test[1])
+    )
+    scored_offset, scored_weight = (offset, sample_weight) if test is None else (None, None)
+    full = Predictor.make(model, X_scored, scored_offset, test is None)
+    axis = check_bins(by, len(X_scored))
+    tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis), list(chosen))
+    refits = Refits.make(model, values, Y, sample_weight, offset, weaker, test is not None)
+    blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
+    for neurons in blocks:
+        tally.add_models(neurons, full.eta(neurons))
+    strengths = np.zeros(tally.reduced.shape)
+    for v, (name, names) in enumerate(chosen.items()):
+        own = group_columns(names, groups, sizes)
+        kept = own if method == "add" else np.setdiff1d(np.arange(values.shape[1]), own)
+        reduced, strengths[:, v] = refits.fit(name, kept, full)
+        for neurons in blocks:
+            tally.add_reduced(neurons, v, reduced.eta(neurons))
+    refits.warn()
+    result = tally.dataset(method == "add", kind="comparison", method=method, held_out=int(test is None))
+    return result.assign(selected_strength=(("neuron", "variable"), strengths))
+
+
+@dataclass(eq=False)
+class Refits:
+    """Fits of a model's data to some of its columns, started from the model's path.
+
+    Attributes
+    ----------
+    Y : DataFrame, shape (n_samples, n_neurons)
+    path : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features)
+        Coefficients of the model; its fit to all rows comes first if the re-fits have one.
+    index : ndarray of int, shape (n_lambdas, n_neurons)
+        For every strength of a re-fit, that of the model: 0, 1, … and then the last one again and again.
+    late : dict of str to int
+        Neurons outside `tol`, by variable.
+    """
+
+    model: GLMCV
+    X: np.ndarray
+    Y: pd.DataFrame
+    sample_weight: Any
+    offset: np.ndarray | None
+    on_all_rows: bool
+    path: np.ndarray
+    index: np.ndarray
+    late: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, model: GLMCV, X, Y, sample_weight, offset, weaker: int | None, on_all_rows: bool) -> Refits:
+        """Re-fits of a model that end ``weaker`` strengths below the selected one."""
+        Y = pd.DataFrame(check_activity(model, Y, len(X)), columns=model.neuron_names_)
+        last = len(model._lambda_grid) - 1
+        ends = np.full(len(model.lambda_index_), last) if weaker is None else model.lambda_index_ + weaker
+        index = np.minimum(np.arange(last + 1)[:, None], np.minimum(ends, last))
+        path = model.cv_coef_path_
+        if on_all_rows:
+            path = np.concatenate([model.coef_path_[None], path])
+        path = path[:, index, np.arange(path.shape[2])]
+        return cls(model, X, Y, sample_weight, offset, on_all_rows, path, index)
+
+    def fit(self, variable: str, kept: np.ndarray, full: Predictor) -> tuple[Predictor, np.ndarray]:
+        """Predictions by the columns ``kept`` alone, of the rows of ``full``, and each neuron's λ (n_neurons,)."""
+        model = self.model
+        removed = np.setdiff1d(np.arange(self.X.shape[1]), kept)
+        strengths = model.lambda_.astype(float)
+        reduced = full.restricted(kept)
+        # where the removed columns never had a weight, the full model's path is the solution already
+        changed = np.flatnonzero((self.path[..., removed] != 0).any(axis=(0, 1, 3)))
+        if not len(changed):
+            return reduced, strengths
+        lambdas = model._lambda_grid[self.index[:, changed], changed]
+        refit = clone(model).set_params(
+            lambdas=None if model.penalty == "none" else lambdas,
+            feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
+            cv=model._splits,
+            refit=self.on_all_rows,
+            verbose=0,
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            refit._cross_validate(
+                take_columns(self.X, kept), self.Y.iloc[:, changed], None, self.sample_weight, self.offset,
+                take_columns(self.path[:, :, changed], kept),
+            )  # fmt: skip
+        if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
+            gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
+            self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())
+        strengths[changed] = refit.lambda_
+        own = Predictor.make(refit, reduced.X, reduced.offset, not self.on_all_rows)
+        for (_, coef, intercept), (_, own_coef, own_intercept) in zip(reduced.parts, own.parts, strict=True):
+            coef[changed], intercept[changed] = own_coef, own_intercept
+        return reduced, strengths
+
+    def warn(self) -> None:
+        """Tell of re-fits that did not converge."""
+        if self.late:
+            listed = ", ".join(f"{name!r} ({count} neurons)" for name, count in self.late.items())
+            warnings.warn(
+                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {listed}. Fit the model with a larger "
+                "max_iter or tol, or precision='float64'.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,284 @@
+"""Deviance of full and reduced models, overall and per bin, and the shares of it that variables carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.utils.validation import check_is_fitted
+
+from popglm.explain.bins import BinAxis
+from popglm.model.base import PopulationGLM
+from popglm.model.estimators import GLMCV
+from popglm.model.losses import unit_deviance
+from popglm.model.selection import fraction_explained
+from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
+from popglm.solve.responses import response_sums
+
+__all__ = [
+    "Activity",
+    "Predictor",
+    "Tally",
+    "check_activity",
+    "check_cross_validated",
+    "check_design_matrix",
+    "neuron_blocks",
+    "take_columns",
+]
+
+#: Elements (samples × neurons) that are scored at once: some 64 MB in float64 per array.
+BLOCK_ELEMENTS = 2**23
+
+
+def neuron_blocks(n_samples: int, n_neurons: int) -> Iterator[np.ndarray]:
+    """Consecutive neurons, few enough to score at once."""
+    width = max(1, BLOCK_ELEMENTS // max(n_samples, 1))
+    for first in range(0, n_neurons, width):
+        yield np.arange(first, min(first + width, n_neurons))
+
+
+def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool) -> np.ndarray:
+    """X as an array, if its columns are those of the fit, and its rows those that the folds held out.
+
+    ``who`` asks, for the complaints.
+    """
+    if held_out:
+        check_cross_validated(model, who)
+    check_is_fitted(model, "lambda_index_")
+    if not held_out and model.coef_path_ is None:
+        raise ValueError(f"{who}: the model was fitted with refit=False and has no weights for new data.")
+    if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex) and model.feature_groups is None:
+        fitted = [
+            group
+            for group, size in zip(model.feature_group_names_, model.feature_group_sizes_, strict=True)
+            for _ in range(size)
+        ]
+        found = [str(group) for group in X.columns.get_level_values(0)]
+        if len(found) != len(fitted):
+            what = f"it has {len(found)} columns where the model was fitted to {len(fitted)}"
+        else:
+            pairs = zip(found, fitted, strict=True)
+            what = next((f"column {k} belongs to {a!r}, not to {b!r}" for k, (a, b) in enumerate(pairs) if a != b), "")
+        if what:
+            raise ValueError(f"{who}: X comes from another design: {what}. Transform the session by the fitted one.")
+    values = check_features(model, X, reset=False)
+    if held_out and len(values) != len(model.fold_):
+        raise ValueError(
+            f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
+            "held-out predictions are of those."
+        )
+    return values
+
+
+def check_cross_validated(model: PopulationGLM, who: str) -> None:
+    """Complain unless the model has a held-out prediction of every row that a fold holds out."""
+    if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
+        found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
+        raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
+    if not model._held_out_once:
+        raise ValueError(
+            f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."
+        )
+
+
+def check_activity(model: PopulationGLM, Y: Any, n_samples: int) -> np.ndarray:
+    """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit."""
+    y = check_responses(Y, n_samples, model.family, name_neurons(Y))
+    if y.shape[1] != len(model.neuron_names_):
+        raise ValueError(f"Y has {y.shape[1]} neurons; the model was fitted to {len(model.neuron_names_)}.")
+    return y
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Linear predictors of a fitted model, whole or from some columns alone.
+
+    Attributes
+    ----------
+    parts : list of (rows, coef, intercept)
+        Row indices, weights (n_neurons, n_features) and intercepts (n_neurons,) that predict them: one entry per fold
+        for held-out predictions, one in all for others.
+    """
+
+    X: np.ndarray
+    offset: np.ndarray | None
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @classmethod
+    def make(cls, model: PopulationGLM, X: np.ndarray, offset: np.ndarray | None, held_out: bool) -> Predictor:
+        """Read the weights from a model."""
+        if not held_out:
+            everything = np.arange(len(X)), np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+            return cls(X, offset, [everything])
+        chosen = model.lambda_index_, np.arange(len(model.lambda_index_))
+        parts = [
+            (np.flatnonzero(model.fold_ == fold), coef[chosen], intercept[chosen])
+            for fold, (coef, intercept) in enumerate(zip(model.cv_coef_path_, model.cv_intercept_path_, strict=True))
+        ]
+        return cls(X, offset, parts)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows that are predicted."""
+        return np.sort(np.concatenate([rows for rows, _, _ in self.parts]))
+
+    def restricted(self, kept: np.ndarray) -> Predictor:
+        """A copy that has the columns ``kept`` alone."""
+        parts = [(rows, take_columns(coef, kept), intercept.copy()) for rows, coef, intercept in self.parts]
+        return Predictor(take_columns(self.X, kept), self.offset, parts)
+
+    def eta(self, neurons: np.ndarray) -> np.ndarray:
+        """The linear predictor, shape (n_samples, n_neurons)."""
+        return self.constant(neurons) + self.part(slice(None), neurons)
+
+    def constant(self, neurons: np.ndarray) -> np.ndarray:
+        """Intercept and offset, shape (n_samples, n_neurons)."""
+        eta = np.zeros((len(self.X), len(neurons)))
+        for rows, _, intercept in self.parts:
+            eta[rows] = intercept[neurons]
+        return eta if self.offset is None else eta + self.offset[:, None]
+
+    def part(self, columns: np.ndarray | slice, neurons: np.ndarray, source: np.ndarray | None = None) -> np.ndarray:
+        """What some columns add, (n_samples, n_neurons); with ``source`` row t takes the columns of row source[t]."""
+        eta = np.zeros((len(self.X), len(neurons)))
+        for rows, coef, _ in self.parts:
+            weights = coef[neurons][:, columns]
+            x = self.X[rows if source is None else source[rows]][:, columns]
+            eta[rows] = x @ weights.T.astype(x.dtype, copy=False)
+        return eta
+
+
+def take_columns(A: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """A copy of A with the entries ``kept`` of its last axis; one of zeros, which is as good as none, for none."""
+    return A[..., kept] if len(kept) else np.zeros((*A.shape[:-1], 1), A.dtype)
+
+
+@dataclass(eq=False)
+class Activity:
+    """What the predictions of some rows are scored against.
+
+    Attributes
+    ----------
+    y, weights : ndarray, shape (n_samples, n_neurons)
+        Activity with 0 where it is not known, and the weight of every entry: 0 there, and in rows that are not scored.
+    axis : BinAxis or None
+    """
+
+    model: PopulationGLM
+    y: np.ndarray
+    weights: np.ndarray
+    axis: BinAxis | None
+
+    @classmethod
+    def make(cls, model: PopulationGLM, Y: Any, n_samples: int, rows: np.ndarray, sample_weight: Any, axis):
+        """Check Y; only ``rows`` are scored."""
+        y = check_activity(model, Y, n_samples)
+        weight = check_vector(sample_weight, "sample_weight", n_samples, non_negative=True)
+        scored = np.zeros(n_samples)
+        scored[rows] = 1.0 if weight is None else weight[rows]
+        return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis)
+
+    def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins)."""
+        return self._sum(self.model._loss.deviance(eta, self.y[:, neurons]), neurons)
+
+    def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of each neuron's mean over the scored samples."""
+        y, s = self.y[:, neurons], self.weights[:, neurons]
+        sums = response_sums(self.model._loss, y.T, s.T, [(0, len(y))])
+        # rounding of the mean leaves a trace of deviance in a neuron that does not vary
+        unit = np.where(sums.constant, 0.0, unit_deviance(self.model.family, y, sums.mean))
+        return self._sum(unit, neurons)
+
+    def _sum(self, unit: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        s = self.weights[:, neurons]
+        # where, since a sample that does not count may have an infinite deviance
+        weighted = np.where(s > 0, s * np.where(s > 0, unit, 0), 0)
+        if self.axis is None:
+            return weighted.sum(axis=0), np.empty((len(neurons), 0))
+        counted = self.axis.sums(s)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return weighted.sum(axis=0), (self.axis.sums(weighted) / counted).T
+
+
+@dataclass(eq=False)
+class Tally:
+    """Deviances as they come in, a block of neurons at a time, and the Dataset made of them in the end.
+
+    Attributes
+    ----------
+    null, full : ndarray, shape (n_neurons,)
+    reduced : ndarray, shape (n_neurons, n_variables)
+    binned_null, binned_full : ndarray, shape (n_neurons, n_bins)
+    binned_reduced : ndarray, shape (n_neurons, n_variables, n_bins)
+    """
+
+    activity: Activity
+    variables: list[str]
+
+    def __post_init__(self) -> None:
+        q, v = len(self.activity.model.neuron_names_), len(self.variables)
+        n_bins = 0 if self.activity.axis is None else self.activity.axis.n_bins
+        self.null, self.full, self.reduced = np.zeros(q), np.zeros(q), np.zeros((q, v))
+        self.binned_null, self.binned_full = np.zeros((q, n_bins)), np.zeros((q, n_bins))
+        self.binned_reduced = np.zeros((q, v, n_bins))
+
+    def add_models(self, neurons: np.ndarray, eta: np.ndarray) -> None:
+        """Score the null and the full model."""
+        self.null[neurons], self.binned_null[neurons] = self.activity.null_deviance(neurons)
+        self.full[neurons], self.binned_full[neurons] = self.activity.deviance(eta, neurons)
+
+    def add_reduced(self, neurons: np.ndarray, variable: int, eta: np.ndarray) -> None:
+        """Score the model without a variable (or with it alone)."""
+        total, binned = self.activity.deviance(eta, neurons)
+        self.reduced[neurons, variable], self.binned_reduced[neurons, variable] = total, binned
+
+    def dataset(self, alone: bool, **attrs: Any) -> xr.Dataset:
+        """All of it with names.
+
+        Parameters
+        ----------
+        alone : bool
+            The reduced models have one variable alone, and it carries what they explain; else they lack it, and it
+            carries what they miss.
+        """
+        null, full, reduced = self.null[:, None], self.full[:, None], self.reduced
+        carried = null - reduced if alone else reduced - full
+        variables: dict[str, Any] = {
+            "null_deviance": ("neuron", self.null),
+            "full_deviance": ("neuron", self.full),
+            "reduced_deviance": (("neuron", "variable"), self.reduced),
+            "deviance_explained": ("neuron", fraction_explained(self.full, self.null)),
+            "fraction_null_deviance": (("neuron", "variable"), _share(carried, null, null, empty=0.0)),
+            "fraction_explained_deviance": (("neuron", "variable"), _share(carried, null - full, null - full)),
+        }
+        coords: dict[str, Any] = {"neuron": self.activity.model.neuron_names_, "variable": self.variables}
+        if self.activity.axis is not None:
+            bin_null, bin_full = self.binned_null[:, None], self.binned_full[:, None]
+            carried = bin_null - self.binned_reduced if alone else self.binned_reduced - bin_full
+            samples = self.activity.weights.sum(axis=0)[:, None, None]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                null, explained = null[..., None] / samples, (null - full)[..., None] / samples
+            dims = ("neuron", "variable", "bin")
+            variables |= {
+                "binned_null_deviance": (("neuron", "bin"), self.binned_null),
+                "binned_full_deviance": (("neuron", "bin"), self.binned_full),
+                "binned_reduced_deviance": (dims, self.binned_reduced),
+                "binned_fraction_null_deviance": (dims, _share(carried, bin_null, null, empty=0.0)),
+                "binned_fraction_explained_deviance": (
+                    dims,
+                    _share(carried, np.maximum(bin_null - bin_full, 0), explained),
+                ),
+            }
+            coords |= self.activity.axis.coords()
+        return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _share(carried: np.ndarray, cap: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.ndarray:
+    """What is carried, ``cap`` at most, as a fraction of the whole; ``empty`` where the whole is not positive."""
+    shares = np.minimum(carried, cap) / np.where(whole > 0, whole, np.nan)
+    return np.where(np.isnan(whole) | (whole > 0), shares, empty)

@@ -1,0 +1,112 @@
+"""Variables as users speak of them: each a set of feature groups that are ablated, re-fitted and drawn together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+__all__ = ["group_columns", "resolve_variables"]
+
+Choice = str | Callable[[str], bool]
+Variables = Mapping[str, Choice | Iterable[Choice]] | Iterable[str] | str | None
+
+
+def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, list[str]]:
+    """Feature groups of every variable.
+
+    Parameters
+    ----------
+    variables : None, str, list of str, or mapping
+        None: every group is a variable. A list (or one string) of group names or shell patterns: each entry is a
+        variable of that name. A mapping from a variable's name to its groups: a name, a shell pattern (``"* × cue"``;
+        a group's own name is taken literally), a callable from a group's name to bool, or a list of these.
+    groups : sequence of str
+        Names of the groups there are.
+
+    Returns
+    -------
+    dict of str to list of str
+        Group names of every variable, in the order of `groups`.
+
+    Raises
+    ------
+    TypeError
+        If `variables` is none of the above.
+    ValueError
+        If an entry fits no group (the nearest names are offered), or a group belongs to two variables.
+
+    Examples
+    --------
+    >>> groups = ["position", "position × cue", "time", "time × cue", "speed"]
+    >>> resolve_variables({"cue": "* × cue", "running": ["speed"]}, groups)
+    {'cue': ['position × cue', 'time × cue'], 'running': ['speed']}
+    """
+    groups = [str(group) for group in groups]
+    if variables is None:
+        variables = groups
+    if isinstance(variables, str):
+        variables = [variables]
+    if not isinstance(variables, Mapping):
+        try:
+            names = list(variables)
+        except TypeError:
+            raise TypeError(
+                f"variables must be a list of group names, or a mapping from variables to their groups; found "
+                f"{variables!r}."
+            ) from None
+        variables = {name: name for name in names}
+    if not variables:
+        raise ValueError("variables is empty; name at least one, or give None for every group.")
+    resolved = {str(name): _choose(str(name), choice, groups) for name, choice in variables.items()}
+    owner: dict[str, str] = {}
+    for name, chosen in resolved.items():
+        for group in chosen:
+            if group in owner:
+                raise ValueError(
+                    f"variables {owner[group]!r} and {name!r} overlap: both hold the group {group!r}. Give every group "
+                    "to one variable, or ask for them in two calls."
+                )
+            owner[group] = name
+    return resolved
+
+
+def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> list[str]:
+    parts = [choice] if isinstance(choice, str) or callable(choice) else list(choice)
+    found: set[str] = set()
+    for part in parts:
+        if callable(part):
+            fits = {group for group in groups if part(group)}
+        elif not isinstance(part, str):
+            raise TypeError(f"variable {name!r}: {part!r} is neither the name of a group, a pattern, nor a callable.")
+        elif part in groups:
+            fits = {part}
+        else:
+            fits = {group for group in groups if fnmatchcase(group, part)}
+        if not fits:
+            raise ValueError(f"variable {name!r}: no group fits {part!r}. {_nearest(part, groups)}")
+        found |= fits
+    if not found:
+        raise ValueError(f"variable {name!r} has no groups; give it at least one of {', '.join(map(repr, groups))}.")
+    return [group for group in groups if group in found]
+
+
+def _nearest(part: Choice, groups: list[str]) -> str:
+    close = get_close_matches(part, groups, n=3, cutoff=0.4) if isinstance(part, str) else []
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"The groups are {', '.join(map(repr, groups[:20]))}{' …' if len(groups) > 20 else ''}."
+
+
+def group_columns(chosen: Sequence[str], groups: Sequence[str], sizes: Any) -> np.ndarray:
+    """Indices of the columns of the chosen groups.
+
+    Examples
+    --------
+    >>> group_columns(["b"], ["a", "b"], [2, 3])
+    array([2, 3, 4])
+    """
+    return np.flatnonzero(np.repeat(np.isin(list(groups), list(chosen)), sizes))
