@@ -6,17 +6,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from labelled_results import contribution_dataset, kernel_datasets, labelled_line, scatters, tuning_dataset
 from matplotlib.collections import LineCollection
 from numpy.testing import assert_allclose
 
-from popglm.plot import deviance_histogram, deviance_over_strengths, predicted_and_recorded
-
-
-@pytest.fixture(autouse=True)
-def without_a_screen():
-    with plt.rc_context({"backend": "agg"}):
-        yield
-    plt.close("all")
+from popglm import maze_design, maze_session
+from popglm import plot as pp
+from popglm.plot import (
+    deviance_cumulative,
+    deviance_histogram,
+    deviance_over_strengths,
+    explained_and_null_deviance,
+    predicted_and_recorded,
+)
 
 
 def model(n_neurons, lambdas=None):
@@ -119,6 +121,64 @@ def test_a_histogram_of_something_else(values, message):
         deviance_histogram(values)
 
 
+@pytest.mark.parametrize("draw", [deviance_histogram, deviance_cumulative])
+def test_the_distribution_of_something_else(draw):
+    with pytest.raises(ValueError, match="column 'deviance_explained'"):
+        draw(pd.DataFrame({"deviance": [1.0]}))
+
+
+@pytest.mark.parametrize("n_neurons", [1, 1000])
+def test_the_cumulative_distribution_steps_up_by_one_neuron(n_neurons):
+    values = np.random.default_rng(0).uniform(0, 0.6, n_neurons)
+    ax = deviance_cumulative({"a": pd.DataFrame({"deviance_explained": values}), "b": np.r_[values / 2, np.nan]})
+    for name, expected in (("a", values), ("b", values / 2)):
+        line = labelled_line(ax, name)
+        assert_allclose(line.get_xdata()[1:], np.sort(expected))
+        assert_allclose(line.get_ydata(), np.arange(n_neurons + 1) / n_neurons)
+    assert ax.get_xlabel() == "Fraction deviance explained"
+    assert ax.get_ylabel() == "Cumulative fraction of neurons"
+    ax.figure.canvas.draw()
+
+
+def test_the_cumulative_distribution_keeps_most_neurons_in_sight():
+    left, right = deviance_cumulative([-1e29, -0.01, 0.3]).get_xlim()
+    assert -0.2 < left < -0.1
+    assert right > 0.3
+
+
+@pytest.mark.parametrize("n_neurons", [1, 1000])
+def test_explained_against_null_deviance(n_neurons):
+    rng = np.random.default_rng(0)
+    null = rng.lognormal(5, 1, n_neurons)
+    fraction = np.r_[0.3, rng.uniform(-0.1, 0.6, n_neurons - 1)]
+    data = pd.DataFrame({"deviance": null * (1 - fraction), "null_deviance": null})
+    ax = explained_and_null_deviance(pd.concat([data, pd.DataFrame({"deviance": [0.0], "null_deviance": [0.0]})]))
+    some = fraction > 0
+    dots, *floor = scatters(ax)
+    assert_allclose(dots, np.column_stack([null, fraction * null])[some])
+    assert len(floor) == (n_neurons > 1)
+    for triangles in floor:
+        assert_allclose(triangles[:, 0], null[~some])
+    line = labelled_line(ax, f"median fraction {np.median(fraction):.3f}")
+    assert_allclose(line.get_ydata() / line.get_xdata(), np.median(fraction))
+    left, right = ax.get_xlim()
+    assert left < null.min() <= null.max() < right
+    assert ax.get_xlabel() == "Null deviance (sum over samples)"
+    ax.figure.canvas.draw()
+
+
+def test_explained_deviance_needs_what_evaluate_returns():
+    with pytest.raises(ValueError, match="column 'null_deviance', as evaluate returns it; found 'deviance'"):
+        explained_and_null_deviance(pd.DataFrame({"deviance": [1.0]}))
+    with pytest.raises(ValueError, match="no neuron with a null deviance above 0"):
+        explained_and_null_deviance(pd.DataFrame({"deviance": [0.0], "null_deviance": [0.0]}))
+    with pytest.raises(TypeError, match="found list"):
+        explained_and_null_deviance([1.0])
+    ax = explained_and_null_deviance(pd.DataFrame({"deviance": [3.0], "null_deviance": [2.0]}))
+    assert "nothing explained (1)" in ax.get_legend_handles_labels()[1]
+    ax.figure.canvas.draw()
+
+
 def test_recorded_and_predicted_activity_over_trials():
     recorded, predicted = np.array([0.0, 2, 1, np.nan, 0, 3]), np.array([0.5, 1, 1, 1, 0.2, 2])
     time = np.arange(6) / 10
@@ -141,16 +201,39 @@ def test_lengths_must_agree():
         predicted_and_recorded([0, 1, 2], np.zeros((3, 2)))
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda ax: deviance_over_strengths(model(2), ax),
-        lambda ax: deviance_histogram([0.1], ax),
-        lambda ax: predicted_and_recorded([0, 1], [0, 1], ax=ax),
-    ],
-)
-def test_axes_come_back_and_nothing_else_is_taken_for_axes(draw):
-    _, ax = plt.subplots()
-    assert draw(ax) is ax
+SESSION = maze_session(n_samples=500, n_neurons=2, n_task_variables=1)
+DESIGN = maze_design(1)
+X = DESIGN.fit_transform(SESSION.behavior)
+EVALUATION = pd.DataFrame({"deviance_explained": [0.1], "deviance": [90.0], "null_deviance": [100.0]})
+PICTURES = {
+    "basis_functions": lambda ax: pp.basis_functions(DESIGN, ax, group="yaw"),
+    "breakdown_and_comparison": lambda ax: pp.breakdown_and_comparison(
+        contribution_dataset(3), contribution_dataset(3), ax
+    ),
+    "contribution_distribution": lambda ax: pp.contribution_distribution(contribution_dataset(3), ax),
+    "contributions_over_bins": lambda ax: pp.contributions_over_bins(contribution_dataset(3), ax, axis="position"),
+    "design_matrix": lambda ax: pp.design_matrix(X, ax),
+    "deviance_cumulative": lambda ax: deviance_cumulative([0.1], ax),
+    "deviance_histogram": lambda ax: deviance_histogram([0.1], ax),
+    "deviance_over_strengths": lambda ax: deviance_over_strengths(model(2), ax),
+    "explained_and_null_deviance": lambda ax: explained_and_null_deviance(EVALUATION, ax),
+    "full_and_reduced": lambda ax: pp.full_and_reduced(contribution_dataset(3), ax, variable="cue"),
+    "kernel_curves": lambda ax: pp.kernel_curves(kernel_datasets(3), ax, group="position"),
+    "kernel_image": lambda ax: pp.kernel_image(kernel_datasets(3), ax, group="position"),
+    "mean_absolute_kernels": lambda ax: pp.mean_absolute_kernels(kernel_datasets(3), ax),
+    "predicted_and_recorded": lambda ax: predicted_and_recorded([0, 1], [0, 1], ax=ax),
+    "session_overview": lambda ax: pp.session_overview(SESSION.behavior, SESSION.activity, ax),
+    "tuning_curves": lambda ax: pp.tuning_curves(tuning_dataset(3), ax, axis="position"),
+}
+
+
+@pytest.mark.parametrize("name", pp.__all__)
+def test_axes_come_back_and_nothing_else_is_taken_for_axes(name):
+    figure, ax = plt.subplots()
+    assert PICTURES[name](ax) is ax
+    assert plt.get_fignums() == [figure.number]
+    assert ax.has_data()
+    assert ax.get_xlabel()
     with pytest.raises(TypeError, match="ax must be matplotlib Axes or None; found Figure"):
-        draw(ax.figure)
+        PICTURES[name](figure)
+    assert PICTURES[name](None).figure is not figure

@@ -1,6 +1,38 @@
 """Pictures with matplotlib: every function takes Axes, or makes them, and returns them."""
 
 from popglm.plot.activity import predicted_and_recorded
-from popglm.plot.deviance import deviance_histogram, deviance_over_strengths
+from popglm.plot.contributions import (
+    breakdown_and_comparison,
+    contribution_distribution,
+    contributions_over_bins,
+    full_and_reduced,
+)
+from popglm.plot.design import basis_functions, design_matrix
+from popglm.plot.deviance import (
+    deviance_cumulative,
+    deviance_histogram,
+    deviance_over_strengths,
+    explained_and_null_deviance,
+)
+from popglm.plot.kernels import kernel_curves, kernel_image, mean_absolute_kernels
+from popglm.plot.session import session_overview
+from popglm.plot.tuning import tuning_curves
 
-__all__ = ["deviance_histogram", "deviance_over_strengths", "predicted_and_recorded"]
+__all__ = [
+    "basis_functions",
+    "breakdown_and_comparison",
+    "contribution_distribution",
+    "contributions_over_bins",
+    "design_matrix",
+    "deviance_cumulative",
+    "deviance_histogram",
+    "deviance_over_strengths",
+    "explained_and_null_deviance",
+    "full_and_reduced",
+    "kernel_curves",
+    "kernel_image",
+    "mean_absolute_kernels",
+    "predicted_and_recorded",
+    "session_overview",
+    "tuning_curves",
+]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-from popglm.plot.style import MODEL, NEURON, axes_or_new
+from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, legend_above
 
-__all__ = ["deviance_histogram", "deviance_over_strengths"]
+__all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]
 
 
 def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
@@ -69,12 +71,10 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     n_neurons = explained.shape[1]
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     lines = np.stack([strengths.T, explained.T], axis=-1)
-    alpha = min(1.0, 3 / np.sqrt(n_neurons))
-    width = 0.6 if n_neurons > 10 else 1.5
-    ax.add_collection(LineCollection(lines, colors=NEURON, linewidths=width, alpha=alpha, rasterized=n_neurons > 300))
+    ax.add_collection(LineCollection(lines, colors=NEURON, **faint(n_neurons)))
     ax.scatter(
         strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0,
-        alpha=min(1.0, max(0.3, 2 * alpha)), zorder=2.5, label="selected",
+        alpha=min(1.0, max(0.3, 2 * faint(n_neurons)["alpha"])), zorder=2.5, label="selected",
     )  # fmt: skip
     if n_neurons > 1:
         middle = np.median(strengths, axis=1), np.median(explained, axis=1)
@@ -92,7 +92,7 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     ax.set_ylim(max(explained.min(), -0.3 * top) - 0.04 * top, 1.06 * top)
     ax.set_xlabel(label)
     ax.set_ylabel("Held-out fraction\ndeviance explained")
-    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    legend_above(ax)
     return ax
 
 
@@ -123,22 +123,7 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     >>> ax.get_xlabel(), ax.get_title()
     ('Fraction deviance explained', '3 of 4 neurons beat the null model')
     """
-    if isinstance(values, pd.DataFrame):
-        if "deviance_explained" not in values:
-            raise ValueError(
-                "values: a DataFrame must have the column 'deviance_explained', as evaluate returns it; "
-                f"found {', '.join(map(repr, values.columns))}"
-            )
-        values = values["deviance_explained"]
-    fractions = np.asarray(values, dtype=float).reshape(-1)
-    fractions = fractions[~np.isnan(fractions)]
-    if not fractions.size:
-        raise ValueError("values holds no neuron with a known fraction deviance explained")
-    if fractions.max() > 1:
-        neuron = int(fractions.argmax())
-        raise ValueError(
-            f"values must be fractions deviance explained, 1 at most; found {fractions[neuron]:g} at neuron {neuron}"
-        )
+    fractions = _fractions(values)
 
     ax = axes_or_new(ax)
     low = -0.1
@@ -162,6 +147,151 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     return ax
 
 
+def deviance_cumulative(
+    values: pd.DataFrame | ArrayLike | Mapping[str, pd.DataFrame | ArrayLike], ax: Axes | None = None
+) -> Axes:
+    """Draw the cumulative distribution of the fraction deviance explained over neurons.
+
+    Parameters
+    ----------
+    values : DataFrame or array_like, shape (n_neurons,), or mapping
+        What `GLM.evaluate` returns (its column ``deviance_explained``), or the fractions themselves; or a mapping from
+        names, of models or data, to these: one curve each. NaN is left out; the curve of neurons below -0.1 is not
+        shown.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `values` holds no fraction deviance explained, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> from popglm.plot import deviance_cumulative
+    >>> ax = deviance_cumulative({"training": [0.2, 0.3, 0.35], "test": [0.1, 0.25, 0.3]})
+    >>> ax.get_xlabel(), ax.get_legend_handles_labels()[1]
+    ('Fraction deviance explained', ['training', 'test'])
+    """
+    named = isinstance(values, Mapping)
+    curves = {str(name): _fractions(part) for name, part in values.items()} if named else {"": _fractions(values)}
+    if not curves:
+        raise ValueError("values is empty; give at least one set of fractions deviance explained")
+
+    ax = axes_or_new(ax)
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    for i, (name, fractions) in enumerate(curves.items()):
+        ax.ecdf(fractions, color=SEVERAL[i % len(SEVERAL)], linewidth=1.8, label=name)
+    low = max(min(fractions.min() for fractions in curves.values()), -0.1)
+    ax.set_xlim(min(low, 0) - 0.01, max(*(fractions.max() for fractions in curves.values()), 0.1) + 0.02)
+    ax.set_ylim(0, 1.02)
+    ax.locator_params(axis="x", nbins=6)
+    ax.set_xlabel("Fraction deviance explained")
+    ax.set_ylabel("Cumulative fraction of neurons")
+    if named:
+        ax.legend(frameon=False, fontsize="small", loc="lower right")
+    return ax
+
+
+def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the deviance that the model explains against the null deviance, a dot per neuron.
+
+    On logarithmic axes the fraction deviance explained is the distance from the diagonal, where all of the null
+    deviance is explained; the red line is the median fraction. Neurons of which nothing is explained stand as triangles
+    at the bottom; those without null deviance are left out.
+
+    Parameters
+    ----------
+    evaluation : DataFrame
+        What `GLM.evaluate` returns; read are the columns ``deviance`` and ``null_deviance``, summed over samples.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `evaluation` is no such DataFrame, no neuron has a null deviance, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from popglm.plot import explained_and_null_deviance
+    >>> evaluation = pd.DataFrame({"deviance": [60.0, 150.0], "null_deviance": [100.0, 200.0]})
+    >>> explained_and_null_deviance(evaluation).get_ylabel()
+    'Explained deviance (sum over samples)'
+    """
+    if not isinstance(evaluation, pd.DataFrame):
+        raise TypeError(f"evaluation must be the DataFrame that evaluate returns; found {type(evaluation).__name__}")
+    for column in ("deviance", "null_deviance"):
+        if column not in evaluation:
+            raise ValueError(
+                f"evaluation must have the column {column!r}, as evaluate returns it; "
+                f"found {', '.join(map(repr, evaluation.columns))}"
+            )
+    null = evaluation["null_deviance"].to_numpy(dtype=float)
+    explained = null - evaluation["deviance"].to_numpy(dtype=float)
+    scored = (null > 0) & ~np.isnan(explained)
+    if not scored.any():
+        raise ValueError("evaluation holds no neuron with a null deviance above 0")
+    null, explained = null[scored], explained[scored]
+    some = explained > 0
+
+    ax = axes_or_new(ax, width=4.0, height=3.4)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    low, high = _decades(null.min(), null.max())
+    # at most three decades below: a neuron of which less is explained is as good as unexplained
+    bottom, top = _decades(max(explained[some].min(initial=low), null.min() / 1e3), null.max())
+    ends = np.array([low, high])
+    ax.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0, label="all explained")
+    median = np.median(explained / null)
+    if median > 0:
+        ax.plot(ends, median * ends, color=MODEL, linewidth=1.5, label=f"median fraction {median:.3f}")
+    dots(ax, null[some], explained[some])
+    if not some.all():
+        floor = np.full((~some).sum(), 1.1 * bottom)
+        dots(
+            ax, null[~some], floor, marker="v", color="0.4", clip_on=False, label=f"nothing explained ({len(floor):,})"
+        )
+    ax.set_xlim(low, high)
+    ax.set_ylim(bottom, top)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("Null deviance (sum over samples)")
+    ax.set_ylabel("Explained deviance (sum over samples)")
+    legend_above(ax)
+    return ax
+
+
+def _fractions(values: pd.DataFrame | ArrayLike) -> np.ndarray:
+    """Fractions deviance explained of the neurons where they are known, from what `evaluate` returns or an array."""
+    if isinstance(values, pd.DataFrame):
+        if "deviance_explained" not in values:
+            raise ValueError(
+                "values: a DataFrame must have the column 'deviance_explained', as evaluate returns it; "
+                f"found {', '.join(map(repr, values.columns))}"
+            )
+        values = values["deviance_explained"]
+    fractions = np.asarray(values, dtype=float).reshape(-1)
+    fractions = fractions[~np.isnan(fractions)]
+    if not fractions.size:
+        raise ValueError("values holds no neuron with a known fraction deviance explained")
+    if fractions.max() > 1:
+        neuron = int(fractions.argmax())
+        raise ValueError(
+            f"values must be fractions deviance explained, 1 at most; found {fractions[neuron]:g} at neuron {neuron}"
+        )
+    return fractions
+
+
 def _columns(values: ArrayLike) -> np.ndarray:
     """(n_lambdas,) -> (n_lambdas, 1): strengths shared by all neurons, or a model of a single neuron."""
     values = np.asarray(values, dtype=float)
@@ -172,3 +302,8 @@ def _padded_log(values: np.ndarray) -> tuple[float, float]:
     low, high = np.log(values.min()), np.log(values.max())
     margin = 0.03 * (high - low) or 1.0
     return float(np.exp(low - margin)), float(np.exp(high + margin))
+
+
+def _decades(low: float, high: float) -> tuple[float, float]:
+    """The powers of ten around a range."""
+    return 10.0 ** np.floor(np.log10(low) - 0.02), 10.0 ** np.ceil(np.log10(high) + 0.02)

@@ -1,13 +1,24 @@
-"""What the pictures have in common."""
+"""What the pictures have in common: colours, Axes, curves with bands."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from numpy.typing import ArrayLike
 
 RECORDED = "0.72"  # grey: what was measured
 MODEL = "#c8442d"  # red: what the model says
 NEURON = "#2f6690"  # blue: one neuron among many
+# as many curves as can be told apart: variables, trial types, neurons
+SEVERAL = (
+    *("#2f6690", "#c8442d", "#3a8f5c", "#d99a2b", "#7b5ea7"),
+    *("#4fb3bf", "#b5578f", "#7a6a53", "#97b04a", "#3d3d3d"),
+)
 
 
 def axes_or_new(ax: Axes | None, width: float = 4.0, height: float = 3.0) -> Axes:
@@ -18,3 +29,70 @@ def axes_or_new(ax: Axes | None, width: float = 4.0, height: float = 3.0) -> Axe
         raise TypeError(f"ax must be matplotlib Axes or None; found {type(ax).__name__}")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def faint(n_neurons: int) -> dict[str, Any]:
+    """Width and opacity at which `n_neurons` curves over each other show where most of them run."""
+    return {
+        "linewidths": 0.6 if n_neurons > 10 else 1.5,
+        "alpha": min(1.0, 3 / np.sqrt(n_neurons)),
+        "rasterized": n_neurons > 300,
+    }
+
+
+def faint_curves(ax: Axes, x: ArrayLike, curves: np.ndarray) -> None:
+    """Draw one faint curve per neuron; `curves` has shape (n_neurons, n_points)."""
+    lines = np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1)
+    ax.add_collection(LineCollection(lines, colors=NEURON, **faint(len(curves))))
+    ax.autoscale_view()
+
+
+def curve(
+    ax: Axes, x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike, *, points: bool = False, **line: Any
+) -> None:
+    """Draw a curve and its band from `low` to `high`, or points with error bars; nothing where they are NaN."""
+    known = not np.isnan(np.asarray(low, dtype=float)).all()
+    if points:
+        bars = [np.subtract(y, low), np.subtract(high, y)] if known else None
+        ax.errorbar(x, y, bars, **{"fmt": "o", "markersize": 5, "elinewidth": 1.5, **line})
+        return
+    (drawn,) = ax.plot(x, y, **{"linewidth": 1.8, **line})
+    if known:
+        ax.fill_between(x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0, zorder=drawn.get_zorder() - 0.5)
+
+
+def named_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, ...]], points: bool = False) -> None:
+    """Draw a curve with its band (or points with error bars) for each name, from (x, mean, standard error).
+
+    More curves than can be told apart: the highest on average are in colour, the others grey.
+    """
+    height = {
+        name: np.nanmean(np.abs(mean)) if np.isfinite(mean).any() else 0.0 for name, (_, mean, _) in curves.items()
+    }
+    shown = sorted(height, key=height.__getitem__, reverse=True)[: len(SEVERAL)]
+    colors = iter(SEVERAL)
+    for name in (name for name in curves if name in shown):
+        x, mean, sem = curves[name]
+        curve(ax, x, mean, mean - sem, mean + sem, color=next(colors), label=name, points=points)
+    others = [name for name in curves if name not in shown]
+    for i, name in enumerate(others):
+        x, mean, _ = curves[name]
+        label = None if i else f"{len(others)} other{'s' * (len(others) > 1)}"
+        ax.plot(x, mean, "o" if points else "-", color="0.8", linewidth=1, zorder=1, label=label)
+
+
+def dots(ax: Axes, x: ArrayLike, y: ArrayLike, **dot: Any) -> None:
+    """Scatter one dot per neuron, fainter and smaller the more there are."""
+    n = len(np.atleast_1d(x))
+    look = {"s": 18 if n <= 100 else 8, "alpha": 0.9 if n <= 30 else 0.5, "rasterized": n > 2000}
+    ax.scatter(x, y, **{"color": NEURON, "linewidths": 0, **look, **dot})
+
+
+def legend_above(ax: Axes) -> None:
+    """Put the legend over the Axes, where it hides nothing."""
+    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
+def legend_beside(ax: Axes, **more: Any) -> None:
+    """Put the legend to the right of the Axes."""
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), **more)

@@ -1,0 +1,351 @@
+"""Contributions of variables: over position or time, over neurons, and one way of measuring them against another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from popglm.model.selection import fraction_explained
+from popglm.plot.labelled import bins_along, check_dataset, check_quantity, mean_and_sem, pick, pick_neurons
+from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, legend_beside, named_curves
+
+__all__ = ["breakdown_and_comparison", "contribution_distribution", "contributions_over_bins", "full_and_reduced"]
+
+LABELS = {
+    "fraction_null_deviance": "Fraction of null deviance",
+    "fraction_explained_deviance": "Fraction of explained deviance",
+}
+MAKER = "popglm.breakdown or popglm.compare"
+Names = str | Iterable[str] | None
+
+
+def contributions_over_bins(
+    contributions: xr.Dataset,
+    ax: Axes | None = None,
+    *,
+    axis: str | None = None,
+    variables: Names = None,
+    neurons: Names = None,
+    quantity: str = "fraction_explained_deviance",
+) -> Axes:
+    """Draw what each variable contributes along position or time: mean over neurons ± s.e.m.
+
+    Of more than ten variables the ten with the largest contributions have a colour; the others are grey.
+
+    Parameters
+    ----------
+    contributions : Dataset
+        What `popglm.breakdown` or `popglm.compare` returns with ``by=``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    axis : str, optional
+        Name of the bins, such as "position"; may be left out if there are bins along one axis only.
+    variables, neurons : str or list of str, optional
+        Names or shell patterns; all unless given. NaN (a bin without samples, a neuron of which nothing is explained)
+        is left out of the mean.
+    quantity : {"fraction_explained_deviance", "fraction_null_deviance"}
+        What the contribution in a bin is a fraction of.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `contributions` has no bins, an axis, variable, neuron or quantity is not there, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import contributions_over_bins
+    >>> fractions = [[[0.1, 0.3]], [[0.2, 0.5]]]  # two neurons, one variable, two bins
+    >>> contributions = xr.Dataset(
+    ...     {"binned_fraction_null_deviance": (("neuron", "variable", "bin"), fractions)},
+    ...     coords={
+    ...         "neuron": ["neuron0", "neuron1"],
+    ...         "variable": ["cue"],
+    ...         "axis": ("bin", ["position", "position"]),
+    ...         "center": ("bin", [10.0, 20.0]),
+    ...         "unit": ("bin", ["cm", "cm"]),
+    ...     },
+    ... )
+    >>> ax = contributions_over_bins(contributions, quantity="fraction_null_deviance")
+    >>> ax.get_xlabel(), ax.lines[-1].get_ydata()
+    ('position (cm)', array([0.15, 0.4 ]))
+    """
+    check_dataset(contributions, [], "contributions", f"{MAKER} with by=")
+    if "bin" not in contributions.dims:
+        raise ValueError("contributions has no bins to draw along; give by=popglm.bins(...) to breakdown or compare")
+    binned = [str(name).removeprefix("binned_") for name in contributions if str(name).startswith("binned_")]
+    label = check_quantity(quantity, LABELS, binned)
+    data, axis_label = bins_along(_choose(contributions, variables, neurons), axis)
+    values = data[f"binned_{quantity}"]
+    x = data["center"].values
+
+    ax = axes_or_new(ax, width=6.0 if data.sizes["variable"] > 1 else 4.0)
+    ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+    named_curves(
+        ax,
+        {
+            str(variable): (x, *mean_and_sem(values.isel(variable=v)))
+            for v, variable in enumerate(data["variable"].values)
+        },
+    )
+    n_neurons = data.sizes["neuron"]
+    count = f"{n_neurons:,} neurons, mean ± s.e.m." if n_neurons > 1 else str(data["neuron"].values[0])
+    if data.sizes["variable"] > 1:
+        legend_beside(ax)
+        ax.set_title(count, fontsize="medium")
+    else:
+        ax.set_title(f"{data['variable'].values[0]}, {count}", fontsize="medium")
+    ax.margins(x=0)
+    ax.set_xlabel(axis_label)
+    ax.set_ylabel(label)
+    return ax
+
+
+def contribution_distribution(
+    contributions: xr.Dataset,
+    ax: Axes | None = None,
+    *,
+    variables: Names = None,
+    neurons: Names = None,
+    quantity: str = "fraction_null_deviance",
+) -> Axes:
+    """Draw what each variable contributes overall: a dot per neuron, the quartiles (bar) and the median (red).
+
+    The thin line reaches from the 5th to the 95th percentile. Values far below 0 run out of the picture.
+
+    Parameters
+    ----------
+    contributions : Dataset
+        What `popglm.breakdown` or `popglm.compare` returns.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    variables, neurons : str or list of str, optional
+        Names or shell patterns; all unless given. NaN (a neuron of which nothing is explained) is left out.
+    quantity : {"fraction_null_deviance", "fraction_explained_deviance"}
+        What the contribution is a fraction of.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a variable, neuron or quantity is not there, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import contribution_distribution
+    >>> contributions = xr.Dataset(
+    ...     {"fraction_null_deviance": (("neuron", "variable"), [[0.1, 0.0], [0.2, 0.05]])},
+    ...     coords={"neuron": ["neuron0", "neuron1"], "variable": ["cue", "speed"]},
+    ... )
+    >>> ax = contribution_distribution(contributions)
+    >>> [label.get_text() for label in ax.get_yticklabels()], ax.get_xlabel()
+    (['cue', 'speed'], 'Fraction of null deviance')
+    """
+    check_dataset(contributions, [], "contributions", MAKER)
+    label = check_quantity(quantity, LABELS, contributions)
+    data = _choose(contributions, variables, neurons)
+    values = data[quantity].transpose("variable", "neuron").values
+    n_variables, n_neurons = values.shape
+    place = np.arange(n_variables)
+
+    ax = axes_or_new(ax, width=5.0, height=max(2.0, 0.8 + 0.28 * n_variables))
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    # the multiples of the golden ratio spread evenly, however many there are, and every time the same
+    spread = 0.6 * ((np.arange(n_neurons) * 0.618034) % 1 - 0.5) if n_neurons > 1 else np.zeros(1)
+    dots(
+        ax, values.ravel(), (place[:, None] + spread).ravel(), s=18 if n_neurons == 1 else 5,
+        alpha=0.9 if n_neurons <= 30 else 0.25, rasterized=values.size > 2000,
+    )  # fmt: skip
+    if n_neurons > 1:
+        known = np.flatnonzero(~np.isnan(values).all(axis=1))
+        p5, p25, p50, p75, p95 = np.nanpercentile(values[known], [5, 25, 50, 75, 95], axis=1)
+        ax.hlines(known, p5, p95, color="0.2", linewidth=1, label="5th to 95th percentile")
+        ax.hlines(known, p25, p75, color="0.2", linewidth=4, label="quartiles")
+        ax.scatter(p50, known, s=22, color=MODEL, edgecolor="white", linewidth=0.8, zorder=3, label="median")
+    finite = values[np.isfinite(values)]
+    top = max(finite.max(initial=0), 0.02)
+    ax.set_xlim(max(finite.min(initial=0), -0.3 * top) - 0.03 * top, 1.04 * top)
+    ax.set_ylim(n_variables - 0.5, -0.5)
+    ax.set_yticks(place, data["variable"].values.tolist(), fontsize="small")
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(label)
+    ax.set_title(f"{n_neurons:,} neurons" if n_neurons > 1 else str(data["neuron"].values[0]), fontsize="medium")
+    return ax
+
+
+def full_and_reduced(
+    contributions: xr.Dataset, ax: Axes | None = None, *, variable: str | None = None, neurons: Names = None
+) -> Axes:
+    """Draw the deviance explained by the full model against that of the reduced model, a dot per neuron.
+
+    Above the diagonal are neurons to whose prediction the variable contributes. Values far below 0 run out of the
+    picture.
+
+    Parameters
+    ----------
+    contributions : Dataset
+        What `popglm.compare` (re-fitted without the variable) or `popglm.breakdown` returns. With ``method="add"``
+        or ``"keep"`` the reduced model has the variable alone.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    variable : str, optional
+        Which variable's reduced model; may be left out if there is only one.
+    neurons : str or list of str, optional
+        Names or shell patterns of the neurons; all unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the variable or a neuron is not there, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import full_and_reduced
+    >>> comparison = xr.Dataset(
+    ...     {
+    ...         "null_deviance": ("neuron", [10.0, 20.0]),
+    ...         "full_deviance": ("neuron", [6.0, 10.0]),
+    ...         "reduced_deviance": (("neuron", "variable"), [[8.0], [11.0]]),
+    ...     },
+    ...     coords={"neuron": ["neuron0", "neuron1"], "variable": ["cue"]},
+    ...     attrs={"kind": "comparison", "method": "remove"},
+    ... )
+    >>> ax = full_and_reduced(comparison)
+    >>> ax.get_xlabel().replace("\\n", " "), ax.get_ylabel().replace("\\n", " ")
+    ('Fraction deviance explained without cue', 'Fraction deviance explained by the full model')
+    """
+    check_dataset(contributions, ["null_deviance", "full_deviance", "reduced_deviance"], "contributions", MAKER)
+    names = contributions["variable"].values
+    found = pick(variable, names, "variable")
+    if len(found) > 1:
+        among = ", ".join(repr(str(names[i])) for i in found)
+        raise ValueError(f"variable must name one variable to draw; there are {among}")
+    data = pick_neurons(contributions, neurons).isel(variable=found[0])
+    null = data["null_deviance"].values
+    full = fraction_explained(data["full_deviance"].values, null)
+    reduced = fraction_explained(data["reduced_deviance"].values, null)
+
+    ax = axes_or_new(ax, width=3.6, height=3.6)
+    _diagonal(ax, reduced, full)
+    dots(ax, reduced, full)
+    alone = contributions.attrs.get("method") in ("keep", "add")
+    name = str(names[found[0]])
+    ax.set_xlabel(f"Fraction deviance explained\n{f'by {name} alone' if alone else f'without {name}'}")
+    ax.set_ylabel("Fraction deviance explained\nby the full model")
+    n_neurons = data.sizes["neuron"]
+    ax.set_title(f"{n_neurons:,} neurons" if n_neurons > 1 else str(data["neuron"].values[0]), fontsize="medium")
+    return ax
+
+
+def breakdown_and_comparison(
+    breakdown: xr.Dataset,
+    comparison: xr.Dataset,
+    ax: Axes | None = None,
+    *,
+    variables: Names = None,
+    neurons: Names = None,
+    quantity: str = "fraction_null_deviance",
+) -> Axes:
+    """Draw contributions by model comparison against those by model breakdown, a dot per neuron and variable.
+
+    Below the diagonal are variables that carry what correlated variables take over when the model is fitted again
+    without them. Up to ten variables have a colour each. Values far below 0 run out of the picture.
+
+    Parameters
+    ----------
+    breakdown, comparison : Dataset
+        What `popglm.breakdown` and `popglm.compare` return; neurons and variables in both are drawn.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    variables, neurons : str or list of str, optional
+        Names or shell patterns; all unless given.
+    quantity : {"fraction_null_deviance", "fraction_explained_deviance"}
+        What the contribution is a fraction of.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the two share no neuron or no variable, a variable, neuron or quantity is not there, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import breakdown_and_comparison
+    >>> breakdown = xr.Dataset(
+    ...     {"fraction_null_deviance": (("neuron", "variable"), [[0.1], [0.2]])},
+    ...     coords={"neuron": ["neuron0", "neuron1"], "variable": ["cue"]},
+    ... )
+    >>> ax = breakdown_and_comparison(breakdown, 0.5 * breakdown)
+    >>> ax.get_ylabel()
+    'Fraction of null deviance\\n(model comparison)'
+    """
+    for data, argument, maker in (
+        (breakdown, "breakdown", "popglm.breakdown"),
+        (comparison, "comparison", "popglm.compare"),
+    ):
+        check_dataset(data, [], argument, maker)
+        label = check_quantity(quantity, LABELS, data)
+    shared = xr.align(breakdown[quantity], comparison[quantity], join="inner")
+    for dim in ("neuron", "variable"):
+        if not shared[0].sizes[dim]:
+            raise ValueError(f"breakdown and comparison have no {dim} of the same name; make both from the same model")
+    x, y = (_choose(values.to_dataset(), variables, neurons)[quantity] for values in shared)
+    names = x["variable"].values.tolist()
+
+    colored = 1 < len(names) <= len(SEVERAL)
+    ax = axes_or_new(ax, width=5.4 if colored else 3.6, height=3.6)
+    _diagonal(ax, x.values, y.values)
+    for v, name in enumerate(names):
+        dots(
+            ax, x.isel(variable=v).values, y.isel(variable=v).values,
+            color=SEVERAL[v] if colored else NEURON, label=name,
+        )  # fmt: skip
+    if colored:
+        legend_beside(ax, markerscale=2 if x.sizes["neuron"] > 100 else 1)
+    ax.set_xlabel(f"{label}\n(model breakdown)")
+    ax.set_ylabel(f"{label}\n(model comparison)")
+    n_neurons = x.sizes["neuron"]
+    what = f"{n_neurons:,} neurons" if n_neurons > 1 else str(x["neuron"].values[0])
+    if not colored:
+        what = f"{names[0] if len(names) == 1 else f'{len(names)} variables'}, {what}"
+    ax.set_title(what, fontsize="medium")
+    return ax
+
+
+def _choose(contributions: xr.Dataset, variables: Names, neurons: Names) -> xr.Dataset:
+    found = pick(variables, contributions["variable"].values, "variables")
+    return pick_neurons(contributions, neurons).isel(variable=found)
+
+
+def _diagonal(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Equal axes around all values but those far below 0, with the diagonal and the zeros."""
+    values = np.concatenate([np.ravel(x), np.ravel(y)])
+    values = values[np.isfinite(values)]
+    top = max(values.max(initial=0), 0.02)
+    limits = max(values.min(initial=0), -0.3 * top) - 0.05 * top, 1.05 * top
+    ax.axline((0, 0), slope=1, color="0.6", linewidth=0.8, zorder=0)
+    for zero in (ax.axhline, ax.axvline):
+        zero(0, color="0.85", linewidth=0.8, zorder=0)
+    ax.set_xlim(limits)
+    ax.set_ylim(limits)
+    ax.set_aspect("equal")

@@ -1,0 +1,315 @@
+"""Kernels and gains: how each neuron is tuned, and how strongly the population is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+
+from popglm.plot.labelled import along, check_dataset, check_quantity, label_axis, mean_and_sem, pick, pick_neurons
+from popglm.plot.style import MODEL, SEVERAL, axes_or_new, curve, faint_curves, legend_beside, named_curves
+
+__all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
+
+Kernels = xr.Dataset | Mapping[str, xr.Dataset]
+
+LABELS = {
+    "kernel": "Kernel (change of {})",
+    "gain": "Gain (factor on the rate)",
+    "total": "Total kernel (change of {})",
+    "total_gain": "Total gain (factor on the rate)",
+}
+
+
+def kernel_curves(
+    kernels: Kernels,
+    ax: Axes | None = None,
+    *,
+    group: str | None = None,
+    neurons: str | Iterable[str] | None = None,
+    quantity: str = "kernel",
+) -> Axes:
+    """Draw kernels over one axis, a curve per neuron.
+
+    Up to ten neurons have a colour and a place in the legend each, and the bands of `popglm.bootstrap` where
+    there are any; more are drawn faint, with their mean in red; gains of the
+    highest 5 % of these neurons run out of the picture.
+
+    Parameters
+    ----------
+    kernels : Dataset or dict of Dataset
+        What `popglm.kernels` or `popglm.bootstrap` returns, or the Dataset of one group.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    group : str, optional
+        Which group's kernels; may be left out if there is only one.
+    neurons : str or list of str, optional
+        Names or shell patterns of the neurons; all unless given.
+    quantity : {"kernel", "gain", "total", "total_gain"}
+        ``kernel`` is the change of the linear predictor, ``gain`` the factor on the rate that it makes; the totals
+        are those of a product together with the terms of its variables alone.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a group, neuron or quantity is not there, the kernels have more than one axis, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import kernel_curves
+    >>> position = xr.Variable("position", [0.0, 50.0, 100.0], {"units": "cm"})
+    >>> kernels = xr.Dataset(
+    ...     {"kernel": (("neuron", "position"), [[0.0, 1.2, 0.1]])},
+    ...     coords={"neuron": ["neuron0"], "position": position},
+    ...     attrs={"group": "position"},
+    ... )
+    >>> ax = kernel_curves(kernels)
+    >>> ax.get_xlabel(), ax.get_title()
+    ('position (cm)', 'position, neuron0')
+    """
+    data, values, name, label = _read(kernels, group, neurons, quantity)
+    if values.ndim != 2:
+        raise ValueError(
+            f"kernel_curves draws kernels over one axis; those of {name!r} have {_axes_of(values)}: draw them with "
+            "kernel_image, or choose a place on the others first with .sel"
+        )
+    (dim,) = _axes_of(values)
+    values, x, levels = along(values, dim)
+
+    n_neurons = len(values)
+    several = 1 < n_neurons <= len(SEVERAL)
+    ax = axes_or_new(ax, width=5.2 if several else 4.0)
+    ax.axhline(1.0 if "gain" in quantity else 0.0, color="0.6", linewidth=0.8, zorder=0)
+    points = levels is not None or len(x) == 1
+    if n_neurons <= len(SEVERAL):
+        low, high = _band(data, quantity, dim)
+        for j, neuron in enumerate(values["neuron"].values):
+            curve(ax, x, values.values[j], low[j], high[j], color=SEVERAL[j], label=str(neuron), points=points)
+    else:
+        faint_curves(ax, x, values.values)
+        if "gain" in quantity:  # exp makes a few of many neurons tower above the others
+            ax.set_ylim(0, 1.05 * np.nanquantile(values.max(dim), 0.95))
+        ax.plot(x, mean_and_sem(values)[0], color=MODEL, linewidth=2, marker="o" if points else None, label="mean")
+    if several:
+        legend_beside(ax)
+    what = f"{n_neurons:,} neurons" if n_neurons > 1 else values["neuron"].values[0]
+    if n_neurons > len(SEVERAL):
+        what += " and their mean"
+    elif np.isfinite(low).any() and "level" in data.attrs:
+        what += f", {100 * data.attrs['level']:g} % band"
+    ax.set_title(f"{name}, {what}", fontsize="medium")
+    label_axis(ax.xaxis, data, dim, x, levels)
+    ax.margins(x=0.05 if levels else 0)
+    ax.set_ylabel(label)
+    return ax
+
+
+def kernel_image(
+    kernels: Kernels,
+    ax: Axes | None = None,
+    *,
+    group: str | None = None,
+    neurons: str | Iterable[str] | None = None,
+    quantity: str = "kernel",
+) -> Axes:
+    """Draw kernels as an image with a colour bar.
+
+    Kernels over two axes, such as a spectro-temporal receptive field: the first axis up, the second to the right,
+    the mean over the neurons if there are several. Kernels over one axis: a row per neuron, sorted by where the
+    kernel peaks. White is no effect; the colours of several neurons end at the 99th percentile.
+
+    Parameters
+    ----------
+    kernels, ax, group, neurons, quantity
+        As for `kernel_curves`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a group, neuron or quantity is not there, the kernels have more than two axes, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import kernel_image
+    >>> lag = xr.Variable("lag", [0.0, 0.01, 0.02], {"units": "s"})
+    >>> field = xr.Dataset(
+    ...     {"kernel": (("neuron", "lag", "frequency"), [[[0.0, 0.1], [0.4, -0.3], [0.1, 0.0]]])},
+    ...     coords={"neuron": ["neuron0"], "lag": lag, "frequency": [1.0, 2.0]},
+    ...     attrs={"group": "sound shifts"},
+    ... )
+    >>> ax = kernel_image(field)
+    >>> ax.get_ylabel(), ax.get_xlabel()
+    ('lag (s)', 'frequency')
+    """
+    data, values, name, label = _read(kernels, group, neurons, quantity)
+    dims = _axes_of(values)
+    n_neurons = values.sizes["neuron"]
+    if len(dims) > 2:
+        raise ValueError(f"kernel_image draws one or two axes; kernels of {name!r} have {dims}: choose with .sel first")
+    if len(dims) == 2:
+        what = values["neuron"].values[0] if n_neurons == 1 else f"mean of {n_neurons:,} neurons"
+        image, y, y_levels = along(values.mean("neuron"), dims[0])
+        limit = np.abs(np.log(image) if "gain" in quantity else image).max().item()
+    else:
+        what = values["neuron"].values[0] if n_neurons == 1 else f"{n_neurons:,} neurons"
+        ordered = along(values, dims[0])[0].values
+        rows = np.argsort(np.argmax(np.where(np.isnan(ordered), -np.inf, ordered), axis=1), kind="stable")
+        image, y = values.isel(neuron=rows), np.arange(n_neurons) + 1.0
+        limit = np.nanquantile(np.abs(np.log(values) if "gain" in quantity else values), 0.99 if n_neurons > 1 else 1)
+    image, x, x_levels = along(image, dims[-1])
+    limit = limit or 1.0  # kernels that are 0 everywhere
+    norm = LogNorm(np.exp(-limit), np.exp(limit)) if "gain" in quantity else Normalize(-limit, limit)
+
+    ax = axes_or_new(ax, width=4.6, height=3.2)
+    mesh = ax.pcolormesh(_edges(x), _edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
+    beyond = "both" if len(dims) == 1 and n_neurons > 1 else "neither"
+    ticks = {"ticks": np.exp(limit * np.linspace(-1, 1, 5)), "format": "%.2g"} if "gain" in quantity else {}
+    ax.figure.colorbar(mesh, ax=ax, label=label, extend=beyond, **ticks).minorticks_off()
+    label_axis(ax.xaxis, data, dims[-1], x, x_levels)
+    if len(dims) == 2:
+        label_axis(ax.yaxis, data, dims[0], y, y_levels)
+    else:
+        ax.invert_yaxis()
+        ax.set_ylabel("Neuron, sorted by peak" if n_neurons > 1 else "")
+        if n_neurons == 1:  # named in the title
+            ax.set_yticks([])
+        elif n_neurons <= 30:
+            ax.set_yticks(y, image["neuron"].values, fontsize="small")
+    ax.set_title(f"{name}, {what}", fontsize="medium")
+    return ax
+
+
+def mean_absolute_kernels(
+    kernels: Kernels,
+    ax: Axes | None = None,
+    *,
+    groups: str | Iterable[str] | None = None,
+    neurons: str | Iterable[str] | None = None,
+) -> Axes:
+    """Draw how strongly the population is tuned along an axis: mean absolute kernel over neurons ± s.e.m.
+
+    Parameters
+    ----------
+    kernels : Dataset or dict of Dataset
+        What `popglm.kernels` returns, or the Dataset of one group.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    groups : str or list of str, optional
+        Names or shell patterns (``"position*"``) of the groups, a curve each; all unless given. They must share
+        one axis.
+    neurons : str or list of str, optional
+        Names or shell patterns of the neurons that are averaged; all unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a group or neuron is not there, the groups do not share one axis, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from popglm.plot import mean_absolute_kernels
+    >>> kernels = xr.Dataset(
+    ...     {"kernel": (("neuron", "position"), [[0.0, 1.2], [0.4, -0.2]])},
+    ...     coords={"neuron": ["neuron0", "neuron1"], "position": [0.0, 100.0]},
+    ...     attrs={"group": "position"},
+    ... )
+    >>> mean_absolute_kernels(kernels).lines[0].get_ydata()
+    array([0.2, 0.7])
+    """
+    kernels = _as_groups(kernels)
+    chosen = [list(kernels)[i] for i in pick(groups, list(kernels), "groups")]
+    values = {name: np.abs(pick_neurons(kernels[name], neurons)["kernel"]) for name in chosen}
+    axes = {name: _axes_of(kernel) for name, kernel in values.items()}
+    first = axes[chosen[0]]
+    for name, dims in axes.items():
+        if len(dims) != 1 or dims != first:
+            raise ValueError(
+                "mean_absolute_kernels draws groups over one and the same axis; "
+                f"{chosen[0]!r} has {first} and {name!r} has {dims}: choose with groups="
+            )
+
+    ax = axes_or_new(ax, width=4.0 if len(chosen) == 1 else 6.0)
+    curves = {}
+    for name, absolute in values.items():
+        absolute, x, levels = along(absolute, first[0])
+        curves[name] = x, *mean_and_sem(absolute)
+    named_curves(ax, curves, points=levels is not None or len(x) == 1)
+    label_axis(ax.xaxis, kernels[chosen[0]], first[0], x, levels)
+    ax.margins(x=0.05 if levels else 0)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(_with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
+    n_neurons = values[chosen[0]].sizes["neuron"]
+    count = "1 neuron" if n_neurons == 1 else f"{n_neurons:,} neurons, mean ± s.e.m."
+    if len(chosen) == 1:
+        ax.set_title(f"{chosen[0]}, {count}", fontsize="medium")
+    else:
+        ax.set_title(count, fontsize="medium")
+        legend_beside(ax)
+    return ax
+
+
+def _as_groups(kernels: Kernels) -> Mapping[str, xr.Dataset]:
+    if isinstance(kernels, xr.Dataset):  # which is a Mapping too
+        kernels = {str(kernels.attrs.get("group", "kernel")): kernels}
+    if not isinstance(kernels, Mapping) or not kernels:
+        raise TypeError(f"kernels must be what popglm.kernels returns, or one of its Datasets; found {kernels!r}")
+    for data in kernels.values():
+        check_dataset(data, ["kernel"], "kernels", "popglm.kernels")
+    return kernels
+
+
+def _read(
+    kernels: Kernels, group: str | None, neurons: str | Iterable[str] | None, quantity: str
+) -> tuple[xr.Dataset, xr.DataArray, str, str]:
+    """The Dataset of one group and the neurons asked for, the quantity in it, the group's name, the label."""
+    kernels = _as_groups(kernels)
+    found = [list(kernels)[i] for i in pick(group, list(kernels), "group")]
+    if len(found) > 1:
+        raise ValueError(f"group must name one group to draw; there are {', '.join(map(repr, found))}")
+    data = pick_neurons(kernels[found[0]], neurons)
+    label = _with_link(check_quantity(quantity, LABELS, data), data)
+    return data, data[quantity].transpose("neuron", ...), found[0], label
+
+
+def _with_link(label: str, data: xr.Dataset) -> str:
+    # a factor on the rate exists where the linear predictor is the log of the rate
+    return label.format("log rate" if "gain" in data else "linear predictor")
+
+
+def _band(data: xr.Dataset, quantity: str, dim: str) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the bootstrap, which are those of the kernel; exp is monotone and takes them to the gain."""
+    if "lower" not in data or quantity not in ("kernel", "gain"):
+        nothing = np.full((data.sizes["neuron"], data.sizes[dim]), np.nan)
+        return nothing, nothing
+    low, high = (along(data[name].transpose("neuron", dim), dim)[0].values for name in ("lower", "upper"))
+    return (np.exp(low), np.exp(high)) if quantity == "gain" else (low, high)
+
+
+def _axes_of(values: xr.DataArray) -> tuple[str, ...]:
+    return tuple(str(dim) for dim in values.dims if dim != "neuron")
+
+
+def _edges(centers: np.ndarray) -> np.ndarray:
+    """Half-way between neighbouring points, and as far beyond the outer ones."""
+    if len(centers) == 1:
+        return centers[0] + np.array([-0.5, 0.5])
+    middle = (centers[1:] + centers[:-1]) / 2
+    return np.r_[2 * centers[0] - middle[0], middle, 2 * centers[-1] - middle[-1]]

@@ -1,0 +1,118 @@
+"""Reading the labelled results of `popglm.explain`: choosing by name, averaging over neurons, axes and their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axis import Axis
+
+__all__ = [
+    "along",
+    "bins_along",
+    "check_dataset",
+    "check_quantity",
+    "label_axis",
+    "mean_and_sem",
+    "pick",
+    "pick_neurons",
+    "with_unit",
+]
+
+
+def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str) -> list[int]:
+    """Positions in `known` of the names or shell patterns that were asked for, in that order; None is all of them.
+
+    Examples
+    --------
+    >>> pick(["time", "position*"], ["position", "position × cue", "time"], "groups")
+    [2, 0, 1]
+    """
+    names = [str(name) for name in known]
+    if asked is None:
+        return list(range(len(names)))
+    asked = [asked] if isinstance(asked, str) else list(asked)
+    if not asked:
+        raise ValueError(f"{argument} is empty; {_offer(names)}")
+    chosen: dict[int, None] = {}
+    for name in map(str, asked):
+        # a name is taken literally before it is a pattern
+        found = [i for i, there in enumerate(names) if there == name]
+        found = found or [i for i, there in enumerate(names) if fnmatchcase(there, name)]
+        if not found:
+            near = get_close_matches(name, names, n=3)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else _offer(names)
+            raise ValueError(f"{argument}: nothing is named {name!r}; {hint}")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def pick_neurons(data: xr.Dataset, neurons: str | Iterable[str] | None) -> xr.Dataset:
+    """The Dataset with the neurons that were asked for, by name or shell pattern; all unless given."""
+    return data.isel(neuron=pick(neurons, data["neuron"].values, "neurons"))
+
+
+def _offer(names: list[str]) -> str:
+    return f"there is {', '.join(map(repr, names[:20]))}{' …' if len(names) > 20 else ''}"
+
+
+def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -> None:
+    """Complain unless `data` is a Dataset with the variables that `maker` gives it."""
+    if not isinstance(data, xr.Dataset):
+        raise TypeError(f"{argument} must be the Dataset that {maker} returns; found {type(data).__name__}")
+    missing = [name for name in needed if name not in data]
+    if missing:
+        raise ValueError(
+            f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {', '.join(map(repr, data))}"
+        )
+
+
+def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str]) -> str:
+    """The label of a quantity, if it is one of `labels` and is there."""
+    there = set(there)
+    if quantity not in there.intersection(labels):
+        offered = ", ".join(repr(name) for name in labels if name in there)
+        raise ValueError(f"quantity must be one of those there: {offered or 'none'}; found {quantity!r}")
+    return labels[quantity]
+
+
+def mean_and_sem(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over neurons and its standard error (std with ddof 1 / √n), without NaN; the s.e.m. of one is NaN."""
+    n = values.count("neuron")
+    sem = values.std("neuron", ddof=1) / np.sqrt(n.where(n > 1))
+    return values.mean("neuron").values, sem.where(n > 1).values
+
+
+def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
+    """The bins of one axis in order of their centres, and the axis's label with its unit."""
+    names = list(dict.fromkeys(data["axis"].values.tolist()))
+    if axis is None and len(names) > 1:
+        raise ValueError(f"axis must say along what to draw: the bins lie along {', '.join(map(repr, names))}")
+    chosen = pick(axis or names[0], names, "axis")[0]
+    part = data.isel(bin=np.flatnonzero(data["axis"].values == names[chosen]))
+    part = part.isel(bin=np.argsort(part["center"].values, kind="stable"))
+    return part, with_unit(names[chosen], str(part["unit"].values[0]))
+
+
+def along(data: xr.DataArray, dim: str) -> tuple[xr.DataArray, np.ndarray, list[str] | None]:
+    """Values in order of a coordinate, where they stand on its axis, and tick labels if it holds categories."""
+    if np.issubdtype(data[dim].dtype, np.number):
+        data = data.sortby(dim)  # lags may come in any order
+        return data, data[dim].values.astype(float), None
+    return data, np.arange(data.sizes[dim], dtype=float), [str(level) for level in data[dim].values]
+
+
+def label_axis(axis: Axis, data: xr.Dataset, dim: str, x: np.ndarray, levels: list[str] | None) -> None:
+    """Name and unit of a coordinate on its axis, and its categories if it holds any."""
+    axis.set_label_text(with_unit(dim, data[dim].attrs.get("units")))
+    if levels:
+        axis.set_ticks(x, levels)
+
+
+def with_unit(name: str, unit: str | None) -> str:
+    """``"name (unit)"``, or the name alone."""
+    return f"{name} ({unit})" if unit else name

@@ -1,0 +1,176 @@
+"""Contributions of variables: over bins, over neurons, full against reduced, breakdown against comparison."""
+
+import warnings
+
+import numpy as np
+import pytest
+from labelled_results import POSITIONS, bands, contribution_dataset, labelled_line, scatters, segments
+from numpy.testing import assert_allclose
+
+from popglm.plot import (
+    breakdown_and_comparison,
+    contribution_distribution,
+    contributions_over_bins,
+    full_and_reduced,
+)
+
+
+@pytest.mark.parametrize("n_neurons", [2, 1000])
+@pytest.mark.parametrize("quantity", ["fraction_null_deviance", "fraction_explained_deviance"])
+def test_means_over_neurons_with_their_standard_errors(n_neurons, quantity):
+    data = contribution_dataset(n_neurons)
+    data["binned_" + quantity][0, 1, 5] = np.nan  # known of all neurons but one
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = contributions_over_bins(data, axis="position", quantity=quantity)
+        ax.figure.canvas.draw()
+    filled = np.arange(25) != 3
+    for v, (x, low, high) in enumerate(bands(ax)):
+        values = data["binned_" + quantity].values[:, v, :25][:, filled]
+        n = np.isfinite(values).sum(axis=0)
+        mean = np.nanmean(values, axis=0)
+        sem = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(n - 1, 1) / n)
+        line = labelled_line(ax, ["cue", "speed"][v])
+        assert_allclose(line.get_xdata(), POSITIONS)
+        assert np.isnan(line.get_ydata()[3])
+        assert_allclose(line.get_ydata()[filled], mean)
+        banded = n > 1
+        assert_allclose(x, POSITIONS[filled][banded])
+        assert_allclose(low, (mean - sem)[banded])
+        assert_allclose(high, (mean + sem)[banded])
+    assert ax.get_xlabel() == "position (cm)"
+    assert ax.get_ylabel() == ("Fraction of null deviance" if "null" in quantity else "Fraction of explained deviance")
+
+
+def test_one_neuron_has_curves_without_bands():
+    data = contribution_dataset(1)
+    ax = contributions_over_bins(data, axis="time_from_choice", variables="cue", quantity="fraction_null_deviance")
+    assert_allclose(labelled_line(ax, "cue").get_ydata(), data["binned_fraction_null_deviance"][0, 0, 25:])
+    assert not bands(ax)
+    assert ax.get_xlabel() == "time_from_choice (s)"
+    assert ax.get_title() == "cue, neuron0"
+
+
+def test_bins_are_drawn_in_order_of_their_centres():
+    data = contribution_dataset(3).isel(bin=slice(24, None, -1))
+    ax = contributions_over_bins(data, quantity="fraction_null_deviance")
+    assert_allclose(labelled_line(ax, "cue").get_xdata(), POSITIONS)
+
+
+def test_of_many_variables_the_largest_are_in_colour():
+    names = [f"variable{i}" for i in range(21)]
+    data = contribution_dataset(5, names)
+    size = dict(zip(names, data["binned_fraction_null_deviance"][..., :25].mean(["neuron", "bin"]).values, strict=True))
+    ax = contributions_over_bins(data, axis="position", quantity="fraction_null_deviance")
+    assert set(ax.get_legend_handles_labels()[1]) == {*sorted(names, key=size.__getitem__)[-10:], "11 others"}
+
+
+@pytest.mark.parametrize("n_neurons", [1, 12, 1000])
+def test_every_neuron_has_a_dot_on_the_row_of_each_variable(n_neurons):
+    data = contribution_dataset(n_neurons)
+    ax = contribution_distribution(data)
+    values = data["fraction_null_deviance"].values.T
+    dots = scatters(ax)[0].reshape(2, n_neurons, 2)
+    assert_allclose(dots[..., 0], values)
+    assert_allclose(np.rint(dots[..., 1]), [[0] * n_neurons, [1] * n_neurons])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["cue", "speed"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first variable on top
+    assert ax.get_xlabel() == "Fraction of null deviance"
+    if n_neurons > 1:
+        assert_allclose(scatters(ax)[1], np.column_stack([np.median(values, axis=1), [0, 1]]))
+        long, short = segments(ax)
+        assert_allclose(long[:, :, 0], np.percentile(values, [5, 95], axis=1).T)
+        assert_allclose(short[:, :, 0], np.percentile(values, [25, 75], axis=1).T)
+    ax.figure.canvas.draw()
+
+
+def test_unexplained_and_overfitted_neurons_leave_the_others_in_sight():
+    data = contribution_dataset(30)
+    data["fraction_explained_deviance"][3] = np.nan
+    data["fraction_explained_deviance"][:, 1] = np.nan
+    data["fraction_explained_deviance"][4, 0] = -1e6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = contribution_distribution(data, quantity="fraction_explained_deviance")
+        ax.figure.canvas.draw()
+    known = data["fraction_explained_deviance"][:, 0].dropna("neuron").values
+    assert_allclose(scatters(ax)[1], [[np.median(known), 0]])
+    assert -0.5 * known.max() < ax.get_xlim()[0] < 0
+    assert ax.get_xlim()[1] > known.max()
+
+
+@pytest.mark.parametrize("n_neurons", [1, 1000])
+def test_full_against_reduced(n_neurons):
+    data = contribution_dataset(n_neurons)
+    ax = full_and_reduced(data, variable="speed")
+    ((dots),) = scatters(ax)
+    assert_allclose(dots[:, 0], 1 - data["reduced_deviance"][:, 1] / data["null_deviance"])
+    assert_allclose(dots[:, 1], data["deviance_explained"])
+    assert "without speed" in ax.get_xlabel()
+    assert ax.get_xlim() == ax.get_ylim()
+    assert ax.get_aspect() == 1
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("method", ["keep", "add"])
+def test_a_model_with_one_variable_alone_is_labelled_so(method):
+    ax = full_and_reduced(contribution_dataset(3, ["cue"], method=method))
+    assert "by cue alone" in ax.get_xlabel()
+
+
+def test_a_silent_neuron_is_explained_by_nothing():
+    data = contribution_dataset(3, ["cue"])
+    for name in ("null_deviance", "full_deviance", "reduced_deviance"):
+        data[name][1] = 0.0
+    assert_allclose(scatters(full_and_reduced(data))[0][1], [0, 0])
+
+
+@pytest.mark.parametrize("n_neurons", [1, 1000])
+def test_breakdown_against_comparison_by_name(n_neurons):
+    breakdown = contribution_dataset(n_neurons)
+    comparison = contribution_dataset(n_neurons, ["speed", "cue", "lick"], seed=1)
+    ax = breakdown_and_comparison(breakdown, comparison.isel(neuron=slice(None, None, -1)))
+    name = "fraction_null_deviance"
+    for variable, dots in zip(ax.get_legend_handles_labels()[1], scatters(ax), strict=True):
+        expected = [data[name].sel(variable=variable).values for data in (breakdown, comparison)]
+        order = np.argsort(dots[:, 0])
+        assert_allclose(dots[order].T, [values[np.argsort(expected[0])] for values in expected])
+    assert set(ax.get_legend_handles_labels()[1]) == {"cue", "speed"}
+    assert ax.get_xlabel() == "Fraction of null deviance\n(model breakdown)"
+    assert ax.get_ylabel() == "Fraction of null deviance\n(model comparison)"
+    assert ax.get_xlim() == ax.get_ylim()
+    ax.figure.canvas.draw()
+
+
+def test_more_variables_than_colours_are_dots_of_one_colour():
+    data = contribution_dataset(4, [f"variable{i}" for i in range(21)])
+    ax = breakdown_and_comparison(data, data)
+    assert ax.get_legend() is None
+    assert ax.get_title() == "21 variables, 4 neurons"
+    assert breakdown_and_comparison(data, data, variables="variable3").get_title() == "variable3, 4 neurons"
+
+
+def test_what_is_not_there_is_named_with_what_is():
+    data = contribution_dataset(2)
+    with pytest.raises(ValueError, match="variables: nothing is named 'sped'; did you mean 'speed'"):
+        contribution_distribution(data, variables=["sped"])
+    with pytest.raises(ValueError, match="neurons: nothing is named 'cell'; there is 'neuron0', 'neuron1'"):
+        full_and_reduced(data, variable="cue", neurons="cell")
+    with pytest.raises(ValueError, match="variable must name one variable to draw; there are 'cue', 'speed'"):
+        full_and_reduced(data)
+    with pytest.raises(ValueError, match=r"axis must say along what to draw: .* 'position', 'time_from_choice'"):
+        contributions_over_bins(data)
+    with pytest.raises(ValueError, match="axis: nothing is named 'lag'; there is 'position', 'time_from_choice'"):
+        contributions_over_bins(data, axis="lag")
+    with pytest.raises(
+        ValueError, match=r"quantity must be one of those there: 'fraction_null_deviance', .*'deviance'"
+    ):
+        contribution_distribution(data, quantity="deviance")
+    with pytest.raises(ValueError, match=r"no bins .* give by=popglm\.bins"):
+        contributions_over_bins(data.drop_dims("bin"))
+    with pytest.raises(ValueError, match="no neuron of the same name"):
+        breakdown_and_comparison(data, data.assign_coords(neuron=["a", "b"]))
+    with pytest.raises(ValueError, match="with 'null_deviance'"):
+        full_and_reduced(data.drop_vars("null_deviance"))
+    with pytest.raises(TypeError, match=r"popglm\.breakdown .* found dict"):
+        contribution_distribution({})

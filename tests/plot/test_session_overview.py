@@ -1,0 +1,122 @@
+"""The overview of a session: traces, shades, trial borders and gaps are where they belong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from labelled_results import segments
+from numpy.testing import assert_allclose
+
+import popglm as pg
+from popglm.plot import session_overview
+
+
+def overview(n_neurons, rows=slice(0, 300), **options):
+    session = pg.maze_session(n_samples=300, n_neurons=n_neurons, n_task_variables=2)
+    behavior, activity = session.behavior.iloc[rows], session.activity.iloc[rows]
+    options = {"time": "time", "trial": "trial", "variables": ["position", "cue"], **options}
+    return behavior, activity, session_overview(behavior, activity, **options)
+
+
+@pytest.mark.parametrize("n_neurons", [1, 12, 1000])
+def test_traces_and_shades_are_the_scaled_numbers(n_neurons):
+    behavior, activity, ax = overview(n_neurons, units={"position": "cm"})
+    height = {1: 1, 12: 6, 1000: 6}[n_neurons]
+    position, cue = ax.lines
+    assert_allclose(position.get_xdata(), behavior["time"])
+    low, high = behavior["position"].min(), behavior["position"].max()
+    assert_allclose(position.get_ydata(), height + 1.15 + 0.7 * (behavior["position"] - low) / (high - low))
+    assert_allclose(cue.get_ydata(), height + 0.15 + 0.7 * (behavior["cue"] + 1) / 2)
+
+    (image,) = ax.images
+    y = activity.to_numpy(dtype=float)
+    top = np.percentile(y, 99, axis=0)
+    top = np.where(top > y.min(axis=0), top, y.max(axis=0))
+    shades = (y - y.min(axis=0)) / np.where(top > y.min(axis=0), top - y.min(axis=0), 1)
+    assert_allclose(image.get_array(), shades.T)
+    assert_allclose(image.get_extent()[:2], [-1 / 12, 300 / 6 - 1 / 12])
+
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels[:2] == ["position (cm)", "cue"]
+    assert labels[2:] == (
+        [f"neuron{j}" for j in range(n_neurons)] if n_neurons <= 12 else ["activity of\n1,000 neurons"]
+    )
+    assert [text.get_text() for text in ax.texts] == [f"{low:.3g} to {high:.3g}", "-1 to 1"]
+    assert ax.get_xlabel() == "Time (s)"
+    ax.figure.canvas.draw()
+
+
+def test_a_line_marks_where_each_trial_begins():
+    behavior, _, ax = overview(2)
+    (lines,) = segments(ax)
+    starts = behavior["time"][behavior["trial"].diff() > 0]
+    assert len(starts)
+    assert_allclose(lines[:, 0, 0], starts - 1 / 12)
+    assert not segments(overview(2, trial=None)[2])
+
+
+def test_gaps_in_time_stay_empty():
+    rows = np.r_[0:100, 160:300]
+    behavior, _, ax = overview(2, rows)
+    (image,) = ax.images
+    shades = image.get_array()
+    empty = np.flatnonzero(np.isnan(np.ma.filled(shades, np.nan)).all(axis=0))
+    assert empty.tolist() == [100]
+    edges = np.sort(image._Ax)  # of a non-uniform image matplotlib has no public name
+    assert_allclose(edges[100:102], [100 / 6 - 1 / 12, 160 / 6 - 1 / 12], atol=1e-9)
+    trace = ax.lines[1].get_ydata()
+    assert np.flatnonzero(np.isnan(trace)).tolist() == [100]
+    assert_allclose(np.delete(ax.lines[1].get_xdata(), 100), behavior["time"])
+    starts = behavior["time"][behavior["trial"].diff() > 0]
+    assert_allclose(segments(ax)[0][:, 0, 0], starts - 1 / 12)
+    ax.figure.canvas.draw()
+
+
+def test_categories_constants_and_missing_values():
+    session = {
+        "odour": np.array(["rose", None, "mint", "rose"], object),
+        "constant": [2.0] * 4,
+        "unknown": [np.nan] * 4,
+        "lit": [True, False, True, True],
+    }
+    activity = np.array([[0.0, np.nan], [1.0, np.nan], [np.nan, np.nan], [4.0, np.nan]])
+    ax = session_overview(session, activity)
+    odour, constant, unknown, lit = (line.get_ydata() for line in ax.lines)
+    assert_allclose(odour, 4 + np.array([0.85, np.nan, 0.15, 0.85]))
+    assert_allclose(constant, np.full(4, 3.5))
+    assert np.isnan(unknown).all()
+    assert_allclose(lit, 1 + np.array([0.85, 0.15, 0.85, 0.85]))
+    assert [text.get_text() for text in ax.texts] == ["mint to rose", "2", "no value", "0 to 1"]
+    assert ax.get_xlabel() == "Sample"
+    shades = np.ma.filled(ax.images[0].get_array(), np.nan)
+    assert np.isnan(shades[1]).all()
+    assert_allclose(shades[0] * np.nanpercentile(activity[:, 0], 99), activity[:, 0])
+    ax.figure.canvas.draw()
+
+
+def test_all_variables_but_time_and_trial_are_drawn_unless_named():
+    _, _, ax = overview(1, variables=None)
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels == ["position", "time_from_choice", "cue", "cho", "pitch", "roll", "yaw", "neuron0"]
+
+
+def test_a_series_and_a_single_sample():
+    ax = session_overview({"speed": [1.0]}, pd.Series([3.0], name="cell"))
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["speed", "cell"]
+    ax.figure.canvas.draw()
+
+
+def test_a_population_that_was_never_recorded():
+    ax = session_overview({"speed": [1.0, 2.0]}, np.full((2, 3), np.nan))
+    assert np.isnan(np.ma.filled(ax.images[0].get_array(), np.nan)).all()
+    ax.figure.canvas.draw()
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="variable 'positon' is not in the session; nearest names: 'position'"):
+        overview(1, variables=["positon"])
+    with pytest.raises(ValueError, match="variables is empty"):
+        overview(1, variables=[])
+    with pytest.raises(ValueError, match="activity has 3 samples and the session has 2"):
+        session_overview({"speed": [1.0, 2.0]}, np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="time variable 't' must increase"):
+        session_overview({"speed": [1.0, 2.0], "t": [0.1, 0.1]}, np.zeros(2), time="t")
