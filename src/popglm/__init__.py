@@ -13,7 +13,7 @@ from popglm.design import (
     splines,
     transformed,
 )
-from popglm.explain import bins, breakdown, compare
+from popglm.explain import bins, bootstrap, breakdown, compare, kernels, tuning
 from popglm.io import load
 from popglm.model.estimators import GLM, GLMCV
 from popglm.simulate import maze_design, maze_session
@@ -30,12 +30,14 @@ __all__ = [
     "FirstOrder",
     "PopglmWarning",
     "bins",
+    "bootstrap",
     "breakdown",
     "bumps",
     "categories",
     "compare",
     "cyclic_splines",
     "kernel",
+    "kernels",
     "linear",
     "load",
     "log_bumps",
@@ -45,4 +47,5 @@ __all__ = [
     "shifts",
     "splines",
     "transformed",
+    "tuning",
 ]

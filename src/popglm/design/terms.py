@@ -191,7 +191,11 @@ def cross_grids(
     if not others:
         return grid
     (a, A), (b, B) = grid, cross_grids(*others)
-    values = np.column_stack([np.repeat(a, len(b), axis=0), np.concatenate([b] * len(a))])
+    parts = [np.repeat(a, len(b), axis=0), np.concatenate([b] * len(a))]
+    if parts[0].dtype.kind != parts[1].dtype.kind:
+        # categories beside numbers stay what they are
+        parts = [part.astype(object) for part in parts]
+    values = np.column_stack(parts)
     return values, np.kron(A, B)
 
 

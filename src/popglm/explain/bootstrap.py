@@ -1,0 +1,199 @@
+"""How sure the kernels are: re-fits to trials drawn with replacement."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.design import Design
+from popglm.design.checks import check_count
+from popglm.explain.contributions import check_activity, check_design_matrix
+from popglm.explain.kernels import evaluate_grid, group_slices, kernels
+from popglm.model.base import PopulationGLM
+from popglm.model.estimators import GLM
+from popglm.model.validation import check_vector
+from popglm.warnings import ConvergenceWarning, PopglmWarning
+
+__all__ = ["bootstrap"]
+
+#: Re-fits start near their solution; within a looser tolerance they would stop before most of the spread is there.
+LOOSEST_TOL = 3e-5
+
+
+def bootstrap(
+    model: PopulationGLM,
+    design: Design,
+    X: Any,
+    Y: Any,
+    *,
+    trial: Any,
+    n_resamples: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+    n_points: int = 200,
+    units: Mapping[str, str] | None = None,
+    sample_weight: Any = None,
+    offset: Any = None,
+) -> dict[str, xr.Dataset]:
+    """Kernels with bands: the spread of re-fits to trials drawn with replacement.
+
+    Parameters
+    ----------
+    model : GLM or GLMCV
+        Fitted to X and Y.
+    design : Design
+        Made X.
+    X : DataFrame or array-like, shape (n_samples, n_features)
+    Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
+    trial : array-like, shape (n_samples,)
+        Trial of every sample. Whole trials are drawn, since samples within a trial are not independent.
+    n_resamples : int
+        Number of re-fits, at least 2.
+    level : float
+        Coverage of the bands, between 0 and 1.
+    seed : int
+        Of the generator ``numpy.random.default_rng(seed)``, whose ``integers(n_trials, size=(n_resamples, n_trials))``
+        are the trials that are drawn, in order of first appearance; all neurons share them.
+    n_points, units
+        As in `kernels`.
+    sample_weight, offset : array-like, shape (n_samples,), optional
+        Those of the fit.
+
+    Returns
+    -------
+    dict of str to xarray.Dataset
+        Those of `kernels`, and with the dimensions of ``kernel``: ``lower`` and ``upper``, the percentiles between
+        which the given share of the re-fitted kernels lies at each grid point, and ``sem``, their standard deviation
+        (ddof 1). The attributes ``level``, ``n_resamples`` and ``seed`` say how.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or as in `kernels`.
+
+    Warns
+    -----
+    PopglmWarning
+        Once, naming neurons whose re-fits did not all converge, and neurons that had nothing to fit in some resamples
+        (weights 0 there).
+
+    Notes
+    -----
+    A trial that is drawn k times enters with weight k, and re-fits start from the model's weights. Each neuron is
+    re-fitted at the strength selected for it, so the bands hold the noise of the data, but neither that of the
+    selection nor the bias of the penalty: they lie around the shrunken kernel, and a group that is without weights in
+    almost every re-fit has a band of width 0.
+
+    References
+    ----------
+    Efron & Tibshirani, *An Introduction to the Bootstrap* (1993), sections 8.3 and 13.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> session = {"speed": rng.uniform(0, 10, 1000), "trial": np.repeat(np.arange(50), 20)}
+    >>> Y = rng.poisson(np.exp(0.1 * session["speed"]))
+    >>> design = pg.Design([pg.linear("speed")])
+    >>> X = design.fit_transform(session)
+    >>> model = pg.GLM(lambdas=[0.001]).fit(X, Y)
+    >>> speed = pg.bootstrap(model, design, X, Y, trial=session["trial"], n_resamples=20)["speed"]
+    >>> [round(float(speed[name].sel(speed=10, method="nearest").item()), 1) for name in ("lower", "kernel", "upper")]
+    [0.9, 1.0, 1.1]
+    """
+    check_count("bootstrap", "n_resamples", n_resamples, least=2)
+    if not (np.isscalar(level) and 0 < level < 1):
+        raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {level!r}.")
+    results = kernels(model, design, n_points=n_points, units=units)
+    X = check_design_matrix(model, X, "bootstrap", held_out=False)
+    Y = check_activity(model, Y, len(X))
+    codes = _trial_codes(trial, len(X))
+    weight = check_vector(sample_weight, "sample_weight", len(X), non_negative=True)
+    weight = np.ones(len(X)) if weight is None else weight
+
+    n_trials = codes.max() + 1
+    drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
+    n_neurons = len(model.neuron_names_)
+    weights = np.empty((n_resamples, n_neurons, X.shape[1]))
+    unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)
+    for i, trials in enumerate(drawn):
+        times = np.bincount(trials, minlength=n_trials)[codes]
+        refit = _refit(model, X, Y, weight * times, offset)
+        weights[i] = np.atleast_2d(refit.coef_) / design.scales_
+        unfinished[i], null[i] = refit.gap_[0] > model.tol, refit.null_fitted_
+    _warn(model, unfinished.sum(axis=0), np.where(model.null_fitted_, 0, null.sum(axis=0)), n_resamples)
+
+    for group, columns in group_slices(design).items():
+        dataset = results[group]
+        _, basis = evaluate_grid(design.terms_[group], n_points)
+        lower, upper, sem = _bands(weights[:, :, columns], basis, level)
+        dims, shape = dataset["kernel"].dims, dataset["kernel"].shape
+        bands = {"lower": lower, "upper": upper, "sem": sem}
+        results[group] = dataset.assign({name: (dims, band.reshape(shape)) for name, band in bands.items()})
+        results[group].attrs |= {"level": level, "n_resamples": n_resamples, "seed": seed}
+    return results
+
+
+def _refit(model: PopulationGLM, X: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, offset: Any) -> GLM:
+    """The model's parameters, fitted to weighted samples at each neuron's selected strength."""
+    given = model.get_params()
+    refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
+        lambdas=model.lambda_[None],
+        feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
+        tol=min(model.tol, LOOSEST_TOL),
+        verbose=0,
+    )
+    start = np.atleast_2d(model.coef_)[None, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PopglmWarning)  # `bootstrap` sums them up
+        return refit._walk(X, Y, sample_weight, offset, start)
+
+
+def _bands(weights: np.ndarray, basis: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Percentiles and standard deviation over resamples of weights (n_resamples, n_neurons, n_columns) @ basis.T."""
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    n_neurons = weights.shape[1]
+    lower, upper, sem = np.empty((3, n_neurons, len(basis)))
+    for j in range(n_neurons):
+        kernel = weights[:, j] @ basis.T
+        lower[j], upper[j] = np.quantile(kernel, tails, axis=0)
+        sem[j] = kernel.std(axis=0, ddof=1)
+    return lower, upper, sem
+
+
+def _trial_codes(trial: Any, n_samples: int) -> np.ndarray:
+    """Trials numbered in order of first appearance, shape (n_samples,)."""
+    labels = np.asarray(trial)
+    if labels.shape != (n_samples,):
+        raise ValueError(f"trial must have shape ({n_samples},), one label per sample; it has {labels.shape}.")
+    codes, uniques = pd.factorize(labels)
+    if (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0])
+        raise ValueError(f"trial has no label in row {row}; every sample needs a trial.")
+    if len(uniques) < 2:
+        raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
+    return codes
+
+
+def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resamples: int) -> None:
+    """One warning for all re-fits."""
+    parts = []
+    for what, times in (
+        (f"did not reach tol={model.tol:g} in max_iter={model.max_iter} steps", unfinished),
+        ("had nothing to fit (silent, constant or a single event)", null),
+    ):
+        neurons = np.flatnonzero(times)
+        if len(neurons):
+            shown = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
+            more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
+            parts.append(f"{what}: {shown}{more}")
+    if parts:
+        category = ConvergenceWarning if unfinished.any() else PopglmWarning
+        message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."
+        warnings.warn(message, category, stacklevel=3)

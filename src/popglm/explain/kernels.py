@@ -1,0 +1,275 @@
+"""Tuning kernels: what a fitted population says about each variable, in the variable's own units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.utils.validation import check_is_fitted
+
+from popglm.design import Design
+from popglm.design.checks import check_count
+from popglm.design.lags import Kernel, Shifts
+from popglm.design.session import Session
+from popglm.design.terms import Product, Term
+from popglm.model.base import PopulationGLM
+
+__all__ = ["check_design_of", "evaluate_grid", "group_slices", "kernels", "raw_weights"]
+
+#: Grid points × neurons of one group: 2 GB per variable of the result.
+MOST_VALUES = 2**28
+
+#: Names in the results that an axis cannot have.
+_RESERVED = (
+    *("neuron", "kernel", "total", "gain", "total_gain", "mean_absolute", "mean_absolute_sem", "baseline"),
+    *("lower", "upper", "sem"),
+)
+
+
+def kernels(
+    model: PopulationGLM, design: Design, *, n_points: int = 200, units: Mapping[str, str] | None = None
+) -> dict[str, xr.Dataset]:
+    """Tuning kernels of every neuron, one Dataset per feature group.
+
+    Parameters
+    ----------
+    model : GLM or GLMCV
+        Fitted to what `design` makes; its weights at the selected strengths are taken.
+    design : Design
+        Fitted.
+    n_points : int
+        Grid points along each continuous axis, at least 2; a variable that was constant in the fitted session has
+        one. A term of k axes has ``n_points ** k``; more than 2²⁸ times neurons are refused.
+    units : mapping of str to str, optional
+        Units of variables, ``{"position": "cm"}``, for the coordinates of the axes that they span.
+
+    Returns
+    -------
+    dict of str to xarray.Dataset
+        By group, in the order of the design. Dimensions are ``neuron`` and one per axis of the term: the variable's
+        name, or ``lag``, in seconds or samples as the attribute ``units`` says. A name that is taken gets a suffix:
+        "position_2". Variables:
+
+        - ``kernel`` (neuron, axes): what the group adds to the linear predictor. For a product with a variable, that
+          variable stands at +1: this is the interaction.
+        - ``total`` (neuron, axes), for products: the kernel and all other terms that depend on no other variables, the
+          multiplying variable at +1: for "position × cue" with "position" and "cue", the tuning to position at cue +1.
+          Terms over lags are left out. Products whose grid no sample can stand on (lags; a variable as two factors)
+          have none.
+        - ``gain``, ``total_gain`` (neuron, axes), where the inverse link is exp: ``exp(kernel)`` and ``exp(total)``,
+          factors on the mean.
+        - ``mean_absolute``, ``mean_absolute_sem`` (axes): mean over neurons of the absolute kernel, and its standard
+          error (ddof 1; NaN for a single neuron).
+        - ``baseline`` (neuron): the linear predictor where all columns are 0 before z-scoring; the same in all groups.
+
+        The attributes ``group`` and ``variables`` say what the term is.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the model or the design is not fitted.
+    TypeError, ValueError
+        If an argument is not as above, the model was fitted to the columns of another design, or with
+        ``refit=False``.
+
+    Notes
+    -----
+    With columns :math:`x_k` of mean :math:`m_k` and scale :math:`s_k`, z-scored to :math:`(x_k - m_k) / s_k`, the
+    linear predictor is
+
+    .. math:: b + \\sum_k w_k \\frac{x_k - m_k}{s_k}
+              = \\Bigl(b - \\sum_k \\frac{w_k m_k}{s_k}\\Bigr) + \\sum_k \\frac{w_k}{s_k} x_k ,
+
+    baseline and raw columns. The kernel of a group is its part of the last sum on a grid. A basis that sums to a
+    constant (B-splines; the inner part of raised cosines) leaves the split between kernel and baseline to the
+    penalty, and only differences within such a kernel are determined by the data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> session = {"position": rng.uniform(0, 100, 4000), "cue": rng.choice([-1, 1], 4000)}
+    >>> Y = rng.poisson(np.exp(0.01 * session["cue"] * session["position"]))
+    >>> position = pg.bumps("position", n=5, low=0, high=100)
+    >>> design = pg.Design([position, position * "cue"])
+    >>> model = pg.GLM(lambdas=[1e-3]).fit(design.fit_transform(session), Y)
+    >>> interaction = pg.kernels(model, design, n_points=5, units={"position": "cm"})["position × cue"]
+    >>> interaction["kernel"].sel(neuron="neuron0").round(1).to_series()
+    position
+    0.0      0.1
+    25.0     0.2
+    50.0     0.5
+    75.0     0.8
+    100.0    1.0
+    Name: kernel, dtype: float64
+    >>> interaction["position"].attrs["units"]
+    'cm'
+    """
+    check_count("kernels", "n_points", n_points, least=2)
+    weights, baseline = raw_weights(model, design)
+    units = _check_units(units, design)
+    columns = group_slices(design)
+    rated = model._loss.inverse_link == "exp"
+    results = {}
+    for group, term in design.terms_.items():
+        _check_grid_size(group, term, n_points, len(baseline))
+        coords, basis = evaluate_grid(term, n_points, units)
+        shape = (len(baseline), *(len(values) for values in coords.values()))
+        kernel = weights[:, columns[group]] @ basis.T
+        by_neuron = {"kernel": kernel}
+        session = _session_on_grid(term, n_points) if isinstance(term, Product) else None
+        if session is not None:
+            by_neuron["total"] = kernel + sum(
+                weights[:, columns[name]] @ other.transform(session).T
+                for name, other in design.terms_.items()
+                if name != group and set(other.variables) <= set(term.variables) and not _reads_lags(other)
+            )
+        if rated:
+            gains = {"kernel": "gain", "total": "total_gain"}
+            by_neuron |= {gains[name]: np.exp(values) for name, values in by_neuron.items()}
+        mean, sem = _mean_absolute(kernel)
+        axes = tuple(coords)
+        results[group] = xr.Dataset(
+            {name: (("neuron", *axes), values.reshape(shape)) for name, values in by_neuron.items()}
+            | {
+                "mean_absolute": (axes, mean.reshape(shape[1:])),
+                "mean_absolute_sem": (axes, sem.reshape(shape[1:])),
+                "baseline": ("neuron", baseline),
+            },
+            coords={"neuron": list(model.neuron_names_), **coords},
+            attrs={"group": group, "variables": list(term.variables)},
+        )
+    return results
+
+
+def raw_weights(model: PopulationGLM, design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the columns before z-scoring (n_neurons, n_features), and baselines (n_neurons,), in float64."""
+    check_design_of(model, design)
+    # the scale of a constant column is infinite: it weighs nothing
+    weights = np.atleast_2d(model.coef_).astype(float) / design.scales_
+    return weights, np.atleast_1d(model.intercept_).astype(float) - weights @ design.means_
+
+
+def check_design_of(model: PopulationGLM, design: Design) -> None:
+    """Complain unless the model has weights, and they are of the columns of the design."""
+    if not isinstance(model, PopulationGLM):
+        raise TypeError(f"model must be a popglm.GLM or popglm.GLMCV; found {type(model).__name__}.")
+    if not isinstance(design, Design):
+        raise TypeError(f"design must be a popglm.Design; found {type(design).__name__}.")
+    check_is_fitted(model, "lambda_index_")
+    check_is_fitted(design)
+    if model.coef_path_ is None:
+        raise ValueError("model was fitted with refit=False and has no weights of its own; use refit=True.")
+    fitted = _describe(model.feature_group_names_, model.feature_group_sizes_)
+    given = _describe(design.groups_, design.group_sizes_)
+    if fitted == given:
+        return
+    k = next((k for k, (a, b) in enumerate(zip(fitted, given, strict=False)) if a != b), min(len(fitted), len(given)))
+    found, expected = (groups[k] if k < len(groups) else "nothing" for groups in (given, fitted))
+    raise ValueError(
+        f"design: group {k} is {found}, but the model was fitted to {expected} there. Give the design whose "
+        "DataFrame the model was fitted to; a bare array does not carry its groups."
+    )
+
+
+def _describe(names: list[str], sizes: Any) -> list[str]:
+    return [f"{name!r} of {size} columns" for name, size in zip(names, sizes, strict=True)]
+
+
+def group_slices(design: Design) -> dict[str, slice]:
+    """The columns of every group."""
+    stops = np.cumsum(design.group_sizes_).tolist()
+    return {
+        g: slice(stop - size, stop) for g, size, stop in zip(design.groups_, design.group_sizes_, stops, strict=True)
+    }
+
+
+def evaluate_grid(
+    term: Term, n_points: int, units: Mapping[str, str] | None = None
+) -> tuple[dict[str, xr.Variable], np.ndarray]:
+    """Coordinates of a fitted term's grid, by dimension, and its columns there.
+
+    Returns
+    -------
+    coords : dict of str to xarray.Variable
+        In the order of the axes, the first slowest.
+    basis : ndarray, shape (n_grid_points, n_columns)
+    """
+    points, basis = _grid(term, n_points)
+    coords: dict[str, xr.Variable] = {}
+    for axis, (_, values) in zip(term.axes, points.items(), strict=True):
+        name, unit = _lag_unit(term, axis) or (axis, (units or {}).get(axis))
+        dim, count = name, 1
+        while dim in coords or dim in _RESERVED:
+            count += 1
+            dim = f"{name}_{count}"
+        coords[dim] = xr.Variable(dim, values.drop_duplicates().to_numpy(), {"units": unit} if unit else {})
+    return coords, basis
+
+
+def _grid(term: Term, n_points: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Grid points, one column per axis, and the term's columns there; points that repeat are kept once."""
+    values, basis = term.grid(n_points)
+    # a DataFrame gives every axis its type back; one of a constant variable holds the same point n_points times
+    points = pd.DataFrame(values).infer_objects().drop_duplicates()
+    return points, basis[points.index]
+
+
+def _lag_unit(term: Term, axis: str) -> tuple[str, str] | None:
+    """Dimension and unit of an axis over lags, as `Shifts` and `Kernel` name it."""
+    if axis in ("lag (s)", "lag (samples)") and _reads_lags(term):
+        return "lag", axis.removeprefix("lag (").removesuffix(")")
+    return None
+
+
+def _reads_lags(term: Term) -> bool:
+    return isinstance(term, Shifts | Kernel) or (
+        isinstance(term, Product) and (_reads_lags(term.first) or _reads_lags(term.second))
+    )
+
+
+def _session_on_grid(term: Product, n_points: int) -> Session | None:
+    """A session whose samples are the grid points, with variables that span no axis at +1; None if there is none."""
+    points, basis = _grid(term, n_points)
+    on_axes = {axis: points.iloc[:, k] for k, axis in enumerate(term.axes)}
+    ones = np.ones(len(points))
+    session = Session({name: on_axes.get(name, ones) for name in term.variables}, term.variables)
+    # a grid over lags, or with one variable at two values, is not what the term makes of such a session
+    return session if np.allclose(term.transform(session), basis) else None
+
+
+def _mean_absolute(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over neurons of |kernel|, and its standard error."""
+    size, n_neurons = np.abs(kernel), len(kernel)
+    if n_neurons == 1:
+        return size[0], np.full(kernel.shape[1], np.nan)
+    return size.mean(axis=0), size.std(axis=0, ddof=1) / np.sqrt(n_neurons)
+
+
+def _check_grid_size(group: str, term: Term, n_points: int, n_neurons: int) -> None:
+    n_axes = sum(_lag_unit(term, axis) is None for axis in term.axes)
+    if n_points**n_axes * n_neurons > MOST_VALUES:
+        fewer = int((MOST_VALUES / n_neurons) ** (1 / n_axes))
+        raise ValueError(
+            f"n_points: a grid of {n_points} points along each of the {n_axes} axes of group {group!r} is too large "
+            f"for {n_neurons} neurons; use n_points={fewer} or less."
+        )
+
+
+def _check_units(units: Mapping[str, str] | None, design: Design) -> Mapping[str, str]:
+    units = units or {}
+    if not isinstance(units, Mapping):
+        raise TypeError(f"units must be a mapping such as {{'position': 'cm'}}; found {units!r}.")
+    variables = sorted({variable for term in design.terms_.values() for variable in term.variables})
+    for name in units:
+        if name not in variables:
+            near = get_close_matches(str(name), variables, n=3) or variables[:10]
+            raise ValueError(
+                f"units: the design has no variable {name!r}; nearest names: {', '.join(map(repr, near))}."
+            )
+    return units

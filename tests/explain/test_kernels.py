@@ -1,0 +1,346 @@
+"""Kernels against predictions of hand-made sessions, and against the truth of a simulated population."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import PolynomialFeatures
+
+import popglm as pg
+from popglm.explain.kernels import kernels
+
+N_POINTS = 17
+DT = 0.1
+LAGS = (0.0, 0.1, 0.3, -0.2)
+LAGGED = ("speed shifts", "position shifts", "lick kernel", "cued speed × cue")
+
+
+def recording(n=600, seed=0):
+    rng = np.random.default_rng(seed)
+    position = rng.uniform(0, 100, n)
+    position[::7] = np.nan
+    return {
+        "position": position,
+        "heading": rng.uniform(0, 360, n),
+        "cue": rng.choice([-1.0, 1.0], n),
+        "odour": rng.choice(["mint", "rose"], n),
+        "speed": rng.normal(3, 2, n),
+        "lick": rng.poisson(0.1, n).astype(float),
+        "trial": np.arange(n) // 50,
+    }
+
+
+def all_terms():
+    position = pg.bumps("position", n=5, low=0, high=100)
+    heading = pg.cyclic_splines("heading", n=4, low=0, high=360)
+    return [
+        *(position, position * "cue", heading, position * heading, pg.categories("odour"), pg.linear("cue")),
+        *(pg.categories("odour") * position, position * "cue" * "speed"),
+        pg.shifts("speed", LAGS, dt=DT),
+        pg.shifts(position, [0, 2]),
+        pg.kernel("lick", pg.bumps("lag", n=3, low=-0.2, high=0.5), side="both", dt=DT),
+        pg.transformed(["position", "speed"], PolynomialFeatures(2, include_bias=False), name="surface"),
+        pg.shifts("speed", [1, 2], name="cued speed") * "cue",
+    ]
+
+
+def activity(n=600, seed=1):
+    return pd.DataFrame(np.random.default_rng(seed).poisson(0.8, (n, 3)), columns=["a", "b", "c"])
+
+
+def fitted(terms, standardize=True, y=None, session=None, model=None):
+    session = recording() if session is None else session
+    design = pg.Design(terms, trial="trial", standardize=standardize, dtype="float64")
+    X = design.fit_transform(session)
+    model = model or pg.GLM(lambdas=[0.01], precision="float64", tol=1e-3)
+    return model.fit(X, activity(len(X)) if y is None else y), design
+
+
+@pytest.fixture(scope="module")
+def everything():
+    model, design = fitted(all_terms())
+    return model, design, kernels(model, design, n_points=N_POINTS)
+
+
+def log_rate(model, design, without_lags=False, trial=None, **known):
+    """Linear predictor (n_neurons, n_samples) of a session in which everything else is unknown, and so is 0."""
+    n = len(next(iter(known.values())))
+    session = dict.fromkeys(("position", "heading", "cue", "speed", "lick"), np.full(n, np.nan))
+    session |= {"odour": np.full(n, None), "trial": np.arange(n) if trial is None else trial}
+    X = design.transform(session | known)
+    if without_lags:
+        lagged = X.columns.get_level_values("group").isin(LAGGED)
+        X.loc[:, lagged] = -(design.means_ / design.scales_)[lagged]  # what a 0 is after z-scoring
+    return np.log(model.predict(X)).T
+
+
+def test_baseline_is_the_prediction_where_nothing_is_known(everything):
+    model, design, results = everything
+    expected = log_rate(model, design, position=[np.nan])[:, 0]
+    for dataset in results.values():
+        np.testing.assert_allclose(dataset["baseline"], expected, rtol=1e-10)
+        assert list(dataset["neuron"].values) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("variable", ["position", "heading", "odour", "cue"])
+def test_a_kernel_is_what_the_variable_alone_changes(everything, variable):
+    model, design, results = everything
+    got = results[variable]
+    assert got["kernel"].dims == ("neuron", variable)
+    alone = log_rate(model, design, without_lags=True, **{variable: got[variable].values})
+    np.testing.assert_allclose(got["kernel"], alone - got["baseline"].values[:, None], atol=1e-10)
+    np.testing.assert_allclose(got["gain"], np.exp(got["kernel"]))
+    assert "total" not in got
+
+
+def test_interaction_of_a_product_with_a_variable(everything):
+    model, design, results = everything
+    got = results["position × cue"]
+    place, here = {"position": got["position"].values}, {"cue": np.ones(N_POINTS)}
+    both, place, cue = (log_rate(model, design, **known) for known in (place | here, place, here))
+    expected = both - place - cue + got["baseline"].values[:, None]
+    np.testing.assert_allclose(got["kernel"], expected, atol=1e-10)
+    assert got.attrs == {"group": "position × cue", "variables": ["position", "cue"]}
+
+
+@pytest.mark.parametrize(
+    ("group", "axes", "held"),
+    [
+        ("position × cue", ("position",), ("cue",)),
+        ("position × cue × speed", ("position",), ("cue", "speed")),
+        ("position × heading", ("position", "heading"), ()),
+        ("odour × position", ("odour", "position"), ()),
+    ],
+)
+def test_total_is_what_the_variables_of_a_product_do_together(everything, group, axes, held):
+    model, design, results = everything
+    got = results[group]
+    assert got["kernel"].dims == got["total"].dims == ("neuron", *axes)
+    points = pd.MultiIndex.from_product([got[axis].values for axis in axes]).to_frame(index=False)
+    known = {axis: points[k].to_numpy() for k, axis in enumerate(axes)} | {name: np.ones(len(points)) for name in held}
+    expected = log_rate(model, design, without_lags=True, **known) - got["baseline"].values[:, None]
+    np.testing.assert_allclose(got["total"], expected.reshape(got["total"].shape), atol=1e-10)
+    np.testing.assert_allclose(got["total_gain"], np.exp(got["total"]))
+
+
+def test_lagged_kernels_are_responses_to_an_impulse(everything):
+    model, design, results = everything
+    now, n = 30, 61
+
+    def response(name, size):
+        impulse = np.where(np.arange(n) == now, size, np.nan)
+        return (
+            log_rate(model, design, trial=np.zeros(n), **{name: impulse}) - results["cue"]["baseline"].values[:, None]
+        )
+
+    for group, variable in (("speed shifts", "speed"), ("lick kernel", "lick")):
+        got = results[group]
+        assert got["lag"].attrs == {"units": "s"}
+        rows = now + np.rint(got["lag"].values / DT).astype(int)
+        np.testing.assert_allclose(got["kernel"], response(variable, 1.0)[:, rows], atol=1e-10)
+    np.testing.assert_array_equal(results["speed shifts"]["lag"], LAGS)
+
+    got = results["position shifts"]
+    for place in got["position"].values[::5]:
+        expected = response("position", place)[:, now + 2]
+        np.testing.assert_allclose(got["kernel"].sel(lag=2, position=place), expected, atol=1e-10)
+
+
+def test_dimensions_and_units(everything):
+    model, design, results = everything
+    assert list(results) == design.groups_
+    assert results["position shifts"]["kernel"].dims == ("neuron", "lag", "position")
+    assert results["position shifts"]["lag"].attrs == {"units": "samples"}
+    assert results["surface"]["kernel"].sizes == {"neuron": 3, "position": N_POINTS, "speed": N_POINTS}
+    got = kernels(model, design, n_points=4, units={"position": "cm"})
+    assert got["position × heading"]["position"].attrs == {"units": "cm"}
+    assert got["position × heading"]["heading"].attrs == {}
+
+
+def test_axes_of_one_name_get_a_suffix():
+    position = pg.bumps("position", n=3, low=0, high=100)
+    names = dict.fromkeys(["kernel", "neuron"])
+    session = recording() | {name: recording(seed=2)["speed"] for name in names}
+    model, design = fitted([position * position, pg.linear("kernel"), pg.linear("neuron")], session=session)
+    got = kernels(model, design, n_points=4)
+    assert got["position × position"]["kernel"].dims == ("neuron", "position", "position_2")
+    assert got["kernel"]["kernel"].dims == ("neuron", "kernel_2")
+    assert got["neuron"]["kernel"].dims == ("neuron", "neuron_2")
+
+
+def test_no_total_where_no_sample_can_stand(everything):
+    _, _, results = everything
+    assert results["cued speed × cue"]["kernel"].dims == ("neuron", "lag")
+    assert "total" not in results["cued speed × cue"]
+    position = pg.bumps("position", n=3, low=0, high=100)
+    model, design = fitted([position, position * "position", pg.product(position, position, name="square")])
+    got = kernels(model, design, n_points=5)
+    for group in ("position × position", "square"):
+        assert "total" not in got[group]
+        assert "gain" in got[group]
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("y", ["one neuron", "population"])
+@pytest.mark.parametrize("cv", [False, True])
+def test_raw_columns_and_baseline_give_the_linear_predictor(standardize, y, cv):
+    terms = [pg.bumps("position", n=4, low=0, high=200), pg.linear("cue"), pg.linear("speed")]
+    session = recording() | {"cue": np.ones(600)}  # a constant column
+    Y = activity()["a"] if y == "one neuron" else activity()
+    kwargs = {"lambdas": [0.01], "precision": "float64"}
+    model = pg.GLMCV(cv=3, **kwargs) if cv else pg.GLM(**kwargs)
+    design = pg.Design(terms, standardize=standardize, dtype="float64")
+    with pytest.warns(pg.PopglmWarning, match="cue") if standardize else nullcontext():
+        X = design.fit_transform(session)
+    model.fit(X, Y)
+    got = kernels(model, design, n_points=5)
+    eta = X.to_numpy() @ np.atleast_2d(model.coef_).T + model.intercept_
+
+    # a line is its value at any two points, the bumps are 0 at a position of NaN
+    slopes = {name: got[name]["kernel"].values[:, -1] / got[name][name].values[-1] for name in ("cue", "speed")}
+    raw = pg.Design(terms[:1], standardize=False, dtype="float64").fit_transform(session).to_numpy()
+    basis = terms[0].grid(5)[1]
+    weights = np.linalg.lstsq(basis, got["position"]["kernel"].values.T)[0]  # 5 points determine 4 weights
+    lines = sum(np.outer(session[name], slope) for name, slope in slopes.items())
+    np.testing.assert_allclose(eta, raw @ weights + lines + got["cue"]["baseline"].values, atol=1e-9)
+    assert got["cue"].sizes == {"neuron": 1 if y == "one neuron" else 3, "cue": 1}
+    if standardize:
+        assert (got["cue"]["kernel"] == 0).all()
+
+
+def test_mean_over_neurons(everything):
+    size = np.abs(everything[2]["position × heading"]["kernel"].values)
+    np.testing.assert_allclose(everything[2]["position × heading"]["mean_absolute"], size.mean(axis=0))
+    np.testing.assert_allclose(everything[2]["position × heading"]["mean_absolute_sem"], stats.sem(size))
+    model, design = fitted([pg.linear("speed")], y=activity()["a"])
+    one = kernels(model, design, n_points=3)["speed"]
+    assert one["mean_absolute"].equals(np.abs(one["kernel"]).isel(neuron=0, drop=True))
+    assert one["mean_absolute_sem"].isnull().all()
+
+
+def test_gains_are_for_exponential_rates():
+    model, design = fitted([pg.linear("speed")], model=pg.GLM(inverse_link="softplus", lambdas=[0.1]))
+    assert set(kernels(model, design)["speed"]) == {"kernel", "mean_absolute", "mean_absolute_sem", "baseline"}
+
+
+def test_a_file_keeps_the_kernels(everything, tmp_path):
+    model, design, results = everything
+    results["odour × position"].to_netcdf(tmp_path / "kernels.nc", engine="h5netcdf")
+    assert xr.load_dataset(tmp_path / "kernels.nc", engine="h5netcdf").equals(results["odour × position"])
+    model.save(tmp_path / "model.nc")
+    again = kernels(pg.load(tmp_path / "model.nc"), design, n_points=N_POINTS)
+    assert all(again[group].equals(results[group]) for group in results)
+
+
+def test_what_does_not_belong_together(everything):
+    model, design, _ = everything
+    with pytest.raises(NotFittedError, match="Design"):
+        kernels(model, pg.Design(all_terms()))
+    with pytest.raises(NotFittedError, match="GLM"):
+        kernels(pg.GLM(), design)
+    with pytest.raises(TypeError, match=r"model must be a popglm.GLM or popglm.GLMCV; found Design"):
+        kernels(design, model)
+    with pytest.raises(TypeError, match=r"design must be a popglm.Design; found DataFrame"):
+        kernels(model, pd.DataFrame())
+    terms = all_terms()
+    other = pg.Design([*terms[:2], pg.cyclic_splines("heading", n=5, low=0, high=360)], trial="trial").fit(recording())
+    with pytest.raises(ValueError, match=r"group 2 is 'heading' of 5 columns, but .* to 'heading' of 4 columns there"):
+        kernels(model, other)
+    shorter = pg.Design(terms[:2], trial="trial").fit(recording())
+    with pytest.raises(ValueError, match="group 2 is nothing, but the model was fitted to 'heading' of 4 columns"):
+        kernels(model, shorter)
+    folds_only, design = fitted([pg.linear("speed")], model=pg.GLMCV(refit=False, cv=2, lambdas=[0.1]))
+    with pytest.raises(ValueError, match="refit=False"):
+        kernels(folds_only, design)
+
+
+def test_a_grid_that_fits_no_memory():
+    names = [f"band{k}" for k in range(12)]
+    session = {name: np.random.default_rng(k).normal(size=600) for k, name in enumerate(names)}
+    bands = pg.transformed(names, PolynomialFeatures(1, include_bias=False), name="bands")
+    model, design = fitted([bands], session=session | {"trial": np.zeros(600)})
+    with pytest.raises(ValueError, match=r"each of the 12 axes of group 'bands' is too large for 3 neurons; .*=4 or"):
+        kernels(model, design)
+    assert kernels(model, design, n_points=2)["bands"]["kernel"].shape == (3, *[2] * 12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_points": 1}, ValueError, "n_points must be an integer >= 2; found 1"),
+        ({"units": "cm"}, TypeError, "units must be a mapping"),
+        ({"units": {"positon": "cm"}}, ValueError, "no variable 'positon'; nearest names: 'position'"),
+    ],
+)
+def test_arguments(everything, arguments, error, message):
+    with pytest.raises(error, match=message):
+        kernels(*everything[:2], **arguments)
+
+
+# ---------------------------------------------------------------------------------- the truth of a simulation
+
+
+class Maze:
+    """A session of the maze task, and how kernels fitted to it agree with the true ones."""
+
+    def __init__(self, n_task_variables):
+        self.session = pg.maze_session(n_neurons=30, n_task_variables=n_task_variables)
+        self.design = pg.maze_design(n_task_variables)
+        self.X = self.design.fit_transform(self.session.behavior)
+
+    def fit(self):
+        model = pg.GLMCV(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -3.25, 10), cv=5, tol=1e-3)
+        return model.fit(self.X, self.session.activity, groups=self.session.behavior["trial"])
+
+    def correlations(self, model):
+        """Per neuron, of the kernels of all groups together, and per neuron and active group (size: true std)."""
+        by_group = []
+        for group, dataset in kernels(model, self.design, n_points=50).items():
+            basis = self.design.terms_[group].grid(50)[1]
+            truth = self.session.truth.weights[group].to_numpy() @ basis.T
+            pair = np.stack([dataset["kernel"].values, truth])
+            # bases that sum to a constant trade it against the baseline: compare around the mean of each kernel
+            by_group.append(pair - pair.mean(axis=-1, keepdims=True))
+        estimated, truth = np.stack(by_group, axis=2)  # (n_neurons, n_groups, n_points)
+
+        def cosine(axes):
+            norms = [np.sqrt((k**2).sum(axes)) for k in (estimated, truth)]
+            return (estimated * truth).sum(axes) / np.maximum(np.prod(norms, axis=0), 1e-12)
+
+        active = np.nonzero(self.session.truth.active.to_numpy())
+        groups = pd.DataFrame({"neuron": active[0], "r": cosine(-1)[active], "size": truth.std(axis=-1)[active]})
+        return cosine((-2, -1)), groups
+
+
+def test_kernels_of_well_explained_neurons_are_the_true_ones():
+    maze = Maze(n_task_variables=3)
+    model = maze.fit()
+    r, groups = maze.correlations(model)
+    good = np.flatnonzero(model.cv_deviance_explained_ > 0.2)
+    groups = groups[groups["neuron"].isin(good)]
+    print(f"{len(good)} neurons: min {r[good].min():.3f}, median {np.median(r[good]):.3f}")
+    print(f"{len(groups)} groups: > 0.9 {(groups['r'] > 0.9).mean():.3f}, median {groups['r'].median():.3f}")
+    assert len(good) >= 20
+    assert (r[good] > 0.9).all()
+    assert np.median(r[good]) > 0.98
+    assert (groups["r"] > 0.9).mean() > 0.9
+    # what is left are small kernels, lost in the noise of their neurons
+    assert (groups["r"][groups["size"] > 0.5] > 0.9).all()
+
+
+def test_kernels_of_correlated_variables_are_bound_by_noise_and_shrinkage():
+    # eight task variables share much of their variance, and a session of this length does not always tell them apart
+    maze = Maze(n_task_variables=8)
+    model = maze.fit()
+    good = model.cv_deviance_explained_ > 0.2
+    r, _ = maze.correlations(model)
+    print(f"{good.sum()} neurons: > 0.9 {(r[good] > 0.9).mean():.3f}, median {np.median(r[good]):.3f}")
+    assert (r[good] > 0.9).mean() > 0.9
+    assert np.median(r[good]) > 0.97
+    # without noise, and next to no penalty, the kernels of all neurons are the true ones
+    path = pg.GLM(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -5, 9)).fit(maze.X, maze.session.truth.rate)
+    assert (maze.correlations(path)[0] > 0.99).all()
