@@ -248,7 +248,8 @@ def unit_deviance(family: str, y: np.ndarray, mu: np.ndarray) -> np.ndarray:
         case "poisson":
             unit = 2 * (xlogy(y, y) - xlogy(y, mu) - (y - mu))
         case "bernoulli":
-            unit = 2 * (xlogy(y, y) + xlogy(1 - y, 1 - y) - xlogy(y, mu) - xlogy(1 - y, 1 - mu))
+            # event by event, so that it is exactly 0 for μ = y
+            unit = 2 * ((xlogy(y, y) - xlogy(y, mu)) + (xlogy(1 - y, 1 - y) - xlogy(1 - y, 1 - mu)))
         case _:
             unit = (y - mu) ** 2
     return np.maximum(unit, 0)
