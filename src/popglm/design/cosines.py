@@ -24,7 +24,7 @@ def raised_cosines(x: np.ndarray, centers: np.ndarray, width: float) -> np.ndarr
 
 @dataclass(eq=False)
 class Bumps(Term):
-    """Raised cosines, evenly spaced: ½ cos(2π (x − c) / width) + ½ for |x − c| < width / 2, else 0.
+    """Raised cosines, evenly spaced: ½ cos(2π (x − c) / width) + ½ for ``|x − c| < width / 2``, else 0.
 
     With the default width they sum to 2 everywhere between the second and the last but one centre.
 

@@ -220,7 +220,7 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         Fraction over all held-out samples.
     cv_deviance_explained_ : ndarray, shape (n_neurons,)
         That at the chosen strength.
-    **others**
+    others
         As in `GLM`.
 
     Examples

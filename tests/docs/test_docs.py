@@ -1,0 +1,35 @@
+"""The pages say what is there: every public name has its place in the reference, and the guide's examples run."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import popglm
+import popglm.glm_class
+import popglm.plot
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def names_in_the_reference():
+    """Full name of every entry of the autosummaries in api.rst."""
+    module, names = "", set()
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if found := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.fullmatch(r"   ([A-Za-z_][\w.]*)", line):
+            names.add(f"{module}.{found[1]}")
+    return names
+
+
+@pytest.mark.parametrize("module", [popglm, popglm.plot, popglm.glm_class], ids=lambda module: module.__name__)
+def test_the_reference_has_every_public_name(module):
+    missing = {f"{module.__name__}.{name}" for name in module.__all__} - names_in_the_reference()
+    assert not missing
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "guide").glob("*.rst")), ids=lambda page: page.stem)
+def test_the_examples_of_the_guide(page):
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
