@@ -87,6 +87,11 @@ class Penalty:
         """First column of every block, and the number of columns at the end."""
         return np.concatenate([[0], np.cumsum(self.block_sizes)])
 
+    @property
+    def block_of_column(self) -> np.ndarray:
+        """Block of every column, shape (n_features,)."""
+        return np.repeat(np.arange(len(self.block_sizes)), self.block_sizes)
+
     def block_norms(self, W: np.ndarray) -> np.ndarray:
         """‖w_b‖₂ for rows of W, shape (n_neurons, n_blocks)."""
         if W.shape[1] == len(self.block_sizes):

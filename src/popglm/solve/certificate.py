@@ -87,7 +87,7 @@ def _decrement(model, W, grad, at, tau, lam2) -> np.ndarray:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton
     # the subgradient of least norm, block by block
-    block = np.repeat(np.arange(tau.shape[1]), penalty.block_sizes)
+    block = penalty.block_of_column
     norms, forces = penalty.block_norms(W)[:, block], penalty.block_norms(grad)[:, block]
     tau = tau[:, block]
     with np.errstate(divide="ignore", invalid="ignore"):

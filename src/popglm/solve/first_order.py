@@ -103,7 +103,7 @@ def _descend(
     rng = np.random.default_rng(optimiser.seed)
     neurons = fit.fittable
     n_iter, gap = np.zeros(len(lam), int), np.zeros(len(lam))
-    block = np.repeat(np.arange(len(penalty.block_sizes)), penalty.block_sizes)
+    block = penalty.block_of_column
     diagonal = np.diag(fit.model.G)
     # one scale per block: a step that is a multiple of the identity on the block has an exact proximal map
     width = np.maximum.reduceat(diagonal, penalty.starts[:-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 
 from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
+from popglm.solve.newton import NewtonModel, newton_steps
 
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 
 MAX_SWEEPS = 80
+#: Products with G that the steps of `newton_steps` are worth, when they are chosen for a neuron.
+PRODUCTS = 240
 
 
 class CurvatureMemory:
@@ -73,7 +77,7 @@ class QuadraticModel:
 
     def times_G(self, A: np.ndarray) -> np.ndarray:
         """AG for rows A (n_neurons, n_features)."""
-        return self.engine.product(A, self.G)
+        return self.engine.product(A.astype(self.engine.dtype), self.G_fast)
 
     def step(
         self,
@@ -108,21 +112,41 @@ class QuadraticModel:
         rounding = dtype.type(np.finfo(dtype).eps)
         accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
 
-        def part(first: int, last: int) -> None:
-            rows, cut = neurons[first:last], slice(first, last)
-            pairs = memory.S[rows], memory.Y[rows], memory.GS[rows], memory.count[rows]
-            block_descent(
-                self.G_fast, R, self.penalty.starts, W_fast[cut], grad_fast[cut], c[cut], *pairs, tau[cut], lam2[cut],
-                sigma.item(), rounding, accuracy, MAX_SWEEPS, D[cut], slope[cut],
+        def newton(at: np.ndarray) -> None:
+            model = NewtonModel(
+                self.engine.product, self.G_fast, *self._fast_spectrum, self.penalty, c[at], lam2[at], tau[at],
+                neurons[at], memory.S, memory.Y, memory.GS, memory.count,
             )  # fmt: skip
+            D[at], slope[at] = newton_steps(model, W_fast[at], grad_fast[at])
 
+        def descend(at: np.ndarray) -> None:
+            step, after = np.empty((2, len(at), W.shape[1]), dtype)
+            pairs = (array[neurons[at]] for array in (memory.S, memory.Y, memory.GS, memory.count))
+            block_descent(
+                self.G_fast, R, self.penalty.starts, W_fast[at], grad_fast[at], c[at], *pairs, tau[at], lam2[at],
+                sigma.item(), rounding, accuracy, MAX_SWEEPS, step, after,
+            )  # fmt: skip
+            D[at], slope[at] = step, after
+
+        working = (W_fast != 0) | (self.penalty.block_norms(grad_fast) > tau)[:, self.penalty.block_of_column]
+        n = working.sum(axis=1)
+        # multiplications of packing and of three Cholesky factors, against those of products with all of G
+        is_wide = (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
+        wide, narrow = np.flatnonzero(is_wide), np.flatnonzero(~is_wide)
+        self.engine.map(newton, [(at,) for at in _portions(wide, max(1, -(-len(wide) // self.engine.n_workers)))])
         # small portions, so that neurons with many active blocks do not all fall to one worker
-        size = max(1, min(8, len(W) // (2 * self.engine.n_workers)))
-        self.engine.map(part, [(a, min(a + size, len(W))) for a in range(0, len(W), size)])
+        size = max(1, min(8, len(narrow) // (2 * self.engine.n_workers)))
+        self.engine.map(descend, [(at,) for at in _portions(narrow, size)])
         D = D.astype(float)
         before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
         promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
         return D, np.maximum(promise, 0)
+
+    @cached_property
+    def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvalues and eigenvectors of G in the engine's precision."""
+        values, vectors = eigh(self.G_fast)
+        return np.maximum(values, 0), vectors
 
     def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:
         size = memory.S.shape[1]
@@ -171,3 +195,8 @@ class QuadraticModel:
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))
         return np.maximum(values, 0), solve_triangular(L.T, Q)
+
+
+def _portions(index: np.ndarray, size: int) -> list[np.ndarray]:
+    """Consecutive parts of at most ``size`` entries."""
+    return [index[a : a + size] for a in range(0, len(index), size)]

@@ -1,0 +1,324 @@
+"""Newton steps on the penalised quadratic model, for neurons that use nearly all blocks.
+
+Away from zero a norm is smooth, and the model's minimiser solves (B + T)x = −∇ with T the curvature of the penalty, one
+block on the diagonal for each group. Conjugate gradients need one to four products with B for a tenth of the residual
+when they are preconditioned by the two-loop recursion around (cG + t̄I)⁻¹: that inverts B but for the spread of T around
+its mean t̄. At weak strengths this takes the place of packed matrices and Cholesky factors, whose cost grows with p³.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numba import njit
+
+from popglm.model.penalties import Penalty
+from popglm.solve.blocks import _shrink_block
+
+__all__ = ["NewtonModel", "newton_steps"]
+
+#: A step is good when the model can still decrease by no more than this share of what it has.
+ACCURACY = 1e-2
+MAX_STEPS, MAX_PRODUCTS, SWEEPS = 4, 12, 3
+
+_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+
+
+@dataclass(eq=False)
+class NewtonModel:
+    """The models of some neurons: gᵀd + ½dᵀBd with B = cG + pairs, and Σ τ_b‖w_b + d_b‖ + λ₂/2‖w + d‖².
+
+    Attributes
+    ----------
+    product : callable
+        Matrix product whose rows do not depend on each other.
+    G, values, vectors : ndarray
+        Shared Gram matrix (n_features, n_features) and its eigendecomposition.
+    penalty : Penalty
+    c, lam2 : ndarray, shape (n_neurons,)
+    tau : ndarray, shape (n_neurons, n_blocks)
+    rows : ndarray of int, shape (n_neurons,)
+        Of these neurons in the arrays that follow, which hold all neurons of a fit.
+    S, Y, GS : ndarray, shape (n_all, memory, n_features)
+        Curvature pairs with sᵀy = 1, as rings.
+    count : ndarray of int, shape (n_all,)
+    middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
+        Inverse of the middle matrix of the compact representation.
+    """
+
+    product: object
+    G: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    penalty: Penalty
+    c: np.ndarray
+    lam2: np.ndarray
+    tau: np.ndarray
+    rows: np.ndarray
+    S: np.ndarray
+    Y: np.ndarray
+    GS: np.ndarray
+    count: np.ndarray
+    middle: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.middle is None:
+            size = 2 * self.S.shape[1]
+            self.middle = np.zeros((len(self.c), size, size), self.S.dtype)
+            _middle_matrices(self.c, self.rows, self.S, self.Y, self.GS, self.count, self.middle)
+
+    def take(self, index: np.ndarray) -> NewtonModel:
+        """Some of the neurons."""
+        own = {name: getattr(self, name)[index] for name in ("c", "lam2", "tau", "rows", "middle")}
+        return replace(self, **own)
+
+    def times_B(self, X: np.ndarray) -> np.ndarray:
+        """BX, row by row (Byrd, Nocedal & Schnabel 1994, eq. 2.17)."""
+        BX = self.c[:, None] * self.product(X, self.G)
+        _subtract_low_rank(self.c, self.rows, self.GS, self.Y, self.middle, X, BX)
+        return BX
+
+    def precondition(self, X: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """About (B + t I)⁻¹X: the two-loop recursion (Nocedal & Wright 2006, alg. 7.4) with y + ts for y."""
+        X, alpha = X.copy(), np.zeros((len(X), self.S.shape[1]), X.dtype)
+        _first_loop(self.rows, self.S, self.Y, self.count, t, X, alpha)
+        base = np.outer(self.c, self.values) + t[:, None]
+        X = self.product(self.product(X, self.vectors) / base, self.vectors.T)
+        _second_loop(self.rows, self.S, self.Y, self.count, t, X, alpha)
+        return X
+
+
+def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise the models of some neurons: sweeps where blocks come and go, Newton steps on those in use.
+
+    Parameters
+    ----------
+    W, grad : ndarray, shape (n_neurons, n_features)
+
+    Returns
+    -------
+    D, slope : ndarray, shape (n_neurons, n_features)
+        Step, and gradient g + BD of the model after it.
+    """
+    penalty, starts = model.penalty, model.penalty.starts[:-1]
+    block = penalty.block_of_column
+    kind, tiny = W.dtype, np.finfo(W.dtype).tiny
+    all_D, all_slope, all_gained = np.zeros_like(W), grad.copy(), np.zeros(len(W))
+    todo, shortened = np.arange(len(W)), np.zeros(len(W), bool)
+    for attempt in range(MAX_STEPS + 1):
+        own = model.take(todo) if len(todo) < len(W) else model
+        D, slope, gained = all_D[todo], all_slope[todo], all_gained[todo]
+        norms = penalty.block_norms(W[todo] + D)
+        forces = penalty.block_norms(slope)
+        unsettled = shortened | ((forces > own.tau) & (norms == 0)).any(axis=1)
+        if unsettled.any():
+            part, cut = own.take(unsettled), [D[unsettled], slope[unsettled]]
+            gained[unsettled] += _sweep(
+                SWEEPS, part.c, own.G, penalty.starts, part.tau, part.lam2, part.rows, part.GS, part.Y, part.middle,
+                W[todo][unsettled], *cut,
+            )  # fmt: skip
+            D[unsettled], slope[unsettled] = cut
+        Z = W[todo] + D
+        norms = penalty.block_norms(Z)
+        used = norms > 0
+        bend = np.where(used, own.tau / np.maximum(norms, tiny), 0)
+        on = used[:, block].astype(kind)
+        curved = bend[:, block] + own.lam2[:, None]
+        residual = (slope + curved * Z) * on
+        t = own.lam2 + np.einsum("ij,j->i", bend, np.maximum(penalty.block_sizes - 1, 0)) / len(block)
+        t = np.maximum(t, np.finfo(kind).eps * own.c * own.values[-1]).astype(kind)
+        first = own.precondition(residual, t) * on
+        left = 0.5 * np.einsum("ij,ij->i", residual, first)
+        all_D[todo], all_slope[todo], all_gained[todo] = D, slope, gained
+        go = unsettled | (left > ACCURACY * gained)
+        if not go.any() or attempt == MAX_STEPS:
+            break
+        if not go.all():
+            own, todo = own.take(go), todo[go]
+            Z, D, slope, bend, on, curved, residual, first, t = (
+                a[go] for a in (Z, D, slope, bend, on, curved, residual, first, t)
+            )
+        X, BX = _conjugate_gradients(own, Z, bend, curved, on, residual, first, t, block, starts)
+        size, decrease = _shorten(own, Z, X, BX, slope)
+        all_D[todo] += size[:, None] * X
+        all_slope[todo] += size[:, None] * BX
+        all_gained[todo] += decrease
+        shortened = size < 1
+    return all_D, all_slope
+
+
+def _conjugate_gradients(own: NewtonModel, Z, bend, curved, on, residual, first, t, block, starts):
+    """X with (B + T)X ≈ −residual on the blocks in use, and BX."""
+    X, BX = np.zeros_like(Z), np.zeros_like(Z)
+    unit = Z * (np.sqrt(bend) / np.maximum(own.penalty.block_norms(Z), np.finfo(Z.dtype).tiny))[:, block]
+    r, search = -residual, -first
+    energy = np.einsum("ij,ij->i", residual, first)
+    goal, going = 0.01 * energy, np.arange(len(Z))
+    for _ in range(MAX_PRODUCTS):
+        BP = own.times_B(search)
+        # T = τ/‖z‖ (I − zzᵀ/‖z‖²) + λ₂I in every block
+        AP = (BP + curved * search - unit * np.add.reduceat(unit * search, starts, axis=1)[:, block]) * on
+        bent = np.einsum("ij,ij->i", search, AP)
+        alpha = np.where(bent > 0, energy / np.where(bent > 0, bent, 1), 0)[:, None].astype(Z.dtype)
+        X[going] += alpha * search
+        BX[going] += alpha * BP
+        r = r - alpha * AP
+        z = own.precondition(r, t) * on
+        new = np.einsum("ij,ij->i", r, z)
+        open_ = (new > goal) & (bent > 0)
+        if not open_.any():
+            break
+        search = z + (new / np.maximum(energy, np.finfo(Z.dtype).tiny))[:, None].astype(Z.dtype) * search
+        energy = new
+        if not open_.all():
+            going, own = going[open_], own.take(open_)
+            search, r, energy, goal, t, on, unit, curved = (
+                a[open_] for a in (search, r, energy, goal, t, on, unit, curved)
+            )
+    return X, BX
+
+
+def _shorten(own: NewtonModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the step that decreases the model, 1, ½, ¼ or 0, and the decrease; (n_neurons,) each."""
+
+    def change(size: float) -> np.ndarray:
+        moved = Z + size * X
+        after, before = (own.penalty.block_norms(A) for A in (moved, Z))
+        smooth = size * np.einsum("ij,ij->i", X, slope) + 0.5 * size**2 * np.einsum("ij,ij->i", X, BX)
+        ridge = 0.5 * own.lam2 * (np.einsum("ij,ij->i", moved, moved) - np.einsum("ij,ij->i", Z, Z))
+        return smooth + ridge + np.einsum("ij,ij->i", own.tau, after - before)
+
+    size, decrease = np.zeros(len(Z), Z.dtype), np.zeros(len(Z))
+    for share in (0.25, 0.5, 1.0):
+        now = -change(share)
+        better = now > decrease
+        size, decrease = np.where(better, Z.dtype.type(share), size), np.where(better, now, decrease)
+    return size, decrease
+
+
+@njit(**_JIT)
+def _middle_matrices(c, rows, S, Y, GS, count, middle):
+    """Inverse of [[c SᵀGS, L], [Lᵀ, −D]] for every neuron, L the part of SᵀY with s newer than y; D = I."""
+    memory = S.shape[1]
+    for j in range(len(c)):
+        i = rows[j]
+        held = min(count[i], memory)
+        if held == 0:
+            continue
+        SG, SY = np.dot(S[i, :held], GS[i, :held].T), np.dot(S[i, :held], Y[i, :held].T)
+        K = np.zeros((2 * held, 2 * held))
+        for a in range(held):
+            K[held + a, held + a] = -SY[a, a]
+            for b in range(held):
+                K[a, b] = c[j] * 0.5 * (SG[a, b] + SG[b, a])
+                # slots fill in order; in a full ring the oldest pair lies at count % memory
+                if (a - count[i]) % held > (b - count[i]) % held:
+                    K[a, held + b] = K[held + b, a] = SY[a, b]
+        inverse = np.linalg.inv(K)
+        for a in range(held):
+            for b in range(held):
+                middle[j, a, b] = inverse[a, b]
+                middle[j, a, memory + b] = inverse[a, held + b]
+                middle[j, memory + a, b] = inverse[held + a, b]
+                middle[j, memory + a, memory + b] = inverse[held + a, held + b]
+
+
+@njit(**_JIT)
+def _subtract_low_rank(c, rows, GS, Y, middle, X, BX):
+    """BX −= [cGS Y] M [cGS Y]ᵀX for every neuron."""
+    memory = GS.shape[1]
+    for j in range(len(c)):
+        i = rows[j]
+        inner = np.concatenate((c[j] * np.dot(GS[i], X[j]), np.dot(Y[i], X[j])))
+        outer = np.dot(middle[j], inner)
+        BX[j] -= np.dot(c[j] * outer[:memory], GS[i]) + np.dot(outer[memory:], Y[i])
+
+
+@njit(**_JIT)
+def _first_loop(rows, S, Y, count, t, X, alpha):
+    for j in range(len(X)):
+        memory = S.shape[1]
+        i = rows[j]
+        for age in range(min(count[i], memory)):
+            slot = (count[i] - 1 - age) % memory
+            s, y, x = S[i, slot], Y[i, slot], X[j]
+            sx, ss = 0.0, 0.0
+            for k in range(len(x)):
+                sx += s[k] * x[k]
+                ss += s[k] * s[k]
+            share = sx / (1.0 + t[j] * ss)
+            alpha[j, slot] = share
+            for k in range(len(x)):
+                x[k] -= share * (y[k] + t[j] * s[k])
+
+
+@njit(**_JIT)
+def _second_loop(rows, S, Y, count, t, X, alpha):
+    for j in range(len(X)):
+        memory = S.shape[1]
+        i = rows[j]
+        for age in range(min(count[i], memory) - 1, -1, -1):
+            slot = (count[i] - 1 - age) % memory
+            s, y, x = S[i, slot], Y[i, slot], X[j]
+            yx, ss = 0.0, 0.0
+            for k in range(len(x)):
+                yx += (y[k] + t[j] * s[k]) * x[k]
+                ss += s[k] * s[k]
+            share = alpha[j, slot] - yx / (1.0 + t[j] * ss)
+            for k in range(len(x)):
+                x[k] += share * s[k]
+
+
+@njit(**_JIT)
+def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
+    """Block descent without a matrix B, for every neuron; D and slope change, half the decrease bound is returned."""
+    memory, p, kind = GS.shape[1], G.shape[0], G.dtype
+    gained = np.zeros(len(c))
+    r, z, H = np.empty(p, kind), np.empty(p, kind), np.empty(p, kind)
+    for j in range(len(c)):
+        own = rows[j]
+        outer = np.zeros(2 * memory, kind)
+        inner = np.empty(2 * memory, kind)
+        for b in range(len(starts) - 1):
+            # a diagonal above B there: cG is diagonal, Σyyᵀ is below its trace, and what BFGS takes away is ≤ 0
+            low_rank, top = 0.0, 0.0
+            for i in range(memory):
+                for k in range(starts[b], starts[b + 1]):
+                    low_rank += Y[own, i, k] * Y[own, i, k]
+            for k in range(starts[b], starts[b + 1]):
+                H[k] = c[j] * G[k, k] + low_rank + lam2[j]
+                top = max(top, H[k])
+            for k in range(starts[b], starts[b + 1]):
+                H[k] = max(H[k], 1e-7 * top)
+        for _ in range(n_sweeps):
+            for b in range(len(starts) - 1):
+                lo, hi = starts[b], starts[b + 1]
+                if H[lo] <= 0.0:
+                    continue
+                for k in range(lo, hi):
+                    here = W[j, k] + D[j, k]
+                    now = slope[j, k]
+                    for i in range(memory):
+                        now -= c[j] * GS[own, i, k] * outer[i] + Y[own, i, k] * outer[memory + i]
+                    r[k] = H[k] * here - now - lam2[j] * here
+                _shrink_block(r[lo:hi], H[lo:hi], tau[j, b], z[lo:hi])
+                inner[:] = 0.0
+                moved = False
+                for k in range(lo, hi):
+                    delta = z[k] - W[j, k] - D[j, k]
+                    if delta == 0.0:
+                        continue
+                    moved = True
+                    gained[j] += 0.5 * H[k] * delta * delta
+                    D[j, k] += delta
+                    row, share = G[k], c[j] * delta
+                    for m in range(p):
+                        slope[j, m] += share * row[m]
+                    for i in range(memory):
+                        inner[i] += c[j] * GS[own, i, k] * delta
+                        inner[memory + i] += Y[own, i, k] * delta
+                if moved:
+                    outer += np.dot(middle[j], inner)
+        slope[j] -= np.dot(c[j] * outer[:memory], GS[own]) + np.dot(outer[memory:], Y[own])
+    return gained
