@@ -13,7 +13,7 @@ from popglm.design import (
     splines,
     transformed,
 )
-from popglm.explain import bins, bootstrap, breakdown, compare, kernels, tuning
+from popglm.explain import bins, bootstrap, breakdown, compare, kernels, significance, tuning
 from popglm.io import load
 from popglm.model.estimators import GLM, GLMCV
 from popglm.simulate import maze_design, maze_session
@@ -45,6 +45,7 @@ __all__ = [
     "maze_session",
     "product",
     "shifts",
+    "significance",
     "splines",
     "transformed",
     "tuning",

@@ -5,6 +5,7 @@ from popglm.explain.bootstrap import bootstrap
 from popglm.explain.breakdown import breakdown
 from popglm.explain.compare import compare
 from popglm.explain.kernels import kernels
+from popglm.explain.significance import significance
 from popglm.explain.tuning import tuning
 
-__all__ = ["bins", "bootstrap", "breakdown", "compare", "kernels", "tuning"]
+__all__ = ["bins", "bootstrap", "breakdown", "compare", "kernels", "significance", "tuning"]

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from popglm.design import Design
 from popglm.design.checks import check_count
 from popglm.explain.contributions import check_activity, check_design_matrix
 from popglm.explain.kernels import evaluate_grid, group_slices, kernels
+from popglm.explain.trials import check_trials
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM
 from popglm.model.validation import check_vector
@@ -113,7 +113,9 @@ def bootstrap(
     results = kernels(model, design, n_points=n_points, units=units)
     X = check_design_matrix(model, X, "bootstrap", held_out=False)
     Y = check_activity(model, Y, len(X))
-    codes = _trial_codes(trial, len(X))
+    codes = check_trials(trial, len(X))
+    if not codes.any():
+        raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
     weight = check_vector(sample_weight, "sample_weight", len(X), non_negative=True)
     weight = np.ones(len(X)) if weight is None else weight
 
@@ -165,20 +167,6 @@ def _bands(weights: np.ndarray, basis: np.ndarray, level: float) -> tuple[np.nda
         lower[j], upper[j] = np.quantile(kernel, tails, axis=0)
         sem[j] = kernel.std(axis=0, ddof=1)
     return lower, upper, sem
-
-
-def _trial_codes(trial: Any, n_samples: int) -> np.ndarray:
-    """Trials numbered in order of first appearance, shape (n_samples,)."""
-    labels = np.asarray(trial)
-    if labels.shape != (n_samples,):
-        raise ValueError(f"trial must have shape ({n_samples},), one label per sample; it has {labels.shape}.")
-    codes, uniques = pd.factorize(labels)
-    if (codes < 0).any():
-        row = int(np.flatnonzero(codes < 0)[0])
-        raise ValueError(f"trial has no label in row {row}; every sample needs a trial.")
-    if len(uniques) < 2:
-        raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
-    return codes
 
 
 def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resamples: int) -> None:

@@ -19,6 +19,7 @@ from popglm.explain.contributions import (
     Tally,
     check_activity,
     check_design_matrix,
+    check_splits,
     neuron_blocks,
     take_columns,
 )
@@ -120,10 +121,7 @@ def compare(
     if weaker is not None and (not isinstance(weaker, int | np.integer) or weaker < 0):
         raise ValueError(f"compare: weaker={weaker!r} must be a whole number of strengths, 0 or more, or None.")
     values = check_design_matrix(model, X, "compare", held_out=True)
-    if getattr(model, "_splits", None) is None:
-        raise ValueError(
-            "compare: a model from a file does not carry folds that train on part of the rest; fit it again."
-        )
+    check_splits(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
     offset = check_vector(offset, "offset", len(values))

@@ -26,6 +26,7 @@ __all__ = [
     "check_activity",
     "check_cross_validated",
     "check_design_matrix",
+    "check_splits",
     "neuron_blocks",
     "take_columns",
 ]
@@ -91,6 +92,13 @@ def check_activity(model: PopulationGLM, Y: Any, n_samples: int) -> np.ndarray:
     if y.shape[1] != len(model.neuron_names_):
         raise ValueError(f"Y has {y.shape[1]} neurons; the model was fitted to {len(model.neuron_names_)}.")
     return y
+
+
+def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of every fold."""
+    if getattr(model, "_splits", None) is None:
+        raise ValueError(f"{who}: a model from a file carries no folds that train on part of the rest; fit it again.")
+    return model._splits
 
 
 @dataclass(frozen=True, eq=False)
