@@ -16,8 +16,6 @@ over-dispersed, never negative.
 # Behaviour and activity are DataFrames with one row per sample, six per second. Position is NaN after the choice, and
 # the time from the choice is NaN before it.
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -288,20 +286,13 @@ pd.DataFrame({name: result.fraction_null_deviance.mean("neuron").to_series() for
 # Each neuron's activity is shifted against the behaviour, many times, which keeps the rhythms of both. What the model
 # explains must beat what it explains of shifted activity; q-values control the false-discovery rate over neurons.
 
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    chance = pg.significance(model, X, Y, variables, trial=trial, n_shifts=1_000)
+chance = pg.significance(model, X, Y, variables, trial=trial, n_shifts=1_000)
 print(
     f"{int((chance.q_value < 0.05).sum())} of {chance.q_value.size} neurons are predicted better than chance (q < 0.05)"
 )
-for warning in caught:
-    print(f"{warning.category.__name__}: {warning.message}")
 
 # %%
-# If there is a warning, it is to be taken seriously: slow drifts correlate by chance. ``refit=True`` fits the model
-# again to every shift, which is safe and takes long.
-#
-# Each variable's contribution is tested, too. Against the truth:
+# Each variable's contribution is tested, too: does it add to all the others? Against the truth:
 
 found = (chance.contribution_q_value < 0.05).to_pandas()
 true_groups = {
@@ -320,9 +311,8 @@ pd.DataFrame(
 )
 
 # %%
-# Some neurons are said to follow ``corr`` or ``prevCorr`` that do not. These two are correlated most, and a penalised
-# model lets one stand in for the other: the test says that the model's prediction gains by a variable, not that the
-# neuron needs it.
+# Of all that is found, at most 5 % is expected to be false. ``corr`` and ``prevCorr`` are correlated most, and a
+# penalised model lets one stand in for the other; what the others could take over does not count here.
 #
 # How sure are the kernels?
 # -------------------------
