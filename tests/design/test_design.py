@@ -249,3 +249,23 @@ def test_the_warnings_can_be_filtered_by_class():
     assert issubclass(PopglmWarning, UserWarning)
     assert issubclass(ConvergenceWarning, PopglmWarning)
     assert issubclass(ConvergenceWarning, SklearnConvergenceWarning)
+
+
+def test_the_tail_of_a_bump_that_was_not_visited_counts_as_constant():
+    """Its values of 1e-6 or so, z-scored, would be a million at its peak in new data."""
+    seen = {"x": np.append(np.linspace(0, 50, 999), 54.0)}
+    bump = bumps("x", n=5, low=0, high=100)  # bump4 begins at 50, and reaches 0.5 at 75
+    with pytest.warns(PopglmWarning, match=r"1 constant column\(s\).*: x \(bump4\)"):
+        design = Design([bump], dtype="float64").fit(seen)
+    assert design.transform({"x": [100.0]})[("x", "bump4")].item() == 0
+    # one sample at the peak is a visit, and then no column of new data is beyond 10 √n
+    design = Design([bump], dtype="float64").fit({"x": np.append(np.linspace(0, 50, 999), 100.0)})
+    new = design.transform({"x": np.linspace(0, 100, 400)})
+    assert np.isfinite(design.scales_).all()
+    assert np.abs(new).to_numpy().max() < 10 * np.sqrt(1000)
+
+
+def test_columns_of_a_transformer_may_have_different_scales():
+    powers = transformed("x", PolynomialFeatures(3, include_bias=False))
+    design = Design([powers]).fit({"x": np.linspace(0, 1e4, 200)})
+    assert np.isfinite(design.scales_).all()

@@ -19,6 +19,10 @@ from popglm.warnings import PopglmWarning
 
 __all__ = ["Design"]
 
+#: A column of a basis counts as constant when its squares around the mean add up to less than this share of the
+#: largest in its group: a single sample that comes to a tenth of a bump's peak is enough.
+LEAST_VISIT = 0.01
+
 
 class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Turn a recording session into a design matrix, one group of columns per term.
@@ -51,13 +55,14 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         (group, feature) of every column.
     means_, scales_ : ndarray of float64, shape (n_features,)
         What was subtracted from, and then divided out of, every column: ``(column - mean) / scale``. The
-        scale of a column that was constant is infinite, so that it is 0 in all data. Without `standardize`, 0
-        and 1.
+        scale of a column that was constant is infinite, so that it is 0 in all data; likewise that of a basis
+        function that the session hardly visited (no sample came to a tenth of the peak), since the tail of a
+        bump, z-scored, would be huge in new data. Without `standardize`, 0 and 1.
 
     Warns
     -----
     PopglmWarning
-        Once per fit, naming the columns that are constant and therefore 0 (only with `standardize`).
+        Once per fit, naming the columns that are constant, or as good as, and therefore 0 (only with `standardize`).
 
     Examples
     --------
@@ -117,8 +122,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             trial.
         """
         session = self._learn(session)
-        for columns, block in self._blocks(session):
-            self._measure(columns, block)
+        for term, columns, block in self._blocks(session):
+            self._measure(term, columns, block)
         self._warn_of_constant_columns()
         return self
 
@@ -126,8 +131,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Do `fit` and `transform` in one pass; arguments, result and errors are theirs."""
         session = self._learn(session)
         X = self._empty(session)
-        for columns, block in self._blocks(session):
-            self._measure(columns, block)
+        for term, columns, block in self._blocks(session):
+            self._measure(term, columns, block)
             X[:, columns] = self._z_score(columns, block)
         self._warn_of_constant_columns()
         return self._label(X, session)
@@ -156,7 +161,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         session = self._read(session, self.terms_.values())
         X = self._empty(session)
-        for columns, block in self._blocks(session):
+        for _, columns, block in self._blocks(session):
             X[:, columns] = self._z_score(columns, block)
         return self._label(X, session)
 
@@ -209,8 +214,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _read(self, session: Any, terms: Iterable[Term]) -> Session:
         return Session(session, [variable for term in terms for variable in term.variables], self.trial)
 
-    def _blocks(self, session: Session) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield each group's columns and their values, float64, shape (n_samples, group size)."""
+    def _blocks(self, session: Session) -> Iterator[tuple[Term, slice, np.ndarray]]:
+        """Yield each term, its columns, and their values, float64, shape (n_samples, group size)."""
         stop = 0
         for (group, term), size in zip(self.terms_.items(), self.group_sizes_, strict=True):
             start, stop = stop, stop + size
@@ -221,14 +226,17 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                     f"term {group!r}: column {term.feature_names()[column]!r} is {block[row, column]} in row "
                     f"{row}; check its variables ({', '.join(term.variables)}) and its transformer there"
                 )
-            yield slice(start, stop), block
+            yield term, slice(start, stop), block
 
-    def _measure(self, columns: slice, block: np.ndarray) -> None:
+    def _measure(self, term: Term, columns: slice, block: np.ndarray) -> None:
         if not self.standardize:
             return
         mean = block.mean(axis=0)
         scale = block.std(axis=0)
         constant = scale <= 1e-12 * np.abs(mean)  # all that varies is rounding
+        if term.common_scale:
+            peak = np.abs(block - mean).max()
+            constant |= len(block) * scale**2 < LEAST_VISIT * peak**2
         self.means_[columns] = mean
         self.scales_[columns] = np.where(constant, np.inf, scale)
 

@@ -128,6 +128,7 @@ class Transformed(Term):
         if isinstance(self.variables, str):
             self.variables = (self.variables,)
         self.variables = self.axes = tuple(self.variables)
+        self.common_scale = False
         if not self.variables:
             raise ValueError("transformed: variables is empty; name at least one")
         for variable in self.variables:

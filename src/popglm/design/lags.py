@@ -61,6 +61,7 @@ class Shifts(Term):
 
     def __post_init__(self):
         self.term = as_term("shifts", self.term)
+        self.common_scale = self.term.common_scale
         maker = f"shifts({self.term.name!r})"
         self.lags = _check_lags(maker, self.lags, self.dt)
         self.name = self.name or f"{self.term.name} shifts"

@@ -29,11 +29,14 @@ class Term(ABC):
         The variables that the term reads.
     axes : tuple of str
         What the columns of `grid` values are, one name per axis.
+    common_scale : bool
+        Whether all columns have the same natural scale, as the functions of a basis do.
     """
 
     name: str | None
     variables: tuple[str, ...]
     axes: tuple[str, ...]
+    common_scale = True
     __array_ufunc__: ClassVar[None] = None  # numpy then leaves `numpy.str_("cue") * term` to the term
 
     def fit(self, session: Session) -> Term:
@@ -157,6 +160,7 @@ class Product(Term):
         # the factors that span the grid: a linear factor stands at +1, unless there is nothing else
         spanning = [f for f in (self.first, self.second) if not isinstance(f, Linear)]
         self._spanning = spanning or [self.first]
+        self.common_scale = self.first.common_scale and self.second.common_scale
         self.axes = tuple(axis for factor in self._spanning for axis in factor.axes)
 
     def fit(self, session: Session) -> Product:
