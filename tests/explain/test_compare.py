@@ -111,6 +111,15 @@ def test_a_duplicated_variable_has_nothing_to_itself_but_carries_its_half():
     np.testing.assert_allclose(together, speed.var() / Y.var(axis=0), rtol=0.15)
 
 
+def test_without_selecting_again_every_neuron_keeps_its_strength():
+    model, X, Y, _ = fitted(tol=1e-8)
+    result = pg.compare(model, X, Y, ["speed"], reselect=False)
+    np.testing.assert_array_equal(result.selected_strength[:, 0], model.lambda_)
+    fresh, _ = from_scratch(model, X, Y, ["position", "position × cue"])
+    same = fresh.cv_deviance_[:, model.lambda_index_, np.arange(4)].sum(axis=0)
+    np.testing.assert_allclose(result.reduced_deviance[:, 0], same, rtol=1e-5)
+
+
 def test_repeated_calls_and_neuron_order_do_not_matter(population):
     model, X, Y, _ = population
     once, again = (pg.compare(model, X, Y, ["position"]).reduced_deviance.to_numpy() for _ in range(2))

@@ -40,6 +40,7 @@ def compare(
     *,
     method: str = "remove",
     test: tuple[Any, Any] | None = None,
+    reselect: bool = True,
     weaker: int | None = 1,
     sample_weight: Any = None,
     offset: Any = None,
@@ -68,9 +69,13 @@ def compare(
     test : tuple of (X_test, Y_test), optional
         Score all models on these rows by the weights of the fits to all rows of X; unless given, each row of X is
         scored by the fold that held it out.
+    reselect : bool
+        Select a strength for every re-fit; without, a neuron keeps the strength of the full model, which most would
+        select again, and the re-fits take a third of the time.
     weaker : int or None
-        A re-fit ends this many strengths below the one that the full model selected for a neuron, since a smaller model
-        seldom wants a weaker penalty and the weakest take the longest; None walks the whole path.
+        With ``reselect``, a re-fit ends this many strengths below the one that the full model selected for a neuron,
+        since a smaller model seldom wants a weaker penalty and the weakest take the longest; None walks the whole
+        path.
     sample_weight, offset : array-like, shape (n_samples,), optional
         As in the fit. With ``test`` they enter the fits alone.
 
@@ -132,7 +137,8 @@ def compare(
     full = Predictor.make(model, X_scored, scored_offset, test is None)
     axis = check_bins(by, len(X_scored))
     tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis), list(chosen))
-    refits = Refits.make(model, values, Y, sample_weight, offset, weaker, test is not None)
+    index = _strengths(model, reselect, weaker)
+    refits = Refits.make(model, values, Y, sample_weight, offset, index, test is not None)
     blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
     for neurons in blocks:
         tally.add_models(neurons, full.eta(neurons))
@@ -148,6 +154,15 @@ def compare(
     return result.assign(selected_strength=(("neuron", "variable"), strengths))
 
 
+def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
+    """For every strength of a re-fit, the index of the model's, shape (n_strengths, n_neurons)."""
+    if not reselect:
+        return model.lambda_index_[None]
+    last = len(model._lambda_grid) - 1
+    ends = np.full(len(model.lambda_index_), last) if weaker is None else model.lambda_index_ + weaker
+    return np.minimum(np.arange(last + 1)[:, None], np.minimum(ends, last))
+
+
 @dataclass(eq=False)
 class Refits:
     """Fits of a model's data to some of its columns, started from the model's path.
@@ -155,10 +170,10 @@ class Refits:
     Attributes
     ----------
     Y : DataFrame, shape (n_samples, n_neurons)
-    path : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features)
-        Coefficients of the model; its fit to all rows comes first if the re-fits have one.
-    index : ndarray of int, shape (n_lambdas, n_neurons)
-        For every strength of a re-fit, that of the model: 0, 1, … and then the last one again and again.
+    path : ndarray, shape (n_fits, n_strengths, n_neurons, n_features)
+        Coefficients of the model there; its fit to all rows comes first if the re-fits have one.
+    index : ndarray of int, shape (n_strengths, n_neurons)
+        For every strength of a re-fit, that of the model.
     late : dict of str to int
         Neurons outside `tol`, by variable.
     """
@@ -174,12 +189,9 @@ class Refits:
     late: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, model: GLMCV, X, Y, sample_weight, offset, weaker: int | None, on_all_rows: bool) -> Refits:
-        """Re-fits of a model that end ``weaker`` strengths below the selected one."""
+    def make(cls, model: GLMCV, X, Y, sample_weight, offset, index: np.ndarray, on_all_rows: bool) -> Refits:
+        """Re-fits of a model at some of its strengths, by ``index``."""
         Y = pd.DataFrame(check_activity(model, Y, len(X)), columns=model.neuron_names_)
-        last = len(model._lambda_grid) - 1
-        ends = np.full(len(model.lambda_index_), last) if weaker is None else model.lambda_index_ + weaker
-        index = np.minimum(np.arange(last + 1)[:, None], np.minimum(ends, last))
         path = model.cv_coef_path_
         if on_all_rows:
             path = np.concatenate([model.coef_path_[None], path])

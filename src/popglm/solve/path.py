@@ -206,11 +206,13 @@ def walk_path(
                 guide = guides[i]
             elif offset_start and full is not None and fit is not full:
                 guide = paths[0].W
-            extra = 0
+            jumped = np.zeros(0, int)
             if guide is not None:
-                extra = _jump(fit, guide[k] + (fit.W - guide[k - 1] if k else 0), lam, path.seconds)
+                # where the strength is the same again, the fit is there already
+                jumped = fit.fittable if k == 0 else fit.fittable[(lam != lambdas[k - 1])[fit.fittable]]
+                _jump(fit, jumped, guide[k] + (fit.W - guide[k - 1] if k else 0), lam, path.seconds)
             path.gap[k], path.n_iter[k] = solve_strength(fit, lam, tol, max_iter, path)
-            path.n_iter[k, fit.fittable] += extra
+            path.n_iter[k, jumped] += 1
             path.W[k], path.b[k] = fit.W, fit.at.b
             path.objective[k] = fit.value(fit.W, fit.at, lam)
             if on_strength is not None:
@@ -225,11 +227,10 @@ def empty_path(fit: Fit, n_lambdas: int) -> Path:
     return Path(np.zeros((n_lambdas, q, p), fit.model.engine.dtype), b, gap, objective, np.zeros((n_lambdas, q), int))
 
 
-def _jump(fit: Fit, W: np.ndarray, lam: np.ndarray, seconds: dict[str, float]) -> int:
-    """Move the fittable neurons to rows of W where that lowers their objective."""
-    neurons = fit.fittable
+def _jump(fit: Fit, neurons: np.ndarray, W: np.ndarray, lam: np.ndarray, seconds: dict[str, float]) -> None:
+    """Move neurons to rows of W where that lowers their objective."""
     if not len(neurons):
-        return 0
+        return
     began = time.perf_counter()
     there = fit.objective.evaluate(neurons, W[neurons], fit.at.b[neurons])
     seconds["evaluate"] += time.perf_counter() - began
@@ -237,4 +238,3 @@ def _jump(fit: Fit, W: np.ndarray, lam: np.ndarray, seconds: dict[str, float]) -
     better = fit.value(W[neurons], there, lam[neurons]) < now
     fit.at.put(neurons, there, better)
     fit.W[neurons[better]] = W[neurons[better]]
-    return 1
