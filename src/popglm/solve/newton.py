@@ -18,9 +18,10 @@ from popglm.solve.blocks import _shrink_block
 
 __all__ = ["NewtonModel", "newton_steps"]
 
-#: A step is good when the model can still decrease by no more than this share of what it has.
-ACCURACY = 1e-2
-MAX_STEPS, MAX_PRODUCTS, SWEEPS = 4, 12, 3
+#: A step is good when the model can still decrease by no more than this share of what it has; and conjugate gradients
+#: end at this share of the energy that the residual had. A third of that took as many evaluations and 1.6 × the time.
+ACCURACY = 0.03
+MAX_STEPS, MAX_PRODUCTS, SWEEPS = 2, 6, 3
 
 _JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
@@ -89,7 +90,7 @@ class NewtonModel:
         return X
 
 
-def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Minimise the models of some neurons: sweeps where blocks come and go, Newton steps on those in use.
 
     Parameters
@@ -100,18 +101,21 @@ def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[n
     -------
     D, slope : ndarray, shape (n_neurons, n_features)
         Step, and gradient g + BD of the model after it.
+    left : ndarray, shape (n_neurons,)
+        What the model can still decrease, about; infinite if blocks that are zero want to leave it.
     """
     penalty, starts = model.penalty, model.penalty.starts[:-1]
     block = penalty.block_of_column
     kind, tiny = W.dtype, np.finfo(W.dtype).tiny
-    all_D, all_slope, all_gained = np.zeros_like(W), grad.copy(), np.zeros(len(W))
+    all_D, all_slope, all_gained, all_left = np.zeros_like(W), grad.copy(), np.zeros(len(W)), np.zeros(len(W))
     todo, shortened = np.arange(len(W)), np.zeros(len(W), bool)
     for attempt in range(MAX_STEPS + 1):
         own = model.take(todo) if len(todo) < len(W) else model
         D, slope, gained = all_D[todo], all_slope[todo], all_gained[todo]
         norms = penalty.block_norms(W[todo] + D)
         forces = penalty.block_norms(slope)
-        unsettled = shortened | ((forces > own.tau) & (norms == 0)).any(axis=1)
+        wanting = ((forces > own.tau) & (norms == 0)).any(axis=1)
+        unsettled = wanting | shortened
         if unsettled.any():
             part, cut = own.take(unsettled), [D[unsettled], slope[unsettled]]
             gained[unsettled] += _sweep(
@@ -131,6 +135,7 @@ def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[n
         first = own.precondition(residual, t) * on
         left = 0.5 * np.einsum("ij,ij->i", residual, first)
         all_D[todo], all_slope[todo], all_gained[todo] = D, slope, gained
+        all_left[todo] = np.where(wanting, np.inf, left)
         go = unsettled | (left > ACCURACY * gained)
         if not go.any() or attempt == MAX_STEPS:
             break
@@ -145,7 +150,7 @@ def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[n
         all_slope[todo] += size[:, None] * BX
         all_gained[todo] += decrease
         shortened = size < 1
-    return all_D, all_slope
+    return all_D, all_slope, all_left
 
 
 def _conjugate_gradients(own: NewtonModel, Z, bend, curved, on, residual, first, t, block, starts):
@@ -154,7 +159,7 @@ def _conjugate_gradients(own: NewtonModel, Z, bend, curved, on, residual, first,
     unit = Z * (np.sqrt(bend) / np.maximum(own.penalty.block_norms(Z), np.finfo(Z.dtype).tiny))[:, block]
     r, search = -residual, -first
     energy = np.einsum("ij,ij->i", residual, first)
-    goal, going = 0.01 * energy, np.arange(len(Z))
+    goal, going = ACCURACY * energy, np.arange(len(Z))
     for _ in range(MAX_PRODUCTS):
         BP = own.times_B(search)
         # T = τ/‖z‖ (I − zzᵀ/‖z‖²) + λ₂I in every block

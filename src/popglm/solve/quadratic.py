@@ -117,7 +117,7 @@ class QuadraticModel:
                 self.engine.product, self.G_fast, *self._fast_spectrum, self.penalty, c[at], lam2[at], tau[at],
                 neurons[at], memory.S, memory.Y, memory.GS, memory.count,
             )  # fmt: skip
-            D[at], slope[at] = newton_steps(model, W_fast[at], grad_fast[at])
+            D[at], slope[at], left[at] = newton_steps(model, W_fast[at], grad_fast[at])
 
         def descend(at: np.ndarray) -> None:
             step, after = np.empty((2, len(at), W.shape[1]), dtype)
@@ -128,6 +128,7 @@ class QuadraticModel:
             )  # fmt: skip
             D[at], slope[at] = step, after
 
+        left = np.zeros(len(W))
         working = (W_fast != 0) | (self.penalty.block_norms(grad_fast) > tau)[:, self.penalty.block_of_column]
         n = working.sum(axis=1)
         # multiplications of packing and of three Cholesky factors, against those of products with all of G
@@ -140,7 +141,7 @@ class QuadraticModel:
         D = D.astype(float)
         before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
         promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
-        return D, np.maximum(promise, 0)
+        return D, np.maximum(promise, 0) + left
 
     @cached_property
     def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray]:
