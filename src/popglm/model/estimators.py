@@ -65,7 +65,7 @@ class GLM(PopulationGLM):
     intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
     gap_ : ndarray, shape (n_lambdas, n_neurons)
         Certificate: how far the objective can be above its minimum, in units of half the mean null deviance; the
-        smaller of a duality gap and 50 times the decrease that the local model still promises.
+        smaller of a duality gap and an estimate from what the local model still promises and the last steps gained.
     n_iter_ : ndarray of int, shape (n_lambdas, n_neurons)
     loss_path_ : ndarray, shape (n_lambdas, n_neurons)
         Penalised objective.

@@ -1,0 +1,101 @@
+"""Newton steps on the penalised model, against dense matrices and proximal gradients."""
+
+import numpy as np
+import pytest
+
+from popglm.engines import NumpyEngine
+from popglm.model.penalties import Penalty
+from popglm.solve.newton import NewtonModel, newton_steps
+
+N_NEURONS, MEMORY = 3, 6
+SIZES = np.array([8] * 5 + [1, 1, 6])
+P = SIZES.sum()
+BLOCK = np.repeat(np.arange(len(SIZES)), SIZES)
+
+
+def make(n_pairs, l1_ratio=1.0, strength=0.02, seed=0):
+    """(model, W, grad, [B per neuron]); pairs come from a matrix that is not cG, so that they matter."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((400, P)) @ rng.standard_normal((P, P)) / np.sqrt(P)
+    G = X.T @ X / len(X)
+    c = rng.uniform(0.5, 2, N_NEURONS)
+    S, Y = np.zeros((2, N_NEURONS, MEMORY, P))
+    matrices = []
+    for j in range(N_NEURONS):
+        H = (X * rng.gamma(1.0, 1.0, len(X))[:, None]).T @ X / len(X)
+        B = c[j] * G
+        for k in range(n_pairs):
+            s = rng.standard_normal(P)
+            s /= np.sqrt(s @ H @ s)
+            S[j, k % MEMORY], Y[j, k % MEMORY] = s, H @ s
+        for k in range(max(0, n_pairs - MEMORY), n_pairs):
+            s, y = S[j, k % MEMORY], Y[j, k % MEMORY]
+            B = B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (y @ s)
+        matrices.append(B)
+    penalty = Penalty(l1_ratio, 0.0, SIZES, np.sqrt(SIZES), None)
+    values, vectors = np.linalg.eigh(G)
+    lam = np.full(N_NEURONS, strength)
+    model = NewtonModel(
+        NumpyEngine("float64").product, G, values, vectors, penalty, c, (1 - l1_ratio) * lam,
+        l1_ratio * lam[:, None] * penalty.block_weights, np.arange(N_NEURONS), S, Y, S @ G, np.full(N_NEURONS, n_pairs),
+    )  # fmt: skip
+    W = rng.standard_normal((N_NEURONS, P))
+    # a minimum of the smooth part that is as near as one step along a path takes it
+    grad = np.stack([B @ rng.normal(0, 0.5, P) for B in matrices])
+    return model, W, grad, matrices
+
+
+def value(B, g, tau, lam2, w, d):
+    norms = np.sqrt(np.bincount(BLOCK, (w + d) ** 2))
+    return g @ d + 0.5 * d @ B @ d + tau @ norms + 0.5 * lam2 * (w + d) @ (w + d)
+
+
+def proximal_gradient(B, g, tau, lam2, w):
+    """The minimiser, by 20,000 accelerated proximal gradient steps."""
+    step = 1 / (np.linalg.eigvalsh(B)[-1] + lam2)
+    d = momentum = np.zeros(P)
+    for k in range(20_000):
+        z = w + momentum - step * (g + B @ momentum + lam2 * (w + momentum))
+        norms = np.sqrt(np.bincount(BLOCK, z**2))
+        new = (z * np.maximum(1 - step * tau / np.maximum(norms, 1e-300), 0)[BLOCK]) - w
+        momentum = new + k / (k + 3) * (new - d)
+        d = new
+    return d
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 4, 6, 15])
+def test_products_with_the_compact_form_are_those_with_the_dense_bfgs_matrix(n_pairs):
+    model, W, _, matrices = make(n_pairs)
+    expected = np.stack([B @ w for B, w in zip(matrices, W, strict=True)])
+    np.testing.assert_allclose(model.times_B(W), expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_pairs", [0, 4, 15])
+def test_the_preconditioner_inverts_the_model_without_bend(n_pairs):
+    model, W, _, matrices = make(n_pairs)
+    found = model.precondition(W, np.zeros(N_NEURONS))
+    np.testing.assert_allclose(found, [np.linalg.solve(B, w) for B, w in zip(matrices, W, strict=True)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.6])
+@pytest.mark.parametrize("strength", [0.002, 0.02, 0.3])
+@pytest.mark.parametrize("n_pairs", [0, 15])
+def test_steps_reach_the_minimum_of_the_model(n_pairs, strength, l1_ratio):
+    model, W, grad, matrices = make(n_pairs, l1_ratio, strength)
+    W[:, :8] = 0  # a block that comes in, at least at weak strengths
+    D, slope, left = newton_steps(model, W, grad)
+    for j, B in enumerate(matrices):
+        args = B, grad[j], model.tau[j], model.lam2[j], W[j]
+        start, best, found = (value(*args, d) for d in (np.zeros(P), proximal_gradient(*args), D[j]))
+        assert found <= start - 0.95 * (start - best)
+        np.testing.assert_allclose(slope[j], grad[j] + B @ D[j], rtol=1e-7, atol=1e-8)
+        # what is left is said, within a factor
+        assert found - best <= 3 * left[j] + 1e-3 * (start - best)
+
+
+def test_a_neuron_s_step_does_not_depend_on_its_company():
+    model, W, grad, _ = make(4)
+    D, slope, left = newton_steps(model, W, grad)
+    alone = newton_steps(model.take(np.array([1])), W[1:2], grad[1:2])
+    for together, single in zip((D, slope, left), alone, strict=True):
+        np.testing.assert_array_equal(together[1:2], single)
