@@ -43,7 +43,7 @@ def main(n_samples: int, n_task_variables: int, n_neurons: int) -> None:
     mean = Y.mean(axis=0)
     unit = mean - xlogy(mean, mean) - (Y - xlogy(Y, Y)).mean(axis=0)
     excess = (objective(fast) - objective(exact)) / unit
-    ratio = np.where(fast.gap_ > 1e-7, (excess - 2e-6) / fast.gap_, 0)
+    ratio = np.where(fast.gap_ > 1e-7, (excess - 2e-6) / np.maximum(fast.gap_, 1e-7), 0)
     print(f"evaluations per strength: {fast.n_iter_.mean():.1f}; certificate of the exact fit: {exact.gap_.max():.1e}")
     print(f"largest true excess {excess.max():.1e}, largest certificate {fast.gap_.max():.1e}")
     print(f"excess over certificate, largest {ratio.max():.2f}; by strength {ratio.max(axis=1).round(2).tolist()}")
