@@ -99,3 +99,20 @@ def test_a_neuron_s_step_does_not_depend_on_its_company():
     alone = newton_steps(model.take(np.array([1])), W[1:2], grad[1:2])
     for together, single in zip((D, slope, left), alone, strict=True):
         np.testing.assert_array_equal(together[1:2], single)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron(value):
+    model, W, grad, _ = make(4)
+    expected, _, _ = newton_steps(model, W, grad)
+    Y = model.Y.copy()
+    Y[1, 2] = value
+    broken = NewtonModel(
+        model.product, model.G, model.values, model.vectors, model.penalty, model.c, model.lam2, model.tau, model.rows,
+        model.S, Y, model.GS, model.count,
+    )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        D, _, left = newton_steps(broken, W, grad)
+    usable = np.isfinite(D).all(axis=1) & ~np.isnan(left)
+    assert usable.tolist() == [True, False, True]
+    np.testing.assert_array_equal(D[usable], expected[usable])

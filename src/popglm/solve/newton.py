@@ -220,7 +220,11 @@ def _middle_matrices(c, rows, S, Y, GS, count, middle):
                 # slots fill in order; in a full ring the oldest pair lies at count % memory
                 if (a - count[i]) % held > (b - count[i]) % held:
                     K[a, held + b] = K[held + b, a] = SY[a, b]
-        inverse = np.linalg.inv(K)
+        try:
+            inverse = np.linalg.inv(K)
+        except Exception:
+            # pairs that rounding has made dependent, or overflow: the step is then not finite, and no step
+            inverse = np.full_like(K, np.nan)
         for a in range(held):
             for b in range(held):
                 middle[j, a, b] = inverse[a, b]

@@ -25,6 +25,10 @@ MODEL_SAFETY = 75.0
 TAIL_SAFETY = 2.0
 
 
+#: c times this is still a float32.
+MOST_DAMPING = 1e20
+
+
 @dataclass
 class Fit:
     """One fit in progress: its data, its model, and the current point of every neuron.
@@ -171,7 +175,9 @@ def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: P
         fit.W[neurons[accepted]] += d[accepted]
         # a rejected point has taught its curvature; damping guards what one pair cannot say
         fit.damping[neurons] = np.where(
-            accepted, np.maximum(fit.damping[neurons] / 2, 1), fit.damping[neurons] * np.where(finite, 2, 16)
+            accepted,
+            np.maximum(fit.damping[neurons] / 2, 1),
+            np.minimum(fit.damping[neurons] * np.where(finite, 2, 16), MOST_DAMPING),
         )
         # gains that shrink slowly have a long tail, whatever the model says (Aitken 1926)
         gain = np.where(accepted, np.maximum(-gained, 0), last_gain[neurons])

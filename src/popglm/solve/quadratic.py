@@ -107,7 +107,7 @@ class QuadraticModel:
         R, sigma, W_fast, grad_fast, c, tau, lam2 = (
             np.ascontiguousarray(a, dtype) for a in (R, self.penalty.smoothness, W, grad, c, tau, lam2)
         )
-        D, slope = np.empty(W.shape, dtype), np.empty(W.shape, dtype)
+        D, slope = np.zeros(W.shape, dtype), np.zeros(W.shape, dtype)
         # the model is rarely better than a few digits, so no more are asked of its minimiser
         rounding = dtype.type(np.finfo(dtype).eps)
         accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
@@ -133,8 +133,11 @@ class QuadraticModel:
         n = working.sum(axis=1)
         # multiplications of packing and of three Cholesky factors, against those of products with all of G
         is_wide = (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
-        wide, narrow = np.flatnonzero(is_wide), np.flatnonzero(~is_wide)
+        wide = np.flatnonzero(is_wide)
         self.engine.map(newton, [(at,) for at in _portions(wide, max(1, -(-len(wide) // self.engine.n_workers)))])
+        # what overflowed there is left to the more patient way
+        narrow = np.flatnonzero(~is_wide | ~np.isfinite(D).all(axis=1) | np.isnan(left))
+        left[narrow] = 0
         # small portions, so that neurons with many active blocks do not all fall to one worker
         size = max(1, min(8, len(narrow) // (2 * self.engine.n_workers)))
         self.engine.map(descend, [(at,) for at in _portions(narrow, size)])
