@@ -177,7 +177,9 @@ def main(options: argparse.Namespace) -> None:
     if options.size == "tiny":
         return
     (DOCS / "benchmark_machine.txt").write_text(describe_machine(options.threads))
-    draw_peers(curves, SIZES[options.size], DOCS / "images" / f"benchmark_peers_{options.size}.png")
+    # the picture has no place for what an earlier run measured
+    if len(options.jobs) == len(JOBS) and options.peers is None:
+        draw_peers(curves, SIZES[options.size], DOCS / "images" / f"benchmark_peers_{options.size}.png")
 
 
 if __name__ == "__main__":
