@@ -252,7 +252,8 @@ class TestFolds:
         folds_only = GLMCV(**settings, refit=False).fit(X, Y["poisson"])
         assert folds_only.coef_path_ is None
         assert not hasattr(folds_only, "coef_")
-        np.testing.assert_allclose(folds_only.cv_deviance_, with_all.cv_deviance_, rtol=1e-6)
+        # they begin elsewhere: weights agree to the square root of tol
+        np.testing.assert_allclose(folds_only.cv_deviance_, with_all.cv_deviance_, rtol=1e-5)
         np.testing.assert_allclose(folds_only.predict_held_out(), with_all.predict_held_out(), rtol=1e-3)
         for use in (lambda: folds_only.predict(X), lambda: folds_only.evaluate(X, Y["poisson"])):
             with pytest.raises(ValueError, match="refit=False"):

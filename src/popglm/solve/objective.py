@@ -6,6 +6,7 @@ gradient in w (that of the profiled loss, so dloss/db = 0), the mean curvature w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,17 +17,32 @@ from popglm.model.losses import Loss
 
 __all__ = ["Evaluation", "GramObjective", "RowObjective"]
 
+#: Rows, about, from which the spread of the curvature weights is taken.
+SPREAD_ROWS = 4096
+#: Weights below this share of their mean count as this much.
+LEAST_WEIGHT = 0.003
+
 
 @dataclass
 class Evaluation:
-    """One point per neuron: loss, intercept, gradient, mean weight, χ² (Σ s r²/weight), and whether no sample
-    lies beyond a kink of its loss."""
+    """One point per neuron.
+
+    Attributes
+    ----------
+    loss, b, curvature, chi2, spread : ndarray, shape (n_neurons,)
+        Mean loss; intercept; mean of the curvature weights h = d²ℓ/dη²; mean of r²/h; and the mean of mean(h)/h, 1 where
+        all weights are equal.
+    grad : ndarray, shape (n_neurons, n_features)
+    smooth : ndarray of bool, shape (n_neurons,)
+        Whether no sample lies beyond a kink of its loss.
+    """
 
     loss: np.ndarray
     b: np.ndarray
     grad: np.ndarray
     curvature: np.ndarray
     chi2: np.ndarray
+    spread: np.ndarray
     smooth: np.ndarray
 
     def take(self, index: np.ndarray | slice) -> Evaluation:
@@ -61,7 +77,9 @@ class GramObjective:
         WG, C = self.engine.product(W, self.G), self.C[neurons]
         loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
         loss = np.maximum(loss, 0)
-        return Evaluation(loss, self.y_mean[neurons], WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W), bool))
+        return Evaluation(
+            loss, self.y_mean[neurons], WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W)), np.ones(len(W), bool)
+        )
 
 
 class RowObjective:
@@ -96,6 +114,7 @@ class RowObjective:
         self.weights, self.offset, self.fit_intercept = weights, offset, fit_intercept
         self.chunks = [(first + a, first + b) for first, last in ranges for a, b in engine.row_chunks(last - first)]
         self.rows = np.concatenate([np.arange(first, last) for first, last in ranges])
+        self.every = max(1, len(self.rows) // SPREAD_ROWS)
         self.total, self.y_mean, self.YX = self._moments()
 
     def _batches(self) -> list[tuple[list[tuple[int, int]]]]:
@@ -153,16 +172,17 @@ class RowObjective:
         w, b_start = W.astype(dtype), b.astype(dtype)
 
         def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-            mu_sum, chi, MX, y_offset = (
-                np.zeros(len(W)),
-                np.zeros(len(W)),
+            mu_sum, chi, MX, y_offset, some = (
+                *(np.zeros(len(W)) for _ in range(2)),
                 np.zeros(W.shape),
                 np.zeros(len(W)),
+                [],
             )
             for first, last in chunks:
                 mu, y = self._eta(w, b_start, first, last), self.Y[rows, first:last]
                 s = self._chunk(self.weights, rows, first, last)
                 np.exp(mu, out=mu)
+                some.append(mu[:, :: self.every].copy())
                 ratio = y * y
                 ratio /= mu
                 if s is not None:
@@ -173,9 +193,10 @@ class RowObjective:
                 MX += mu @ self.X[first:last]
                 if self.offset is not None:
                     y_offset += (y if s is None else y * s) @ self.offset[first:last]
-            return mu_sum, chi, MX, y_offset
+            return mu_sum, chi, MX, y_offset, some
 
-        mu_sum, chi, MX, y_offset = (sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True))
+        *sums, some = zip(*self.engine.map(part, self._batches()), strict=True)
+        mu_sum, chi, MX, y_offset = (sum(parts) for parts in sums)
         total, y_mean, YX = self.total[neurons], self.y_mean[neurons], self.YX[neurons]
         # the intercept in the engine's precision is the one that μ was computed with
         b_used = b_start.astype(float)
@@ -183,8 +204,8 @@ class RowObjective:
         b_best = b_used + np.log(kappa)
         loss = y_mean - np.einsum("ij,ij->i", w.astype(float), YX) - b_best * y_mean - y_offset / total
         grad = (kappa / total)[:, None] * MX - YX
-        everywhere = np.ones(len(W), bool)
-        return Evaluation(loss, b_best, grad, y_mean.copy(), chi / (kappa * total) - y_mean, everywhere)
+        chi2 = chi / (kappa * total) - y_mean
+        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some), np.ones(len(W), bool))
 
     def _general(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
         xp, dtype = self.engine.xp, self.engine.dtype
@@ -196,7 +217,7 @@ class RowObjective:
         b32 = b.astype(dtype)
 
         def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, ...]:
-            loss, weight, chi, beyond, grad = *(np.zeros(len(W)) for _ in range(4)), np.zeros(W.shape)
+            loss, weight, chi, beyond, grad, some = *(np.zeros(len(W)) for _ in range(4)), np.zeros(W.shape), []
             for first, last in chunks:
                 y, s = self.Y[rows, first:last], self._chunk(self.weights, rows, first, last)
                 eta_b = eta[first, last] + b32[:, None]
@@ -212,11 +233,13 @@ class RowObjective:
                 if self.loss.barrier:
                     beyond += (eta_b <= 0).sum(axis=1)
                 grad += r @ self.X[first:last]
-            return loss, weight, chi, beyond, grad
+                some.append(h[:, :: self.every])
+            return loss, weight, chi, beyond, grad, some
 
-        sums = [sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True)]
+        *sums, some = zip(*self.engine.map(part, self._batches()), strict=True)
+        sums = [sum(parts) for parts in sums]
         loss, weight, chi, beyond, grad = (v / self.total[neurons].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
-        return Evaluation(loss, b32.astype(float), grad, weight, chi, beyond == 0)
+        return Evaluation(loss, b32.astype(float), grad, weight, chi, _spread(some), beyond == 0)
 
     def _best_intercept(self, neurons: np.ndarray, rows: Any, eta: dict, b: np.ndarray) -> np.ndarray:
         """1-D Newton on every neuron's intercept, kept inside the domain of the loss."""
@@ -283,4 +306,11 @@ class RowObjective:
             b = b - 0.1 * np.clip(step, -2, 2)
         grad = np.asarray(r @ x, float) / total[:, None]
         zero = np.zeros(len(W))
-        return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero == 0)
+        return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0)
+
+
+def _spread(some: Iterable[list[np.ndarray]]) -> np.ndarray:
+    """Mean of mean(h)/h over some rows; h: lists of (n_neurons, n_rows)."""
+    h = np.concatenate([part for parts in some for part in parts], axis=1)
+    mean = h.mean(axis=1, keepdims=True)
+    return (mean / np.maximum(h + LEAST_WEIGHT * mean, np.finfo(h.dtype).tiny)).mean(axis=1, dtype=float)

@@ -16,15 +16,13 @@ from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 
 __all__ = ["Fit", "Path", "empty_path", "start_fit", "walk_path"]
 
-#: An objective is taken to lie at most this many times the model's promised decrease above its minimum,
-MODEL_SAFETY = 75.0
-#: or this many times the sum of the geometric series that its last two gains begin, if that is more.
-#: Against long float64 fits (benchmarks/certificates.py) the true distance then was at most 0.1 of the estimate
-#: (27,396 × 318, 16 neurons; 1.0 without), and at the weakest penalties of a short session of 8,000 × 153 up to 1.6
-#: (6.8 without).
-TAIL_SAFETY = 2.0
-
-
+#: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
+#: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
+#: are even the model is right; a constant had to be 75, and took 1.4 × the evaluations. benchmarks/certificates.py
+#: compares with long float64 fits.
+MODEL_SAFETY, MOST_SAFETY = 6.0, 150.0
+#: Damping falls by this after a step that was accepted: 2 made every second step of some neurons overshoot.
+RELAX = 1.25
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
 
@@ -109,7 +107,9 @@ def start_fit(
     """A fit that stands at w = 0 and the best intercept there."""
     q, p = len(intercept), len(model.G)
     W = np.zeros((q, p))
-    at = Evaluation(np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q), np.ones(q, bool))
+    at = Evaluation(
+        np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q), np.ones(q), np.ones(q, bool)
+    )
     if len(fittable):
         null = objective.evaluate(fittable, W[fittable], intercept[fittable])
         if not np.isfinite(null.loss).all() and objective.offset is not None:
@@ -133,8 +133,6 @@ def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: P
     penalty, objective, model, seconds = fit.model.penalty, fit.objective, fit.model, path.seconds
     gap, n_iter = np.zeros(len(lam)), np.zeros(len(lam), int)
     quiet = np.zeros(len(lam), int)
-    tail = np.zeros(len(lam))
-    last_gain = np.full(len(lam), np.inf)
     neurons = fit.fittable
     trace = [fit.total(lam)]
     path.trace.append(trace)
@@ -149,10 +147,10 @@ def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: P
         c = here.curvature * fit.damping[neurons]
         d, promise = model.step(fit.memory, neurons, W, here.grad, c, lam[neurons])
         seconds["blocks"] += time.perf_counter() - began
-        # damping shrinks the step and so its promise, and a kink is not in the model: no estimate then
-        trusted = (fit.damping[neurons] <= 1) & here.smooth & np.isfinite(d).all(axis=1)
-        promise = np.maximum(MODEL_SAFETY * promise, tail[neurons])
-        estimate = np.where(trusted, promise / fit.scale[neurons], np.inf)
+        # damping divides the promise by itself at most; a kink is not in the model: no estimate then
+        safety = np.minimum(MODEL_SAFETY * here.spread, MOST_SAFETY) * fit.damping[neurons]
+        estimate = safety * promise / fit.scale[neurons]
+        estimate = np.where(here.smooth & np.isfinite(d).all(axis=1), estimate, np.inf)
         gap[neurons] = np.minimum(gap[neurons], estimate)
         # three steps that promised less than rounding: this is as far as the precision goes
         go = (gap[neurons] > tol) & (quiet[neurons] < 3)
@@ -160,6 +158,8 @@ def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: P
         if not len(neurons) or iteration == max_iter:
             break
         began = time.perf_counter()
+        # the step that is really taken, so that its curvature pair has no rounding in s
+        d = (W + d).astype(model.engine.dtype) - W
         trial = objective.evaluate(neurons, W + d, here.b)
         seconds["evaluate"] += time.perf_counter() - began
 
@@ -176,15 +176,9 @@ def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: P
         # a rejected point has taught its curvature; damping guards what one pair cannot say
         fit.damping[neurons] = np.where(
             accepted,
-            np.maximum(fit.damping[neurons] / 2, 1),
+            np.maximum(fit.damping[neurons] / RELAX, 1),
             np.minimum(fit.damping[neurons] * np.where(finite, 2, 16), MOST_DAMPING),
         )
-        # gains that shrink slowly have a long tail, whatever the model says (Aitken 1926)
-        gain = np.where(accepted, np.maximum(-gained, 0), last_gain[neurons])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.minimum(gain / last_gain[neurons], 0.95)
-        tail[neurons] = np.where(accepted, TAIL_SAFETY * gain * ratio / (1 - ratio), tail[neurons])
-        last_gain[neurons] = gain
         quiet[neurons] = np.where(promised > -noise, quiet[neurons] + 1, 0)
         n_iter[neurons] += 1
         trace.append(fit.total(lam))

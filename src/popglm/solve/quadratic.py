@@ -50,6 +50,10 @@ class CurvatureMemory:
         self.GS[rows, slot] = product_with_G(s * scale)
         self.count[rows] += 1
 
+    def forget(self, neurons: np.ndarray) -> None:
+        """Begin anew."""
+        self.S[neurons], self.Y[neurons], self.GS[neurons], self.count[neurons] = 0, 0, 0, 0
+
 
 class QuadraticModel:
     """Minimiser of gᵀd + ½dᵀBd + penalty(w + d), for a batch of neurons.
@@ -137,8 +141,10 @@ class QuadraticModel:
         is_wide = (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
         wide = np.flatnonzero(is_wide)
         self.engine.map(newton, [(at,) for at in _portions(wide, max(1, -(-len(wide) // self.engine.n_workers)))])
-        # what overflowed there is left to the more patient way
-        narrow = np.flatnonzero(~is_wide | ~np.isfinite(D).all(axis=1) | np.isnan(left))
+        # where rounding has made the pairs dependent, the neuron begins to collect them anew
+        failed = is_wide & ~(np.isfinite(D).all(axis=1) & ~np.isnan(left))
+        memory.forget(neurons[failed])
+        narrow = np.flatnonzero(~is_wide | failed)
         left[narrow] = 0
         # small portions, so that neurons with many active blocks do not all fall to one worker
         size = max(1, min(8, len(narrow) // (2 * self.engine.n_workers)))
