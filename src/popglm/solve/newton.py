@@ -15,6 +15,7 @@ from numba import njit
 
 from popglm.model.penalties import Penalty
 from popglm.solve.blocks import _shrink_block
+from popglm.solve.compact import middle_matrices, subtract_low_rank
 
 __all__ = ["NewtonModel", "newton_steps"]
 
@@ -69,7 +70,7 @@ class NewtonModel:
         if self.middle is None:
             size = 2 * self.S.shape[1]
             self.middle = np.zeros((len(self.c), size, size), self.S.dtype)
-            _middle_matrices(self.c, self.rows, self.S, self.Y, self.GS, self.count, self.middle)
+            middle_matrices(self.c, self.rows, self.S, self.Y, self.GS, self.count, self.middle)
 
     def take(self, index: np.ndarray) -> NewtonModel:
         """Some of the neurons."""
@@ -79,7 +80,7 @@ class NewtonModel:
     def times_B(self, X: np.ndarray) -> np.ndarray:
         """BX, row by row (Byrd, Nocedal & Schnabel 1994, eq. 2.17)."""
         BX = self.c[:, None] * self.product(X, self.G)
-        _subtract_low_rank(self.c, self.rows, self.GS, self.Y, self.middle, X, BX)
+        subtract_low_rank(self.c, self.rows, self.GS, self.Y, self.middle, X, BX)
         return BX
 
     def precondition(self, X: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -211,48 +212,6 @@ def _shorten(own: NewtonModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]
         better = now > decrease
         size, decrease = np.where(better, Z.dtype.type(share), size), np.where(better, now, decrease)
     return size, decrease
-
-
-@njit(**_JIT)
-def _middle_matrices(c, rows, S, Y, GS, count, middle):
-    """Inverse of [[c SᵀGS, L], [Lᵀ, −D]] for every neuron, L the part of SᵀY with s newer than y; D = I."""
-    memory = S.shape[1]
-    for j in range(len(c)):
-        i = rows[j]
-        held = min(count[i], memory)
-        if held == 0:
-            continue
-        SG, SY = np.dot(S[i, :held], GS[i, :held].T), np.dot(S[i, :held], Y[i, :held].T)
-        K = np.zeros((2 * held, 2 * held))
-        for a in range(held):
-            K[held + a, held + a] = -SY[a, a]
-            for b in range(held):
-                K[a, b] = c[j] * 0.5 * (SG[a, b] + SG[b, a])
-                # slots fill in order; in a full ring the oldest pair lies at count % memory
-                if (a - count[i]) % held > (b - count[i]) % held:
-                    K[a, held + b] = K[held + b, a] = SY[a, b]
-        try:
-            inverse = np.linalg.inv(K)
-        except Exception:
-            # pairs that rounding has made dependent, or overflow: the step is then not finite, and no step
-            inverse = np.full_like(K, np.nan)
-        for a in range(held):
-            for b in range(held):
-                middle[j, a, b] = inverse[a, b]
-                middle[j, a, memory + b] = inverse[a, held + b]
-                middle[j, memory + a, b] = inverse[held + a, b]
-                middle[j, memory + a, memory + b] = inverse[held + a, held + b]
-
-
-@njit(**_JIT)
-def _subtract_low_rank(c, rows, GS, Y, middle, X, BX):
-    """BX −= [cGS Y] M [cGS Y]ᵀX for every neuron."""
-    memory = GS.shape[1]
-    for j in range(len(c)):
-        i = rows[j]
-        inner = np.concatenate((c[j] * np.dot(GS[i], X[j]), np.dot(Y[i], X[j])))
-        outer = np.dot(middle[j], inner)
-        BX[j] -= np.dot(c[j] * outer[:memory], GS[i]) + np.dot(outer[memory:], Y[i])
 
 
 @njit(**_JIT)

@@ -170,7 +170,9 @@ def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: P
         finite = np.isfinite(trial.loss)
         accepted = finite & (gained <= 1e-4 * promised + noise)
 
-        fit.memory.push(neurons[finite], d[finite], (trial.grad - here.grad)[finite], model.times_G)
+        if not isinstance(objective, GramObjective):
+            # there B = G is the curvature itself
+            model.remember(fit.memory, neurons[finite], d[finite], (trial.grad - here.grad)[finite])
         fit.at.put(neurons, trial, accepted)
         fit.W[neurons[accepted]] += d[accepted]
         # a rejected point has taught its curvature; damping guards what one pair cannot say

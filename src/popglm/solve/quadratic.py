@@ -1,4 +1,8 @@
-"""The local model of a neuron's loss, B = cG + L-BFGS correction, and the step that minimises it with the penalty."""
+"""The local model of a neuron's loss, B = cG + L-BFGS correction, and the step that minimises it with the penalty.
+
+Three ways lead to that minimum: `splitting` for norms of single weights; for norms of groups `newton` where nearly all
+are in use and `blocks` where few are, or where there is a smoothness penalty. Without a norm it has a closed form.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
 from popglm.solve.newton import NewtonModel, newton_steps
+from popglm.solve.splitting import SplitModel, split_steps
 
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 
@@ -28,11 +33,13 @@ class CurvatureMemory:
     S, Y, GS : ndarray, shape (n_neurons, size, n_features)
     count : ndarray of int, shape (n_neurons,)
         Pairs ever kept; the pair number i lies in slot i % size.
+    rho : ndarray, shape (n_neurons,)
+        What `split_steps` ended with; 0 before.
     """
 
     def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any) -> None:
         self.S, self.Y, self.GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
-        self.count = np.zeros(n_neurons, np.int64)
+        self.count, self.rho = np.zeros(n_neurons, np.int64), np.zeros(n_neurons, dtype)
 
     def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, product_with_G: Callable) -> None:
         """Keep the pairs that show positive curvature beyond rounding; others would spoil the model."""
@@ -58,7 +65,7 @@ class CurvatureMemory:
 class QuadraticModel:
     """Minimiser of gᵀd + ½dᵀBd + penalty(w + d), for a batch of neurons.
 
-    With a norm in the penalty that is block descent; without, the two-loop recursion (Nocedal & Wright 2006,
+    Without a norm in the penalty that is the two-loop recursion (Nocedal & Wright 2006,
     alg. 7.4) around (cG + λ₂I + σR)⁻¹, which one eigendecomposition of G serves for all neurons and strengths.
 
     Parameters
@@ -73,11 +80,22 @@ class QuadraticModel:
     def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty) -> None:
         self.engine, self.G, self.penalty = engine, G, penalty
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
+        #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
+        self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
         self._spectrum: dict[float, tuple[np.ndarray, np.ndarray]] = {}
 
     def memory(self, n_neurons: int, size: int = 30) -> CurvatureMemory:
         """An empty memory for ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
+
+    def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
+        """Push curvature pairs."""
+        if self.split:
+            values, vectors = self._fast_spectrum
+            s, y = self.engine.product(s, vectors), self.engine.product(y, vectors)
+            memory.push(neurons, s, y, lambda rotated: rotated * values)
+        else:
+            memory.push(neurons, s, y, self.times_G)
 
     def times_G(self, A: np.ndarray) -> np.ndarray:
         """AG for rows A (n_neurons, n_features), in float64: along a direction without variance little else is left."""
@@ -101,58 +119,90 @@ class QuadraticModel:
         grad = grad + self.penalty.smooth_gradient(W)
         lam2 = (1 - self.penalty.l1_ratio) * lam
         if self.penalty.l1_ratio > 0:
-            return self._block_step(memory, neurons, W, grad, c, lam, lam2)
+            return self._norm_step(memory, neurons, W, grad, c, lam, lam2)
         total_grad = grad + lam2[:, None] * W
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
         return d, -0.5 * np.einsum("ij,ij->i", d, total_grad)
 
-    def _block_step(self, memory, neurons, W, grad, c, lam, lam2) -> tuple[np.ndarray, np.ndarray]:
+    def _norm_step(self, memory, neurons, W, grad, c, lam, lam2) -> tuple[np.ndarray, np.ndarray]:
         dtype = self.engine.dtype
-        R = np.zeros((0, 0)) if self.penalty.R is None else self.penalty.R
         tau = self.penalty.l1_ratio * lam[:, None] * self.penalty.block_weights
-        R, sigma, W_fast, grad_fast, c, tau, lam2 = (
-            np.ascontiguousarray(a, dtype) for a in (R, self.penalty.smoothness, W, grad, c, tau, lam2)
-        )
-        D, slope = np.zeros(W.shape, dtype), np.zeros(W.shape, dtype)
-        # the model is rarely better than a few digits, so no more are asked of its minimiser
-        rounding = dtype.type(np.finfo(dtype).eps)
-        accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
+        point = tuple(np.ascontiguousarray(a, dtype) for a in (W, grad, c, tau, lam2))
+        # step, gradient of the model after it, and what the model can still decrease, about
+        D, slope, left = np.zeros(W.shape, dtype), np.zeros(W.shape, dtype), np.zeros(len(W))
+        out = D, slope, left
 
+        def failed() -> np.ndarray:
+            return np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(left))
+
+        if self.split:
+            self._by_splitting(np.arange(len(W)), memory, neurons, *point, *out)
+            # where rounding has made the pairs dependent, the neuron begins to collect them anew
+            memory.forget(neurons[failed()])
+            self._by_splitting(failed(), memory, neurons, *point, *out)
+        else:
+            wide = self._uses_nearly_all(*point)
+            self._by_newton(np.flatnonzero(wide), memory, neurons, *point, *out)
+            memory.forget(neurons[failed()])
+            wide[failed()] = False
+            self._by_descent(np.flatnonzero(~wide), memory, neurons, *point, *out)
+        D = D.astype(float)
+        before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
+        promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
+        return D, np.maximum(promise, 0) + left
+
+    def _uses_nearly_all(self, W, grad, c, tau, lam2) -> np.ndarray:
+        """Neurons with so many columns in use that Newton steps cost less than packed matrices."""
+        working = (W != 0) | (self.penalty.block_norms(grad) > tau)[:, self.penalty.block_of_column]
+        n = working.sum(axis=1)
+        # multiplications of packing and of three Cholesky factors, against those of products with all of G
+        return (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
+
+    def _by_splitting(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
+        def split(at: np.ndarray) -> None:
+            rows = neurons[at]
+            model = SplitModel(
+                self.engine.product, *self._fast_spectrum, self.penalty, c[at], lam2[at], tau[at],
+                rows, memory.S, memory.Y, memory.GS, memory.count,
+            )  # fmt: skip
+            D[at], slope[at], left[at], memory.rho[rows] = split_steps(model, W[at], grad[at], memory.rho[rows])
+
+        self._share_out(split, which)
+
+    def _by_newton(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
         def newton(at: np.ndarray) -> None:
             model = NewtonModel(
                 self.engine.product, self.G_fast, *self._fast_spectrum, self.penalty, c[at], lam2[at], tau[at],
                 neurons[at], memory.S, memory.Y, memory.GS, memory.count,
             )  # fmt: skip
-            D[at], slope[at], left[at] = newton_steps(model, W_fast[at], grad_fast[at])
+            D[at], slope[at], left[at] = newton_steps(model, W[at], grad[at])
+
+        self._share_out(newton, which)
+
+    def _by_descent(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
+        dtype = self.engine.dtype
+        R = np.zeros((0, 0), dtype) if self.penalty.R is None else np.ascontiguousarray(self.penalty.R, dtype)
+        # the model is rarely better than a few digits, so no more are asked of its minimiser
+        rounding = dtype.type(np.finfo(dtype).eps)
+        accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
 
         def descend(at: np.ndarray) -> None:
             step, after = np.empty((2, len(at), W.shape[1]), dtype)
             pairs = (array[neurons[at]] for array in (memory.S, memory.Y, memory.GS, memory.count))
             block_descent(
-                self.G_fast, R, self.penalty.starts, W_fast[at], grad_fast[at], c[at], *pairs, tau[at], lam2[at],
-                sigma.item(), rounding, accuracy, MAX_SWEEPS, step, after,
+                self.G_fast, R, self.penalty.starts, W[at], grad[at], c[at], *pairs, tau[at], lam2[at],
+                dtype.type(self.penalty.smoothness), rounding, accuracy, MAX_SWEEPS, step, after,
             )  # fmt: skip
-            D[at], slope[at] = step, after
+            D[at], slope[at], left[at] = step, after, 0
 
-        left = np.zeros(len(W))
-        working = (W_fast != 0) | (self.penalty.block_norms(grad_fast) > tau)[:, self.penalty.block_of_column]
-        n = working.sum(axis=1)
-        # multiplications of packing and of three Cholesky factors, against those of products with all of G
-        is_wide = (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
-        wide = np.flatnonzero(is_wide)
-        self.engine.map(newton, [(at,) for at in _portions(wide, max(1, -(-len(wide) // self.engine.n_workers)))])
-        # where rounding has made the pairs dependent, the neuron begins to collect them anew
-        failed = is_wide & ~(np.isfinite(D).all(axis=1) & ~np.isnan(left))
-        memory.forget(neurons[failed])
-        narrow = np.flatnonzero(~is_wide | failed)
-        left[narrow] = 0
         # small portions, so that neurons with many active blocks do not all fall to one worker
-        size = max(1, min(8, len(narrow) // (2 * self.engine.n_workers)))
-        self.engine.map(descend, [(at,) for at in _portions(narrow, size)])
-        D = D.astype(float)
-        before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
-        promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
-        return D, np.maximum(promise, 0) + left
+        self._share_out(descend, which, 8)
+
+    def _share_out(self, work: Callable, which: np.ndarray, portion: int | None = None) -> None:
+        """Call ``work`` on equal portions of the neurons ``which``, one for every worker or of at most ``portion``."""
+        n_workers = self.engine.n_workers
+        size = -(-len(which) // n_workers) if portion is None else min(portion, len(which) // (2 * n_workers))
+        self.engine.map(work, [(at,) for at in _portions(which, max(size, 1))])
 
     @cached_property
     def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray]:

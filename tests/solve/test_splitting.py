@@ -1,0 +1,124 @@
+"""The split model, against dense matrices and another library's coordinate descent."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import ElasticNet
+
+from popglm.engines import NumpyEngine
+from popglm.model.penalties import Penalty
+from popglm.solve.splitting import SplitModel, split_steps
+
+N_NEURONS, MEMORY, P = 3, 6, 24
+
+
+def make(n_pairs, strength=0.05, l1_ratio=1.0, seed=0, collinear=False):
+    """(model, W, grad, [B per neuron], eigenvectors); pairs come from a matrix that is not cG."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((300, P)) @ rng.standard_normal((P, P)) / np.sqrt(P)
+    if collinear:
+        X[:, P // 2 :] = X[:, : P // 2] + 1e-3 * X[:, P // 2 :]
+    G = X.T @ X / len(X)
+    values, vectors = np.linalg.eigh(G)
+    c = rng.uniform(0.5, 2, N_NEURONS)
+    S, Y = np.zeros((2, N_NEURONS, MEMORY, P))
+    matrices = []
+    for j in range(N_NEURONS):
+        H = (X * rng.gamma(1.0, 1.0, len(X))[:, None]).T @ X / len(X)
+        for k in range(n_pairs):
+            s = rng.standard_normal(P)
+            s /= np.sqrt(s @ H @ s)
+            S[j, k % MEMORY], Y[j, k % MEMORY] = s, H @ s
+        B = c[j] * G
+        for k in range(max(0, n_pairs - MEMORY), n_pairs):
+            s, y = S[j, k % MEMORY], Y[j, k % MEMORY]
+            B = B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (y @ s)
+        matrices.append(B)
+    penalty = Penalty(l1_ratio, 0.0, np.ones(P, int), np.ones(P), None)
+    lam = np.full(N_NEURONS, strength)
+    model = SplitModel(
+        NumpyEngine("float64").product, values, vectors, penalty, c, (1 - l1_ratio) * lam,
+        l1_ratio * lam[:, None] * np.ones(P), np.arange(N_NEURONS), S @ vectors, Y @ vectors,
+        (S @ vectors) * values, np.full(N_NEURONS, n_pairs),
+    )  # fmt: skip
+    W = rng.standard_normal((N_NEURONS, P))
+    grad = np.stack([B @ rng.normal(0, 0.5, P) for B in matrices])
+    return model, W, grad, matrices, vectors
+
+
+def value(B, g, tau, lam2, w, d):
+    return g @ d + 0.5 * d @ B @ d + tau @ np.abs(w + d) + 0.5 * lam2 * (w + d) @ (w + d)
+
+
+def coordinate_descent(B, g, tau, lam2, w):
+    """scikit-learn's minimiser: ½‖Lᵀv − t‖² has the Hessian B = LLᵀ and at v = w the gradient g."""
+    L = np.linalg.cholesky(B + 1e-12 * np.trace(B) * np.eye(P))
+    target = np.linalg.solve(L, B @ w - g)
+    strength = tau[0] + lam2
+    fit = ElasticNet(strength / P, l1_ratio=tau[0] / strength, fit_intercept=False, tol=1e-14, max_iter=50_000)
+    with warnings.catch_warnings():
+        # coordinates that depend on each other creep; what they have found is still an upper bound
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit.fit(L.T, target).coef_ - w
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 4, 6, 15])
+def test_products_and_solutions_are_those_of_the_dense_bfgs_matrix(n_pairs):
+    model, W, _, matrices, V = make(n_pairs)
+    expected = np.stack([B @ w for B, w in zip(matrices, W, strict=True)])
+    np.testing.assert_allclose(model.times_B(W @ V) @ V.T, expected, rtol=1e-8, atol=1e-10)
+    shift = np.array([0.3, 0.01, 2.0])
+    solved = model.solve(W @ V, *model.cores(shift)) @ V.T
+    for B, t, w, x in zip(matrices, shift, W, solved, strict=True):
+        np.testing.assert_allclose(x, np.linalg.solve(B + t * np.eye(P), w), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("collinear", [False, True])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("strength", [0.003, 0.05, 1.0])
+@pytest.mark.parametrize("n_pairs", [0, 15])
+def test_steps_reach_the_minimum_of_the_model(n_pairs, strength, l1_ratio, collinear):
+    model, W, grad, matrices, _ = make(n_pairs, strength, l1_ratio, collinear=collinear)
+    D, slope, left, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    for j, B in enumerate(matrices):
+        args = B, grad[j], model.tau[j], model.lam2[j], W[j]
+        start, best, found = (value(*args, d) for d in (np.zeros(P), coordinate_descent(*args), D[j]))
+        assert found <= start - 0.999 * (start - best)
+        np.testing.assert_allclose(slope[j], grad[j] + B @ D[j], rtol=1e-6, atol=1e-7)
+        # what is left is said, within a factor
+        assert found - best <= 10 * left[j] + 1e-3 * (start - best)
+        if not collinear:
+            assert ((W[j] + D[j] == 0) == (np.abs(W[j] + coordinate_descent(*args)) < 1e-9)).mean() > 0.9
+
+
+def test_a_minimum_is_left_alone():
+    model, W, grad, _, _ = make(4)
+    D, slope, _, rho = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    again, _, left, _ = split_steps(model, W + D, slope, rho)
+    assert np.abs(again).max() < 1e-3 * np.abs(W + D).max()
+    assert (left < 1e-6).all()
+
+
+def test_a_neuron_s_step_does_not_depend_on_its_company():
+    model, W, grad, _, _ = make(4)
+    D, _, _, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    one = np.array([1])
+    alone = SplitModel(
+        model.product, model.values, model.vectors, model.penalty, model.c[one], model.lam2[one], model.tau[one], one,
+        model.S, model.Y, model.GS, model.count,
+    )  # fmt: skip
+    single, _, _, _ = split_steps(alone, W[one], grad[one], np.zeros(1))
+    np.testing.assert_array_equal(D[one], single)
+
+
+def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron():
+    model, W, grad, _, _ = make(4)
+    expected, _, _, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    model.Y[1, 2] = np.inf
+    with np.errstate(all="ignore"):
+        D, _, left, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    usable = np.isfinite(D).all(axis=1) & ~np.isnan(left)
+    assert usable.tolist() == [True, False, True]
+    np.testing.assert_array_equal(D[usable], expected[usable])
