@@ -84,7 +84,7 @@ class QuadraticModel:
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
         self._spectrum: dict[float, tuple[np.ndarray, np.ndarray]] = {}
 
-    def memory(self, n_neurons: int, size: int = 30) -> CurvatureMemory:
+    def memory(self, n_neurons: int, size: int = 20) -> CurvatureMemory:
         """An empty memory for ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
 
