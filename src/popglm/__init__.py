@@ -18,6 +18,7 @@ from popglm.io import load
 from popglm.model.estimators import GLM, GLMCV
 from popglm.simulate import maze_design, maze_session
 from popglm.solve.first_order import FirstOrder
+from popglm.solve.stream import RowStream
 from popglm.warnings import ConvergenceWarning, PopglmWarning
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "Design",
     "FirstOrder",
     "PopglmWarning",
+    "RowStream",
     "bins",
     "bootstrap",
     "breakdown",

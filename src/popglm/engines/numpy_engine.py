@@ -6,11 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+from popglm.engines.arrays import as_numpy
 
 __all__ = ["NumpyEngine"]
 
@@ -18,10 +21,15 @@ __all__ = ["NumpyEngine"]
 class NumpyEngine:
     """What the solver needs from an array library, done with NumPy.
 
+    The state of every neuron (weights, gradients, curvature pairs) is NumPy under every engine on a CPU; what an
+    engine of another library adds is where the passes over samples run. So the other engines inherit the worker
+    threads and the small products from this one, and replace the rest.
+
     Parameters
     ----------
-    precision : {"float32", "float64"}
-        Type of every array with ``n_samples`` entries along an axis.
+    precision : {"float32", "tf32", "float64"}
+        Type of every array with ``n_samples`` entries along an axis; "tf32" is float32 whose products may be rounded
+        until the certificate where the device can do that.
     n_workers : int, optional
         Threads; the number of usable cores unless given.
 
@@ -31,6 +39,13 @@ class NumpyEngine:
         The array namespace.
     dtype : numpy.dtype
         Type of arrays over samples.
+    device : str
+    is_accelerator : bool
+        Whether the device is not the CPU.
+    n_workers, n_streams : int
+        Worker threads; how many of them may each make a pass over samples (the others' libraries have own threads).
+    window : int or None
+        Rows of every call of a compiled pass, or None where calls may have any number of rows.
 
     Examples
     --------
@@ -41,22 +56,35 @@ class NumpyEngine:
     [3, 4]
     """
 
-    xp = np
+    name = "numpy"
+    xp: Any = np
+    device = "cpu"
+    is_accelerator = False
+    window: int | None = None
 
     def __init__(self, precision: str = "float32", n_workers: int | None = None) -> None:
-        self.dtype = np.dtype(precision)
+        self.fast = precision == "tf32"
+        self.dtype = np.dtype("float32" if self.fast else precision)
         self.n_workers = n_workers or _usable_cores()
+        self.n_streams = self.n_workers
         self._pool: ThreadPoolExecutor | None = None
+        self._placed: dict[int, tuple[Any, Any]] | None = None
+
+    # the worker threads
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Hold the worker threads, and one BLAS thread for each, while a fit runs."""
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self.n_workers) as pool:
-            self._pool = pool
+        """Hold the worker threads, one BLAS thread for each, and the arrays that were placed, while a fit runs."""
+        workers = ThreadPoolExecutor(self.n_workers, initializer=self._start_worker)
+        with threadpool_limits(1, user_api="blas"), workers as pool, self.exact_products():
+            self._pool, self._placed = pool, {}
             try:
                 yield
             finally:
-                self._pool = None
+                self._pool, self._placed = None, None
+
+    def _start_worker(self) -> None:
+        """What a worker thread does first."""
 
     def map(self, function: Callable[..., Any], arguments: list[tuple]) -> list[Any]:
         """Call ``function(*args)`` for every entry, in parallel; results in order."""
@@ -80,6 +108,8 @@ class NumpyEngine:
         edges = np.linspace(0, n_rows, n_chunks + 1).astype(int).tolist()
         return [(a, b) for a, b in pairwise(edges) if b > a]
 
+    # small products on the host
+
     @staticmethod
     def pad(A: np.ndarray) -> np.ndarray:
         """Rows of A, its last one repeated up to whole tiles of BLAS (4 rows in float32, 24 in float64).
@@ -91,7 +121,75 @@ class NumpyEngine:
 
     def product(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """AB, each row the same bits whatever other rows A has."""
-        return (self.pad(A) @ B)[: len(A)]
+        return (NumpyEngine.pad(A) @ B)[: len(A)]
+
+    # placement
+
+    def asarray(self, a: Any) -> Any:
+        """``a`` in the engine's library, on its device, in its precision; without a copy where that is possible."""
+        return np.asarray(as_numpy(a), dtype=self.dtype)
+
+    def index(self, a: np.ndarray) -> Any:
+        """Whole numbers ``a`` in the engine's library and on its device, as an index."""
+        return a
+
+    def to_numpy(self, a: Any) -> np.ndarray:
+        """``a`` as a NumPy array, without a copy where that is possible."""
+        return as_numpy(a)
+
+    def place(self, a: np.ndarray | None) -> Any:
+        """`asarray`, once for every array of a session: all folds use the arrays of the fit to all rows."""
+        if a is None or self._placed is None:
+            return None if a is None else self.asarray(a)
+        if id(a) not in self._placed:
+            # the array itself is held too, so that its id stays its own
+            self._placed[id(a)] = a, self.asarray(a)
+        return self._placed[id(a)][1]
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what it was given."""
+
+    # compilation and kernels; the static ones serve compiled passes, which are shared by engines of a class
+
+    @classmethod
+    def compile(cls, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """``function`` with its first arguments bound to ``static``, compiled where the library compiles.
+
+        With ``static`` (hashable) the compiled function is shared by all calls with the same arguments.
+        """
+        return partial(function, *static)
+
+    @contextmanager
+    def exact_products(self) -> Iterator[None]:
+        """Matrix products in the full precision of their arrays."""
+        yield
+
+    @contextmanager
+    def fast_products(self) -> Iterator[None]:
+        """Products in TF32, where precision="tf32" and the device can do that."""
+        yield
+
+    @staticmethod
+    def exp(a: np.ndarray) -> np.ndarray:
+        """exp(a), in place where the library can."""
+        return np.exp(a, out=a)
+
+    @staticmethod
+    def block(a: np.ndarray, neurons: np.ndarray | None, start: int, size: int) -> np.ndarray:
+        """Rows ``start … start + size`` of the samples (the last axis of a) for some neurons (None: all)."""
+        if a.ndim == 1:
+            return a[start : start + size]
+        return a[slice(None) if neurons is None else neurons, start : start + size]
+
+    @staticmethod
+    def rows(a: np.ndarray, start: int, size: int) -> np.ndarray:
+        """Rows ``start … start + size`` of a."""
+        return a[start : start + size]
+
+    @staticmethod
+    def sum64(a: np.ndarray, axis: int) -> np.ndarray:
+        """Sum in float64, where the device has it."""
+        return a.sum(axis=axis, dtype=float)
 
 
 def _usable_cores() -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from popglm.engines import NumpyEngine
+from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.model.losses import Loss, get_loss
 from popglm.model.penalties import PENALTIES, Penalty
 from popglm.model.progress import fit_progress
@@ -28,9 +28,12 @@ from popglm.model.validation import (
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.responses import response_sums
+from popglm.solve.stream import RowStream, read_rows
 from popglm.warnings import ConvergenceWarning
 
 __all__ = ["PopulationGLM"]
+
+PRECISIONS = ("float32", "tf32", "float64")
 
 
 class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -70,8 +73,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                     f"l1_ratio={self.l1_ratio!r} has no effect under penalty={self.penalty!r}; use "
                     "penalty='elastic_net' or 'group_lasso'."
                 )
-        if self.precision not in ("float32", "float64"):
-            raise ValueError(f"precision={self.precision!r} is unknown; use 'float32' or 'float64'.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
         grouped = self.penalty == "group_lasso" or self.smoothness > 0
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
@@ -121,7 +124,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         values = check_features(self, X, reset=True)
         self.neuron_names_ = name_neurons(Y)
-        self._one_neuron = np.asarray(Y).ndim == 1
+        self._one_neuron = np.asarray(as_numpy(Y)).ndim == 1
         responses = check_responses(Y, len(values), self.family, self.neuron_names_)
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
@@ -130,7 +133,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         settings = self._settings(X, values.shape[1], responses.shape[1])
         splits = splits_of(len(values))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
-        engine = NumpyEngine(self.precision)
+        engine = get_engine(self.engine, self.device, self.precision, [X, Y, sample_weight, offset])
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
         with engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
@@ -192,23 +195,49 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _loss(self) -> Loss:
         return get_loss(self.family, self.inverse_link)
 
+    def _mean(self, X: Any, values: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: Any) -> np.ndarray:
+        """Mean response of checked ``values``, in the library of X; X as it was given."""
+        if isinstance(values, RowStream):
+            blocks = (
+                self._mean(rows, rows, coef, intercept, None if offset is None else offset[first:last])
+                for first, last, rows in read_rows(values)
+            )
+            return np.concatenate(list(blocks))
+        engine = get_engine(self.engine, self.device, values.dtype.name, X)
+        # where X is in the engine's library already, it need not travel again
+        data = X if library_of(X) == engine.name else values
+        with engine.exact_products(), np.errstate(over="ignore"):
+            xp, place = engine.xp, engine.asarray
+            eta = xp.matmul(place(data), xp.matrix_transpose(place(coef))) + place(intercept)
+            if offset is not None:
+                eta += place(offset[:, None])
+            return engine.to_numpy(self._loss.link.mean(xp, eta))
+
     def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
         eta = X @ coef.astype(X.dtype, copy=False).T + intercept.astype(X.dtype)
         return eta if offset is None else eta + offset[:, None]
+
+    def _predictor(self, X: Any, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+        """`_eta`, block by block where X is a stream."""
+        blocks = (
+            self._eta(rows, coef, intercept, None if offset is None else offset[first:last])
+            for first, last, rows in read_rows(X)
+        )
+        return np.concatenate(list(blocks))
 
     def predict(self, X: Any, offset: Any = None) -> np.ndarray:
         """Mean response μ.
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (n_samples, n_features)
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
         offset : array-like, shape (n_samples,), optional
             Added to the linear predictor.
 
         Returns
         -------
         ndarray, shape (n_samples, n_neurons), or (n_samples,) after a fit to a 1-D response
-            In the units of Y.
+            In the units of Y. For a tensor of PyTorch, TensorFlow or JAX, one of the same kind, type and device.
 
         Raises
         ------
@@ -220,10 +249,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
         values = check_features(self, X, reset=False)
         offset = check_vector(offset, "offset", len(values))
-        eta = self._eta(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
-        with np.errstate(over="ignore"):
-            mu = self._loss.link.mean(np, eta)
-        return mu[:, 0] if self._one_neuron else mu
+        mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
+        return like(mu[:, 0] if self._one_neuron else mu, X)
 
     def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Deviance of every neuron on data.
@@ -246,7 +273,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
         values = check_features(self, X, reset=False)
         offset = check_vector(offset, "offset", len(values))
-        eta = self._eta(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
+        eta = self._predictor(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
         deviance, null = self._deviances(eta[None], Y, sample_weight)
         return pd.DataFrame(
             {

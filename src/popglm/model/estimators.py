@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from popglm.engines import like
 from popglm.model.base import PopulationGLM
 from popglm.model.selection import fraction_explained, select_strengths
 from popglm.model.validation import check_features, check_folds, check_vector
 from popglm.solve.responses import response_sums
+from popglm.solve.stream import read_rows
 
 __all__ = ["GLM", "GLMCV"]
 
@@ -49,8 +51,14 @@ class GLM(PopulationGLM):
     max_iter : int
         Loss and gradient evaluations per strength.
     solver : {"auto", "quasi-newton", "adam", "sgd"} or FirstOrder
-    precision : {"float32", "float64"}
-        Of arrays over samples.
+    engine : {"auto", "numpy", "torch", "tensorflow", "jax"}
+        The array library that works on arrays over samples. "auto": that of the tensors given to `fit`, else the one
+        named by the environment variable ``POPGLM_ENGINE``, else NumPy.
+    device : str, optional
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, …; that of the tensors given, else the library's own choice.
+    precision : {"float32", "tf32", "float64"}
+        Of arrays over samples. "tf32" is float32 with products rounded to TF32 on the way to the certificate, which
+        stays in float32, where the device has that; elsewhere it is "float32".
     verbose : int
         1: progress bar in a terminal; 2: everywhere.
 
@@ -65,7 +73,7 @@ class GLM(PopulationGLM):
     intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
     gap_ : ndarray, shape (n_lambdas, n_neurons)
         Certificate: how far the objective can be above its minimum, in units of half the mean null deviance; the
-        smaller of a duality gap and an estimate from what the local model still promises and the last steps gained.
+        smaller of a duality gap and an estimate from the decrease that the local model still promises.
     n_iter_ : ndarray of int, shape (n_lambdas, n_neurons)
     loss_path_ : ndarray, shape (n_lambdas, n_neurons)
         Penalised objective.
@@ -105,6 +113,8 @@ class GLM(PopulationGLM):
         tol: float = 1e-4,
         max_iter: int = 200,
         solver: Any = "auto",
+        engine: str = "auto",
+        device: str | None = None,
         precision: str = "float32",
         verbose: int = 0,
     ) -> None:
@@ -121,6 +131,8 @@ class GLM(PopulationGLM):
         self.tol = tol
         self.max_iter = max_iter
         self.solver = solver
+        self.engine = engine
+        self.device = device
         self.precision = precision
         self.verbose = verbose
 
@@ -129,7 +141,7 @@ class GLM(PopulationGLM):
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (n_samples, n_features)
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         sample_weight, offset : array-like, shape (n_samples,), optional
@@ -178,7 +190,9 @@ class GLM(PopulationGLM):
         check_is_fitted(self, "lambda_index_")
         values = check_features(self, X, reset=False)
         shift = check_vector(offset, "offset", len(values))
-        etas = (self._eta(values, w, b, shift) for w, b in zip(self.coef_path_, self.intercept_path_, strict=True))
+        etas = (
+            self._predictor(values, w, b, shift) for w, b in zip(self.coef_path_, self.intercept_path_, strict=True)
+        )
         deviance, null = self._deviances(etas, Y, sample_weight)
         self.deviance_explained_path_ = fraction_explained(deviance, null)
         self._keep(select_strengths(deviance[None], self._lambda_grid, 0.0, min_lambda))
@@ -202,7 +216,7 @@ class GLMCV(PopulationGLM):
     refit : bool
         Fit all rows too; without, there are held-out results but no weights for new data.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, lambdas, n_lambdas, lambda_min_ratio, \
-fit_intercept, tol, max_iter, solver, precision, verbose
+fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         As in `GLM`.
 
     Attributes
@@ -251,6 +265,8 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         tol: float = 1e-4,
         max_iter: int = 200,
         solver: Any = "auto",
+        engine: str = "auto",
+        device: str | None = None,
         precision: str = "float32",
         verbose: int = 0,
         cv: Any = 5,
@@ -271,6 +287,8 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         self.tol = tol
         self.max_iter = max_iter
         self.solver = solver
+        self.engine = engine
+        self.device = device
         self.precision = precision
         self.verbose = verbose
         self.cv = cv
@@ -283,7 +301,7 @@ fit_intercept, tol, max_iter, solver, precision, verbose
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (n_samples, n_features)
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         groups : array-like, shape (n_samples,), optional
@@ -402,14 +420,15 @@ fit_intercept, tol, max_iter, solver, precision, verbose
         offset = check_vector(offset, "offset", len(values))
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
         neurons = np.arange(len(self.lambda_index_))
-        for fold in range(len(self.cv_coef_path_)):
-            rows = self.fold_ == fold
-            coef = self.cv_coef_path_[fold, self.lambda_index_, neurons]
-            intercept = self.cv_intercept_path_[fold, self.lambda_index_, neurons]
-            eta = self._eta(values[rows], coef, intercept, None if offset is None else offset[rows])
-            with np.errstate(over="ignore"):
-                mu[rows] = self._loss.link.mean(np, eta)
-        return mu[:, 0] if self._one_neuron else mu
+        for first, last, block in read_rows(values):
+            for fold in range(len(self.cv_coef_path_)):
+                rows = np.flatnonzero(self.fold_[first:last] == fold)
+                coef = self.cv_coef_path_[fold, self.lambda_index_, neurons]
+                intercept = self.cv_intercept_path_[fold, self.lambda_index_, neurons]
+                eta = self._eta(block[rows], coef, intercept, None if offset is None else offset[first + rows])
+                with np.errstate(over="ignore"):
+                    mu[first + rows] = self._loss.link.mean(np, eta)
+        return like(mu[:, 0] if self._one_neuron else mu, X)
 
     def summary(self) -> pd.Series:
         """The fit in a few numbers, among them how many neurons beat the null model on held-out samples.

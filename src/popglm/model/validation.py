@@ -11,6 +11,8 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import validate_data
 
+from popglm.engines import as_numpy
+from popglm.solve.stream import check_stream, is_streamed
 from popglm.warnings import PopglmWarning
 
 __all__ = [
@@ -32,8 +34,16 @@ def _column_name(X: Any, column: int) -> str:
     return f"column {column} ({text!r})"
 
 
-def check_features(estimator: Any, X: Any, reset: bool) -> np.ndarray:
-    """X as a float array (n_samples, n_features) without NaN or inf."""
+def check_features(estimator: Any, X: Any, reset: bool) -> Any:
+    """X, of any library, as a float array (n_samples, n_features) of NumPy without NaN or inf.
+
+    An array on disk that is larger than memory becomes a `popglm.solve.stream.RowStream`.
+    """
+    if is_streamed(X):
+        stream = check_stream(X)
+        validate_data(estimator, stream, reset=reset, skip_check_array=True)
+        return stream
+    X = as_numpy(X)
     if isinstance(X, pd.DataFrame):
         for k, dtype in enumerate(X.dtypes):
             if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
@@ -72,14 +82,14 @@ def name_neurons(Y: Any) -> list[str]:
         return [str(name) for name in Y.columns]
     if isinstance(Y, pd.Series) and Y.name is not None:
         return [str(Y.name)]
-    shape = np.asarray(Y).shape
+    shape = np.asarray(as_numpy(Y)).shape
     return [f"neuron{j}" for j in range(1 if len(shape) < 2 else shape[1])]
 
 
 def check_responses(Y: Any, n_samples: int, family: str, names: list[str]) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons) in the family's range; NaN (not recorded) may stand anywhere."""
     try:
-        values = np.asarray(Y)
+        values = np.asarray(as_numpy(Y))
         if np.iscomplexobj(values):
             raise ValueError("Complex data not supported")
         values = values.astype(float)
@@ -130,7 +140,7 @@ def check_vector(values: Any, name: str, n_samples: int, non_negative: bool = Fa
     if values is None:
         return None
     try:
-        vector = np.asarray(values, dtype=float)
+        vector = np.asarray(as_numpy(values), dtype=float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers: {error}.") from error
     if vector.ndim == 0 and name == "sample_weight":
@@ -149,7 +159,7 @@ def check_vector(values: Any, name: str, n_samples: int, non_negative: bool = Fa
 def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
     """Strengths as (n_lambdas, n_neurons), descending."""
     try:
-        grid = np.asarray(lambdas, dtype=float)
+        grid = np.asarray(as_numpy(lambdas), dtype=float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"lambdas must hold numbers: {error}.") from error
     if grid.ndim == 0:
@@ -224,7 +234,7 @@ def _runs(labels: list) -> tuple[np.ndarray, list[str]]:
 def check_folds(cv: Any, n_samples: int, groups: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """Splits as index arrays; an integer means trials dealt to folds, or contiguous blocks without trials."""
     if groups is not None:
-        groups = np.asarray(groups)
+        groups = np.asarray(as_numpy(groups))
         if groups.shape != (n_samples,):
             raise ValueError(
                 f"groups must have shape ({n_samples},), one trial label per sample; it has {groups.shape}."

@@ -6,12 +6,14 @@ part of G = XᵀX/n diagonal, so that block descent solves each block by one sca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Coordinates", "gram"]
+__all__ = ["Coordinates", "gram", "row_sums"]
 
 
 @dataclass(frozen=True)
@@ -49,29 +51,77 @@ class Coordinates:
         """A symmetric (n_features, n_features) matrix to the solver's columns."""
         return self.rotate(np.ascontiguousarray(self.rotate(M.copy()).T))
 
-    def weights(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (n_neurons, n_features) and intercepts (n_neurons,) in the user's columns."""
+    def unrotate(self, W: np.ndarray) -> np.ndarray:
+        """Rows of W, in the solver's columns, to the user's (a rotation alone)."""
         W = W.copy()
         for start, stop, V in self.rotation:
-            W[:, start:stop] = self.engine.product(W[:, start:stop], V.T)
+            W[:, start:stop] = self.engine.product(W[:, start:stop], V.T.astype(W.dtype, copy=False))
+        return W
+
+    def weights(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (n_neurons, n_features) and intercepts (n_neurons,) in the user's columns."""
+        W = self.unrotate(W)
         return W, b - np.einsum("ij,j->i", W, self.center)
 
 
-def gram(engine: Any, X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64, summed over row chunks in the engine's precision."""
+def gram(
+    engine: Any, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges, each chunk in the engine's precision."""
 
-    def part(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        x = X[first:last]
-        sx = x if weights is None else x * weights[first:last, None].astype(x.dtype)
-        return np.asarray(sx.T @ x, float), sx.sum(axis=0, dtype=float)
+    def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        x = take(X)
+        if weights is None:
+            return x.T @ x, x.sum(axis=0, dtype=float)
+        s = take(weights)
+        # rows of other folds may be many
+        x, s = x[s > 0], s[s > 0]
+        sx = x * s[:, None].astype(x.dtype)
+        return sx.T @ x, sx.sum(axis=0, dtype=float)
 
-    p = X.shape[1]
-    XX, x = np.zeros((p, p)), np.zeros(p)
-    step = 8192
-    bounds = [(a, min(a + step, len(X))) for a in range(0, len(X), step)]
-    # a few chunks at a time: each returns a (p, p) matrix
-    for k in range(0, len(bounds), engine.n_workers):
-        for xx, sx in engine.map(part, bounds[k : k + engine.n_workers]):
-            XX += xx
-            x += sx
-    return XX, x
+    return row_sums(engine, part, X, ranges)
+
+
+def row_sums(
+    engine: Any, part: Callable[[Callable[[Any], np.ndarray]], tuple], X: Any, ranges: list[tuple[int, int]]
+) -> tuple:
+    """Sum in float64 of what ``part(take)`` returns over chunks of row ranges of X.
+
+    ``take(array)`` gives the rows of a chunk.
+    """
+    # no chunk larger than what a stream reads at once
+    step = min(8192, getattr(X, "block_rows", 8192))
+    chunks = _chunks(ranges, step)
+
+    def run_of(own: list[tuple[tuple[int, int], ...]]) -> list[np.ndarray]:
+        totals: list[np.ndarray] = []
+        for rows in own:
+
+            def take(array: Any, rows: tuple[tuple[int, int], ...] = rows) -> np.ndarray:
+                parts = [array[first:last] for first, last in rows]
+                return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+            values = part(take)
+            if not totals:
+                totals = [np.zeros(np.shape(value)) for value in values]
+            for total, value in zip(totals, values, strict=True):
+                total += value
+        return totals
+
+    # one contiguous run of chunks per worker: sums have a fixed order, and rows are read in theirs
+    bounds = np.linspace(0, len(chunks), engine.n_workers + 1).astype(int)
+    runs = engine.map(run_of, [(chunks[a:b],) for a, b in pairwise(bounds) if b > a])
+    return tuple(sum(totals) for totals in zip(*runs, strict=True))
+
+
+def _chunks(ranges: list[tuple[int, int]], step: int) -> list[tuple[tuple[int, int], ...]]:
+    """Long ranges in pieces of ``step`` rows; neighbouring short ones together where they lie as close as that."""
+    chunks: list[list[tuple[int, int]]] = []
+    for first, last in ranges:
+        for a in range(first, last, step):
+            b = min(a + step, last)
+            if chunks and 0 <= b - chunks[-1][0][0] <= step:
+                chunks[-1].append((a, b))
+            else:
+                chunks.append([(a, b)])
+    return [tuple(chunk) for chunk in chunks]

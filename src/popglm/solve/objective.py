@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from popglm.model.losses import Loss
+from popglm.solve.passes import (
+    event_floor,
+    exp_sums,
+    intercept_sums,
+    linear_predictor,
+    loss_sums,
+    residuals,
+    value_sums,
+)
+from popglm.solve.windows import Windows, runs
 
-__all__ = ["Evaluation", "GramObjective", "RowObjective"]
+__all__ = ["Evaluation", "GramObjective", "RowObjective", "held_out_deviance"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
@@ -85,12 +94,15 @@ class GramObjective:
 class RowObjective:
     """Any loss, streamed over row chunks: matrix product, one elementwise pass in cache, matrix product.
 
+    The passes run in the engine's library, on its arrays; what they sum to is NumPy's, in float64.
+
     Parameters
     ----------
     engine : engine
     loss : Loss
     X : ndarray, shape (n_samples, n_features)
-        In solver coordinates and the engine's precision.
+        In solver coordinates and the engine's precision; or anything that gives such rows for ``X[first:last]``, which
+        is then read chunk by chunk in every pass.
     Y : ndarray, shape (n_neurons, n_samples)
     weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
     offset : ndarray, shape (n_samples,), or None
@@ -112,20 +124,11 @@ class RowObjective:
     ) -> None:
         self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
         self.weights, self.offset, self.fit_intercept = weights, offset, fit_intercept
-        self.chunks = [(first + a, first + b) for first, last in ranges for a, b in engine.row_chunks(last - first)]
         self.rows = np.concatenate([np.arange(first, last) for first, last in ranges])
-        self.every = max(1, len(self.rows) // SPREAD_ROWS)
+        # compiled for all folds alike where calls have one shape
+        self.every = max(1, (len(self.rows) if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
+        self.windows = Windows(engine, X, Y, weights, offset, ranges)
         self.total, self.y_mean, self.YX = self._moments()
-
-    def _batches(self) -> list[tuple[list[tuple[int, int]]]]:
-        # one contiguous run of chunks per worker, so that sums have a fixed order
-        bounds = np.linspace(0, len(self.chunks), self.engine.n_workers + 1).astype(int)
-        return [(self.chunks[a:b],) for a, b in pairwise(bounds) if b > a]
-
-    def _chunk(self, array: np.ndarray | None, neurons: np.ndarray | slice, first: int, last: int) -> Any:
-        if array is None or array.ndim == 1:
-            return None if array is None else array[first:last]
-        return array[neurons, first:last]
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         q, p = len(self.Y), self.X.shape[1]
@@ -133,14 +136,16 @@ class RowObjective:
         def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             total, y_sum, YX = np.zeros(q), np.zeros(q), np.zeros((q, p))
             for first, last in chunks:
-                y, s = self.Y[:, first:last], self._chunk(self.weights, slice(None), first, last)
+                y, s = self.Y[:, first:last], None if self.weights is None else self.weights[..., first:last]
                 total += (last - first) if s is None else s.sum(axis=-1, dtype=float)
                 y = y if s is None else y * s
                 y_sum += y.sum(axis=1, dtype=float)
                 YX += self.engine.product(y, self.X[first:last])
             return total, y_sum, YX
 
-        total, y_sum, YX = (sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True))
+        # on the host, by all of its threads
+        batches = runs(self.windows.chunks, self.engine.n_workers)
+        total, y_sum, YX = (sum(parts) for parts in zip(*self.engine.map(part, batches), strict=True))
         safe = np.where(total > 0, total, 1)
         return total, y_sum / safe, YX / safe[:, None]
 
@@ -150,7 +155,7 @@ class RowObjective:
         W = self.engine.pad(W.astype(self.engine.dtype))
         extra = np.full(len(W) - n, n - 1)
         neurons, b = (np.concatenate([a, a[extra]]) for a in (neurons, b))
-        rows = slice(None) if n == len(self.Y) == len(neurons) else neurons
+        rows = None if n == len(self.Y) == len(neurons) else self.engine.index(neurons)
         closed_form = self.loss.closed_form_intercept and self.fit_intercept
         with np.errstate(all="ignore"):
             out = (self._poisson_exp if closed_form else self._general)(neurons, rows, W, b)
@@ -158,119 +163,76 @@ class RowObjective:
         out.loss[bad] = np.inf
         return out.take(slice(n))
 
-    def _eta(self, W: np.ndarray, b: np.ndarray, first: int, last: int) -> np.ndarray:
-        eta = W @ self.X[first:last].T
-        eta += b[:, None]
-        if self.offset is not None:
-            eta += self.offset[first:last]
-        return eta
-
     def _poisson_exp(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
         # needed there is κ times the one taken here; Σ y η is W·(Xᵀy), known without touching the samples.
-        dtype = self.engine.dtype
-        w, b_start = W.astype(dtype), b.astype(dtype)
+        b = b.astype(self.engine.dtype)
+        w, b_start = self.engine.asarray(W), self.engine.asarray(b)
 
-        def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-            mu_sum, chi, MX, y_offset, some = (
-                *(np.zeros(len(W)) for _ in range(2)),
-                np.zeros(W.shape),
-                np.zeros(len(W)),
-                [],
-            )
-            for first, last in chunks:
-                mu, y = self._eta(w, b_start, first, last), self.Y[rows, first:last]
-                s = self._chunk(self.weights, rows, first, last)
-                np.exp(mu, out=mu)
-                some.append(mu[:, :: self.every].copy())
-                ratio = y * y
-                ratio /= mu
-                if s is not None:
-                    mu *= s
-                    ratio *= s
-                chi += ratio.sum(axis=1)
-                mu_sum += mu.sum(axis=1)
-                MX += mu @ self.X[first:last]
-                if self.offset is not None:
-                    y_offset += (y if s is None else y * s) @ self.offset[first:last]
-            return mu_sum, chi, MX, y_offset, some
+        def chunk(k: int) -> tuple[Any, ...]:
+            X, Y, s, offset, size, masked, at = self.windows.read(k)
+            compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
+            return compiled(X, Y, s, offset, rows, w, b_start, at)
 
-        *sums, some = zip(*self.engine.map(part, self._batches()), strict=True)
-        mu_sum, chi, MX, y_offset = (sum(parts) for parts in sums)
+        (mu_sum, chi, MX, y_offset), some = self.windows.add_up(chunk, self.every)
         total, y_mean, YX = self.total[neurons], self.y_mean[neurons], self.YX[neurons]
         # the intercept in the engine's precision is the one that μ was computed with
-        b_used = b_start.astype(float)
+        b_used = b.astype(float)
         kappa = y_mean / (mu_sum / total)
         b_best = b_used + np.log(kappa)
-        loss = y_mean - np.einsum("ij,ij->i", w.astype(float), YX) - b_best * y_mean - y_offset / total
+        loss = y_mean - np.einsum("ij,ij->i", W.astype(float), YX) - b_best * y_mean - y_offset / total
         grad = (kappa / total)[:, None] * MX - YX
         chi2 = chi / (kappa * total) - y_mean
         return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some), np.ones(len(W), bool))
 
     def _general(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
-        xp, dtype = self.engine.xp, self.engine.dtype
-        w = W.astype(dtype)
-        parts = self.engine.map(lambda first, last: self._eta(w, np.zeros(len(w), dtype), first, last), self.chunks)
-        eta = dict(zip(self.chunks, parts, strict=True))
+        engine = self.engine
+        w, zero = engine.asarray(W), engine.asarray(np.zeros(len(W)))
+
+        def predictor(k: int) -> Any:
+            X, _, _, offset, size, _, at = self.windows.read(k)
+            return engine.compile(linear_predictor, type(engine), size)(X, offset, w, zero, at)
+
+        etas = self.windows.map(predictor)
         if self.fit_intercept:
-            b = self._best_intercept(neurons, rows, eta, b)
-        b32 = b.astype(dtype)
+            b = self._best_intercept(neurons, rows, etas, b)
+        b = b.astype(engine.dtype)
+        b_now, tiny = engine.asarray(b), float(np.finfo(engine.dtype).tiny)
 
-        def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, ...]:
-            loss, weight, chi, beyond, grad, some = *(np.zeros(len(W)) for _ in range(4)), np.zeros(W.shape), []
-            for first, last in chunks:
-                y, s = self.Y[rows, first:last], self._chunk(self.weights, rows, first, last)
-                eta_b = eta[first, last] + b32[:, None]
-                value = self.loss.value(xp, eta_b, y)
-                r, h = self.loss.derivatives(xp, eta_b, y)
-                pearson = r * r / xp.maximum(h, np.finfo(dtype).tiny)
-                if s is not None:
-                    # a sample of weight 0 may hold anything, an infinite loss too
-                    value, r, h, pearson = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, pearson))
-                loss += value.sum(axis=1)
-                weight += h.sum(axis=1)
-                chi += pearson.sum(axis=1)
-                if self.loss.barrier:
-                    beyond += (eta_b <= 0).sum(axis=1)
-                grad += r @ self.X[first:last]
-                some.append(h[:, :: self.every])
-            return loss, weight, chi, beyond, grad, some
+        def chunk(k: int) -> tuple[Any, ...]:
+            X, Y, s, _, size, masked, at = self.windows.read(k)
+            compiled = engine.compile(loss_sums, type(engine), size, masked, self.every, self.loss, tiny)
+            return compiled(X, Y, s, rows, etas[k], b_now, at)
 
-        *sums, some = zip(*self.engine.map(part, self._batches()), strict=True)
-        sums = [sum(parts) for parts in sums]
-        loss, weight, chi, beyond, grad = (v / self.total[neurons].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
-        return Evaluation(loss, b32.astype(float), grad, weight, chi, _spread(some), beyond == 0)
+        sums, some = self.windows.add_up(chunk, self.every)
+        beyond = sums.pop(3)
+        loss, weight, chi, grad = (v / self.total[neurons].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
+        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some), beyond == 0)
 
-    def _best_intercept(self, neurons: np.ndarray, rows: Any, eta: dict, b: np.ndarray) -> np.ndarray:
+    def _best_intercept(self, neurons: np.ndarray, rows: Any, etas: list[Any], b: np.ndarray) -> np.ndarray:
         """1-D Newton on every neuron's intercept, kept inside the domain of the loss."""
-        xp, dtype = self.engine.xp, self.engine.dtype
+        engine, dtype = self.engine, self.engine.dtype
         b = b.copy()
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
-            for (first, last), values in eta.items():
-                events, s = self.Y[rows, first:last] > 0, self._chunk(self.weights, rows, first, last)
-                smallest = np.where(events if s is None else events & (s > 0), values, np.inf).min(axis=1)
-                lowest = np.maximum(lowest, -smallest.astype(float))
+
+            def floor(k: int) -> Any:
+                _, Y, s, _, size, masked, at = self.windows.read(k, with_x=False)
+                return engine.compile(event_floor, type(engine), size, masked)(Y, s, rows, etas[k], at)
+
+            for smallest in self.windows.map(floor):
+                lowest = np.maximum(lowest, -engine.to_numpy(smallest).astype(float))
             scale = np.maximum(np.abs(lowest), self.y_mean[neurons])
             b = np.maximum(b, lowest + 1e-3 * scale)
 
-        def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            gradient, curvature, size = np.zeros(len(b)), np.zeros(len(b)), np.zeros(len(b))
-            b_now = b.astype(dtype)[:, None]
-            for first, last in chunks:
-                r, h = self.loss.derivatives(xp, eta[first, last] + b_now, self.Y[rows, first:last])
-                s = self._chunk(self.weights, rows, first, last)
-                if s is not None:
-                    r, h = xp.where(s > 0, s * r, 0 * s), xp.where(s > 0, s * h, 0 * s)
-                gradient += r.sum(axis=1)
-                curvature += h.sum(axis=1)
-                size += xp.abs(r).sum(axis=1)
-            return gradient, curvature, size
+        def chunk(k: int) -> tuple[Any, ...]:
+            _, Y, s, _, size, masked, at = self.windows.read(k, with_x=False)
+            compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
+            return compiled(Y, s, rows, etas[k], b_now, at)
 
         for _ in range(50):
-            gradient, curvature, size = (
-                sum(parts) for parts in zip(*self.engine.map(part, self._batches()), strict=True)
-            )
+            b_now = engine.asarray(b)
+            (gradient, curvature, size), _ = self.windows.add_up(chunk)
             open_ = np.abs(gradient) > 8 * np.finfo(dtype).eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
             # each neuron stops by itself, whatever the others still need
@@ -288,29 +250,79 @@ class RowObjective:
         """Gradient from ``size`` random rows, with one Newton step of the intercept; from all rows for None."""
         if size is None:
             return self.evaluate(neurons, W, b)
+        engine, n = self.engine, len(neurons)
         pick = np.sort(rng.choice(self.rows, min(size, len(self.rows)), replace=False))
-        dtype, x, y = self.engine.dtype, self.X[pick], self.Y[np.ix_(neurons, pick)]
-        eta = W.astype(dtype) @ x.T + b.astype(dtype)[:, None]
-        if self.offset is not None:
-            eta += self.offset[pick]
+        w = W.astype(engine.dtype)
+        if engine.window is not None:
+            w = engine.pad(w)
+        used = np.concatenate([np.arange(n), np.full(len(w) - n, n - 1)])
+        s = np.ones(len(pick), engine.dtype) if self.weights is None else self.weights[..., pick]
+        s = np.broadcast_to(s if s.ndim == 1 else s[neurons], (n, len(pick)))
+        offset = None if self.offset is None else engine.asarray(self.offset[pick])
+        picked = (self.X[pick], self.Y[np.ix_(neurons, pick)][used], s[used])
         with np.errstate(all="ignore"):
-            r, h = self.loss.derivatives(self.engine.xp, eta, y)
-        s = np.ones(len(pick), dtype) if self.weights is None else self.weights[..., pick]
-        s = np.broadcast_to(s if s.ndim == 1 else s[neurons], y.shape)
+            compiled = engine.compile(residuals, type(engine), self.loss)
+            out = compiled(*map(engine.asarray, picked), offset, engine.asarray(w), engine.asarray(b[used]))
+        r, h, RX = (engine.to_numpy(v)[:n] for v in out)
         total = np.maximum(s.sum(axis=1, dtype=float), np.finfo(float).tiny)
-        r, h = np.where(s > 0, s * r, 0), np.where(s > 0, s * h, 0)
         curvature = h.sum(axis=1, dtype=float) / total
         if self.fit_intercept:
             # a tenth of the Newton step: the sample's own best intercept is noisy
             step = r.sum(axis=1, dtype=float) / total / np.maximum(curvature, 1e-12)
             b = b - 0.1 * np.clip(step, -2, 2)
-        grad = np.asarray(r @ x, float) / total[:, None]
+        grad = np.asarray(RX, float) / total[:, None]
         zero = np.zeros(len(W))
         return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0)
 
 
-def _spread(some: Iterable[list[np.ndarray]]) -> np.ndarray:
-    """Mean of mean(h)/h over some rows; h: lists of (n_neurons, n_rows)."""
-    h = np.concatenate([part for parts in some for part in parts], axis=1)
-    mean = h.mean(axis=1, keepdims=True)
-    return (mean / np.maximum(h + LEAST_WEIGHT * mean, np.finfo(h.dtype).tiny)).mean(axis=1, dtype=float)
+def held_out_deviance(
+    engine: Any,
+    loss: Loss,
+    X: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None,
+    offset: np.ndarray | None,
+    ranges: list[tuple[int, int]],
+    W: np.ndarray,
+    b: np.ndarray,
+) -> np.ndarray:
+    """Deviance of row ranges under every point of a path, shape (n_lambdas, n_neurons).
+
+    Parameters
+    ----------
+    X, Y, weights, offset, ranges
+        As for `RowObjective`.
+    W : ndarray, shape (n_lambdas, n_neurons, n_features)
+    b : ndarray, shape (n_lambdas, n_neurons)
+    """
+    n_lambdas, _, p = W.shape
+    windows = Windows(engine, X, Y, weights, offset, ranges)
+    W = engine.pad(W.reshape(-1, p).astype(engine.dtype))
+    b = b.reshape(-1)
+    w, b = engine.asarray(W), engine.asarray(np.concatenate([b, np.repeat(b[-1:], len(W) - len(b))]))
+
+    def chunk(k: int) -> tuple[Any]:
+        X, Y, s, offset, size, masked, at = windows.read(k)
+        compiled = engine.compile(value_sums, type(engine), size, masked, loss, n_lambdas)
+        return (compiled(X, Y, s, offset, w, b, at),)
+
+    def floor(first: int, last: int) -> np.ndarray:
+        lowest = loss.saturated(Y[:, first:last])
+        if weights is not None:
+            s = weights[..., first:last]
+            lowest = np.where(s > 0, s * lowest, 0)
+        return lowest.sum(axis=1)
+
+    (value,), _ = windows.add_up(chunk)
+    return np.maximum(2 * (value - sum(engine.map(floor, windows.chunks))), 0)
+
+
+def _spread(some: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean of mean(h)/h over some rows, NaN left out; h: arrays of shape (n_neurons, n_rows)."""
+    h = np.concatenate(list(some), axis=1)
+    absent = np.isnan(h)
+    average = np.nanmean if absent.any() else np.mean
+    # a neuron none of whose sampled rows count
+    h[absent.all(axis=1)] = 1
+    mean = average(h, axis=1, keepdims=True)
+    return average(mean / np.maximum(h + LEAST_WEIGHT * mean, np.finfo(h.dtype).tiny), axis=1, dtype=float)

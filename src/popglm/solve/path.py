@@ -59,6 +59,11 @@ class Fit:
     memory: CurvatureMemory
     damping: np.ndarray
 
+    @property
+    def is_fitted(self) -> np.ndarray:
+        """Whether a neuron is among the fittable, shape (n_neurons,)."""
+        return np.isin(np.arange(len(self.W)), self.fittable)
+
     def value(self, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
         """Penalised objective."""
         return at.loss + self.model.penalty.value(W, lam)

@@ -1,0 +1,99 @@
+"""Arrays of any library to NumPy and back, by the name of their module: nothing is imported for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["as_numpy", "device_of", "library_of", "like"]
+
+
+def library_of(a: Any) -> str | None:
+    """``"torch"``, ``"tensorflow"`` or ``"jax"`` for an array of that library, else None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> library_of(np.zeros(3)) is None
+    True
+    """
+    # a subclass, such as torch.nn.Parameter or one of the user's own, is one of its library's arrays too
+    for kind in type(a).__mro__:
+        module = kind.__module__.partition(".")[0]
+        if module == "torch" and kind.__name__ == "Tensor":
+            return "torch"
+        if module == "tensorflow" and hasattr(a, "numpy") and hasattr(a, "dtype"):
+            return "tensorflow"
+        if module in ("jax", "jaxlib") and hasattr(a, "__array__"):
+            return "jax"
+    return None
+
+
+def device_of(a: Any) -> str | None:
+    """The device of an array of one of the three libraries, in the words of ``device=``; None for other arrays."""
+    match library_of(a):
+        case "torch":
+            return str(a.device)
+        case "tensorflow":
+            _, _, name = a.device.rpartition("device:")
+            kind, _, number = name.partition(":")
+            return _named({"GPU": "cuda"}.get(kind, kind.lower() or "cpu"), int(number or 0))
+        case "jax":
+            # an array that is spread over several devices counts as on the first
+            first = min(a.devices(), key=lambda device: device.id)
+            kind = {"gpu": "cuda"}.get(first.platform, first.platform)
+            # the number within its kind: identifiers are unique over all kinds on some platforms
+            return _named(kind, getattr(first, "local_hardware_id", None) or first.id)
+    return None
+
+
+def _named(kind: str, number: int) -> str:
+    return kind if not number else f"{kind}:{number}"
+
+
+def as_numpy(a: Any) -> Any:
+    """An array of one of the three libraries as a NumPy array, sharing memory where it can; others as they are.
+
+    Examples
+    --------
+    >>> as_numpy([1, 2])
+    [1, 2]
+    """
+    match library_of(a):
+        case "torch":
+            a = a.detach()
+            if str(a.dtype) == "torch.bfloat16":
+                # NumPy has no such type
+                a = a.float()
+            return a.resolve_conj().resolve_neg().cpu().numpy()
+        case "tensorflow":
+            a = a.numpy()
+        case "jax":
+            a = np.asarray(a)
+        case _:
+            return a
+    return a.astype(np.float32) if str(a.dtype) == "bfloat16" else a
+
+
+def like(a: np.ndarray, template: Any) -> Any:
+    """``a`` as an array of the library and on the device of ``template``, in its type where that is a real one."""
+    match library_of(template):
+        case "torch":
+            import torch
+
+            dtype = template.dtype if template.dtype.is_floating_point else None
+            return torch.from_numpy(np.ascontiguousarray(a)).to(device=template.device, dtype=dtype)
+        case "tensorflow":
+            import tensorflow as tf
+
+            with tf.device(template.device):
+                tensor = tf.convert_to_tensor(a)
+                return tf.cast(tensor, template.dtype) if template.dtype.is_floating else tensor
+        case "jax":
+            import jax
+
+            # a whole number has no room for a mean
+            values = a.astype(template.dtype) if "float" in str(template.dtype) else a
+            return jax.device_put(values, min(template.devices(), key=lambda device: device.id))
+    return a

@@ -1,0 +1,147 @@
+"""JAX: passes over samples compiled by XLA, in calls of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial, wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from popglm.engines.arrays import as_numpy, library_of
+from popglm.engines.numpy_engine import NumpyEngine
+from popglm.engines.windows import bucket, equal_chunks
+
+__all__ = ["JaxEngine"]
+
+
+class JaxEngine(NumpyEngine):
+    """`NumpyEngine` with the arrays over samples in JAX.
+
+    Double precision is switched on inside a session and inside compiled functions alone, for the calling thread.
+
+    Parameters
+    ----------
+    precision : {"float32", "tf32", "float64"}
+    device : str, optional
+        A platform of JAX with or without a number, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"tpu"``; JAX's default
+        device unless given.
+
+    Raises
+    ------
+    ValueError
+        For a device that is not there.
+    """
+
+    name = "jax"
+    xp = jnp
+
+    def __init__(self, precision: str = "float32", device: str | None = None) -> None:
+        super().__init__(precision)
+        self._device = _find(device)
+        self.device = "cpu" if self._device.platform == "cpu" and device is None else device or str(self._device)
+        self.is_accelerator = self._device.platform != "cpu"
+        self.window = 16384 if self.is_accelerator else 2048
+        # XLA has threads of its own
+        self.n_streams = 1
+
+    def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
+        """Chunks of `window` rows, the last one of what is left."""
+        return equal_chunks(n_rows, self.window)
+
+    @staticmethod
+    def pad(A: np.ndarray) -> np.ndarray:
+        """Rows of A, its last one repeated up to the next of a few sizes, so that few shapes are compiled.
+
+        How XLA sums a row may depend on the size: the last bits of a neuron can depend on how many others there are.
+        """
+        return bucket(A)
+
+    def asarray(self, a: Any) -> jax.Array:
+        """See `NumpyEngine.asarray`."""
+        with _double():
+            if library_of(a) == "jax":
+                return jax.device_put(a.astype(self.dtype), self._device)
+            return jax.device_put(np.asarray(as_numpy(a), self.dtype), self._device)
+
+    def index(self, a: np.ndarray) -> jax.Array:
+        """See `NumpyEngine.index`."""
+        return jax.device_put(a.astype(np.int32), self._device)
+
+    def synchronize(self) -> None:
+        """See `NumpyEngine.synchronize`."""
+        jax.effects_barrier()
+        jax.device_put(0, self._device).block_until_ready()
+
+    @classmethod
+    def compile(cls, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """See `NumpyEngine.compile`."""
+        return _compiled(function, static) if static else _in_double(jax.jit(function))
+
+    @contextmanager
+    def exact_products(self) -> Iterator[None]:
+        """See `NumpyEngine.exact_products`."""
+        # types are what they are, in double precision too
+        with _double(), jax.default_matmul_precision("highest"):
+            yield
+
+    @contextmanager
+    def fast_products(self) -> Iterator[None]:
+        """See `NumpyEngine.fast_products`."""
+        with _double(), jax.default_matmul_precision("tensorfloat32" if self.fast else "highest"):
+            yield
+
+    @staticmethod
+    def exp(a: jax.Array) -> jax.Array:
+        """See `NumpyEngine.exp`."""
+        return jnp.exp(a)
+
+    @staticmethod
+    def block(a: jax.Array, neurons: jax.Array | None, start: Any, size: int) -> jax.Array:
+        """See `NumpyEngine.block`."""
+        part = jax.lax.dynamic_slice_in_dim(a, start, size, axis=a.ndim - 1)
+        return part if neurons is None or a.ndim == 1 else jnp.take(part, neurons, axis=0)
+
+    @staticmethod
+    def rows(a: jax.Array, start: Any, size: int) -> jax.Array:
+        """See `NumpyEngine.rows`."""
+        return jax.lax.dynamic_slice_in_dim(a, start, size, axis=0)
+
+    @staticmethod
+    def sum64(a: jax.Array, axis: int) -> jax.Array:
+        """See `NumpyEngine.sum64`."""
+        return jnp.sum(a, axis=axis, dtype=jnp.float64)
+
+
+def _double() -> Any:
+    # for this thread and this block of code, not for the process
+    return jax.enable_x64(True)
+
+
+def _in_double(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        with _double():
+            return function(*args)
+
+    return call
+
+
+@lru_cache(maxsize=256)
+def _compiled(function: Callable[..., Any], static: tuple) -> Callable[..., Any]:
+    return _in_double(jax.jit(partial(function, *static)))
+
+
+def _find(device: str | None) -> Any:
+    if device is None:
+        # honours jax.default_device()
+        return next(iter(jnp.zeros(()).devices()))
+    kind, _, number = device.partition(":")
+    try:
+        return jax.devices(kind)[int(number or 0)]
+    except (RuntimeError, IndexError, ValueError) as error:
+        there = ", ".join(dict.fromkeys(f"{d.platform}:{d.id}" for d in [*jax.devices(), *jax.devices("cpu")]))
+        raise ValueError(f"device={device!r} cannot be used by engine='jax'; JAX finds {there} here.") from error

@@ -1,0 +1,133 @@
+"""PyTorch: passes over samples as plain tensor operations, on the CPU's threads or on an accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import array_api_compat.torch as namespace
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from popglm.engines.arrays import as_numpy
+from popglm.engines.numpy_engine import NumpyEngine
+
+__all__ = ["TorchEngine"]
+
+
+class TorchEngine(NumpyEngine):
+    """`NumpyEngine` with the arrays over samples in PyTorch.
+
+    Parameters
+    ----------
+    precision : {"float32", "tf32", "float64"}
+    device : str, optional
+        As in `torch.device`; PyTorch's default device unless given.
+
+    Raises
+    ------
+    ValueError
+        For a device that PyTorch does not know or that is not there, or that has no float64.
+    """
+
+    name = "torch"
+    xp = namespace
+
+    def __init__(self, precision: str = "float32", device: str | None = None) -> None:
+        super().__init__(precision)
+        self._device = _find(device)
+        self.device = str(self._device)
+        self.is_accelerator = self._device.type != "cpu"
+        if self._device.type == "mps" and self.dtype == np.float64:
+            raise ValueError("precision='float64' is not to be had on device='mps'; use 'float32' or device='cpu'.")
+        if self.is_accelerator:
+            self.n_streams = 1
+
+    def _start_worker(self) -> None:
+        # one thread of PyTorch for each of ours: the number belongs to a thread, and the user's own keep theirs.
+        # PyTorch sets it when a thread first asks, so that must be over before
+        torch.get_num_threads()
+        threadpool_limits(1, user_api="openmp")
+
+    def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
+        """As `NumpyEngine.row_chunks` on a CPU; long chunks on an accelerator."""
+        if not self.is_accelerator:
+            return super().row_chunks(n_rows)
+        return [(a, min(a + 16384, n_rows)) for a in range(0, n_rows, 16384)]
+
+    def asarray(self, a: Any) -> torch.Tensor:
+        """See `NumpyEngine.asarray`."""
+        dtype = getattr(torch, self.dtype.name)
+        if not isinstance(a, torch.Tensor):
+            a = _tensor(np.asarray(as_numpy(a)))
+        return a.detach().to(device=self._device, dtype=dtype)
+
+    def index(self, a: np.ndarray) -> torch.Tensor:
+        """See `NumpyEngine.index`."""
+        return _tensor(a).to(self._device)
+
+    def synchronize(self) -> None:
+        """See `NumpyEngine.synchronize`."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
+
+    @contextmanager
+    def exact_products(self) -> Iterator[None]:
+        """See `NumpyEngine.exact_products`."""
+        with self._tf32(False):
+            yield
+
+    @contextmanager
+    def fast_products(self) -> Iterator[None]:
+        """See `NumpyEngine.fast_products`."""
+        with self._tf32(self.fast):
+            yield
+
+    @contextmanager
+    def _tf32(self, allowed: bool) -> Iterator[None]:
+        # a setting of the whole process: it is put back, and touched only where it means something
+        if self._device.type != "cuda":
+            yield
+            return
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+
+    @staticmethod
+    def exp(a: torch.Tensor) -> torch.Tensor:
+        """See `NumpyEngine.exp`."""
+        return a.exp_()
+
+    @staticmethod
+    def sum64(a: torch.Tensor, axis: int) -> torch.Tensor:
+        """See `NumpyEngine.sum64`."""
+        return a.sum(dim=axis, dtype=None if a.device.type == "mps" else torch.float64)
+
+
+def _tensor(a: np.ndarray) -> torch.Tensor:
+    # PyTorch warns of arrays that it could write to and NumPy could not, and has no negative strides
+    return torch.from_numpy(a if a.flags.writeable and min(a.strides, default=1) >= 0 else a.copy())
+
+
+def _find(device: str | None) -> torch.device:
+    if device is None:
+        return torch.get_default_device()
+    try:
+        found = torch.device(device)
+        # whether it is there shows only in use
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        raise ValueError(
+            f"device={device!r} cannot be used by engine='torch'; PyTorch finds {', '.join(there)} here."
+        ) from error
+    return found

@@ -1,0 +1,34 @@
+"""Few shapes for compiled passes: rows in windows of one size, neurons in a few sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["bucket", "equal_chunks"]
+
+
+def equal_chunks(n_rows: int, size: int) -> list[tuple[int, int]]:
+    """Chunks of ``size`` rows, the last one of what is left.
+
+    Examples
+    --------
+    >>> equal_chunks(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [(a, min(a + size, n_rows)) for a in range(0, n_rows, size)]
+
+
+def bucket(A: np.ndarray) -> np.ndarray:
+    """Rows of A, its last one repeated up to the next of 8, 12, 16, 24, 32, 48, 64, 96, 128, …
+
+    Examples
+    --------
+    >>> bucket(np.zeros((50, 3))).shape
+    (64, 3)
+    """
+    size = 8
+    while size < len(A):
+        # 8, 12, 16, 24, …: by a half and a third in turn
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    missing = size - len(A)
+    return A if not missing else np.concatenate([A, np.repeat(A[-1:], missing, axis=0)])

@@ -1,0 +1,113 @@
+"""Training and held-out rows of every fold, as row ranges of arrays that all fits share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Folds", "Part", "Ranges", "order_by_fold"]
+
+Ranges = list[tuple[int, int]]
+Splits = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of the working arrays.
+
+    Attributes
+    ----------
+    ranges : list of (first, last)
+    counts : ndarray, shape (n_samples,), or None
+        How often a row counts, 0 for never, where ranges alone cannot say it.
+    index : ndarray of int, or None
+        Rows of which a copy is taken; the ranges are those of the copy.
+    """
+
+    ranges: Ranges
+    counts: np.ndarray | None = None
+    index: np.ndarray | None = None
+
+    def weighted(self, weights: np.ndarray | None, dtype: Any = float) -> np.ndarray | None:
+        """Sample weights times counts."""
+        if self.counts is None:
+            return weights
+        counts = self.counts.astype(dtype)
+        return counts if weights is None else weights * counts
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The rows of every fold in working order.
+
+    Attributes
+    ----------
+    train, test : list of Part
+    partition : bool
+        Whether every row is held out once, and trained on by all other folds.
+    """
+
+    train: list[Part]
+    test: list[Part]
+    partition: bool
+
+    def counts(self, n: int) -> np.ndarray:
+        """How often each of n rows counts in the fit to all rows and in each fold's, shape (1 + n_folds, n)."""
+        counts = np.ones((1 + len(self.train), n))
+        for row, part in zip(counts[1:], self.train, strict=True):
+            if part.index is not None:
+                row[:] = np.bincount(part.index, minlength=n)
+                continue
+            inside = np.zeros(n, bool)
+            for first, last in part.ranges:
+                inside[first:last] = True
+            row[:] = inside if part.counts is None else inside * part.counts
+        return counts
+
+
+def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[np.ndarray, Folds]:
+    """Order of the rows, and where every fold's rows then lie.
+
+    A partition is sorted so that the held-out rows of a fold are one range. Other splits leave the order alone and get
+    copies of their rows.
+
+    Parameters
+    ----------
+    shortest : int, optional
+        Neither sort nor copy: the rows are on disk. A fold's rows are then ranges, as long as these have this many rows
+        on average, else counts for all rows.
+    """
+    partition = _is_partition(n, splits)
+    if shortest is not None or not partition:
+
+        def part(rows: np.ndarray) -> Part:
+            if shortest is None:
+                return Part([(0, len(rows))], index=rows)
+            return _part_in_place(n, rows, shortest)
+
+        return np.arange(n), Folds([part(train) for train, _ in splits], [part(test) for _, test in splits], partition)
+    order = np.concatenate([np.sort(test) for _, test in splits])
+    blocks = list(pairwise(np.cumsum([0, *(len(test) for _, test in splits)]).tolist()))
+    train = [Part([(a, b) for a, b in ((0, first), (last, n)) if b > a]) for first, last in blocks]
+    return order, Folds(train, [Part([block]) for block in blocks], partition)
+
+
+def _part_in_place(n: int, rows: np.ndarray, shortest: int) -> Part:
+    counts = np.bincount(rows, minlength=n)
+    if counts.max() == 1:
+        edges = np.flatnonzero(np.diff(counts, prepend=0, append=0)).reshape(-1, 2)
+        if len(rows) >= shortest * len(edges):
+            return Part([(int(a), int(b)) for a, b in edges])
+    return Part([(0, n)], counts)
+
+
+def _is_partition(n: int, splits: Splits) -> bool:
+    if len(splits) < 2:
+        return False
+    tested = np.concatenate([test for _, test in splits])
+    if len(tested) != n or len(np.unique(tested)) != n:
+        return False
+    return all(len(train) == n - len(test) and not np.isin(train, test).any() for train, test in splits)

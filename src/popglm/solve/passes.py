@@ -1,0 +1,153 @@
+"""Passes over one window of rows, written once for every array library: matrix product, elementwise, matrix product.
+
+``ops`` is the class of an engine: its namespace ``ops.xp`` and its few kernels. A function here takes first what a
+compiled pass is compiled for (``ops``, ``size`` rows, a `Loss`, …), then arrays. Operators such as ``a *= b`` write in
+place where the library has arrays that can be written to, and make a new array elsewhere.
+
+The rows of a window lie at ``at = (row in X, row in the other arrays, first, last)``. Where every window has the same
+size (``masked``), only rows first … last of the other arrays count; elsewhere all do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from popglm.model.losses import Loss
+
+__all__ = ["event_floor", "exp_sums", "intercept_sums", "linear_predictor", "loss_sums", "residuals", "value_sums"]
+
+Array = Any
+
+
+def _counted(ops: Any, size: int, masked: bool, at: Array) -> Array | None:
+    """Which rows of the window count, shape (size,); None for all."""
+    if not masked:
+        return None
+    row = at[1] + ops.xp.arange(size, dtype=np.int32)
+    return (row >= at[2]) & (row < at[3])
+
+
+def _weights(ops: Any, size: int, keep: Array | None, s: Array | None, like: Array, neurons: Any, at: Array) -> Any:
+    """Weights of the window's rows, 0 where they do not count; None for 1 everywhere."""
+    if s is not None:
+        s = ops.block(s, neurons, at[1], size)
+    if keep is None:
+        return s
+    s = ops.xp.ones_like(like) if s is None else s
+    return ops.xp.where(keep, s, ops.xp.zeros_like(s))
+
+
+def _sampled(ops: Any, h: Array, s: Array | None, every: int) -> Array:
+    """A copy of every ``every``-th column of h, NaN where the weight is 0."""
+    some = ops.xp.asarray(h[:, ::every], copy=True)
+    return some if s is None else ops.xp.where(s[..., ::every] > 0, some, ops.xp.nan * ops.xp.ones_like(some))
+
+
+def linear_predictor(ops: Any, size: int, X: Array, offset: Array | None, W: Array, b: Array, at: Array) -> Array:
+    """η = Wxᵀ + b + offset, shape (n_neurons, size)."""
+    xp = ops.xp
+    eta = xp.matmul(W, xp.matrix_transpose(ops.rows(X, at[0], size)))
+    eta += b[:, None]
+    if offset is not None:
+        eta += ops.block(offset, None, at[1], size)
+    return eta
+
+
+def exp_sums(
+    ops: Any, size: int, masked: bool, every: int,
+    X: Array, Y: Array, s: Array | None, offset: Array | None, neurons: Any, W: Array, b: Array, at: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Σsμ, Σsy²/μ, Σsμx, Σsy·offset for μ = exp(η), and μ at every ``every``-th row."""
+    xp = ops.xp
+    eta, y = linear_predictor(ops, size, X, offset, W, b, at), ops.block(Y, neurons, at[1], size)
+    keep = _counted(ops, size, masked, at)
+    s = _weights(ops, size, keep, s, y, neurons, at)
+    mu = ops.exp(eta)
+    some = _sampled(ops, mu, s, every)
+    ratio = y * y
+    ratio /= mu
+    if s is not None:
+        # a sample of weight 0 may hold anything, a rate that overflows too
+        mu, ratio = xp.where(s > 0, s * mu, 0 * s), xp.where(s > 0, s * ratio, 0 * s)
+    mu_sum = xp.sum(mu, axis=1)
+    y_offset = xp.zeros_like(mu_sum)
+    if offset is not None:
+        y_offset = xp.matmul(y if s is None else y * s, ops.block(offset, None, at[1], size))
+    return mu_sum, xp.sum(ratio, axis=1), xp.matmul(mu, ops.rows(X, at[0], size)), y_offset, some
+
+
+def loss_sums(
+    ops: Any, size: int, masked: bool, every: int, loss: Loss, tiny: float,
+    X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Σsℓ, Σsh, Σsr²/h, rows beyond a kink, Σsrx, and h at every ``every``-th row; r = dℓ/dη, h its Fisher weight."""
+    xp = ops.xp
+    eta, y = eta + b[:, None], ops.block(Y, neurons, at[1], size)
+    keep = _counted(ops, size, masked, at)
+    s = _weights(ops, size, keep, s, y, neurons, at)
+    value = loss.value(xp, eta, y)
+    r, h = loss.derivatives(xp, eta, y)
+    pearson = r * r / xp.maximum(h, tiny)
+    if s is not None:
+        # a sample of weight 0 may hold anything, an infinite loss too
+        value, r, h, pearson = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, pearson))
+    sums = [xp.sum(v, axis=1) for v in (value, h, pearson)]
+    beyond = xp.zeros_like(sums[0])
+    if loss.barrier:
+        outside = eta <= 0 if keep is None else (eta <= 0) & keep
+        beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
+    return *sums, beyond, xp.matmul(r, ops.rows(X, at[0], size)), _sampled(ops, h, s, every)
+
+
+def intercept_sums(
+    ops: Any, size: int, masked: bool, loss: Loss,
+    Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Σsr, Σsh, Σ|sr|."""
+    xp = ops.xp
+    y = ops.block(Y, neurons, at[1], size)
+    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, neurons, at)
+    r, h = loss.derivatives(xp, eta + b[:, None], y)
+    if s is not None:
+        r, h = xp.where(s > 0, s * r, 0 * s), xp.where(s > 0, s * h, 0 * s)
+    return xp.sum(r, axis=1), xp.sum(h, axis=1), xp.sum(xp.abs(r), axis=1)
+
+
+def event_floor(
+    ops: Any, size: int, masked: bool, Y: Array, s: Array | None, neurons: Any, eta: Array, at: Array
+) -> Array:
+    """Smallest η of a sample with events, shape (n_neurons,)."""
+    xp = ops.xp
+    y = ops.block(Y, neurons, at[1], size)
+    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, neurons, at)
+    events = y > 0 if s is None else (y > 0) & (s > 0)
+    return xp.min(xp.where(events, eta, xp.inf * xp.ones_like(eta)), axis=1)
+
+
+def residuals(
+    ops: Any, loss: Loss, x: Array, y: Array, s: Array, offset: Array | None, W: Array, b: Array
+) -> tuple[Array, ...]:
+    """sr and sh of some rows, and Σsrx."""
+    xp = ops.xp
+    eta = xp.matmul(W, xp.matrix_transpose(x)) + b[:, None]
+    if offset is not None:
+        eta += offset
+    r, h = (xp.where(s > 0, s * v, 0 * s) for v in loss.derivatives(xp, eta, y))
+    return r, h, xp.matmul(r, x)
+
+
+def value_sums(
+    ops: Any, size: int, masked: bool, loss: Loss, n_lambdas: int,
+    X: Array, Y: Array, s: Array | None, offset: Array | None, W: Array, b: Array, at: Array,
+) -> Array:  # fmt: skip
+    """Σsℓ at the first n_lambdas × n_neurons rows of W, shape (n_lambdas, n_neurons)."""
+    xp = ops.xp
+    y = ops.block(Y, None, at[1], size)
+    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
+    eta = linear_predictor(ops, size, X, offset, W, b, at)[: n_lambdas * y.shape[0]]
+    value = loss.value(xp, xp.reshape(eta, (n_lambdas, y.shape[0], size)), y)
+    if s is not None:
+        value = xp.where(s > 0, s * value, xp.zeros_like(value))
+    return ops.sum64(value, 2)

@@ -1,0 +1,106 @@
+"""What a fit of a population leaves behind, in the user's columns; batches of neurons put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+import numpy as np
+
+from popglm.solve.coordinates import Coordinates
+from popglm.solve.path import Path
+
+__all__ = ["PopulationFit", "collect", "merge"]
+
+
+@dataclass
+class PopulationFit:
+    """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    gap: np.ndarray
+    n_iter: np.ndarray
+    objective: np.ndarray
+    lambdas: np.ndarray
+    fittable: np.ndarray
+    cv_coef: np.ndarray
+    cv_intercept: np.ndarray
+    cv_gap: np.ndarray
+    cv_n_iter: np.ndarray
+    cv_deviance: np.ndarray
+    cv_fittable: np.ndarray
+    trace: list[list[float]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def collect(
+    full: Path | None,
+    fold_paths: list[Path],
+    coordinates: list[Coordinates],
+    lambdas: np.ndarray,
+    fittable: np.ndarray,
+    cv_fittable: np.ndarray,
+) -> PopulationFit:
+    """Paths in the user's columns, held-out deviance still 0.
+
+    Parameters
+    ----------
+    coordinates : list of Coordinates
+        Of the fit to all rows, then of each fold.
+    cv_fittable : ndarray of bool, shape (n_folds, n_neurons)
+    """
+    paths = [full, *fold_paths]
+    n_lambdas, q = lambdas.shape
+    p = len(coordinates[0].center)
+    coef = np.zeros((len(paths), n_lambdas, q, p), fold_paths[0].W.dtype if full is None else full.W.dtype)
+    intercept, gap, objective = (np.full((len(paths), n_lambdas, q), np.nan) for _ in range(3))
+    n_iter = np.zeros((len(paths), n_lambdas, q), int)
+    seconds: dict[str, float] = {}
+    for i, (path, own) in enumerate(zip(paths, coordinates, strict=True)):
+        if path is None:
+            continue
+        for k in range(n_lambdas):
+            coef[i, k], intercept[i, k] = own.weights(path.W[k].astype(np.float64), path.b[k])
+        gap[i], n_iter[i], objective[i] = path.gap, path.n_iter, path.objective
+        for name, value in path.seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + value
+    cv_fittable = cv_fittable.reshape(len(fold_paths), q)
+    return PopulationFit(
+        coef[0], intercept[0], gap[0], n_iter[0], objective[0], lambdas, fittable,
+        coef[1:], intercept[1:], gap[1:], n_iter[1:], np.zeros((len(fold_paths), n_lambdas, q)), cv_fittable,
+        [] if full is None else full.trace, seconds,
+    )  # fmt: skip
+
+
+#: Position of the neuron axis in every array of a `PopulationFit`.
+_NEURON_AXIS = {
+    "coef": 1, "intercept": 1, "gap": 1, "n_iter": 1, "objective": 1, "lambdas": 1, "fittable": 0,
+    "cv_coef": 2, "cv_intercept": 2, "cv_gap": 2, "cv_n_iter": 2, "cv_deviance": 2, "cv_fittable": 1,
+}  # fmt: skip
+
+
+def merge(into: PopulationFit | None, part: PopulationFit, neurons: np.ndarray, q: int) -> PopulationFit:
+    """Write a batch of neurons into the result for all ``q``."""
+    arrays = {}
+    for name, axis in _NEURON_AXIS.items():
+        source = getattr(part, name)
+        shape = list(source.shape)
+        shape[axis] = q
+        target = np.zeros(shape, source.dtype) if into is None else getattr(into, name)
+        np.moveaxis(target, axis, 0)[neurons] = np.moveaxis(source, axis, 0)
+        arrays[name] = target
+    seconds = dict(into.seconds) if into is not None else {}
+    for name, value in part.seconds.items():
+        seconds[name] = seconds.get(name, 0.0) + value
+    trace = _add_traces(into.trace if into is not None else [], part.trace)
+    return PopulationFit(**arrays, trace=trace, seconds=seconds)
+
+
+def _add_traces(first: list[list[float]], second: list[list[float]]) -> list[list[float]]:
+    """Sum over the neurons of two batches, the shorter one resting at its last value."""
+    added = []
+    for a, b in zip_longest(first, second, fillvalue=[0.0]):
+        length = max(len(a), len(b))
+        added.append([x + y for x, y in zip(*(t + t[-1:] * (length - len(t)) for t in (a, b)), strict=True)])
+    return added

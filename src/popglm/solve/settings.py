@@ -1,0 +1,89 @@
+"""What to minimise and how far; the strengths of a path, and where its fits begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from popglm.model.losses import Loss
+from popglm.model.penalties import Penalty
+from popglm.solve.coordinates import Coordinates
+from popglm.solve.first_order import FirstOrder
+from popglm.solve.path import Fit, start_fit
+from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.responses import ResponseSums, null_intercept
+
+__all__ = ["Settings", "begin", "guides", "strengths"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to minimise and how far.
+
+    Attributes
+    ----------
+    loss : Loss
+    penalty : Penalty
+    lambdas : ndarray, shape (n_lambdas, n_neurons), or None
+        Descending; None for a grid from each neuron's λ_max.
+    n_lambdas, lambda_min_ratio
+        Of that grid.
+    first_order : FirstOrder or None
+        Instead of the quasi-Newton solver.
+    """
+
+    loss: Loss
+    penalty: Penalty
+    lambdas: np.ndarray | None
+    n_lambdas: int = 20
+    lambda_min_ratio: float = 1e-4
+    fit_intercept: bool = True
+    tol: float = 1e-4
+    max_iter: int = 200
+    first_order: FirstOrder | None = None
+
+    def of(self, neurons: np.ndarray) -> Settings:
+        """The settings of some neurons."""
+        return self if self.lambdas is None else replace(self, lambdas=self.lambdas[:, neurons])
+
+    def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates) -> QuadraticModel:
+        """Quadratic model with the penalty in solver coordinates; G is in them already."""
+        penalty = self.penalty
+        if penalty.R is not None:
+            penalty = replace(penalty, R=coordinates.rotate_matrix(penalty.R), product=engine.product)
+        return QuadraticModel(engine, G, penalty)
+
+
+def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums) -> Fit:
+    """A fit at the null model."""
+    loss = settings.loss
+    fittable = sums.fittable(loss)
+    intercept = null_intercept(loss, sums) if settings.fit_intercept else np.zeros(len(sums.mean))
+    scale = np.maximum(sums.null - sums.saturated, np.finfo(float).tiny)
+    return start_fit(loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated)
+
+
+def strengths(settings: Settings, null: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Strengths (n_lambdas, n_neurons), geometric from each neuron's λ_max unless given, and who is fitted."""
+    fittable = null.is_fitted
+    if settings.lambdas is not None:
+        return settings.lambdas, fittable
+    top = settings.penalty.lambda_max(null.at.grad)
+    # a neuron without a fit borrows a grid, so that the array has no holes
+    usable = fittable & (top > 0)
+    top = np.where(usable, top, np.median(top[usable]) if usable.any() else 1.0)
+    # just above λ_max, so that rounding cannot let a weight in at the first strength
+    grid = top * 1.001 * settings.lambda_min_ratio ** np.linspace(0, 1, settings.n_lambdas)[:, None]
+    return grid, fittable
+
+
+def guides(start: np.ndarray | None, coordinates: list[Coordinates]) -> list[np.ndarray] | None:
+    """The start of every fit in its own coordinates."""
+    if start is None:
+        return None
+    return [
+        own.rotate(path.reshape(-1, path.shape[-1]).copy()).reshape(path.shape)
+        for path, own in zip(start, coordinates, strict=True)
+    ]

@@ -1,0 +1,272 @@
+"""Design matrices larger than memory: rows read in blocks, the next block while the current one is worked on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+__all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
+
+#: Bytes that a stream may hold; arrays on disk that are smaller are read whole.
+MEMORY = 2**28
+#: Blocks per thread at work: the one in use, the next, and one more where a chunk lies across an edge.
+BLOCKS_EACH = 3
+#: Rows that are converted at once, so that they stay in cache.
+PIECE = 256
+
+
+class RowStream:
+    """Rows of an array on disk, read in blocks by a thread of its own.
+
+    A block is read once while neighbouring rows are asked for, and its successor is read ahead. `GLM` and `GLMCV` wrap
+    ``np.memmap``, zarr and HDF5 arrays by themselves where they are larger than the default ``memory``; wrap them
+    yourself to choose another.
+
+    Parameters
+    ----------
+    source : array-like, shape (n_samples, n_features)
+        Anything with ``shape``, ``dtype`` and slices of rows: ``np.memmap``, ``zarr.Array``, ``h5py.Dataset``, … It is
+        read from one thread, in the order of its rows wherever possible.
+    memory : int
+        Bytes of rows that are held at a time.
+    n_workers : int
+        Threads that ask for rows of different places at the same time; they share ``memory``.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+        float32 for a source in float32, else float64.
+    block_rows : int
+        Rows per block; whole storage chunks where the source has them.
+
+    Raises
+    ------
+    ValueError
+        If the source is not a matrix of real numbers, or ``memory`` does not hold a few rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from popglm import GLM
+    >>> from popglm.solve.stream import RowStream
+    >>> rng = np.random.default_rng(0)
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     X = np.memmap(file, "float32", "w+", shape=(5_000, 4))
+    ...     X[:] = rng.standard_normal(X.shape)
+    ...     y = rng.poisson(np.exp(X[:, 0]))
+    ...     model = GLM(lambdas=[0.01]).fit(RowStream(X, memory=50_000), y)
+    ...     np.allclose(model.coef_, GLM(lambdas=[0.01]).fit(np.array(X), y).coef_, atol=1e-3)
+    True
+    """
+
+    ndim = 2
+
+    def __init__(self, source: Any, memory: int = MEMORY, n_workers: int = 1) -> None:
+        if len(source.shape) != 2:
+            raise ValueError(f"X must have shape (n_samples, n_features); it has {tuple(source.shape)}.")
+        kind = np.dtype(source.dtype)
+        if kind.kind not in "fiub":
+            raise ValueError(f"X must hold real numbers; the array on disk has dtype {kind}.")
+        self.source, self.memory, self.n_workers = source, memory, n_workers
+        self.shape = tuple(int(k) for k in source.shape)
+        self.dtype = np.dtype(np.float32 if kind == np.float32 else np.float64)
+        self.center: np.ndarray | None = None
+        # each thread may hold the join of two blocks; the block being read may be there as stored and as handed on
+        n_blocks = (BLOCKS_EACH + 1) * n_workers + 2
+        row_bytes = max(1, self.shape[1]) * max(kind.itemsize, self.dtype.itemsize)
+        rows = int(memory / (n_blocks * row_bytes))
+        if rows < 1:
+            raise ValueError(
+                f"memory={memory!r} bytes are too few to read X of {self.shape[1]} columns in blocks; use at least "
+                f"{n_blocks * row_bytes}."
+            )
+        stored = (getattr(source, "chunks", None) or (1,))[0]
+        stored = stored if isinstance(stored, int) and stored <= rows else 1
+        self.block_rows = min(rows - rows % stored, max(1, self.shape[0]))
+        self._lock = Lock()
+        self._blocks: OrderedDict[int, Future] = OrderedDict()
+        self._reader: ThreadPoolExecutor | None = None
+
+    def centred(self, center: np.ndarray | None, dtype: Any, n_workers: int) -> RowStream:
+        """The same rows less ``center`` in another type, for ``n_workers`` threads; subtracted in float64."""
+        other = RowStream(self.source, self.memory, n_workers)
+        other.center, other.dtype = center, np.dtype(dtype)
+        if center is not None:
+            other._coarse = center.astype(np.float32)
+            other._fine = (center - other._coarse).astype(np.float32)
+        return other
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "A RowStream refers to an array on disk and cannot be pickled; open the array where it is used."
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError("X is a RowStream, which is read in blocks and never whole; give rows of it, X[first:last].")
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Consecutive rows, or rows by ascending index; (n_rows, n_features)."""
+        if not isinstance(rows, slice):
+            runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+            return np.concatenate([self._submit(int(run[0]), int(run[-1]) + 1).result() for run in runs])
+        first, last, _ = rows.indices(len(self))
+        if last <= first:
+            return np.empty((0, self.shape[1]), self.dtype)
+        size = self.block_rows
+        parts = [
+            self._block(k)[max(first - k * size, 0) : last - k * size] for k in range(first // size, -(-last // size))
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(first, last, rows) of every block in turn; none is kept at the end."""
+        for first in range(0, len(self), self.block_rows):
+            last = min(first + self.block_rows, len(self))
+            yield first, last, self[first:last]
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the rows held and of the reading thread; the stream can be used again."""
+        with self._lock:
+            self._blocks.clear()
+            if self._reader is not None:
+                self._reader.shutdown(cancel_futures=True)
+                self._reader = None
+
+    def _block(self, k: int) -> np.ndarray:
+        with self._lock:
+            for wanted in (k, k + 1):
+                first = wanted * self.block_rows
+                if first >= len(self):
+                    continue
+                if wanted not in self._blocks:
+                    self._blocks[wanted] = self._submit(first, min(first + self.block_rows, len(self)))
+                # the block read ahead was asked for as lately as this one
+                self._blocks.move_to_end(wanted)
+            while len(self._blocks) > BLOCKS_EACH * self.n_workers:
+                self._blocks.popitem(last=False)
+            block = self._blocks[k]
+        return block.result()
+
+    def _submit(self, first: int, last: int) -> Future:
+        if self._reader is None:
+            # one thread: HDF5 has one lock anyway, and disks like their rows in order
+            self._reader = ThreadPoolExecutor(1, "popglm-reader")
+        return self._reader.submit(self._read, first, last)
+
+    def _read(self, first: int, last: int) -> np.ndarray:
+        stored = self.source[first:last]
+        rows = np.empty((last - first, self.shape[1]), self.dtype)
+        for a in range(0, len(rows), PIECE):
+            piece = np.asarray(stored[a : a + PIECE])
+            into = rows[a : a + PIECE]
+            if self.center is None:
+                into[:] = piece
+            elif piece.dtype == into.dtype == np.float32:
+                # as good as a difference in float64, and several times as fast: what float32 cannot say of the center
+                # is taken off when the large part is gone
+                np.subtract(piece, self._coarse, out=into)
+                into -= self._fine
+            else:
+                into[:] = piece - self.center
+        return rows
+
+
+def is_streamed(X: Any) -> bool:
+    """Whether X is read in blocks: a `RowStream`, or an array on disk larger than `MEMORY`.
+
+    Parameters
+    ----------
+    X : object
+        Arrays and tables in memory, of any library, are not.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm.solve.stream import is_streamed
+    >>> is_streamed(np.zeros((10, 2)))
+    False
+    """
+    if isinstance(X, RowStream):
+        return True
+    if isinstance(X, np.memmap):
+        # the result of an operation on a map is of its class, and in memory
+        on_disk = getattr(X, "_mmap", None) is not None
+    else:
+        # in memory: NumPy, PyTorch, JAX; TensorFlow; pandas, xarray; SciPy's sparse matrices
+        marks = ("__array_interface__", "__dlpack__", "numpy", "to_numpy", "tocsr")
+        on_disk = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
+        on_disk = on_disk and not any(hasattr(X, name) for name in marks)
+    return on_disk and int(np.prod(X.shape, dtype=float)) * 4 > MEMORY
+
+
+def read_rows(X: Any) -> Iterator[tuple[int, int, Any]]:
+    """(first, last, rows) of a matrix in turn: blocks of a `RowStream`, all at once of anything else.
+
+    Parameters
+    ----------
+    X : RowStream or array, shape (n_samples, n_features)
+
+    Yields
+    ------
+    first, last : int
+    rows : ndarray, shape (last - first, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm.solve.stream import read_rows
+    >>> [(first, last) for first, last, _ in read_rows(np.zeros((10, 2)))]
+    [(0, 10)]
+    """
+    if isinstance(X, RowStream):
+        yield from X.blocks()
+    else:
+        yield 0, len(X), X
+
+
+def check_stream(X: Any) -> RowStream:
+    """A stream of X without NaN or inf.
+
+    Parameters
+    ----------
+    X : RowStream or array on disk, shape (n_samples, n_features)
+
+    Returns
+    -------
+    RowStream
+
+    Raises
+    ------
+    ValueError
+        Naming the first column and row with NaN or inf.
+    """
+    stream = X if isinstance(X, RowStream) else RowStream(X)
+    for first, _, rows in stream.blocks():
+        # a sum is finite unless something in it is not; only then look closer
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = np.flatnonzero(~np.isfinite(rows.sum(axis=0, dtype=np.float64)))
+        for column in suspect:
+            bad = np.flatnonzero(~np.isfinite(rows[:, column]))
+            if len(bad):
+                what = "NaN" if np.isnan(rows[bad[0], column]) else "inf"
+                stream.close()
+                raise ValueError(
+                    f"X contains {what} in column {column}, first in row {first + bad[0]}. Fill or drop these samples; "
+                    "popglm.Design turns a NaN of a variable into 0."
+                )
+    return stream

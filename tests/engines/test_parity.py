@@ -1,0 +1,118 @@
+"""The same fit by every array library, against NumPy's."""
+
+import numpy as np
+import pytest
+
+from popglm import GLM, GLMCV, FirstOrder
+
+OTHERS = ["torch", "jax", "tensorflow"]
+#: family, inverse link, penalty, further arguments.
+MODELS = {
+    "poisson group lasso": ("poisson", None, "group_lasso", {}),
+    "poisson lasso, smooth": ("poisson", None, "lasso", {"smoothness": 0.01}),
+    "poisson ridge, no intercept": ("poisson", None, "ridge", {"fit_intercept": False}),
+    "poisson softplus, elastic net": ("poisson", "softplus", "elastic_net", {}),
+    "poisson identity, ridge": ("poisson", "identity", "ridge", {}),
+    "bernoulli group lasso": ("bernoulli", None, "group_lasso", {}),
+    "gaussian group lasso": ("gaussian", None, "group_lasso", {}),
+    "gaussian exp, ridge": ("gaussian", "exp", "ridge", {}),
+}
+
+
+@pytest.fixture(params=OTHERS)
+def engine(request):
+    pytest.importorskip(
+        request.param, reason=f"{request.param} is not installed; pip install 'popglm[{request.param}]'"
+    )
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def recording():
+    rng = np.random.default_rng(3)
+    X = rng.uniform(-1, 1, (420, 6))
+    # rates well above 0 under the identity too
+    Y = rng.poisson(1.5 + X @ rng.uniform(-0.3, 0.3, (6, 5))).astype(float)
+    Y[:30, 2] = np.nan
+    return X, Y, rng.uniform(0.5, 1.5, len(X)), rng.uniform(-0.1, 0.1, len(X))
+
+
+def fit(recording, model, engine, precision, **more):
+    X, Y, weights, offset = recording
+    family, inverse_link, penalty, settings = MODELS[model]
+    y = np.minimum(Y, 1) if family == "bernoulli" else Y
+    estimator = GLMCV(
+        family, inverse_link, penalty, feature_groups=[2, 2, 2], lambdas=[0.1, 0.02], cv=3, engine=engine,
+        precision=precision, tol=1e-9 if precision == "float64" else 1e-4, **settings,
+    )  # fmt: skip
+    return estimator.set_params(**more).fit(X, y, sample_weight=weights, offset=offset)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_float64_agrees(recording, engine, model):
+    if engine == "tensorflow" and model not in ("poisson group lasso", "poisson identity, ridge"):
+        pytest.skip("TensorFlow compiles seconds for each loss; the losses are the same code for all libraries")
+    ours, numpys = (fit(recording, model, name, "float64") for name in (engine, "numpy"))
+    np.testing.assert_allclose(ours.coef_path_, numpys.coef_path_, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours.cv_coef_path_, numpys.cv_coef_path_, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours.intercept_path_, numpys.intercept_path_, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours.cv_deviance_, numpys.cv_deviance_, rtol=1e-6)
+    np.testing.assert_array_equal(ours.lambda_, numpys.lambda_)
+    assert isinstance(ours.coef_, np.ndarray)
+
+
+@pytest.mark.parametrize("model", ["poisson group lasso"])
+def test_float32_agrees_within_the_certificates(recording, engine, model):
+    ours, exact = fit(recording, model, engine, "float32"), fit(recording, model, "numpy", "float64")
+    assert ours.coef_path_.dtype == np.float32
+    # the unit of the certificate is half the mean null deviance
+    objective = exact.loss_path_ + ours.gap_ * np.abs(exact.loss_path_).max()
+    assert (ours.loss_path_ <= objective + 1e-5).all()
+    assert (ours.gap_ <= 1e-4).all()
+    np.testing.assert_array_equal(ours.lambda_, exact.lambda_)
+
+
+def test_windows_of_few_rows_give_the_same_sums(recording, engine):
+    """Folds whose edges cut the windows of a compiled pass."""
+    from popglm.engines import get_engine
+    from popglm.model.losses import get_loss
+    from popglm.solve.objective import RowObjective, held_out_deviance
+
+    X, Y, weights, offset = recording
+    Y = np.nan_to_num(Y).T.copy()
+    rng = np.random.default_rng(0)
+    W, b, neurons = rng.normal(0, 0.3, (3, 6)), rng.normal(0, 0.1, 3), np.array([0, 2, 4])
+    ranges = [(0, 130), (201, 420)]
+    for family, link in (("poisson", None), ("bernoulli", None)):
+        loss, y = get_loss(family, link), np.minimum(Y, 1) if family == "bernoulli" else Y
+        results = []
+        for name in ("numpy", engine):
+            made = get_engine(name, precision="float64")
+            if made.window is not None:
+                made.window = 64
+            with made.session():
+                at = RowObjective(made, loss, X, y, weights, offset, ranges).evaluate(neurons, W, b)
+                held = [(130, 201)]
+                path_W, path_b = np.stack([W] * 2), np.stack([b] * 2)
+                deviance = held_out_deviance(made, loss, X, y[neurons], weights, offset, held, path_W, path_b)
+            results.append((at, deviance))
+        (mine, mine_held), (numpys, numpys_held) = results
+        for field in ("loss", "b", "grad", "curvature", "chi2"):
+            np.testing.assert_allclose(getattr(mine, field), getattr(numpys, field), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(mine_held, numpys_held, rtol=1e-9)
+        # from the definition, by hand
+        rows = slice(130, 201)
+        eta = X[rows] @ W.T + b + offset[rows, None]
+        unit = loss.deviance(eta, y[neurons][:, rows].T)
+        np.testing.assert_allclose(mine_held[0], (weights[rows, None] * unit).sum(axis=0), rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::popglm.ConvergenceWarning")
+def test_kinks_are_walked_by_mini_batches(recording, engine):
+    X, Y, _, _ = recording
+    made = [
+        GLM(inverse_link="relu", lambdas=[0.05], solver=FirstOrder("adam", batch_size=64), max_iter=4, tol=1e-2,
+            engine=name, precision="float64").fit(X, np.nan_to_num(Y))
+        for name in (engine, "numpy")
+    ]  # fmt: skip
+    np.testing.assert_allclose(made[0].coef_, made[1].coef_, rtol=0, atol=1e-6)
