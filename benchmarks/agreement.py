@@ -4,9 +4,9 @@ Run in popglm's environment::
 
     python benchmarks/agreement.py [--samples 27396] [--task-variables 8] [--neurons 12]
 
-Poisson group lasso of a simulated session, 11 strengths, five folds by trial. Printed are how many neurons choose another
-strength, by how many places, and the largest differences of held-out deviance explained, at every strength and at the
-chosen one.
+Poisson group lasso of a simulated session, 11 strengths, five folds by trial. Printed are how many neurons choose
+another strength, by how many places, and the largest differences of held-out deviance explained, at every strength and
+at the chosen one.
 """
 
 import argparse
