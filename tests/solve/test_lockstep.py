@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from independent import CONVEX, PENALTIES, objective, population
 
+from popglm import GLMCV
 from popglm.engines import NumpyEngine, get_engine
 from popglm.model.losses import Loss, get_loss
 from popglm.model.penalties import Penalty
@@ -323,3 +324,22 @@ def test_two_devices_give_the_answer_of_one():
         np.testing.assert_allclose(alone[0], split[0], atol=1e-9)
         np.testing.assert_allclose(alone[1], split[1], rtol=1e-12)
         assert alone[2] == split[2]
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_an_estimator_with_several_devices_gives_what_one_gives(refit):
+    X, trial, Y = _session(np.random.default_rng(0))
+    settings = {"penalty": "group_lasso", "feature_groups": [3, 3, 2], "lambdas": [0.1, 0.01], "cv": 3, "refit": refit}
+    settings |= {"precision": "float64", "tol": 1e-9, "engine": "numpy"}
+    one, two = (GLMCV(**settings, device=device).fit(X, Y, groups=trial) for device in ("cpu", ["cpu", "cpu"]))
+    np.testing.assert_allclose(two.cv_coef_path_, one.cv_coef_path_, atol=2e-4)
+    np.testing.assert_allclose(two.cv_deviance_, one.cv_deviance_, rtol=1e-5)
+    assert np.array_equal(two.lambda_index_, one.lambda_index_)
+    if refit:
+        np.testing.assert_allclose(two.predict(X), one.predict(X), rtol=1e-3)
+
+
+def _session(rng):
+    """(X, trial, Y) of five neurons."""
+    X, trial = rng.standard_normal((300, 8)), np.arange(300) // 20
+    return X, trial, rng.poisson(np.exp(0.4 * X @ rng.standard_normal((8, 5)) - 0.5))

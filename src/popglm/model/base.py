@@ -133,11 +133,19 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         settings = self._settings(X, values.shape[1], responses.shape[1])
         splits = splits_of(len(values))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
-        engine = get_engine(self.engine, self.device, self.precision, [X, Y, sample_weight, offset])
+        devices = self.device if isinstance(self.device, list | tuple) else [self.device]
+        if not devices:
+            raise ValueError("device is an empty list; name at least one device, or None.")
+        engine, *shares = (
+            get_engine(self.engine, name, self.precision, [X, Y, sample_weight, offset])
+            for name in (devices[0], *(devices if len(devices) > 1 else ()))
+        )
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
         with engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
-            fit = fit_population(engine, values, responses, weights, offset, splits, settings, refit, advance, start)
+            fit = fit_population(
+                engine, values, responses, weights, offset, splits, settings, refit, advance, start, shares
+            )
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.lambdas is not None or self.penalty == "none"
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared and np.ndim(self.lambdas) < 2 else fit.lambdas
@@ -203,7 +211,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 for first, last, rows in read_rows(values)
             )
             return np.concatenate(list(blocks))
-        engine = get_engine(self.engine, self.device, values.dtype.name, X)
+        device = self.device[0] if isinstance(self.device, list | tuple) else self.device
+        engine = get_engine(self.engine, device, values.dtype.name, X)
         # where X is in the engine's library already, it need not travel again
         data = X if library_of(X) == engine.name else values
         with engine.exact_products(), np.errstate(over="ignore"):

@@ -54,8 +54,9 @@ class GLM(PopulationGLM):
     engine : {"auto", "numpy", "torch", "tensorflow", "jax"}
         The array library that works on arrays over samples. "auto": that of the tensors given to `fit`, else the one
         named by the environment variable ``POPGLM_ENGINE``, else NumPy.
-    device : str, optional
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, …; that of the tensors given, else the library's own choice.
+    device : str or list of str, optional
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, …; that of the tensors given, else the library's own choice. The
+        neurons are shared out over the devices of a list.
     precision : {"float32", "tf32", "float64"}
         Of arrays over samples. "tf32" is float32 with products rounded to TF32 on the way to the certificate, which
         stays in float32, where the device has that; elsewhere it is "float32".
@@ -114,7 +115,7 @@ class GLM(PopulationGLM):
         max_iter: int = 200,
         solver: Any = "auto",
         engine: str = "auto",
-        device: str | None = None,
+        device: str | list[str] | None = None,
         precision: str = "float32",
         verbose: int = 0,
     ) -> None:
@@ -266,7 +267,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         max_iter: int = 200,
         solver: Any = "auto",
         engine: str = "auto",
-        device: str | None = None,
+        device: str | list[str] | None = None,
         precision: str = "float32",
         verbose: int = 0,
         cv: Any = 5,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def fit_population(
     refit: bool = True,
     on_strength: Callable[[int, int], Any] | None = None,
     start: np.ndarray | None = None,
+    shares: Sequence[Any] = (),
     schedule: str = "auto",
 ) -> PopulationFit:
     """Fit every neuron over all strengths, to all rows and to the training rows of every split.
@@ -49,9 +50,11 @@ def fit_population(
     splits : list of (train, test) row indices
     start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
         Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split.
+    shares : sequence of engine
+        Engines on several devices, each of which takes a share of the neurons; ``engine`` does the rest.
     schedule : {"auto", "path", "lockstep"}
         One fit after the other with state on the host, or all at once with state on the device; "auto" takes the second
-        on an accelerator, unless X is a stream.
+        on an accelerator or several devices, unless X is a stream.
     """
     began = time.perf_counter()
     n, q = len(X), Y.shape[1]
@@ -98,7 +101,18 @@ def fit_population(
                     shared.rotate(work[a : a + 8192])
                 rotated = True
             part = fit_on_rows(
-                engine, data, rotated, shared.rotate_matrix(G), shared, folds, batch, refit, on_strength, near, schedule
+                engine,
+                data,
+                rotated,
+                shared.rotate_matrix(G),
+                shared,
+                folds,
+                batch,
+                refit,
+                on_strength,
+                near,
+                shares,
+                schedule,
             )
         part.seconds["fit"] = time.perf_counter() - began
         result = part if len(chosen) == q else merge(result, part, chosen, q)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,7 @@ def fit_on_rows(
     refit: bool,
     on_strength: Callable[[int, int], Any] | None,
     start: np.ndarray | None,
+    shares: Sequence[Any],
     schedule: str,
 ) -> PopulationFit:
     """Fit all rows and every fold's training rows.
@@ -103,7 +104,7 @@ def fit_on_rows(
         Whether ``data.X`` is in solver coordinates; else in the user's columns, centred.
     G : ndarray, shape (n_features, n_features)
         In solver coordinates.
-    start, schedule : see `popglm.solve.population.fit_population`
+    start, shares, schedule : see `popglm.solve.population.fit_population`
     """
     loss = settings.loss
     model = settings.model(engine, G, coordinates)
@@ -120,11 +121,11 @@ def fit_on_rows(
     near = guides(start, [coordinates] * (len(folds.train) + refit))
     limits = settings.tol, settings.max_iter
     if schedule == "auto":
-        schedule = "lockstep" if engine.is_accelerator and rotated else "path"
+        schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
     if schedule == "lockstep" and settings.first_order is None:
         report = None if on_strength is None else lambda k, fit: on_strength(k, fit - 1)
         paths, who = walk_lockstep(
-            engine, loss, model, data.X, data.Y, data.weights, data.offset, folds.counts(len(data.X)),
+            shares or engine, loss, model, data.X, data.Y, data.weights, data.offset, folds.counts(len(data.X)),
             lambdas, *limits, settings.fit_intercept, report, near, 0 if refit else 1,
         )  # fmt: skip
         full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
