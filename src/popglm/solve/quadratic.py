@@ -141,7 +141,7 @@ class QuadraticModel:
             memory.forget(neurons[failed()])
             self._by_splitting(failed(), memory, neurons, *point, *out)
         else:
-            wide = self._uses_nearly_all(*point)
+            wide = self._uses_nearly_all(W, grad, tau)
             self._by_newton(np.flatnonzero(wide), memory, neurons, *point, *out)
             memory.forget(neurons[failed()])
             wide[failed()] = False
@@ -151,7 +151,7 @@ class QuadraticModel:
         promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
         return D, np.maximum(promise, 0) + left
 
-    def _uses_nearly_all(self, W, grad, c, tau, lam2) -> np.ndarray:
+    def _uses_nearly_all(self, W, grad, tau) -> np.ndarray:
         """Neurons with so many columns in use that Newton steps cost less than packed matrices."""
         working = (W != 0) | (self.penalty.block_norms(grad) > tau)[:, self.penalty.block_of_column]
         n = working.sum(axis=1)
