@@ -1,11 +1,14 @@
 """Newton steps on the penalised model, against dense matrices and proximal gradients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
 from popglm.model.penalties import Penalty
-from popglm.solve.newton import NewtonModel, newton_steps
+from popglm.solve.compact import LocalModel
+from popglm.solve.newton import newton_steps, precondition
 
 N_NEURONS, MEMORY = 3, 6
 SIZES = np.array([8] * 5 + [1, 1, 6])
@@ -35,8 +38,8 @@ def make(n_pairs, l1_ratio=1.0, strength=0.02, seed=0):
     penalty = Penalty(l1_ratio, 0.0, SIZES, np.sqrt(SIZES), None)
     values, vectors = np.linalg.eigh(G)
     lam = np.full(N_NEURONS, strength)
-    model = NewtonModel(
-        NumpyEngine("float64").product, G, values, vectors, penalty, c, (1 - l1_ratio) * lam,
+    model = LocalModel(
+        NumpyEngine("float64").product, G, values, vectors, vectors.T.copy(), penalty, c, (1 - l1_ratio) * lam,
         l1_ratio * lam[:, None] * penalty.block_weights, np.arange(N_NEURONS), S, Y, S @ G, np.full(N_NEURONS, n_pairs),
     )  # fmt: skip
     W = rng.standard_normal((N_NEURONS, P))
@@ -73,7 +76,7 @@ def test_products_with_the_compact_form_are_those_with_the_dense_bfgs_matrix(n_p
 @pytest.mark.parametrize("n_pairs", [0, 4, 15])
 def test_the_preconditioner_inverts_the_model_without_bend(n_pairs):
     model, W, _, matrices = make(n_pairs)
-    found = model.precondition(W, np.zeros(N_NEURONS))
+    found = precondition(model, W, np.zeros(N_NEURONS))
     np.testing.assert_allclose(found, [np.linalg.solve(B, w) for B, w in zip(matrices, W, strict=True)], rtol=1e-6)
 
 
@@ -107,10 +110,7 @@ def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron(value):
     expected, _, _ = newton_steps(model, W, grad)
     Y = model.Y.copy()
     Y[1, 2] = value
-    broken = NewtonModel(
-        model.product, model.G, model.values, model.vectors, model.penalty, model.c, model.lam2, model.tau, model.rows,
-        model.S, Y, model.GS, model.count,
-    )  # fmt: skip
+    broken = replace(model, Y=Y, middle=None)
     with np.errstate(invalid="ignore"):
         D, _, left = newton_steps(broken, W, grad)
     usable = np.isfinite(D).all(axis=1) & ~np.isnan(left)

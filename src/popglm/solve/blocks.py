@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from popglm.solve.compact import JIT
+
 __all__ = ["block_descent"]
 
-# re-association lets the loops over columns vectorise; NaN and inf keep their meaning
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
-
-@njit(**_JIT)
+@njit(**JIT)
 def _shrink_block(r, H, tau, z):
     """z = argmin −r·z + ½ zᵀ diag(H) z + τ‖z‖: zero, or r/(H + τ/ν) with ν = ‖z‖ the root of a scalar equation."""
     size = len(r)
@@ -44,7 +43,7 @@ def _shrink_block(r, H, tau, z):
         z[k] = r[k] / (H[k] + tau / nu)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _curvature_vectors(c, S, Y, GS, count, U, V):
     """B = cG + Σ uuᵀ − Σ vvᵀ from the curvature pairs, oldest first (Nocedal & Wright 2006, eq. 6.19)."""
     memory, p = S.shape
@@ -74,7 +73,7 @@ def _curvature_vectors(c, S, Y, GS, count, U, V):
     return held
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _bound_block(c, G, U, V, R, sigma, lam2, ridge, lo, hi, bound):
     """A diagonal above the block lo:hi of B + λ₂I: cG is diagonal there, uuᵀ ⪯ ‖u‖²I, and −vvᵀ ⪯ 0."""
     low_rank, known, stiff = 0.0, 0.0, 0.0
@@ -98,7 +97,7 @@ def _bound_block(c, G, U, V, R, sigma, lam2, ridge, lo, hi, bound):
         bound[k] = max(bound[k], 1e-7 * top)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _pack(c, G, U, V, R, sigma, ridge, at, B):
     """B on the working columns ``at``, as one dense matrix."""
     n, held = len(at), len(U)
@@ -123,7 +122,7 @@ def _pack(c, G, U, V, R, sigma, ridge, at, B):
                 B[m, k] += sigma * R[at[m], at[k]]
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _full_slope(c, G, U, V, R, sigma, ridge, at, step, grad, slope):
     """g + Bd in all columns, for a step in the working columns."""
     p = len(slope)
@@ -147,7 +146,7 @@ def _full_slope(c, G, U, V, R, sigma, ridge, at, step, grad, slope):
             slope[k] += U[i, k] * u - V[i, k] * v
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _solve_positive(A, x):
     """A⁻¹x by Cholesky, half the work of a general solver; 0 where rounding left A indefinite."""
     try:
@@ -166,7 +165,7 @@ def _solve_positive(A, x):
     return x
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
     """Newton's direction for the model on the blocks that are not zero, where it is smooth."""
     n = len(w)
@@ -204,7 +203,7 @@ def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
     direction[at] = _solve_positive(A, force)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _model_value(step, slope, grad, w, lam2, tau, first):
     """½dᵀ(g + slope) + λ₂/2‖w + d‖² + Σ τ_b‖w_b + d_b‖ over the working columns, slope = g + Bd."""
     value = 0.0
@@ -218,7 +217,7 @@ def _model_value(step, slope, grad, w, lam2, tau, first):
     return value
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _sweep(B, bound, first, tau, lam2, w, step, slope, r, z):
     """One pass over all blocks; ``step`` and ``slope`` (= g + B step) are updated. Returns the decrease bound."""
     gained = 0.0
@@ -245,7 +244,7 @@ def _sweep(B, bound, first, tau, lam2, w, step, slope, r, z):
     return gained
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_sweeps):
     """Sweeps find which blocks are zero; a Newton step in the others, every fourth sweep, ends the slow tail."""
     n, kind = len(w), B.dtype
@@ -279,7 +278,7 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
                 break
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def block_descent(
     G, R, starts, W, grad, c, S, Y, GS, count, tau, lam2, sigma, rounding, accuracy, max_sweeps, D, slopes
 ):

@@ -1,63 +1,136 @@
-"""The compact form of B = cG and the BFGS updates of its curvature pairs (Byrd, Nocedal & Schnabel 1994).
+"""The penalised quadratic models of some neurons, and the compact form of their curvature.
 
-B = cG − QᵀK⁻¹Q with the rows of Q the vectors cGs and y, in any basis in which s, y and Gs are given.
+B = cG and its BFGS updates by curvature pairs are cG − QᵀK⁻¹Q with the rows of Q the vectors cGs and y, in any basis in
+which s, y and Gs are given (Byrd, Nocedal & Schnabel 1994, eq. 2.17).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numba import njit
 
-__all__ = ["middle_matrices", "middle_matrix", "subtract_low_rank"]
+from popglm.model.penalties import Penalty
 
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+__all__ = ["JIT", "LocalModel", "low_rank_row"]
 
-
-@njit(**_JIT)
-def middle_matrix(c, count, S, Y, GS):
-    """K = [[c SᵀGS, L], [Lᵀ, −D]] of one neuron, in float64: L the part of SᵀY with s newer than y, D its diagonal."""
-    held = len(S)
-    SG, SY = np.dot(S, GS.T), np.dot(S, Y.T)
-    K = np.zeros((2 * held, 2 * held))
-    for a in range(held):
-        K[held + a, held + a] = -SY[a, a]
-        for b in range(held):
-            K[a, b] = c * 0.5 * (SG[a, b] + SG[b, a])
-            # slots fill in order; in a full ring the oldest pair lies at count % held
-            if (a - count) % held > (b - count) % held:
-                K[a, held + b] = K[held + b, a] = SY[a, b]
-    return K
+#: Re-association lets the loops over columns vectorise; NaN and inf keep their meaning.
+JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
 
-@njit(**_JIT)
-def middle_matrices(c, rows, S, Y, GS, count, middle):
-    """K⁻¹ of every neuron into ``middle``, the rows and columns of its two parts ``memory`` apart."""
+@dataclass(eq=False)
+class LocalModel:
+    """The models of some neurons: gᵀd + ½dᵀBd with B = cG + pairs, and Σ τ_b‖w_b + d_b‖ + λ₂/2‖w + d‖².
+
+    Attributes
+    ----------
+    product : callable
+        Matrix product whose rows do not depend on each other.
+    G : ndarray, shape (n_features, n_features) or (n_features,)
+        Shared Gram matrix in the basis of the pairs; its diagonal where that is the basis of its eigenvectors.
+    values, vectors, transposed : ndarray
+        Eigendecomposition of the shared Gram matrix, and the vectors' transpose.
+    penalty : Penalty
+    c, lam2 : ndarray, shape (n_neurons,)
+    tau : ndarray, shape (n_neurons, n_blocks)
+    rows : ndarray of int, shape (n_neurons,)
+        Of these neurons in the arrays that follow, which hold all neurons of a fit.
+    S, Y, GS : ndarray, shape (n_all, memory, n_features)
+        Curvature pairs with sᵀy = 1, as rings.
+    count : ndarray of int, shape (n_all,)
+    middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
+        K⁻¹.
+    """
+
+    product: Callable
+    G: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    transposed: np.ndarray
+    penalty: Penalty
+    c: np.ndarray
+    lam2: np.ndarray
+    tau: np.ndarray
+    rows: np.ndarray
+    S: np.ndarray
+    Y: np.ndarray
+    GS: np.ndarray
+    count: np.ndarray
+    middle: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.middle is None:
+            self.middle = self.inverses(np.zeros((len(self.c), 0), self.S.dtype))
+
+    def take(self, index: np.ndarray) -> LocalModel:
+        """Some of the neurons."""
+        return replace(self, **{name: getattr(self, name)[index] for name in ("c", "lam2", "tau", "rows", "middle")})
+
+    def times_B(self, X: np.ndarray) -> np.ndarray:
+        """BX, row by row."""
+        GX = X * self.G if self.G.ndim == 1 else self.product(X, self.G)
+        return self.c[:, None] * GX - self.low_rank(self.middle, X)
+
+    def inverses(self, diagonal: np.ndarray) -> np.ndarray:
+        """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns."""
+        return inverse_middles(self.c, self.rows, self.S, self.Y, self.GS, self.count, diagonal)
+
+    def low_rank(self, M: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """QᵀMQX, row by row."""
+        return low_rank(self.c, self.rows, self.GS, self.Y, self.count, M, X)
+
+
+@njit(**JIT)
+def inverse_middles(c, rows, S, Y, GS, count, diagonal):
+    """See `LocalModel.inverses`; the rows and columns of K's two parts lie ``memory`` apart."""
     memory = S.shape[1]
+    out = np.zeros((len(c), 2 * memory, 2 * memory), S.dtype)
     for j in range(len(c)):
         i = rows[j]
         held = min(count[i], memory)
         if held == 0:
             continue
-        K = middle_matrix(c[j], count[i], S[i, :held], Y[i, :held], GS[i, :held])
+        s, y, gs = S[i, :held], Y[i, :held], GS[i, :held]
+        # K = [[c SᵀGS, L], [Lᵀ, −D]], in float64: L the part of SᵀY with s newer than y, D its diagonal
+        SG, SY = np.dot(s, gs.T), np.dot(s, y.T)
+        K = np.zeros((2 * held, 2 * held))
+        for a in range(held):
+            K[held + a, held + a] = -SY[a, a]
+            for b in range(held):
+                K[a, b] = c[j] * 0.5 * (SG[a, b] + SG[b, a])
+                # slots fill in order; in a full ring the oldest pair lies at count % held
+                if (a - count[i]) % held > (b - count[i]) % held:
+                    K[a, held + b] = K[held + b, a] = SY[a, b]
+        if diagonal.shape[1] > 0:
+            Q = np.concatenate((c[j] * gs, y))
+            K -= np.dot(Q * diagonal[j], Q.T)
         try:
             inverse = np.linalg.inv(K)
         except Exception:
             # pairs that rounding has made dependent, or overflow: the step is then not finite, and no step
             inverse = np.full_like(K, np.nan)
-        for a in range(held):
-            for b in range(held):
-                middle[j, a, b] = inverse[a, b]
-                middle[j, a, memory + b] = inverse[a, held + b]
-                middle[j, memory + a, b] = inverse[held + a, b]
-                middle[j, memory + a, memory + b] = inverse[held + a, held + b]
+        at = np.concatenate((np.arange(held), np.arange(memory, memory + held)))
+        for a in range(2 * held):
+            for b in range(2 * held):
+                out[j, at[a], at[b]] = inverse[a, b]
+    return out
 
 
-@njit(**_JIT)
-def subtract_low_rank(c, rows, GS, Y, middle, X, BX):
-    """BX −= QᵀK⁻¹QX for every neuron."""
-    memory = GS.shape[1]
+@njit(**JIT)
+def low_rank(c, rows, GS, Y, count, M, X):
+    """See `LocalModel.low_rank`."""
+    out = np.zeros_like(X)
     for j in range(len(c)):
-        i = rows[j]
-        inner = np.concatenate((c[j] * np.dot(GS[i], X[j]), np.dot(Y[i], X[j])))
-        outer = np.dot(middle[j], inner)
-        BX[j] -= np.dot(c[j] * outer[:memory], GS[i]) + np.dot(outer[memory:], Y[i])
+        if count[rows[j]] > 0:
+            out[j] = low_rank_row(c[j], GS[rows[j]], Y[rows[j]], M[j], X[j])
+    return out
+
+
+@njit(**JIT)
+def low_rank_row(c, GS, Y, M, x):
+    """QᵀMQx of one neuron."""
+    inner = np.concatenate((c * np.dot(GS, x), np.dot(Y, x)))
+    outer = np.dot(M, inner)
+    return np.dot(c * outer[: len(GS)], GS) + np.dot(outer[len(GS) :], Y)

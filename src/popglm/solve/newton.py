@@ -8,16 +8,13 @@ its mean t̄. At weak strengths this takes the place of packed matrices and Chol
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 from numba import njit
 
-from popglm.model.penalties import Penalty
 from popglm.solve.blocks import _shrink_block
-from popglm.solve.compact import middle_matrices, subtract_low_rank
+from popglm.solve.compact import JIT, LocalModel
 
-__all__ = ["NewtonModel", "newton_steps"]
+__all__ = ["newton_steps", "precondition"]
 
 #: A step is good when the model can still decrease by no more than this share of what it has; and conjugate gradients
 #: end at this share of the energy that the residual had. A third of it, with two steps of six products, took as many
@@ -26,74 +23,18 @@ ACCURACY = 0.1
 MAX_STEPS, MAX_PRODUCTS, SWEEPS = 2, 4, 3
 STIFFEST = 1e6
 
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+
+def precondition(model: LocalModel, X: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """About (B + t I)⁻¹X: the two-loop recursion (Nocedal & Wright 2006, alg. 7.4) with y + ts for y."""
+    X, alpha = X.copy(), np.zeros((len(X), model.S.shape[1]), X.dtype)
+    _first_loop(model.rows, model.S, model.Y, model.count, t, X, alpha)
+    base = np.outer(model.c, model.values) + t[:, None]
+    X = model.product(model.product(X, model.vectors) / base, model.transposed)
+    _second_loop(model.rows, model.S, model.Y, model.count, t, X, alpha)
+    return X
 
 
-@dataclass(eq=False)
-class NewtonModel:
-    """The models of some neurons: gᵀd + ½dᵀBd with B = cG + pairs, and Σ τ_b‖w_b + d_b‖ + λ₂/2‖w + d‖².
-
-    Attributes
-    ----------
-    product : callable
-        Matrix product whose rows do not depend on each other.
-    G, values, vectors : ndarray
-        Shared Gram matrix (n_features, n_features) and its eigendecomposition.
-    penalty : Penalty
-    c, lam2 : ndarray, shape (n_neurons,)
-    tau : ndarray, shape (n_neurons, n_blocks)
-    rows : ndarray of int, shape (n_neurons,)
-        Of these neurons in the arrays that follow, which hold all neurons of a fit.
-    S, Y, GS : ndarray, shape (n_all, memory, n_features)
-        Curvature pairs with sᵀy = 1, as rings.
-    count : ndarray of int, shape (n_all,)
-    middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
-        Inverse of the middle matrix of the compact representation.
-    """
-
-    product: object
-    G: np.ndarray
-    values: np.ndarray
-    vectors: np.ndarray
-    penalty: Penalty
-    c: np.ndarray
-    lam2: np.ndarray
-    tau: np.ndarray
-    rows: np.ndarray
-    S: np.ndarray
-    Y: np.ndarray
-    GS: np.ndarray
-    count: np.ndarray
-    middle: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if self.middle is None:
-            size = 2 * self.S.shape[1]
-            self.middle = np.zeros((len(self.c), size, size), self.S.dtype)
-            middle_matrices(self.c, self.rows, self.S, self.Y, self.GS, self.count, self.middle)
-
-    def take(self, index: np.ndarray) -> NewtonModel:
-        """Some of the neurons."""
-        own = {name: getattr(self, name)[index] for name in ("c", "lam2", "tau", "rows", "middle")}
-        return replace(self, **own)
-
-    def times_B(self, X: np.ndarray) -> np.ndarray:
-        """BX, row by row (Byrd, Nocedal & Schnabel 1994, eq. 2.17)."""
-        BX = self.c[:, None] * self.product(X, self.G)
-        subtract_low_rank(self.c, self.rows, self.GS, self.Y, self.middle, X, BX)
-        return BX
-
-    def precondition(self, X: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """About (B + t I)⁻¹X: the two-loop recursion (Nocedal & Wright 2006, alg. 7.4) with y + ts for y."""
-        X, alpha = X.copy(), np.zeros((len(X), self.S.shape[1]), X.dtype)
-        _first_loop(self.rows, self.S, self.Y, self.count, t, X, alpha)
-        base = np.outer(self.c, self.values) + t[:, None]
-        X = self.product(self.product(X, self.vectors) / base, self.vectors.T)
-        _second_loop(self.rows, self.S, self.Y, self.count, t, X, alpha)
-        return X
-
-
-def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Minimise the models of some neurons: sweeps where blocks come and go, Newton steps on those in use.
 
     Parameters
@@ -140,7 +81,7 @@ def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[n
         # blocks that the penalty holds tighter, or less tight, than the mean of all
         size = np.maximum(np.outer(own.c, np.diag(own.G)), 0) + t[:, None]
         stretch = np.sqrt(size / (size + np.where(on > 0, curved - t[:, None], 0))) * on
-        first = own.precondition(residual * stretch, t) * stretch
+        first = precondition(own, residual * stretch, t) * stretch
         left = 0.5 * np.einsum("ij,ij->i", residual, first)
         all_D[todo], all_slope[todo], all_gained[todo] = D, slope, gained
         all_left[todo] = np.where(wanting, np.inf, left)
@@ -166,7 +107,7 @@ def newton_steps(model: NewtonModel, W: np.ndarray, grad: np.ndarray) -> tuple[n
     return all_D, all_slope, all_left
 
 
-def _conjugate_gradients(own: NewtonModel, unit, curved, on, stretch, residual, first, t, block, starts):
+def _conjugate_gradients(own: LocalModel, unit, curved, on, stretch, residual, first, t, block, starts):
     """X with (B + T)X ≈ −residual on the blocks in use, and BX."""
     X, BX = np.zeros_like(unit), np.zeros_like(unit)
     r, search = -residual, -first
@@ -181,7 +122,7 @@ def _conjugate_gradients(own: NewtonModel, unit, curved, on, stretch, residual, 
         X[going] += alpha * search
         BX[going] += alpha * BP
         r = r - alpha * AP
-        z = own.precondition(r * stretch, t) * stretch
+        z = precondition(own, r * stretch, t) * stretch
         new = np.einsum("ij,ij->i", r, z)
         open_ = (new > goal) & (bent > 0)
         if not open_.any():
@@ -196,7 +137,7 @@ def _conjugate_gradients(own: NewtonModel, unit, curved, on, stretch, residual, 
     return X, BX
 
 
-def _shorten(own: NewtonModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
+def _shorten(own: LocalModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
     """Share of the step that decreases the model, 1, ½, ¼ or 0, and the decrease; (n_neurons,) each."""
 
     def change(size: float) -> np.ndarray:
@@ -214,7 +155,7 @@ def _shorten(own: NewtonModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]
     return size, decrease
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _first_loop(rows, S, Y, count, t, X, alpha):
     for j in range(len(X)):
         memory = S.shape[1]
@@ -232,7 +173,7 @@ def _first_loop(rows, S, Y, count, t, X, alpha):
                 x[k] -= share * (y[k] + t[j] * s[k])
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _second_loop(rows, S, Y, count, t, X, alpha):
     for j in range(len(X)):
         memory = S.shape[1]
@@ -249,7 +190,7 @@ def _second_loop(rows, S, Y, count, t, X, alpha):
                 x[k] += share * s[k]
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
     """Block descent without a matrix B, for every neuron; D and slope change, half the decrease bound is returned."""
     memory, p, kind = GS.shape[1], G.shape[0], G.dtype
