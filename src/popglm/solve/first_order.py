@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 
-from popglm.solve.certificate import certificate
 from popglm.solve.path import Fit, Path, empty_path
 
 __all__ = ["FirstOrder", "walk_first_order"]
@@ -74,24 +72,21 @@ class FirstOrder:
 
 def walk_first_order(
     optimiser: FirstOrder,
-    full: Fit | None,
-    folds: list[Fit],
+    fit: Fit,
     lambdas: np.ndarray,
     tol: float,
     max_iter: int,
-    on_strength: Callable[[int, int], Any] | None = None,
-) -> tuple[Path | None, list[Path]]:
-    """Like `popglm.solve.path.walk_path`; every fit walks its own path, in up to 50·max_iter steps per strength."""
-    fits = ([full] if full is not None else []) + folds
-    paths = [empty_path(fit, len(lambdas)) for fit in fits]
-    for i, (fit, path) in enumerate(zip(fits, paths, strict=True)):
-        for k, lam in enumerate(lambdas):
-            path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path)
-            path.W[k], path.b[k] = fit.W, fit.at.b
-            path.objective[k] = fit.value(fit.W, fit.at, lam)
-            if on_strength is not None:
-                on_strength(k, i - (full is not None))
-    return (paths[0] if full is not None else None), paths[full is not None :]
+    report: Callable[[np.ndarray], None] | None = None,
+) -> Path:
+    """Like `popglm.solve.path.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
+    path = empty_path(fit, len(lambdas))
+    everyone = np.arange(len(fit.W))
+    for k, lam in enumerate(lambdas):
+        path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path)
+        path.record(fit, np.full(len(everyone), k), everyone, lam)
+        if report is not None:
+            report(np.full(len(everyone), k + 1))
+    return path
 
 
 def _descend(
@@ -110,8 +105,8 @@ def _descend(
     width = np.where(width > 0, width, 1.0)
     W = fit.W[neurons].copy()
     velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
-    best = fit.value(W, fit.at.take(neurons), lam[neurons])
-    path.trace.append([fit.total(lam)])
+    best = fit.value(neurons, lam[neurons])
+    path.trace.append([best.sum()])
     mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
     b = fit.at.b[neurons].copy()
     for t in range(1, max_steps + 1):
@@ -140,12 +135,12 @@ def _descend(
         if t % optimiser.check_every and t < max_steps:
             continue
         at = objective.evaluate(neurons, W, b)
-        now = fit.value(W, at, lam_n)
+        now = at.loss + penalty.value(W, lam_n)
         better = now < best
         fit.at.put(neurons, at, better)
         fit.W[neurons[better]] = W[better]
         best = np.minimum(best, now)
-        path.trace[-1].append(fit.total(lam))
+        path.trace[-1].append(fit.value(fit.fittable, lam[fit.fittable]).sum())
         # a point that got lost (beyond the loss's domain, or far above the best) starts again, more slowly
         lost = ~np.isfinite(now) | (now > best + fit.scale[neurons])
         W[lost], velocity[lost], square[lost] = fit.W[neurons[lost]], 0, square[lost]
@@ -154,10 +149,7 @@ def _descend(
         rate = np.where(lost | stalled, rate / 2, rate)
         mark = best.copy()
         n_iter[neurons] = t
-        gap[neurons] = (
-            certificate(fit.loss, fit.model, fit.W[neurons], fit.at.take(neurons), lam_n, fit.saturated[neurons])
-            / fit.scale[neurons]
-        )
+        gap[neurons] = fit.certificate(neurons, lam_n)
         stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.learning_rate)
         neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
         best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]

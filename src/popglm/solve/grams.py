@@ -15,7 +15,7 @@ from popglm.solve.path import Fit, walk_path
 from popglm.solve.responses import response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rows import Rows
-from popglm.solve.settings import Settings, begin, guides, strengths
+from popglm.solve.settings import Settings, begin, guides, reporter, strengths
 
 __all__ = ["fit_on_grams"]
 
@@ -121,9 +121,15 @@ def fit_on_grams(
     fold_fits, coordinates = [fit for fit, _ in pairs], [null_coordinates, *(own for _, own in pairs)]
     lambdas, fittable = strengths(settings, null)
     near = guides(start, coordinates[not refit :])
-    full_path, fold_paths = walk_path(
-        null if refit else None, fold_fits, lambdas, settings.tol, settings.max_iter, False, on_strength, near
-    )
+    fits = ([null] if refit else []) + fold_fits
+    paths = [
+        walk_path(
+            fit, lambdas, settings.tol, settings.max_iter, None, None if near is None else near[i],
+            reporter(on_strength, 1, i - refit),
+        )
+        for i, fit in enumerate(fits)
+    ]  # fmt: skip
+    full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
     result = collect(
         full_path, fold_paths, coordinates, lambdas, fittable, np.array([fit.is_fitted for fit in fold_fits])
     )

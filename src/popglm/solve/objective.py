@@ -6,13 +6,14 @@ gradient in w (that of the profiled loss, so dloss/db = 0), the mean curvature w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from popglm.model.losses import Loss
+from popglm.solve.coordinates import row_sums
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -22,7 +23,7 @@ from popglm.solve.passes import (
     residuals,
     value_sums,
 )
-from popglm.solve.windows import Windows, runs
+from popglm.solve.windows import Windows
 
 __all__ = ["Evaluation", "GramObjective", "RowObjective", "held_out_deviance"]
 
@@ -58,6 +59,12 @@ class Evaluation:
         """Rows ``index``."""
         return Evaluation(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
+    @staticmethod
+    def join(parts: list[Evaluation]) -> Evaluation:
+        """Points of several evaluations, one after the other."""
+        names = Evaluation.__dataclass_fields__
+        return Evaluation(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     def put(self, index: np.ndarray, other: Evaluation, chosen: np.ndarray) -> None:
         """Overwrite rows ``index[chosen]`` by those of ``other``."""
         for name in self.__dataclass_fields__:
@@ -91,8 +98,33 @@ class GramObjective:
         )
 
 
+@dataclass
+class Batch:
+    """The columns that count the windows of one kind.
+
+    Attributes
+    ----------
+    at : ndarray of int
+        Their positions among the evaluated columns, the last one repeated to a size that the engine likes.
+    n : int
+        Without the repeated ones.
+    neurons : index of the engine, or None
+        Their rows of Y; None for all in order.
+    W : array of the engine, shape (len(at), n_features)
+    """
+
+    at: np.ndarray
+    n: int
+    neurons: Any
+    W: Any
+
+
 class RowObjective:
     """Any loss, streamed over row chunks: matrix product, one elementwise pass in cache, matrix product.
+
+    The fits to all rows and to every fold's training rows are evaluated together: column i·n_neurons + j is neuron j in
+    fit i, and a window of rows multiplies the columns whose fits count it. One batch for all fits in place of six
+    spares the many products with a few late neurons each, whose cost is reading X.
 
     The passes run in the engine's library, on its arrays; what they sum to is NumPy's, in float64.
 
@@ -106,8 +138,8 @@ class RowObjective:
     Y : ndarray, shape (n_neurons, n_samples)
     weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
     offset : ndarray, shape (n_samples,), or None
-    ranges : list of (first, last)
-        Rows that count; a fold's training rows are two ranges of the same arrays.
+    fits : list of list of (first, last)
+        Rows that each fit counts.
     fit_intercept : bool
     """
 
@@ -119,120 +151,168 @@ class RowObjective:
         Y: np.ndarray,
         weights: np.ndarray | None,
         offset: np.ndarray | None,
-        ranges: list[tuple[int, int]],
+        fits: list[list[tuple[int, int]]],
         fit_intercept: bool = True,
     ) -> None:
         self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
-        self.weights, self.offset, self.fit_intercept = weights, offset, fit_intercept
-        self.rows = np.concatenate([np.arange(first, last) for first, last in ranges])
+        self.weights, self.offset, self.fits, self.fit_intercept = weights, offset, fits, fit_intercept
+        self.windows = Windows(engine, X, Y, weights, offset, fits)
         # compiled for all folds alike where calls have one shape
-        self.every = max(1, (len(self.rows) if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
-        self.windows = Windows(engine, X, Y, weights, offset, ranges)
+        self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
         self.total, self.y_mean, self.YX = self._moments()
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        q, p = len(self.Y), self.X.shape[1]
-
-        def part(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            total, y_sum, YX = np.zeros(q), np.zeros(q), np.zeros((q, p))
-            for first, last in chunks:
-                y, s = self.Y[:, first:last], None if self.weights is None else self.weights[..., first:last]
-                total += (last - first) if s is None else s.sum(axis=-1, dtype=float)
-                y = y if s is None else y * s
-                y_sum += y.sum(axis=1, dtype=float)
-                YX += self.engine.product(y, self.X[first:last])
-            return total, y_sum, YX
+        def chunk(k: int) -> tuple[np.ndarray, ...]:
+            first, last = self.windows.chunks[k]
+            y, s = self.Y[:, first:last], None if self.weights is None else self.weights[..., first:last]
+            total = np.full(len(y), last - first) if s is None else s.sum(axis=-1, dtype=float) * np.ones(len(y))
+            y = y if s is None else y * s
+            return total, y.sum(axis=1, dtype=float), self.engine.product(y, self.X[first:last])
 
         # on the host, by all of its threads
-        batches = runs(self.windows.chunks, self.engine.n_workers)
-        total, y_sum, YX = (sum(parts) for parts in zip(*self.engine.map(part, batches), strict=True))
+        sums, _ = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
+        total, y_sum, YX = (
+            np.concatenate([sum(sums[kind][i] for kind in np.flatnonzero(counts)) for counts in self.windows.members.T])
+            for i in range(3)
+        )
         safe = np.where(total > 0, total, 1)
         return total, y_sum / safe, YX / safe[:, None]
 
-    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module. A point outside the loss's domain, or one that overflows, has loss +inf."""
-        n = len(neurons)
-        W = self.engine.pad(W.astype(self.engine.dtype))
-        extra = np.full(len(W) - n, n - 1)
-        neurons, b = (np.concatenate([a, a[extra]]) for a in (neurons, b))
-        rows = None if n == len(self.Y) == len(neurons) else self.engine.index(neurons)
+        batches = self._batches(columns, W.astype(self.engine.dtype))
         closed_form = self.loss.closed_form_intercept and self.fit_intercept
         with np.errstate(all="ignore"):
-            out = (self._poisson_exp if closed_form else self._general)(neurons, rows, W, b)
+            out = (self._poisson_exp if closed_form else self._general)(columns, batches, W, b)
         bad = ~(np.isfinite(out.loss) & np.isfinite(out.grad).all(axis=1) & np.isfinite(out.b))
         out.loss[bad] = np.inf
-        return out.take(slice(n))
+        return out
 
-    def _poisson_exp(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def _batches(self, columns: np.ndarray, W: np.ndarray) -> list[Batch | None]:
+        """For every kind of windows, the columns that count them; None where there are none."""
+        q = len(self.Y)
+        fit, neuron = np.divmod(columns, q)
+
+        def batch(at: np.ndarray) -> Batch | None:
+            if not len(at):
+                return None
+            w = self.engine.pad(W[at])
+            used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
+            everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
+            return Batch(used, len(at), None if everyone else self.engine.index(neuron[used]), self.engine.asarray(w))
+
+        return [batch(np.flatnonzero(counts[fit])) for counts in self.windows.members]
+
+    def _add_up(
+        self,
+        function: Callable[[int, Batch], tuple[Any, ...]],
+        batches: list[Batch | None],
+        n: int,
+        every: int | None = None,
+    ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+        """Sums per column, of n, of what ``function(k, batch)`` returns for every window; see `Windows.add_up`."""
+
+        def chunk(k: int) -> tuple[Any, ...] | None:
+            batch = batches[self.windows.kind[k]]
+            return None if batch is None else function(k, batch)
+
+        sums, some = self.windows.add_up(chunk, every)
+        columns: list[np.ndarray] = []
+        for kind, values in sums.items():
+            at, size = batches[kind].at[: batches[kind].n], batches[kind].n
+            columns = columns or [np.zeros((n, *v.shape[1:])) for v in values]
+            for total, v in zip(columns, values, strict=True):
+                total[at] += v[:size]
+        return columns, [(batches[kind].at[: batches[kind].n], h[: batches[kind].n]) for kind, h in some]
+
+    def _poisson_exp(
+        self, columns: np.ndarray, batches: list[Batch | None], W: np.ndarray, b: np.ndarray
+    ) -> Evaluation:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
         # needed there is κ times the one taken here; Σ y η is W·(Xᵀy), known without touching the samples.
         b = b.astype(self.engine.dtype)
-        w, b_start = self.engine.asarray(W), self.engine.asarray(b)
+        starts = self._placed(batches, b)
 
-        def chunk(k: int) -> tuple[Any, ...]:
+        def chunk(k: int, batch: Batch) -> tuple[Any, ...]:
             X, Y, s, offset, size, masked, at = self.windows.read(k)
             compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
-            return compiled(X, Y, s, offset, rows, w, b_start, at)
+            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[self.windows.kind[k]], at)
 
-        (mu_sum, chi, MX, y_offset), some = self.windows.add_up(chunk, self.every)
-        total, y_mean, YX = self.total[neurons], self.y_mean[neurons], self.YX[neurons]
+        (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every)
+        total, y_mean, YX = self.total[columns], self.y_mean[columns], self.YX[columns]
         # the intercept in the engine's precision is the one that μ was computed with
         b_used = b.astype(float)
         kappa = y_mean / (mu_sum / total)
         b_best = b_used + np.log(kappa)
-        loss = y_mean - np.einsum("ij,ij->i", W.astype(float), YX) - b_best * y_mean - y_offset / total
+        loss = y_mean - np.einsum("ij,ij->i", W.astype(self.engine.dtype).astype(float), YX)
+        loss -= b_best * y_mean + y_offset / total
         grad = (kappa / total)[:, None] * MX - YX
         chi2 = chi / (kappa * total) - y_mean
-        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some), np.ones(len(W), bool))
+        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some, len(W)), np.ones(len(W), bool))
 
-    def _general(self, neurons: np.ndarray, rows: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
-        engine = self.engine
-        w, zero = engine.asarray(W), engine.asarray(np.zeros(len(W)))
+    def _general(self, columns: np.ndarray, batches: list[Batch | None], W: np.ndarray, b: np.ndarray) -> Evaluation:
+        engine, windows = self.engine, self.windows
+        zeros = self._placed(batches, np.zeros(len(W)))
 
         def predictor(k: int) -> Any:
-            X, _, _, offset, size, _, at = self.windows.read(k)
-            return engine.compile(linear_predictor, type(engine), size)(X, offset, w, zero, at)
+            batch = batches[windows.kind[k]]
+            if batch is None:
+                return None
+            X, _, _, offset, size, _, at = windows.read(k)
+            return engine.compile(linear_predictor, type(engine), size)(X, offset, batch.W, zeros[windows.kind[k]], at)
 
-        etas = self.windows.map(predictor)
+        etas = windows.map(predictor)
         if self.fit_intercept:
-            b = self._best_intercept(neurons, rows, etas, b)
+            b = self._best_intercept(columns, batches, etas, b)
         b = b.astype(engine.dtype)
-        b_now, tiny = engine.asarray(b), float(np.finfo(engine.dtype).tiny)
+        b_now, tiny = self._placed(batches, b), float(np.finfo(engine.dtype).tiny)
 
-        def chunk(k: int) -> tuple[Any, ...]:
-            X, Y, s, _, size, masked, at = self.windows.read(k)
+        def chunk(k: int, batch: Batch) -> tuple[Any, ...]:
+            X, Y, s, _, size, masked, at = windows.read(k)
             compiled = engine.compile(loss_sums, type(engine), size, masked, self.every, self.loss, tiny)
-            return compiled(X, Y, s, rows, etas[k], b_now, at)
+            return compiled(X, Y, s, batch.neurons, etas[k], b_now[windows.kind[k]], at)
 
-        sums, some = self.windows.add_up(chunk, self.every)
+        sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
-        loss, weight, chi, grad = (v / self.total[neurons].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
-        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some), beyond == 0)
+        loss, weight, chi, grad = (v / self.total[columns].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
+        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, len(W)), beyond == 0)
 
-    def _best_intercept(self, neurons: np.ndarray, rows: Any, etas: list[Any], b: np.ndarray) -> np.ndarray:
-        """1-D Newton on every neuron's intercept, kept inside the domain of the loss."""
-        engine, dtype = self.engine, self.engine.dtype
+    def _placed(self, batches: list[Batch | None], b: np.ndarray) -> list[Any]:
+        """Intercepts of every batch, in the engine's library."""
+        return [None if batch is None else self.engine.asarray(b[batch.at]) for batch in batches]
+
+    def _best_intercept(
+        self, columns: np.ndarray, batches: list[Batch | None], etas: list[Any], b: np.ndarray
+    ) -> np.ndarray:
+        """1-D Newton on every column's intercept, kept inside the domain of the loss."""
+        engine, dtype, windows = self.engine, self.engine.dtype, self.windows
         b = b.copy()
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
 
             def floor(k: int) -> Any:
-                _, Y, s, _, size, masked, at = self.windows.read(k, with_x=False)
-                return engine.compile(event_floor, type(engine), size, masked)(Y, s, rows, etas[k], at)
+                batch = batches[windows.kind[k]]
+                if batch is None:
+                    return None
+                _, Y, s, _, size, masked, at = windows.read(k, with_x=False)
+                return engine.compile(event_floor, type(engine), size, masked)(Y, s, batch.neurons, etas[k], at)
 
-            for smallest in self.windows.map(floor):
-                lowest = np.maximum(lowest, -engine.to_numpy(smallest).astype(float))
-            scale = np.maximum(np.abs(lowest), self.y_mean[neurons])
+            for k, smallest in enumerate(windows.map(floor)):
+                if smallest is not None:
+                    batch = batches[windows.kind[k]]
+                    at, found = batch.at[: batch.n], engine.to_numpy(smallest)[: batch.n]
+                    lowest[at] = np.maximum(lowest[at], -found.astype(float))
+            scale = np.maximum(np.abs(lowest), self.y_mean[columns])
             b = np.maximum(b, lowest + 1e-3 * scale)
 
-        def chunk(k: int) -> tuple[Any, ...]:
-            _, Y, s, _, size, masked, at = self.windows.read(k, with_x=False)
+        def chunk(k: int, batch: Batch) -> tuple[Any, ...]:
+            _, Y, s, _, size, masked, at = windows.read(k, with_x=False)
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
-            return compiled(Y, s, rows, etas[k], b_now, at)
+            return compiled(Y, s, batch.neurons, etas[k], b_now[windows.kind[k]], at)
 
         for _ in range(50):
-            b_now = engine.asarray(b)
-            (gradient, curvature, size), _ = self.windows.add_up(chunk)
+            b_now = self._placed(batches, b)
+            (gradient, curvature, size), _ = self._add_up(chunk, batches, len(b))
             open_ = np.abs(gradient) > 8 * np.finfo(dtype).eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
             # each neuron stops by itself, whatever the others still need
@@ -244,14 +324,36 @@ class RowObjective:
             b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
 
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+        """Covariance of the features, samples weighted by the curvature of one column's loss."""
+        fit, neuron = divmod(column, len(self.Y))
+        w, s = w.astype(self.engine.dtype), self.weights
+        s = s if s is None or s.ndim == 1 else s[neuron]
+
+        def part(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, ...]:
+            x = take(self.X)
+            eta = x @ w + w.dtype.type(b) + (0 if self.offset is None else take(self.offset))
+            h = self.loss.derivatives(np, eta, take(self.Y[neuron]))[1]
+            h = h if s is None else np.where(take(s) > 0, h * take(s), 0)
+            hx = x * h[:, None]
+            return hx.T @ x, hx.sum(axis=0, dtype=float), h.sum(dtype=float)
+
+        XX, x, total = row_sums(self.engine, part, self.X, self.fits[fit], 2048)
+        mean = x / total if self.fit_intercept else np.zeros_like(x)
+        return XX / total - np.outer(mean, mean)
+
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
     ) -> Evaluation:
-        """Gradient from ``size`` random rows, with one Newton step of the intercept; from all rows for None."""
+        """Gradient from ``size`` random rows, with one Newton step of the intercept; from all rows for None.
+
+        Of an objective with one fit.
+        """
         if size is None:
             return self.evaluate(neurons, W, b)
         engine, n = self.engine, len(neurons)
-        pick = np.sort(rng.choice(self.rows, min(size, len(self.rows)), replace=False))
+        rows = np.concatenate([np.arange(first, last) for first, last in self.fits[0]])
+        pick = np.sort(rng.choice(rows, min(size, len(rows)), replace=False))
         w = W.astype(engine.dtype)
         if engine.window is not None:
             w = engine.pad(w)
@@ -290,13 +392,15 @@ def held_out_deviance(
 
     Parameters
     ----------
-    X, Y, weights, offset, ranges
+    X, Y, weights, offset
         As for `RowObjective`.
+    ranges : list of (first, last)
+        Rows that count.
     W : ndarray, shape (n_lambdas, n_neurons, n_features)
     b : ndarray, shape (n_lambdas, n_neurons)
     """
     n_lambdas, _, p = W.shape
-    windows = Windows(engine, X, Y, weights, offset, ranges)
+    windows = Windows(engine, X, Y, weights, offset, [ranges])
     W = engine.pad(W.reshape(-1, p).astype(engine.dtype))
     b = b.reshape(-1)
     w, b = engine.asarray(W), engine.asarray(np.concatenate([b, np.repeat(b[-1:], len(W) - len(b))]))
@@ -313,16 +417,22 @@ def held_out_deviance(
             lowest = np.where(s > 0, s * lowest, 0)
         return lowest.sum(axis=1)
 
-    (value,), _ = windows.add_up(chunk)
+    (value,) = windows.add_up(chunk)[0][0]
     return np.maximum(2 * (value - sum(engine.map(floor, windows.chunks))), 0)
 
 
-def _spread(some: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean of mean(h)/h over some rows, NaN left out; h: arrays of shape (n_neurons, n_rows)."""
-    h = np.concatenate(list(some), axis=1)
-    absent = np.isnan(h)
-    average = np.nanmean if absent.any() else np.mean
-    # a neuron none of whose sampled rows count
-    h[absent.all(axis=1)] = 1
-    mean = average(h, axis=1, keepdims=True)
-    return average(mean / np.maximum(h + LEAST_WEIGHT * mean, np.finfo(h.dtype).tiny), axis=1, dtype=float)
+def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
+    """Mean of mean(h)/h of n columns; ``some``: columns and h at rows of theirs, NaN where a row does not count."""
+
+    def mean(values: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        total, count = np.zeros(n), np.zeros(n)
+        for columns, h in some:
+            v = values(columns, h)
+            total[columns] += np.nansum(v, axis=1, dtype=float)
+            count[columns] += np.count_nonzero(~np.isnan(v), axis=1)
+        # a neuron none of whose sampled rows count has 1
+        return np.where(count > 0, total, 1) / np.maximum(count, 1)
+
+    average = mean(lambda columns, h: h)
+    least = np.maximum(LEAST_WEIGHT * average, np.finfo(some[0][1].dtype).tiny).astype(some[0][1].dtype)
+    return average * mean(lambda columns, h: 1 / (h + least[columns, None]))

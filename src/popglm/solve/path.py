@@ -1,11 +1,10 @@
-"""One fit over descending strengths, and the fits of all folds beside it."""
+"""The fits to all rows and to every fold, over descending strengths."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +12,12 @@ from popglm.model.losses import Loss
 from popglm.solve.certificate import certificate
 from popglm.solve.objective import Evaluation, GramObjective, RowObjective
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.solve.rotated import RotatedModel
 
 __all__ = ["Fit", "Path", "empty_path", "start_fit", "walk_path"]
+
+#: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
+MAX_COLUMNS = 512
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
@@ -23,13 +26,18 @@ __all__ = ["Fit", "Path", "empty_path", "start_fit", "walk_path"]
 MODEL_SAFETY, MOST_SAFETY = 6.0, 150.0
 #: Damping falls by this after a step that was accepted: 2 made every second step of some neurons overshoot.
 RELAX = 1.25
+#: Evaluations at one strength after which a neuron gets a model of its own (`Fit.own`). Neurons whose events crowd in
+#: few samples needed up to 200 at each; now none needs more than 40, and the others no longer wait for them.
+PATIENCE = 30
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
 
 
 @dataclass
 class Fit:
-    """One fit in progress: its data, its model, and the current point of every neuron.
+    """Fits in progress: their data, their model, and the current point of every column.
+
+    A column is one neuron in one fit, to all rows or to the training rows of a fold.
 
     Attributes
     ----------
@@ -37,15 +45,19 @@ class Fit:
     objective : RowObjective or GramObjective
     model : QuadraticModel
     fittable : ndarray of int
-        Neurons that are fitted; the others stay at the null model.
-    scale : ndarray, shape (n_neurons,)
+        Columns that are fitted; the others stay at the null model.
+    scale : ndarray, shape (n_columns,)
         Half the mean null deviance: the unit of the certificate.
-    saturated : ndarray, shape (n_neurons,)
-    W : ndarray, shape (n_neurons, n_features)
+    saturated : ndarray, shape (n_columns,)
+    W : ndarray, shape (n_columns, n_features)
     at : Evaluation
     memory : CurvatureMemory
-    damping : ndarray, shape (n_neurons,)
+    damping : ndarray, shape (n_columns,)
         Factor on c, above 1 after a step that did not decrease the objective.
+    n_neurons : int
+        Columns of one fit.
+    own : dict of int to RotatedModel
+        Models of neurons that were slow: in place of the Gram matrix, their own, weighted by their curvature.
     """
 
     loss: Loss
@@ -58,37 +70,58 @@ class Fit:
     at: Evaluation
     memory: CurvatureMemory
     damping: np.ndarray
+    n_neurons: int
+    own: dict[int, RotatedModel] = field(default_factory=dict)
 
     @property
     def is_fitted(self) -> np.ndarray:
-        """Whether a neuron is among the fittable, shape (n_neurons,)."""
+        """Whether a column is among the fittable, shape (n_columns,)."""
         return np.isin(np.arange(len(self.W)), self.fittable)
 
-    def value(self, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
-        """Penalised objective."""
-        return at.loss + self.model.penalty.value(W, lam)
+    def value(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Penalised objective where some columns stand."""
+        return self.at.loss[columns] + self.model.penalty.value(self.W[columns], lam)
 
-    def total(self, lam: np.ndarray) -> float:
-        """Penalised objective where the fit stands, summed over the fitted neurons."""
-        neurons = self.fittable
-        return float(self.value(self.W[neurons], self.at.take(neurons), lam[neurons]).sum())
+    def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel, np.ndarray]]:
+        """Models, and the positions of the columns that have them."""
+        neuron = columns % self.n_neurons
+        special = np.isin(neuron, list(self.own))
+        if not special.all():
+            yield self.model, np.flatnonzero(~special)
+        for one in np.unique(neuron[special]):
+            yield self.own[one], np.flatnonzero(neuron == one)
+
+    def give_own_model(self, column: int) -> None:
+        """Weight the Gram matrix of a neuron by its curvature where one of its columns stands, for all of them."""
+        neuron = column % self.n_neurons
+        everywhere = np.arange(neuron, len(self.W), self.n_neurons)
+        G = self.objective.weighted_gram(column, self.W[column], self.at.b[column])
+        if np.isfinite(G).all():
+            self.own[neuron] = RotatedModel(self.model.engine, G, self.model.penalty)
+            self.memory.forget(everywhere)
+            self.damping[everywhere] = 1
+
+    def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Bound on the excess objective of some columns, over their scale."""
+        at, saturated = self.at.take(columns), self.saturated[columns]
+        return certificate(self.loss, self.model, self.W[columns], at, lam, saturated) / self.scale[columns]
 
 
 @dataclass
 class Path:
-    """What a fit leaves behind, in solver coordinates; first axis: strengths.
+    """What fits leave behind, in solver coordinates; first axis: strengths.
 
     Attributes
     ----------
-    W : ndarray, shape (n_lambdas, n_neurons, n_features)
-    b, gap, objective : ndarray, shape (n_lambdas, n_neurons)
+    W : ndarray, shape (n_lambdas, n_columns, n_features)
+    b, gap, objective : ndarray, shape (n_lambdas, n_columns)
         Intercept; certificate relative to the null deviance; penalised objective.
-    n_iter : ndarray of int, shape (n_lambdas, n_neurons)
+    n_iter : ndarray of int, shape (n_lambdas, n_columns)
         Evaluations of loss and gradient (one pair of matrix products each).
     seconds : dict
         Time by phase.
     trace : list of list of float
-        For every strength, the objective summed over the fitted neurons, at the start and after every iteration.
+        For every strength, the objective summed over the columns, at the start and after every iteration.
     """
 
     W: np.ndarray
@@ -99,6 +132,26 @@ class Path:
     seconds: dict[str, float] = field(default_factory=lambda: {"blocks": 0.0, "evaluate": 0.0})
     trace: list[list[float]] = field(default_factory=list)
 
+    def record(self, fit: Fit, level: np.ndarray, columns: np.ndarray, lam: np.ndarray) -> None:
+        """Keep the points of some columns at the strengths ``level``."""
+        self.W[level, columns], self.b[level, columns] = fit.W[columns], fit.at.b[columns]
+        self.objective[level, columns] = fit.value(columns, lam)
+
+    def split(self, n_fits: int) -> list[Path]:
+        """The paths of fits whose columns lie side by side, the phases and the trace with the first."""
+        arrays = (np.split(a, n_fits, axis=1) for a in (self.W, self.b, self.gap, self.objective, self.n_iter))
+        paths = [Path(*own) for own in zip(*arrays, strict=True)]
+        paths[0].seconds, paths[0].trace = self.seconds, self.trace
+        return paths
+
+
+def empty_path(fit: Fit, n_lambdas: int) -> Path:
+    """Room for ``n_lambdas`` strengths; columns that are not fitted are at the null model already."""
+    q, p = fit.W.shape
+    gap, objective = np.zeros((n_lambdas, q)), np.zeros((n_lambdas, q))
+    b, n_iter = np.tile(fit.at.b, (n_lambdas, 1)), np.zeros((n_lambdas, q), int)
+    return Path(np.zeros((n_lambdas, q, p), fit.model.engine.dtype), b, gap, objective, n_iter)
+
 
 def start_fit(
     loss: Loss,
@@ -108,154 +161,190 @@ def start_fit(
     intercept: np.ndarray,
     scale: np.ndarray,
     saturated: np.ndarray,
+    n_neurons: int,
 ) -> Fit:
-    """A fit that stands at w = 0 and the best intercept there."""
+    """Fits that stand at w = 0 and the best intercept there."""
     q, p = len(intercept), len(model.G)
     W = np.zeros((q, p))
     at = Evaluation(
         np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q), np.ones(q), np.ones(q, bool)
     )
-    if len(fittable):
-        null = objective.evaluate(fittable, W[fittable], intercept[fittable])
+    for first in range(0, len(fittable), MAX_COLUMNS):
+        columns = fittable[first : first + MAX_COLUMNS]
+        null = objective.evaluate(columns, W[columns], intercept[columns])
         if not np.isfinite(null.loss).all() and objective.offset is not None:
             # a large offset overflows at the intercept of the plain mean; below the largest it cannot
-            null = objective.evaluate(fittable, W[fittable], intercept[fittable] - objective.offset.max())
-        at.put(fittable, null, np.arange(len(fittable)))
-    return Fit(loss, objective, model, fittable, scale, saturated, W, at, model.memory(q), np.ones(q))
-
-
-def solve_strength(fit: Fit, lam: np.ndarray, tol: float, max_iter: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Move every neuron of ``fit`` to within ``tol`` of its minimum at strength ``lam``.
-
-    ``path`` takes the time by phase and the trace.
-
-    Returns
-    -------
-    gap : ndarray, shape (n_neurons,)
-        Certificate over ``fit.scale``.
-    n_iter : ndarray of int, shape (n_neurons,)
-    """
-    penalty, objective, model, seconds = fit.model.penalty, fit.objective, fit.model, path.seconds
-    gap, n_iter = np.zeros(len(lam)), np.zeros(len(lam), int)
-    quiet = np.zeros(len(lam), int)
-    neurons = fit.fittable
-    trace = [fit.total(lam)]
-    path.trace.append(trace)
-    for iteration in range(max_iter + 1):
-        bound = certificate(fit.loss, model, fit.W[neurons], fit.at.take(neurons), lam[neurons], fit.saturated[neurons])
-        gap[neurons] = bound / fit.scale[neurons]
-        neurons = neurons[gap[neurons] > tol]
-        if not len(neurons):
-            break
-        began = time.perf_counter()
-        here, W = fit.at.take(neurons), fit.W[neurons]
-        c = here.curvature * fit.damping[neurons]
-        d, promise = model.step(fit.memory, neurons, W, here.grad, c, lam[neurons])
-        seconds["blocks"] += time.perf_counter() - began
-        # damping divides the promise by itself at most; a kink is not in the model: no estimate then
-        safety = np.minimum(MODEL_SAFETY * here.spread, MOST_SAFETY) * fit.damping[neurons]
-        estimate = safety * promise / fit.scale[neurons]
-        estimate = np.where(here.smooth & np.isfinite(d).all(axis=1), estimate, np.inf)
-        gap[neurons] = np.minimum(gap[neurons], estimate)
-        # three steps that promised less than rounding: this is as far as the precision goes
-        go = (gap[neurons] > tol) & (quiet[neurons] < 3)
-        neurons, here, W, d = neurons[go], here.take(go), W[go], d[go]
-        if not len(neurons) or iteration == max_iter:
-            break
-        began = time.perf_counter()
-        # the step that is really taken, so that its curvature pair has no rounding in s
-        d = (W + d).astype(model.engine.dtype) - W
-        trial = objective.evaluate(neurons, W + d, here.b)
-        seconds["evaluate"] += time.perf_counter() - began
-
-        before, after = penalty.value(W, lam[neurons]), penalty.value(W + d, lam[neurons])
-        promised = np.einsum("ij,ij->i", here.grad, d) + after - before
-        gained = trial.loss + after - here.loss - before
-        noise = 4 * np.finfo(model.engine.dtype).eps * (np.abs(here.loss) + fit.scale[neurons])
-        finite = np.isfinite(trial.loss)
-        accepted = finite & (gained <= 1e-4 * promised + noise)
-
-        if not isinstance(objective, GramObjective):
-            # there B = G is the curvature itself
-            model.remember(fit.memory, neurons[finite], d[finite], (trial.grad - here.grad)[finite])
-        fit.at.put(neurons, trial, accepted)
-        fit.W[neurons[accepted]] += d[accepted]
-        # a rejected point has taught its curvature; damping guards what one pair cannot say
-        fit.damping[neurons] = np.where(
-            accepted,
-            np.maximum(fit.damping[neurons] / RELAX, 1),
-            np.minimum(fit.damping[neurons] * np.where(finite, 2, 16), MOST_DAMPING),
-        )
-        quiet[neurons] = np.where(promised > -noise, quiet[neurons] + 1, 0)
-        n_iter[neurons] += 1
-        trace.append(fit.total(lam))
-    return gap, n_iter
+            null = objective.evaluate(columns, W[columns], intercept[columns] - objective.offset.max())
+        at.put(columns, null, np.arange(len(columns)))
+    return Fit(loss, objective, model, fittable, scale, saturated, W, at, model.memory(q), np.ones(q), n_neurons)
 
 
 def walk_path(
-    full: Fit | None,
-    folds: list[Fit],
+    fit: Fit,
     lambdas: np.ndarray,
     tol: float,
     max_iter: int,
-    offset_start: bool,
-    on_strength: Callable[[int, int], Any] | None = None,
-    guides: list[np.ndarray] | None = None,
-) -> tuple[Path | None, list[Path]]:
-    """Descend the strengths with the fit to all rows and, at each strength, the folds.
+    leader: np.ndarray | None = None,
+    guide: np.ndarray | None = None,
+    report: Callable[[np.ndarray], None] | None = None,
+    n_traced: int | None = None,
+) -> Path:
+    """Descend the strengths, every column at its own pace to within ``tol`` of its minimum at each.
 
-    With a guide, a path that is near, a fit begins at guide(λ_k) + fit(λ_{k−1}) − guide(λ_{k−1}) where that is lower.
-    With ``offset_start`` the guide of the folds is the fit to all rows: that took 7.2 evaluations per strength, where
-    paths of their own took 8.6 (tutorial size, 20 neurons). Curvature pairs are each fit's own; those of the full
-    fit took 7.5.
+    A round takes the columns that are least far: each either jumps to where a guide suggests, or takes the step that
+    minimises its model. So that batches stay large, a column that is done at a strength goes on to the next at once.
+
+    With a guide, a path that is near, a column comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
+    that is lower. For the folds that is the fit to all rows: it took 7.2 evaluations per strength, where paths of their
+    own took 8.6 (tutorial size, 20 neurons). Curvature pairs are each column's own; those of the full fit took 7.5.
 
     Parameters
     ----------
-    lambdas : ndarray, shape (n_lambdas, n_neurons)
+    lambdas : ndarray, shape (n_lambdas, n_columns)
         Descending.
-    guides : list of ndarray, shape (n_lambdas, n_neurons, n_features)
-        For the full fit, if there is one, and every fold; in the coordinates of each.
-    on_strength : callable, optional
-        Called with (strength index, fold index; −1 for all rows) when that fit has reached that strength.
+    leader : ndarray of int, shape (n_columns,), optional
+        Column whose path guides a column, which waits for it at every strength; −1 for none.
+    guide : ndarray, shape (n_lambdas, n_columns, n_features), optional
+        Guides that are known already.
+    report : callable, optional
+        Called with the number of strengths that every column has behind it, shape (n_columns,).
+    n_traced : int, optional
+        The trace is of as many columns, the first ones; of all unless given.
     """
-    fits = ([full] if full is not None else []) + folds
-    paths = [empty_path(fit, len(lambdas)) for fit in fits]
-    for k, lam in enumerate(lambdas):
-        for i, (fit, path) in enumerate(zip(fits, paths, strict=True)):
-            guide = None
-            if guides is not None:
-                guide = guides[i]
-            elif offset_start and full is not None and fit is not full:
-                guide = paths[0].W
-            jumped = np.zeros(0, int)
-            if guide is not None:
-                # where the strength is the same again, the fit is there already
-                jumped = fit.fittable if k == 0 else fit.fittable[(lam != lambdas[k - 1])[fit.fittable]]
-                _jump(fit, jumped, guide[k] + (fit.W - guide[k - 1] if k else 0), lam, path.seconds)
-            path.gap[k], path.n_iter[k] = solve_strength(fit, lam, tol, max_iter, path)
-            path.n_iter[k, jumped] += 1
-            path.W[k], path.b[k] = fit.W, fit.at.b
-            path.objective[k] = fit.value(fit.W, fit.at, lam)
-            if on_strength is not None:
-                on_strength(k, i - (full is not None))
-    return (paths[0] if full is not None else None), paths[full is not None :]
+    path, (n_lambdas, q) = empty_path(fit, len(lambdas)), lambdas.shape
+    trace = Trace(n_lambdas, q if n_traced is None else n_traced)
+    level, fresh, quiet = np.where(fit.is_fitted, 0, n_lambdas), np.ones(q, bool), np.zeros(q, int)
+    modelled = np.full(fit.n_neurons, -1)
+    guided = np.full(q, guide is not None) if leader is None else leader >= 0
+    while len(columns := _least_far(level, leader, n_lambdas)):
+        k = level[columns]
+        lam = lambdas[k, columns]
+        new = fresh[columns]
+        trace.append(k[new], 0, columns[new], fit.value(columns[new], lam[new]))
+        # where the strength is the same again, the column is there already
+        jumps = new & guided[columns] & ((k == 0) | (lam != lambdas[k - 1, columns]))
+        fresh[columns], quiet[columns] = False, np.where(new, 0, quiet[columns])
+
+        began = time.perf_counter()
+        d = np.zeros((len(columns), fit.W.shape[1]))
+        if jumps.any():
+            source, who = (guide, columns) if leader is None else (path.W, leader[columns])
+            d[jumps] = _by_guide(source, k[jumps], who[jumps])
+        steps = np.flatnonzero(~jumps)
+        d[steps], path.gap[k[steps], columns[steps]] = _propose(fit, columns[steps], lam[steps], tol)
+        # three steps that promised less than rounding: this is as far as the precision goes
+        done = (path.gap[k, columns] <= tol) | (quiet[columns] >= 3) | (path.n_iter[k, columns] >= max_iter)
+        done &= ~jumps
+        path.seconds["blocks"] += time.perf_counter() - began
+
+        path.record(fit, k[done], columns[done], lam[done])
+        level[columns[done]] += 1
+        fresh[columns[done]] = True
+        columns, k, lam, d, jumps = (a[~done] for a in (columns, k, lam, d, jumps))
+        began = time.perf_counter()
+        quiet[columns] = np.where(_try_out(fit, columns, lam, d, jumps), quiet[columns] + 1, 0)
+        path.seconds["evaluate"] += time.perf_counter() - began
+        path.n_iter[k, columns] += 1
+        trace.append(k, path.n_iter[k, columns], columns, fit.value(columns, lam))
+        for i in np.flatnonzero(path.n_iter[k, columns] % PATIENCE == 0):
+            neuron = columns[i] % fit.n_neurons
+            if modelled[neuron] < k[i]:
+                modelled[neuron] = k[i]
+                fit.give_own_model(columns[i])
+        if report is not None:
+            report(level)
+    if report is not None:
+        report(level)
+    path.trace = trace.sums()
+    return path
 
 
-def empty_path(fit: Fit, n_lambdas: int) -> Path:
-    """Room for ``n_lambdas`` strengths of a fit."""
-    q, p = fit.W.shape
-    b, gap, objective = (np.zeros((n_lambdas, q)) for _ in range(3))
-    return Path(np.zeros((n_lambdas, q, p), fit.model.engine.dtype), b, gap, objective, np.zeros((n_lambdas, q), int))
+class Trace:
+    """The objective of some columns when they came to a strength, iteration 0, and after every evaluation there."""
+
+    def __init__(self, n_lambdas: int, n_columns: int) -> None:
+        self.n_lambdas, self.n_columns = n_lambdas, n_columns
+        self.seen: list[np.ndarray] = []
+
+    def append(self, k: np.ndarray, iteration: np.ndarray | int, columns: np.ndarray, objective: np.ndarray) -> None:
+        """Note the objective of columns at the strengths ``k`` after some iterations."""
+        rows = np.column_stack([k, np.broadcast_to(iteration, len(k)), columns, objective])
+        self.seen.append(rows[columns < self.n_columns])
+
+    def sums(self) -> list[list[float]]:
+        """For every strength the sum over the columns after 0, 1, … iterations; who is done rests at the last value."""
+        seen = np.concatenate([np.zeros((0, 4)), *self.seen])
+        sums = []
+        for k in range(self.n_lambdas):
+            at = seen[seen[:, 0] == k]
+            iteration, column = at[:, 1].astype(int), at[:, 2].astype(int)
+            values, last = (np.zeros((1 + iteration.max(initial=0), self.n_columns)) for _ in range(2))
+            values[iteration, column], last[iteration, column] = at[:, 3], iteration
+            last = np.maximum.accumulate(last, axis=0).astype(int)
+            sums.append(np.take_along_axis(values, last, axis=0).sum(axis=1).tolist())
+        return sums
 
 
-def _jump(fit: Fit, neurons: np.ndarray, W: np.ndarray, lam: np.ndarray, seconds: dict[str, float]) -> None:
-    """Move neurons to rows of W where that lowers their objective."""
-    if not len(neurons):
-        return
-    began = time.perf_counter()
-    there = fit.objective.evaluate(neurons, W[neurons], fit.at.b[neurons])
-    seconds["evaluate"] += time.perf_counter() - began
-    now = fit.value(fit.W[neurons], fit.at.take(neurons), lam[neurons])
-    better = fit.value(W[neurons], there, lam[neurons]) < now
-    fit.at.put(neurons, there, better)
-    fit.W[neurons[better]] = W[neurons[better]]
+def _least_far(level: np.ndarray, leader: np.ndarray | None, n_lambdas: int) -> np.ndarray:
+    """Columns that can go on, those with the most strengths to go first, in ascending order."""
+    can = level < n_lambdas
+    if leader is not None:
+        can &= (leader < 0) | (level[leader] > level)
+    columns = np.flatnonzero(can)
+    return np.sort(columns[np.argsort(level[columns], kind="stable")[:MAX_COLUMNS]])
+
+
+def _by_guide(guide: np.ndarray, k: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """How far the guide has moved on the way to the strengths ``k``."""
+    return guide[k, columns] - np.where(k[:, None] > 0, guide[k - 1, columns].astype(float), 0)
+
+
+def _propose(fit: Fit, columns: np.ndarray, lam: np.ndarray, tol: float) -> tuple[np.ndarray, np.ndarray]:
+    """The steps that minimise the models of some columns, and the columns' certificates over their scale."""
+    d, gap = np.zeros((len(columns), fit.W.shape[1])), fit.certificate(columns, lam)
+    open_ = gap > tol
+    if not open_.any():
+        return d, gap
+    columns, here = columns[open_], fit.at.take(columns[open_])
+    c = here.curvature * fit.damping[columns]
+    step, promise, W, lam = np.zeros_like(here.grad), np.zeros(len(columns)), fit.W[columns], lam[open_]
+    for model, at in fit.by_model(columns):
+        step[at], promise[at] = model.step(fit.memory, columns[at], W[at], here.grad[at], c[at], lam[at])
+    # damping divides the promise by itself at most; a kink is not in the model: no estimate then
+    safety = np.minimum(MODEL_SAFETY * here.spread, MOST_SAFETY) * fit.damping[columns]
+    estimate = np.where(here.smooth & np.isfinite(step).all(axis=1), safety * promise / fit.scale[columns], np.inf)
+    d[open_], gap[open_] = step, np.minimum(gap[open_], estimate)
+    return d, gap
+
+
+def _try_out(fit: Fit, columns: np.ndarray, lam: np.ndarray, d: np.ndarray, jumps: np.ndarray) -> np.ndarray:
+    """Go to W + d where that is lower, learn from it, and return which steps promised less than rounding."""
+    if not len(columns):
+        return jumps
+    penalty, dtype = fit.model.penalty, fit.model.engine.dtype
+    here, W = fit.at.take(columns), fit.W[columns]
+    # the step that is really taken, so that its curvature pair has no rounding in s
+    d = (W + d).astype(dtype) - W
+    trial = fit.objective.evaluate(columns, W + d, here.b)
+    before, after = penalty.value(W, lam), penalty.value(W + d, lam)
+    promised = np.einsum("ij,ij->i", here.grad, d) + after - before
+    gained = trial.loss + after - here.loss - before
+    noise = 4 * np.finfo(dtype).eps * (np.abs(here.loss) + fit.scale[columns])
+    finite = np.isfinite(trial.loss)
+    accepted = finite & (gained <= np.where(jumps, 0, 1e-4 * promised + noise))
+    fit.at.put(columns, trial, accepted)
+    fit.W[columns[accepted]] += d[accepted]
+
+    stepped = ~jumps
+    learns = finite & stepped
+    if not isinstance(fit.objective, GramObjective):
+        # there B = G is the curvature itself
+        columns_, s, y = columns[learns], d[learns], (trial.grad - here.grad)[learns]
+        for model, at in fit.by_model(columns_):
+            model.remember(fit.memory, columns_[at], s[at], y[at])
+    # a rejected point has taught its curvature; damping guards what one pair cannot say
+    damping = fit.damping[columns]
+    raised = np.minimum(damping * np.where(finite, 2, 16), MOST_DAMPING)
+    damping = np.where(accepted, np.maximum(damping / RELAX, 1), raised)
+    fit.damping[columns[stepped]] = damping[stepped]
+    return stepped & (promised > -noise)

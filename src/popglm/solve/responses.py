@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import xlogy
@@ -35,6 +35,11 @@ class ResponseSums:
     saturated: np.ndarray
     null: np.ndarray
     constant: np.ndarray
+
+    @staticmethod
+    def join(parts: list[ResponseSums]) -> ResponseSums:
+        """Those of several fits, one after the other."""
+        return ResponseSums(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(ResponseSums)))
 
     def fittable(self, loss: Loss) -> np.ndarray:
         """Whether anything beyond the null model can be estimated."""

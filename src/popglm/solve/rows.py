@@ -14,9 +14,10 @@ from popglm.solve.first_order import walk_first_order
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.objective import Evaluation, RowObjective, held_out_deviance
 from popglm.solve.path import Fit, walk_path
-from popglm.solve.responses import response_sums
+from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
-from popglm.solve.settings import Settings, begin, guides, strengths
+from popglm.solve.rotated import RotatedObjective
+from popglm.solve.settings import Settings, begin, guides, reporter, strengths
 
 __all__ = ["Rows", "fit_on_rows"]
 
@@ -51,35 +52,34 @@ class Rows:
         return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
 
 
-class RotatedObjective:
-    """A `RowObjective` on rows in the user's columns, for a solver that works in its own.
-
-    X(Vᵀw) is (XV)ᵀw: rotating weights and gradients of a few hundred neurons costs less than rotating rows each time
-    that they are read.
+class SeparateObjectives:
+    """Objectives of fits that have arrays of their own, their columns side by side as in `RowObjective`.
 
     Parameters
     ----------
-    objective : RowObjective
-    coordinates : Coordinates
+    objectives : list of RowObjective or RotatedObjective
+    n_neurons : int
     """
 
-    def __init__(self, objective: RowObjective, coordinates: Coordinates) -> None:
-        self.objective, self.coordinates = objective, coordinates
-        self.offset = objective.offset
+    def __init__(self, objectives: list[Any], n_neurons: int) -> None:
+        self.objectives, self.n_neurons = objectives, n_neurons
+        self.offset = objectives[0].offset
 
-    def _rotated(self, at: Evaluation) -> Evaluation:
-        at.grad = self.coordinates.rotate(at.grad)
-        return at
-
-    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `RowObjective`."""
-        return self._rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
+        fit, neuron = np.divmod(columns, self.n_neurons)
+        own = [np.flatnonzero(fit == i) for i in range(len(self.objectives))]
+        found = [
+            objective.evaluate(neuron[at], W[at], b[at])
+            for objective, at in zip(self.objectives, own, strict=True)
+            if len(at)
+        ]
+        return Evaluation.join(found).take(np.argsort(np.concatenate(own)))
 
-    def sampled_gradient(
-        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
-    ) -> Evaluation:
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
         """See `RowObjective`."""
-        return self._rotated(self.objective.sampled_gradient(neurons, self.coordinates.unrotate(W), b, size, rng))
+        fit, neuron = divmod(column, self.n_neurons)
+        return self.objectives[fit].weighted_gram(neuron, w, b)
 
 
 def fit_on_rows(
@@ -106,41 +106,52 @@ def fit_on_rows(
         In solver coordinates.
     start, shares, schedule : see `popglm.solve.population.fit_population`
     """
-    loss = settings.loss
+    loss, q = settings.loss, len(data.Y)
     model = settings.model(engine, G, coordinates)
 
-    def fit_to(rows: Rows) -> Fit:
-        objective = RowObjective(
-            engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, settings.fit_intercept
-        )
-        sums = response_sums(loss, rows.Y, rows.weights, rows.ranges)
-        return begin(settings, objective if rotated else RotatedObjective(objective, coordinates), model, sums)
+    def start_fits(parts: list[Rows]) -> Fit:
+        sums = [response_sums(loss, rows.Y, rows.weights, rows.ranges) for rows in parts]
+        objective = _objective(engine, settings, parts, None if rotated else coordinates)
+        return begin(settings, objective, model, ResponseSums.join(sums), q)
 
-    null = fit_to(data)
-    lambdas, fittable = strengths(settings, null)
-    near = guides(start, [coordinates] * (len(folds.train) + refit))
+    parts = [data, *(data.part(part) for part in folds.train)]
+    lambdas, fittable = strengths(settings, start_fits(parts[:1]))
+    parts = parts[not refit :]
+    near = guides(start, [coordinates] * len(parts))
     limits = settings.tol, settings.max_iter
     if schedule == "auto":
         schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
-    if schedule == "lockstep" and settings.first_order is None:
+    if settings.first_order is not None:
+        fits = [start_fits([rows]) for rows in parts]
+        paths = [
+            walk_first_order(settings.first_order, fit, lambdas, *limits, reporter(on_strength, 1, i - refit))
+            for i, fit in enumerate(fits)
+        ]
+        is_fitted = np.array([fit.is_fitted for fit in fits])
+    elif schedule == "lockstep":
         report = None if on_strength is None else lambda k, fit: on_strength(k, fit - 1)
-        paths, who = walk_lockstep(
+        paths, is_fitted = walk_lockstep(
             shares or engine, loss, model, data.X, data.Y, data.weights, data.offset, folds.counts(len(data.X)),
-            lambdas, *limits, settings.fit_intercept, report, near, 0 if refit else 1,
+            lambdas, *limits, settings.fit_intercept, report, near, int(not refit),
         )  # fmt: skip
-        full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
-        cv_fittable = who[1:]
+        is_fitted = is_fitted[not refit :]
     else:
-        fold_fits = [fit_to(data.part(part)) for part in folds.train]
-        full = null if refit else None
-        if settings.first_order is not None:
-            full_path, fold_paths = walk_first_order(
-                settings.first_order, full, fold_fits, lambdas, *limits, on_strength
-            )
-        else:
-            full_path, fold_paths = walk_path(full, fold_fits, lambdas, *limits, True, on_strength, near)
-        cv_fittable = np.array([fit.is_fitted for fit in fold_fits])
-    result = collect(full_path, fold_paths, [coordinates] * (len(folds.train) + 1), lambdas, fittable, cv_fittable)
+        fit = start_fits(parts)
+        leader = np.concatenate([np.full(q, -1), np.tile(np.arange(q), len(parts) - 1)])
+        paths = walk_path(
+            fit,
+            np.tile(lambdas, (1, len(parts))),
+            *limits,
+            leader if refit and near is None else None,
+            None if near is None else np.concatenate(near, axis=1),
+            reporter(on_strength, len(parts), -int(refit)),
+            q if refit else 0,
+        ).split(len(parts))
+        is_fitted = fit.is_fitted.reshape(-1, q)
+    full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
+    result = collect(
+        full_path, fold_paths, [coordinates] * (1 + len(fold_paths)), lambdas, fittable, is_fitted[int(refit) :]
+    )
     for fold, path in enumerate(fold_paths):
         W = path.W if rotated else coordinates.unrotate(path.W.reshape(-1, path.W.shape[2])).reshape(path.W.shape)
         rows = data.part(folds.test[fold])
@@ -148,3 +159,15 @@ def fit_on_rows(
             engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, W, path.b
         )
     return result
+
+
+def _objective(engine: Any, settings: Settings, parts: list[Rows], coordinates: Coordinates | None) -> Any:
+    """Objective of the fits to some rows each; in ``coordinates``, where they are those of a solver on other rows."""
+    first = parts[0]
+    if any(rows.X is not first.X or rows.weights is not first.weights for rows in parts):
+        return SeparateObjectives([_objective(engine, settings, [rows], coordinates) for rows in parts], len(first.Y))
+    objective = RowObjective(
+        engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in parts],
+        settings.fit_intercept,
+    )  # fmt: skip
+    return objective if coordinates is None else RotatedObjective(objective, coordinates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from popglm.solve.path import Fit, start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, null_intercept
 
-__all__ = ["Settings", "begin", "guides", "strengths"]
+__all__ = ["Settings", "begin", "guides", "reporter", "strengths"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,17 @@ class Settings:
         return QuadraticModel(engine, G, penalty)
 
 
-def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums) -> Fit:
-    """A fit at the null model."""
+def begin(
+    settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, n_neurons: int | None = None
+) -> Fit:
+    """Fits at the null model, of ``n_neurons`` each; one fit unless given."""
     loss = settings.loss
     fittable = sums.fittable(loss)
     intercept = null_intercept(loss, sums) if settings.fit_intercept else np.zeros(len(sums.mean))
     scale = np.maximum(sums.null - sums.saturated, np.finfo(float).tiny)
-    return start_fit(loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated)
+    return start_fit(
+        loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, n_neurons or len(scale)
+    )
 
 
 def strengths(settings: Settings, null: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +82,23 @@ def strengths(settings: Settings, null: Fit) -> tuple[np.ndarray, np.ndarray]:
     # just above λ_max, so that rounding cannot let a weight in at the first strength
     grid = top * 1.001 * settings.lambda_min_ratio ** np.linspace(0, 1, settings.n_lambdas)[:, None]
     return grid, fittable
+
+
+def reporter(
+    on_strength: Callable[[int, int], Any] | None, n_fits: int, first: int = -1
+) -> Callable[[np.ndarray], None] | None:
+    """What tells ``on_strength`` of every strength that a whole fit has behind it; fits are counted from ``first``."""
+    if on_strength is None:
+        return None
+    told = [0] * n_fits
+
+    def report(level: np.ndarray) -> None:
+        for i, now in enumerate(level.reshape(n_fits, -1).min(axis=1)):
+            for k in range(told[i], now):
+                on_strength(k, first + i)
+            told[i] = now
+
+    return report
 
 
 def guides(start: np.ndarray | None, coordinates: list[Coordinates]) -> list[np.ndarray] | None:

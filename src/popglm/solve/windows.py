@@ -8,23 +8,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Windows", "runs"]
-
-
-def runs(chunks: list[Any], n: int) -> list[tuple[list[Any]]]:
-    """Up to n contiguous runs of chunks, one per thread, so that sums have a fixed order.
-
-    Examples
-    --------
-    >>> runs([1, 2, 3, 4, 5], 2)
-    [([1, 2],), ([3, 4, 5],)]
-    """
-    bounds = np.linspace(0, len(chunks), n + 1).astype(int)
-    return [(chunks[a:b],) for a, b in pairwise(bounds) if b > a]
+__all__ = ["Windows"]
 
 
 class Windows:
-    """Arrays over samples, placed by the engine, and the windows of rows that count.
+    """Arrays over samples, placed by the engine, and the windows of rows that some fits count.
 
     Parameters
     ----------
@@ -33,12 +21,17 @@ class Windows:
     Y : ndarray, shape (n_neurons, n_samples)
     weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
     offset : ndarray, shape (n_samples,), or None
-    ranges : list of (first, last)
+    fits : list of list of (first, last)
+        Rows that each fit counts.
 
     Attributes
     ----------
     chunks : list of (first, last)
         Rows that count, window by window.
+    kind : list of int
+        Kind of every window: the same fits count all windows of a kind.
+    members : ndarray of bool, shape (n_kinds, n_fits)
+        Which fits those are.
     """
 
     def __init__(
@@ -48,14 +41,28 @@ class Windows:
         Y: np.ndarray,
         weights: np.ndarray | None,
         offset: np.ndarray | None,
-        ranges: list[tuple[int, int]],
+        fits: list[list[tuple[int, int]]],
     ) -> None:
         self.engine = engine
-        self.chunks = [(first + a, first + b) for first, last in ranges for a, b in engine.row_chunks(last - first)]
+        self.chunks: list[tuple[int, int]] = []
+        self.kind: list[int] = []
+        kinds: dict[tuple[bool, ...], int] = {}
+        for first, last in pairwise(sorted({edge for ranges in fits for pair in ranges for edge in pair})):
+            counting = tuple(any(a <= first and last <= b for a, b in ranges) for ranges in fits)
+            if any(counting):
+                chunks = engine.row_chunks(last - first)
+                self.chunks += [(first + a, first + b) for a, b in chunks]
+                self.kind += [kinds.setdefault(counting, len(kinds))] * len(chunks)
+        self.members = np.array(list(kinds), bool)
         self._in_memory = isinstance(X, np.ndarray)
         self._X = engine.place(X) if self._in_memory else X
         self._others = tuple(engine.place(a) for a in (Y, weights, offset))
         self._n_samples = Y.shape[1]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that count."""
+        return sum(last - first for first, last in self.chunks)
 
     def _window(self, k: int) -> tuple[int, int]:
         """First row and number of rows of window k."""
@@ -85,29 +92,27 @@ class Windows:
         return [out for outs in self.engine.map(part, self._batches()) for out in outs]
 
     def add_up(
-        self, function: Callable[[int], tuple[Any, ...]], every: int | None = None
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Sums over all windows of what ``function(k)`` returns, in float64.
+        self, function: Callable[[int], tuple[Any, ...] | None], every: int | None = None, n_threads: int | None = None
+    ) -> tuple[dict[int, list[np.ndarray]], list[tuple[int, np.ndarray]]]:
+        """Sums over the windows of every kind of what ``function(k)`` returns, in float64; None adds nothing.
 
-        With ``every``, its last entry has values for every ``every``-th row of the window, shape (n_neurons, …):
-        these are not added up but returned as a list, without the rows that do not count.
+        With ``every``, its last entry has values for every ``every``-th row of the window, shape (n_columns, …):
+        these are not added up but returned as a list, with their kind and without the rows that do not count.
         """
         to_numpy = self.engine.to_numpy
+        Sums = dict[int, list[np.ndarray]]
 
-        def part(windows: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-            totals: list[np.ndarray] = []
+        def part(windows: list[int]) -> tuple[Sums, list[tuple[int, np.ndarray]]]:
+            totals: Sums = {}
             samples = []
 
-            def add(k: int, out: tuple[Any, ...]) -> None:
+            def add(k: int, out: tuple[Any, ...] | None) -> None:
+                if out is None:
+                    return
                 if every is not None:
                     *out, some = out
-                    samples.append(self._counted(k, to_numpy(some), every))
-                values = [to_numpy(v) for v in out]
-                if not totals:
-                    totals.extend(v.astype(float) for v in values)
-                    return
-                for total, v in zip(totals, values, strict=True):
-                    total += v
+                    samples.append((self.kind[k], self._counted(k, to_numpy(some), every)))
+                _add(totals, self.kind[k], [to_numpy(v) for v in out])
 
             waiting = None
             for k in windows:
@@ -119,8 +124,11 @@ class Windows:
             add(*waiting)
             return totals, samples
 
-        parts = self.engine.map(part, self._batches())
-        sums = [sum(values) for values in zip(*(totals for totals, _ in parts), strict=True)]
+        parts = self.engine.map(part, self._batches(n_threads))
+        sums: Sums = {}
+        for totals, _ in parts:
+            for kind, values in totals.items():
+                _add(sums, kind, values)
         return sums, [some for _, samples in parts for some in samples]
 
     def _counted(self, k: int, some: np.ndarray, every: int) -> np.ndarray:
@@ -132,5 +140,16 @@ class Windows:
         row = start + np.arange(0, size, every)
         return some[:, (row >= first) & (row < last)]
 
-    def _batches(self) -> list[tuple[list[int]]]:
-        return runs(list(range(len(self.chunks))), self.engine.n_streams)
+    def _batches(self, n_threads: int | None = None) -> list[tuple[list[int]]]:
+        """Contiguous runs of windows, one per thread, so that sums have a fixed order."""
+        n_threads = n_threads or self.engine.n_streams
+        bounds = np.linspace(0, len(self.chunks), n_threads + 1).astype(int)
+        return [(list(range(a, b)),) for a, b in pairwise(bounds) if b > a]
+
+
+def _add(sums: dict[int, list[np.ndarray]], kind: int, values: list[np.ndarray]) -> None:
+    if kind not in sums:
+        sums[kind] = [v.astype(float) for v in values]
+        return
+    for total, v in zip(sums[kind], values, strict=True):
+        total += v

@@ -1,0 +1,87 @@
+"""Objectives and models in other coordinates than the solver's: it sees its own alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from popglm.model.penalties import Penalty
+from popglm.solve.coordinates import Coordinates
+from popglm.solve.objective import Evaluation, RowObjective
+from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+
+__all__ = ["RotatedModel", "RotatedObjective"]
+
+
+class RotatedModel:
+    """A `QuadraticModel` around a Gram matrix whose blocks are not diagonal: each is rotated to its principal axes.
+
+    Parameters
+    ----------
+    engine : engine
+    G : ndarray, shape (n_features, n_features)
+        In solver coordinates, as the penalty.
+    penalty : Penalty
+    """
+
+    def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty) -> None:
+        own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.block_sizes)
+        if penalty.R is not None:
+            penalty = replace(penalty, R=own.rotate_matrix(penalty.R))
+        self.coordinates, self.model = own, QuadraticModel(engine, own.rotate_matrix(G), penalty)
+
+    def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
+        """Push curvature pairs, kept in the coordinates of the blocks."""
+        self.model.remember(memory, neurons, self.coordinates.rotate(s.copy()), self.coordinates.rotate(y.copy()))
+
+    def step(
+        self,
+        memory: CurvatureMemory,
+        neurons: np.ndarray,
+        W: np.ndarray,
+        grad: np.ndarray,
+        c: np.ndarray,
+        lam: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `QuadraticModel.step`."""
+        W, grad = self.coordinates.rotate(W.copy()), self.coordinates.rotate(grad.copy())
+        d, promise = self.model.step(memory, neurons, W, grad, c, lam)
+        return self.coordinates.unrotate(d), promise
+
+
+class RotatedObjective:
+    """A `RowObjective` on rows in the user's columns, for a solver that works in its own.
+
+    X(Vᵀw) is (XV)ᵀw: rotating weights and gradients of a few hundred neurons costs less than rotating rows each time
+    that they are read.
+
+    Parameters
+    ----------
+    objective : RowObjective
+    coordinates : Coordinates
+    """
+
+    def __init__(self, objective: RowObjective, coordinates: Coordinates) -> None:
+        self.objective, self.coordinates = objective, coordinates
+        self.offset = objective.offset
+
+    def _rotated(self, at: Evaluation) -> Evaluation:
+        at.grad = self.coordinates.rotate(at.grad)
+        return at
+
+    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
+        """See `RowObjective`."""
+        return self._rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
+
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+        """See `RowObjective`."""
+        w = self.coordinates.unrotate(w[None])[0]
+        return self.coordinates.rotate_matrix(self.objective.weighted_gram(column, w, b))
+
+    def sampled_gradient(
+        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
+    ) -> Evaluation:
+        """See `RowObjective`."""
+        return self._rotated(self.objective.sampled_gradient(neurons, self.coordinates.unrotate(W), b, size, rng))
