@@ -7,7 +7,9 @@ NEEDS = {
     "jax_engine.py": ("jax",),
     "tensorflow_engine.py": ("tensorflow",),
     "tensorflow_namespace.py": ("tensorflow",),
+    "torch_compile.py": ("torch",),
     "torch_engine.py": ("torch", "array_api_compat"),
+    "torch_namespace.py": ("torch", "array_api_compat"),
 }
 
 collect_ignore = [

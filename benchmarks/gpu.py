@@ -9,10 +9,11 @@ once to compile and then ``--repeats`` times; the median is printed. TFLOP/s cou
 every evaluation and nothing else, and the share compares them with a plain product of large matrices on the same
 device in the same precision. A few neurons are fitted again with NumPy on the CPU: where both are certified, neither
 objective may lie above the other by more than its certificate. ``--size tiny`` takes the same steps with small arrays,
-so that everything but the figures can be tried on a CPU.
+so that everything but the figures can be tried on a CPU, with ``--compile`` also what PyTorch compiles on a GPU alone.
 """
 
 import argparse
+import os
 import warnings
 from statistics import median
 from time import perf_counter
@@ -27,6 +28,10 @@ from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.quadratic import QuadraticModel
+
+# the libraries share the card: none may take its memory when it starts
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 # samples, task variables (33 (v + 1) + 21 columns), neurons
 JOBS = {
@@ -136,6 +141,8 @@ def main(options: argparse.Namespace) -> None:
             except (ImportError, ValueError) as error:
                 print(f"{name}: {error}")
                 continue
+            if name == "torch" and options.compile:
+                engine.compiler = "inductor"
             rate = product_rate(engine, 8192 if engine.is_accelerator else 1024)
             began = perf_counter()
             paths, fittable = job.fit(engine)
@@ -172,6 +179,7 @@ if __name__ == "__main__":
     parser.add_argument("--job", nargs="+", choices=list(JOBS), default=["tutorial", "headline", "large"])
     parser.add_argument("--device", help="cuda, cuda:1, cpu, …; the library's own choice unless given")
     parser.add_argument("--precision", choices=["float32", "tf32", "float64"], default="float32")
+    parser.add_argument("--compile", action="store_true", help="PyTorch's compiler on a CPU too")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--size", choices=["tiny", "full"], default="full")
     main(parser.parse_args())

@@ -50,8 +50,6 @@ def fit(recording, model, engine, precision, **more):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_float64_agrees(recording, engine, model):
-    if engine == "tensorflow" and model not in ("poisson group lasso", "poisson identity, ridge"):
-        pytest.skip("TensorFlow compiles seconds for each loss; the losses are the same code for all libraries")
     ours, numpys = (fit(recording, model, name, "float64") for name in (engine, "numpy"))
     np.testing.assert_allclose(ours.coef_path_, numpys.coef_path_, rtol=0, atol=1e-6)
     np.testing.assert_allclose(ours.cv_coef_path_, numpys.cv_coef_path_, rtol=0, atol=1e-6)
@@ -91,7 +89,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
             if made.window is not None:
                 made.window = 64
             with made.session():
-                at = RowObjective(made, loss, X, y, weights, offset, ranges).evaluate(neurons, W, b)
+                at = RowObjective(made, loss, X, y, weights, offset, [ranges]).evaluate(neurons, W, b)
                 held = [(130, 201)]
                 path_W, path_b = np.stack([W] * 2), np.stack([b] * 2)
                 deviance = held_out_deviance(made, loss, X, y[neurons], weights, offset, held, path_W, path_b)
@@ -105,6 +103,25 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
         eta = X[rows] @ W.T + b + offset[rows, None]
         unit = loss.deviance(eta, y[neurons][:, rows].T)
         np.testing.assert_allclose(mine_held[0], (weights[rows, None] * unit).sum(axis=0), rtol=1e-9)
+
+
+def test_tensorflow_makes_one_program_for_windows_wherever_they_begin():
+    tf = pytest.importorskip("tensorflow")
+    from popglm.engines import get_engine
+    from popglm.solve.passes import linear_predictor
+
+    engine = get_engine("tensorflow", "cpu", "float64")
+    compiled = engine.compile(linear_predictor, type(engine), 4)
+    X, offset = np.arange(20.0).reshape(10, 2), np.zeros(10)
+    W, b = np.array([[1.0, 0.0]]), np.array([0.5])
+
+    def program(start):
+        at = tf.constant([start, start, start, start + 4], tf.int32)
+        arguments = (*map(engine.asarray, (X, offset, W, b)), at)
+        np.testing.assert_allclose(compiled(*arguments), [2 * np.arange(start, start + 4) + 0.5])
+        return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
+
+    assert program(0) == program(3)
 
 
 @pytest.mark.filterwarnings("ignore::popglm.ConvergenceWarning")

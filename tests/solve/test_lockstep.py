@@ -15,7 +15,7 @@ from popglm import GLMCV
 from popglm.engines import NumpyEngine, get_engine
 from popglm.model.losses import Loss, get_loss
 from popglm.model.penalties import Penalty
-from popglm.solve import lockstep, lockstep_kernels, lockstep_rows, proximal
+from popglm.solve import lockstep_model, lockstep_passes, proximal
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.lockstep import Lockstep
@@ -69,11 +69,11 @@ class Problem:
             assert ranges[-1][1] <= n
             sums = response_sums(self.loss, Y, weights, ranges)
             fit = start_fit(
-                self.loss, RowObjective(engine, self.loss, X, Y, weights, offset, ranges), self.model(engine),
+                self.loss, RowObjective(engine, self.loss, X, Y, weights, offset, [ranges]), self.model(engine),
                 np.flatnonzero(sums.fittable(self.loss)), null_intercept(self.loss, sums),
-                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated,
+                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, len(Y),
             )  # fmt: skip
-            found.append((walk_path(None, [fit], self.lambdas, tol, max_iter, False)[1][0], fit.scale))
+            found.append((walk_path(fit, self.lambdas, tol, max_iter), fit.scale))
         return found
 
 
@@ -158,7 +158,7 @@ def test_held_out_deviance_is_that_of_fits_one_after_the_other():
 
 def compile_little(monkeypatch):
     """Fewer steps and pairs in a compiled call: XLA compiles for seconds otherwise."""
-    monkeypatch.setattr(lockstep, "MEMORY", 3)
+    monkeypatch.setattr(lockstep_model, "MEMORY", 3)
     monkeypatch.setattr(proximal, "STEPS", 3)
 
 
@@ -182,7 +182,7 @@ def test_nothing_is_traced_again_for_another_strength_or_another_fit(monkeypatch
     compile_little(monkeypatch)
     pytest.importorskip("jax", reason="jax is not installed")
     traced = []
-    for module, name in ((lockstep_kernels, "split_steps"), (lockstep_rows, "_poisson_exp_chunk")):
+    for module, name in ((proximal, "split_steps"), (lockstep_passes, "poisson_exp_chunk")):
         function = getattr(module, name)
 
         def counted(*arrays, function=function, name=name):
@@ -201,6 +201,34 @@ def test_nothing_is_traced_again_for_another_strength_or_another_fit(monkeypatch
         known = len(traced)
         make(q=4, seed=0).walk(get_engine("jax", "cpu", "float32"), 1e-5)
         assert len(traced) == known
+
+
+def test_compiled_by_pytorch_it_is_the_same_and_compiled_once_for_all_strengths_folds_and_fits(monkeypatch):
+    compile_little(monkeypatch)
+    pytest.importorskip("torch", reason="torch is not installed")
+
+    def walk(compiler, **settings):
+        engine = get_engine("torch", "cpu", "float64")
+        engine.compiler = compiler
+        with engine.session():
+            return make(q=4, **settings).walk(engine, 1e-8)[0]
+
+    for settings, n_functions in (({}, 2), ({"smoothness": 0.05}, 2), ({"family": "bernoulli", "link": "sigmoid"}, 3)):
+        graphs = []
+
+        def counting(graph, inputs, graphs=graphs):
+            graphs.append(graph)
+            return graph.forward
+
+        for path, same in zip(walk(counting, **settings), walk(None, **settings), strict=True):
+            np.testing.assert_allclose(path.W, same.W, atol=1e-12)
+            np.testing.assert_array_equal(path.n_iter, same.n_iter)
+        known = len(graphs)
+        walk(counting, **settings)
+        assert len(graphs) == known
+        walk(counting, **settings, seed=7)
+        # the whole batch of 16 columns, and the one of 8 that it shrinks to
+        assert n_functions <= known <= len(graphs) <= 2 * n_functions
 
 
 class ShortOfMemory(NumpyEngine):
@@ -299,8 +327,8 @@ import jax
 assert len(jax.devices("cpu")) == 2
 problem = make(penalty="ridge", q=4)
 one, two = get_engine("jax", "cpu:0", "float64"), get_engine("jax", "cpu:1", "float64")
-from popglm.solve import devices, lockstep
-lockstep.MEMORY = 3
+from popglm.solve import devices, lockstep_model
+lockstep_model.MEMORY = 3
 def walk(engines):
     arguments = (problem.loss, problem.model(one), *problem.arguments("float64"), problem.lambdas, 1e-8, 200)
     return devices.walk_lockstep(engines, *arguments)[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_numpy", "device_of", "library_of", "like"]
+__all__ = ["as_numpy", "library_of", "like"]
 
 
 def library_of(a: Any) -> str | None:
@@ -28,28 +28,6 @@ def library_of(a: Any) -> str | None:
         if module in ("jax", "jaxlib") and hasattr(a, "__array__"):
             return "jax"
     return None
-
-
-def device_of(a: Any) -> str | None:
-    """The device of an array of one of the three libraries, in the words of ``device=``; None for other arrays."""
-    match library_of(a):
-        case "torch":
-            return str(a.device)
-        case "tensorflow":
-            _, _, name = a.device.rpartition("device:")
-            kind, _, number = name.partition(":")
-            return _named({"GPU": "cuda"}.get(kind, kind.lower() or "cpu"), int(number or 0))
-        case "jax":
-            # an array that is spread over several devices counts as on the first
-            first = min(a.devices(), key=lambda device: device.id)
-            kind = {"gpu": "cuda"}.get(first.platform, first.platform)
-            # the number within its kind: identifiers are unique over all kinds on some platforms
-            return _named(kind, getattr(first, "local_hardware_id", None) or first.id)
-    return None
-
-
-def _named(kind: str, number: int) -> str:
-    return kind if not number else f"{kind}:{number}"
 
 
 def as_numpy(a: Any) -> Any:

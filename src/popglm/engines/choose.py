@@ -6,7 +6,8 @@ import os
 from importlib import import_module
 from typing import Any
 
-from popglm.engines.arrays import device_of, library_of
+from popglm.engines.arrays import library_of
+from popglm.engines.devices import device_of
 from popglm.engines.numpy_engine import NumpyEngine
 
 __all__ = ["ENGINES", "choose_engine", "get_engine"]

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from popglm.engines.arrays import as_numpy, library_of
-from popglm.engines.numpy_engine import NumpyEngine
-from popglm.engines.windows import bucket, equal_chunks
+from popglm.engines.devices import absent, words
+from popglm.engines.windows import WindowedEngine
 
 __all__ = ["JaxEngine"]
 
 
-class JaxEngine(NumpyEngine):
+class JaxEngine(WindowedEngine):
     """`NumpyEngine` with the arrays over samples in JAX.
 
     Double precision is switched on inside a session and inside compiled functions alone, for the calling thread.
@@ -40,25 +40,9 @@ class JaxEngine(NumpyEngine):
     xp = jnp
 
     def __init__(self, precision: str = "float32", device: str | None = None) -> None:
-        super().__init__(precision)
         self._device = _find(device)
-        self.device = "cpu" if self._device.platform == "cpu" and device is None else device or str(self._device)
-        self.is_accelerator = self._device.platform != "cpu"
-        self.window = 16384 if self.is_accelerator else 2048
-        # XLA has threads of its own
-        self.n_streams = 1
-
-    def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
-        """Chunks of `window` rows, the last one of what is left."""
-        return equal_chunks(n_rows, self.window)
-
-    @staticmethod
-    def pad(A: np.ndarray) -> np.ndarray:
-        """Rows of A, its last one repeated up to the next of a few sizes, so that few shapes are compiled.
-
-        How XLA sums a row may depend on the size: the last bits of a neuron can depend on how many others there are.
-        """
-        return bucket(A)
+        super().__init__(precision, self._device.platform != "cpu", window=2048)
+        self.device = device or words(self._device.platform, self._device.id)
 
     def asarray(self, a: Any) -> jax.Array:
         """See `NumpyEngine.asarray`."""
@@ -79,7 +63,7 @@ class JaxEngine(NumpyEngine):
     @classmethod
     def compile(cls, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """See `NumpyEngine.compile`."""
-        return _compiled(function, static) if static else _in_double(jax.jit(function))
+        return _compiled(function, static)
 
     @contextmanager
     def exact_products(self) -> Iterator[None]:
@@ -143,5 +127,5 @@ def _find(device: str | None) -> Any:
     try:
         return jax.devices(kind)[int(number or 0)]
     except (RuntimeError, IndexError, ValueError) as error:
-        there = ", ".join(dict.fromkeys(f"{d.platform}:{d.id}" for d in [*jax.devices(), *jax.devices("cpu")]))
-        raise ValueError(f"device={device!r} cannot be used by engine='jax'; JAX finds {there} here.") from error
+        there = [words(d.platform, d.id) for d in [*jax.devices(), *jax.devices("cpu")]]
+        raise absent(device, "jax", "JAX", there) from error

@@ -159,6 +159,13 @@ class NumpyEngine:
         """
         return partial(function, *static)
 
+    def fuse(self, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """``function(xp, *static, …)`` of arrays alone, which come in few shapes, compiled where that pays at all.
+
+        For what a fit does over and over: passes over samples, and the steps of a model.
+        """
+        return self.compile(function, self.xp, *static)
+
     @contextmanager
     def exact_products(self) -> Iterator[None]:
         """Matrix products in the full precision of their arrays."""

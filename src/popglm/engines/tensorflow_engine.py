@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from popglm.engines import tensorflow_namespace
 from popglm.engines.arrays import as_numpy
-from popglm.engines.numpy_engine import NumpyEngine
-from popglm.engines.windows import bucket, equal_chunks
+from popglm.engines.devices import absent, words
+from popglm.engines.windows import WindowedEngine
 
 __all__ = ["TensorflowEngine"]
 
 
-class TensorflowEngine(NumpyEngine):
+class TensorflowEngine(WindowedEngine):
     """`NumpyEngine` with the arrays over samples in TensorFlow.
 
     Parameters
@@ -38,31 +38,14 @@ class TensorflowEngine(NumpyEngine):
     xp = tensorflow_namespace
 
     def __init__(self, precision: str = "float32", device: str | None = None) -> None:
-        super().__init__(precision)
         self.device, self._tf_device = _find(device)
-        self.is_accelerator = not self.device.startswith("cpu")
-        self.window = 16384 if self.is_accelerator else 4096
-        # TensorFlow has threads of its own
-        self.n_streams = 1
+        super().__init__(precision, not self.device.startswith("cpu"), window=4096)
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """See `NumpyEngine.session`."""
         with tf.device(self._tf_device), super().session():
             yield
-
-    def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
-        """Chunks of `window` rows, the last one of what is left."""
-        return equal_chunks(n_rows, self.window)
-
-    @staticmethod
-    def pad(A: np.ndarray) -> np.ndarray:
-        """Rows of A, its last one repeated up to the next of a few sizes, so that few shapes are traced.
-
-        How TensorFlow sums a row may depend on the size: the last bits of a neuron can depend on how many others
-        there are.
-        """
-        return bucket(A)
 
     def asarray(self, a: Any) -> tf.Tensor:
         """See `NumpyEngine.asarray`."""
@@ -84,7 +67,8 @@ class TensorflowEngine(NumpyEngine):
     @classmethod
     def compile(cls, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """See `NumpyEngine.compile`."""
-        return _compiled(function, static) if static else tf.function(function, autograph=False, jit_compile=True)
+        # whether products may be rounded is decided where XLA compiles them
+        return _compiled(function, static, tf.config.experimental.tensor_float_32_execution_enabled())
 
     @contextmanager
     def exact_products(self) -> Iterator[None]:
@@ -120,15 +104,14 @@ class TensorflowEngine(NumpyEngine):
     @staticmethod
     def block(a: tf.Tensor, neurons: tf.Tensor | None, start: Any, size: int) -> tf.Tensor:
         """See `NumpyEngine.block`."""
-        if len(a.shape) == 1:
-            return tf.slice(a, [start], [size])
-        part = tf.slice(a, [0, start], [a.shape[0], size])
-        return part if neurons is None else tf.gather(part, neurons)
+        part = tf.gather(a, start + tf.range(size), axis=-1)
+        return part if neurons is None or len(a.shape) == 1 else tf.gather(part, neurons)
 
     @staticmethod
     def rows(a: tf.Tensor, start: Any, size: int) -> tf.Tensor:
         """See `NumpyEngine.rows`."""
-        return tf.slice(a, [start, 0], [size, a.shape[1]])
+        # of a slice XLA would make a new program for every place where it begins
+        return tf.gather(a, start + tf.range(size))
 
     @staticmethod
     def sum64(a: tf.Tensor, axis: int) -> tf.Tensor:
@@ -137,7 +120,7 @@ class TensorflowEngine(NumpyEngine):
 
 
 @lru_cache(maxsize=256)
-def _compiled(function: Callable[..., Any], static: tuple) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], static: tuple, rounded: bool) -> Callable[..., Any]:
     return tf.function(partial(function, *static), autograph=False, jit_compile=True)
 
 
@@ -151,6 +134,5 @@ def _find(device: str | None) -> tuple[str, str]:
         names["cuda"] = names["gpu"] = "/GPU:0"
     device = device or ("cuda" if gpus else "cpu")
     if device not in names:
-        there = ", ".join(["cpu", *(f"cuda:{k}" for k in range(len(gpus)))])
-        raise ValueError(f"device={device!r} cannot be used by engine='tensorflow'; TensorFlow finds {there} here.")
+        raise absent(device, "tensorflow", "TensorFlow", ["cpu", *(words("gpu", k) for k in range(len(gpus)))])
     return device, names[device]

@@ -1,20 +1,26 @@
-"""PyTorch: passes over samples as plain tensor operations, on the CPU's threads or on an accelerator."""
+"""PyTorch: plain tensor operations on the CPU's threads; on an accelerator compiled ones where they are repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import array_api_compat.torch as namespace
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from popglm.engines import torch_namespace
 from popglm.engines.arrays import as_numpy
+from popglm.engines.devices import absent, words
 from popglm.engines.numpy_engine import NumpyEngine
+from popglm.engines.torch_compile import Fused, fused
 
 __all__ = ["TorchEngine"]
+
+log = logging.getLogger("popglm")
 
 
 class TorchEngine(NumpyEngine):
@@ -26,6 +32,12 @@ class TorchEngine(NumpyEngine):
     device : str, optional
         As in `torch.device`; PyTorch's default device unless given.
 
+    Attributes
+    ----------
+    compiler : str, callable or None
+        The ``backend`` of `torch.compile` for what `fuse` takes: "inductor" on CUDA devices. Elsewhere, and where it
+        has failed, None: such functions run as they are.
+
     Raises
     ------
     ValueError
@@ -33,7 +45,7 @@ class TorchEngine(NumpyEngine):
     """
 
     name = "torch"
-    xp = namespace
+    xp = torch_namespace
 
     def __init__(self, precision: str = "float32", device: str | None = None) -> None:
         super().__init__(precision)
@@ -44,6 +56,7 @@ class TorchEngine(NumpyEngine):
             raise ValueError("precision='float64' is not to be had on device='mps'; use 'float32' or device='cpu'.")
         if self.is_accelerator:
             self.n_streams = 1
+        self.compiler: Any = "inductor" if self._device.type == "cuda" else None
 
     def _start_worker(self) -> None:
         # one thread of PyTorch for each of ours: the number belongs to a thread, and the user's own keep theirs.
@@ -62,11 +75,16 @@ class TorchEngine(NumpyEngine):
         dtype = getattr(torch, self.dtype.name)
         if not isinstance(a, torch.Tensor):
             a = _tensor(np.asarray(as_numpy(a)))
-        return a.detach().to(device=self._device, dtype=dtype)
+        return self._to_device(a.detach(), dtype)
 
     def index(self, a: np.ndarray) -> torch.Tensor:
         """See `NumpyEngine.index`."""
-        return _tensor(a).to(self._device)
+        return self._to_device(_tensor(a))
+
+    def _to_device(self, a: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        # a copy to a GPU that may block waits until everything before it is done. From memory that is not pinned it is
+        # staged before the call returns, so that the array may change or go afterwards
+        return a.to(device=self._device, dtype=dtype, non_blocking=self._device.type == "cuda")
 
     def synchronize(self) -> None:
         """See `NumpyEngine.synchronize`."""
@@ -74,6 +92,30 @@ class TorchEngine(NumpyEngine):
             torch.cuda.synchronize(self._device)
         elif self._device.type == "mps":
             torch.mps.synchronize()
+
+    def fuse(self, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """See `NumpyEngine.fuse`."""
+        if self.compiler is None:
+            return super().fuse(function, *static)
+        return partial(self._run, fused(function, (self.xp, *static), self.compiler))
+
+    def _run(self, function: Fused, *arrays: Any) -> Any:
+        """Run it compiled; as it is, from now on, where that cannot be done."""
+        if self.compiler is None:
+            return function.plain(*arrays)
+        try:
+            return function(*arrays)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            # what is wrong with the arrays, and no fault of the compiler, fails here too
+            found = function.plain(*arrays)
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            log.warning(
+                "PyTorch cannot compile for %s and goes on without, which takes longer (%s).", self.device, reason
+            )
+            self.compiler = None
+            return found
 
     @contextmanager
     def exact_products(self) -> Iterator[None]:
@@ -93,12 +135,17 @@ class TorchEngine(NumpyEngine):
         if self._device.type != "cuda":
             yield
             return
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = allowed
+        products = torch.backends.cuda.matmul
+        # PyTorch 2.9 has a switch of its own for these products, and complains where the one before was used beside it
+        name, value = "allow_tf32", allowed
+        if hasattr(products, "fp32_precision"):
+            name, value = "fp32_precision", "tf32" if allowed else "ieee"
+        before = getattr(products, name)
+        setattr(products, name, value)
         try:
             yield
         finally:
-            torch.backends.cuda.matmul.allow_tf32 = before
+            setattr(products, name, before)
 
     @staticmethod
     def exp(a: torch.Tensor) -> torch.Tensor:
@@ -124,10 +171,8 @@ def _find(device: str | None) -> torch.device:
         # whether it is there shows only in use
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        there = ["cpu", *(words("cuda", k) for k in range(torch.cuda.device_count()))]
         if torch.backends.mps.is_available():
             there.append("mps")
-        raise ValueError(
-            f"device={device!r} cannot be used by engine='torch'; PyTorch finds {', '.join(there)} here."
-        ) from error
+        raise absent(device, "torch", "PyTorch", there) from error
     return found

@@ -4,7 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["bucket", "equal_chunks"]
+from popglm.engines.numpy_engine import NumpyEngine
+
+__all__ = ["WindowedEngine", "bucket", "equal_chunks"]
+
+
+class WindowedEngine(NumpyEngine):
+    """`NumpyEngine` for a library that compiles for every shape, and that has threads of its own."""
+
+    def __init__(self, precision: str, on_accelerator: bool, window: int) -> None:
+        super().__init__(precision)
+        self.is_accelerator = on_accelerator
+        self.window = 16384 if on_accelerator else window
+        self.n_streams = 1
+
+    def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
+        """Chunks of `window` rows, the last one of what is left."""
+        return equal_chunks(n_rows, self.window)
+
+    @staticmethod
+    def pad(A: np.ndarray) -> np.ndarray:
+        """Rows of A, its last one repeated up to the next of a few sizes, so that few shapes are compiled.
+
+        How a library sums a row may depend on the size: the last bits of a neuron can depend on how many others there
+        are.
+        """
+        return bucket(A)
 
 
 def equal_chunks(n_rows: int, size: int) -> list[tuple[int, int]]:

@@ -48,7 +48,7 @@ def bootstrap(
         Fitted to X and Y.
     design : Design
         Made X.
-    X : DataFrame or array-like, shape (n_samples, n_features)
+    X : DataFrame, array-like or RowStream, shape (n_samples, n_features)
     Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
     trial : array-like, shape (n_samples,)
         Trial of every sample. Whole trials are drawn, since samples within a trial are not independent.
@@ -142,7 +142,7 @@ def bootstrap(
     return results
 
 
-def _refit(model: PopulationGLM, X: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, offset: Any) -> GLM:
+def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarray, offset: Any) -> GLM:
     """The model's parameters, fitted to weighted samples at each neuron's selected strength."""
     given = model.get_params()
     refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(

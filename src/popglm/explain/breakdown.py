@@ -14,6 +14,7 @@ from popglm.explain.contributions import Activity, Predictor, Tally, check_desig
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.base import PopulationGLM
 from popglm.model.validation import check_vector
+from popglm.solve.stream import read_rows
 from popglm.warnings import PopglmWarning
 
 __all__ = ["breakdown"]
@@ -43,8 +44,9 @@ def breakdown(
     ----------
     model : GLMCV, or GLM with ``held_out=False``
         Fitted.
-    X : array-like or DataFrame, shape (n_samples, n_features)
-        The rows of the fit, or any others with ``held_out=False``.
+    X : array-like, DataFrame or RowStream, shape (n_samples, n_features)
+        The rows of the fit, or any others with ``held_out=False``. One on disk is read once per variable for every
+        block of neurons.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
         Their activity.
     variables : None, list of str, or mapping, optional
@@ -77,6 +79,8 @@ def breakdown(
 
     Raises
     ------
+    TypeError
+        If X is a `RowStream` and ``method="shuffle"``, which permutes all of its rows.
     ValueError
         If the model is not cross-validated (unless ``held_out=False``), X comes from another design, a variable fits no
         group (the nearest are named), or variables overlap.
@@ -113,7 +117,8 @@ def breakdown(
     """
     if method not in METHODS:
         raise ValueError(f"breakdown: method={method!r} is unknown; use one of {', '.join(METHODS)}.")
-    values = check_design_matrix(model, X, "breakdown", held_out)
+    asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
+    values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
     offset = check_vector(offset, "offset", len(values))
     predictor = Predictor.make(model, values, offset, held_out)
     axis = check_bins(by, len(values))
@@ -150,9 +155,15 @@ def _permutations(rows: np.ndarray, n_samples: int, n_variables: int, seed: int 
     return sources
 
 
-def _warn_unless_centred(X: np.ndarray, chosen: dict[str, list[str]], columns: list[np.ndarray]) -> None:
+def _warn_unless_centred(X: Any, chosen: dict[str, list[str]], columns: list[np.ndarray]) -> None:
     # in test rows a centred column's mean is off by a little; a column that was never centred is off by much
-    mean, spread = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
+    blocks = [
+        (last - first, rows.mean(axis=0, dtype=float), rows.var(axis=0, dtype=float))
+        for first, last, rows in read_rows(X)
+    ]
+    counts, means, variances = (np.array(values) for values in zip(*blocks, strict=True))
+    mean = np.average(means, axis=0, weights=counts)
+    spread = np.sqrt(np.average(variances + (means - mean) ** 2, axis=0, weights=counts))
     away = np.abs(mean) > 0.5 * spread + 1e-6
     far = [name for name, own in zip(chosen, columns, strict=True) if away[own].any()]
     if far:

@@ -26,6 +26,7 @@ from popglm.explain.contributions import (
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.estimators import GLMCV
 from popglm.model.validation import check_vector
+from popglm.solve.stream import RowStream
 from popglm.warnings import ConvergenceWarning
 
 __all__ = ["compare"]
@@ -55,7 +56,7 @@ def compare(
     ----------
     model : GLMCV
         Fitted to X and Y: the full model.
-    X : array-like or DataFrame, shape (n_samples, n_features)
+    X : array-like, DataFrame or RowStream, shape (n_samples, n_features)
         The design matrix of the fit.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
         The activity of the fit.
@@ -179,7 +180,7 @@ class Refits:
     """
 
     model: GLMCV
-    X: np.ndarray
+    X: np.ndarray | RowStream
     Y: pd.DataFrame
     sample_weight: Any
     offset: np.ndarray | None

@@ -18,6 +18,7 @@ from popglm.model.losses import unit_deviance
 from popglm.model.selection import fraction_explained
 from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
 from popglm.solve.responses import response_sums
+from popglm.solve.stream import RowStream, is_streamed, read_rows
 
 __all__ = [
     "Activity",
@@ -42,11 +43,16 @@ def neuron_blocks(n_samples: int, n_neurons: int) -> Iterator[np.ndarray]:
         yield np.arange(first, min(first + width, n_neurons))
 
 
-def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool) -> np.ndarray:
-    """X as an array, if its columns are those of the fit, and its rows those that the folds held out.
+def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, whole: bool = False) -> Any:
+    """X as an array or a `RowStream`, if its columns are those of the fit, and its rows those that the folds held out.
 
-    ``who`` asks, for the complaints.
+    ``who`` asks, for the complaints; with ``whole`` it needs an array.
     """
+    if whole and is_streamed(X):
+        raise TypeError(
+            f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
+            "the array on disk."
+        )
     if held_out:
         check_cross_validated(model, who)
     check_is_fitted(model, "lambda_index_")
@@ -108,16 +114,16 @@ class Predictor:
     Attributes
     ----------
     parts : list of (rows, coef, intercept)
-        Row indices, weights (n_neurons, n_features) and intercepts (n_neurons,) that predict them: one entry per fold
-        for held-out predictions, one in all for others.
+        Ascending row indices, and the weights (n_neurons, n_features) and intercepts (n_neurons,) that predict them:
+        one entry per fold for held-out predictions, one in all for others.
     """
 
-    X: np.ndarray
+    X: np.ndarray | RowStream
     offset: np.ndarray | None
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
     @classmethod
-    def make(cls, model: PopulationGLM, X: np.ndarray, offset: np.ndarray | None, held_out: bool) -> Predictor:
+    def make(cls, model: PopulationGLM, X: Any, offset: np.ndarray | None, held_out: bool) -> Predictor:
         """Read the weights from a model."""
         if not held_out:
             everything = np.arange(len(X)), np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
@@ -151,17 +157,23 @@ class Predictor:
         return eta if self.offset is None else eta + self.offset[:, None]
 
     def part(self, columns: np.ndarray | slice, neurons: np.ndarray, source: np.ndarray | None = None) -> np.ndarray:
-        """What some columns add, (n_samples, n_neurons); with ``source`` row t takes the columns of row source[t]."""
+        """What some columns add, shape (n_samples, n_neurons).
+
+        With ``source`` row t takes the columns of row source[t]; X is an array then.
+        """
         eta = np.zeros((len(self.X), len(neurons)))
-        for rows, coef, _ in self.parts:
-            weights = coef[neurons][:, columns]
-            x = self.X[rows if source is None else source[rows]][:, columns]
-            eta[rows] = x @ weights.T.astype(x.dtype, copy=False)
+        for first, last, block in read_rows(self.X):
+            for rows, coef, _ in self.parts:
+                here = rows[slice(*np.searchsorted(rows, [first, last]))]
+                x = block[here - first if source is None else source[here]][:, columns]
+                eta[here] = x @ coef[neurons][:, columns].T.astype(x.dtype, copy=False)
         return eta
 
 
-def take_columns(A: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """A copy of A with the entries ``kept`` of its last axis; one of zeros, which is as good as none, for none."""
+def take_columns(A: Any, kept: np.ndarray) -> Any:
+    """A with the entries ``kept`` of its last axis, as a copy; one of zeros, which is as good as none, for none."""
+    if isinstance(A, RowStream):
+        return A.with_columns(kept)
     return A[..., kept] if len(kept) else np.zeros((*A.shape[:-1], 1), A.dtype)
 
 

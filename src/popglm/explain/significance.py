@@ -76,6 +76,8 @@ def significance(
 
     Raises
     ------
+    TypeError
+        If X is a `RowStream`: correlations at all shifts need its columns whole.
     ValueError
         If the model is not cross-validated or has been selected by other rules than its own parameters; if `trial` has
         another length, a missing label, or a trial whose rows do not follow each other; if the recording has fewer
@@ -150,7 +152,7 @@ def significance(
     Name: contribution_q_value, dtype: bool
     """
     check_count("significance", "n_shifts", n_shifts, 1)
-    values = check_design_matrix(model, X, "significance", held_out=True)
+    values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
     _check_selection(model)
     y = check_activity(model, Y, len(values))
     weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True)

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.objective import LEAST_WEIGHT
-from popglm.solve.responses import ResponseSums
+from popglm.solve import lockstep_passes as passes
+from popglm.solve.lockstep_arrays import vector
+from popglm.solve.lockstep_passes import TILE
 
-__all__ = ["BatchRows", "Columns", "Point", "compiled", "is_out_of_memory", "sums_of_fits"]
+__all__ = ["BatchRows", "Columns", "Point", "is_out_of_memory"]
 
 Array = Any
 log = logging.getLogger("popglm")
 
-#: Bytes that the arrays over (columns, rows of a chunk) may take where the engine cannot tell what is free.
+#: Bytes that the arrays over (columns, rows of a chunk) may take; a device with less makes its chunks smaller.
 CHUNK_BYTES = 2**30
 #: Such arrays at a time, about.
 LIVE_ARRAYS = 6
-#: Rows come in multiples of this, and chunks are never smaller.
-TILE = 256
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -35,11 +34,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(
         words in text for words in ("out of memory", "outofmemory", "resource_exhausted", "resourceexhausted", "oom ")
     )
-
-
-def compiled(engine: Any, function: Callable[..., Any], *constants: Any) -> Callable[..., Any]:
-    """``function(xp, *constants, *arrays)`` as a compiled function of the arrays, shared by all fits."""
-    return engine.compile(function, engine.xp, *constants)
 
 
 @dataclass
@@ -98,7 +92,7 @@ class BatchRows:
     n_columns : int
         At most evaluated at a time.
     chunk_rows : int, optional
-        Rows per chunk; from the device's memory unless given.
+        Rows per chunk; as many as `CHUNK_BYTES` hold unless given.
     """
 
     def __init__(
@@ -118,9 +112,7 @@ class BatchRows:
         self.X, self.Y, self.weights, self.offset, self.counts = X, Y, weights, offset, counts
         self.n_columns, self.resident, self._placed = n_columns, True, []
         if chunk_rows is None:
-            free = getattr(engine, "free_memory", None)
-            budget = CHUNK_BYTES if free is None else max(free() // 4, 2**26)
-            chunk_rows = budget // (LIVE_ARRAYS * n_columns * np.dtype(engine.dtype).itemsize)
+            chunk_rows = CHUNK_BYTES // (LIVE_ARRAYS * n_columns * np.dtype(engine.dtype).itemsize)
         self._split(chunk_rows)
 
     def _split(self, chunk_rows: int) -> None:
@@ -192,7 +184,7 @@ class BatchRows:
         """Moments of (fit, neuron) pairs, by one pass over the rows."""
         engine = self.engine
         pairs = engine.index(neuron), engine.index(fit)
-        part = compiled(engine, _moments)
+        part = engine.compile(passes.moments, engine.xp)
 
         def work() -> tuple[np.ndarray, Array]:
             sums, YX = 0.0, None
@@ -204,12 +196,8 @@ class BatchRows:
 
         sums, YX = self.guarded(work)
         total = np.where(sums[:, 0] > 0, sums[:, 0], 1)
-        YX = YX / self.vector(total)[:, None]
+        YX = YX / vector(self.engine, total)[:, None]
         return Columns(*pairs, YX, sums[:, 0], sums[:, 1] / total, sums[:, 2] / total)
-
-    def vector(self, values: np.ndarray) -> Array:
-        """Host scalars, one per column, on the device."""
-        return self.engine.asarray(np.ascontiguousarray(values, dtype=self.engine.dtype))
 
     def evaluate(self, at: Columns, W: Array, b: np.ndarray, wyx: np.ndarray, reference: np.ndarray) -> Point:
         """Loss and gradient at the best intercepts; not finite points have loss +inf.
@@ -246,13 +234,13 @@ class BatchRows:
     def _poisson_exp(self, at: Columns, W: Array, b: np.ndarray, wyx: np.ndarray, reference: np.ndarray) -> Point:
         # see RowObjective._poisson_exp: every sum at the best intercept is κ times the one taken here
         dtype = self.engine.dtype
-        arguments = (W, self.vector(b), self.vector(reference), at.neuron, at.fit)
-        sums, MX = self._sum(compiled(self.engine, _poisson_exp_chunk), arguments)
+        arguments = (W, vector(self.engine, b), vector(self.engine, reference), at.neuron, at.fit)
+        sums, MX = self._sum(self.engine.fuse(passes.poisson_exp_chunk), arguments)
         mu_sum, chi, inverse = sums.T[:3]
         kappa = at.y_mean * at.total / mu_sum
         b_best = b.astype(dtype).astype(float) + np.log(kappa)
         loss = at.y_mean - wyx - b_best * at.y_mean - at.y_offset
-        grad = MX * self.vector(kappa / at.total)[:, None] - at.YX
+        grad = MX * vector(self.engine, kappa / at.total)[:, None] - at.YX
         spread = mu_sum / at.total * inverse / at.total
         return Point(
             loss, b_best, at.y_mean.copy(), chi / (kappa * at.total) - at.y_mean, spread, np.ones(len(b), bool), wyx,
@@ -262,7 +250,7 @@ class BatchRows:
     def _general(self, at: Columns, W: Array, b: np.ndarray, wyx: np.ndarray, reference: np.ndarray) -> Point:
         engine, dtype = self.engine, self.engine.dtype
         pairs = at.neuron, at.fit
-        predict = compiled(engine, _eta_chunk)
+        predict = engine.compile(passes.eta_chunk, engine.xp)
         n_chunks = -(-len(self.X) // self.chunk_rows)
         # η is kept between the Newton steps of the intercept where it fits; else its product is taken again
         kept: list[Array] | None = [] if n_chunks <= LIVE_ARRAYS else None
@@ -280,15 +268,15 @@ class BatchRows:
         if self.fit_intercept:
             b = self._best_intercept(at, b, total_of)
         b32 = b.astype(dtype)
-        part = compiled(engine, _loss_chunk, self.loss, float(np.finfo(dtype).tiny))
+        part = engine.fuse(passes.loss_chunk, self.loss, float(np.finfo(dtype).tiny))
         scalars, grad = 0.0, None
         for values, chunk in eta():
-            some, product = part(values, self.vector(b32), self.vector(reference), *pairs, *chunk[:4])
+            some, product = part(values, vector(self.engine, b32), vector(self.engine, reference), *pairs, *chunk[:4])
             scalars = scalars + np.asarray(engine.to_numpy(some), float)
             grad = product if grad is None else grad + product
         loss, weight, chi, inverse, beyond = scalars.T / at.total
         smooth = beyond == 0 if self.loss.barrier else np.ones(len(b), bool)
-        grad = grad / self.vector(at.total)[:, None]
+        grad = grad / vector(self.engine, at.total)[:, None]
         return Point(loss, b32.astype(float), weight, chi, weight * inverse, smooth, wyx, grad)
 
     def _best_intercept(self, at: Columns, b: np.ndarray, total_of: Callable[..., np.ndarray]) -> np.ndarray:
@@ -296,12 +284,12 @@ class BatchRows:
         eps, b = np.finfo(self.engine.dtype).eps, b.copy()
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
-            lowest = -total_of(compiled(self.engine, _lowest_chunk)).min(axis=0)[:, 0]
+            lowest = -total_of(self.engine.compile(passes.lowest_chunk, self.engine.xp)).min(axis=0)[:, 0]
             b = np.maximum(b, lowest + 1e-3 * np.maximum(np.abs(lowest), at.y_mean))
-        part = compiled(self.engine, _newton_chunk, self.loss)
+        part = self.engine.fuse(passes.newton_chunk, self.loss)
         limit = np.inf if self.loss.inverse_link in ("identity", "relu") else 2.0
         for _ in range(50):
-            gradient, curvature, size = total_of(part, self.vector(b)).sum(axis=0).T
+            gradient, curvature, size = total_of(part, vector(self.engine, b)).sum(axis=0).T
             open_ = np.abs(gradient) > 8 * eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
             moving = np.abs(step) > 4 * eps * np.maximum(np.abs(b), 1e-300)
@@ -309,118 +297,3 @@ class BatchRows:
                 break
             b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
-
-
-def _sum_rows(xp: Any, A: Array) -> Array:
-    """Sums over samples in two levels, so that rounding grows with the length of a tile alone."""
-    return xp.sum(xp.sum(xp.reshape(A, (A.shape[0], -1, TILE)), axis=2), axis=1)
-
-
-def _count(xp: Any, neuron: Array, fit: Array, counts: Array, weights: Array) -> Array:
-    s = xp.take(counts, fit, axis=0)
-    if weights is None:
-        return s
-    return s * (weights[None, :] if len(weights.shape) == 1 else xp.take(weights, neuron, axis=0))
-
-
-def _eta_chunk(xp: Any, W: Array, X: Array, offset: Array) -> Array:
-    eta = xp.matmul(W, xp.matrix_transpose(X))
-    return eta if offset is None else eta + offset[None, :]
-
-
-def _moments(
-    xp: Any, neuron: Array, fit: Array, X: Array, Y: Array, counts: Array, weights: Array, offset: Array
-) -> tuple[Array, Array]:
-    s = _count(xp, neuron, fit, counts, weights)
-    sy = s * xp.take(Y, neuron, axis=0)
-    with_offset = 0 * sy if offset is None else sy * offset[None, :]
-    return xp.stack([_sum_rows(xp, v) for v in (s, sy, with_offset)], axis=1), xp.matmul(sy, X)
-
-
-def _poisson_exp_chunk(
-    xp: Any, W: Array, b: Array, reference: Array, neuron: Array, fit: Array,
-    X: Array, Y: Array, counts: Array, weights: Array, offset: Array,
-) -> tuple[Array, Array]:  # fmt: skip
-    mu = xp.exp(_eta_chunk(xp, W, X, offset) + b[:, None])
-    y, s = xp.take(Y, neuron, axis=0), _count(xp, neuron, fit, counts, weights)
-    on = s > 0
-    counted = xp.where(on, s * mu, 0 * s)
-    chi = xp.where(on, s * (y * (y / mu)), 0 * s)
-    inverse = xp.where(on, s / (mu + LEAST_WEIGHT * reference[:, None]), 0 * s)
-    return xp.stack([_sum_rows(xp, v) for v in (counted, chi, inverse)], axis=1), xp.matmul(counted, X)
-
-
-def _loss_chunk(
-    xp: Any, loss: Loss, tiny: float, eta: Array, b: Array, reference: Array, neuron: Array, fit: Array,
-    X: Array, Y: Array, counts: Array, weights: Array,
-) -> tuple[Array, Array]:  # fmt: skip
-    eta = eta + b[:, None]
-    y, s = xp.take(Y, neuron, axis=0), _count(xp, neuron, fit, counts, weights)
-    value = loss.value(xp, eta, y)
-    r, h = loss.derivatives(xp, eta, y)
-    chi = r * r / xp.where(h > tiny, h, tiny + 0 * h)
-    floor = LEAST_WEIGHT * reference[:, None] + h
-    inverse = 1 / xp.where(floor > tiny, floor, tiny + 0 * floor)
-    beyond = xp.where(eta <= 0, xp.ones_like(eta), 0 * s)
-    # a sample of weight 0 may hold anything, an infinite loss too
-    value, r, h, chi, inverse, beyond = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, chi, inverse, beyond))
-    return xp.stack([_sum_rows(xp, v) for v in (value, h, chi, inverse, beyond)], axis=1), xp.matmul(r, X)
-
-
-def _newton_chunk(
-    xp: Any, loss: Loss, b: Array, eta: Array, neuron: Array, fit: Array, Y: Array, counts: Array, weights: Array
-) -> Array:
-    r, h = loss.derivatives(xp, eta + b[:, None], xp.take(Y, neuron, axis=0))
-    s = _count(xp, neuron, fit, counts, weights)
-    r, h = xp.where(s > 0, s * r, 0 * s), xp.where(s > 0, s * h, 0 * s)
-    return xp.stack([_sum_rows(xp, v) for v in (r, h, xp.abs(r))], axis=1)
-
-
-def _lowest_chunk(xp: Any, eta: Array, neuron: Array, fit: Array, Y: Array, counts: Array, weights: Array) -> Array:
-    """Smallest η of samples with events."""
-    events = (xp.take(Y, neuron, axis=0) > 0) & (_count(xp, neuron, fit, counts, weights) > 0)
-    return xp.min(xp.where(events, eta, np.inf * xp.ones_like(eta)), axis=1)[:, None]
-
-
-def sums_of_fits(loss: Loss, Y: np.ndarray, weights: np.ndarray | None, counts: np.ndarray) -> list[ResponseSums]:
-    """What `response_sums` gives for every fit, each row of Y (n_neurons, n_samples) looked at once.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
-    counts : ndarray, shape (n_fits, n_samples)
-    """
-    q, shape = len(Y), (len(Y), len(counts))
-    sums = np.zeros((7, *shape))
-    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-    for a in range(0, Y.shape[1], 4096):
-        y, count = np.asarray(Y[:, a : a + 4096], float), counts[:, a : a + 4096].astype(float)
-        s = np.broadcast_to(1.0 if weights is None else np.asarray(weights[..., a : a + 4096], float), y.shape)
-        seen, used = (s > 0).astype(float), (count > 0).astype(float).T
-        parts = (seen, seen * (y > 0), seen * (y < 1)), (s, s * y, s * loss.saturated(y), s * y * y)
-        sums += np.stack([v @ used for v in parts[0]] + [v @ count.T for v in parts[1]])
-        for fit in range(len(counts)):
-            rows = used[:, fit] > 0
-            if rows.any():
-                inside = seen[:, rows] > 0
-                low[:, fit] = np.minimum(low[:, fit], np.where(inside, y[:, rows], np.inf).min(axis=1))
-                high[:, fit] = np.maximum(high[:, fit], np.where(inside, y[:, rows], -np.inf).max(axis=1))
-    n, events, non_events, total, y_sum, saturated, square = sums
-    safe = np.where(total > 0, total, 1)
-    mean = y_sum / safe
-    match loss.family:
-        case "gaussian":
-            null = 0.5 * np.maximum(square / safe - mean**2, 0)
-        case family:
-            null = loss.saturated(mean if family == "poisson" else np.clip(mean, 0, 1))
-    fields = (
-        n.astype(int),
-        events.astype(int),
-        non_events.astype(int),
-        total,
-        mean,
-        saturated / safe,
-        null,
-        ~(high > low),
-    )
-    return [ResponseSums(*(field[:, fit] for field in fields)) for fit in range(shape[1])] if q else []

@@ -103,6 +103,13 @@ class RowStream:
             other._fine = (center - other._coarse).astype(np.float32)
         return other
 
+    def with_columns(self, kept: np.ndarray) -> RowStream:
+        """The same rows with the columns ``kept`` alone; one of zeros for none."""
+        columns = _Columns(self.source, kept)
+        # of blocks with as many rows as before, since all columns of a block are read
+        memory = -(-self.memory * columns.shape[1] // self.shape[1])
+        return RowStream(columns, memory, self.n_workers)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -180,6 +187,19 @@ class RowStream:
             else:
                 into[:] = piece - self.center
         return rows
+
+
+class _Columns:
+    """Some columns of an array on disk."""
+
+    def __init__(self, source: Any, kept: np.ndarray) -> None:
+        self.source, self.kept = source, kept
+        self.shape, self.dtype = (source.shape[0], max(len(kept), 1)), source.dtype
+        self.chunks = getattr(source, "chunks", None)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        stored = np.asarray(self.source[rows])
+        return stored[:, self.kept] if len(self.kept) else np.zeros((len(stored), 1), self.dtype)
 
 
 def is_streamed(X: Any) -> bool:

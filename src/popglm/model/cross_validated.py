@@ -1,0 +1,281 @@
+"""`GLMCV`: a path of fits to all rows and to those of every fold, and a strength chosen per neuron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from popglm.engines import like
+from popglm.model.base import PopulationGLM
+from popglm.model.selection import fraction_explained, select_strengths
+from popglm.model.validation import check_features, check_folds, check_vector
+from popglm.solve.responses import response_sums
+from popglm.solve.stream import read_rows
+
+__all__ = ["GLMCV"]
+
+
+class GLMCV(PopulationGLM):
+    """Generalized linear models of many neurons, with a regularisation strength per neuron by cross-validation.
+
+    Fits all strengths to all rows and to the training rows of every fold in one descent, and keeps for each
+    neuron the strength with the least held-out deviance.
+
+    Parameters
+    ----------
+    cv : int, scikit-learn splitter, or iterable of (train, test)
+        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples.
+    se_fraction : float
+        Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
+    min_lambda : float
+        No smaller strength is chosen.
+    refit : bool
+        Fit all rows too; without, there are held-out results but no weights for new data.
+    family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, lambdas, n_lambdas, lambda_min_ratio, \
+fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
+        As in `GLM`.
+
+    Attributes
+    ----------
+    fold_ : ndarray of int, shape (n_samples,)
+        The fold that holds a sample out; −1 for none.
+    cv_coef_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons, n_features)
+    cv_intercept_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+    cv_deviance_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+        Summed over the fold's held-out samples.
+    cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+    cv_null_deviance_ : ndarray, shape (n_neurons,)
+        Of all held-out samples around their mean.
+    cv_deviance_explained_path_ : ndarray, shape (n_lambdas, n_neurons)
+        Fraction over all held-out samples.
+    cv_deviance_explained_ : ndarray, shape (n_neurons,)
+        That at the chosen strength.
+    others
+        As in `GLM`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm import GLMCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((600, 4))
+    >>> Y = rng.poisson(np.exp(X @ np.array([[0.8, 0], [0, 0], [0, -0.5], [0, 0]])))
+    >>> trial = np.repeat(np.arange(60), 10)
+    >>> model = GLMCV(penalty="lasso").fit(X, Y, groups=trial)
+    >>> model.cv_deviance_explained_.round(1)
+    array([0.4, 0.2])
+    """
+
+    def __init__(
+        self,
+        family: str = "poisson",
+        inverse_link: str | None = None,
+        penalty: str = "ridge",
+        l1_ratio: float | None = None,
+        smoothness: float = 0.0,
+        feature_groups: Any = None,
+        lambdas: Any = None,
+        n_lambdas: int = 20,
+        lambda_min_ratio: float = 1e-4,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        solver: Any = "auto",
+        engine: str = "auto",
+        device: str | list[str] | None = None,
+        precision: str = "float32",
+        verbose: int = 0,
+        cv: Any = 5,
+        se_fraction: float = 0.0,
+        min_lambda: float = 0.0,
+        refit: bool = True,
+    ) -> None:
+        self.family = family
+        self.inverse_link = inverse_link
+        self.penalty = penalty
+        self.l1_ratio = l1_ratio
+        self.smoothness = smoothness
+        self.feature_groups = feature_groups
+        self.lambdas = lambdas
+        self.n_lambdas = n_lambdas
+        self.lambda_min_ratio = lambda_min_ratio
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.solver = solver
+        self.engine = engine
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+        self.cv = cv
+        self.se_fraction = se_fraction
+        self.min_lambda = min_lambda
+        self.refit = refit
+
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, offset: Any = None) -> GLMCV:
+        """Fit, cross-validate and select.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
+        groups : array-like, shape (n_samples,), optional
+            Trial of every sample; a trial is never split between folds.
+        sample_weight, offset : array-like, shape (n_samples,), optional
+
+        Returns
+        -------
+        GLMCV
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; the sentence names the argument and the place.
+
+        Warns
+        -----
+        PopglmWarning
+            Names neurons that are fitted as the null model.
+        ConvergenceWarning
+            Names neurons that did not reach `tol`, with their certificates.
+        """
+        return self._cross_validate(X, y, groups, sample_weight, offset)
+
+    def _cross_validate(self, X, y, groups, sample_weight, offset, start=None) -> GLMCV:
+        """What `fit` does; ``start``: coefficients of a path that is near, see `fit_population`."""
+        splits: list = []
+
+        def split(n_samples: int) -> list:
+            splits.extend(check_folds(self.cv, n_samples, groups))
+            return splits
+
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
+        self._splits = splits
+        tested = np.concatenate([test for _, test in splits])
+        self.fold_ = np.full(len(responses), -1)
+        for fold, (_, test) in enumerate(splits):
+            self.fold_[test] = fold
+        self._held_out_once = len(np.unique(tested)) == len(tested)
+        self.cv_coef_path_, self.cv_intercept_path_ = fit.cv_coef, fit.cv_intercept
+        self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
+        scored = ~np.isnan(responses)
+        nothing = np.array([~scored[test].any(axis=0) for _, test in splits])
+        self.cv_deviance_ = np.where(nothing[:, None, :], np.nan, fit.cv_deviance)
+        weights = (
+            1.0 if sample_weight is None else check_vector(sample_weight, "sample_weight", len(responses))[:, None]
+        )
+        sums = response_sums(
+            self._loss,
+            np.nan_to_num(responses[tested], nan=0.0).T,
+            np.broadcast_to(scored * weights, responses.shape)[tested].T,
+            [(0, len(tested))],
+        )
+        null = 2 * np.maximum(sums.null - sums.saturated, 0) * sums.total
+        self.cv_null_deviance_ = np.where(sums.constant, 0.0, null)
+        self.cv_deviance_explained_path_ = fraction_explained(
+            np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_
+        )
+        return self.select()
+
+    def select(self, *, se_fraction: float | None = None, min_lambda: float | None = None) -> GLMCV:
+        """Choose the strengths again, without fitting.
+
+        Parameters
+        ----------
+        se_fraction, min_lambda : float, optional
+            In place of the constructor's.
+
+        Returns
+        -------
+        GLMCV
+            Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_`, `cv_deviance_explained_`.
+        """
+        check_is_fitted(self, "cv_deviance_")
+        se_fraction = self.se_fraction if se_fraction is None else se_fraction
+        min_lambda = self.min_lambda if min_lambda is None else min_lambda
+        if not se_fraction >= 0 or not min_lambda >= 0:
+            raise ValueError(f"se_fraction={se_fraction!r} and min_lambda={min_lambda!r} must be at least 0.")
+        self._keep(select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda))
+        self.cv_deviance_explained_ = self.cv_deviance_explained_path_[
+            self.lambda_index_, np.arange(len(self.lambda_index_))
+        ]
+        return self
+
+    def predict_held_out(self, X: Any = None, offset: Any = None) -> np.ndarray:
+        """Mean response of each training row by the fold that did not see it.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n_samples, n_features), optional
+            The rows of `fit`, possibly with columns ablated; those of `fit` unless given.
+        offset : array-like, shape (n_samples,), optional
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_neurons) or (n_samples,)
+            NaN in rows that no fold held out.
+
+        Raises
+        ------
+        ValueError
+            If rows are held out by more than one fold, X has another number of rows, or X is not given and the
+            model comes from a file.
+        """
+        check_is_fitted(self, "fold_")
+        if not self._held_out_once:
+            raise ValueError("cv holds some rows out more than once, so their held-out prediction is not one number.")
+        if X is None:
+            X = getattr(self, "_X_fit", None)
+            if X is None:
+                raise ValueError("X is needed: a model from a file or a pickle does not carry its training data.")
+        values = check_features(self, X, reset=False)
+        if len(values) != len(self.fold_):
+            raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
+        offset = check_vector(offset, "offset", len(values))
+        mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
+        neurons = np.arange(len(self.lambda_index_))
+        for first, last, block in read_rows(values):
+            for fold in range(len(self.cv_coef_path_)):
+                rows = np.flatnonzero(self.fold_[first:last] == fold)
+                coef = self.cv_coef_path_[fold, self.lambda_index_, neurons]
+                intercept = self.cv_intercept_path_[fold, self.lambda_index_, neurons]
+                eta = self._eta(block[rows], coef, intercept, None if offset is None else offset[first + rows])
+                with np.errstate(over="ignore"):
+                    mu[first + rows] = self._loss.link.mean(np, eta)
+        return like(mu[:, 0] if self._one_neuron else mu, X)
+
+    def summary(self) -> pd.Series:
+        """The fit in a few numbers, among them how many neurons beat the null model on held-out samples.
+
+        Returns
+        -------
+        Series
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from popglm import GLMCV
+        >>> X = np.random.default_rng(0).standard_normal((200, 2))
+        >>> y = np.random.default_rng(1).poisson(np.exp(X[:, 0]))
+        >>> int(GLMCV(penalty="lasso").fit(X, y).summary()["neurons that beat the null"])
+        1
+        """
+        check_is_fitted(self, "cv_deviance_explained_")
+        explained = self.cv_deviance_explained_
+        return pd.Series(
+            {
+                "neurons": len(explained),
+                "neurons fitted as null": int(self.null_fitted_.sum()),
+                "neurons that beat the null": int((explained > 0).sum()),
+                "held-out deviance explained, median": float(np.median(explained)),
+                "held-out deviance explained, mean": float(np.mean(explained)),
+                "strength, median": float(np.median(self.lambda_)),
+                "largest gap": float(np.nanmax(np.concatenate([self.gap_[None], self.cv_gap_]))),
+            },
+            name=f"{self.family}, {self.penalty}",
+        )
