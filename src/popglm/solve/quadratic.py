@@ -24,6 +24,8 @@ __all__ = ["CurvatureMemory", "QuadraticModel"]
 MAX_SWEEPS = 80
 #: Products with G that the steps of `newton_steps` are worth, when they are chosen for a neuron.
 PRODUCTS = 240
+#: Strengths for which a metric with a smoothness penalty is kept at a time.
+MAX_SPECTRA = 8
 
 
 class CurvatureMemory:
@@ -237,15 +239,28 @@ class QuadraticModel:
 
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
-        sigma = self.penalty.smoothness
-        # with σR one spectrum serves one λ₂; neurons with strengths of their own leave λ₂ to the curvature pairs
-        shared = self.penalty.R is not None and np.all(lam2 == lam2[:1])
-        fixed = float(lam2[0]) if shared else 0.0
+        if self.penalty.R is None:
+            return self._solve(r, c, lam2, 0.0)
+        # with σR a spectrum serves one λ₂; where neurons have too many of their own, the curvature pairs say λ₂
+        each = np.unique(lam2)
+        if len(each) > MAX_SPECTRA:
+            return self._solve(r, c, np.ones(len(r)), 0.0)
+        d = np.empty_like(r)
+        for fixed in each:
+            at = lam2 == fixed
+            d[at] = self._solve(r[at], c[at], np.ones(at.sum()), float(fixed))
+        return d
+
+    def _solve(self, r: np.ndarray, c: np.ndarray, rest: np.ndarray, fixed: float) -> np.ndarray:
+        """T(cΛ + rest)⁻¹Tᵀr."""
         if fixed not in self._spectrum:
-            self._spectrum = {fixed: self._eigen(sigma, fixed)}
+            # the strengths that were met longest ago go first
+            for oldest in list(self._spectrum)[: len(self._spectrum) + 1 - MAX_SPECTRA]:
+                del self._spectrum[oldest]
+            self._spectrum[fixed] = self._eigen(self.penalty.smoothness, fixed)
         values, vectors = self._spectrum[fixed]
         # with R the vectors are scaled so that λ₂I + σR is the identity
-        diagonal = np.outer(c, values) + (lam2[:, None] if self.penalty.R is None else 1.0)
+        diagonal = np.outer(c, values) + rest[:, None]
         largest = diagonal.max(axis=1, keepdims=True)
         # the spectrum of a scaled G: a direction below rounding has no variance at all
         flat = diagonal <= 1e-12 * largest
