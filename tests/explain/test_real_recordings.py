@@ -160,6 +160,7 @@ def test_receptive_fields_of_song(song):
             return model.fit(X, Y, groups=block)
 
     smooth, plain = fit(0.03, activity), fit(0.0, activity)
+    assert max(np.nanmax(model.cv_gap_) for model in (smooth, plain)) <= 1e-3
     explained = smooth.cv_deviance_explained_
     beats = (explained > 0).mean()
     print(

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
+from threading import current_thread
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from threadpoolctl import threadpool_limits
 from popglm.engines.arrays import as_numpy
 
 __all__ = ["NumpyEngine"]
+
+WORKER = "popglm-worker"
 
 
 class NumpyEngine:
@@ -75,7 +78,7 @@ class NumpyEngine:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Hold the worker threads, one BLAS thread for each, and the arrays that were placed, while a fit runs."""
-        workers = ThreadPoolExecutor(self.n_workers, initializer=self._start_worker)
+        workers = ThreadPoolExecutor(self.n_workers, WORKER, self._start_worker)
         with threadpool_limits(1, user_api="blas"), workers as pool, self.exact_products():
             self._pool, self._placed = pool, {}
             try:
@@ -94,7 +97,9 @@ class NumpyEngine:
             with np.errstate(all="ignore"):
                 return function(*args)
 
-        if self._pool is None or len(arguments) < 2:
+        # a worker that waited for others of its pool could wait for ever
+        inside = current_thread().name.startswith(WORKER)
+        if self._pool is None or len(arguments) < 2 or inside:
             return [call(args) for args in arguments]
         return list(self._pool.map(call, arguments))
 

@@ -83,18 +83,14 @@ def gram(
 
 
 def row_sums(
-    engine: Any,
-    part: Callable[[Callable[[Any], np.ndarray]], tuple],
-    X: Any,
-    ranges: list[tuple[int, int]],
-    most: int = 8192,
+    engine: Any, part: Callable[[Callable[[Any], np.ndarray]], tuple], X: Any, ranges: list[tuple[int, int]]
 ) -> tuple:
-    """Sum in float64 of what ``part(take)`` returns over chunks, of at most so many rows, of row ranges of X.
+    """Sum in float64 of what ``part(take)`` returns over chunks of row ranges of X.
 
     ``take(array)`` gives the rows of a chunk.
     """
     # no chunk larger than what a stream reads at once
-    step = min(most, getattr(X, "block_rows", most))
+    step = min(8192, getattr(X, "block_rows", 8192))
     chunks = _chunks(ranges, step)
 
     def run_of(own: list[tuple[tuple[int, int], ...]]) -> list[np.ndarray]:

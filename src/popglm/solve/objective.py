@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.coordinates import row_sums
+from popglm.solve.coordinates import gram
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -31,6 +31,8 @@ __all__ = ["Evaluation", "GramObjective", "RowObjective", "held_out_deviance"]
 SPREAD_ROWS = 4096
 #: Weights below this share of their mean count as this much.
 LEAST_WEIGHT = 0.003
+#: Share of the curvature that the rows of a neuron's own Gram matrix have.
+MASS = 0.95
 
 
 @dataclass
@@ -324,23 +326,27 @@ class RowObjective:
             b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
-        """Covariance of the features, samples weighted by the curvature of one column's loss."""
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, float]:
+        """Covariance of the features, samples weighted by the curvature h of one column's loss, and what it leaves out.
+
+        The rows with the largest h that have `MASS` of its sum are counted: they are few where a neuron needs this. The
+        other value is the share of the rest.
+        """
         fit, neuron = divmod(column, len(self.Y))
-        w, s = w.astype(self.engine.dtype), self.weights
-        s = s if s is None or s.ndim == 1 else s[neuron]
-
-        def part(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, ...]:
-            x = take(self.X)
-            eta = x @ w + w.dtype.type(b) + (0 if self.offset is None else take(self.offset))
-            h = self.loss.derivatives(np, eta, take(self.Y[neuron]))[1]
-            h = h if s is None else np.where(take(s) > 0, h * take(s), 0)
-            hx = x * h[:, None]
-            return hx.T @ x, hx.sum(axis=0, dtype=float), h.sum(dtype=float)
-
-        XX, x, total = row_sums(self.engine, part, self.X, self.fits[fit], 2048)
-        mean = x / total if self.fit_intercept else np.zeros_like(x)
-        return XX / total - np.outer(mean, mean)
+        w, h = w.astype(self.engine.dtype), np.zeros(self.Y.shape[1], self.engine.dtype)
+        for first, last in self.windows.chunks:
+            eta = self.X[first:last] @ w + w.dtype.type(b)
+            eta = eta if self.offset is None else eta + self.offset[first:last]
+            h[first:last] = self.loss.derivatives(np, eta, self.Y[neuron, first:last])[1]
+        s = self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[neuron]
+        h = h if s is None else np.where(s > 0, s * h, 0)
+        inside = np.concatenate([np.arange(first, last) for first, last in self.fits[fit]])
+        largest = inside[np.argsort(-h[inside])]
+        sums = np.cumsum(h[largest], dtype=float)
+        h[largest[np.searchsorted(sums, MASS * sums[-1]) + 1 :]] = 0
+        XX, x = gram(self.engine, self.X, h, self.fits[fit])
+        mean = x / sums[-1] if self.fit_intercept else np.zeros_like(x)
+        return XX / sums[-1] - np.outer(mean, mean), 1 - h[inside].sum(dtype=float) / sums[-1]
 
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator

@@ -17,7 +17,7 @@ from popglm.solve.rotated import RotatedModel
 __all__ = ["Fit", "Path", "empty_path", "start_fit", "walk_path"]
 
 #: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
-MAX_COLUMNS = 512
+MAX_COLUMNS = 384
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
@@ -26,9 +26,12 @@ MAX_COLUMNS = 512
 MODEL_SAFETY, MOST_SAFETY = 6.0, 150.0
 #: Damping falls by this after a step that was accepted: 2 made every second step of some neurons overshoot.
 RELAX = 1.25
-#: Evaluations at one strength after which a neuron gets a model of its own (`Fit.own`). Neurons whose events crowd in
-#: few samples needed up to 200 at each; now none needs more than 40, and the others no longer wait for them.
-PATIENCE = 30
+#: Evaluations at one strength after which a neuron gets a model of its own (`Fit.own`): at least the first number, or
+#: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Neurons whose events crowd
+#: in few samples needed up to 200 evaluations, while the others waited (tutorial size: 13.4 s for 20.5 of CPU time).
+PATIENCE, FEATURES_PER_EVALUATION = 10, 20
+#: Bytes of such models at most.
+OWN_BYTES = 64e6
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
 
@@ -95,7 +98,10 @@ class Fit:
         """Weight the Gram matrix of a neuron by its curvature where one of its columns stands, for all of them."""
         neuron = column % self.n_neurons
         everywhere = np.arange(neuron, len(self.W), self.n_neurons)
-        G = self.objective.weighted_gram(column, self.W[column], self.at.b[column])
+        if neuron not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
+            return
+        G, rest = self.objective.weighted_gram(column, self.W[column], self.at.b[column])
+        G += rest * self.model.G
         if np.isfinite(G).all():
             self.own[neuron] = RotatedModel(self.model.engine, G, self.model.penalty)
             self.memory.forget(everywhere)
@@ -214,7 +220,7 @@ def walk_path(
     path, (n_lambdas, q) = empty_path(fit, len(lambdas)), lambdas.shape
     trace = Trace(n_lambdas, q if n_traced is None else n_traced)
     level, fresh, quiet = np.where(fit.is_fitted, 0, n_lambdas), np.ones(q, bool), np.zeros(q, int)
-    modelled = np.full(fit.n_neurons, -1)
+    patience, modelled = max(PATIENCE, fit.W.shape[1] // FEATURES_PER_EVALUATION), np.full(fit.n_neurons, -1)
     guided = np.full(q, guide is not None) if leader is None else leader >= 0
     while len(columns := _least_far(level, leader, n_lambdas)):
         k = level[columns]
@@ -246,7 +252,7 @@ def walk_path(
         path.seconds["evaluate"] += time.perf_counter() - began
         path.n_iter[k, columns] += 1
         trace.append(k, path.n_iter[k, columns], columns, fit.value(columns, lam))
-        for i in np.flatnonzero(path.n_iter[k, columns] % PATIENCE == 0):
+        for i in np.flatnonzero(path.n_iter[k, columns] % patience == 0):
             neuron = columns[i] % fit.n_neurons
             if modelled[neuron] < k[i]:
                 modelled[neuron] = k[i]
@@ -308,8 +314,14 @@ def _propose(fit: Fit, columns: np.ndarray, lam: np.ndarray, tol: float) -> tupl
     columns, here = columns[open_], fit.at.take(columns[open_])
     c = here.curvature * fit.damping[columns]
     step, promise, W, lam = np.zeros_like(here.grad), np.zeros(len(columns)), fit.W[columns], lam[open_]
-    for model, at in fit.by_model(columns):
+
+    def solve(model: QuadraticModel | RotatedModel, at: np.ndarray) -> None:
         step[at], promise[at] = model.step(fit.memory, columns[at], W[at], here.grad[at], c[at], lam[at])
+
+    # one model of many columns shares them out itself; of the others each worker takes some
+    models = list(fit.by_model(columns))
+    solve(*models[0])
+    fit.model.engine.map(solve, models[1:])
     # damping divides the promise by itself at most; a kink is not in the model: no estimate then
     safety = np.minimum(MODEL_SAFETY * here.spread, MOST_SAFETY) * fit.damping[columns]
     estimate = np.where(here.smooth & np.isfinite(step).all(axis=1), safety * promise / fit.scale[columns], np.inf)

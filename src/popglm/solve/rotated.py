@@ -30,7 +30,13 @@ class RotatedModel:
         own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.block_sizes)
         if penalty.R is not None:
             penalty = replace(penalty, R=own.rotate_matrix(penalty.R))
-        self.coordinates, self.model = own, QuadraticModel(engine, own.rotate_matrix(G), penalty)
+        # many neurons may have one: in the precision of the steps
+        self.coordinates, self.model = own, QuadraticModel(engine, own.rotate_matrix(G).astype(engine.dtype), penalty)
+
+    @staticmethod
+    def n_bytes(n_features: int) -> int:
+        """Memory, about: a matrix and its eigenvectors."""
+        return 8 * n_features**2
 
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs, kept in the coordinates of the blocks."""
@@ -75,10 +81,10 @@ class RotatedObjective:
         """See `RowObjective`."""
         return self._rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, float]:
         """See `RowObjective`."""
-        w = self.coordinates.unrotate(w[None])[0]
-        return self.coordinates.rotate_matrix(self.objective.weighted_gram(column, w, b))
+        G, rest = self.objective.weighted_gram(column, self.coordinates.unrotate(w[None])[0], b)
+        return self.coordinates.rotate_matrix(G), rest
 
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator

@@ -76,7 +76,7 @@ class SeparateObjectives:
         ]
         return Evaluation.join(found).take(np.argsort(np.concatenate(own)))
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, float]:
         """See `RowObjective`."""
         fit, neuron = divmod(column, self.n_neurons)
         return self.objectives[fit].weighted_gram(neuron, w, b)

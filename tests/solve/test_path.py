@@ -1,0 +1,166 @@
+"""All fits walk their strengths in one batch of columns: the same sums, the same minima, models of their own."""
+
+import numpy as np
+import pytest
+
+from popglm import GLM, GLMCV
+from popglm.engines import NumpyEngine
+from popglm.model.losses import get_loss
+from popglm.model.penalties import Penalty
+from popglm.solve import path
+from popglm.solve.objective import RowObjective
+from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.rotated import RotatedModel
+from popglm.solve.rows import SeparateObjectives
+
+N, P, Q = 300, 6, 3
+FITS = [[(0, N)], [(100, N)], [(0, 100), (180, N)]]
+
+
+@pytest.fixture
+def recording():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, P))
+    X -= X.mean(axis=0)
+    Y = rng.poisson(np.exp(0.3 * X @ rng.normal(size=(P, Q)) - 0.5)).astype(float)
+    return X, np.ascontiguousarray(Y.T), rng.uniform(0, 2, N) * (rng.random(N) < 0.9), 0.2 * rng.normal(size=N)
+
+
+@pytest.mark.parametrize("extras", [False, True], ids=["plain", "weights and offset"])
+@pytest.mark.parametrize("family", ["poisson", "bernoulli"])
+def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extras):
+    X, Y, weights, offset = recording
+    Y = np.minimum(Y, 1) if family == "bernoulli" else Y
+    extra = (weights, offset) if extras else (None, None)
+    engine, loss, rng = NumpyEngine("float64"), get_loss(family), np.random.default_rng(1)
+    columns = np.array([0, 2, 4, 5, 6, 8])
+    W, b = rng.normal(0, 0.2, (len(columns), P)), rng.normal(0, 0.1, len(columns))
+    with engine.session():
+        joint = RowObjective(engine, loss, X, Y, *extra, FITS).evaluate(columns, W, b)
+        alone = [RowObjective(engine, loss, X, Y, *extra, [ranges]) for ranges in FITS]
+        separate = SeparateObjectives(alone, Q).evaluate(columns[::-1], W[::-1], b[::-1])
+    for i, column in enumerate(columns):
+        rows = np.concatenate([np.arange(*r) for r in FITS[column // Q]])
+        s = weights[rows] if extras else np.ones(len(rows))
+        # at the best intercept, from the definition
+        eta = X[rows] @ W[i] + joint.b[i] + (offset[rows] if extras else 0)
+        r, h = loss.derivatives(np, eta, Y[column % Q, rows])
+        assert abs((s * r).sum()) < 1e-8 * s.sum()
+        np.testing.assert_allclose(joint.loss[i], np.average(loss.value(np, eta, Y[column % Q, rows]), weights=s))
+        np.testing.assert_allclose(joint.grad[i], (s * r) @ X[rows] / s.sum(), atol=1e-9)
+        np.testing.assert_allclose(joint.curvature[i], np.average(h, weights=s))
+    for name in ("loss", "b", "grad", "chi2"):
+        np.testing.assert_allclose(getattr(separate, name)[::-1], getattr(joint, name), rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("family", ["poisson", "bernoulli"])
+def test_weighted_gram_is_the_curvature_of_the_heaviest_rows(recording, family):
+    X, Y, weights, offset = recording
+    loss, rng = get_loss(family), np.random.default_rng(1)
+    w, b, column = rng.normal(0, 1, P), -0.3, 2 * Q + 1
+    objective = RowObjective(NumpyEngine("float64"), loss, X, np.minimum(Y, 1), weights, offset, FITS)
+    G, rest = objective.weighted_gram(column, w, b)
+    rows = np.concatenate([np.arange(*r) for r in FITS[2]])
+    h = weights[rows] * loss.derivatives(np, X[rows] @ w + b + offset[rows], np.minimum(Y, 1)[1, rows])[1]
+    order = np.argsort(-h)
+    kept = order[: 1 + np.flatnonzero(np.cumsum(h[order]) >= 0.95 * h.sum())[0]]
+    assert len(kept) < len(rows)
+    np.testing.assert_allclose(rest, 1 - h[kept].sum() / h.sum())
+    mean = h[kept] @ X[rows[kept]] / h.sum()
+    expected = (X[rows[kept]].T * h[kept]) @ X[rows[kept]] / h.sum() - np.outer(mean, mean)
+    np.testing.assert_allclose(G, expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalty", ["ridge", "lasso", "group_lasso"])
+@pytest.mark.parametrize("smoothness", [0.0, 0.1])
+def test_a_rotated_model_ends_where_its_quadratic_has_its_minimum(penalty, smoothness):
+    rng = np.random.default_rng(0)
+    sizes = np.array([3, 1, 2])
+    root = rng.normal(size=(40, P)) @ rng.normal(size=(P, P))
+    G = root.T @ root / 40
+    terms = Penalty.make(penalty, None, smoothness, sizes)
+    engine = NumpyEngine("float64")
+    model = RotatedModel(engine, G, terms)
+    memory = QuadraticModel(engine, G, terms).memory(1)
+    w, grad, lam = np.zeros((1, P)), rng.normal(size=(1, P)), np.array([0.2])
+    with engine.session():
+        d = np.zeros_like(w)
+        for _ in range(40):
+            # each step begins where the last one ended: the gradient of the quadratic there
+            step, promise = model.step(memory, np.array([0]), w + d, grad + 1.5 * d @ G, np.array([1.5]), lam)
+            d = d + step
+
+    def value(d):
+        return d @ grad[0] + 0.75 * d @ G @ d + terms.value(d[None], lam)[0]
+
+    lowest = value(d[0])
+    assert promise < 1e-8
+    for size in (1e-3, 1e-2, 0.1):
+        assert all(value(d[0] + size * rng.normal(size=P)) >= lowest - 1e-12 for _ in range(50))
+
+
+def bursts(n=1500, p=12, q=4, seed=0):
+    """Neurons that are silent but for a few samples of very high rates, where the mean curvature says little."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * np.where(rng.random((n, p)) < 0.05, 3, 0.3)
+    Y = rng.poisson(np.exp(np.minimum(1.2 * X @ rng.normal(size=(p, q)) - 4, 4)))
+    return X, Y.astype(float)
+
+
+def test_slow_neurons_get_models_of_their_own(monkeypatch):
+    X, Y = bursts()
+    given = []
+    give = path.Fit.give_own_model
+    monkeypatch.setattr(path.Fit, "give_own_model", lambda fit, column: (given.append(column), give(fit, column)))
+    settings = {
+        "penalty": "group_lasso",
+        "lambdas": 10.0 ** np.linspace(-1, -6, 6),
+        "tol": 1e-7,
+        "precision": "float64",
+    }
+    settings["feature_groups"] = [4, 4, 4]
+    folds = np.repeat(np.arange(5), 300)
+    models = {}
+    for patience in (3, 10**9):
+        monkeypatch.setattr(path, "PATIENCE", patience)
+        models[patience] = GLMCV(**settings, cv=5).fit(X, Y, groups=folds)
+    assert {column % 4 for column in given} and len(given) > 4
+    own, shared = models.values()
+    assert (own.gap_ <= 1e-7).all() and (own.cv_gap_ <= 1e-7).all()
+    np.testing.assert_allclose(own.loss_path_, shared.loss_path_, atol=1e-7 * np.abs(shared.loss_path_).max())
+    # from the second strength on, the models are there
+    assert own.n_iter_[1:].sum() < 0.8 * shared.n_iter_[1:].sum()
+
+
+def test_strengths_side_by_side_keep_their_own_metric():
+    """Ridge with a smoothness penalty: a batch has columns at several strengths."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 20)).cumsum(axis=1)
+    Y = rng.poisson(np.exp(0.02 * X @ rng.normal(size=(20, 8)) - 1)).astype(float)
+    strengths, trials = 10.0 ** np.linspace(0, -4, 6), np.repeat(np.arange(8), 50)
+    settings = {"penalty": "ridge", "smoothness": 0.05, "feature_groups": [20], "tol": 1e-6}
+    together = GLMCV(**settings, lambdas=strengths, cv=4).fit(X, Y, groups=trials)
+    assert (together.gap_ <= 1e-6).all() and (together.cv_gap_ <= 1e-6).all()
+    assert together.n_iter_.max() <= 12
+    alone = [GLM(**settings, lambdas=[lam]).fit(X, Y) for lam in strengths]
+    for k, model in enumerate(alone):
+        np.testing.assert_allclose(together.loss_path_[k], model.loss_path_[0], atol=3e-6)
+
+
+def test_the_trace_sums_what_each_neuron_has_reached():
+    trace = path.Trace(2, 2)
+    trace.append(np.array([0, 0, 0]), 0, np.array([0, 1, 2]), np.array([5.0, 7.0, 100.0]))
+    trace.append(np.array([0]), np.array([1]), np.array([1]), np.array([6.0]))
+    # neuron 1 goes on to the next strength while neuron 0 is still at the first
+    trace.append(np.array([1]), 0, np.array([1]), np.array([4.0]))
+    trace.append(np.array([0]), np.array([1]), np.array([0]), np.array([3.0]))
+    trace.append(np.array([0]), np.array([2]), np.array([0]), np.array([2.0]))
+    trace.append(np.array([1]), 0, np.array([0]), np.array([1.0]))
+    assert trace.sums() == [[12.0, 9.0, 8.0], [5.0]]
+
+
+def test_a_worker_may_share_out_work():
+    engine = NumpyEngine("float64", n_workers=2)
+    with engine.session():
+        inner = [engine.map(lambda x: (engine.map(lambda y: y * x, [(1,), (2,), (3,)]),), [(i,) for i in range(8)])]
+    assert inner[0][5] == ([5, 10, 15],)
