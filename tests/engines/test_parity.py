@@ -74,7 +74,8 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     """Folds whose edges cut the windows of a compiled pass."""
     from popglm.engines import get_engine
     from popglm.model.losses import get_loss
-    from popglm.solve.objective import RowObjective, held_out_deviance
+    from popglm.solve.held_out import held_out_deviance
+    from popglm.solve.objective import RowObjective
 
     X, Y, weights, offset = recording
     Y = np.nan_to_num(Y).T.copy()

@@ -123,10 +123,11 @@ def test_slow_neurons_get_models_of_their_own(monkeypatch):
     models = {}
     for patience in (3, 10**9):
         monkeypatch.setattr(path, "PATIENCE", patience)
-        models[patience] = GLMCV(**settings, cv=5).fit(X, Y, groups=folds)
-    assert {column % 4 for column in given} and len(given) > 4
+        models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
+    assert len(given) > 4
     own, shared = models.values()
-    assert (own.gap_ <= 1e-7).all() and (own.cv_gap_ <= 1e-7).all()
+    for model in (own, shared):
+        assert max(model.gap_.max(), model.cv_gap_.max()) <= 1e-7
     np.testing.assert_allclose(own.loss_path_, shared.loss_path_, atol=1e-7 * np.abs(shared.loss_path_).max())
     # from the second strength on, the models are there
     assert own.n_iter_[1:].sum() < 0.8 * shared.n_iter_[1:].sum()
@@ -140,7 +141,7 @@ def test_strengths_side_by_side_keep_their_own_metric():
     strengths, trials = 10.0 ** np.linspace(0, -4, 6), np.repeat(np.arange(8), 50)
     settings = {"penalty": "ridge", "smoothness": 0.05, "feature_groups": [20], "tol": 1e-6}
     together = GLMCV(**settings, lambdas=strengths, cv=4).fit(X, Y, groups=trials)
-    assert (together.gap_ <= 1e-6).all() and (together.cv_gap_ <= 1e-6).all()
+    assert max(together.gap_.max(), together.cv_gap_.max()) <= 1e-6
     assert together.n_iter_.max() <= 12
     alone = [GLM(**settings, lambdas=[lam]).fit(X, Y) for lam in strengths]
     for k, model in enumerate(alone):

@@ -21,11 +21,10 @@ from popglm.solve.passes import (
     linear_predictor,
     loss_sums,
     residuals,
-    value_sums,
 )
 from popglm.solve.windows import Windows
 
-__all__ = ["Evaluation", "GramObjective", "RowObjective", "held_out_deviance"]
+__all__ = ["Evaluation", "GramObjective", "RowObjective"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
@@ -334,10 +333,11 @@ class RowObjective:
         """
         fit, neuron = divmod(column, len(self.Y))
         w, h = w.astype(self.engine.dtype), np.zeros(self.Y.shape[1], self.engine.dtype)
-        for first, last in self.windows.chunks:
-            eta = self.X[first:last] @ w + w.dtype.type(b)
-            eta = eta if self.offset is None else eta + self.offset[first:last]
-            h[first:last] = self.loss.derivatives(np, eta, self.Y[neuron, first:last])[1]
+        with np.errstate(all="ignore"):
+            for first, last in self.windows.chunks:
+                eta = self.X[first:last] @ w + w.dtype.type(b)
+                eta = eta if self.offset is None else eta + self.offset[first:last]
+                h[first:last] = self.loss.derivatives(np, eta, self.Y[neuron, first:last])[1]
         s = self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[neuron]
         h = h if s is None else np.where(s > 0, s * h, 0)
         inside = np.concatenate([np.arange(first, last) for first, last in self.fits[fit]])
@@ -381,50 +381,6 @@ class RowObjective:
         grad = np.asarray(RX, float) / total[:, None]
         zero = np.zeros(len(W))
         return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0)
-
-
-def held_out_deviance(
-    engine: Any,
-    loss: Loss,
-    X: np.ndarray,
-    Y: np.ndarray,
-    weights: np.ndarray | None,
-    offset: np.ndarray | None,
-    ranges: list[tuple[int, int]],
-    W: np.ndarray,
-    b: np.ndarray,
-) -> np.ndarray:
-    """Deviance of row ranges under every point of a path, shape (n_lambdas, n_neurons).
-
-    Parameters
-    ----------
-    X, Y, weights, offset
-        As for `RowObjective`.
-    ranges : list of (first, last)
-        Rows that count.
-    W : ndarray, shape (n_lambdas, n_neurons, n_features)
-    b : ndarray, shape (n_lambdas, n_neurons)
-    """
-    n_lambdas, _, p = W.shape
-    windows = Windows(engine, X, Y, weights, offset, [ranges])
-    W = engine.pad(W.reshape(-1, p).astype(engine.dtype))
-    b = b.reshape(-1)
-    w, b = engine.asarray(W), engine.asarray(np.concatenate([b, np.repeat(b[-1:], len(W) - len(b))]))
-
-    def chunk(k: int) -> tuple[Any]:
-        X, Y, s, offset, size, masked, at = windows.read(k)
-        compiled = engine.compile(value_sums, type(engine), size, masked, loss, n_lambdas)
-        return (compiled(X, Y, s, offset, w, b, at),)
-
-    def floor(first: int, last: int) -> np.ndarray:
-        lowest = loss.saturated(Y[:, first:last])
-        if weights is not None:
-            s = weights[..., first:last]
-            lowest = np.where(s > 0, s * lowest, 0)
-        return lowest.sum(axis=1)
-
-    (value,) = windows.add_up(chunk)[0][0]
-    return np.maximum(2 * (value - sum(engine.map(floor, windows.chunks))), 0)
 
 
 def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:

@@ -96,6 +96,9 @@ class Fit:
 
     def give_own_model(self, column: int) -> None:
         """Weight the Gram matrix of a neuron by its curvature where one of its columns stands, for all of them."""
+        if isinstance(self.objective, GramObjective):
+            # there G is the curvature itself
+            return
         neuron = column % self.n_neurons
         everywhere = np.arange(neuron, len(self.W), self.n_neurons)
         if neuron not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
@@ -252,11 +255,13 @@ def walk_path(
         path.seconds["evaluate"] += time.perf_counter() - began
         path.n_iter[k, columns] += 1
         trace.append(k, path.n_iter[k, columns], columns, fit.value(columns, lam))
+        began = time.perf_counter()
         for i in np.flatnonzero(path.n_iter[k, columns] % patience == 0):
             neuron = columns[i] % fit.n_neurons
             if modelled[neuron] < k[i]:
                 modelled[neuron] = k[i]
                 fit.give_own_model(columns[i])
+        path.seconds["blocks"] += time.perf_counter() - began
         if report is not None:
             report(level)
     if report is not None:
@@ -350,7 +355,6 @@ def _try_out(fit: Fit, columns: np.ndarray, lam: np.ndarray, d: np.ndarray, jump
     stepped = ~jumps
     learns = finite & stepped
     if not isinstance(fit.objective, GramObjective):
-        # there B = G is the curvature itself
         columns_, s, y = columns[learns], d[learns], (trial.grad - here.grad)[learns]
         for model, at in fit.by_model(columns_):
             model.remember(fit.memory, columns_[at], s[at], y[at])

@@ -12,7 +12,8 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.first_order import walk_first_order
 from popglm.solve.folds import Folds, Part, Ranges
-from popglm.solve.objective import Evaluation, RowObjective, held_out_deviance
+from popglm.solve.held_out import held_out_deviance
+from popglm.solve.objective import Evaluation, RowObjective
 from popglm.solve.path import Fit, walk_path
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
