@@ -112,13 +112,7 @@ def test_slow_neurons_get_models_of_their_own(monkeypatch):
     given = []
     give = path.Fit.give_own_model
     monkeypatch.setattr(path.Fit, "give_own_model", lambda fit, column: (given.append(column), give(fit, column)))
-    settings = {
-        "penalty": "group_lasso",
-        "lambdas": 10.0 ** np.linspace(-1, -6, 6),
-        "tol": 1e-7,
-        "precision": "float64",
-    }
-    settings["feature_groups"] = [4, 4, 4]
+    settings = {"feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -6, 6)}
     folds = np.repeat(np.arange(5), 300)
     models = {}
     for patience in (3, 10**9):
