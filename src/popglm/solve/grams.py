@@ -11,7 +11,7 @@ import numpy as np
 from popglm.solve.coordinates import Coordinates, gram, row_sums
 from popglm.solve.folds import Folds
 from popglm.solve.objective import GramObjective
-from popglm.solve.path import Fit, walk_path
+from popglm.solve.path import Fit, Path, walk_path
 from popglm.solve.responses import response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rows import Rows
@@ -117,23 +117,26 @@ def fit_on_grams(
         return begin(settings, objective, model, response), coordinates
 
     null, null_coordinates = fit_to(total, data)
-    pairs = [fit_to(sums, rows) for sums, rows in zip(train, train_rows, strict=True)]
+    # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
+    side_by_side = engine.map if len(train) + refit >= engine.n_workers else lambda work, each: [work(*a) for a in each]
+    pairs = side_by_side(fit_to, list(zip(train, train_rows, strict=True)))
     fold_fits, coordinates = [fit for fit, _ in pairs], [null_coordinates, *(own for _, own in pairs)]
     lambdas, fittable = strengths(settings, null)
     near = guides(start, coordinates[not refit :])
     fits = ([null] if refit else []) + fold_fits
-    paths = [
-        walk_path(
-            fit, lambdas, settings.tol, settings.max_iter, None, None if near is None else near[i],
-            reporter(on_strength, 1, i - refit),
-        )
-        for i, fit in enumerate(fits)
-    ]  # fmt: skip
+
+    def walk(i: int, fit: Fit) -> Path:
+        guide = None if near is None else near[i]
+        report = reporter(on_strength, 1, i - refit)
+        return walk_path(fit, lambdas, settings.tol, settings.max_iter, None, guide, report)
+
+    paths = side_by_side(walk, list(enumerate(fits)))
     full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
     result = collect(
         full_path, fold_paths, coordinates, lambdas, fittable, np.array([fit.is_fitted for fit in fold_fits])
     )
-    for fold, sums in enumerate(held):
+
+    def deviance(fold: int, sums: Moments) -> None:
         for k in range(len(lambdas)):
             w = result.cv_coef[fold, k].astype(float)
             # in the centred copy's coordinates, where the sums were taken
@@ -142,4 +145,6 @@ def fit_on_grams(
             square = np.einsum("ij,ij->i", engine.product(w, sums.XX), w)
             error = sums.yy - 2 * b * sums.y + b * b * sums.s - 2 * cross + square
             result.cv_deviance[fold, k] = np.maximum(error, 0)
+
+    side_by_side(deviance, list(enumerate(held)))
     return result
