@@ -8,6 +8,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
 
+from popglm import GLM
 from popglm.engines import NumpyEngine
 from popglm.model.penalties import Penalty
 from popglm.solve.compact import LocalModel
@@ -136,3 +137,17 @@ def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron():
     usable = np.isfinite(D).all(axis=1) & ~np.isnan(left)
     assert usable.tolist() == [True, False, True]
     np.testing.assert_array_equal(D[usable], expected[usable])
+
+
+def test_directions_without_variance_do_not_blow_up_in_float32():
+    """Columns that are sums of others, at a strength that hardly binds: ρ would fall with it."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(400, 12))
+    X = np.hstack([base, base @ rng.normal(size=(12, 48))])
+    Y = base @ rng.normal(size=(12, 5)) + rng.normal(size=(400, 5))
+    fits = [
+        GLM(family="gaussian", penalty="lasso", lambdas=10.0 ** np.linspace(-1, -7, 13), precision=precision).fit(X, Y)
+        for precision in ("float32", "float64")
+    ]
+    assert fits[0].gap_.max() <= 1e-4
+    np.testing.assert_allclose(fits[0].loss_path_, fits[1].loss_path_, atol=1e-4)

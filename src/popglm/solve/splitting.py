@@ -29,6 +29,9 @@ RELAXATION = 1.6
 BALANCE = 3.0
 #: A change of ρ by a smaller factor is left to the next step: inverses for a new ρ cost as much as five iterations.
 FAR = 2.0
+#: ρ over c and the largest eigenvalue of G, at least, by bytes of a number: below, rounding along directions without
+#: variance is blown up until nothing else is left (Gaussian lasso, 30,000 × 1,011, λ = 1e-6).
+LEAST_RHO = {4: 1e-5, 8: 1e-12}
 #: Rows of whole tiles of BLAS, by bytes of a number: see `NumpyEngine.pad`.
 TILE = {4: 4, 8: 24}
 #: Kept away from zero: squares of norms, in float64.
@@ -59,7 +62,8 @@ def split_steps(
     """
     kind = W.dtype
     force = grad + model.lam2[:, None] * W
-    rho = np.where(rho > 0, rho, _first_rho(model, W, grad)).astype(kind)
+    least = (LEAST_RHO[kind.itemsize] * model.c * model.values[-1]).astype(kind)
+    rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
     out_Z, out_BD, out_left, out_rho = W.copy(), np.zeros_like(W), np.zeros(len(W)), rho.copy()
     own, todo, start, Z = model, np.arange(len(W)), W, W.copy()
     # x minimises the quadratic and z the norms; the multiplier ρu is a subgradient of the norms, and starts as one that
@@ -90,6 +94,7 @@ def split_steps(
             Z, U, start, rho, pull, inverse, core, factor = (
                 a[go] for a in (Z, U, start, rho, pull, inverse, core, factor)
             )
+        factor = np.maximum(factor, least[todo] / rho)
         far = (factor > FAR) | (factor < 1 / FAR)
         if far.any():
             rho[far] *= factor[far]
