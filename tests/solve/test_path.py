@@ -159,3 +159,14 @@ def test_a_worker_may_share_out_work():
     with engine.session():
         inner = [engine.map(lambda x: (engine.map(lambda y: y * x, [(1,), (2,), (3,)]),), [(i,) for i in range(8)])]
     assert inner[0][5] == ([5, 10, 15],)
+
+
+def test_gaussian_fits_do_not_run_off_where_columns_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    base = 30 * rng.normal(size=(3000, 10))
+    X = np.hstack([base, base @ rng.normal(size=(10, 50))])
+    Y = 0.02 * base @ rng.normal(size=(10, 4)) + rng.normal(size=(3000, 4))
+    settings = {"family": "gaussian", "feature_groups": [10] * 6, "lambdas": 10.0 ** np.linspace(0, -8, 9)}
+    single, double = (GLM(**settings, precision=precision).fit(X, Y) for precision in ("float32", "float64"))
+    assert single.gap_.max() <= 1e-4
+    np.testing.assert_allclose(single.loss_path_, double.loss_path_, rtol=2e-4)

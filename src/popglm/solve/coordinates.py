@@ -65,12 +65,15 @@ class Coordinates:
 
 
 def gram(
-    engine: Any, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]]
+    engine: Any, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]], dtype: Any = float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges, each chunk in the engine's precision."""
+    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges, each chunk's products in ``dtype``.
+
+    In float32 rounding bends directions without variance downwards, and a Gaussian fit at a weak strength runs off.
+    """
 
     def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        x = take(X)
+        x = take(X).astype(dtype)
         if weights is None:
             return x.T @ x, x.sum(axis=0, dtype=float)
         s = take(weights)
@@ -90,7 +93,7 @@ def row_sums(
     ``take(array)`` gives the rows of a chunk.
     """
     # no chunk larger than what a stream reads at once
-    step = min(8192, getattr(X, "block_rows", 8192))
+    step = min(2048, getattr(X, "block_rows", 2048))
     chunks = _chunks(ranges, step)
 
     def run_of(own: list[tuple[tuple[int, int], ...]]) -> list[np.ndarray]:

@@ -56,7 +56,7 @@ def moments(engine: Any, data: Rows, of_x: tuple[np.ndarray, np.ndarray]) -> Mom
         x, y = take(data.X), take(data.Y.T).T
         s = np.ones(len(x)) if data.weights is None else take(data.weights)
         ys = y * s
-        YX = engine.product(ys.astype(engine.dtype), x)
+        YX = engine.product(ys, x.astype(float))
         return s.sum(), ys.sum(axis=1), np.einsum("ij,ij->i", ys, y), YX
 
     s, y, yy, YX = row_sums(engine, part, data.X, data.ranges)

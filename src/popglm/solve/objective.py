@@ -344,7 +344,7 @@ class RowObjective:
         largest = inside[np.argsort(-h[inside])]
         sums = np.cumsum(h[largest], dtype=float)
         h[largest[np.searchsorted(sums, MASS * sums[-1]) + 1 :]] = 0
-        XX, x = gram(self.engine, self.X, h, self.fits[fit])
+        XX, x = gram(self.engine, self.X, h, self.fits[fit], self.engine.dtype)
         mean = x / sums[-1] if self.fit_intercept else np.zeros_like(x)
         return XX / sums[-1] - np.outer(mean, mean), 1 - h[inside].sum(dtype=float) / sums[-1]
 
