@@ -271,6 +271,8 @@ class QuadraticModel:
         """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I (TᵀT = I where there is no R)."""
         if self.penalty.R is None:
             values, vectors = eigh(self.G)
+            # a column without variance has no part in any step, not even by rounding
+            vectors[np.diag(self.G) == 0] = 0
             return np.maximum(values, 0), vectors
         L = cholesky(fixed * np.eye(len(self.G)) + sigma * self.penalty.R, lower=True)
         half = solve_triangular(L, self.G, lower=True)
