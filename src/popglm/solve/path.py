@@ -28,7 +28,8 @@ MODEL_SAFETY, MOST_SAFETY = 6.0, 150.0
 RELAX = 1.25
 #: Evaluations at one strength after which a neuron gets a model of its own (`Fit.own`): at least the first number, or
 #: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Neurons whose events crowd
-#: in few samples needed up to 200 evaluations, while the others waited (tutorial size: 13.4 s for 20.5 of CPU time).
+#: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
+#: CPU time for 20.5).
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
 #: Bytes of such models at most.
 OWN_BYTES = 64e6
