@@ -7,6 +7,7 @@ import pytest
 
 from popglm.engines import NumpyEngine
 from popglm.model.penalties import Penalty
+from popglm.solve import newton
 from popglm.solve.compact import LocalModel
 from popglm.solve.newton import newton_steps, precondition
 
@@ -94,6 +95,22 @@ def test_steps_reach_the_minimum_of_the_model(n_pairs, strength, l1_ratio):
         np.testing.assert_allclose(slope[j], grad[j] + B @ D[j], rtol=1e-7, atol=1e-8)
         # what is left is said, within a factor
         assert found - best <= 3 * left[j] + 1e-3 * (start - best)
+
+
+def test_what_is_left_counts_a_block_at_zero_that_wants_to_leave(monkeypatch):
+    monkeypatch.setattr(newton, "MAX_STEPS", 0)
+    monkeypatch.setattr(newton, "SWEEPS", 0)
+    model, W, grad, matrices = make(4)
+    W[:, :8] = 0
+    # stationary, but for the first block
+    norms = model.penalty.block_norms(W)
+    grad[:] = (-model.tau / np.maximum(norms, 1e-300))[:, BLOCK] * W
+    grad[:, 0] = 1.1 * model.tau[:, 0]
+    _, _, left = newton_steps(model, W, grad)
+    for j, B in enumerate(matrices):
+        args = B, grad[j], model.tau[j], model.lam2[j], W[j]
+        decrease = value(*args, np.zeros(P)) - value(*args, proximal_gradient(*args))
+        assert 0 < decrease <= left[j] <= 20 * decrease
 
 
 def test_a_neuron_s_step_does_not_depend_on_its_company():

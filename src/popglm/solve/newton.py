@@ -46,7 +46,7 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
     D, slope : ndarray, shape (n_neurons, n_features)
         Step, and gradient g + BD of the model after it.
     left : ndarray, shape (n_neurons,)
-        What the model can still decrease, about; infinite if blocks that are zero want to leave it.
+        What the model can still decrease, about.
     """
     penalty, starts = model.penalty, model.penalty.starts[:-1]
     block = penalty.block_of_column
@@ -84,7 +84,14 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
         first = precondition(own, residual * stretch, t) * stretch
         left = 0.5 * np.einsum("ij,ij->i", residual, first)
         all_D[todo], all_slope[todo], all_gained[todo] = D, slope, gained
-        all_left[todo] = np.where(wanting, np.inf, left)
+        # blocks at zero that want to leave it count with what their norms do not hold
+        outside = slope * (np.maximum(1 - own.tau / np.maximum(penalty.block_norms(slope), tiny), 0) * ~used)[:, block]
+        wanting = outside.any(axis=1)
+        if wanting.any():
+            whole, scale = (residual + outside)[wanting], np.where(on > 0, stretch, 1)[wanting]
+            decrement = precondition(own.take(wanting), whole * scale, t[wanting]) * scale
+            left[wanting] = 0.5 * np.einsum("ij,ij->i", whole, decrement)
+        all_left[todo] = left
         go = shortened if attempt else unsettled | (left > ACCURACY * gained)
         if not go.any() or attempt == MAX_STEPS:
             break

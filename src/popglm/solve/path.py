@@ -330,7 +330,9 @@ def _propose(fit: Fit, columns: np.ndarray, lam: np.ndarray, tol: float) -> tupl
     fit.model.engine.map(solve, models[1:])
     # damping divides the promise by itself at most; a kink is not in the model: no estimate then
     safety = np.minimum(MODEL_SAFETY * here.spread, MOST_SAFETY) * fit.damping[columns]
-    estimate = np.where(here.smooth & np.isfinite(step).all(axis=1), safety * promise / fit.scale[columns], np.inf)
+    with np.errstate(over="ignore"):
+        estimate = safety * promise / fit.scale[columns]
+    estimate = np.where(here.smooth & np.isfinite(step).all(axis=1), estimate, np.inf)
     d[open_], gap[open_] = step, np.minimum(gap[open_], estimate)
     return d, gap
 
