@@ -13,10 +13,9 @@ import argparse
 import warnings
 
 import numpy as np
+from jobs import LAMBDAS
 
 import popglm as pg
-
-LAMBDAS = 10.0 ** np.linspace(-1, -6, 11)
 
 
 def main(n_samples: int, n_task_variables: int, n_neurons: int) -> None:

@@ -13,11 +13,10 @@ import argparse
 import warnings
 
 import numpy as np
+from jobs import LAMBDAS
 from scipy.special import xlogy
 
 import popglm as pg
-
-LAMBDAS = 10.0 ** np.linspace(-1, -6, 11)
 
 
 def main(n_samples: int, n_task_variables: int, n_neurons: int) -> None:

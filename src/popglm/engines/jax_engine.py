@@ -66,16 +66,9 @@ class JaxEngine(WindowedEngine):
         return _compiled(function, static)
 
     @contextmanager
-    def exact_products(self) -> Iterator[None]:
-        """See `NumpyEngine.exact_products`."""
+    def _products(self, rounded: bool) -> Iterator[None]:
         # types are what they are, in double precision too
-        with _double(), jax.default_matmul_precision("highest"):
-            yield
-
-    @contextmanager
-    def fast_products(self) -> Iterator[None]:
-        """See `NumpyEngine.fast_products`."""
-        with _double(), jax.default_matmul_precision("tensorfloat32" if self.fast else "highest"):
+        with _double(), jax.default_matmul_precision("tensorfloat32" if rounded else "highest"):
             yield
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import pairwise
 from threading import current_thread
@@ -171,14 +171,17 @@ class NumpyEngine:
         """
         return self.compile(function, self.xp, *static)
 
-    @contextmanager
-    def exact_products(self) -> Iterator[None]:
+    def exact_products(self) -> AbstractContextManager[None]:
         """Matrix products in the full precision of their arrays."""
-        yield
+        return self._products(rounded=False)
+
+    def fast_products(self) -> AbstractContextManager[None]:
+        """Products in TF32, where precision="tf32" and the device can do that."""
+        return self._products(rounded=self.fast)
 
     @contextmanager
-    def fast_products(self) -> Iterator[None]:
-        """Products in TF32, where precision="tf32" and the device can do that."""
+    def _products(self, rounded: bool) -> Iterator[None]:
+        """Matrix products, in TF32 where they may be ``rounded`` and the device can do that."""
         yield
 
     @staticmethod

@@ -71,26 +71,14 @@ class TensorflowEngine(WindowedEngine):
         return _compiled(function, static, tf.config.experimental.tensor_float_32_execution_enabled())
 
     @contextmanager
-    def exact_products(self) -> Iterator[None]:
-        """See `NumpyEngine.exact_products`."""
-        with self._tf32(False):
-            yield
-
-    @contextmanager
-    def fast_products(self) -> Iterator[None]:
-        """See `NumpyEngine.fast_products`."""
-        with self._tf32(self.fast):
-            yield
-
-    @contextmanager
-    def _tf32(self, allowed: bool) -> Iterator[None]:
+    def _products(self, rounded: bool) -> Iterator[None]:
         # a setting of the whole process: it is put back, and touched only where it means something
         if not self.is_accelerator:
             yield
             return
         settings = tf.config.experimental
         before = settings.tensor_float_32_execution_enabled()
-        settings.enable_tensor_float_32_execution(allowed)
+        settings.enable_tensor_float_32_execution(rounded)
         try:
             yield
         finally:

@@ -118,28 +118,16 @@ class TorchEngine(NumpyEngine):
             return found
 
     @contextmanager
-    def exact_products(self) -> Iterator[None]:
-        """See `NumpyEngine.exact_products`."""
-        with self._tf32(False):
-            yield
-
-    @contextmanager
-    def fast_products(self) -> Iterator[None]:
-        """See `NumpyEngine.fast_products`."""
-        with self._tf32(self.fast):
-            yield
-
-    @contextmanager
-    def _tf32(self, allowed: bool) -> Iterator[None]:
+    def _products(self, rounded: bool) -> Iterator[None]:
         # a setting of the whole process: it is put back, and touched only where it means something
         if self._device.type != "cuda":
             yield
             return
         products = torch.backends.cuda.matmul
         # PyTorch 2.9 has a switch of its own for these products, and complains where the one before was used beside it
-        name, value = "allow_tf32", allowed
+        name, value = "allow_tf32", rounded
         if hasattr(products, "fp32_precision"):
-            name, value = "fp32_precision", "tf32" if allowed else "ieee"
+            name, value = "fp32_precision", "tf32" if rounded else "ieee"
         before = getattr(products, name)
         setattr(products, name, value)
         try:
