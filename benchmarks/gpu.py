@@ -3,36 +3,46 @@
 Run in popglm's environment, with the libraries of the engines installed::
 
     python benchmarks/gpu.py [--engine torch jax tensorflow] [--job tutorial headline large] [--device cuda]
+                             [--minutes 10] [--results gpu.jsonl]
 
-Poisson group lasso, 11 strengths, 5 folds by trial and refit, all as one batch (`popglm.solve.devices`). A job is run
-once to compile and then ``--repeats`` times; the median is printed. TFLOP/s counts the two matrix products with X of
-every evaluation and nothing else, and the share compares them with a plain product of large matrices on the same
-device in the same precision. A few neurons are fitted again with NumPy on the CPU: where both are certified, neither
-objective may lie above the other by more than its certificate. ``--size tiny`` takes the same steps with small arrays,
-so that everything but the figures can be tried on a CPU, with ``--compile`` also what PyTorch compiles on a GPU alone.
+Poisson group lasso, 11 strengths, 5 folds by trial and refit, all as one batch (`popglm.solve.devices`), from arrays on
+the host to coefficients and held-out deviance. Every engine runs each job in a process of its own, once to compile and
+then ``--repeats`` times; the median is printed. TFLOP/s counts the two matrix products with X of every evaluation and
+nothing else, and the share compares them with a plain product of large matrices on the same device in the same
+precision. In the end a few neurons are fitted by NumPy on the CPU: where both are certified, neither objective may lie
+above the other by more than its certificate.
+
+Every run is a line of ``--results`` as soon as it is over. When the minutes are up, the same command goes on where it
+stopped, and checks what was not checked, which needs no accelerator. ``--size tiny --device cpu`` takes the same steps
+with small arrays, so that everything but the figures can be tried on a CPU; with ``--compile`` also what PyTorch
+compiles on a GPU alone.
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from statistics import median
-from time import perf_counter
+from tempfile import TemporaryDirectory
+from time import perf_counter, time
 
 import numpy as np
 from jobs import LAMBDAS, N_FOLDS
 
 import popglm as pg
-from popglm.engines import NumpyEngine, get_engine
+from popglm.engines import get_engine
 from popglm.model.losses import get_loss
 from popglm.model.penalties import Penalty
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.devices import walk_lockstep
-from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.population import Settings, fit_population
 
-# the libraries share the card: none may take its memory when it starts
+# the libraries tell of peaks of what is used, not of what was set aside
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
+ENGINES = ("torch", "jax", "tensorflow")
 # samples, task variables (33 (v + 1) + 21 columns), neurons
 JOBS = {
     "tutorial": (27_396, 8, 100),
@@ -44,50 +54,38 @@ TOL, MAX_ITER = 1e-4, 200
 CHECKED = 3
 #: Of float32 sums, in units of half the mean null deviance.
 ROUNDING = 2e-6
+#: What tells one result from another.
+KEY = ("job", "engine", "size", "asked_device", "precision", "compile")
 
 
-class Job:
-    """A simulated session, and what the solver is given of it."""
-
-    def __init__(self, n_samples: int, n_task_variables: int, n_neurons: int) -> None:
-        session = pg.maze_session(n_samples, n_neurons, n_task_variables=n_task_variables)
-        X = pg.maze_design(n_task_variables).fit_transform(session.behavior)
+def arrays_of(job: str, size: str, folder: Path) -> Path:
+    """File with the arrays of a job, simulated once."""
+    path = folder / f"{job}.npz"
+    if not path.exists():
+        n_samples, n_variables, n_neurons = (TINY if size == "tiny" else JOBS)[job]
+        session = pg.maze_session(n_samples, n_neurons, n_task_variables=n_variables)
+        X = pg.maze_design(n_variables).fit_transform(session.behavior)
+        sizes = X.columns.get_level_values("group").value_counts(sort=False).to_numpy()
         fold = session.behavior["trial"].to_numpy() % N_FOLDS
-        self.sizes = X.columns.get_level_values("group").value_counts(sort=False).to_numpy()
-        self.X = np.asarray(X, np.float32)
-        self.Y = np.ascontiguousarray(session.activity.to_numpy(np.float32).T)
-        self.counts = np.stack([np.ones(len(fold)), *(fold != k for k in range(N_FOLDS))])
-        self.loss = get_loss("poisson")
+        np.savez(path, X=X.to_numpy(np.float32), Y=session.activity.to_numpy(np.float32), sizes=sizes, fold=fold)
+    return path
 
-    def fit(self, engine, neurons: slice = slice(None)):
-        """Paths of the refit and of the folds; the Gram matrix and the rotation are part of the time."""
-        host = NumpyEngine("float32")
-        penalty = Penalty.make("group_lasso", None, 0.0, self.sizes)
-        center = self.X.mean(axis=0, dtype=float)
-        X = (self.X - center).astype(np.float32)
-        G = (X.T @ X).astype(float) / len(X)
-        coordinates = Coordinates.fit(host, center, G, penalty.block_sizes)
-        model = QuadraticModel(host, coordinates.rotate_matrix(G), penalty)
-        Y = self.Y[neurons]
-        lambdas = np.tile(LAMBDAS[:, None], (1, len(Y)))
-        with engine.session():
-            paths, fittable = walk_lockstep(
-                engine, self.loss, model, coordinates.rotate(X), Y, None, None, self.counts, lambdas, TOL, MAX_ITER
-            )
-            engine.synchronize()
-        return paths, fittable
 
-    def excess_over_numpy(self, path) -> tuple[float, bool]:
-        """Largest difference of the refit's objective to NumPy's, and whether both keep what they certify."""
-        some = slice(0, CHECKED)
-        model = pg.GLM(penalty="group_lasso", feature_groups=self.sizes, lambdas=LAMBDAS, tol=TOL, max_iter=MAX_ITER)
-        model.fit(self.X, self.Y[some].T.astype(float))
-        y = self.Y[some].astype(float)
-        mean = y.mean(axis=1)
-        unit = self.loss.saturated(mean) - self.loss.saturated(y).mean(axis=1)
-        difference = (path.objective[:, some] - model.loss_path_) / unit
-        held = (difference <= path.gap[:, some] + ROUNDING) & (-difference <= model.gap_ + ROUNDING)
-        return float(np.abs(difference).max()), bool(held.all())
+# in the process of one engine and one job
+
+
+def fit(engine, arrays):
+    """The whole job."""
+    X, Y, fold = arrays["X"], arrays["Y"], arrays["fold"]
+    settings = Settings(
+        get_loss("poisson"), Penalty.make("group_lasso", None, 0.0, arrays["sizes"]),
+        np.tile(LAMBDAS[:, None], (1, Y.shape[1])), tol=TOL, max_iter=MAX_ITER,
+    )  # fmt: skip
+    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(N_FOLDS)]
+    with engine.session():
+        found = fit_population(engine, X, Y, None, None, splits, settings, schedule="lockstep")
+        engine.synchronize()
+    return found
 
 
 def product_rate(engine, size: int) -> float:
@@ -96,7 +94,7 @@ def product_rate(engine, size: int) -> float:
     A = engine.asarray(rng.standard_normal((size, size)))
     multiply = engine.compile(_product, engine.xp)
     seconds = []
-    with engine.session():
+    with engine.session(), engine.fast_products():
         for _ in range(6):
             began = perf_counter()
             engine.to_numpy(multiply(A, A)[:1, :1])
@@ -110,7 +108,7 @@ def _product(xp, A, B):
 
 
 def describe(name: str, device: str) -> tuple[str, float]:
-    """Name of the device, and the most bytes that were allocated on it (0 where the library does not say)."""
+    """Name of the device, and the most bytes that were in use on it (0 where the library does not say)."""
     match name:
         case "torch" if device.startswith("cuda"):
             import torch
@@ -124,62 +122,164 @@ def describe(name: str, device: str) -> tuple[str, float]:
         case "tensorflow" if not device.startswith("cpu"):
             import tensorflow as tf
 
-            details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
-            return details.get("device_name", device), tf.config.experimental.get_memory_info("GPU:0")["peak"]
+            number = int(device.partition(":")[2] or 0)
+            details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[number])
+            return details.get("device_name", device), tf.config.experimental.get_memory_info(f"GPU:{number}")["peak"]
     return device, 0
 
 
+def measure(options: argparse.Namespace) -> None:
+    """Run one job on one engine, and add a line to the results after every run."""
+    (name,), (job,) = options.engine, options.job
+    with np.load(options.arrays) as file:
+        arrays = dict(file)
+    (n, p), q = arrays["X"].shape, arrays["Y"].shape[1]
+    engine = get_engine(name, options.device, options.precision)
+    if name == "torch" and options.compile:
+        engine.compiler = "inductor"
+    record = key_of(options, job, name) | {
+        "shape": [n, p, q], "dtype": str(engine.dtype), "library": sys.modules[name].__version__, "seconds": []
+    }  # fmt: skip
+    for run in range(1 + options.repeats):
+        began = perf_counter()
+        found = fit(engine, arrays)
+        seconds = perf_counter() - began
+        n_iter = np.concatenate([found.n_iter[None], found.cv_n_iter])
+        fitted = np.concatenate([found.fittable[None], found.cv_fittable])[:, None]
+        gap = np.concatenate([found.gap[None], found.cv_gap])[np.broadcast_to(fitted, n_iter.shape)]
+        title, peak = describe(name, engine.device)
+        if not run:
+            record["rate"] = product_rate(engine, 8192 if engine.is_accelerator else 1024)
+            record["peak"] = peak
+        record["seconds"].append(seconds)
+        record |= {
+            "device": title, "phases": found.seconds, "evaluations": float(n_iter.mean()),
+            "tflop": 4 * n * p * n_iter.sum() / 1e12, "certified": float((gap <= TOL).mean()),
+            "objective": found.objective[:, :CHECKED].tolist(), "gap": found.gap[:, :CHECKED].tolist(),
+            "done": run == options.repeats,
+        }  # fmt: skip
+        add_line(options.results, record)
+        if time() + seconds > options.deadline:
+            break
+
+
+# in the process that was started
+
+
+def key_of(options: argparse.Namespace, job: str, engine: str) -> dict:
+    """What tells a result from others."""
+    asked = options.size, options.device, options.precision, options.compile
+    return dict(zip(KEY, (job, engine, *asked), strict=True))
+
+
+def add_line(path: Path, record: dict) -> None:
+    """Add a result to the file."""
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_lines(path: Path) -> dict[tuple, dict]:
+    """The last result for every key."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("}")]
+    return {tuple(record[name] for name in KEY): record for record in records}
+
+
+def start(options: argparse.Namespace, job: str, engine: str, arrays: Path) -> None:
+    """Run `measure` in a process of its own, until the minutes are up."""
+    command = [
+        sys.executable, __file__, "--engine", engine, "--job", job, "--size", options.size,
+        "--precision", options.precision, "--repeats", str(options.repeats), "--results", str(options.results),
+        "--arrays", str(arrays), "--deadline", str(options.deadline),
+        *(["--device", options.device] if options.device else []),
+        *(["--compile"] if options.compile else []),
+    ]  # fmt: skip
+    try:
+        left = max(options.deadline - time(), 1)
+        process = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=left, check=False)
+    except subprocess.TimeoutExpired:
+        print(f"{job}, {engine}: the minutes are up", flush=True)
+        return
+    if process.returncode:
+        print(f"{job}, {engine}: {(process.stderr.strip().splitlines() or ['ended'])[-1]}", flush=True)
+
+
+def check(record: dict, arrays: Path, known: dict[str, pg.GLM]) -> dict:
+    """Largest difference of the refit's objective to NumPy's, and whether both keep what they certify."""
+    with np.load(arrays) as file:
+        X, Y, sizes = file["X"], file["Y"][:, :CHECKED].astype(float), file["sizes"]
+    if record["job"] not in known:
+        model = pg.GLM(penalty="group_lasso", feature_groups=sizes, lambdas=LAMBDAS, tol=TOL, max_iter=MAX_ITER)
+        known[record["job"]] = model.fit(X, Y)
+    model, loss = known[record["job"]], get_loss("poisson")
+    unit = loss.saturated(Y.mean(axis=0)) - loss.saturated(Y).mean(axis=0)
+    difference = (np.array(record["objective"]) - model.loss_path_) / unit
+    within = (difference <= np.array(record["gap"]) + ROUNDING) & (-difference <= model.gap_ + ROUNDING)
+    return record | {"difference": float(np.abs(difference).max()), "within": bool(within.all())}
+
+
+def show(record: dict) -> None:
+    """Print a result."""
+    n, p, q = record["shape"]
+    first, *others = record["seconds"]
+    middle = median(others or [first])
+    phases = ", ".join(f"{phase} {value:.2f} s" for phase, value in record["phases"].items())
+    rate, peak = record["tflop"] / middle, record["peak"]
+    print(
+        f"{record['job']} ({n:,} × {p:,}, {q:,} neurons), {record['engine']} {record['library']} on "
+        f"{record['device']}, {record['precision']}\n"
+        f"  time to certificate {middle:.2f} s ({phases}), median of {len(others)} runs\n"
+        f"  the first run, with compilation, {first:.1f} s\n"
+        f"  {rate:.3f} TFLOP/s in products with X, {100 * rate / record['rate']:.0f}% of {record['rate']:.3f}\n"
+        f"  {record['evaluations']:.1f} evaluations per strength; {record['certified']:.1%} certified to {TOL:g}\n"
+        f"  peak memory on the device: {f'{peak / 1e9:.2f} GB' if peak else 'not known'}"
+    )
+    if "within" in record:
+        print(
+            f"  objective against NumPy on the CPU: {record['difference']:.1e} of half the null deviance at most, "
+            f"{'within' if record['within'] else 'NOT within'} the certificates"
+        )
+    sys.stdout.flush()
+
+
 def main(options: argparse.Namespace) -> None:
-    """Every job on every engine."""
-    sizes = TINY if options.size == "tiny" else JOBS
-    for job_name in options.job:
-        job = Job(*sizes[job_name])
-        n, p, q = *job.X.shape, len(job.Y)
-        for name in options.engine:
-            try:
-                engine = get_engine(name, options.device, options.precision)
-            except (ImportError, ValueError) as error:
-                print(f"{name}: {error}")
+    """Every engine on every job, then the checks."""
+    options.deadline = time() + 60 * options.minutes
+    wanted = [(job, engine) for engine in options.engine for job in options.job]
+    keys = {pair: tuple(key_of(options, *pair).values()) for pair in wanted}
+    with TemporaryDirectory() as folder:
+        for job, engine in wanted:
+            if read_lines(options.results).get(keys[job, engine], {}).get("done") or time() > options.deadline:
                 continue
-            if name == "torch" and options.compile:
-                engine.compiler = "inductor"
-            rate = product_rate(engine, 8192 if engine.is_accelerator else 1024)
-            began = perf_counter()
-            paths, fittable = job.fit(engine)
-            first, seconds = perf_counter() - began, []
-            for _ in range(options.repeats):
-                began = perf_counter()
-                paths, fittable = job.fit(engine)
-                seconds.append(perf_counter() - began)
-            n_iter = np.stack([path.n_iter for path in paths])
-            gap = np.stack([path.gap for path in paths])[np.broadcast_to(fittable[:, None], n_iter.shape)]
-            flops = 4 * n * p * n_iter.sum() / 1e12
-            middle = median(seconds)
-            title, peak = describe(name, engine.device)
-            difference, held = job.excess_over_numpy(paths[0])
-            phases = ", ".join(f"{phase} {value:.2f} s" for phase, value in paths[0].seconds.items())
-            print(
-                f"{job_name} ({n:,} × {p:,}, {q:,} neurons), {name} on {title}, {engine.dtype}\n"
-                f"  time to certificate {middle:.2f} s ({phases}); the first time, with compilation, {first:.1f} s\n"
-                f"  {flops / middle:.3f} TFLOP/s in products with X, {100 * flops / middle / rate:.0f}% of {rate:.3f}\n"
-                f"  {n_iter.mean():.1f} evaluations per strength; {(gap <= TOL).mean():.1%} certified to {TOL:g}\n"
-                f"  peak memory on the device: {f'{peak / 1e9:.2f} GB' if peak else 'not known'}\n"
-                f"  objective against NumPy on the CPU: {difference:.1e} of half the null deviance at most, "
-                f"{'within' if held else 'NOT within'} the certificates",
-                flush=True,
-            )
+            start(options, job, engine, arrays_of(job, options.size, Path(folder)))
+            if keys[job, engine] in read_lines(options.results):
+                show(read_lines(options.results)[keys[job, engine]])
+        models: dict[str, pg.GLM] = {}
+        for job, engine in wanted:
+            record = read_lines(options.results).get(keys[job, engine])
+            if record is not None and "within" not in record:
+                record = check(record, arrays_of(job, options.size, Path(folder)), models)
+                add_line(options.results, record)
+    print("\nAll results")
+    for pair in wanted:
+        if keys[pair] in read_lines(options.results):
+            show(read_lines(options.results)[keys[pair]])
 
 
 if __name__ == "__main__":
     # at the weakest penalties of short sessions neurons may be named
     warnings.simplefilter("ignore", pg.PopglmWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    engines = ["torch", "jax", "tensorflow"]
-    parser.add_argument("--engine", nargs="+", choices=["numpy", *engines], default=engines)
-    parser.add_argument("--job", nargs="+", choices=list(JOBS), default=["tutorial", "headline", "large"])
+    parser.add_argument("--engine", nargs="+", choices=["numpy", *ENGINES], default=list(ENGINES))
+    parser.add_argument("--job", nargs="+", choices=list(JOBS), default=list(JOBS))
     parser.add_argument("--device", help="cuda, cuda:1, cpu, …; the library's own choice unless given")
     parser.add_argument("--precision", choices=["float32", "tf32", "float64"], default="float32")
     parser.add_argument("--compile", action="store_true", help="PyTorch's compiler on a CPU too")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--size", choices=["tiny", "full"], default="full")
-    main(parser.parse_args())
+    parser.add_argument("--minutes", type=float, default=10, help="after which no run is begun, and a run is ended")
+    parser.add_argument("--results", type=Path, default=Path("gpu.jsonl"))
+    parser.add_argument("--arrays", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--deadline", type=float, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    main(options) if options.arrays is None else measure(options)
