@@ -74,7 +74,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     """Folds whose edges cut the windows of a compiled pass."""
     from popglm.engines import get_engine
     from popglm.model.losses import get_loss
-    from popglm.solve.held_out import held_out_deviance
+    from popglm.solve.held_out import HeldOut
     from popglm.solve.objective import RowObjective
 
     X, Y, weights, offset = recording
@@ -91,9 +91,10 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
                 made.window = 64
             with made.session():
                 at = RowObjective(made, loss, X, y, weights, offset, [ranges]).evaluate(neurons, W, b)
-                held = [(130, 201)]
                 path_W, path_b = np.stack([W] * 2), np.stack([b] * 2)
-                deviance = held_out_deviance(made, loss, X, y[neurons], weights, offset, held, path_W, path_b)
+                deviance = HeldOut(made, loss, X, y[neurons], weights, offset, [(130, 201)]).deviance(path_W, path_b)
+                some = HeldOut(made, loss, X, y, weights, offset, [(130, 201)]).deviance_of(neurons, W, b)
+            np.testing.assert_allclose(some, deviance[0], rtol=1e-12)
             results.append((at, deviance))
         (mine, mine_held), (numpys, numpys_held) = results
         for field in ("loss", "b", "grad", "curvature", "chi2"):

@@ -29,13 +29,15 @@ MODELS = {
     "GLM, first order": GLM(solver=popglm.FirstOrder("adam"), lambdas=[0.1], max_iter=50, tol=1.0),
     "GLMCV": GLMCV(penalty="lasso", n_lambdas=4, cv=3, se_fraction=0.5),
     "GLMCV, splitter": GLMCV(penalty="lasso", n_lambdas=4, cv=KFold(4, shuffle=True, random_state=0)),
+    "GLMCV, patience": GLMCV(penalty="lasso", n_lambdas=8, cv=3, patience=1),
     "GLMCV, without refit": GLMCV(n_lambdas=4, cv=3, refit=False),
 }  # fmt: skip
 
 FITTED = [
     "lambdas_", "lambda_", "lambda_index_", "coef_path_", "intercept_path_", "gap_", "n_iter_", "loss_path_",
     "null_fitted_", "fold_", "cv_coef_path_", "cv_intercept_path_", "cv_deviance_", "cv_gap_", "cv_n_iter_",
-    "cv_null_deviance_", "cv_deviance_explained_path_", "cv_deviance_explained_", "feature_group_sizes_",
+    "cv_null_deviance_", "cv_deviance_explained_path_", "cv_deviance_explained_", "n_lambdas_fitted_",
+    "feature_group_sizes_",
     "feature_group_names_", "neuron_names_", "n_features_in_", "coef_", "intercept_", "feature_names_in_",
 ]  # fmt: skip
 

@@ -54,6 +54,18 @@ def test_every_neuron_has_its_path_and_its_selected_strength(n_neurons):
     ax.figure.canvas.draw()
 
 
+def test_neurons_that_stopped_count_with_their_last_value():
+    fitted = model(5)
+    whole = fitted.cv_deviance_explained_path_.copy()
+    fitted.cv_deviance_explained_path_[5:, :3] = np.nan
+    whole[5:, :3] = whole[4, :3]
+    ax = deviance_over_strengths(fitted)
+    assert [len(path) for path in drawn(ax, LineCollection).get_segments()] == [5, 5, 5, 7, 7]
+    (median,) = [line for line in ax.lines if "median" in str(line.get_label())]
+    assert_allclose(median.get_ydata(), np.median(whole, axis=1))
+    assert np.isfinite(ax.get_ylim()).all()
+
+
 def test_strengths_weaken_from_left_to_right_and_all_are_in_the_picture():
     fitted = model(3)
     left, right = deviance_over_strengths(fitted).get_xlim()

@@ -1,7 +1,6 @@
 """All fits as one batch of columns reach the minima that fits one after the other reach, on every engine."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -229,43 +228,6 @@ def test_compiled_by_pytorch_it_is_the_same_and_compiled_once_for_all_strengths_
         walk(counting, **settings, seed=7)
         # the whole batch of 16 columns, and the one of 8 that it shrinks to
         assert n_functions <= known <= len(graphs) <= 2 * n_functions
-
-
-class ShortOfMemory(NumpyEngine):
-    """Fails as PyTorch does where a result has more entries than ``most``."""
-
-    most = 0
-
-    @classmethod
-    def compile(cls, function, *static):
-        def call(*arrays):
-            found = function(*static, *arrays)
-            # what a pass over samples has in its middle
-            rows = [a.shape[1] for a in arrays if getattr(a, "ndim", 0) == 2 and function.__name__.endswith("_chunk")]
-            if rows and len(arrays[0]) * max(rows) > cls.most:
-                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-            return found
-
-        return call
-
-
-def test_a_device_that_runs_out_of_memory_finishes_with_smaller_chunks(caplog):
-    problem = make()
-    longer = replace(problem, X=np.tile(problem.X, (8, 1)), Y=np.tile(problem.Y, 8), counts=np.tile(problem.counts, 8))
-    expected, _ = longer.walk(NumpyEngine("float64"))
-    engine = ShortOfMemory("float64")
-    # 3 neurons × 4 fits and one chunk of all 1,920 rows are too many; 6 columns × 256 rows are not
-    type(engine).most = 6 * 256
-    with caplog.at_level(logging.WARNING, logger="popglm"):
-        paths, _ = longer.walk(engine)
-    assert "chunks of" in caplog.text
-    assert "neurons at a time" in caplog.text
-    for path, same in zip(paths, expected, strict=True):
-        np.testing.assert_allclose(path.objective, same.objective, atol=1e-5)
-        assert (path.gap <= 1e-6).all()
-    type(engine).most = 0
-    with pytest.raises(RuntimeError, match="out of memory"):
-        longer.walk(engine)
 
 
 def test_columns_that_are_done_leave_the_batch():

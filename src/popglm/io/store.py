@@ -25,6 +25,7 @@ _DIMENSIONS = {
     "deviance_explained_path_": ("strength", "neuron"),
     "lambda_index_": ("neuron",),
     "lambda_": ("neuron",),
+    "n_lambdas_fitted_": ("neuron",),
     "null_fitted_": ("neuron",),
     "fold_": ("sample",),
     "cv_coef_path_": ("fold", "strength", "neuron", "feature"),

@@ -177,7 +177,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             names,
         )
         gaps = np.concatenate([fit.gap[None] if refit else fit.gap[None][:0], fit.cv_gap])
-        worst = np.where(np.isfinite(gaps), gaps, np.inf).max(axis=(0, 1))
+        went = np.arange(gaps.shape[1])[:, None] < fit.n_fitted
+        worst = np.where(np.isfinite(gaps), gaps, np.inf).max(axis=(0, 1), where=went, initial=0)
         late = np.flatnonzero(worst > self.tol)
         if len(late):
             listed = [f"{names[j]} (gap {worst[j]:.1e})" if j in late else names[j] for j in range(len(names))]

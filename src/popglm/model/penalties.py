@@ -113,6 +113,11 @@ class Penalty:
         """λP(w) + (σ/2) wᵀRw of every neuron."""
         return self.norm_value(W, lam) + 0.5 * np.einsum("ij,ij->i", W, self.smooth_gradient(W))
 
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether it is a function of ‖w‖ alone."""
+        return self.l1_ratio == 0 and self.R is None
+
     def lambda_max(self, gradient: np.ndarray) -> np.ndarray:
         """Smallest strength at which w = 0 is optimal, from the gradient there, per neuron.
 

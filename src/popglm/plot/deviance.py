@@ -20,7 +20,8 @@ __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths
 def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     """Draw the held-out fraction deviance explained over the regularisation strengths.
 
-    One faint line per neuron with a dot at its selected strength, and the median over neurons. The penalty
+    One faint line per neuron, down to where it was fitted, with a dot at its selected strength, and the median over
+    neurons, which counts those that stopped with their last value. The penalty
     weakens from left to right. Values far below 0, where a neuron is overfitted, run out of the picture.
 
     Parameters
@@ -77,7 +78,8 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
         alpha=min(1.0, max(0.3, 2 * faint(n_neurons)["alpha"])), zorder=2.5, label="selected",
     )  # fmt: skip
     if n_neurons > 1:
-        middle = np.median(strengths, axis=1), np.median(explained, axis=1)
+        # the weights of a neuron that stopped (`GLMCV.patience`) are those of its last strength
+        middle = np.median(strengths, axis=1), pd.DataFrame(explained).ffill().median(axis=1)
         ax.plot(*middle, color=MODEL, linewidth=2, zorder=3, label=f"median of {n_neurons:,} neurons")
 
     positive = strengths[strengths > 0]
@@ -88,8 +90,8 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
         ax.set_xscale("log")
     ax.set_xlim(*_padded_log(positive) if positive.size == strengths.size else (None, None))
     ax.invert_xaxis()
-    top = max(explained.max(), 0.05)
-    ax.set_ylim(max(explained.min(), -0.3 * top) - 0.04 * top, 1.06 * top)
+    top = max(np.nanmax(explained), 0.05)
+    ax.set_ylim(max(np.nanmin(explained), -0.3 * top) - 0.04 * top, 1.06 * top)
     ax.set_xlabel(label)
     ax.set_ylabel("Held-out fraction\ndeviance explained")
     legend_above(ax)

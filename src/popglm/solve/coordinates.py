@@ -41,6 +41,14 @@ class Coordinates:
                 rotation.append((int(start), int(stop), np.linalg.eigh(G[start:stop, start:stop])[1]))
         return cls(engine, center, rotation)
 
+    @classmethod
+    def principal(cls, engine: Any, center: np.ndarray, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
+        """Principal axes of all columns at once, and the variance along each, shape (n_features,)."""
+        values, vectors = np.linalg.eigh(G)
+        # a column without variance has no part in any of them, not even by rounding
+        vectors[np.diag(G) == 0] = 0
+        return cls(engine, center, [(0, len(G), vectors)]), np.maximum(values, 0)
+
     def rotate(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, in the user's columns, to the solver's (a rotation alone); A is changed in place."""
         for start, stop, V in self.rotation:

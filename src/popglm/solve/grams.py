@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates, gram, row_sums
 from popglm.solve.folds import Folds
 from popglm.solve.objective import GramObjective
@@ -108,8 +109,13 @@ def fit_on_grams(
         if not settings.fit_intercept:
             x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         G, C = sums.XX / s - np.outer(x_mean, x_mean), sums.YX / s - np.outer(y_mean, x_mean)
-        coordinates = Coordinates.fit(engine, center + x_mean, G, settings.penalty.block_sizes)
-        model = settings.model(engine, coordinates.rotate_matrix(G), coordinates)
+        if settings.penalty.is_isotropic:
+            # the penalty is the same in any orthogonal basis, and in this one no step needs a matrix
+            coordinates, G = Coordinates.principal(engine, center + x_mean, G)
+        else:
+            coordinates = Coordinates.fit(engine, center + x_mean, G, settings.penalty.block_sizes)
+            G = coordinates.rotate_matrix(G)
+        model = settings.model(engine, G, coordinates)
         variance = sums.yy / s - y_mean**2
         objective = GramObjective(engine, model.G, coordinates.rotate(C.copy()), variance, y_mean + y_shift)
         response = response_sums(settings.loss, rows.Y, rows.weights, rows.ranges)
@@ -121,7 +127,8 @@ def fit_on_grams(
     side_by_side = engine.map if len(train) + refit >= engine.n_workers else lambda work, each: [work(*a) for a in each]
     pairs = side_by_side(fit_to, list(zip(train, train_rows, strict=True)))
     fold_fits, coordinates = [fit for fit, _ in pairs], [null_coordinates, *(own for _, own in pairs)]
-    lambdas, fittable = strengths(settings, null)
+    fittable = null.is_fitted
+    lambdas = strengths(settings, fittable, lambda: null_coordinates.unrotate(null.at.grad))
     near = guides(start, coordinates[not refit :])
     fits = ([null] if refit else []) + fold_fits
 
@@ -147,4 +154,6 @@ def fit_on_grams(
             result.cv_deviance[fold, k] = np.maximum(error, 0)
 
     side_by_side(deviance, list(enumerate(held)))
+    if settings.patience is not None:
+        result.cut(fitted_strengths(result.cv_deviance, settings.patience))
     return result

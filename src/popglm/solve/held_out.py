@@ -1,57 +1,163 @@
-"""Deviance of held-out rows."""
+"""Deviance of held-out rows, at the end of a path or along the way."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from popglm.model.losses import Loss
+from popglm.model.selection import fitted_strengths
+from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
+from popglm.solve.path import Path
 from popglm.solve.windows import Windows
 
-__all__ = ["held_out_deviance"]
+__all__ = ["EarlyStop", "HeldOut"]
+
+#: Neurons' deviances that are worth a matrix product.
+BATCH = 32
 
 
-def held_out_deviance(
-    engine: Any,
-    loss: Loss,
-    X: np.ndarray,
-    Y: np.ndarray,
-    weights: np.ndarray | None,
-    offset: np.ndarray | None,
-    ranges: list[tuple[int, int]],
-    W: np.ndarray,
-    b: np.ndarray,
-) -> np.ndarray:
-    """Deviance of row ranges under every point of a path, shape (n_lambdas, n_neurons).
+class HeldOut:
+    """Row ranges that some fits have not seen.
 
     Parameters
     ----------
-    X, Y, weights, offset
+    engine, loss, X, Y, weights, offset
         As for `RowObjective`.
     ranges : list of (first, last)
         Rows that count.
-    W : ndarray, shape (n_lambdas, n_neurons, n_features)
-    b : ndarray, shape (n_lambdas, n_neurons)
+    coordinates : Coordinates, optional
+        Those of the weights, where X is in the user's columns, centred.
+
+    Attributes
+    ----------
+    floor : ndarray, shape (n_neurons,)
+        Loss of the saturated model.
     """
-    n_lambdas, _, p = W.shape
-    windows = Windows(engine, X, Y, weights, offset, [ranges])
-    W = engine.pad(W.reshape(-1, p).astype(engine.dtype))
-    b = b.reshape(-1)
-    w, b = engine.asarray(W), engine.asarray(np.concatenate([b, np.repeat(b[-1:], len(W) - len(b))]))
 
-    def chunk(k: int) -> tuple[Any]:
-        X, Y, s, offset, size, masked, at = windows.read(k)
-        compiled = engine.compile(value_sums, type(engine), size, masked, loss, n_lambdas)
-        return (compiled(X, Y, s, offset, w, b, at),)
+    def __init__(
+        self,
+        engine: Any,
+        loss: Loss,
+        X: np.ndarray,
+        Y: np.ndarray,
+        weights: np.ndarray | None,
+        offset: np.ndarray | None,
+        ranges: list[tuple[int, int]],
+        coordinates: Coordinates | None = None,
+    ) -> None:
+        self.engine, self.loss, self.coordinates = engine, loss, coordinates
+        self.windows = Windows(engine, X, Y, weights, offset, [ranges])
 
-    def floor(first: int, last: int) -> np.ndarray:
-        lowest = loss.saturated(Y[:, first:last])
-        if weights is not None:
-            s = weights[..., first:last]
-            lowest = np.where(s > 0, s * lowest, 0)
-        return lowest.sum(axis=1)
+        def floor(first: int, last: int) -> np.ndarray:
+            lowest = loss.saturated(Y[:, first:last])
+            if weights is not None:
+                s = weights[..., first:last]
+                lowest = np.where(s > 0, s * lowest, 0)
+            return lowest.sum(axis=1)
 
-    (value,) = windows.add_up(chunk)[0][0]
-    return np.maximum(2 * (value - sum(engine.map(floor, windows.chunks))), 0)
+        self.floor = sum(engine.map(floor, self.windows.chunks))
+
+    def deviance(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """At every point of a path, shape (n_lambdas, n_neurons).
+
+        Parameters
+        ----------
+        W : ndarray, shape (n_lambdas, n_neurons, n_features)
+        b : ndarray, shape (n_lambdas, n_neurons)
+        """
+        n_lambdas, _, p = W.shape
+        value = self._add_up(value_sums, n_lambdas, None, W.reshape(-1, p), b.reshape(-1))
+        return np.maximum(2 * (value - self.floor), 0)
+
+    def deviance_of(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """At points of some neurons, shape (n_points,).
+
+        Parameters
+        ----------
+        neurons : ndarray of int, shape (n_points,)
+        W : ndarray, shape (n_points, n_features)
+        b : ndarray, shape (n_points,)
+        """
+        value = self._add_up(_value_sums_of, 1, neurons, W, b)[0, : len(neurons)]
+        return np.maximum(2 * (value - self.floor[neurons]), 0)
+
+    def _add_up(
+        self, sums: Callable[..., Any], n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray
+    ) -> np.ndarray:
+        engine, windows, n = self.engine, self.windows, len(W)
+        W = W if self.coordinates is None else self.coordinates.unrotate(W)
+        W = engine.pad(W.astype(engine.dtype))
+
+        def padded(a: np.ndarray) -> np.ndarray:
+            return np.concatenate([a, np.repeat(a[-1:], len(W) - n)])
+
+        w, b = engine.asarray(W), engine.asarray(padded(b))
+        who = () if neurons is None else (engine.index(padded(neurons)),)
+
+        def chunk(k: int) -> tuple[Any]:
+            X, Y, s, offset, size, masked, at = windows.read(k)
+            compiled = engine.compile(sums, type(engine), size, masked, self.loss, n_lambdas)
+            return (compiled(X, Y, s, offset, *who, w, b, at),)
+
+        return windows.add_up(chunk)[0][0][0]
+
+
+def _value_sums_of(
+    ops: Any, size: int, masked: bool, loss: Loss, n_lambdas: int,
+    X: Any, Y: Any, s: Any, offset: Any, neurons: Any, W: Any, b: Any, at: Any,
+) -> Any:  # fmt: skip
+    """`value_sums` where every row of W has a neuron of its own."""
+    Y, s, offset = (None if a is None else ops.block(a, neurons, at[1], size) for a in (Y, s, offset))
+    at = (at[0], 0, at[2] - at[1], at[3] - at[1])
+    return value_sums(ops, size, masked, loss, n_lambdas, X, Y, s, offset, W, b, at)
+
+
+class EarlyStop:
+    """Which neurons go no further, by the held-out deviance of their folds on the way.
+
+    Fits do not wait for it: they go on until the deviances of enough neurons are due for a batch to be a matrix
+    product. Where a neuron stops follows from its deviances alone; what it has beyond that is thrown away.
+
+    Parameters
+    ----------
+    held_out : list of HeldOut
+        Of every fold.
+    scored : ndarray of bool, shape (n_folds, n_neurons)
+        Whether a fold holds out anything of a neuron.
+    n_lambdas, patience : int
+
+    Attributes
+    ----------
+    deviance : ndarray, shape (n_folds, n_lambdas, n_neurons)
+        NaN where it is not known, or nothing is held out.
+    known : ndarray of int, shape (n_neurons,)
+        Strengths at which it is known, or not needed.
+    """
+
+    def __init__(self, held_out: list[HeldOut], scored: np.ndarray, n_lambdas: int, patience: int) -> None:
+        self.held_out, self.scored, self.patience = held_out, scored, patience
+        self.deviance = np.full((len(held_out), n_lambdas, scored.shape[1]), np.nan)
+        self.known = np.zeros(scored.shape[1], int)
+
+    def __call__(self, path: Path, level: np.ndarray) -> np.ndarray:
+        """Columns that go no further, given how many strengths each has behind it; those of the folds are the last."""
+        _, n_lambdas, q = self.deviance.shape
+        behind = level.reshape(-1, q).min(axis=0)
+        n_due, n_going = (behind - self.known).sum(), np.count_nonzero(self.known < n_lambdas)
+        if n_due == 0 or (n_due < min(BATCH, n_going / 2) and (level < n_lambdas).any()):
+            return np.zeros(0, int)
+        k = np.arange(n_lambdas)[:, None]
+        k, neurons = np.nonzero((k >= self.known) & (k < behind))
+        first = len(level) - len(self.held_out) * q
+        for fold, rows in enumerate(self.held_out):
+            columns = first + fold * q + neurons
+            found = rows.deviance_of(neurons, path.W[k, columns], path.b[k, columns])
+            self.deviance[fold, k, neurons] = np.where(self.scored[fold, neurons], found, np.nan)
+        turned = fitted_strengths(self.deviance, self.patience) < n_lambdas
+        stopped = np.flatnonzero(turned & (behind < n_lambdas))
+        self.known = np.where(turned, n_lambdas, behind)
+        return (np.arange(0, len(level), q)[:, None] + stopped).ravel()

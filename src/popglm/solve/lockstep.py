@@ -20,11 +20,11 @@ from popglm.solve.certificate import DECREMENT_SAFETY
 from popglm.solve.lockstep_arrays import vector
 from popglm.solve.lockstep_batch import Batch
 from popglm.solve.lockstep_model import BatchModel, Strength
+from popglm.solve.lockstep_null import null_point, start_intercept
 from popglm.solve.lockstep_rows import BatchRows, Point
 from popglm.solve.lockstep_sums import sums_of_fits
 from popglm.solve.path import MODEL_SAFETY, MOST_DAMPING, MOST_SAFETY, RELAX, Path
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import null_intercept
 
 __all__ = ["Lockstep"]
 
@@ -51,8 +51,6 @@ class Lockstep:
     Attributes
     ----------
     fittable : ndarray of bool, shape (n_fits, n_neurons)
-    null_grad : ndarray, shape (n_fits, n_neurons, n_features)
-        Gradient of the loss at w = 0.
     """
 
     def __init__(
@@ -73,34 +71,14 @@ class Lockstep:
         n_fits, q, p = self.shape
         sums = sums_of_fits(loss, Y, weights, counts)
         self.fittable = np.stack([s.fittable(loss) for s in sums])
-        start = [null_intercept(loss, s) if fit_intercept else np.zeros(q) for s in sums]
-        self.null_intercept = np.concatenate(start)
+        self.null_intercept = np.concatenate([start_intercept(loss, s, fit_intercept) for s in sums])
         self.scale = np.concatenate([np.maximum(s.null - s.saturated, np.finfo(float).tiny) for s in sums])
         self.saturated = np.concatenate([s.saturated for s in sums])
         self.rows = BatchRows(engine, loss, X, Y, weights, offset, counts, fit_intercept, n_fits * q, chunk_rows)
         fit, neuron = (a.ravel() for a in np.indices((n_fits, q)))
         self.columns = self.rows.columns(neuron, fit)
         self.zeros = engine.asarray(np.zeros((n_fits * q, p), engine.dtype))
-        with np.errstate(all="ignore"):
-            mean = np.maximum(np.abs(self.columns.y_mean), np.finfo(np.float32).tiny)
-        self.null = self._at_null(mean, offset)
-        self.null_grad = np.asarray(engine.to_numpy(self.null.grad), float).reshape(n_fits, q, p)
-
-    def _at_null(self, mean: np.ndarray, offset: np.ndarray | None) -> Point:
-        def at(b: np.ndarray) -> Point:
-            return self.rows.evaluate(self.columns, self.zeros, b, np.zeros(len(b)), mean)
-
-        null, fittable = at(self.null_intercept), self.fittable.ravel()
-        if offset is not None and not np.isfinite(null.loss[fittable]).all():
-            # a large offset overflows at the intercept of the plain mean; below the largest it cannot
-            null = at(self.null_intercept - offset.max())
-        for name in ("loss", "curvature", "chi2", "spread"):
-            values = getattr(null, name)
-            values[~fittable] = 0.0 if name in ("loss", "chi2") else 1.0
-        null.b[~fittable] = self.null_intercept[~fittable]
-        keep = vector(self.engine, fittable)[:, None] > 0
-        null.grad = self.engine.xp.where(keep, null.grad, self.zeros)
-        return null
+        self.null = null_point(self.rows, self.columns, self.zeros, self.null_intercept, self.fittable.ravel())
 
     def walk(
         self,
@@ -237,7 +215,9 @@ class Lockstep:
             d, promise = model.step(batch, active, point.curvature * batch.damping, at, most)
             W_new, (promised, change, dyx) = model.moved(batch, d, at, active)
             seconds["blocks"] += time.perf_counter() - began
-            estimate = np.where(point.smooth & np.isfinite(promised), safety * promise / scale, np.inf)
+            with np.errstate(over="ignore"):
+                estimate = np.maximum(safety * promise / scale, tol)
+            estimate = np.where(point.smooth & np.isfinite(promised), estimate, np.inf)
             here = batch.index[active]
             gap[here] = np.minimum(gap[here], estimate[active])
             # three steps that promised less than rounding: this is as far as the precision goes

@@ -13,7 +13,16 @@ import numpy as np
 from popglm.model.losses import Loss
 from popglm.solve.objective import LEAST_WEIGHT
 
-__all__ = ["TILE", "eta_chunk", "loss_chunk", "lowest_chunk", "moments", "newton_chunk", "poisson_exp_chunk"]
+__all__ = [
+    "TILE",
+    "eta_chunk",
+    "loss_chunk",
+    "lowest_chunk",
+    "moments",
+    "newton_chunk",
+    "poisson_exp_chunk",
+    "value_chunk",
+]
 
 Array = Any
 #: Rows come in multiples of this.
@@ -89,3 +98,14 @@ def lowest_chunk(xp: Any, eta: Array, neuron: Array, fit: Array, Y: Array, count
     """Smallest η of samples with events."""
     events = (xp.take(Y, neuron, axis=0) > 0) & (_count(xp, neuron, fit, counts, weights) > 0)
     return xp.min(xp.where(events, eta, np.inf * xp.ones_like(eta)), axis=1)[:, None]
+
+
+def value_chunk(
+    ops: Any, loss: Loss, W: Array, b: Array, neuron: Array, fit: Array,
+    X: Array, Y: Array, counts: Array, weights: Array, offset: Array,
+) -> Array:  # fmt: skip
+    """Σsℓ in float64; ``ops`` as in `popglm.solve.passes`."""
+    xp = ops.xp
+    value = loss.value(xp, eta_chunk(xp, W, X, offset) + b[:, None], xp.take(Y, neuron, axis=0))
+    s = _count(xp, neuron, fit, counts, weights)
+    return ops.sum64(xp.where(s > 0, s * value, 0 * s), 1)

@@ -30,8 +30,6 @@ __all__ = ["Evaluation", "GramObjective", "RowObjective"]
 SPREAD_ROWS = 4096
 #: Weights below this share of their mean count as this much.
 LEAST_WEIGHT = 0.003
-#: Share of the curvature that the rows of a neuron's own Gram matrix have.
-MASS = 0.95
 
 
 @dataclass
@@ -78,8 +76,8 @@ class GramObjective:
     Parameters
     ----------
     engine : engine
-    G : ndarray, shape (n_features, n_features)
-        Weighted covariance of the features.
+    G : ndarray, shape (n_features, n_features), or (n_features,)
+        Weighted covariance of the features; its diagonal where they are its principal axes.
     C : ndarray, shape (n_neurons, n_features)
         Weighted covariance of responses and features.
     y_variance, y_mean : ndarray, shape (n_neurons,)
@@ -91,7 +89,7 @@ class GramObjective:
 
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module."""
-        WG, C = self.engine.product(W, self.G), self.C[neurons]
+        WG, C = W * self.G if self.G.ndim == 1 else self.engine.product(W, self.G), self.C[neurons]
         loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
         loss = np.maximum(loss, 0)
         return Evaluation(
@@ -325,11 +323,11 @@ class RowObjective:
             b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, float]:
-        """Covariance of the features, samples weighted by the curvature h of one column's loss, and what it leaves out.
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+        """Covariance of the features, samples weighted by the curvature h of one column's loss.
 
-        The rows with the largest h that have `MASS` of its sum are counted: they are few where a neuron needs this. The
-        other value is the share of the rest.
+        All samples count: the rows that hold 95 % of h alone, with the shared matrix for the rest, took 1.3 × the
+        evaluations and certified too early where a neuron is silent (1,000 to 8,000 samples, λ ≤ 1e-5).
         """
         fit, neuron = divmod(column, len(self.Y))
         w, h = w.astype(self.engine.dtype), np.zeros(self.Y.shape[1], self.engine.dtype)
@@ -340,13 +338,11 @@ class RowObjective:
                 h[first:last] = self.loss.derivatives(np, eta, self.Y[neuron, first:last])[1]
         s = self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[neuron]
         h = h if s is None else np.where(s > 0, s * h, 0)
-        inside = np.concatenate([np.arange(first, last) for first, last in self.fits[fit]])
-        largest = inside[np.argsort(-h[inside])]
-        sums = np.cumsum(h[largest], dtype=float)
-        h[largest[np.searchsorted(sums, MASS * sums[-1]) + 1 :]] = 0
+        total = sum(h[first:last].sum(dtype=float) for first, last in self.fits[fit])
         XX, x = gram(self.engine, self.X, h, self.fits[fit], self.engine.dtype)
-        mean = x / sums[-1] if self.fit_intercept else np.zeros_like(x)
-        return XX / sums[-1] - np.outer(mean, mean), 1 - h[inside].sum(dtype=float) / sums[-1]
+        with np.errstate(all="ignore"):
+            mean = x / total if self.fit_intercept else np.zeros_like(x)
+            return XX / total - np.outer(mean, mean)
 
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator

@@ -74,8 +74,8 @@ class QuadraticModel:
     Parameters
     ----------
     engine : engine
-    G : ndarray, shape (n_features, n_features)
-        In solver coordinates.
+    G : ndarray, shape (n_features, n_features), or (n_features,)
+        In solver coordinates; its diagonal where they are its principal axes and the penalty has no norm.
     penalty : Penalty
         Its R in solver coordinates.
     """
@@ -85,7 +85,7 @@ class QuadraticModel:
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
-        self._spectrum: dict[float, tuple[np.ndarray, np.ndarray]] = {}
+        self._spectrum: dict[float, tuple[np.ndarray, np.ndarray | None]] = {}
 
     def memory(self, n_neurons: int, size: int = 20) -> CurvatureMemory:
         """An empty memory for ``n_neurons``."""
@@ -265,12 +265,16 @@ class QuadraticModel:
         # the spectrum of a scaled G: a direction below rounding has no variance at all
         flat = diagonal <= 1e-12 * largest
         inverse = np.where(flat, 0.0, 1 / np.where(flat, 1.0, diagonal))
+        if vectors is None:
+            return r * inverse
         return self.engine.product(self.engine.product(r, vectors) * inverse, vectors.T)
 
-    def _eigen(self, sigma: float, fixed: float) -> tuple[np.ndarray, np.ndarray]:
-        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I (TᵀT = I where there is no R)."""
+    def _eigen(self, sigma: float, fixed: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I, or TᵀT = I without R; None for T = I."""
+        if self.G.ndim == 1:
+            return self.G, None
         if self.penalty.R is None:
-            values, vectors = eigh(self.G)
+            values, vectors = np.linalg.eigh(self.G)
             # a column without variance has no part in any step, not even by rounding
             vectors[np.diag(self.G) == 0] = 0
             return np.maximum(values, 0), vectors

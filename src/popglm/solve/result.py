@@ -15,7 +15,10 @@ __all__ = ["PopulationFit", "collect", "merge"]
 
 @dataclass
 class PopulationFit:
-    """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature."""
+    """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature.
+
+    ``n_fitted`` (n_neurons,) says how many strengths count.
+    """
 
     coef: np.ndarray
     intercept: np.ndarray
@@ -30,8 +33,21 @@ class PopulationFit:
     cv_n_iter: np.ndarray
     cv_deviance: np.ndarray
     cv_fittable: np.ndarray
+    n_fitted: np.ndarray
     trace: list[list[float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def cut(self, n_fitted: np.ndarray) -> None:
+        """Forget what lies beyond the first ``n_fitted`` (n_neurons,) strengths, as if neurons had stopped there."""
+        self.n_fitted = n_fitted
+        for j in np.flatnonzero(n_fitted < len(self.lambdas)):
+            n = n_fitted[j]
+            for weights in (self.coef, self.intercept, *self.cv_coef, *self.cv_intercept):
+                weights[n:, j] = weights[n - 1, j]
+            for count in (self.n_iter, *self.cv_n_iter):
+                count[n:, j] = 0
+            for certified in (self.gap, self.objective, *self.cv_gap, *self.cv_deviance):
+                certified[n:, j] = np.nan
 
 
 def collect(
@@ -69,13 +85,13 @@ def collect(
     return PopulationFit(
         coef[0], intercept[0], gap[0], n_iter[0], objective[0], lambdas, fittable,
         coef[1:], intercept[1:], gap[1:], n_iter[1:], np.zeros((len(fold_paths), n_lambdas, q)), cv_fittable,
-        [] if full is None else full.trace, seconds,
+        np.full(q, n_lambdas), [] if full is None else full.trace, seconds,
     )  # fmt: skip
 
 
 #: Position of the neuron axis in every array of a `PopulationFit`.
 _NEURON_AXIS = {
-    "coef": 1, "intercept": 1, "gap": 1, "n_iter": 1, "objective": 1, "lambdas": 1, "fittable": 0,
+    "coef": 1, "intercept": 1, "gap": 1, "n_iter": 1, "objective": 1, "lambdas": 1, "fittable": 0, "n_fitted": 0,
     "cv_coef": 2, "cv_intercept": 2, "cv_gap": 2, "cv_n_iter": 2, "cv_deviance": 2, "cv_fittable": 1,
 }  # fmt: skip
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.first_order import walk_first_order
 from popglm.solve.folds import Folds, Part, Ranges
-from popglm.solve.held_out import held_out_deviance
+from popglm.solve.held_out import EarlyStop, HeldOut
+from popglm.solve.lockstep_held_out import held_out_in_batches
+from popglm.solve.lockstep_null import null_gradient
 from popglm.solve.objective import Evaluation, RowObjective
 from popglm.solve.path import Fit, walk_path
 from popglm.solve.responses import ResponseSums, response_sums
@@ -77,7 +80,7 @@ class SeparateObjectives:
         ]
         return Evaluation.join(found).take(np.argsort(np.concatenate(own)))
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, float]:
+    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
         """See `RowObjective`."""
         fit, neuron = divmod(column, self.n_neurons)
         return self.objectives[fit].weighted_gram(neuron, w, b)
@@ -115,13 +118,29 @@ def fit_on_rows(
         objective = _objective(engine, settings, parts, None if rotated else coordinates)
         return begin(settings, objective, model, ResponseSums.join(sums), q)
 
-    parts = [data, *(data.part(part) for part in folds.train)]
-    lambdas, fittable = strengths(settings, start_fits(parts[:1]))
-    parts = parts[not refit :]
-    near = guides(start, [coordinates] * len(parts))
-    limits = settings.tol, settings.max_iter
     if schedule == "auto":
         schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
+    everything = response_sums(loss, data.Y, data.weights, data.ranges)
+    fittable = everything.fittable(loss)
+
+    def gradient() -> np.ndarray:
+        if schedule != "lockstep":
+            return start_fits([data]).at.grad
+        rows = data.X, data.Y, data.weights, data.offset
+        return null_gradient(engine, loss, *rows, everything, settings.fit_intercept)
+
+    lambdas = strengths(settings, fittable, gradient)
+    parts, tested = [data, *map(data.part, folds.train)][not refit :], [data.part(part) for part in folds.test]
+    near = guides(start, [coordinates] * len(parts))
+    limits = settings.tol, settings.max_iter
+
+    def held_out(rows: Rows) -> HeldOut:
+        own = None if rotated else coordinates
+        return HeldOut(engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own)
+
+    stop = scored = None
+    if settings.patience is not None:
+        scored = np.array([response_sums(loss, rows.Y, rows.weights, rows.ranges).n > 0 for rows in tested])
     if settings.first_order is not None:
         fits = [start_fits([rows]) for rows in parts]
         paths = [
@@ -138,6 +157,8 @@ def fit_on_rows(
         is_fitted = is_fitted[not refit :]
     else:
         fit = start_fits(parts)
+        if settings.patience is not None:
+            stop = EarlyStop(list(map(held_out, tested)), scored, len(lambdas), settings.patience)
         leader = np.concatenate([np.full(q, -1), np.tile(np.arange(q), len(parts) - 1)])
         paths = walk_path(
             fit,
@@ -147,18 +168,26 @@ def fit_on_rows(
             None if near is None else np.concatenate(near, axis=1),
             reporter(on_strength, len(parts), -int(refit)),
             q if refit else 0,
+            stop,
         ).split(len(parts))
         is_fitted = fit.is_fitted.reshape(-1, q)
     full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
     result = collect(
         full_path, fold_paths, [coordinates] * (1 + len(fold_paths)), lambdas, fittable, is_fitted[int(refit) :]
     )
-    for fold, path in enumerate(fold_paths):
-        W = path.W if rotated else coordinates.unrotate(path.W.reshape(-1, path.W.shape[2])).reshape(path.W.shape)
-        rows = data.part(folds.test[fold])
-        result.cv_deviance[fold] = held_out_deviance(
-            engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, W, path.b
-        )
+    for fold, (path, rows) in enumerate(zip(fold_paths, tested, strict=True)):
+        if stop is not None:
+            result.cv_deviance[fold] = stop.deviance[fold]
+        elif schedule == "lockstep":
+            # an accelerator may be short of memory
+            result.cv_deviance[fold] = held_out_in_batches(
+                engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, path.W, path.b
+            )
+        else:
+            result.cv_deviance[fold] = held_out(rows).deviance(path.W, path.b)
+    if settings.patience is not None:
+        result.cv_deviance[~np.broadcast_to(scored[:, None], result.cv_deviance.shape)] = np.nan
+        result.cut(fitted_strengths(result.cv_deviance, settings.patience))
     return result
 
 

@@ -33,6 +33,8 @@ class Settings:
         Of that grid.
     first_order : FirstOrder or None
         Instead of the quasi-Newton solver.
+    patience : int or None
+        Strengths in a row with a held-out deviance that is clearly not the best, after which a neuron goes no further.
     """
 
     loss: Loss
@@ -44,6 +46,7 @@ class Settings:
     tol: float = 1e-4
     max_iter: int = 200
     first_order: FirstOrder | None = None
+    patience: int | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
         """The settings of some neurons."""
@@ -70,18 +73,20 @@ def begin(
     )
 
 
-def strengths(settings: Settings, null: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Strengths (n_lambdas, n_neurons), geometric from each neuron's λ_max unless given, and who is fitted."""
-    fittable = null.is_fitted
+def strengths(settings: Settings, fittable: np.ndarray, null_gradient: Callable[[], np.ndarray]) -> np.ndarray:
+    """Strengths (n_lambdas, n_neurons), geometric from each neuron's λ_max unless given.
+
+    ``null_gradient()`` is the gradient (n_neurons, n_features) at w = 0.
+    """
     if settings.lambdas is not None:
-        return settings.lambdas, fittable
-    top = settings.penalty.lambda_max(null.at.grad)
+        return settings.lambdas
+    top = settings.penalty.lambda_max(null_gradient())
     # a neuron without a fit borrows a grid, so that the array has no holes
     usable = fittable & (top > 0)
     top = np.where(usable, top, np.median(top[usable]) if usable.any() else 1.0)
     # just above λ_max, so that rounding cannot let a weight in at the first strength
     grid = top * 1.001 * settings.lambda_min_ratio ** np.linspace(0, 1, settings.n_lambdas)[:, None]
-    return grid, fittable
+    return grid
 
 
 def reporter(
