@@ -363,7 +363,8 @@ def _try_out(fit: Fit, columns: np.ndarray, lam: np.ndarray, d: np.ndarray, jump
     # the step that is really taken, so that its curvature pair has no rounding in s
     d = (W + d).astype(dtype) - W
     trial = fit.objective.evaluate(columns, W + d, here.b)
-    before, after = penalty.value(W, lam), penalty.value(W + d, lam)
+    with np.errstate(all="ignore"):
+        before, after = penalty.value(W, lam), penalty.value(W + d, lam)
     promised = np.einsum("ij,ij->i", here.grad, d) + after - before
     noise = 4 * np.finfo(dtype).eps * (np.abs(here.loss) + fit.scale[columns])
     change = trial.loss - here.loss

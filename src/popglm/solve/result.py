@@ -73,11 +73,15 @@ def collect(
     intercept, gap, objective = (np.full((len(paths), n_lambdas, q), np.nan) for _ in range(3))
     n_iter = np.zeros((len(paths), n_lambdas, q), int)
     seconds: dict[str, float] = {}
-    for i, (path, own) in enumerate(zip(paths, coordinates, strict=True)):
-        if path is None:
-            continue
-        for k in range(n_lambdas):
-            coef[i, k], intercept[i, k] = own.weights(path.W[k].astype(np.float64), path.b[k])
+
+    def put(i: int, k: int) -> None:
+        path = paths[i]
+        coef[i, k], intercept[i, k] = coordinates[i].weights(path.W[k].astype(np.float64), path.b[k])
+
+    fitted = [i for i, path in enumerate(paths) if path is not None]
+    coordinates[0].engine.map(put, [(i, k) for i in fitted for k in range(n_lambdas)])
+    for i in fitted:
+        path = paths[i]
         gap[i], n_iter[i], objective[i] = path.gap, path.n_iter, path.objective
         for name, value in path.seconds.items():
             seconds[name] = seconds.get(name, 0.0) + value
