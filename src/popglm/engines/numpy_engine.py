@@ -19,6 +19,8 @@ from popglm.engines.arrays import as_numpy
 __all__ = ["NumpyEngine"]
 
 WORKER = "popglm-worker"
+#: Rows of whole tiles of BLAS, by bytes of a number; found by trial with OpenBLAS's kernels.
+TILE = {4: 12, 8: 24}
 
 
 class NumpyEngine:
@@ -117,15 +119,16 @@ class NumpyEngine:
 
     @staticmethod
     def pad(A: np.ndarray) -> np.ndarray:
-        """Rows of A, its last one repeated up to whole tiles of BLAS (4 rows in float32, 24 in float64).
+        """Rows of A, its last one repeated up to whole tiles of BLAS.
 
-        A row of a product then has the same bits whatever rows stand beside it; found by trial with OpenBLAS.
+        A row of a product then has the same bits whatever rows stand beside it, but for small products of OpenBLAS's
+        kernels for AVX-512, which are chosen by size.
         """
-        missing = -len(A) % (4 if A.dtype == np.float32 else 24)
+        missing = -len(A) % TILE[A.dtype.itemsize]
         return A if not missing else np.concatenate([A, np.repeat(A[-1:], missing, axis=0)])
 
     def product(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
-        """AB, each row the same bits whatever other rows A has."""
+        """AB, each row the same bits whatever other rows A has, where `pad` can see to that."""
         return (NumpyEngine.pad(A) @ B)[: len(A)]
 
     # placement

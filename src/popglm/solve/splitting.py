@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from popglm.engines.numpy_engine import TILE
 from popglm.solve.compact import JIT, LocalModel, low_rank_row
 
 __all__ = ["resolvent", "solve", "split_steps"]
@@ -32,8 +33,6 @@ FAR = 2.0
 #: ρ over c and the largest eigenvalue of G, at least, by bytes of a number: below, rounding along directions without
 #: variance is blown up until nothing else is left (Gaussian lasso, 30,000 × 1,011, λ = 1e-6).
 LEAST_RHO = {4: 1e-5, 8: 1e-12}
-#: Rows of whole tiles of BLAS, by bytes of a number: see `NumpyEngine.pad`.
-TILE = {4: 4, 8: 24}
 #: Kept away from zero: squares of norms, in float64.
 TINY = 1e-300
 
