@@ -54,15 +54,30 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
 
 
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
-def test_weighted_gram_is_the_covariance_under_the_curvature(recording, family):
+def test_weighted_gram_is_the_covariance_under_the_curvature_of_all_fits(recording, family):
     X, Y, weights, offset = recording
-    loss, rng = get_loss(family), np.random.default_rng(1)
-    w, b, column = rng.normal(0, 1, P), -0.3, 2 * Q + 1
-    objective = RowObjective(NumpyEngine("float64"), loss, X, np.minimum(Y, 1), weights, offset, FITS)
-    rows = np.concatenate([np.arange(*r) for r in FITS[2]])
-    h = weights[rows] * loss.derivatives(np, X[rows] @ w + b + offset[rows], np.minimum(Y, 1)[1, rows])[1]
-    expected = np.cov(X[rows].T, aweights=h, ddof=0)
-    np.testing.assert_allclose(objective.weighted_gram(column, w, b), expected, rtol=1e-10, atol=1e-13)
+    Y, loss, rng = np.minimum(Y, 1), get_loss(family), np.random.default_rng(1)
+    columns = np.array([1, Q + 1, 2 * Q + 1])
+    W, b = rng.normal(0, 1, (3, P)), np.array([-0.3, 0.2, 0.1])
+    extras = weights, offset
+    objective = RowObjective(NumpyEngine("float64"), loss, X, Y, *extras, FITS)
+    curvatures = list(_curvatures(loss, X, Y, weights, offset, W, b))
+    expected = np.cov(X.T, aweights=sum(h / h.sum() for h in curvatures), ddof=0)
+    np.testing.assert_allclose(objective.weighted_gram(columns, W, b), expected, rtol=1e-10, atol=1e-13)
+    # with arrays of their own each is centred by itself
+    each = [np.cov(X.T, aweights=h, ddof=0) for h in curvatures]
+    alone = [RowObjective(NumpyEngine("float64"), loss, X, Y, *extras, [ranges]) for ranges in FITS]
+    found = SeparateObjectives(alone, Q).weighted_gram(columns, W, b)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-10, atol=1e-13)
+
+
+def _curvatures(loss, X, Y, weights, offset, W, b):
+    """Weight of every row in the fits of the second neuron, 0 where a fit does not count it."""
+    for ranges, w, intercept in zip(FITS, W, b, strict=True):
+        inside = np.zeros(N)
+        for first, last in ranges:
+            inside[first:last] = 1
+        yield inside * weights * loss.derivatives(np, X @ w + intercept + offset, Y[1])[1]
 
 
 @pytest.mark.parametrize("penalty", ["ridge", "lasso", "group_lasso"])

@@ -98,17 +98,17 @@ class Fit:
     def give_own_model(self, column: int) -> None:
         """Weight the Gram matrix of a column's neuron by its curvature, for all its columns.
 
-        By that where its first fit stands, the one to all rows where there is one: a fold's has no curvature where only
-        rows held out have events, and threw the other folds far off.
+        By the mean of that where they stand: a single fit has hardly any where others, of other rows, have events, and
+        threw them far off.
         """
         if isinstance(self.objective, GramObjective):
             # there G is the curvature itself
             return
         neuron = column % self.n_neurons
-        everywhere = np.arange(neuron, len(self.W), self.n_neurons)
+        everywhere = self.fittable[self.fittable % self.n_neurons == neuron]
         if neuron not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
             return
-        G = self.objective.weighted_gram(neuron, self.W[neuron], self.at.b[neuron])
+        G = self.objective.weighted_gram(everywhere, self.W[everywhere], self.at.b[everywhere])
         if np.isfinite(G).all():
             self.own[neuron] = RotatedModel(self.model.engine, G, self.model.penalty)
             self.memory.forget(everywhere)

@@ -81,10 +81,9 @@ class RotatedObjective:
         """See `RowObjective`."""
         return self._rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+    def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
-        G = self.objective.weighted_gram(column, self.coordinates.unrotate(w[None])[0], b)
-        return self.coordinates.rotate_matrix(G)
+        return self.coordinates.rotate_matrix(self.objective.weighted_gram(columns, self.coordinates.unrotate(W), b))
 
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator

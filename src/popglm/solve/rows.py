@@ -80,10 +80,11 @@ class SeparateObjectives:
         ]
         return Evaluation.join(found).take(np.argsort(np.concatenate(own)))
 
-    def weighted_gram(self, column: int, w: np.ndarray, b: float) -> np.ndarray:
+    def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
-        fit, neuron = divmod(column, self.n_neurons)
-        return self.objectives[fit].weighted_gram(neuron, w, b)
+        fit, neuron = np.divmod(columns, self.n_neurons)
+        each = zip(fit, neuron[:, None], W[:, None], b[:, None], strict=True)
+        return sum(self.objectives[i].weighted_gram(*own) for i, *own in each) / len(columns)
 
 
 def fit_on_rows(
