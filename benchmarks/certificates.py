@@ -15,7 +15,6 @@ import argparse
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from jobs import JOBS, LAMBDAS
 from objectives import half_null_deviance, objective

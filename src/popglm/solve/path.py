@@ -29,7 +29,7 @@ RELAX = 1.25
 #: Evaluations at one strength after which a neuron gets a model of its own (`Fit.own`): at least the first number, or
 #: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Neurons whose events crowd
 #: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
-#: CPU time for 20.5).
+#: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
 #: Bytes of such models at most.
 OWN_BYTES = 64e6
@@ -263,9 +263,10 @@ def walk_path(
         path.n_iter[k, columns] += 1
         trace.append(k, path.n_iter[k, columns], columns, fit.value(columns, lam))
         began = time.perf_counter()
-        for i in np.flatnonzero(path.n_iter[k, columns] % patience == 0):
+        periods, rest = np.divmod(path.n_iter[k, columns], patience)
+        for i in np.flatnonzero((rest == 0) & (periods > 0) & (periods & (periods - 1) == 0)):
             neuron = columns[i] % fit.n_neurons
-            if modelled[neuron] < k[i]:
+            if periods[i] > 1 or modelled[neuron] < k[i]:
                 modelled[neuron] = k[i]
                 fit.give_own_model(columns[i])
         path.seconds["blocks"] += time.perf_counter() - began
