@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.objective import Evaluation
+from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
 
 __all__ = ["certificate"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates, gram, row_sums
+from popglm.solve.evaluation import GramObjective
 from popglm.solve.folds import Folds
-from popglm.solve.objective import GramObjective
 from popglm.solve.path import Fit, Path, walk_path
 from popglm.solve.responses import response_sums
 from popglm.solve.result import PopulationFit, collect

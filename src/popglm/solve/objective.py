@@ -1,7 +1,7 @@
 """The smooth part of the objective, with the intercept solved out, for a batch of neurons.
 
-Both classes answer ``evaluate(neurons, W, b)`` with an `Evaluation`: the mean loss at the best intercept, its
-gradient in w (that of the profiled loss, so dloss/db = 0), the mean curvature weight and Pearson's χ².
+``evaluate(columns, W, b)`` answers with an `Evaluation`: the mean loss at the best intercept, its gradient in w (that
+of the profiled loss, so dloss/db = 0), the mean curvature weight and Pearson's χ².
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from popglm.model.losses import Loss
 from popglm.solve.coordinates import gram
+from popglm.solve.evaluation import Evaluation
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -24,77 +25,12 @@ from popglm.solve.passes import (
 )
 from popglm.solve.windows import Windows
 
-__all__ = ["Evaluation", "GramObjective", "RowObjective"]
+__all__ = ["RowObjective"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
 #: Weights below this share of their mean count as this much.
 LEAST_WEIGHT = 0.003
-
-
-@dataclass
-class Evaluation:
-    """One point per neuron.
-
-    Attributes
-    ----------
-    loss, b, curvature, chi2, spread : ndarray, shape (n_neurons,)
-        Mean loss; intercept; mean of the curvature weights h = d²ℓ/dη²; mean of r²/h; and the mean of mean(h)/h, 1
-        where all weights are equal.
-    grad : ndarray, shape (n_neurons, n_features)
-    smooth : ndarray of bool, shape (n_neurons,)
-        Whether no sample lies beyond a kink of its loss.
-    """
-
-    loss: np.ndarray
-    b: np.ndarray
-    grad: np.ndarray
-    curvature: np.ndarray
-    chi2: np.ndarray
-    spread: np.ndarray
-    smooth: np.ndarray
-
-    def take(self, index: np.ndarray | slice) -> Evaluation:
-        """Rows ``index``."""
-        return Evaluation(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
-
-    @staticmethod
-    def join(parts: list[Evaluation]) -> Evaluation:
-        """Points of several evaluations, one after the other."""
-        names = Evaluation.__dataclass_fields__
-        return Evaluation(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    def put(self, index: np.ndarray, other: Evaluation, chosen: np.ndarray) -> None:
-        """Overwrite rows ``index[chosen]`` by those of ``other``."""
-        for name in self.__dataclass_fields__:
-            getattr(self, name)[index[chosen]] = getattr(other, name)[chosen]
-
-
-class GramObjective:
-    """Gaussian loss from second moments alone: no array over samples is touched.
-
-    Parameters
-    ----------
-    engine : engine
-    G : ndarray, shape (n_features, n_features), or (n_features,)
-        Weighted covariance of the features; its diagonal where they are its principal axes.
-    C : ndarray, shape (n_neurons, n_features)
-        Weighted covariance of responses and features.
-    y_variance, y_mean : ndarray, shape (n_neurons,)
-        The features have mean 0, so that the mean of a response is its intercept.
-    """
-
-    def __init__(self, engine: Any, G: np.ndarray, C: np.ndarray, y_variance: np.ndarray, y_mean: np.ndarray) -> None:
-        self.engine, self.G, self.C, self.y_variance, self.y_mean = engine, G, C, y_variance, y_mean
-
-    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
-        """See the module."""
-        WG, C = W * self.G if self.G.ndim == 1 else self.engine.product(W, self.G), self.C[neurons]
-        loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
-        loss = np.maximum(loss, 0)
-        return Evaluation(
-            loss, self.y_mean[neurons], WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W)), np.ones(len(W), bool)
-        )
 
 
 @dataclass

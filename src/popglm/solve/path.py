@@ -10,7 +10,8 @@ import numpy as np
 
 from popglm.model.losses import Loss
 from popglm.solve.certificate import certificate
-from popglm.solve.objective import Evaluation, GramObjective, RowObjective
+from popglm.solve.evaluation import Evaluation, GramObjective
+from popglm.solve.objective import RowObjective
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.rotated import RotatedModel
 

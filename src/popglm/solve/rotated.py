@@ -9,7 +9,8 @@ import numpy as np
 
 from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
-from popglm.solve.objective import Evaluation, RowObjective
+from popglm.solve.evaluation import Evaluation
+from popglm.solve.objective import RowObjective
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 
 __all__ = ["RotatedModel", "RotatedObjective"]

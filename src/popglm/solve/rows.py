@@ -11,12 +11,13 @@ import numpy as np
 from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
+from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import walk_first_order
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.lockstep_held_out import held_out_in_batches
 from popglm.solve.lockstep_null import null_gradient
-from popglm.solve.objective import Evaluation, RowObjective
+from popglm.solve.objective import RowObjective
 from popglm.solve.path import Fit, walk_path
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
