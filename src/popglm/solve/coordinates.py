@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Coordinates", "gram", "row_sums"]
+__all__ = ["Coordinates", "gram", "principal_axes", "row_sums"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,8 @@ class Coordinates:
     @classmethod
     def principal(cls, engine: Any, center: np.ndarray, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
         """Principal axes of all columns at once, and the variance along each, shape (n_features,)."""
-        values, vectors = np.linalg.eigh(G)
-        # a column without variance has no part in any of them, not even by rounding
-        vectors[np.diag(G) == 0] = 0
-        return cls(engine, center, [(0, len(G), vectors)]), np.maximum(values, 0)
+        values, vectors = principal_axes(G)
+        return cls(engine, center, [(0, len(G), vectors)]), values
 
     def rotate(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, in the user's columns, to the solver's (a rotation alone); A is changed in place."""
@@ -70,6 +68,14 @@ class Coordinates:
         """Coefficients (n_neurons, n_features) and intercepts (n_neurons,) in the user's columns."""
         W = self.unrotate(W)
         return W, b - np.einsum("ij,j->i", W, self.center)
+
+
+def principal_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances (n_features,) along the eigenvectors of G, and those in columns."""
+    values, vectors = np.linalg.eigh(G)
+    # a column without variance has no part in any of them, not even by rounding
+    vectors[np.diag(G) == 0] = 0
+    return np.maximum(values, 0), vectors
 
 
 def gram(

@@ -16,6 +16,7 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
 from popglm.solve.compact import LocalModel
+from popglm.solve.coordinates import principal_axes
 from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
 
@@ -274,10 +275,7 @@ class QuadraticModel:
         if self.G.ndim == 1:
             return self.G, None
         if self.penalty.R is None:
-            values, vectors = np.linalg.eigh(self.G)
-            # a column without variance has no part in any step, not even by rounding
-            vectors[np.diag(self.G) == 0] = 0
-            return np.maximum(values, 0), vectors
+            return principal_axes(self.G)
         L = cholesky(fixed * np.eye(len(self.G)) + sigma * self.penalty.R, lower=True)
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))

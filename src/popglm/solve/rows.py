@@ -115,15 +115,18 @@ def fit_on_rows(
     loss, q = settings.loss, len(data.Y)
     model = settings.model(engine, G, coordinates)
 
+    everything = response_sums(loss, data.Y, data.weights, data.ranges)
+    fittable = everything.fittable(loss)
+
     def start_fits(parts: list[Rows]) -> Fit:
-        sums = [response_sums(loss, rows.Y, rows.weights, rows.ranges) for rows in parts]
+        sums = [
+            everything if rows is data else response_sums(loss, rows.Y, rows.weights, rows.ranges) for rows in parts
+        ]
         objective = _objective(engine, settings, parts, None if rotated else coordinates)
         return begin(settings, objective, model, ResponseSums.join(sums), q)
 
     if schedule == "auto":
         schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
-    everything = response_sums(loss, data.Y, data.weights, data.ranges)
-    fittable = everything.fittable(loss)
 
     def gradient() -> np.ndarray:
         if schedule != "lockstep":
