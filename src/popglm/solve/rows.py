@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.lockstep_held_out import held_out_in_batches
 from popglm.solve.lockstep_null import null_gradient
 from popglm.solve.objective import RowObjective
-from popglm.solve.path import Fit, walk_path
+from popglm.solve.path import Fit, Path, walk_path
+from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
@@ -88,6 +89,135 @@ class SeparateObjectives:
         return sum(self.objectives[i].weighted_gram(*own) for i, *own in each) / len(columns)
 
 
+@dataclass
+class RowFits:
+    """The fits to all rows and to every fold's training rows, over all strengths, by one of three schedules.
+
+    Each schedule returns the path of every fit, which of its neurons were fitted (n_fits, n_neurons), and the held-out
+    deviance (n_folds, n_lambdas, n_neurons).
+
+    Attributes
+    ----------
+    data : Rows
+    rotated : bool
+        Whether ``data.X`` is in solver coordinates; else in the user's columns, centred.
+    G : ndarray, shape (n_features, n_features)
+        In solver coordinates.
+    refit : bool
+        Whether the fit to all rows, the first one then, is among the fits.
+    guides : list of ndarray, or None
+        Per fit, a path that is near, in solver coordinates.
+    """
+
+    engine: Any
+    data: Rows
+    rotated: bool
+    G: np.ndarray
+    coordinates: Coordinates
+    folds: Folds
+    settings: Settings
+    refit: bool
+    on_strength: Callable[[int, int], Any] | None
+    guides: list[np.ndarray] | None
+    model: QuadraticModel = field(init=False)
+    everything: ResponseSums = field(init=False)
+    parts: list[Rows] = field(init=False)
+    tested: list[Rows] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.settings.model(self.engine, self.G, self.coordinates)
+        self.everything = self._sums(self.data)
+        self.parts = [self.data, *map(self.data.part, self.folds.train)][not self.refit :]
+        self.tested = [self.data.part(part) for part in self.folds.test]
+
+    @property
+    def fittable(self) -> np.ndarray:
+        """Which neurons can be fitted to all rows, shape (n_neurons,)."""
+        return self.everything.fittable(self.settings.loss)
+
+    @property
+    def scored(self) -> np.ndarray:
+        """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
+        return np.array([self._sums(rows).n > 0 for rows in self.tested])
+
+    def null_gradient(self) -> np.ndarray:
+        """Gradient (n_neurons, n_features) at w = 0 on all rows."""
+        return self._start([self.data]).at.grad
+
+    def by_first_order(self, lambdas: np.ndarray) -> Fitted:
+        """One fit after the other, by an optimiser that sees gradients alone."""
+        settings, paths, is_fitted = self.settings, [], []
+        for i, rows in enumerate(self.parts):
+            fit = self._start([rows])
+            report = reporter(self.on_strength, 1, i - self.refit)
+            paths.append(walk_first_order(settings.first_order, fit, lambdas, settings.tol, settings.max_iter, report))
+            is_fitted.append(fit.is_fitted)
+        return paths, np.array(is_fitted), self._deviance(paths)
+
+    def in_lockstep(self, lambdas: np.ndarray, engines: Any) -> Fitted:
+        """All fits as one batch whose state stays on the device, or on several."""
+        settings, data = self.settings, self.data
+        report = None if self.on_strength is None else lambda k, fit: self.on_strength(k, fit - 1)
+        paths, is_fitted = walk_lockstep(
+            engines, settings.loss, self.model, data.X, data.Y, data.weights, data.offset,
+            self.folds.counts(len(data.X)), lambdas, settings.tol, settings.max_iter, settings.fit_intercept, report,
+            self.guides, int(not self.refit),
+        )  # fmt: skip
+        deviance = [
+            # the device may be short of memory
+            held_out_in_batches(
+                self.engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, path.W, path.b
+            )
+            for rows, path in zip(self.tested, paths[self.refit :], strict=True)
+        ]
+        return paths, is_fitted[not self.refit :], deviance
+
+    def along_paths(self, lambdas: np.ndarray) -> Fitted:
+        """Every neuron of every fit at its own pace, the folds guided by the fit to all rows."""
+        settings, n_fits, q = self.settings, len(self.parts), len(self.data.Y)
+        fit = self._start(self.parts)
+        stop = None
+        if settings.patience is not None:
+            stop = EarlyStop(
+                [self._held_out(rows) for rows in self.tested], self.scored, len(lambdas), settings.patience
+            )
+        leader = np.concatenate([np.full(q, -1), np.tile(np.arange(q), n_fits - 1)])
+        paths = walk_path(
+            fit,
+            np.tile(lambdas, (1, n_fits)),
+            settings.tol,
+            settings.max_iter,
+            leader if self.refit and self.guides is None else None,
+            None if self.guides is None else np.concatenate(self.guides, axis=1),
+            reporter(self.on_strength, n_fits, -int(self.refit)),
+            q if self.refit else 0,
+            stop,
+        ).split(n_fits)
+        return paths, fit.is_fitted.reshape(-1, q), self._deviance(paths) if stop is None else stop.deviance
+
+    def _sums(self, rows: Rows) -> ResponseSums:
+        return response_sums(self.settings.loss, rows.Y, rows.weights, rows.ranges)
+
+    def _start(self, parts: list[Rows]) -> Fit:
+        """Fits to some rows each at the null model, side by side."""
+        sums = ResponseSums.join([self.everything if rows is self.data else self._sums(rows) for rows in parts])
+        objective = _objective(self.engine, self.settings, parts, None if self.rotated else self.coordinates)
+        return begin(self.settings, objective, self.model, sums, len(self.data.Y))
+
+    def _held_out(self, rows: Rows) -> HeldOut:
+        own = None if self.rotated else self.coordinates
+        return HeldOut(self.engine, self.settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own)
+
+    def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
+        return [
+            self._held_out(rows).deviance(path.W, path.b)
+            for rows, path in zip(self.tested, paths[self.refit :], strict=True)
+        ]
+
+
+Fitted = tuple[list[Path], np.ndarray, Any]
+
+
 def fit_on_rows(
     engine: Any,
     data: Rows,
@@ -106,92 +236,34 @@ def fit_on_rows(
 
     Parameters
     ----------
-    rotated : bool
-        Whether ``data.X`` is in solver coordinates; else in the user's columns, centred.
-    G : ndarray, shape (n_features, n_features)
-        In solver coordinates.
+    data, rotated, G, coordinates, folds, settings, refit, on_strength : see `RowFits`
     start, shares, schedule : see `popglm.solve.population.fit_population`
     """
-    loss, q = settings.loss, len(data.Y)
-    model = settings.model(engine, G, coordinates)
-
-    everything = response_sums(loss, data.Y, data.weights, data.ranges)
-    fittable = everything.fittable(loss)
-
-    def start_fits(parts: list[Rows]) -> Fit:
-        sums = [
-            everything if rows is data else response_sums(loss, rows.Y, rows.weights, rows.ranges) for rows in parts
-        ]
-        objective = _objective(engine, settings, parts, None if rotated else coordinates)
-        return begin(settings, objective, model, ResponseSums.join(sums), q)
-
+    near = guides(start, [coordinates] * (len(folds.train) + refit))
+    fits = RowFits(engine, data, rotated, G, coordinates, folds, settings, refit, on_strength, near)
     if schedule == "auto":
         schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
 
-    def gradient() -> np.ndarray:
+    def null() -> np.ndarray:
         if schedule != "lockstep":
-            return start_fits([data]).at.grad
+            return fits.null_gradient()
         rows = data.X, data.Y, data.weights, data.offset
-        return null_gradient(engine, loss, *rows, everything, settings.fit_intercept)
+        return null_gradient(engine, settings.loss, *rows, fits.everything, settings.fit_intercept)
 
-    lambdas = strengths(settings, fittable, gradient)
-    parts, tested = [data, *map(data.part, folds.train)][not refit :], [data.part(part) for part in folds.test]
-    near = guides(start, [coordinates] * len(parts))
-    limits = settings.tol, settings.max_iter
-
-    def held_out(rows: Rows) -> HeldOut:
-        own = None if rotated else coordinates
-        return HeldOut(engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own)
-
-    stop = scored = None
-    if settings.patience is not None:
-        scored = np.array([response_sums(loss, rows.Y, rows.weights, rows.ranges).n > 0 for rows in tested])
+    lambdas = strengths(settings, fits.fittable, null)
     if settings.first_order is not None:
-        fits = [start_fits([rows]) for rows in parts]
-        paths = [
-            walk_first_order(settings.first_order, fit, lambdas, *limits, reporter(on_strength, 1, i - refit))
-            for i, fit in enumerate(fits)
-        ]
-        is_fitted = np.array([fit.is_fitted for fit in fits])
+        paths, is_fitted, deviance = fits.by_first_order(lambdas)
     elif schedule == "lockstep":
-        report = None if on_strength is None else lambda k, fit: on_strength(k, fit - 1)
-        paths, is_fitted = walk_lockstep(
-            shares or engine, loss, model, data.X, data.Y, data.weights, data.offset, folds.counts(len(data.X)),
-            lambdas, *limits, settings.fit_intercept, report, near, int(not refit),
-        )  # fmt: skip
-        is_fitted = is_fitted[not refit :]
+        paths, is_fitted, deviance = fits.in_lockstep(lambdas, shares or engine)
     else:
-        fit = start_fits(parts)
-        if settings.patience is not None:
-            stop = EarlyStop(list(map(held_out, tested)), scored, len(lambdas), settings.patience)
-        leader = np.concatenate([np.full(q, -1), np.tile(np.arange(q), len(parts) - 1)])
-        paths = walk_path(
-            fit,
-            np.tile(lambdas, (1, len(parts))),
-            *limits,
-            leader if refit and near is None else None,
-            None if near is None else np.concatenate(near, axis=1),
-            reporter(on_strength, len(parts), -int(refit)),
-            q if refit else 0,
-            stop,
-        ).split(len(parts))
-        is_fitted = fit.is_fitted.reshape(-1, q)
+        paths, is_fitted, deviance = fits.along_paths(lambdas)
     full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
-    result = collect(
-        full_path, fold_paths, [coordinates] * (1 + len(fold_paths)), lambdas, fittable, is_fitted[int(refit) :]
-    )
-    for fold, (path, rows) in enumerate(zip(fold_paths, tested, strict=True)):
-        if stop is not None:
-            result.cv_deviance[fold] = stop.deviance[fold]
-        elif schedule == "lockstep":
-            # an accelerator may be short of memory
-            result.cv_deviance[fold] = held_out_in_batches(
-                engine, loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, path.W, path.b
-            )
-        else:
-            result.cv_deviance[fold] = held_out(rows).deviance(path.W, path.b)
+    every = [coordinates] * (1 + len(fold_paths))
+    result = collect(full_path, fold_paths, every, lambdas, fits.fittable, is_fitted[int(refit) :])
+    if fold_paths:
+        result.cv_deviance[:] = deviance
     if settings.patience is not None:
-        result.cv_deviance[~np.broadcast_to(scored[:, None], result.cv_deviance.shape)] = np.nan
+        result.cv_deviance[~np.broadcast_to(fits.scored[:, None], result.cv_deviance.shape)] = np.nan
         result.cut(fitted_strengths(result.cv_deviance, settings.patience))
     return result
 
