@@ -154,6 +154,11 @@ class NumpyEngine:
             self._placed[id(a)] = a, self.asarray(a)
         return self._placed[id(a)][1]
 
+    def displace(self, a: np.ndarray) -> None:
+        """Let go of what `place` made of an array."""
+        if self._placed is not None:
+            self._placed.pop(id(a), None)
+
     def synchronize(self) -> None:
         """Wait until the device has done what it was given."""
 

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import as_numpy, get_engine, library_of, like
+from popglm.engines.memory import in_halves
 from popglm.model.losses import Loss, get_loss
 from popglm.model.penalties import PENALTIES, Penalty
 from popglm.model.progress import fit_progress
@@ -216,12 +217,17 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         engine = get_engine(self.engine, device, values.dtype.name, X)
         # where X is in the engine's library already, it need not travel again
         data = X if library_of(X) == engine.name else values
-        with engine.exact_products(), np.errstate(over="ignore"):
-            xp, place = engine.xp, engine.asarray
-            eta = xp.matmul(place(data), xp.matrix_transpose(place(coef))) + place(intercept)
+        xp, place = engine.xp, engine.asarray
+
+        def mean(rows: np.ndarray) -> np.ndarray:
+            at = slice(rows[0], rows[-1] + 1)
+            eta = xp.matmul(place(data[at]), xp.matrix_transpose(place(coef))) + place(intercept)
             if offset is not None:
-                eta += place(offset[:, None])
+                eta += place(offset[at, None])
             return engine.to_numpy(self._loss.link.mean(xp, eta))
+
+        with engine.exact_products(), np.errstate(over="ignore"):
+            return in_halves(mean, np.arange(len(values)), "rows")
 
     def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
         eta = X @ coef.astype(X.dtype, copy=False).T + intercept.astype(X.dtype)

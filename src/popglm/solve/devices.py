@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.memory import is_out_of_memory
 from popglm.model.losses import Loss
 from popglm.solve.lockstep import Lockstep
-from popglm.solve.lockstep_rows import is_out_of_memory
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 

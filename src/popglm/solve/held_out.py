@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.memory import in_halves
 from popglm.model.losses import Loss
 from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates
@@ -70,7 +71,11 @@ class HeldOut:
         b : ndarray, shape (n_lambdas, n_neurons)
         """
         n_lambdas, _, p = W.shape
-        value = self._add_up(value_sums, n_lambdas, None, W.reshape(-1, p), b.reshape(-1))
+
+        def values(k: np.ndarray) -> np.ndarray:
+            return self._add_up(value_sums, len(k), None, W[k].reshape(-1, p), b[k].reshape(-1))
+
+        value = in_halves(values, np.arange(n_lambdas), "strengths")
         return np.maximum(2 * (value - self.floor), 0)
 
     def deviance_of(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.memory import in_halves
 from popglm.model.losses import Loss
-from popglm.solve.lockstep_rows import BatchRows, in_halves
+from popglm.solve.lockstep_rows import BatchRows
 
 __all__ = ["MOST_COLUMNS", "held_out_in_batches"]
 

@@ -6,19 +6,19 @@ The arithmetic of `popglm.solve.objective.RowObjective`, for columns that are (f
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from popglm.engines.memory import is_out_of_memory
 from popglm.model.losses import Loss
 from popglm.solve import lockstep_passes as passes
 from popglm.solve.lockstep_arrays import vector
 from popglm.solve.lockstep_passes import TILE
 
-__all__ = ["BatchRows", "Columns", "Point", "in_halves", "is_out_of_memory"]
+__all__ = ["BatchRows", "Columns", "Point"]
 
 Array = Any
 log = logging.getLogger("popglm")
@@ -27,26 +27,6 @@ log = logging.getLogger("popglm")
 CHUNK_BYTES = 2**30
 #: Such arrays at a time, about.
 LIVE_ARRAYS = 6
-#: What errors say, in lower case, where a device has no room.
-NO_ROOM = re.compile(r"out of memory|outofmemory|resource_exhausted|resourceexhausted|\boom\b")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an array library says that its device has no room, each in its own words."""
-    text = f"{type(error).__name__}: {error}".lower()
-    return isinstance(error, MemoryError) or NO_ROOM.search(text) is not None
-
-
-def in_halves(work: Callable[[np.ndarray], np.ndarray], items: np.ndarray) -> np.ndarray:
-    """``work(items)``, an array with a row per item; in two halves, and so on, where the device has no room."""
-    try:
-        return work(items)
-    except Exception as error:
-        if not is_out_of_memory(error) or len(items) == 1:
-            raise
-    # outside the handler: the traceback would keep the arrays of the failed work alive
-    log.warning("The device is out of memory; going on with %d columns at a time.", -(-len(items) // 2))
-    return np.concatenate([in_halves(work, half) for half in np.array_split(items, 2)])
 
 
 @dataclass

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from popglm.engines.memory import is_out_of_memory
+
 __all__ = ["Windows"]
+
+log = logging.getLogger("popglm")
+
+NO_ROOM_FOR_X = "The device has no room for X; copying it window by window in every pass."
 
 
 class Windows:
     """Arrays over samples, placed by the engine, and the windows of rows that some fits count.
+
+    Where the device has no room for X, or none beside it, every pass copies X to it window by window.
 
     Parameters
     ----------
@@ -54,10 +63,16 @@ class Windows:
                 self.chunks += [(first + a, first + b) for a, b in chunks]
                 self.kind += [kinds.setdefault(counting, len(kinds))] * len(chunks)
         self.members = np.array(list(kinds), bool)
-        self._in_memory = isinstance(X, np.ndarray)
-        self._X = engine.place(X) if self._in_memory else X
-        self._others = tuple(engine.place(a) for a in (Y, weights, offset))
         self._n_samples = Y.shape[1]
+        self._others = tuple(engine.place(a) for a in (Y, weights, offset))
+        self._host, self._placed = X, None
+        if isinstance(X, np.ndarray):
+            try:
+                self._placed = engine.place(X)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning(NO_ROOM_FOR_X)
 
     @property
     def n_rows(self) -> int:
@@ -76,10 +91,12 @@ class Windows:
         """X, Y, weights, offset, size, masked and ``at`` of window k, for the functions of `popglm.solve.passes`."""
         first, last = self.chunks[k]
         start, size = self._window(k)
-        X = self._X
-        if with_x and not self._in_memory:
-            X = self.engine.asarray(X[start : start + size])
-        at = (start if self._in_memory else 0, start, first, last)
+        X, here = self._placed, start
+        if X is None:
+            X, here = self._host, 0
+            if with_x:
+                X = self.engine.asarray(X[start : start + size])
+        at = (here, start, first, last)
         masked = self.engine.window is not None
         return X, *self._others, size, masked, np.array(at, np.int32) if masked else at
 
@@ -89,7 +106,8 @@ class Windows:
         def part(windows: list[int]) -> list[Any]:
             return [function(k) for k in windows]
 
-        return [out for outs in self.engine.map(part, self._batches()) for out in outs]
+        outs = self._guarded(lambda: self.engine.map(part, self._batches()))
+        return [out for some in outs for out in some]
 
     def add_up(
         self, function: Callable[[int], tuple[Any, ...] | None], every: int | None = None, n_threads: int | None = None
@@ -124,12 +142,25 @@ class Windows:
             add(*waiting)
             return totals, samples
 
-        parts = self.engine.map(part, self._batches(n_threads))
+        parts = self._guarded(lambda: self.engine.map(part, self._batches(n_threads)))
         sums: Sums = {}
         for totals, _ in parts:
             for kind, values in totals.items():
                 _add(sums, kind, values)
         return sums, [some for _, samples in parts for some in samples]
+
+    def _guarded(self, work: Callable[[], list[Any]]) -> list[Any]:
+        """``work()``, once more with X off the device where it leaves too little room."""
+        try:
+            return work()
+        except Exception as error:
+            if self._placed is None or not is_out_of_memory(error):
+                raise
+        # outside the handler: the traceback would keep the arrays of the failed work alive
+        log.warning(NO_ROOM_FOR_X)
+        self._placed = None
+        self.engine.displace(self._host)
+        return work()
 
     def _counted(self, k: int, some: np.ndarray, every: int) -> np.ndarray:
         """Columns of ``some`` whose rows count."""
