@@ -31,7 +31,7 @@ PEERS = {
     "nemos": Peer("NeMoS", "with_nemos.py", ("nemos",)),
     "scikit-learn": Peer("scikit-learn", "with_scikit_learn.py", ("scikit-learn",)),
     "skglm": Peer("skglm", "with_skglm.py", ("skglm",)),
-    "popglm-adam": Peer("popglm, adam", "with_popglm.py", (), ("--solver", "adam")),
+    "popglm-adam": Peer("popglm, adam", "with_popglm.py", (), ("--solver", "adam", "--all-rows")),
 }
 
 

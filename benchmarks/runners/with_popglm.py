@@ -1,7 +1,8 @@
 """popglm: the whole job at once, its own tolerances or others, and a reference to hold all libraries to.
 
 ``--tol`` takes one or several tolerances; ``--reference`` fits the compared neurons alone, all rows, in float64 to a
-certificate of 1e-7. What numba compiles is compiled on a small slice first.
+certificate of 1e-7. With ``--all-rows`` the folds are left out, and their seconds reckoned from those of all rows.
+What numba compiles is compiled on a small slice first.
 """
 
 import warnings
@@ -9,6 +10,7 @@ from time import perf_counter
 
 import numpy as np
 from problem import Problem, read_problem, write_result
+from sklearn.base import clone
 
 import popglm as pg
 
@@ -52,22 +54,25 @@ def main(problem: Problem) -> None:
     for tol in problem.options.tol:
         if fits and perf_counter() - start > problem.options.budget:
             break
-        settings = {"lambdas": problem.lambdas, "tol": tol, "cv": splits, **settings_of(problem)}
+        settings = {"lambdas": problem.lambdas, "tol": tol, **settings_of(problem)}
+        model, fold_equivalents, how = pg.GLMCV(cv=splits, **settings), 1.0, "whole job"
+        if problem.options.all_rows:
+            model, fold_equivalents, how = pg.GLM(**settings), problem.full_fits, "population, all rows, scaled"
         if problem.one_neuron:
             times, models = [], []
             for j in range(K):
                 began = perf_counter()
-                models.append(pg.GLMCV(**settings).fit(problem.X, problem.Y[:, j]))
+                models.append(clone(model).fit(problem.X, problem.Y[:, j]))
                 times.append(perf_counter() - began)
             b, W = (np.concatenate([getattr(m, name) for m in models], axis=1) for name in PATHS)
-            seconds.append(np.median(times))
+            seconds.append(np.median(times) * fold_equivalents)
         else:
             began = perf_counter()
-            model = pg.GLMCV(**settings).fit(problem.X, problem.Y)
-            seconds.append(perf_counter() - began)
+            model.fit(problem.X, problem.Y)
+            seconds.append((perf_counter() - began) * fold_equivalents)
             b, W = (getattr(model, name)[:, :K] for name in PATHS)
         fits.append((b, W))
-        write_result(problem, problem.options.tol[: len(fits)], fits, seconds, "whole job")
+        write_result(problem, problem.options.tol[: len(fits)], fits, seconds, how)
 
 
 PATHS = ("intercept_path_", "coef_path_")
@@ -79,5 +84,6 @@ if __name__ == "__main__":
         ("--tol", {"type": float, "nargs": "+", "default": [1e-4]}),
         ("--solver", {"default": "auto"}),
         ("--reference", {"action": "store_true"}),
+        ("--all-rows", {"action": "store_true"}),
     )
     reference(job) if job.options.reference else main(job)

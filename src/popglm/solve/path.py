@@ -33,7 +33,7 @@ RELAX = 1.25
 #: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
 #: Bytes of such models at most.
-OWN_BYTES = 64e6
+OWN_BYTES = 128e6
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
 
@@ -96,6 +96,16 @@ class Fit:
         for one in np.unique(neuron[special]):
             yield self.own[one], np.flatnonzero(neuron == one)
 
+    def with_models(
+        self, work: Callable[[QuadraticModel | RotatedModel, np.ndarray], None], columns: np.ndarray
+    ) -> None:
+        """``work(model, positions)`` for every model that some columns have."""
+        models = list(self.by_model(columns))
+        # one model of many columns shares them out itself; of the others each worker takes some
+        for model, at in models[:1]:
+            work(model, at)
+        self.model.engine.map(work, models[1:])
+
     def give_own_model(self, column: int) -> None:
         """Weight the Gram matrix of a column's neuron by its curvature, for all its columns.
 
@@ -114,6 +124,11 @@ class Fit:
             self.own[neuron] = RotatedModel(self.model.engine, G, self.model.penalty)
             self.memory.forget(everywhere)
             self.damping[everywhere] = 1
+
+    def drop_models(self, finished: np.ndarray) -> None:
+        """Let go of the models of neurons all of whose columns are finished: others may be waiting for room."""
+        done = finished.reshape(-1, self.n_neurons).all(axis=0)
+        self.own = {neuron: model for neuron, model in self.own.items() if not done[neuron]}
 
     def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Bound on the excess objective of some columns, over their scale."""
@@ -273,6 +288,7 @@ def walk_path(
         path.seconds["blocks"] += time.perf_counter() - began
         if stop is not None:
             level[stop(path, level)] = n_lambdas
+        fit.drop_models(level == n_lambdas)
         if report is not None:
             report(level)
     if stop is not None:
@@ -342,10 +358,7 @@ def _propose(fit: Fit, columns: np.ndarray, lam: np.ndarray, tol: float) -> tupl
     def solve(model: QuadraticModel | RotatedModel, at: np.ndarray) -> None:
         step[at], promise[at] = model.step(fit.memory, columns[at], W[at], here.grad[at], c[at], lam[at])
 
-    # one model of many columns shares them out itself; of the others each worker takes some
-    models = list(fit.by_model(columns))
-    solve(*models[0])
-    fit.model.engine.map(solve, models[1:])
+    fit.with_models(solve, columns)
     # damping divides the promise by itself at most; a kink is not in the model: no estimate then
     safety = np.minimum(MODEL_SAFETY * here.spread, MOST_SAFETY) * fit.damping[columns]
     with np.errstate(over="ignore"):
@@ -382,8 +395,11 @@ def _try_out(fit: Fit, columns: np.ndarray, lam: np.ndarray, d: np.ndarray, jump
     learns = finite & stepped
     if not isinstance(fit.objective, GramObjective):
         columns_, s, y = columns[learns], d[learns], (trial.grad - here.grad)[learns]
-        for model, at in fit.by_model(columns_):
+
+        def remember(model: QuadraticModel | RotatedModel, at: np.ndarray) -> None:
             model.remember(fit.memory, columns_[at], s[at], y[at])
+
+        fit.with_models(remember, columns_)
     # a rejected point has taught its curvature; damping guards what one pair cannot say
     damping = fit.damping[columns]
     raised = np.minimum(damping * np.where(finite, 2, 16), MOST_DAMPING)

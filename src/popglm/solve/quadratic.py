@@ -15,7 +15,7 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 
 from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
-from popglm.solve.compact import LocalModel
+from popglm.solve.compact import LocalModel, thin_product
 from popglm.solve.coordinates import principal_axes
 from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
@@ -79,10 +79,12 @@ class QuadraticModel:
         In solver coordinates; its diagonal where they are its principal axes and the penalty has no norm.
     penalty : Penalty
         Its R in solver coordinates.
+    thin : bool
+        Whether it serves few columns, those of one neuron.
     """
 
-    def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty) -> None:
-        self.engine, self.G, self.penalty = engine, G, penalty
+    def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty, thin: bool = False) -> None:
+        self.engine, self.G, self.penalty, self.thin = engine, G, penalty, thin
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
@@ -96,16 +98,20 @@ class QuadraticModel:
         """Push curvature pairs."""
         if self.split:
             values, vectors, _ = self._fast_spectrum
-            s, y = self.engine.product(s, vectors), self.engine.product(y, vectors)
+            s, y = np.split(self._times(np.concatenate([s, y]), vectors), 2)
             memory.push(neurons, s, y, lambda rotated: rotated * values)
         else:
             memory.push(neurons, s, y, self.times_G)
 
     def times_G(self, A: np.ndarray) -> np.ndarray:
         """AG for rows A (n_neurons, n_features), in float64: along a direction without variance little else is left."""
-        half = -(-len(A) // self.engine.n_workers)
-        parts = _portions(np.arange(len(A)), half)
-        return np.concatenate(self.engine.map(lambda at: self.engine.product(A[at], self.G), [(at,) for at in parts]))
+        return self._times(A, self.G)
+
+    def _times(self, A: np.ndarray, M: np.ndarray) -> np.ndarray:
+        """AM, every worker some of the rows."""
+        M = M.astype(A.dtype, copy=False)
+        parts = _portions(np.arange(len(A)), -(-len(A) // self.engine.n_workers))
+        return np.concatenate(self.engine.map(lambda at: self.engine.product(A[at], M), [(at,) for at in parts]))
 
     def step(
         self,
@@ -165,8 +171,9 @@ class QuadraticModel:
     def _local(self, at, memory, neurons, c, tau, lam2) -> LocalModel:
         # pairs and G are in the eigenbasis of G where single weights are penalised
         values, vectors, transposed = self._fast_spectrum
+        product = thin_product if self.thin else self.engine.product
         return LocalModel(
-            self.engine.product, values if self.split else self.G_fast, values, vectors, transposed, self.penalty,
+            product, values if self.split else self.G_fast, values, vectors, transposed, self.penalty,
             c[at], lam2[at], tau[at], neurons[at], memory.S, memory.Y, memory.GS, memory.count,
         )  # fmt: skip
 

@@ -32,7 +32,10 @@ class RotatedModel:
         if penalty.R is not None:
             penalty = replace(penalty, R=own.rotate_matrix(penalty.R))
         # many neurons may have one: in the precision of the steps
-        self.coordinates, self.model = own, QuadraticModel(engine, own.rotate_matrix(G).astype(engine.dtype), penalty)
+        self.coordinates, self.model = (
+            own,
+            QuadraticModel(engine, own.rotate_matrix(G).astype(engine.dtype), penalty, thin=True),
+        )
 
     @staticmethod
     def n_bytes(n_features: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import JIT, LocalModel, low_rank_row
+from popglm.solve.compact import JIT, LocalModel, low_rank_row, thin_product
 
 __all__ = ["resolvent", "solve", "split_steps"]
 
@@ -25,9 +25,13 @@ PERIOD, MAX_ROUNDS = 12, 40
 ACCURACY = 0.1
 #: Over-relaxation (Boyd et al. 2011, § 3.4.3).
 RELAXATION = 1.6
+#: Iterations that the extrapolation looks back on.
+MIXED = 3
+#: Added to the diagonal of its equations, over their trace; absolute weights above which it is not to be trusted.
+RIDGE, MOST_WEIGHT = 1e-6, 10.0
 #: Primal residuals weigh 1 + this times the share of the weights in use. Where all weigh 1, ρ settles at a third of its
 #: best value once most weights are in use: 30 iterations per step for 16.
-BALANCE = 3.0
+BALANCE, SHARP = 3.0, 0.0
 #: A change of ρ by a smaller factor is left to the next step: inverses for a new ρ cost as much as five iterations.
 FAR = 2.0
 #: ρ over c and the largest eigenvalue of G, at least, by bytes of a number: below, rounding along directions without
@@ -64,16 +68,21 @@ def split_steps(
     least = (LEAST_RHO[kind.itemsize] * model.c * model.values[-1]).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
     out_Z, out_BD, out_left, out_rho = W.copy(), np.zeros_like(W), np.zeros(len(W)), rho.copy()
-    own, todo, start, Z = model, np.arange(len(W)), W, W.copy()
+    own, todo, start = model, np.arange(len(W)), W
     # x minimises the quadratic and z the norms; the multiplier ρu is a subgradient of the norms, and starts as one that
     # is nearly in balance with the gradient: 0.85 × the iterations that it took as minus the gradient itself
-    U = np.where(W != 0, model.tau * np.sign(W), np.clip(-force, -model.tau, model.tau)) / rho[:, None]
+    V = W + np.where(W != 0, model.tau * np.sign(W), np.clip(-force, -model.tau, model.tau)) / rho[:, None]
+    past, gram = np.zeros((len(W), 2 * MIXED + 2, W.shape[1]), kind), np.zeros((len(W), MIXED, MIXED))
+    held = np.zeros(len(W), int)
     pull, inverse, core = model.product(force, model.vectors), *resolvent(model, rho)
+    tile = 0 if model.product is thin_product else TILE[kind.itemsize]
     for _ in range(MAX_ROUNDS):
         primal, dual = _iterate(
-            PERIOD, TILE[kind.itemsize], own.vectors, own.transposed, own.c, own.rows, own.GS, own.Y, own.count,
-            inverse, core, pull, start, rho, own.tau, Z, U,
+            PERIOD, tile, own.vectors, own.transposed, own.c, own.rows, own.GS, own.Y, own.count,
+            inverse, core, pull, start, rho, own.tau, V, past, gram, held,
         )  # fmt: skip
+        U = np.clip(V, -own.tau / rho[:, None], own.tau / rho[:, None])
+        Z = V - U
         D = own.product(Z - start, own.vectors)
         BD = own.times_B(D)
         bent = BD + own.lam2[:, None] * D
@@ -82,7 +91,8 @@ def split_steps(
         missing = pull + bent + rho[:, None] * own.product(U, own.vectors)
         left = 0.5 * _dot(missing, solve(own, inverse, core, missing))
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
-        balance = 1 + BALANCE * (Z != 0).mean(axis=1)
+        used = (Z != 0).mean(axis=1)
+        balance = (1 + BALANCE * used) / (1 - used + 0.02) ** SHARP
         factor = np.clip(balance * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
         out_Z[todo], out_BD[todo], out_left[todo], out_rho[todo] = Z, BD, left, rho * factor
         go = left > ACCURACY * gained + np.finfo(kind).eps * _dot(own.tau, np.abs(start))
@@ -90,52 +100,109 @@ def split_steps(
             break
         if not go.all():
             own, todo = own.take(go), todo[go]
-            Z, U, start, rho, pull, inverse, core, factor = (
-                a[go] for a in (Z, U, start, rho, pull, inverse, core, factor)
+            V, U, Z, start, rho, pull, inverse, core, factor, past, gram, held = (
+                a[go] for a in (V, U, Z, start, rho, pull, inverse, core, factor, past, gram, held)
             )
         factor = np.maximum(factor, least[todo] / rho)
         far = (factor > FAR) | (factor < 1 / FAR)
         if far.any():
             rho[far] *= factor[far]
-            U[far] /= factor[far, None]
+            V[far], held[far] = Z[far] + U[far] / factor[far, None], 0
             inverse[far], core[far] = resolvent(own.take(far), rho[far])
     return out_Z - W, grad + model.product(out_BD, model.transposed), out_left, out_rho
 
 
 @njit(**JIT)
-def _iterate(n_times, tile, vectors, transposed, c, rows, GS, Y, count, inverse, core, pull, start, rho, tau, Z, U):
-    """Iterations of the splitting; Z and U change. Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one.
+def _iterate(
+    n_times, tile, vectors, transposed, c, rows, GS, Y, count, inverse, core, pull, start, rho, tau, V, past, gram, held
+):
+    """Iterations of the splitting; V = z + u and what it remembers change.
 
-    One compiled call for all of them: twenty of NumPy's in each took 1.5 × the time, and workers waited for each other.
+    Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
+    each took 1.5 × the time, and workers waited for each other.
     """
-    n, p = Z.shape
-    A = np.zeros((-(-n // tile) * tile, p), Z.dtype)
+    n, p = V.shape
+    A, mapped = np.zeros((-(-n // tile) * tile if tile else n, p), V.dtype), np.empty(p, V.dtype)
     primal, dual = np.zeros(n), np.zeros(n)
-    for _ in range(n_times):
+    for left in range(n_times - 1, -1, -1):
         for j in range(n):
             for k in range(p):
-                A[j, k] = Z[j, k] - U[j, k] - start[j, k]
-        R = np.dot(A, vectors)
+                threshold = tau[j, k] / rho[j]
+                A[j, k] = V[j, k] - 2 * min(max(V[j, k], -threshold), threshold) - start[j, k]
+        R = np.dot(A, vectors) if tile else thin_product(A, vectors)
         for j in range(n):
             for k in range(p):
                 R[j, k] = (rho[j] * R[j, k] - pull[j, k]) * inverse[j, k]
             i = rows[j]
             if count[i] > 0:
                 R[j] += inverse[j] * low_rank_row(c[j], GS[i], Y[i], core[j], R[j])
-        X = np.dot(R, transposed)
+        X = np.dot(R, transposed) if tile else thin_product(R, transposed)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
             for k in range(p):
-                x, before, threshold = start[j, k] + X[j, k], Z[j, k], tau[j, k] / rho[j]
-                v = RELAXATION * x + (1 - RELAXATION) * before + U[j, k]
+                x, threshold = start[j, k] + X[j, k], tau[j, k] / rho[j]
+                u_before = min(max(V[j, k], -threshold), threshold)
+                z_before = V[j, k] - u_before
+                v = RELAXATION * x + (1 - RELAXATION) * z_before + u_before
                 u = min(max(v, -threshold), threshold)
-                Z[j, k], U[j, k] = v - u, u
-                apart += (x - Z[j, k]) ** 2
-                moved += (Z[j, k] - before) ** 2
+                z = v - u
+                mapped[k] = v
+                apart += (x - z) ** 2
+                moved += (z - z_before) ** 2
                 xx += x * x
                 uu += u * u
             primal[j], dual[j] = apart / xx, moved / uu
+            _mix(V[j], mapped, past[j], gram[j], held[j], left > 0)
+            held[j] += 1
     return primal, dual
+
+
+@njit(**JIT)
+def _mix(v, mapped, past, gram, held, extrapolate):
+    """Anderson's extrapolation of the fixed point of v → mapped (Walker & Ni 2011); v changes.
+
+    ``past`` holds differences of residuals, as many of mapped points, and the last residual and mapped point.
+    """
+    p, slot = len(v), (held - 1) % MIXED
+    for k in range(p):
+        residual = mapped[k] - v[k]
+        if held > 0:
+            past[slot, k] = residual - past[2 * MIXED, k]
+            past[MIXED + slot, k] = mapped[k] - past[2 * MIXED + 1, k]
+        past[2 * MIXED, k], past[2 * MIXED + 1, k] = residual, mapped[k]
+        v[k] = mapped[k]
+    n = min(held, MIXED)
+    if n == 0:
+        return
+    for i in range(n):
+        product = np.dot(past[slot], past[i])
+        gram[slot, i] = gram[i, slot] = product
+    if not extrapolate:
+        return
+    system, weights, trace = gram.copy(), np.empty(n), TINY
+    for i in range(n):
+        weights[i] = np.dot(past[i], past[2 * MIXED])
+        trace += gram[i, i]
+    # elimination without pivots, of a matrix that is positive definite: a library's call takes longer
+    for i in range(n):
+        system[i, i] += RIDGE * trace
+        for m in range(i + 1, n):
+            share = system[m, i] / system[i, i]
+            weights[m] -= share * weights[i]
+            for k in range(i + 1, n):
+                system[m, k] -= share * system[i, k]
+    size = 0.0
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            weights[i] -= system[i, k] * weights[k]
+        weights[i] /= system[i, i]
+        size += abs(weights[i])
+    if not size < MOST_WEIGHT:
+        return
+    for i in range(n):
+        weight = mapped.dtype.type(weights[i])
+        for k in range(p):
+            v[k] -= weight * past[MIXED + i, k]
 
 
 def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
