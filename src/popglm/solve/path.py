@@ -100,11 +100,12 @@ class Fit:
         self, work: Callable[[QuadraticModel | RotatedModel, np.ndarray], None], columns: np.ndarray
     ) -> None:
         """``work(model, positions)`` for every model that some columns have."""
-        models = list(self.by_model(columns))
-        # one model of many columns shares them out itself; of the others each worker takes some
-        for model, at in models[:1]:
-            work(model, at)
-        self.model.engine.map(work, models[1:])
+        tasks = [(model, part) for model, at in self.by_model(columns) for part in model.portions(at)]
+        # a model of many columns that shares them out itself must not do so in one of the workers
+        alone = tasks[: not self.model.split]
+        for task in alone:
+            work(*task)
+        self.model.engine.map(work, tasks[len(alone) :])
 
     def give_own_model(self, column: int) -> None:
         """Weight the Gram matrix of a column's neuron by its curvature, for all its columns.

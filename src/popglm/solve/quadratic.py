@@ -94,6 +94,13 @@ class QuadraticModel:
         """An empty memory for ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
 
+    def portions(self, columns: np.ndarray) -> list[np.ndarray]:
+        """Columns for every worker that may call `step`; all, where that shares them out itself."""
+        if not self.split:
+            return [columns]
+        # products take as long for one row as for a tile of four: with few neurons left, 0.8 × the CPU time
+        return _portions(columns, max(-(-len(columns) // self.engine.n_workers), 4))
+
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs."""
         if self.split:
@@ -109,6 +116,8 @@ class QuadraticModel:
 
     def _times(self, A: np.ndarray, M: np.ndarray) -> np.ndarray:
         """AM, every worker some of the rows."""
+        if self.thin:
+            return thin_product(A, M)
         M = M.astype(A.dtype, copy=False)
         parts = _portions(np.arange(len(A)), -(-len(A) // self.engine.n_workers))
         return np.concatenate(self.engine.map(lambda at: self.engine.product(A[at], M), [(at,) for at in parts]))
@@ -182,7 +191,8 @@ class QuadraticModel:
             model, rows = self._local(at, memory, neurons, c, tau, lam2), neurons[at]
             D[at], slope[at], left[at], memory.rho[rows] = split_steps(model, W[at], grad[at], memory.rho[rows])
 
-        self._share_out(split, which)
+        if len(which):
+            split(which)
 
     def _by_newton(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
         def newton(at: np.ndarray) -> None:

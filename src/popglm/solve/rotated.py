@@ -42,6 +42,10 @@ class RotatedModel:
         """Memory, about: a matrix and its eigenvectors."""
         return 8 * n_features**2
 
+    def portions(self, columns: np.ndarray) -> list[np.ndarray]:
+        """All columns: those of one neuron are few."""
+        return [columns]
+
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs, kept in the coordinates of the blocks."""
         self.model.remember(memory, neurons, self.coordinates.rotate(s.copy()), self.coordinates.rotate(y.copy()))
