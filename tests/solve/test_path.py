@@ -116,18 +116,24 @@ def bursts(n=1500, p=12, q=4, seed=0):
     return X, Y.astype(float)
 
 
-def test_slow_neurons_get_models_of_their_own(monkeypatch):
+@pytest.mark.parametrize("penalty", ["group_lasso", "lasso"])
+def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
     X, Y = bursts()
     given = []
     give = path.Fit.give_own_model
     monkeypatch.setattr(path.Fit, "give_own_model", lambda fit, column: (given.append(column), give(fit, column)))
-    settings = {"feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -6, 6)}
+    held, drop = [], path.Fit.drop_models
+    monkeypatch.setattr(path.Fit, "drop_models", lambda fit, done: (drop(fit, done), held.append(len(fit.own))))
+    settings = {"penalty": penalty, "feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -6, 6)}
     folds = np.repeat(np.arange(5), 300)
     models = {}
     for patience in (3, 10**9):
         monkeypatch.setattr(path, "PATIENCE", patience)
         models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
     assert len(given) > 4
+    # they are let go when their neurons are done
+    assert max(held) > 0
+    assert held[-1] == 0
     own, shared = models.values()
     for model in (own, shared):
         assert max(model.gap_.max(), model.cv_gap_.max()) <= 1e-7

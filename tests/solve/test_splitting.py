@@ -11,7 +11,7 @@ from sklearn.linear_model import ElasticNet
 from popglm import GLM
 from popglm.engines import NumpyEngine
 from popglm.model.penalties import Penalty
-from popglm.solve.compact import LocalModel
+from popglm.solve.compact import LocalModel, thin_product
 from popglm.solve.splitting import resolvent, solve, split_steps
 
 N_NEURONS, MEMORY, P = 3, 6, 24
@@ -117,6 +117,25 @@ def test_a_minimum_is_left_alone(l1_ratio):
         W = W + D
     assert np.abs(D).max() < 1e-6 * np.abs(W).max()
     assert (left < 1e-12).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 7, 5), (6, 16, 16), (3, 29, 1)])
+def test_a_product_of_few_rows_is_the_product(shape, dtype):
+    rng = np.random.default_rng(0)
+    n, p, m = shape
+    A, M = rng.normal(size=(n, p)).astype(dtype), rng.normal(size=(p, m)).astype(dtype)
+    found = thin_product(A, M)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, A @ M, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6)
+
+
+def test_steps_are_the_same_with_products_of_few_rows():
+    model, W, grad, _, _ = make(6)
+    expected = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    found = split_steps(replace(model, product=thin_product), W, grad, np.zeros(N_NEURONS))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-10)
 
 
 def test_a_neuron_s_step_does_not_depend_on_its_company():

@@ -54,7 +54,13 @@ def data():
 
 
 def fit(engine, X, Y, **settings):
-    settings = Settings(LOSS, Penalty.make("ridge", None, 0.0, np.ones(P, int)), np.array([[0.1], [0.01]]) * np.ones(Q), tol=1e-6, **settings)
+    settings = Settings(
+        LOSS,
+        Penalty.make("ridge", None, 0.0, np.ones(P, int)),
+        np.array([[0.1], [0.01]]) * np.ones(Q),
+        tol=1e-6,
+        **settings,
+    )
     splits = [(np.arange(1000, N), np.arange(1000)), (np.arange(1000), np.arange(1000, N))]
     with engine.session():
         return fit_population(engine, X, Y, None, None, splits, settings)

@@ -6,6 +6,7 @@ direction method of multipliers (Boyd et al. 2011, § 3 and § 6.4) shrinks ever
 ridge regression, which the eigenvectors of G, shared by all neurons, turn into two products: the Gaussian lasso then
 takes a fifteenth of the time, the Poisson lasso 6 evaluations per strength for 16 (27,396 × 318, 12 neurons). Ended by
 what the model can still gain, it takes 16 iterations per step; ended by the size of its residuals it took 80.
+Extrapolated, the Poisson lasso takes 0.86 × the time (30,000 × 1,011 × 100).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numba import njit
 
 from popglm.engines.numpy_engine import TILE
 from popglm.solve.compact import JIT, LocalModel, low_rank_row, thin_product
+from popglm.solve.extrapolation import empty_past, extrapolate
 
 __all__ = ["resolvent", "solve", "split_steps"]
 
@@ -25,13 +27,9 @@ PERIOD, MAX_ROUNDS = 12, 40
 ACCURACY = 0.1
 #: Over-relaxation (Boyd et al. 2011, § 3.4.3).
 RELAXATION = 1.6
-#: Iterations that the extrapolation looks back on.
-MIXED = 3
-#: Added to the diagonal of its equations, over their trace; absolute weights above which it is not to be trusted.
-RIDGE, MOST_WEIGHT = 1e-6, 10.0
 #: Primal residuals weigh 1 + this times the share of the weights in use. Where all weigh 1, ρ settles at a third of its
 #: best value once most weights are in use: 30 iterations per step for 16.
-BALANCE, SHARP = 3.0, 0.0
+BALANCE = 3.0
 #: A change of ρ by a smaller factor is left to the next step: inverses for a new ρ cost as much as five iterations.
 FAR = 2.0
 #: ρ over c and the largest eigenvalue of G, at least, by bytes of a number: below, rounding along directions without
@@ -72,14 +70,13 @@ def split_steps(
     # x minimises the quadratic and z the norms; the multiplier ρu is a subgradient of the norms, and starts as one that
     # is nearly in balance with the gradient: 0.85 × the iterations that it took as minus the gradient itself
     V = W + np.where(W != 0, model.tau * np.sign(W), np.clip(-force, -model.tau, model.tau)) / rho[:, None]
-    past, gram = np.zeros((len(W), 2 * MIXED + 2, W.shape[1]), kind), np.zeros((len(W), MIXED, MIXED))
-    held = np.zeros(len(W), int)
+    past = empty_past(*W.shape, kind)
     pull, inverse, core = model.product(force, model.vectors), *resolvent(model, rho)
     tile = 0 if model.product is thin_product else TILE[kind.itemsize]
     for _ in range(MAX_ROUNDS):
         primal, dual = _iterate(
             PERIOD, tile, own.vectors, own.transposed, own.c, own.rows, own.GS, own.Y, own.count,
-            inverse, core, pull, start, rho, own.tau, V, past, gram, held,
+            inverse, core, pull, start, rho, own.tau, V, *past,
         )  # fmt: skip
         U = np.clip(V, -own.tau / rho[:, None], own.tau / rho[:, None])
         Z = V - U
@@ -91,8 +88,7 @@ def split_steps(
         missing = pull + bent + rho[:, None] * own.product(U, own.vectors)
         left = 0.5 * _dot(missing, solve(own, inverse, core, missing))
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
-        used = (Z != 0).mean(axis=1)
-        balance = (1 + BALANCE * used) / (1 - used + 0.02) ** SHARP
+        balance = 1 + BALANCE * (Z != 0).mean(axis=1)
         factor = np.clip(balance * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
         out_Z[todo], out_BD[todo], out_left[todo], out_rho[todo] = Z, BD, left, rho * factor
         go = left > ACCURACY * gained + np.finfo(kind).eps * _dot(own.tau, np.abs(start))
@@ -100,14 +96,16 @@ def split_steps(
             break
         if not go.all():
             own, todo = own.take(go), todo[go]
-            V, U, Z, start, rho, pull, inverse, core, factor, past, gram, held = (
-                a[go] for a in (V, U, Z, start, rho, pull, inverse, core, factor, past, gram, held)
+            V, U, Z, start, rho, pull, inverse, core, factor, *past = (
+                a[go] for a in (V, U, Z, start, rho, pull, inverse, core, factor, *past)
             )
         factor = np.maximum(factor, least[todo] / rho)
         far = (factor > FAR) | (factor < 1 / FAR)
         if far.any():
             rho[far] *= factor[far]
-            V[far], held[far] = Z[far] + U[far] / factor[far, None], 0
+            V[far] = Z[far] + U[far] / factor[far, None]
+            for array in past:
+                array[far] = 0
             inverse[far], core[far] = resolvent(own.take(far), rho[far])
     return out_Z - W, grad + model.product(out_BD, model.transposed), out_left, out_rho
 
@@ -116,7 +114,7 @@ def split_steps(
 def _iterate(
     n_times, tile, vectors, transposed, c, rows, GS, Y, count, inverse, core, pull, start, rho, tau, V, past, gram, held
 ):
-    """Iterations of the splitting; V = z + u and what it remembers change.
+    """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
 
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
     each took 1.5 × the time, and workers waited for each other.
@@ -152,57 +150,9 @@ def _iterate(
                 xx += x * x
                 uu += u * u
             primal[j], dual[j] = apart / xx, moved / uu
-            _mix(V[j], mapped, past[j], gram[j], held[j], left > 0)
+            extrapolate(V[j], mapped, past[j], gram[j], held[j], left > 0)
             held[j] += 1
     return primal, dual
-
-
-@njit(**JIT)
-def _mix(v, mapped, past, gram, held, extrapolate):
-    """Anderson's extrapolation of the fixed point of v → mapped (Walker & Ni 2011); v changes.
-
-    ``past`` holds differences of residuals, as many of mapped points, and the last residual and mapped point.
-    """
-    p, slot = len(v), (held - 1) % MIXED
-    for k in range(p):
-        residual = mapped[k] - v[k]
-        if held > 0:
-            past[slot, k] = residual - past[2 * MIXED, k]
-            past[MIXED + slot, k] = mapped[k] - past[2 * MIXED + 1, k]
-        past[2 * MIXED, k], past[2 * MIXED + 1, k] = residual, mapped[k]
-        v[k] = mapped[k]
-    n = min(held, MIXED)
-    if n == 0:
-        return
-    for i in range(n):
-        product = np.dot(past[slot], past[i])
-        gram[slot, i] = gram[i, slot] = product
-    if not extrapolate:
-        return
-    system, weights, trace = gram.copy(), np.empty(n), TINY
-    for i in range(n):
-        weights[i] = np.dot(past[i], past[2 * MIXED])
-        trace += gram[i, i]
-    # elimination without pivots, of a matrix that is positive definite: a library's call takes longer
-    for i in range(n):
-        system[i, i] += RIDGE * trace
-        for m in range(i + 1, n):
-            share = system[m, i] / system[i, i]
-            weights[m] -= share * weights[i]
-            for k in range(i + 1, n):
-                system[m, k] -= share * system[i, k]
-    size = 0.0
-    for i in range(n - 1, -1, -1):
-        for k in range(i + 1, n):
-            weights[i] -= system[i, k] * weights[k]
-        weights[i] /= system[i, i]
-        size += abs(weights[i])
-    if not size < MOST_WEIGHT:
-        return
-    for i in range(n):
-        weight = mapped.dtype.type(weights[i])
-        for k in range(p):
-            v[k] -= weight * past[MIXED + i, k]
 
 
 def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,85 @@
+"""Anderson's extrapolation of fixed-point iterations (Anderson 1965; Walker & Ni 2011, algorithm AA).
+
+Of v ← F(v) it remembers a few differences of points F(v) and of residuals F(v) − v, and goes on where the combination
+of residuals is smallest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from popglm.solve.compact import JIT
+
+__all__ = ["empty_past", "extrapolate"]
+
+#: Differences that are remembered: the splitting of the Poisson lasso takes 13 iterations to a tenth of a model's
+#: decrease for 18 without (30,000 × 1,011), 13.6 with three.
+MEMORY = 5
+#: Added to the diagonal of the normal equations, over their trace; and the sum of absolute weights above which an
+#: extrapolation is not to be trusted.
+RIDGE, MOST_WEIGHT = 1e-6, 100.0
+#: Kept away from zero.
+TINY = 1e-300
+
+
+def empty_past(n: int, p: int, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `extrapolate` remembers of n iterations of p numbers each; 0 where one begins.
+
+    Returns
+    -------
+    past : ndarray, shape (n, 2 * MEMORY + 2, p)
+        Differences of residuals, of points, the last residual, and the last point.
+    gram : ndarray, shape (n, MEMORY, MEMORY)
+        Inner products of the differences of residuals.
+    held : ndarray of int, shape (n,)
+        Iterations so far.
+    """
+    return np.zeros((n, 2 * MEMORY + 2, p), dtype), np.zeros((n, MEMORY, MEMORY)), np.zeros(n, int)
+
+
+@njit(**JIT)
+def extrapolate(v, mapped, past, gram, held, goes_on):
+    """Replace v by what follows ``mapped`` = F(v): ``mapped`` itself unless the iteration ``goes_on``."""
+    p, slot = len(v), (held - 1) % MEMORY
+    for k in range(p):
+        residual = mapped[k] - v[k]
+        if held > 0:
+            past[slot, k] = residual - past[2 * MEMORY, k]
+            past[MEMORY + slot, k] = mapped[k] - past[2 * MEMORY + 1, k]
+        past[2 * MEMORY, k], past[2 * MEMORY + 1, k] = residual, mapped[k]
+        v[k] = mapped[k]
+    n = min(held, MEMORY)
+    if n == 0:
+        return
+    for i in range(n):
+        gram[slot, i] = gram[i, slot] = np.dot(past[slot], past[i])
+    if not goes_on:
+        return
+    system, weights, trace = gram.copy(), np.empty(n), TINY
+    for i in range(n):
+        weights[i] = np.dot(past[i], past[2 * MEMORY])
+        trace += gram[i, i]
+    # elimination without pivots, since the matrix is positive definite: a library's call takes longer
+    for i in range(n):
+        system[i, i] += RIDGE * trace
+        for m in range(i + 1, n):
+            share = system[m, i] / system[i, i]
+            weights[m] -= share * weights[i]
+            for k in range(i + 1, n):
+                system[m, k] -= share * system[i, k]
+    size = 0.0
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            weights[i] -= system[i, k] * weights[k]
+        weights[i] /= system[i, i]
+        size += abs(weights[i])
+    # not finite either
+    if not size < MOST_WEIGHT:
+        return
+    for i in range(n):
+        weight = mapped.dtype.type(weights[i])
+        for k in range(p):
+            v[k] -= weight * past[MEMORY + i, k]
