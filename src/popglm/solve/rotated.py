@@ -39,8 +39,8 @@ class RotatedModel:
 
     @staticmethod
     def n_bytes(n_features: int) -> int:
-        """Memory, about: a matrix and its eigenvectors."""
-        return 8 * n_features**2
+        """Memory, in float32: a matrix, its eigenvectors, and their transpose."""
+        return 12 * n_features**2
 
     def portions(self, columns: np.ndarray) -> list[np.ndarray]:
         """All columns: those of one neuron are few."""
