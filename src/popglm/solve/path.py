@@ -32,8 +32,8 @@ RELAX = 1.25
 #: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
 #: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
-#: Bytes of such models at most. With half of that, kept to the end, one neuron of the Poisson lasso (30,000 × 1,011 × 250) found no room
-#: and took 3,800 evaluations, most of them alone.
+#: Bytes of such models at most. Eight, all kept to the end, left none for one neuron of the Poisson lasso, which took
+#: 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
 OWN_BYTES = 130e6
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
