@@ -12,6 +12,7 @@ from popglm.solve.objective import RowObjective
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.rows import SeparateObjectives
+from popglm.solve.trace import Trace
 
 N, P, Q = 300, 6, 3
 FITS = [[(0, N)], [(100, N)], [(0, 100), (180, N)]]
@@ -158,7 +159,7 @@ def test_strengths_side_by_side_keep_their_own_metric():
 
 
 def test_the_trace_sums_what_each_neuron_has_reached():
-    trace = path.Trace(2, 2)
+    trace = Trace(2, 2)
     trace.append(np.array([0, 0, 0]), 0, np.array([0, 1, 2]), np.array([5.0, 7.0, 100.0]))
     trace.append(np.array([0]), np.array([1]), np.array([1]), np.array([6.0]))
     # neuron 1 goes on to the next strength while neuron 0 is still at the first

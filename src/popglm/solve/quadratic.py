@@ -98,8 +98,7 @@ class QuadraticModel:
         """Columns for every worker that may call `step`; all, where that shares them out itself."""
         if not self.split:
             return [columns]
-        # products take as long for one row as for a tile of four: with few neurons left, 0.8 × the CPU time
-        return _portions(columns, max(-(-len(columns) // self.engine.n_workers), 4))
+        return _portions(columns, self._even(len(columns)))
 
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs."""
@@ -223,10 +222,14 @@ class QuadraticModel:
 
     def _share_out(self, work: Callable, which: np.ndarray, portion: int | None = None) -> None:
         """Call ``work`` on equal portions of the neurons ``which``, one for every worker or of at most ``portion``."""
-        n_workers = self.engine.n_workers
+        fine = max(len(which) // (2 * self.engine.n_workers), 1)
+        size = self._even(len(which)) if portion is None else min(portion, fine)
+        self.engine.map(work, [(at,) for at in _portions(which, size)])
+
+    def _even(self, n: int) -> int:
+        """Size of as many equal portions of n columns as there are workers."""
         # products take as long for one row as for a tile of four: with few neurons left, 0.8 × the CPU time
-        even, fine = max(-(-len(which) // n_workers), 4), max(len(which) // (2 * n_workers), 1)
-        self.engine.map(work, [(at,) for at in _portions(which, even if portion is None else min(portion, fine))])
+        return max(-(-n // self.engine.n_workers), 4)
 
     @cached_property
     def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

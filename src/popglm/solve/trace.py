@@ -1,0 +1,39 @@
+"""The objective along the iterations of many fits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Trace"]
+
+
+class Trace:
+    """The objective of some columns when they came to a strength, iteration 0, and after every evaluation there."""
+
+    def __init__(self, n_lambdas: int, n_columns: int) -> None:
+        self.n_lambdas, self.n_columns = n_lambdas, n_columns
+        self.seen: list[np.ndarray] = []
+
+    def append(self, k: np.ndarray, iteration: np.ndarray | int, columns: np.ndarray, objective: np.ndarray) -> None:
+        """Note the objective of columns at the strengths ``k`` after some iterations."""
+        rows = np.column_stack([k, np.broadcast_to(iteration, len(k)), columns, objective])
+        self.seen.append(rows[columns < self.n_columns])
+
+    def sums(self) -> list[list[float]]:
+        """For every strength the sum over the columns after 0, 1, … iterations.
+
+        Who is done rests at the last value, and so does at later strengths who goes no further.
+        """
+        seen = np.concatenate([np.zeros((0, 4)), *self.seen])
+        sums, rest = [], np.zeros(self.n_columns)
+        for k in range(self.n_lambdas):
+            at = seen[seen[:, 0] == k]
+            iteration, column = at[:, 1].astype(int), at[:, 2].astype(int)
+            values, last = (np.zeros((1 + iteration.max(initial=0), self.n_columns)) for _ in range(2))
+            values[0] = rest
+            values[iteration, column], last[iteration, column] = at[:, 3], iteration
+            last = np.maximum.accumulate(last, axis=0).astype(int)
+            values = np.take_along_axis(values, last, axis=0)
+            rest = values[-1]
+            sums.append(values.sum(axis=1).tolist())
+        return sums
