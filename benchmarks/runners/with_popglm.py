@@ -57,7 +57,8 @@ def main(problem: Problem) -> None:
         settings = {"lambdas": problem.lambdas, "tol": tol, **settings_of(problem)}
         model, fold_equivalents, how = pg.GLMCV(cv=splits, **settings), 1.0, "whole job"
         if problem.options.all_rows:
-            model, fold_equivalents, how = pg.GLM(**settings), problem.full_fits, "population, all rows, scaled"
+            part = f"median of {K} neurons" if problem.one_neuron else "population"
+            model, fold_equivalents, how = pg.GLM(**settings), problem.full_fits, f"{part}, all rows, scaled"
         if problem.one_neuron:
             times, models = [], []
             for j in range(K):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,10 @@ class SeparateObjectives:
         return sum(self.objectives[i].weighted_gram(*own) for i, *own in each) / len(columns)
 
 
+#: Paths, which neurons were fitted, and held-out deviance; see `RowFits`.
+Fitted = tuple[list[Path], np.ndarray, Any]
+
+
 @dataclass
 class RowFits:
     """The fits to all rows and to every fold's training rows, over all strengths, by one of three schedules.
@@ -135,7 +140,7 @@ class RowFits:
         """Which neurons can be fitted to all rows, shape (n_neurons,)."""
         return self.everything.fittable(self.settings.loss)
 
-    @property
+    @cached_property
     def scored(self) -> np.ndarray:
         """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
         return np.array([self._sums(rows).n > 0 for rows in self.tested])
@@ -213,9 +218,6 @@ class RowFits:
             self._held_out(rows).deviance(path.W, path.b)
             for rows, path in zip(self.tested, paths[self.refit :], strict=True)
         ]
-
-
-Fitted = tuple[list[Path], np.ndarray, Any]
 
 
 def fit_on_rows(
