@@ -28,8 +28,8 @@ class LocalModel:
     ----------
     product : callable
         Matrix product whose rows do not depend on each other.
-    G : ndarray, shape (n_features, n_features) or (n_features,)
-        Shared Gram matrix in the basis of the pairs; its diagonal where that is the basis of its eigenvectors.
+    G : ndarray, shape (n_features, n_features), or None
+        Shared Gram matrix in the basis of the pairs; none where that is the basis of its eigenvectors.
     values, vectors, transposed : ndarray
         Eigendecomposition of the shared Gram matrix, and the vectors' transpose.
     penalty : Penalty
@@ -40,12 +40,12 @@ class LocalModel:
     S, Y, GS : ndarray, shape (n_all, memory, n_features)
         Curvature pairs with sᵀy = 1, as rings.
     count : ndarray of int, shape (n_all,)
-    middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
-        K⁻¹.
+    K, middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
+        K in float64, and K⁻¹.
     """
 
     product: Callable
-    G: np.ndarray
+    G: np.ndarray | None
     values: np.ndarray
     vectors: np.ndarray
     transposed: np.ndarray
@@ -58,24 +58,26 @@ class LocalModel:
     Y: np.ndarray
     GS: np.ndarray
     count: np.ndarray
+    K: np.ndarray | None = None
     middle: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.middle is None:
+            self.K = middles(self.c, self.rows, self.S, self.Y, self.GS, self.count)
             self.middle = self.inverses(np.zeros((len(self.c), 0), self.S.dtype))
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""
-        return replace(self, **{name: getattr(self, name)[index] for name in ("c", "lam2", "tau", "rows", "middle")})
+        own = ("c", "lam2", "tau", "rows", "K", "middle")
+        return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def times_B(self, X: np.ndarray) -> np.ndarray:
         """BX, row by row."""
-        GX = X * self.G if self.G.ndim == 1 else self.product(X, self.G)
-        return self.c[:, None] * GX - self.low_rank(self.middle, X)
+        return self.c[:, None] * self.product(X, self.G) - self.low_rank(self.middle, X)
 
     def inverses(self, diagonal: np.ndarray) -> np.ndarray:
         """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns."""
-        return inverse_middles(self.c, self.rows, self.S, self.Y, self.GS, self.count, diagonal)
+        return inverses(self.c, self.rows, self.GS, self.Y, self.K, diagonal)
 
     def low_rank(self, M: np.ndarray, X: np.ndarray) -> np.ndarray:
         """QᵀMQX, row by row."""
@@ -103,38 +105,46 @@ def thin_product(A, M):
 
 
 @njit(**JIT)
-def inverse_middles(c, rows, S, Y, GS, count, diagonal):
-    """See `LocalModel.inverses`; the rows and columns of K's two parts lie ``memory`` apart."""
+def middles(c, rows, S, Y, GS, count):
+    """K = [[c SᵀGS, L], [Lᵀ, −D]]: L the part of SᵀY with s newer than y, D its diagonal; I where no pair is kept."""
     memory = S.shape[1]
-    out = np.zeros((len(c), 2 * memory, 2 * memory), S.dtype)
+    out = np.zeros((len(c), 2 * memory, 2 * memory))
     for j in range(len(c)):
-        i = rows[j]
+        i, K = rows[j], out[j]
         held = min(count[i], memory)
-        if held == 0:
-            continue
-        s, y, gs = S[i, :held], Y[i, :held], GS[i, :held]
-        # K = [[c SᵀGS, L], [Lᵀ, −D]], in float64: L the part of SᵀY with s newer than y, D its diagonal
-        SG, SY = np.dot(s, gs.T), np.dot(s, y.T)
-        K = np.zeros((2 * held, 2 * held))
+        for a in range(held, memory):
+            K[a, a] = K[memory + a, memory + a] = 1.0
+        s = S[i, :held]
+        SG, SY = np.dot(s, GS[i, :held].T), np.dot(s, Y[i, :held].T)
         for a in range(held):
-            K[held + a, held + a] = -SY[a, a]
+            K[memory + a, memory + a] = -SY[a, a]
             for b in range(held):
                 K[a, b] = c[j] * 0.5 * (SG[a, b] + SG[b, a])
                 # slots fill in order; in a full ring the oldest pair lies at count % held
                 if (a - count[i]) % held > (b - count[i]) % held:
-                    K[a, held + b] = K[held + b, a] = SY[a, b]
+                    K[a, memory + b] = K[memory + b, a] = SY[a, b]
+    return out
+
+
+@njit(**JIT)
+def inverses(c, rows, GS, Y, K, diagonal):
+    """See `LocalModel.inverses`."""
+    memory = GS.shape[1]
+    out = np.empty(K.shape, GS.dtype)
+    for j in range(len(c)):
+        inner = K[j].copy()
         if diagonal.shape[1] > 0:
-            Q = np.concatenate((c[j] * gs, y))
-            K -= np.dot(Q * diagonal[j], Q.T)
+            gs, y = GS[rows[j]], Y[rows[j]]
+            scaled = c[j] * gs * diagonal[j]
+            inner[:memory, :memory] -= c[j] * np.dot(scaled, gs.T)
+            inner[:memory, memory:] -= np.dot(scaled, y.T)
+            inner[memory:, :memory] = inner[:memory, memory:].T
+            inner[memory:, memory:] -= np.dot(y * diagonal[j], y.T)
         try:
-            inverse = np.linalg.inv(K)
+            out[j] = np.linalg.inv(inner)
         except Exception:
             # pairs that rounding has made dependent, or overflow: the step is then not finite, and no step
-            inverse = np.full_like(K, np.nan)
-        at = np.concatenate((np.arange(held), np.arange(memory, memory + held)))
-        for a in range(2 * held):
-            for b in range(2 * held):
-                out[j, at[a], at[b]] = inverse[a, b]
+            out[j] = np.nan
     return out
 
 

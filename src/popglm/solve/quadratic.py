@@ -136,35 +136,47 @@ class QuadraticModel:
         ``grad`` is the gradient of the loss, ``c`` the mean curvature weight and ``lam`` the strength per neuron.
         """
         grad = grad + self.penalty.smooth_gradient(W)
-        lam2 = (1 - self.penalty.l1_ratio) * lam
         if self.penalty.l1_ratio > 0:
-            return self._norm_step(memory, neurons, W, grad, c, lam, lam2)
+            way = self._split_step if self.split else self._norm_step
+            return way(memory, neurons, W, grad, c, lam)
+        lam2 = (1 - self.penalty.l1_ratio) * lam
         total_grad = grad + lam2[:, None] * W
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
         return d, -0.5 * np.einsum("ij,ij->i", d, total_grad)
 
-    def _norm_step(self, memory, neurons, W, grad, c, lam, lam2) -> tuple[np.ndarray, np.ndarray]:
-        dtype = self.engine.dtype
+    def _point(self, W, grad, c, lam) -> tuple[np.ndarray, ...]:
+        """W, grad, c, τ and λ₂ in the engine's precision."""
         tau = self.penalty.l1_ratio * lam[:, None] * self.penalty.block_weights
-        point = tuple(np.ascontiguousarray(a, dtype) for a in (W, grad, c, tau, lam2))
-        # step, gradient of the model after it, and what the model can still decrease, about
-        D, slope, left = np.zeros(W.shape, dtype), np.zeros(W.shape, dtype), np.zeros(len(W))
-        out = D, slope, left
+        lam2 = (1 - self.penalty.l1_ratio) * lam
+        return tuple(np.ascontiguousarray(a, self.engine.dtype) for a in (W, grad, c, tau, lam2))
 
-        def failed() -> np.ndarray:
-            return np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(left))
+    def _split_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
+        W, grad, *rest = self._point(W, grad, c, lam)
+        D, promise = np.zeros(W.shape, W.dtype), np.zeros(len(W))
 
-        if self.split:
-            self._by_splitting(np.arange(len(W)), memory, neurons, *point, *out)
+        def split(at: np.ndarray) -> None:
+            model, rows = self._local(at, memory, neurons, *rest), neurons[at]
+            D[at], promise[at], memory.rho[rows] = split_steps(model, W[at], grad[at], memory.rho[rows])
+
+        split(np.arange(len(W)))
+        failed = np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(promise))
+        if len(failed):
             # where rounding has made the pairs dependent, the neuron begins to collect them anew
-            memory.forget(neurons[failed()])
-            self._by_splitting(failed(), memory, neurons, *point, *out)
-        else:
-            wide = self._uses_nearly_all(W, grad, tau)
-            self._by_newton(np.flatnonzero(wide), memory, neurons, *point, *out)
-            memory.forget(neurons[failed()])
-            wide[failed()] = False
-            self._by_descent(np.flatnonzero(~wide), memory, neurons, *point, *out)
+            memory.forget(neurons[failed])
+            split(failed)
+        return D.astype(float), promise
+
+    def _norm_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
+        point = self._point(W, grad, c, lam)
+        # step, gradient of the model after it, and what the model can still decrease, about
+        D, slope = np.zeros((2, *W.shape), self.engine.dtype)
+        left = np.zeros(len(W))
+        wide = self._uses_nearly_all(*(point[i] for i in (0, 1, 3)))
+        self._by_newton(np.flatnonzero(wide), memory, neurons, *point, D, slope, left)
+        failed = np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(left))
+        memory.forget(neurons[failed])
+        wide[failed] = False
+        self._by_descent(np.flatnonzero(~wide), memory, neurons, *point, D, slope, left)
         D = D.astype(float)
         before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
         promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
@@ -182,17 +194,9 @@ class QuadraticModel:
         values, vectors, transposed = self._fast_spectrum
         product = thin_product if self.thin else self.engine.product
         return LocalModel(
-            product, values if self.split else self.G_fast, values, vectors, transposed, self.penalty,
+            product, None if self.split else self.G_fast, values, vectors, transposed, self.penalty,
             c[at], lam2[at], tau[at], neurons[at], memory.S, memory.Y, memory.GS, memory.count,
         )  # fmt: skip
-
-    def _by_splitting(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
-        def split(at: np.ndarray) -> None:
-            model, rows = self._local(at, memory, neurons, c, tau, lam2), neurons[at]
-            D[at], slope[at], left[at], memory.rho[rows] = split_steps(model, W[at], grad[at], memory.rho[rows])
-
-        if len(which):
-            split(which)
 
     def _by_newton(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
         def newton(at: np.ndarray) -> None:

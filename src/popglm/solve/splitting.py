@@ -18,7 +18,7 @@ from popglm.engines.numpy_engine import TILE
 from popglm.solve.compact import JIT, LocalModel, low_rank_row, thin_product
 from popglm.solve.extrapolation import empty_past, extrapolate
 
-__all__ = ["resolvent", "solve", "split_steps"]
+__all__ = ["resolvent", "split_steps"]
 
 #: Iterations between looks at what is left, and such rounds at most.
 PERIOD, MAX_ROUNDS = 12, 40
@@ -41,7 +41,7 @@ TINY = 1e-300
 
 def split_steps(
     model: LocalModel, W: np.ndarray, grad: np.ndarray, rho: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Minimise the models of some neurons.
 
     Parameters
@@ -54,10 +54,9 @@ def split_steps(
 
     Returns
     -------
-    D, slope : ndarray, shape (n_neurons, n_features)
-        Step, and gradient g + BD of the model after it.
-    left : ndarray, shape (n_neurons,)
-        What the model can still decrease, about.
+    D : ndarray, shape (n_neurons, n_features)
+    promise : ndarray, shape (n_neurons,)
+        Decrease of the model, and what it can still decrease, about.
     rho : ndarray, shape (n_neurons,)
         For the next time.
     """
@@ -65,7 +64,7 @@ def split_steps(
     force = grad + model.lam2[:, None] * W
     least = (LEAST_RHO[kind.itemsize] * model.c * model.values[-1]).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
-    out_Z, out_BD, out_left, out_rho = W.copy(), np.zeros_like(W), np.zeros(len(W)), rho.copy()
+    out_Z, promise, out_rho = W.copy(), np.zeros(len(W)), rho.copy()
     own, todo, start = model, np.arange(len(W)), W
     # x minimises the quadratic and z the norms; the multiplier ρu is a subgradient of the norms, and starts as one that
     # is nearly in balance with the gradient: 0.85 × the iterations that it took as minus the gradient itself
@@ -78,36 +77,30 @@ def split_steps(
             PERIOD, tile, own.vectors, own.transposed, own.c, own.rows, own.GS, own.Y, own.count,
             inverse, core, pull, start, rho, own.tau, V, *past,
         )  # fmt: skip
-        U = np.clip(V, -own.tau / rho[:, None], own.tau / rho[:, None])
-        Z = V - U
-        D = own.product(Z - start, own.vectors)
-        BD = own.times_B(D)
-        bent = BD + own.lam2[:, None] * D
-        gained = _dot(own.tau, np.abs(start) - np.abs(Z)) - _dot(D, pull + 0.5 * bent)
-        # what is missing to a stationary point at z, in the metric of the model
-        missing = pull + bent + rho[:, None] * own.product(U, own.vectors)
-        left = 0.5 * _dot(missing, solve(own, inverse, core, missing))
+        Z, gained, left, share = _look(
+            tile, own.vectors, own.values, own.c, own.lam2, own.rows, own.GS, own.Y, own.middle,
+            inverse, core, pull, start, rho, own.tau, V,
+        )  # fmt: skip
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
-        balance = 1 + BALANCE * (Z != 0).mean(axis=1)
-        factor = np.clip(balance * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
-        out_Z[todo], out_BD[todo], out_left[todo], out_rho[todo] = Z, BD, left, rho * factor
+        factor = np.clip((1 + BALANCE * share) * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
+        out_Z[todo], promise[todo], out_rho[todo] = Z, np.maximum(gained, 0) + left, rho * factor
         go = left > ACCURACY * gained + np.finfo(kind).eps * _dot(own.tau, np.abs(start))
         if not go.any():
             break
         if not go.all():
             own, todo = own.take(go), todo[go]
-            V, U, Z, start, rho, pull, inverse, core, factor, *past = (
-                a[go] for a in (V, U, Z, start, rho, pull, inverse, core, factor, *past)
+            V, Z, start, rho, pull, inverse, core, factor, *past = (
+                a[go] for a in (V, Z, start, rho, pull, inverse, core, factor, *past)
             )
         factor = np.maximum(factor, least[todo] / rho)
         far = (factor > FAR) | (factor < 1 / FAR)
         if far.any():
             rho[far] *= factor[far]
-            V[far] = Z[far] + U[far] / factor[far, None]
+            V[far] = Z[far] + (V[far] - Z[far]) / factor[far, None]
             for array in past:
                 array[far] = 0
             inverse[far], core[far] = resolvent(own.take(far), rho[far])
-    return out_Z - W, grad + model.product(out_BD, model.transposed), out_left, out_rho
+    return out_Z - W, promise, out_rho
 
 
 @njit(**JIT)
@@ -155,16 +148,48 @@ def _iterate(
     return primal, dual
 
 
+@njit(**JIT)
+def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pull, start, rho, tau, V):
+    """z, the decrease of the model, what it can still decrease, about, and the share of weights in use.
+
+    One compiled call: NumPy's passes took 1.5 × the time.
+    """
+    n, p = V.shape
+    Z, scaled = np.empty_like(V), np.empty(p, V.dtype)
+    A = np.zeros((-(-2 * n // tile) * tile if tile else 2 * n, p), V.dtype)
+    gained, left, share = np.empty(n), np.empty(n), np.empty(n)
+    for j in range(n):
+        shrunk, used = 0.0, 0
+        for k in range(p):
+            threshold = tau[j, k] / rho[j]
+            u = min(max(V[j, k], -threshold), threshold)
+            z = V[j, k] - u
+            Z[j, k], A[j, k], A[n + j, k] = z, z - start[j, k], u
+            shrunk += tau[j, k] * (abs(start[j, k]) - abs(z))
+            used += z != 0
+        gained[j], share[j] = shrunk, used / p
+    R = np.dot(A, vectors) if tile else thin_product(A, vectors)
+    for j in range(n):
+        i, d, u = rows[j], R[j], R[n + j]
+        taken = low_rank_row(c[j], GS[i], Y[i], middle[j], d)
+        bowed, apart = 0.0, 0.0
+        for k in range(p):
+            bent = (c[j] * values[k] + lam2[j]) * d[k] - taken[k]
+            bowed += d[k] * (pull[j, k] + bent / 2)
+            # what is missing to a stationary point at z, in the metric of the model
+            missing = pull[j, k] + bent + rho[j] * u[k]
+            scaled[k] = missing * inverse[j, k]
+            apart += missing * scaled[k]
+        apart += np.dot(scaled, low_rank_row(c[j], GS[i], Y[i], core[j], scaled))
+        gained[j] -= bowed
+        left[j] = apart / 2
+    return Z, gained, left, share
+
+
 def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """1/(cΛ + λ₂ + ρ), and per neuron the small inverse that the curvature pairs add to it (Woodbury)."""
     inverse = 1 / (np.outer(model.c, model.values) + (model.lam2 + rho)[:, None])
     return inverse, model.inverses(inverse)
-
-
-def solve(model: LocalModel, inverse: np.ndarray, core: np.ndarray, R: np.ndarray) -> np.ndarray:
-    """(B + λ₂ + ρ)⁻¹R, row by row, in the eigenbasis."""
-    X = R * inverse
-    return X + inverse * model.low_rank(core, X)
 
 
 def _first_rho(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> np.ndarray:
