@@ -80,7 +80,7 @@ def fit_on_grams(
     Parameters
     ----------
     data : Rows
-        X centred, Y in float64, weights (n_samples,) or None.
+        X centred, Y in float64, weights (n_samples,) or None. Means are taken from Y in place.
     center : ndarray, shape (n_features,)
         What was taken from X.
     grams : list of (ndarray, ndarray)
@@ -88,7 +88,7 @@ def fit_on_grams(
     start : see `popglm.solve.population.fit_population`
     """
     y_shift = np.average(data.Y, axis=1, weights=data.weights) if settings.fit_intercept else np.zeros(len(data.Y))
-    data = Rows(data.X, data.Y - y_shift[:, None], data.weights, None, data.ranges)
+    np.subtract(data.Y, y_shift[:, None], out=data.Y)
     train_rows, test_rows = ([data.part(part) for part in parts] for parts in (folds.train, folds.test))
     if folds.partition:
         held = [moments(engine, rows, known) for rows, known in zip(test_rows, grams, strict=True)]
