@@ -7,7 +7,7 @@ Run in popglm's environment::
 Makes the peers' environments (benchmarks/.envs), simulates the session, runs popglm and every peer that can do a job
 or a stated part of it, one after the other and in two threads each, and holds all to one objective. Prints the table,
 and writes docs/benchmark_peers.csv (rows of other sizes, jobs and peers are kept), docs/benchmark_machine.txt and
-docs/images/benchmark_peers_<size>.png.
+docs/images/benchmark_peers_<size>.png; with --table that file alone.
 
 A peer that can be told a tolerance is run with several. Its row has the loosest one whose objective is everywhere
 within 1e-4 of half the null deviance of the lowest that was found, popglm's own default, or else the tightest.
@@ -132,17 +132,17 @@ def compare(name: str, options: argparse.Namespace, folder: Path) -> tuple[list[
     return rows, curves
 
 
-def save_table(rows: list[dict]) -> None:
+def save_table(rows: list[dict], path: Path) -> None:
     """Write the rows in the order of sizes and jobs, in place of those of an earlier run."""
     table = pd.DataFrame(rows)
-    if TABLE.exists():
-        earlier = pd.read_csv(TABLE, dtype=str, keep_default_na=False)
+    if path.exists():
+        earlier = pd.read_csv(path, dtype=str, keep_default_na=False)
         table = pd.concat([earlier, table]).drop_duplicates(KEY, keep="last")
     titles = [job.title for job in JOBS.values()]
     table = table.sort_values(
         KEY[:2], key=lambda column: column.map(list(SIZES).index if column.name == "Size" else titles.index)
     )
-    table.to_csv(TABLE, index=False)
+    table.to_csv(path, index=False)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -172,9 +172,9 @@ def main(options: argparse.Namespace) -> None:
             new_rows, curves[JOBS[name].title] = compare(name, options, Path(folder))
             rows += new_rows
             if options.size != "tiny":
-                save_table(rows)
+                save_table(rows, options.table)
     print(markdown(pd.DataFrame(rows)))
-    if options.size == "tiny":
+    if options.size == "tiny" or options.table != TABLE:
         return
     (DOCS / "benchmark_machine.txt").write_text(describe_machine(options.threads))
     # the picture has no place for what an earlier run measured
@@ -189,6 +189,7 @@ if __name__ == "__main__":
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), help="of those that can do a job")
     parser.add_argument("--adam", action="store_true", help='also run popglm with solver="adam"')
     parser.add_argument("--tol", nargs="+", type=float, default=[1e-1, 1e-2, 1e-3, 1e-5], help="of popglm's curve")
+    parser.add_argument("--table", type=Path, default=TABLE, help="where a second machine's rows go")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--budget", type=float, default=15, help="seconds after which a run begins nothing new; twice that ends it"
