@@ -164,17 +164,17 @@ def _shorten(own: LocalModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(**JIT)
 def _first_loop(rows, S, Y, count, t, X, alpha):
+    memory, zero, one = S.shape[1], X.dtype.type(0), X.dtype.type(1)
     for j in range(len(X)):
-        memory = S.shape[1]
         i = rows[j]
         for age in range(min(count[i], memory)):
             slot = (count[i] - 1 - age) % memory
             s, y, x = S[i, slot], Y[i, slot], X[j]
-            sx, ss = 0.0, 0.0
+            sx, ss = zero, zero
             for k in range(len(x)):
                 sx += s[k] * x[k]
                 ss += s[k] * s[k]
-            share = sx / (1.0 + t[j] * ss)
+            share = sx / (one + t[j] * ss)
             alpha[j, slot] = share
             for k in range(len(x)):
                 x[k] -= share * (y[k] + t[j] * s[k])
@@ -182,17 +182,17 @@ def _first_loop(rows, S, Y, count, t, X, alpha):
 
 @njit(**JIT)
 def _second_loop(rows, S, Y, count, t, X, alpha):
+    memory, zero, one = S.shape[1], X.dtype.type(0), X.dtype.type(1)
     for j in range(len(X)):
-        memory = S.shape[1]
         i = rows[j]
         for age in range(min(count[i], memory) - 1, -1, -1):
             slot = (count[i] - 1 - age) % memory
             s, y, x = S[i, slot], Y[i, slot], X[j]
-            yx, ss = 0.0, 0.0
+            yx, ss = zero, zero
             for k in range(len(x)):
                 yx += (y[k] + t[j] * s[k]) * x[k]
                 ss += s[k] * s[k]
-            share = alpha[j, slot] - yx / (1.0 + t[j] * ss)
+            share = alpha[j, slot] - yx / (one + t[j] * ss)
             for k in range(len(x)):
                 x[k] += share * s[k]
 
