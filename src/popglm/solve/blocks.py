@@ -246,7 +246,10 @@ def _sweep(B, bound, first, tau, lam2, w, step, slope, r, z):
 
 @njit(**JIT)
 def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_sweeps):
-    """Sweeps find which blocks are zero; a Newton step in the others, every fourth sweep, ends the slow tail."""
+    """Sweeps find which blocks are zero; a Newton step in the others, every fourth sweep, ends the slow tail.
+
+    It has the last word too: along a direction of little curvature sweeps gain next to nothing, for very long.
+    """
     n, kind = len(w), B.dtype
     r, z = np.empty(n, kind), np.empty(n, kind)
     direction, turn = np.empty(n, kind), np.empty(n, kind)
@@ -255,9 +258,8 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
     for sweep in range(max_sweeps):
         gained = _sweep(B, bound, first, tau, lam2, w, step, slope, r, z)
         total += gained
-        if gained <= accuracy * total:
-            break
-        if sweep % 4 != 3:
+        settled = gained <= accuracy * total
+        if not settled and sweep % 4 != 3:
             continue
         _newton_direction(B, first, tau, lam2, w, step, slope, direction)
         turn[:] = 0.0
@@ -266,7 +268,7 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
                 row, share = B[k], direction[k]
                 for m in range(n):
                     turn[m] += row[m] * share
-        now = _model_value(step, slope, grad, w, lam2, tau, first)
+        now, leap = _model_value(step, slope, grad, w, lam2, tau, first), 0.0
         for size in (1.0, 0.5, 0.25):
             for k in range(n):
                 guess_step[k] = step[k] + size * direction[k]
@@ -274,8 +276,11 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
             then = _model_value(guess_step, guess_slope, grad, w, lam2, tau, first)
             if then < now:
                 step[:], slope[:] = guess_step, guess_slope
-                total += now - then
+                leap = now - then
+                total += leap
                 break
+        if settled and leap <= accuracy * total:
+            break
 
 
 @njit(**JIT)
