@@ -9,7 +9,8 @@ import popglm as pg
 from popglm import GLMCV
 from popglm.engines import NumpyEngine
 from popglm.model.selection import fitted_strengths, select_strengths
-from popglm.solve import path
+from popglm.solve.trace import Trace
+from popglm.solve.walk import Walk
 
 N, Q = 360, 8
 LAMBDAS = 10.0 ** np.linspace(-1, -5, 9)
@@ -110,10 +111,8 @@ def test_with_patience_for_all_strengths_nothing_changes(fits):
 
 def test_evaluations_are_saved(fits, monkeypatch):
     X, Y, full, _ = fits
-    tried, try_out = [], path._try_out
-    monkeypatch.setattr(
-        path, "_try_out", lambda fit, columns, *rest: (tried.append(len(columns)), try_out(fit, columns, *rest))[1]
-    )
+    tried, try_out = [], Walk.try_out
+    monkeypatch.setattr(Walk, "try_out", lambda walk, here: (tried.append(len(here.columns)), try_out(walk, here)))
     quiet_fit(X, Y, patience=1)
     assert sum(tried) < 0.8 * (full.n_iter_.sum() + full.cv_n_iter_.sum())
 
@@ -187,7 +186,7 @@ def test_warnings_and_summaries_speak_of_what_was_fitted(fits):
 
 
 def test_the_trace_counts_a_neuron_that_stopped_with_its_last_value():
-    trace = path.Trace(3, 2)
+    trace = Trace(3, 2)
     for k, iteration, column, objective in (
         (0, 0, 0, 5.0), (0, 1, 0, 4.0), (0, 0, 1, 7.0), (0, 1, 1, 6.0), (1, 0, 1, 5.0), (1, 1, 1, 3.0), (2, 0, 1, 2.0),
     ):  # fmt: skip

@@ -14,14 +14,17 @@ from popglm import GLMCV
 from popglm.engines import NumpyEngine, get_engine
 from popglm.model.losses import Loss, get_loss
 from popglm.model.penalties import Penalty
-from popglm.solve import lockstep_model, lockstep_passes, proximal
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
-from popglm.solve.lockstep import Lockstep
+from popglm.solve.lockstep import model as lockstep_model
+from popglm.solve.lockstep import passes as lockstep_passes
+from popglm.solve.lockstep import proximal
+from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.objective import RowObjective
-from popglm.solve.path import start_fit, walk_path
+from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import null_intercept, response_sums
+from popglm.solve.walk import walk_path
 
 SIZES = [3, 1, 4, 2]
 LAMBDAS = [0.1, 0.01, 1e-3]
@@ -70,7 +73,7 @@ class Problem:
             fit = start_fit(
                 self.loss, RowObjective(engine, self.loss, X, Y, weights, offset, [ranges]), self.model(engine),
                 np.flatnonzero(sums.fittable(self.loss)), null_intercept(self.loss, sums),
-                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, len(Y),
+                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, sums.n, len(Y),
             )  # fmt: skip
             found.append((walk_path(fit, self.lambdas, tol, max_iter), fit.scale))
         return found
@@ -289,7 +292,8 @@ import jax
 assert len(jax.devices("cpu")) == 2
 problem = make(penalty="ridge", q=4)
 one, two = get_engine("jax", "cpu:0", "float64"), get_engine("jax", "cpu:1", "float64")
-from popglm.solve import devices, lockstep_model
+from popglm.solve import devices
+from popglm.solve.lockstep import model as lockstep_model
 lockstep_model.MEMORY = 3
 def walk(engines):
     arguments = (problem.loss, problem.model(one), *problem.arguments("float64"), problem.lambdas, 1e-8, 200)

@@ -7,8 +7,9 @@ from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
 from popglm.model.losses import get_loss
 from popglm.model.penalties import Penalty
-from popglm.solve import path
+from popglm.solve import walk
 from popglm.solve.objective import RowObjective
+from popglm.solve.path import Fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.rows import SeparateObjectives
@@ -121,15 +122,15 @@ def bursts(n=1500, p=12, q=4, seed=0):
 def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
     X, Y = bursts()
     given = []
-    give = path.Fit.give_own_model
-    monkeypatch.setattr(path.Fit, "give_own_model", lambda fit, column: (given.append(column), give(fit, column)))
-    held, drop = [], path.Fit.drop_models
-    monkeypatch.setattr(path.Fit, "drop_models", lambda fit, done: (drop(fit, done), held.append(len(fit.own))))
+    give = Fit.give_own_model
+    monkeypatch.setattr(Fit, "give_own_model", lambda fit, column: (given.append(column), give(fit, column)))
+    held, drop = [], Fit.drop_models
+    monkeypatch.setattr(Fit, "drop_models", lambda fit, done: (drop(fit, done), held.append(len(fit.own))))
     settings = {"penalty": penalty, "feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -6, 6)}
     folds = np.repeat(np.arange(5), 300)
     models = {}
     for patience in (3, 10**9):
-        monkeypatch.setattr(path, "PATIENCE", patience)
+        monkeypatch.setattr(walk, "PATIENCE", patience)
         models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
     assert len(given) > 4
     # they are let go when their neurons are done

@@ -11,7 +11,7 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.model.losses import Loss
-from popglm.solve.lockstep import Lockstep
+from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 

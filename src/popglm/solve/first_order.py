@@ -78,7 +78,7 @@ def walk_first_order(
     max_iter: int,
     report: Callable[[np.ndarray], None] | None = None,
 ) -> Path:
-    """Like `popglm.solve.path.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
+    """Like `popglm.solve.walk.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
     path = empty_path(fit, len(lambdas))
     everyone = np.arange(len(fit.W))
     for k, lam in enumerate(lambdas):

@@ -12,11 +12,12 @@ from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates, gram, row_sums
 from popglm.solve.evaluation import GramObjective
 from popglm.solve.folds import Folds
-from popglm.solve.path import Fit, Path, walk_path
+from popglm.solve.path import Fit, Path
 from popglm.solve.responses import response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rows import Rows
 from popglm.solve.settings import Settings, begin, guides, reporter, strengths
+from popglm.solve.walk import walk_path
 
 __all__ = ["fit_on_grams"]
 

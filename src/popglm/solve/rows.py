@@ -16,15 +16,16 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import walk_first_order
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
-from popglm.solve.lockstep_held_out import held_out_in_batches
-from popglm.solve.lockstep_null import null_gradient
+from popglm.solve.lockstep.held_out import held_out_in_batches
+from popglm.solve.lockstep.null import null_gradient
 from popglm.solve.objective import RowObjective
-from popglm.solve.path import Fit, Path, walk_path
+from popglm.solve.path import Fit, Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.settings import Settings, begin, guides, reporter, strengths
+from popglm.solve.walk import walk_path
 
 __all__ = ["Rows", "fit_on_rows"]
 

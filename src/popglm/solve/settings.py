@@ -69,8 +69,9 @@ def begin(
     intercept = null_intercept(loss, sums) if settings.fit_intercept else np.zeros(len(sums.mean))
     scale = np.maximum(sums.null - sums.saturated, np.finfo(float).tiny)
     return start_fit(
-        loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, n_neurons or len(scale)
-    )
+        loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, sums.n,
+        n_neurons or len(scale),
+    )  # fmt: skip
 
 
 def strengths(settings: Settings, fittable: np.ndarray, null_gradient: Callable[[], np.ndarray]) -> np.ndarray:

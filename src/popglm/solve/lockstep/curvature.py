@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from popglm.solve.lockstep_arrays import along, combine, dot, rows
+from popglm.solve.lockstep.arrays import along, combine, dot, rows
 
 __all__ = ["curvature_vectors", "keep_pairs", "solve_metric", "two_loop_step"]
 

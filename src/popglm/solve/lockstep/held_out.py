@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.engines.memory import in_halves
 from popglm.model.losses import Loss
-from popglm.solve.lockstep_rows import BatchRows
+from popglm.solve.lockstep.rows import BatchRows
 
 __all__ = ["MOST_COLUMNS", "held_out_in_batches"]
 

@@ -1,6 +1,6 @@
 """All folds and the refit as one batch of columns, each a (fit, neuron) pair, that walk down the strengths in step.
 
-The schedule for accelerators, with the same model, acceptance, damping and certificates as `popglm.solve.path`: there
+The schedule for accelerators, with the same model, acceptance, damping and certificates as `popglm.solve.walk`: there
 fits take turns and block descent visits one neuron after the other; here every array operation serves all columns.
 Arrays over features stay on the device in the engine's precision; what is one number per column is float64 on the host,
 where the decisions are made. Shapes are fixed: columns that are done are masked, and gathered into a batch of a quarter
@@ -17,14 +17,15 @@ import numpy as np
 
 from popglm.model.losses import Loss
 from popglm.solve.certificate import DECREMENT_SAFETY
-from popglm.solve.lockstep_arrays import vector
-from popglm.solve.lockstep_batch import Batch
-from popglm.solve.lockstep_model import BatchModel, Strength
-from popglm.solve.lockstep_null import null_point, start_intercept
-from popglm.solve.lockstep_rows import BatchRows, Point
-from popglm.solve.lockstep_sums import sums_of_fits
-from popglm.solve.path import MODEL_SAFETY, MOST_DAMPING, MOST_SAFETY, RELAX, Path
+from popglm.solve.lockstep.arrays import vector
+from popglm.solve.lockstep.batch import Batch
+from popglm.solve.lockstep.model import BatchModel, Strength
+from popglm.solve.lockstep.null import null_point, start_intercept
+from popglm.solve.lockstep.rows import BatchRows, Point
+from popglm.solve.lockstep.sums import sums_of_fits
+from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.walk import MODEL_SAFETY, MOST_DAMPING, MOST_SAFETY, QUIET, RELAX, rounding
 
 __all__ = ["Lockstep"]
 
@@ -187,10 +188,9 @@ class Lockstep:
     def _solve_strength(
         self, whole: Batch, strength: Strength, tol: float, max_iter: int, seconds: dict[str, float]
     ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """See `popglm.solve.path.solve_strength`: the same decisions, by masks."""
+        """See `popglm.solve.walk.walk_path`: the same decisions, by masks."""
         n, model, engine = len(whole.index), self.model, self.engine
         gap, n_iter, quiet = np.zeros(n), np.zeros(n, int), np.zeros(n, int)
-        eps = np.finfo(engine.dtype).eps
         batch, at = whole, strength
         active = self.fittable.ravel()[self._chosen].copy()
         objective = whole.point.loss + model.penalty_value(whole.W, strength)
@@ -229,7 +229,7 @@ class Lockstep:
             seconds["evaluate"] += time.perf_counter() - began
 
             gained = trial.loss - point.loss + change
-            noise = 4 * eps * (np.abs(point.loss) + scale)
+            noise = rounding(engine.dtype, point.loss, scale)
             finite = active & np.isfinite(trial.loss)
             accepted = finite & (gained <= 1e-4 * promised + noise)
             model.keep_step(batch, W_new, trial.grad, finite)
@@ -242,7 +242,7 @@ class Lockstep:
             # a step that was not going down says nothing about the model: it was not solved
             batch.damping = np.where(active & (accepted | (promised < 0)), damping, batch.damping)
             here = batch.index[active]
-            small = np.isfinite(promise) & (promised > -noise)
+            small = np.isfinite(promise) & (promised > -QUIET * noise)
             quiet[here] = np.where(small[active], quiet[here] + 1, 0)
             n_iter[here] += 1
             objective[batch.index[accepted]] += gained[accepted]

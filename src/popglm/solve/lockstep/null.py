@@ -8,8 +8,8 @@ import numpy as np
 
 from popglm.engines.memory import in_halves
 from popglm.model.losses import Loss
-from popglm.solve.lockstep_arrays import vector
-from popglm.solve.lockstep_rows import BatchRows, Columns, Point
+from popglm.solve.lockstep.arrays import vector
+from popglm.solve.lockstep.rows import BatchRows, Columns, Point
 from popglm.solve.responses import ResponseSums, null_intercept
 
 __all__ = ["null_gradient", "null_point", "start_intercept"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.lockstep_rows import Columns, Point
+from popglm.solve.lockstep.rows import Columns, Point
 
 __all__ = ["Batch"]
 

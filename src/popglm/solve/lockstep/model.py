@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve import lockstep_kernels as kernels
-from popglm.solve import proximal
-from popglm.solve.lockstep_arrays import Blocks, vector
-from popglm.solve.lockstep_batch import Batch
+from popglm.solve.lockstep import kernels, proximal
+from popglm.solve.lockstep.arrays import Blocks, vector
+from popglm.solve.lockstep.batch import Batch
 from popglm.solve.quadratic import QuadraticModel
 
 __all__ = ["BatchModel", "Strength"]
@@ -108,7 +107,7 @@ class BatchModel:
         return self._host(self._call(kernels.penalty_value, self.blocks, W, at.ridge, at.tau, self.R))
 
     def certificate_parts(self, batch: Batch, at: Strength) -> np.ndarray:
-        """See `popglm.solve.lockstep_kernels.certificate_parts`; one row per part."""
+        """See `popglm.solve.lockstep.kernels.certificate_parts`; one row per part."""
         parts = self._call(
             kernels.certificate_parts, self.blocks, batch.W, batch.point.grad,
             vector(self.engine, batch.point.curvature), at.ridge, at.tau, self.diagonal_of_G, self.R, self.spectrum,
@@ -117,7 +116,7 @@ class BatchModel:
         return self._host(parts).T
 
     def moved(self, batch: Batch, d: Array, at: Strength, active: np.ndarray) -> tuple[Array, np.ndarray]:
-        """See `popglm.solve.lockstep_kernels.moved`; one row per sum."""
+        """See `popglm.solve.lockstep.kernels.moved`; one row per sum."""
         W, sums = self._call(
             kernels.moved, self.blocks, batch.W, d, batch.point.grad, batch.at.YX, at.ridge, at.tau, self.R,
             vector(self.engine, active),

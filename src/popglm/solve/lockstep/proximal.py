@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from popglm.solve.lockstep_arrays import Blocks, along, block_norms, combine, dot, rows
+from popglm.solve.lockstep.arrays import Blocks, along, block_norms, combine, dot, rows
 
 __all__ = ["proximal_steps", "split_start", "split_steps", "start_norms"]
 

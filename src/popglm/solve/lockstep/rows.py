@@ -14,9 +14,9 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.model.losses import Loss
-from popglm.solve import lockstep_passes as passes
-from popglm.solve.lockstep_arrays import vector
-from popglm.solve.lockstep_passes import TILE
+from popglm.solve.lockstep import passes
+from popglm.solve.lockstep.arrays import vector
+from popglm.solve.lockstep.passes import TILE
 
 __all__ = ["BatchRows", "Columns", "Point"]
 

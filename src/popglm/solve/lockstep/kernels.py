@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.lockstep_arrays import Blocks, block_norms, dot, rows
-from popglm.solve.lockstep_curvature import curvature_vectors, keep_pairs, solve_metric, two_loop_step
-from popglm.solve.proximal import split_start, start_norms
+from popglm.solve.lockstep.arrays import Blocks, block_norms, dot, rows
+from popglm.solve.lockstep.curvature import curvature_vectors, keep_pairs, solve_metric, two_loop_step
+from popglm.solve.lockstep.proximal import split_start, start_norms
 
 __all__ = [
     "certificate_parts",
