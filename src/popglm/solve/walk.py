@@ -139,7 +139,16 @@ class Walk:
         Columns that the promise of their model would let off, were they not more crowded than that.
     """
 
-    def __init__(self, fit, lambdas, tol, max_iter, leader, guide, n_traced) -> None:
+    def __init__(
+        self,
+        fit: Fit,
+        lambdas: np.ndarray,
+        tol: float,
+        max_iter: int,
+        leader: np.ndarray | None,
+        guide: np.ndarray | None,
+        n_traced: int | None,
+    ) -> None:
         n_lambdas, q = lambdas.shape
         self.fit, self.lambdas, self.tol, self.max_iter, self.leader = fit, lambdas, tol, max_iter, leader
         self.guide, self.path = guide, empty_path(fit, n_lambdas)
