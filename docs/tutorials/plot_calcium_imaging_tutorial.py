@@ -151,7 +151,8 @@ plt.show()
 # Kernels and gains
 # -----------------
 # Weights times basis functions, with the z-scoring undone: what a group adds to the linear predictor, in the units of
-# its variable. Its exponential is a gain, a factor on the rate. For a product the kernel is the interaction at +1.
+# its variable, from its mean over the session. Its exponential is a gain, a factor on the rate: 1 is the rate that is
+# usual in this session. For a product the kernel is the interaction at +1.
 
 tuned = pg.kernels(model, design, units=units)
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")

@@ -78,21 +78,28 @@ def log_rate(model, design, without_lags=False, trial=None, **known):
     return np.log(model.predict(X)).T
 
 
-def test_baseline_is_the_prediction_where_nothing_is_known(everything):
+def visited(model, design, *names, without_lags=True):
+    """`log_rate` in the samples of the fit, of which only the named variables are known."""
+    known = {name: recording()[name] for name in names}
+    return log_rate(model, design, without_lags, trial=recording()["trial"], **known)
+
+
+def test_baseline_is_the_mean_log_rate_of_the_fitted_samples(everything):
     model, design, results = everything
-    expected = log_rate(model, design, position=[np.nan])[:, 0]
+    expected = np.log(model.predict(design.transform(recording()))).mean(axis=0)
     for dataset in results.values():
         np.testing.assert_allclose(dataset["baseline"], expected, rtol=1e-10)
         assert list(dataset["neuron"].values) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("variable", ["position", "heading", "odour", "cue"])
-def test_a_kernel_is_what_the_variable_alone_changes(everything, variable):
+def test_a_kernel_is_what_the_variable_alone_changes_from_its_mean(everything, variable):
     model, design, results = everything
     got = results[variable]
     assert got["kernel"].dims == ("neuron", variable)
     alone = log_rate(model, design, without_lags=True, **{variable: got[variable].values})
-    np.testing.assert_allclose(got["kernel"], alone - got["baseline"].values[:, None], atol=1e-10)
+    expected = alone - visited(model, design, variable).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(got["kernel"], expected, atol=1e-10)
     np.testing.assert_allclose(got["gain"], np.exp(got["kernel"]))
     assert "total" not in got
 
@@ -100,9 +107,16 @@ def test_a_kernel_is_what_the_variable_alone_changes(everything, variable):
 def test_interaction_of_a_product_with_a_variable(everything):
     model, design, results = everything
     got = results["position × cue"]
+
+    def interaction(log_rates, nothing):
+        both, place, cue = log_rates
+        return both - place - cue + nothing
+
     place, here = {"position": got["position"].values}, {"cue": np.ones(N_POINTS)}
-    both, place, cue = (log_rate(model, design, **known) for known in (place | here, place, here))
-    expected = both - place - cue + got["baseline"].values[:, None]
+    on_grid = [log_rate(model, design, without_lags=True, **known) for known in (place | here, place, here)]
+    in_samples = [visited(model, design, *names) for names in (("position", "cue"), ("position",), ("cue",))]
+    nothing = log_rate(model, design, without_lags=True, position=[np.nan])
+    expected = interaction(on_grid, nothing) - interaction(in_samples, nothing).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(got["kernel"], expected, atol=1e-10)
     assert got.attrs == {"group": "position × cue", "variables": ["position", "cue"]}
 
@@ -122,9 +136,40 @@ def test_total_is_what_the_variables_of_a_product_do_together(everything, group,
     assert got["kernel"].dims == got["total"].dims == ("neuron", *axes)
     points = pd.MultiIndex.from_product([got[axis].values for axis in axes]).to_frame(index=False)
     known = {axis: points[k].to_numpy() for k, axis in enumerate(axes)} | {name: np.ones(len(points)) for name in held}
-    expected = log_rate(model, design, without_lags=True, **known) - got["baseline"].values[:, None]
+    on_grid = log_rate(model, design, without_lags=True, **known)
+    expected = on_grid - visited(model, design, *known).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(got["total"], expected.reshape(got["total"].shape), atol=1e-10)
     np.testing.assert_allclose(got["total_gain"], np.exp(got["total"]))
+
+
+def test_baseline_times_the_gains_is_the_predicted_rate():
+    # samples that stand on the grid, so that every sample has its gain in the picture
+    rng = np.random.default_rng(2)
+    session = {"position": rng.choice(np.linspace(0, 100, 11), 800, p=np.arange(1, 12) / 66)}
+    session["cue"] = rng.choice(["left", "right", "none"], 800, p=[0.6, 0.3, 0.1])
+    design = pg.Design([pg.bumps("position", n=5, low=0, high=100), pg.categories("cue")], dtype="float64")
+    X = design.fit_transform(session)
+    peak = np.exp(-(((session["position"] - 90) / 10) ** 2))
+    model = pg.GLM(lambdas=[1e-4], precision="float64").fit(X, rng.poisson(0.02 + 2 * peak))
+    place, cue = (dataset.isel(neuron=0) for dataset in kernels(model, design, n_points=11).values())
+    gains = [
+        place["gain"].sel(position=session["position"], method="nearest").values,
+        cue["gain"].sel(cue=session["cue"]).values,
+    ]
+    np.testing.assert_allclose(np.exp(place["baseline"].item()) * np.prod(gains, axis=0), model.predict(X))
+    for gain in gains:
+        np.testing.assert_allclose(np.log(gain).mean(), 0, atol=1e-12)
+    # a cell that fires in its field is drawn as excited there
+    assert place["gain"].max() > 5
+
+
+def test_bands_lie_around_the_centred_kernel():
+    session = recording(200)
+    model, design = fitted([pg.linear("cue"), pg.bumps("speed", n=4, low=0, high=6)], session=session, y=activity(200))
+    X = design.transform(session)
+    for dataset in pg.bootstrap(model, design, X, activity(200), trial=session["trial"], n_resamples=8).values():
+        inside = (dataset["lower"] <= dataset["kernel"]) & (dataset["kernel"] <= dataset["upper"])
+        assert inside.mean() > 0.7
 
 
 def test_lagged_kernels_are_responses_to_an_impulse(everything):
@@ -133,9 +178,8 @@ def test_lagged_kernels_are_responses_to_an_impulse(everything):
 
     def response(name, size):
         impulse = np.where(np.arange(n) == now, size, np.nan)
-        return (
-            log_rate(model, design, trial=np.zeros(n), **{name: impulse}) - results["cue"]["baseline"].values[:, None]
-        )
+        silence = log_rate(model, design, trial=np.zeros(n), **{name: np.full(n, np.nan)})
+        return log_rate(model, design, trial=np.zeros(n), **{name: impulse}) - silence
 
     for group, variable in (("speed shifts", "speed"), ("lick kernel", "lick")):
         got = results[group]
@@ -156,7 +200,7 @@ def test_dimensions_and_units(everything):
     assert results["position shifts"]["kernel"].dims == ("neuron", "lag", "position")
     assert results["position shifts"]["lag"].attrs == {"units": "samples"}
     assert results["surface"]["kernel"].sizes == {"neuron": 3, "position": N_POINTS, "speed": N_POINTS}
-    got = kernels(model, design, n_points=4, units={"position": "cm"})
+    got = kernels(model, design, n_points=4, units={"position": "cm", "temperature": "°C"})
     assert got["position × heading"]["position"].attrs == {"units": "cm"}
     assert got["position × heading"]["heading"].attrs == {}
 
@@ -200,13 +244,17 @@ def test_raw_columns_and_baseline_give_the_linear_predictor(standardize, y, cv):
     got = kernels(model, design, n_points=5)
     eta = X.to_numpy() @ np.atleast_2d(model.coef_).T + model.intercept_
 
-    # a line is its value at any two points, the bumps are 0 at a position of NaN
-    slopes = {name: got[name]["kernel"].values[:, -1] / got[name][name].values[-1] for name in ("cue", "speed")}
+    # 5 points of a kernel determine its 4 weights, and one of a line its slope
     raw = pg.Design(terms[:1], standardize=False, dtype="float64").fit_transform(session).to_numpy()
-    basis = terms[0].grid(5)[1]
-    weights = np.linalg.lstsq(basis, got["position"]["kernel"].values.T)[0]  # 5 points determine 4 weights
-    lines = sum(np.outer(session[name], slope) for name, slope in slopes.items())
-    np.testing.assert_allclose(eta, raw @ weights + lines + got["cue"]["baseline"].values, atol=1e-9)
+    places = raw.mean(axis=0) if standardize else 0
+    weights = np.linalg.lstsq(terms[0].grid(5)[1] - places, got["position"]["kernel"].values.T)[0]
+    expected = (raw - places) @ weights + got["cue"]["baseline"].values
+    for name in ("cue", "speed"):
+        mean = session[name].mean() if standardize else 0
+        away = got[name][name].values[-1] - mean
+        slope = got[name]["kernel"].values[:, -1] / away if away else np.zeros(got.get(name).sizes["neuron"])
+        expected = expected + np.outer(session[name] - mean, slope)
+    np.testing.assert_allclose(eta, expected, atol=1e-9)
     assert got["cue"].sizes == {"neuron": 1 if y == "one neuron" else 3, "cue": 1}
     if standardize:
         assert (got["cue"]["kernel"] == 0).all()
@@ -273,7 +321,6 @@ def test_a_grid_that_fits_no_memory():
     [
         ({"n_points": 1}, ValueError, "n_points must be an integer >= 2; found 1"),
         ({"units": "cm"}, TypeError, "units must be a mapping"),
-        ({"units": {"positon": "cm"}}, ValueError, "no variable 'positon'; nearest names: 'position'"),
     ],
 )
 def test_arguments(everything, arguments, error, message):

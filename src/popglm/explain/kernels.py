@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from popglm.design.session import Session
 from popglm.design.terms import Product, Term
 from popglm.model.base import PopulationGLM
 
-__all__ = ["check_design_of", "evaluate_grid", "group_slices", "kernels", "raw_weights"]
+__all__ = ["check_design_of", "check_units", "group_slices", "kernel_grid", "kernels", "raw_weights"]
 
 #: Grid points × neurons of one group: 2 GB per variable of the result.
 MOST_VALUES = 2**28
@@ -45,7 +44,8 @@ def kernels(
         Grid points along each continuous axis, at least 2; a variable that was constant in the fitted session has
         one. A term of k axes has ``n_points ** k``; more than 2²⁸ times neurons are refused.
     units : mapping of str to str, optional
-        Units of variables, ``{"position": "cm"}``, for the coordinates of the axes that they span.
+        Units of variables, ``{"position": "cm"}``, for the coordinates of the axes that they span. Other variables
+        may be among them.
 
     Returns
     -------
@@ -54,17 +54,19 @@ def kernels(
         name, or ``lag``, in seconds or samples as the attribute ``units`` says. A name that is taken gets a suffix:
         "position_2". Variables:
 
-        - ``kernel`` (neuron, axes): what the group adds to the linear predictor. For a product with a variable, that
-          variable stands at +1: this is the interaction.
+        - ``kernel`` (neuron, axes): what the group adds to the linear predictor, from its mean over the samples of the
+          fitted session. For a product with a variable, that variable stands at +1: this is the interaction. Over
+          lags it is the response to a unit of the variable, and is not centred.
         - ``total`` (neuron, axes), for products: the kernel and all other terms that depend on no other variables, the
           multiplying variable at +1: for "position × cue" with "position" and "cue", the tuning to position at cue +1.
           Terms over lags are left out. Products whose grid no sample can stand on (lags; a variable as two factors)
           have none.
         - ``gain``, ``total_gain`` (neuron, axes), where the inverse link is exp: ``exp(kernel)`` and ``exp(total)``,
-          factors on the mean.
+          factors on the rate ``exp(baseline)``.
         - ``mean_absolute``, ``mean_absolute_sem`` (axes): mean over neurons of the absolute kernel, and its standard
           error (ddof 1; NaN for a single neuron).
-        - ``baseline`` (neuron): the linear predictor where all columns are 0 before z-scoring; the same in all groups.
+        - ``baseline`` (neuron): the mean of the linear predictor over the samples of the fitted session; the same in
+          all groups.
 
         The attributes ``group`` and ``variables`` say what the term is.
 
@@ -78,15 +80,22 @@ def kernels(
 
     Notes
     -----
-    With columns :math:`x_k` of mean :math:`m_k` and scale :math:`s_k`, z-scored to :math:`(x_k - m_k) / s_k`, the
-    linear predictor is
+    With columns :math:`x_k` of mean :math:`m_k` over the samples that the design was fitted to, and scale :math:`s_k`,
+    the linear predictor is
 
-    .. math:: b + \\sum_k w_k \\frac{x_k - m_k}{s_k}
-              = \\Bigl(b - \\sum_k \\frac{w_k m_k}{s_k}\\Bigr) + \\sum_k \\frac{w_k}{s_k} x_k ,
+    .. math:: \\eta = b + \\sum_g f_g , \\qquad f_g = \\sum_{k \\in g} w_k \\frac{x_k - m_k}{s_k} .
 
-    baseline and raw columns. The kernel of a group is its part of the last sum on a grid. A basis that sums to a
-    constant (B-splines; the inner part of raised cosines) leaves the split between kernel and baseline to the
-    penalty, and only differences within such a kernel are determined by the data.
+    The baseline is :math:`b`, and the kernel of a group is :math:`f_g` on a grid. Its mean over the samples visited is
+    0, as is usual for additive models (Wood 2017, section 4.3), so the split between kernel and baseline is not left to
+    the penalty where a basis sums to a constant (B-splines; the inner part of raised cosines). Under exp the rate is
+    :math:`e^b \\prod_g e^{f_g}`: a gain of 1 is the geometric mean over these samples. :math:`e^b` is that of
+    the rate, which is below its mean, and far below it in neurons that are silent most of the time;
+    `predicted_tuning` is in the units of the activity. A design with ``standardize=False`` knows no means: its
+    baseline and kernels count from columns at 0.
+
+    References
+    ----------
+    Wood, *Generalized Additive Models: An Introduction with R*, 2nd edition (2017).
 
     Examples
     --------
@@ -112,20 +121,20 @@ def kernels(
     """
     check_count("kernels", "n_points", n_points, least=2)
     weights, baseline = raw_weights(model, design)
-    units = _check_units(units, design)
+    units = check_units(units)
     columns = group_slices(design)
     rated = model._loss.inverse_link == "exp"
     results = {}
     for group, term in design.terms_.items():
         _check_grid_size(group, term, n_points, len(baseline))
-        coords, basis = evaluate_grid(term, n_points, units)
+        coords, basis = kernel_grid(design, group, n_points, units)
         shape = (len(baseline), *(len(values) for values in coords.values()))
         kernel = weights[:, columns[group]] @ basis.T
         by_neuron = {"kernel": kernel}
         session = _session_on_grid(term, n_points) if isinstance(term, Product) else None
         if session is not None:
             by_neuron["total"] = kernel + sum(
-                weights[:, columns[name]] @ other.transform(session).T
+                weights[:, columns[name]] @ (other.transform(session) - design.means_[columns[name]]).T
                 for name, other in design.terms_.items()
                 if name != group and set(other.variables) <= set(term.variables) and not _reads_lags(other)
             )
@@ -152,7 +161,7 @@ def raw_weights(model: PopulationGLM, design: Design) -> tuple[np.ndarray, np.nd
     check_design_of(model, design)
     # the scale of a constant column is infinite: it weighs nothing
     weights = np.atleast_2d(model.coef_).astype(float) / design.scales_
-    return weights, np.atleast_1d(model.intercept_).astype(float) - weights @ design.means_
+    return weights, np.atleast_1d(model.intercept_).astype(float)
 
 
 def check_design_of(model: PopulationGLM, design: Design) -> None:
@@ -189,17 +198,19 @@ def group_slices(design: Design) -> dict[str, slice]:
     }
 
 
-def evaluate_grid(
-    term: Term, n_points: int, units: Mapping[str, str] | None = None
+def kernel_grid(
+    design: Design, group: str, n_points: int, units: Mapping[str, str] | None = None
 ) -> tuple[dict[str, xr.Variable], np.ndarray]:
-    """Coordinates of a fitted term's grid, by dimension, and its columns there.
+    """Coordinates of a group's grid, by dimension, and its centred columns there: weights @ basis.T is the kernel.
 
     Returns
     -------
     coords : dict of str to xarray.Variable
         In the order of the axes, the first slowest.
     basis : ndarray, shape (n_grid_points, n_columns)
+        Less the mean of each column in the fitted session; over lags as they are.
     """
+    term = design.terms_[group]
     points, basis = _grid(term, n_points)
     coords: dict[str, xr.Variable] = {}
     for axis, (_, values) in zip(term.axes, points.items(), strict=True):
@@ -209,7 +220,8 @@ def evaluate_grid(
             count += 1
             dim = f"{name}_{count}"
         coords[dim] = xr.Variable(dim, values.drop_duplicates().to_numpy(), {"units": unit} if unit else {})
-    return coords, basis
+    # a column over lags mixes the samples around it, so its mean is not that of any point of the grid
+    return coords, basis if _reads_lags(term) else basis - design.means_[group_slices(design)[group]]
 
 
 def _grid(term: Term, n_points: int) -> tuple[pd.DataFrame, np.ndarray]:
@@ -261,15 +273,9 @@ def _check_grid_size(group: str, term: Term, n_points: int, n_neurons: int) -> N
         )
 
 
-def _check_units(units: Mapping[str, str] | None, design: Design) -> Mapping[str, str]:
-    units = units or {}
+def check_units(units: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Units by variable; none for None."""
+    units = {} if units is None else units
     if not isinstance(units, Mapping):
         raise TypeError(f"units must be a mapping such as {{'position': 'cm'}}; found {units!r}.")
-    variables = sorted({variable for term in design.terms_.values() for variable in term.variables})
-    for name in units:
-        if name not in variables:
-            near = get_close_matches(str(name), variables, n=3) or variables[:10]
-            raise ValueError(
-                f"units: the design has no variable {name!r}; nearest names: {', '.join(map(repr, near))}."
-            )
     return units
