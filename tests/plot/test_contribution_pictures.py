@@ -15,21 +15,26 @@ from popglm.plot import (
 )
 
 
+@pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("n_neurons", [2, 1000])
 @pytest.mark.parametrize("quantity", ["fraction_null_deviance", "fraction_explained_deviance"])
-def test_means_over_neurons_with_their_standard_errors(n_neurons, quantity):
+def test_fractions_of_all_neurons_with_their_standard_errors(n_neurons, quantity, pooled):
     data = contribution_dataset(n_neurons)
     data["binned_" + quantity][0, 1, 5] = np.nan  # known of all neurons but one
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ax = contributions_over_bins(data, axis="position", quantity=quantity)
+        ax = contributions_over_bins(data, axis="position", quantity=quantity, pooled=pooled)
         ax.figure.canvas.draw()
+    whole = data["null_deviance"] - (data["full_deviance"] if "explained" in quantity else 0)
+    weight = whole.values[:, None] if pooled else np.ones((n_neurons, 1))
     filled = np.arange(25) != 3
     for v, (x, low, high) in enumerate(bands(ax)):
         values = data["binned_" + quantity].values[:, v, :25][:, filled]
         n = np.isfinite(values).sum(axis=0)
-        mean = np.nanmean(values, axis=0)
-        sem = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(n - 1, 1) / n)
+        total = (weight * np.isfinite(values)).sum(axis=0)
+        mean = np.nansum(weight * values, axis=0) / total
+        squares = np.nansum(weight**2 * (values - mean) ** 2, axis=0)
+        sem = np.sqrt(n / np.maximum(n - 1, 1) * squares) / total
         line = labelled_line(ax, ["cue", "speed"][v])
         assert_allclose(line.get_xdata(), POSITIONS)
         assert np.isnan(line.get_ydata()[3])
@@ -40,6 +45,35 @@ def test_means_over_neurons_with_their_standard_errors(n_neurons, quantity):
         assert_allclose(high, (mean + sem)[banded])
     assert ax.get_xlabel() == "position (cm)"
     assert ax.get_ylabel() == ("Fraction of null deviance" if "null" in quantity else "Fraction of explained deviance")
+
+
+def test_neurons_of_which_next_to_nothing_is_explained_do_not_make_the_picture():
+    # 40 neurons whose contribution in every bin is a tenth of what is explained, and one at the edge of chance
+    data = contribution_dataset(41, ["cue"])
+    data["full_deviance"][0] = data["null_deviance"][0] * (1 - 1e-6)
+    fractions = data["binned_fraction_explained_deviance"]
+    fractions[:] = 0.1
+    fractions[0] = 4000.0
+    ax = contributions_over_bins(data, axis="position")
+    assert_allclose(labelled_line(ax, "cue").get_ydata()[1:], 0.1, rtol=0.05)
+    mean = contributions_over_bins(data, axis="position", pooled=False)
+    assert labelled_line(mean, "cue").get_ydata().max() > 90
+    assert mean.get_title() == "cue, 41 neurons, mean ± s.e.m."
+
+
+def test_titles_count_the_neurons_that_are_drawn():
+    data = contribution_dataset(20, ["cue"])
+    for name in ("fraction_explained_deviance", "binned_fraction_explained_deviance"):
+        data[name][3] = np.nan
+    data["reduced_deviance"][5] = 1e6  # far below the others
+    assert contributions_over_bins(data, axis="position").get_title() == "cue, 19 of 20 neurons, pooled ± s.e.m."
+    drawn = contribution_distribution(data, quantity="fraction_explained_deviance")
+    assert drawn.get_title() == "19 of 20 neurons"
+    assert full_and_reduced(data).get_title() == "19 of 20 neurons"
+    data["fraction_null_deviance"][:3] = [[np.nan], [-9.0], [-9.0]]
+    assert breakdown_and_comparison(data, data).get_title() == "cue, 17 of 20 neurons"
+    lone = data.isel(neuron=[3])
+    assert contributions_over_bins(lone, axis="position").get_title() == "cue, nothing known of neuron3"
 
 
 def test_one_neuron_has_curves_without_bands():
@@ -60,7 +94,8 @@ def test_bins_are_drawn_in_order_of_their_centres():
 def test_of_many_variables_the_largest_are_in_colour():
     names = [f"variable{i}" for i in range(21)]
     data = contribution_dataset(5, names)
-    size = dict(zip(names, data["binned_fraction_null_deviance"][..., :25].mean(["neuron", "bin"]).values, strict=True))
+    pooled = data["binned_fraction_null_deviance"][..., :25].weighted(data["null_deviance"]).mean("neuron")
+    size = dict(zip(names, np.abs(pooled).mean("bin").values, strict=True))
     ax = contributions_over_bins(data, axis="position", quantity="fraction_null_deviance")
     assert set(ax.get_legend_handles_labels()[1]) == {*sorted(names, key=size.__getitem__)[-10:], "11 others"}
 

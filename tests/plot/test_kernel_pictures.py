@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from labelled_results import POSITIONS, bands, kernel_datasets, labelled_line, one_kernel_dataset, segments
+from labelled_results import POSITIONS, bands, kernel_datasets, labelled_line, one_kernel_dataset, scatters, segments
 from matplotlib.collections import QuadMesh
 from numpy.testing import assert_allclose
 
-from popglm.plot import kernel_curves, kernel_image, mean_absolute_kernels
+import popglm as pg
+from popglm.plot import basis_functions, kernel_curves, kernel_image, mean_absolute_kernels
 
 
 def mesh(ax):
@@ -91,10 +92,39 @@ def test_categories_are_points_with_their_names(n_neurons):
         assert_allclose(ax.containers[0].lines[0].get_ydata(), kernel[0])
         (bars,) = segments(ax)
         assert_allclose(bars[:, :, 1], np.column_stack([kernel[0] - 0.2, kernel[0] + 0.5]))
+    else:
+        (dots,) = scatters(ax)
+        assert_allclose(np.rint(dots[:, 0]), np.tile([0, 1], (40, 1)).ravel())
+        assert_allclose(dots[:, 1], kernel.ravel())
+        assert not segments(ax)
+        assert labelled_line(ax, "mean").get_linestyle() == "None"
     absolute = mean_absolute_kernels(data)
     assert_allclose(absolute.containers[0].lines[0].get_ydata(), np.abs(kernel).mean(axis=0))
     assert bool(segments(absolute)) == (n_neurons > 1)  # error bars
     ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("n_neurons", [1, 30])
+def test_levels_that_are_numbers_are_not_joined_by_lines(n_neurons):
+    rng = np.random.default_rng(0)
+    session = {"cue": rng.choice([-1, 1, 4], 300)}
+    design = pg.Design([pg.categories("cue")])
+    model = pg.GLM(lambdas=[0.1]).fit(design.fit_transform(session), rng.poisson(1.0, (300, n_neurons)))
+    kernels = pg.kernels(model, design)
+    for ax in (kernel_curves(kernels), mean_absolute_kernels(kernels), basis_functions(design)):
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["-1", "1", "4"]
+        joined = [line for line in ax.lines if line.get_linestyle() != "None" and len(line.get_xdata()) == 3]
+        assert not joined
+
+
+def test_a_unit_is_written_once():
+    lags = pg.shifts("speed", [0.0, 0.1], dt=0.1)
+    assert basis_functions(lags, unit="s").get_xlabel() == "lag (s)"
+
+
+def test_neurons_must_be_names():
+    with pytest.raises(TypeError, match="neurons must be a name, a shell pattern or a list of these; found 10"):
+        kernel_curves(kernel_datasets(2), group="position", neurons=10)
 
 
 def test_one_axis_gives_an_image_with_neurons_sorted_by_peak():

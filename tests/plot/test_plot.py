@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from labelled_results import contribution_dataset, kernel_datasets, labelled_line, scatters, tuning_dataset
 from matplotlib.collections import LineCollection
+from matplotlib.patches import StepPatch
 from numpy.testing import assert_allclose
 
 from popglm import maze_design, maze_session
@@ -113,11 +114,20 @@ def test_the_histogram_counts_every_neuron_once(n_neurons):
 def test_the_histogram_parts_neurons_at_zero_and_keeps_the_very_bad_ones():
     ax = deviance_histogram([-1e29, -0.01, 0.0, 0.3, 1.0, np.nan])
     bars = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_height()) for bar in ax.patches]
-    assert sum(height for *_, height in bars) == 5
-    assert sum(height for _, right, height in bars if right <= 1e-12) == 2
+    assert sum(height for *_, height in bars) == 4
+    assert sum(height for _, right, height in bars if right <= 1e-12) == 1
+    assert "← 1 below -0.1" in [text.get_text() for text in ax.texts]
     assert all(right <= 1e-12 or left >= -1e-12 for left, right, _ in bars)
     assert ax.get_xlim()[0] > -0.5
     assert ax.get_title() == "2 of 5 neurons beat the null model"
+
+
+def test_a_histogram_without_a_neuron_in_sight():
+    ax = deviance_histogram([-0.5, -3.0])
+    assert sum(bar.get_height() for bar in ax.patches) == 0
+    assert "← 2 below -0.1" in [text.get_text() for text in ax.texts]
+    ax.figure.canvas.draw()
+    assert "below" not in "".join(text.get_text() for text in deviance_histogram([-0.1, 0.2]).texts)
 
 
 @pytest.mark.parametrize(
@@ -195,15 +205,52 @@ def test_recorded_and_predicted_activity_over_trials():
     recorded, predicted = np.array([0.0, 2, 1, np.nan, 0, 3]), np.array([0.5, 1, 1, 1, 0.2, 2])
     time = np.arange(6) / 10
     ax = predicted_and_recorded(recorded, predicted, time, trial=[1, 1, 1, 2, 2, 2], unit="spikes per bin")
-    first, second = ax.lines  # broken between the trials
-    assert_allclose(np.r_[first.get_ydata(), second.get_ydata()], predicted)
-    assert_allclose(second.get_xdata(), time[3:])
+    (line,) = ax.lines
+    assert_allclose(line.get_ydata(), np.insert(predicted, 3, np.nan))  # broken between the trials
+    assert_allclose(np.delete(line.get_xdata(), 3), time)
+    values, edges, _ = drawn(ax, StepPatch).get_data()
+    assert_allclose(values, recorded)
+    assert_allclose(edges, np.arange(7) / 10 - 0.05)
     boundary = drawn(ax, LineCollection).get_segments()
     assert [segment[0][0] for segment in boundary] == [0.3]
     assert ax.get_ylabel() == "Activity (spikes per bin)"
-    assert set(ax.get_legend_handles_labels()[1]) == {"recorded", "predicted"}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["recorded", "predicted"]
     assert ax.get_ylim()[0] == 0
     ax.figure.canvas.draw()
+
+
+def test_where_time_is_missing_nothing_is_drawn():
+    # two test trials with eight seconds between them
+    time = np.r_[0:2:0.1, 10:12:0.1]
+    ax = predicted_and_recorded(np.full(40, 2.0), np.full(40, 1.0), time)
+    values, edges, _ = drawn(ax, StepPatch).get_data()
+    empty = np.flatnonzero(np.isnan(values))
+    assert_allclose(edges[[*empty, *(empty + 1)]], [1.95, 9.95])
+    (line,) = ax.lines
+    assert np.flatnonzero(np.isnan(line.get_ydata())).tolist() == [20]
+    ax.figure.canvas.draw()
+    image = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3]
+    left, right = (ax.transData.transform((t, 0.5)).astype(int)[0] for t in (2.1, 9.8))
+    row = image.shape[0] - ax.transData.transform((0, 0.5)).astype(int)[1]
+    assert (image[row, left:right] == 255).all()
+    assert (image[row, ax.transData.transform((1.0, 0))[0].astype(int)] < 255).all()
+
+
+def test_the_clock_of_a_day_is_written_out():
+    time = 1_048_900 + np.arange(100) * 0.1
+    ax = predicted_and_recorded(np.ones(100), np.ones(100), time)
+    ax.figure.canvas.draw()
+    assert ax.xaxis.get_offset_text().get_text() == ""
+    labels = [float(label.get_text()) for label in ax.get_xticklabels()]
+    assert_allclose(labels, ax.get_xticks())
+    overview = pp.session_overview({"speed": np.ones(100), "t": time}, np.ones(100), time="t")
+    overview.figure.canvas.draw()
+    assert overview.xaxis.get_offset_text().get_text() == ""
+
+
+def test_time_must_increase():
+    with pytest.raises(ValueError, match="time must hold at least one sample and increase"):
+        predicted_and_recorded([0, 1, 2], [0, 1, 2], [0.0, 0.2, 0.1])
 
 
 def test_lengths_must_agree():

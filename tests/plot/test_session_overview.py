@@ -84,6 +84,8 @@ def test_categories_constants_and_missing_values():
     assert_allclose(odour, 4 + np.array([0.85, np.nan, 0.15, 0.85]))
     assert_allclose(constant, np.full(4, 3.5))
     assert np.isnan(unknown).all()
+    assert {line.get_drawstyle() for line in ax.lines} == {"steps-mid"}  # no slope from rose to mint
+    assert session_overview({"speed": np.arange(50.0)}, np.ones(50)).lines[0].get_drawstyle() == "default"
     assert_allclose(lit, 1 + np.array([0.85, 0.15, 0.85, 0.85]))
     assert [text.get_text() for text in ax.texts] == ["mint to rose", "2", "no value", "0 to 1"]
     assert ax.get_xlabel() == "Sample"

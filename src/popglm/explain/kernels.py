@@ -12,12 +12,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.design import Design
 from popglm.design.checks import check_count
+from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
 from popglm.design.session import Session
 from popglm.design.terms import Product, Term
 from popglm.model.base import PopulationGLM
 
-__all__ = ["check_design_of", "check_units", "group_slices", "kernel_grid", "kernels", "raw_weights"]
+__all__ = [
+    "categorical_axes",
+    "check_design_of",
+    "check_units",
+    "group_slices",
+    "kernel_grid",
+    "kernels",
+    "raw_weights",
+]
 
 #: Grid points × neurons of one group: 2 GB per variable of the result.
 MOST_VALUES = 2**28
@@ -51,7 +60,8 @@ def kernels(
     -------
     dict of str to xarray.Dataset
         By group, in the order of the design. Dimensions are ``neuron`` and one per axis of the term: the variable's
-        name, or ``lag``, in seconds or samples as the attribute ``units`` says. A name that is taken gets a suffix:
+        name, or ``lag``, in seconds or samples as the attribute ``units`` says; that of `categories` has the attribute
+        ``categories``. A name that is taken gets a suffix:
         "position_2". Variables:
 
         - ``kernel`` (neuron, axes): what the group adds to the linear predictor, from its mean over the samples of the
@@ -219,7 +229,8 @@ def kernel_grid(
         while dim in coords or dim in _RESERVED:
             count += 1
             dim = f"{name}_{count}"
-        coords[dim] = xr.Variable(dim, values.drop_duplicates().to_numpy(), {"units": unit} if unit else {})
+        attrs = ({"units": unit} if unit else {}) | ({"categories": 1} if axis in categorical_axes(term) else {})
+        coords[dim] = xr.Variable(dim, values.drop_duplicates().to_numpy(), attrs)
     # a column over lags mixes the samples around it, so its mean is not that of any point of the grid
     return coords, basis if _reads_lags(term) else basis - design.means_[group_slices(design)[group]]
 
@@ -243,6 +254,18 @@ def _reads_lags(term: Term) -> bool:
     return isinstance(term, Shifts | Kernel) or (
         isinstance(term, Product) and (_reads_lags(term.first) or _reads_lags(term.second))
     )
+
+
+def categorical_axes(term: Term) -> set[str]:
+    """Axes of a term whose values are levels, also where these are numbers: nothing lies between them."""
+    match term:
+        case Categories():
+            return set(term.axes)
+        case Product():
+            return categorical_axes(term.first) | categorical_axes(term.second)
+        case Shifts():
+            return categorical_axes(term.term)
+    return set()
 
 
 def _session_on_grid(term: Product, n_points: int) -> Session | None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from popglm.plot.style import MODEL, RECORDED, axes_or_new
+from popglm.plot.style import MODEL, RECORDED, axes_or_new, edges_of_samples, whole_times
 
 __all__ = ["predicted_and_recorded"]
 
@@ -25,9 +25,10 @@ def predicted_and_recorded(
     Parameters
     ----------
     recorded, predicted : array_like, shape (n_samples,)
-        Activity and predicted mean in the same unit. Gaps (NaN) in `recorded` stay empty.
+        Activity and predicted mean in the same unit. What is NaN stays empty.
     time : array_like, shape (n_samples,), optional
-        Time of every sample in seconds, increasing; unless given the axis counts samples.
+        Time of every sample in seconds, increasing. Gaps in it (steps above 1.5 × the median) stay empty. Unless given
+        the axis counts samples.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     trial : array_like, shape (n_samples,), optional
@@ -42,7 +43,7 @@ def predicted_and_recorded(
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not 1-D of one length, or `ax` is not Axes.
+        If the arrays are not 1-D of one length, time does not increase, or `ax` is not Axes.
 
     Examples
     --------
@@ -52,7 +53,7 @@ def predicted_and_recorded(
     ('Time (s)', 'Activity (per sample)')
     """
     recorded = np.asarray(recorded, dtype=float)
-    x = np.arange(len(recorded)) if time is None else np.asarray(time, dtype=float)
+    x = np.arange(len(recorded), dtype=float) if time is None else np.asarray(time, dtype=float)
     predicted = np.asarray(predicted, dtype=float)
     trial = np.zeros(len(recorded)) if trial is None else np.asarray(trial)
     for name, values in (("recorded", recorded), ("predicted", predicted), ("time", x), ("trial", trial)):
@@ -62,14 +63,24 @@ def predicted_and_recorded(
                 f"found shape {values.shape} beside {recorded.shape}"
             )
 
-    ax = axes_or_new(ax, width=7.0, height=2.0)
+    if not len(x) or not (np.diff(x) > 0).all() or np.isnan(x).any():
+        raise ValueError("time must hold at least one sample and increase from sample to sample, without NaN")
+
+    ax = axes_or_new(ax, width=7.0, height=2.2)
+    edges, after, _ = edges_of_samples(x)
     starts = np.flatnonzero(trial[1:] != trial[:-1]) + 1
     ax.vlines(x[starts], 0, 1, transform=ax.get_xaxis_transform(), color="0.85", linewidth=0.8, zorder=0)
-    ax.fill_between(x, 0, recorded, step="mid", color=RECORDED, linewidth=0, label="recorded")
-    for i, rows in enumerate(np.split(np.arange(len(x)), starts)):
-        ax.plot(x[rows], predicted[rows], color=MODEL, linewidth=1.3, label="predicted" if i == 0 else None)
-    ax.margins(x=0)
-    ax.set_ylim(bottom=min(0.0, np.nanmin(recorded, initial=0), predicted.min(initial=0)))
+    ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0, label="recorded")
+    breaks = np.union1d(after, starts)
+    ax.plot(
+        np.insert(x, breaks, x[breaks]), np.insert(predicted, breaks, np.nan), color=MODEL, linewidth=1.3,
+        label="predicted",
+    )  # fmt: skip
+    ax.set_xlim(edges[0], edges[-1])
+    known = np.concatenate([recorded, predicted])
+    ax.set_ylim(bottom=min(0.0, np.nanmin(known, initial=0)))
+    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderpad=0)
+    whole_times(ax)
     ax.set_xlabel("Sample" if time is None else "Time (s)")
     ax.set_ylabel(f"Activity ({unit})")
     return ax

@@ -9,8 +9,17 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from popglm.model.selection import fraction_explained
-from popglm.plot.labelled import bins_along, check_dataset, check_quantity, mean_and_sem, pick, pick_neurons
-from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, legend_beside, named_curves
+from popglm.plot.labelled import (
+    bins_along,
+    check_dataset,
+    check_quantity,
+    count_neurons,
+    mean_and_sem,
+    pick,
+    pick_neurons,
+    pooled_and_sem,
+)
+from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, legend_beside, named_curves, spread
 
 __all__ = ["breakdown_and_comparison", "contribution_distribution", "contributions_over_bins", "full_and_reduced"]
 
@@ -30,10 +39,14 @@ def contributions_over_bins(
     variables: Names = None,
     neurons: Names = None,
     quantity: str = "fraction_explained_deviance",
+    pooled: bool = True,
 ) -> Axes:
-    """Draw what each variable contributes along position or time: mean over neurons ± s.e.m.
+    """Draw what each variable contributes along position or time: of all neurons together, ± s.e.m.
 
-    Of more than ten variables the ten with the largest contributions have a colour; the others are grey.
+    Pooled over neurons the fraction is the sum of their contributions over the sum of their explained (or null)
+    deviances. A mean over neurons of their fractions is at the mercy of those of which next to nothing is explained:
+    their fractions are ratios of two noises, and can be anything. Of more than ten variables the ten with the largest
+    contributions have a colour; the others are grey.
 
     Parameters
     ----------
@@ -45,9 +58,11 @@ def contributions_over_bins(
         Name of the bins, such as "position"; may be left out if there are bins along one axis only.
     variables, neurons : str or list of str, optional
         Names or shell patterns; all unless given. NaN (a bin without samples, a neuron of which nothing is explained)
-        is left out of the mean.
+        is left out; the title counts the neurons that are in the picture.
     quantity : {"fraction_explained_deviance", "fraction_null_deviance"}
         What the contribution in a bin is a fraction of.
+    pooled : bool
+        Whether to pool over neurons; else their fractions are averaged, each neuron counting the same.
 
     Returns
     -------
@@ -58,13 +73,26 @@ def contributions_over_bins(
     TypeError, ValueError
         If `contributions` has no bins, an axis, variable, neuron or quantity is not there, or `ax` is not Axes.
 
+    Notes
+    -----
+    With the fraction :math:`f_j` of neuron :math:`j` in a bin and its explained (null) deviance :math:`E_j` over all
+    samples, the pooled fraction is :math:`F = \\sum_j E_j f_j / \\sum_j E_j`, with the standard error of a ratio
+    (Cochran 1977, section 2.11), :math:`\\sqrt{\\frac{n}{n - 1} \\sum_j E_j^2 (f_j - F)^2} / \\sum_j E_j`.
+
+    References
+    ----------
+    Cochran, *Sampling Techniques*, 3rd edition (1977).
+
     Examples
     --------
     >>> import xarray as xr
     >>> from popglm.plot import contributions_over_bins
     >>> fractions = [[[0.1, 0.3]], [[0.2, 0.5]]]  # two neurons, one variable, two bins
     >>> contributions = xr.Dataset(
-    ...     {"binned_fraction_null_deviance": (("neuron", "variable", "bin"), fractions)},
+    ...     {
+    ...         "binned_fraction_null_deviance": (("neuron", "variable", "bin"), fractions),
+    ...         "null_deviance": ("neuron", [300.0, 100.0]),
+    ...     },
     ...     coords={
     ...         "neuron": ["neuron0", "neuron1"],
     ...         "variable": ["cue"],
@@ -75,7 +103,7 @@ def contributions_over_bins(
     ... )
     >>> ax = contributions_over_bins(contributions, quantity="fraction_null_deviance")
     >>> ax.get_xlabel(), ax.lines[-1].get_ydata()
-    ('position (cm)', array([0.15, 0.4 ]))
+    ('position (cm)', array([0.125, 0.35 ]))
     """
     check_dataset(contributions, [], "contributions", f"{MAKER} with by=")
     if "bin" not in contributions.dims:
@@ -83,20 +111,29 @@ def contributions_over_bins(
     binned = [str(name).removeprefix("binned_") for name in contributions if str(name).startswith("binned_")]
     label = check_quantity(quantity, LABELS, binned)
     data, axis_label = bins_along(_choose(contributions, variables, neurons), axis)
-    values = data[f"binned_{quantity}"]
+    values = data[f"binned_{quantity}"].transpose("neuron", "variable", "bin")
     x = data["center"].values
+    weight = _deviance_of(data, quantity) if pooled else None
 
     ax = axes_or_new(ax, width=6.0 if data.sizes["variable"] > 1 else 4.0)
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     named_curves(
         ax,
         {
-            str(variable): (x, *mean_and_sem(values.isel(variable=v)))
+            str(variable): (
+                x,
+                *(
+                    mean_and_sem(values.isel(variable=v))
+                    if weight is None
+                    else pooled_and_sem(values.isel(variable=v), weight)
+                ),
+            )
             for v, variable in enumerate(data["variable"].values)
         },
     )
-    n_neurons = data.sizes["neuron"]
-    count = f"{n_neurons:,} neurons, mean ± s.e.m." if n_neurons > 1 else str(data["neuron"].values[0])
+    count = count_neurons(data["neuron"].values, values.notnull().any(["variable", "bin"]).values)
+    if data.sizes["neuron"] > 1:
+        count += f", {'pooled' if pooled else 'mean'} ± s.e.m."
     if data.sizes["variable"] > 1:
         legend_beside(ax)
         ax.set_title(count, fontsize="medium")
@@ -161,10 +198,8 @@ def contribution_distribution(
 
     ax = axes_or_new(ax, width=5.0, height=max(2.0, 0.8 + 0.28 * n_variables))
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    # the multiples of the golden ratio spread evenly, however many there are, and every time the same
-    spread = 0.6 * ((np.arange(n_neurons) * 0.618034) % 1 - 0.5) if n_neurons > 1 else np.zeros(1)
     dots(
-        ax, values.ravel(), (place[:, None] + spread).ravel(), s=18 if n_neurons == 1 else 5,
+        ax, values.ravel(), (place[:, None] + 0.6 * spread(n_neurons)).ravel(), s=18 if n_neurons == 1 else 5,
         alpha=0.9 if n_neurons <= 30 else 0.25, rasterized=values.size > 2000,
     )  # fmt: skip
     if n_neurons > 1:
@@ -180,7 +215,8 @@ def contribution_distribution(
     ax.set_yticks(place, data["variable"].values.tolist(), fontsize="small")
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(label)
-    ax.set_title(f"{n_neurons:,} neurons" if n_neurons > 1 else str(data["neuron"].values[0]), fontsize="medium")
+    in_sight = (values >= ax.get_xlim()[0]).any(axis=0)
+    ax.set_title(count_neurons(data["neuron"].values, in_sight), fontsize="medium")
     return ax
 
 
@@ -248,8 +284,7 @@ def full_and_reduced(
     name = str(names[found[0]])
     ax.set_xlabel(f"Fraction deviance explained\n{f'by {name} alone' if alone else f'without {name}'}")
     ax.set_ylabel("Fraction deviance explained\nby the full model")
-    n_neurons = data.sizes["neuron"]
-    ax.set_title(f"{n_neurons:,} neurons" if n_neurons > 1 else str(data["neuron"].values[0]), fontsize="medium")
+    ax.set_title(count_neurons(data["neuron"].values, _in_sight(ax, reduced, full)), fontsize="medium")
     return ax
 
 
@@ -324,8 +359,8 @@ def breakdown_and_comparison(
         legend_beside(ax, markerscale=2 if x.sizes["neuron"] > 100 else 1)
     ax.set_xlabel(f"{label}\n(model breakdown)")
     ax.set_ylabel(f"{label}\n(model comparison)")
-    n_neurons = x.sizes["neuron"]
-    what = f"{n_neurons:,} neurons" if n_neurons > 1 else str(x["neuron"].values[0])
+    in_sight = _in_sight(ax, *(values.transpose("neuron", "variable").values for values in (x, y))).any(axis=1)
+    what = count_neurons(x["neuron"].values, in_sight)
     if not colored:
         what = f"{names[0] if len(names) == 1 else f'{len(names)} variables'}, {what}"
     ax.set_title(what, fontsize="medium")
@@ -335,6 +370,19 @@ def breakdown_and_comparison(
 def _choose(contributions: xr.Dataset, variables: Names, neurons: Names) -> xr.Dataset:
     found = pick(variables, contributions["variable"].values, "variables")
     return pick_neurons(contributions, neurons).isel(variable=found)
+
+
+def _deviance_of(data: xr.Dataset, quantity: str) -> xr.DataArray:
+    """What the fractions are of, summed over each neuron's samples."""
+    needed = ["null_deviance", *(["full_deviance"] if quantity == "fraction_explained_deviance" else [])]
+    check_dataset(data, needed, "contributions", MAKER)
+    return data["null_deviance"] - (data["full_deviance"] if len(needed) == 2 else 0)
+
+
+def _in_sight(ax: Axes, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Which dots lie within the limits of the Axes."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    return (left <= x) & (x <= right) & (bottom <= y) & (y <= top)
 
 
 def _diagonal(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from scipy.optimize import isotonic_regression
 
 from popglm.design import Design
 from popglm.design.terms import Term
+from popglm.explain.kernels import categorical_axes
 from popglm.plot.labelled import pick, with_unit
 from popglm.plot.style import axes_or_new
 
@@ -76,7 +77,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
             f"basis_functions(design, group={term.name!r})"
         ) from None
 
-    numeric = np.issubdtype(np.asarray(values).dtype, np.number)
+    numeric = np.issubdtype(np.asarray(values).dtype, np.number) and not categorical_axes(term)
     x = np.asarray(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
     order = np.argsort(x, kind="stable")  # lags may come in any order
     ax = axes_or_new(ax)

@@ -105,7 +105,7 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     ----------
     values : DataFrame or array_like, shape (n_neurons,)
         What `GLM.evaluate` returns (its column ``deviance_explained``), or the fractions themselves. NaN is
-        left out; values below -0.1 are counted in the bin at the left end.
+        left out. Neurons below -0.1 have no bar; a note in the picture counts them.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
 
@@ -129,12 +129,18 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
 
     ax = axes_or_new(ax)
     low = -0.1
-    shown = np.maximum(fractions, low)
+    shown = fractions[fractions >= low]
     width = 0.05 if len(shown) < 200 else 0.025
     # 0 is an edge, so that no bar holds both neurons above and below the null model
-    first, last = np.floor(min(shown.min(), 0) / width), np.floor(max(shown.max(), 0.1) / width) + 1
+    first = np.floor(shown.min(initial=0) / width + 1e-9)
+    last = np.floor(shown.max(initial=0.1) / width + 1e-9) + 1
     ax.hist(shown, bins=width * np.arange(first, last + 1), color=NEURON, edgecolor="white", linewidth=0.5)
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    if len(shown) < len(fractions):
+        ax.annotate(
+            f"← {len(fractions) - len(shown):,} below {low:g}", (0, 0.85), xycoords="axes fraction", xytext=(2, 0),
+            textcoords="offset points", va="top", color=NEURON, fontsize="small",
+        )  # fmt: skip
     median = float(np.median(fractions))
     if median >= low:
         ax.axvline(median, color=MODEL, linewidth=2)

@@ -9,7 +9,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from popglm.plot.labelled import along, check_dataset, check_quantity, label_axis, mean_and_sem, pick, pick_neurons
+from popglm.plot.labelled import (
+    along,
+    check_dataset,
+    check_quantity,
+    count_neurons,
+    label_axis,
+    mean_and_sem,
+    pick,
+    pick_neurons,
+)
 from popglm.plot.style import MODEL, SEVERAL, axes_or_new, curve, faint_curves, legend_beside, named_curves
 
 __all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
@@ -94,20 +103,20 @@ def kernel_curves(
         for j, neuron in enumerate(values["neuron"].values):
             curve(ax, x, values.values[j], low[j], high[j], color=SEVERAL[j], label=str(neuron), points=points)
     else:
-        faint_curves(ax, x, values.values)
+        faint_curves(ax, x, values.values, points=points)
         if "gain" in quantity:  # exp makes a few of many neurons tower above the others
-            ax.set_ylim(0, 1.05 * np.nanquantile(values.max(dim), 0.95))
-        ax.plot(x, mean_and_sem(values)[0], color=MODEL, linewidth=2, marker="o" if points else None, label="mean")
+            ax.set_ylim(0, 1.05 * max(np.nanquantile(values.max(dim), 0.95), 1.0))
+        ax.plot(x, mean_and_sem(values)[0], "o" if points else "-", color=MODEL, linewidth=2, zorder=3, label="mean")
     if several:
         legend_beside(ax)
-    what = f"{n_neurons:,} neurons" if n_neurons > 1 else values["neuron"].values[0]
+    what = count_neurons(values["neuron"].values, values.notnull().any(dim).values)
     if n_neurons > len(SEVERAL):
         what += " and their mean"
     elif np.isfinite(low).any() and "level" in data.attrs:
         what += f", {100 * data.attrs['level']:g} % band"
     ax.set_title(f"{name}, {what}", fontsize="medium")
     label_axis(ax.xaxis, data, dim, x, levels)
-    ax.margins(x=0.05 if levels else 0)
+    _room_beside(ax, x, levels)
     ax.set_ylabel(label)
     return ax
 
@@ -253,11 +262,12 @@ def mean_absolute_kernels(
         curves[name] = x, *mean_and_sem(absolute)
     named_curves(ax, curves, points=levels is not None or len(x) == 1)
     label_axis(ax.xaxis, kernels[chosen[0]], first[0], x, levels)
-    ax.margins(x=0.05 if levels else 0)
+    _room_beside(ax, x, levels)
     ax.set_ylim(bottom=0)
     ax.set_ylabel(_with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
-    n_neurons = values[chosen[0]].sizes["neuron"]
-    count = "1 neuron" if n_neurons == 1 else f"{n_neurons:,} neurons, mean ± s.e.m."
+    count = count_neurons(values[chosen[0]]["neuron"].values)
+    if values[chosen[0]].sizes["neuron"] > 1:
+        count += ", mean ± s.e.m."
     if len(chosen) == 1:
         ax.set_title(f"{chosen[0]}, {count}", fontsize="medium")
     else:
@@ -305,6 +315,14 @@ def _band(data: xr.Dataset, quantity: str, dim: str) -> tuple[np.ndarray, np.nda
 
 def _axes_of(values: xr.DataArray) -> tuple[str, ...]:
     return tuple(str(dim) for dim in values.dims if dim != "neuron")
+
+
+def _room_beside(ax: Axes, x: np.ndarray, levels: list[str] | None) -> None:
+    """Curves from end to end; categories with half a step of room on either side."""
+    if levels:
+        ax.set_xlim(x[0] - 0.5, x[-1] + 0.5)
+    else:
+        ax.margins(x=0)
 
 
 def _edges(centers: np.ndarray) -> np.ndarray:

@@ -16,10 +16,12 @@ __all__ = [
     "bins_along",
     "check_dataset",
     "check_quantity",
+    "count_neurons",
     "label_axis",
     "mean_and_sem",
     "pick",
     "pick_neurons",
+    "pooled_and_sem",
     "with_unit",
 ]
 
@@ -35,6 +37,8 @@ def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str)
     names = [str(name) for name in known]
     if asked is None:
         return list(range(len(names)))
+    if not isinstance(asked, str | Iterable):
+        raise TypeError(f"{argument} must be a name, a shell pattern or a list of these; found {asked!r}")
     asked = [asked] if isinstance(asked, str) else list(asked)
     if not asked:
         raise ValueError(f"{argument} is empty; {_offer(names)}")
@@ -80,11 +84,32 @@ def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str
     return labels[quantity]
 
 
+def count_neurons(names: Sequence[Any], drawn: np.ndarray | None = None) -> str:
+    """How many neurons are drawn, for a title: "neuron3", "12 neurons", or "11 of 12 neurons".
+
+    ``drawn`` says of each whether it is in the picture; all are unless given.
+    """
+    n_drawn = len(names) if drawn is None else int(np.count_nonzero(drawn))
+    if len(names) == 1:
+        return str(names[0]) if n_drawn else f"nothing known of {names[0]}"
+    return f"{len(names):,} neurons" if n_drawn == len(names) else f"{n_drawn:,} of {len(names):,} neurons"
+
+
 def mean_and_sem(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over neurons and its standard error (std with ddof 1 / √n), without NaN; the s.e.m. of one is NaN."""
     n = values.count("neuron")
     sem = values.std("neuron", ddof=1) / np.sqrt(n.where(n > 1))
     return values.mean("neuron").values, sem.where(n > 1).values
+
+
+def pooled_and_sem(values: xr.DataArray, weight: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """Σ weight · value / Σ weight over neurons whose value is known, and its standard error, that of a ratio."""
+    n = values.count("neuron")
+    total = weight.where(values.notnull()).sum("neuron")
+    pooled = (weight * values).sum("neuron") / total.where(total > 0)
+    squares = (weight**2 * (values - pooled) ** 2).sum("neuron")
+    sem = np.sqrt(n / (n - 1).where(n > 1) * squares) / total.where(total > 0)
+    return pooled.values, sem.values
 
 
 def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
@@ -100,7 +125,7 @@ def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
 
 def along(data: xr.DataArray, dim: str) -> tuple[xr.DataArray, np.ndarray, list[str] | None]:
     """Values in order of a coordinate, where they stand on its axis, and tick labels if it holds categories."""
-    if np.issubdtype(data[dim].dtype, np.number):
+    if np.issubdtype(data[dim].dtype, np.number) and "categories" not in data[dim].attrs:
         data = data.sortby(dim)  # lags may come in any order
         return data, data[dim].values.astype(float), None
     return data, np.arange(data.sizes[dim], dtype=float), [str(level) for level in data[dim].values]
@@ -114,5 +139,5 @@ def label_axis(axis: Axis, data: xr.Dataset, dim: str, x: np.ndarray, levels: li
 
 
 def with_unit(name: str, unit: str | None) -> str:
-    """``"name (unit)"``, or the name alone."""
-    return f"{name} ({unit})" if unit else name
+    """``"name (unit)"``, or the name alone where it has no unit or ends in it already, as "lag (s)" does."""
+    return f"{name} ({unit})" if unit and not name.endswith(f"({unit})") else name

@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 from popglm.design.session import Session
 from popglm.model.validation import name_neurons
 from popglm.plot.labelled import with_unit
-from popglm.plot.style import SEVERAL, axes_or_new
+from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, whole_times
 
 __all__ = ["session_overview"]
 
 MOST_NAMED = 20  # rows of activity with names of their own
+MOST_STEPS = 10  # distinct values of a variable that is drawn as steps
 
 
 def session_overview(
@@ -40,7 +41,7 @@ def session_overview(
     ----------
     session : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
         One value per variable and sample, as for `popglm.Design`. Variables that are not numbers are drawn as steps
-        between their sorted categories.
+        between their sorted categories; numbers of at most ten distinct values as steps, too.
     activity : DataFrame or array_like, shape (n_samples, n_neurons) or (n_samples,)
         NaN, where a neuron was not recorded, stays empty.
     ax : matplotlib.axes.Axes, optional
@@ -100,7 +101,11 @@ def session_overview(
     image.set_rasterized(True)
     for i, (trace, (_, ends)) in enumerate(zip(traces.T, lanes, strict=True)):
         bottom = height + len(names) - 1 - i
-        ax.plot(t_drawn, bottom + 0.15 + 0.7 * trace, color=SEVERAL[i % len(SEVERAL)], linewidth=1)
+        steps = len(np.unique(trace[~np.isnan(trace)])) <= MOST_STEPS
+        ax.plot(
+            t_drawn, bottom + 0.15 + 0.7 * trace, color=SEVERAL[i % len(SEVERAL)], linewidth=1,
+            drawstyle="steps-mid" if steps else "default",
+        )  # fmt: skip
         ax.annotate(
             ends, (1, bottom + 0.5), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize="x-small", color="0.4",
@@ -121,6 +126,7 @@ def session_overview(
     ax.spines["left"].set_visible(False)
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(0, height + len(names))
+    whole_times(ax)
     ax.set_xlabel("Sample" if time is None else "Time (s)")
     return ax
 
@@ -152,8 +158,5 @@ def _shades(y: np.ndarray) -> np.ndarray:
 
 def _with_gaps(t: np.ndarray, traces: np.ndarray, shades: np.ndarray) -> tuple[np.ndarray, ...]:
     """Edges of the samples, and times, traces and shades with a row of NaN wherever time is missing."""
-    step = np.median(np.diff(t)) if len(t) > 1 else 1.0
-    after = np.flatnonzero(np.diff(t) > 1.5 * step) + 1
-    ends = t[after - 1] + step / 2
-    edges = np.append(np.insert(t - step / 2, after, ends), t[-1] + step / 2)
+    edges, after, ends = edges_of_samples(t)
     return edges, np.insert(t, after, ends), *(np.insert(a, after, np.nan, axis=0) for a in (traces, shades))

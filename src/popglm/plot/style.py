@@ -40,11 +40,21 @@ def faint(n_neurons: int) -> dict[str, Any]:
     }
 
 
-def faint_curves(ax: Axes, x: ArrayLike, curves: np.ndarray) -> None:
-    """Draw one faint curve per neuron; `curves` has shape (n_neurons, n_points)."""
+def faint_curves(ax: Axes, x: ArrayLike, curves: np.ndarray, points: bool = False) -> None:
+    """Draw one faint curve per neuron, or its points side by side; `curves` has shape (n_neurons, n_points)."""
+    if points:
+        place = np.asarray(x) + 0.5 * spread(len(curves))[:, None]
+        dots(ax, place.ravel(), curves.ravel(), s=5, alpha=faint(len(curves))["alpha"], rasterized=curves.size > 2000)
+        return
     lines = np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1)
     ax.add_collection(LineCollection(lines, colors=NEURON, **faint(len(curves))))
     ax.autoscale_view()
+
+
+def spread(n: int) -> np.ndarray:
+    """Places between −0.5 and 0.5 for `n` dots side by side, evenly spread however many there are."""
+    # the multiples of the golden ratio spread evenly, and every time the same
+    return (np.arange(n) * 0.618034) % 1 - 0.5 if n > 1 else np.zeros(1)
 
 
 def curve(
@@ -86,6 +96,26 @@ def dots(ax: Axes, x: ArrayLike, y: ArrayLike, **dot: Any) -> None:
     n = len(np.atleast_1d(x))
     look = {"s": 18 if n <= 100 else 8, "alpha": 0.9 if n <= 30 else 0.5, "rasterized": n > 2000}
     ax.scatter(x, y, **{"color": NEURON, "linewidths": 0, **look, **dot})
+
+
+def gaps(t: np.ndarray) -> np.ndarray:
+    """Samples before which time is missing: steps longer than 1.5 × the median step."""
+    steps = np.diff(t)
+    return np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
+
+
+def edges_of_samples(t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Borders between samples with an empty one in each gap, where gaps are, and the times at which they begin."""
+    step = np.median(np.diff(t)) if len(t) > 1 else 1.0
+    after = gaps(t)
+    ends = t[after - 1] + step / 2
+    return np.append(np.insert(t - step / 2, after, ends), t[-1] + step / 2), after, ends
+
+
+def whole_times(ax: Axes) -> None:
+    """Write out the numbers of the horizontal axis: the clock of a day is 1048900, not 0 and + 1.0489e6."""
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+    ax.locator_params(axis="x", nbins=6)
 
 
 def legend_above(ax: Axes) -> None:
