@@ -13,7 +13,17 @@ from popglm.design import (
     splines,
     transformed,
 )
-from popglm.explain import bins, bootstrap, breakdown, compare, kernels, significance, tuning
+from popglm.explain import (
+    bins,
+    bootstrap,
+    breakdown,
+    compare,
+    kernels,
+    predicted_tuning,
+    psth,
+    significance,
+    tuning,
+)
 from popglm.io import load
 from popglm.model.estimators import GLM, GLMCV
 from popglm.simulate import maze_design, maze_session
@@ -45,7 +55,9 @@ __all__ = [
     "log_bumps",
     "maze_design",
     "maze_session",
+    "predicted_tuning",
     "product",
+    "psth",
     "shifts",
     "significance",
     "splines",

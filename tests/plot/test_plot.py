@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import StepPatch
 from numpy.testing import assert_allclose
 
-from popglm import maze_design, maze_session
+from popglm import maze_design, maze_session, psth
 from popglm import plot as pp
 from popglm.plot import (
     deviance_cumulative,
@@ -280,6 +280,8 @@ PICTURES = {
     "kernel_curves": lambda ax: pp.kernel_curves(kernel_datasets(3), ax, group="position"),
     "kernel_image": lambda ax: pp.kernel_image(kernel_datasets(3), ax, group="position"),
     "mean_absolute_kernels": lambda ax: pp.mean_absolute_kernels(kernel_datasets(3), ax),
+    "place_map": lambda ax: pp.place_map(tuning_dataset(3).isel(cue=0), ax, axis="position"),
+    "psth": lambda ax: pp.psth(psth(np.ones((20, 2)), before=0, after=2, trial=np.arange(20) // 5), ax),
     "predicted_and_recorded": lambda ax: predicted_and_recorded([0, 1], [0, 1], ax=ax),
     "session_overview": lambda ax: pp.session_overview(SESSION.behavior, SESSION.activity, ax),
     "tuning_curves": lambda ax: pp.tuning_curves(tuning_dataset(3), ax, axis="position"),

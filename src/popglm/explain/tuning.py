@@ -1,4 +1,4 @@
-"""Activity averaged along variables and over kinds of trials, before any model."""
+"""Activity averaged along variables and over kinds of trials: as recorded, and as a model predicts it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.design.checks import check_positive
 from popglm.explain.bins import Bins, check_bins
-from popglm.model.validation import check_responses, name_neurons
+from popglm.explain.contributions import check_activity, check_design_matrix
+from popglm.model.base import PopulationGLM
+from popglm.model.validation import check_responses, check_vector, name_neurons
 
-__all__ = ["tuning"]
+__all__ = ["as_rate", "average_and_sem", "label_column", "predicted_tuning", "split_levels", "tuning"]
 
 #: Names in the result that the dimension of the levels cannot have.
-_RESERVED = ("neuron", "bin", "axis", "center", "unit", "average", "sem", "n_samples")
+_RESERVED = (
+    *("neuron", "bin", "axis", "center", "unit", "average", "sem", "n_samples"),
+    *("predicted", "predicted_sem", "n_events", "time_from_event"),
+)
 
 
 def tuning(
@@ -25,6 +31,7 @@ def tuning(
     split: Any = None,
     *,
     trial: Any = None,
+    dt: float | None = None,
 ) -> xr.Dataset:
     """Average activity per bin, and per kind of trial: tuning as recorded.
 
@@ -38,18 +45,21 @@ def tuning(
         What the samples are told apart by, such as the cue. Samples with a missing label are left out.
     trial : array-like, shape (n_samples,), optional
         Trial of every sample; the standard error is then over trials. Samples with a missing label are left out of it.
+    dt : float, optional
+        Seconds per sample; averages are then per second, else per sample.
 
     Returns
     -------
     xarray.Dataset
-        - ``average`` (level, bin, neuron): mean over the samples in the bin, in the units of Y.
+        - ``average`` (level, bin, neuron): mean over the samples in the bin, in the units of Y, per second with `dt`.
         - ``sem`` (level, bin, neuron): its standard error (ddof 1): over samples, or with `trial` over trials, where
           the mean of each trial in the bin is one observation. NaN for a single observation.
         - ``n_samples`` (level, bin): samples in the bin, recorded or not.
 
         The dimension ``level`` is named like `split` if that is a named Series; for a DataFrame its labels are joined,
         "cue=1, cho=-1"; without `split` there is none. Levels are sorted. Coordinates of ``bin`` are ``axis``,
-        ``center`` and ``unit``. What no sample falls into is NaN.
+        ``center`` and ``unit``. What no sample falls into is NaN. The attribute ``units`` is that of the averages, "per
+        sample" or "per second".
 
     Raises
     ------
@@ -72,12 +82,12 @@ def tuning(
     """
     names = name_neurons(Y)
     n_samples = len(np.asarray(Y))
-    activity = pd.DataFrame(check_responses(Y, n_samples, "gaussian", names), columns=range(len(names)))
+    activity = pd.DataFrame(as_rate("tuning", check_responses(Y, n_samples, "gaussian", names), dt))
     axis = check_bins(by, n_samples)
     if axis is None:
         raise TypeError("by must be popglm.bins(...) or a list of them; found None.")
-    trial = None if trial is None else _label_column(trial, "trial", n_samples)
-    dim, levels, codes = _levels(split, n_samples)
+    trial = None if trial is None else label_column(trial, "trial", n_samples)
+    dim, levels, codes = split_levels(split, n_samples)
 
     rows_of_bins = [rows for part in axis.parts for rows in np.split(part.members.indices, part.members.indptr[1:-1])]
     shape = (len(levels), len(rows_of_bins))
@@ -86,10 +96,9 @@ def tuning(
     for k in range(len(levels)):
         for i, rows in enumerate(rows_of_bins):
             rows = rows[codes[rows] == k]
-            # pandas leaves NaN out, neuron by neuron, of every mean and standard error
-            inside = activity.iloc[rows]
-            observations = inside if trial is None else inside.groupby(trial.iloc[rows].to_numpy()).mean()
-            average[k, i], sem[k, i], n_in_bin[k, i] = inside.mean(), observations.sem(), len(rows)
+            observations = None if trial is None else trial.iloc[rows].to_numpy()
+            average[k, i], sem[k, i] = average_and_sem(activity.iloc[rows], observations)
+            n_in_bin[k, i] = len(rows)
 
     coords = axis.coords()
     coords.pop("n_samples")  # that of the levels together
@@ -100,11 +109,102 @@ def tuning(
             "n_samples": ((dim, "bin"), n_in_bin),
         },
         coords={dim: levels, "neuron": names, **coords},
+        attrs={"units": "per sample" if dt is None else "per second"},
     )
     return result.isel({dim: 0}, drop=True) if split is None else result
 
 
-def _levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarray]:
+def predicted_tuning(
+    model: PopulationGLM,
+    X: Any,
+    Y: Any,
+    by: Bins | Iterable[Bins],
+    split: Any = None,
+    *,
+    trial: Any = None,
+    dt: float | None = None,
+    held_out: bool = True,
+    offset: Any = None,
+) -> xr.Dataset:
+    """Tuning as a model predicts it beside tuning as recorded, in the same bins and of the same samples.
+
+    The predictions of all samples in a bin are averaged as the activity is, so that both hold whatever else went on in
+    these samples: the curves agree where the model is right, however correlated its variables are.
+
+    Parameters
+    ----------
+    model : GLMCV, or GLM with ``held_out=False``
+        Fitted.
+    X : array-like, DataFrame or RowStream, shape (n_samples, n_features)
+        The rows of the fit, or any others with ``held_out=False``.
+    Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
+        Their activity.
+    by, split, trial, dt
+        As in `tuning`.
+    held_out : bool
+        Predict each row by the weights of the fold that held it out; else by the weights of the fit to all rows, to
+        which these samples may be known.
+    offset : array-like, shape (n_samples,), optional
+        As in the fit.
+
+    Returns
+    -------
+    xarray.Dataset
+        That of `tuning`, with ``predicted`` and ``predicted_sem``, the same of the predictions. Samples without
+        activity, or that no fold held out, are in neither.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above or as in `tuning`, X or Y are not those of the model, or the model is not
+        cross-validated (unless ``held_out=False``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> session = {"position": rng.uniform(0, 100, 3000), "trial": np.arange(3000) // 30}
+    >>> Y = rng.poisson(np.exp(-((session["position"] - 60) ** 2) / 400))
+    >>> design = pg.Design([pg.bumps("position", n=8, low=0, high=100)])
+    >>> X = design.fit_transform(session)
+    >>> model = pg.GLMCV(n_lambdas=8).fit(X, Y, groups=session["trial"])
+    >>> by = pg.bins(session["position"], [20, 60], 10, name="position", unit="cm")
+    >>> curves = pg.predicted_tuning(model, X, Y, by, dt=0.05).sel(neuron="neuron0")
+    >>> curves["average"].round().values, curves["predicted"].round().values
+    (array([ 1., 19.]), array([ 1., 18.]))
+    """
+    values = check_design_matrix(model, X, "predicted_tuning", held_out)
+    activity = np.asarray(check_activity(model, Y, len(values)), dtype=float).reshape(len(values), -1)
+    offset = check_vector(offset, "offset", len(values))
+    predicted = model.predict_held_out(X, offset) if held_out else model.predict(X, offset)
+    predicted = np.asarray(predicted, dtype=float).reshape(activity.shape)
+    unknown = np.isnan(activity) | np.isnan(predicted)
+    recorded, expected = (
+        tuning(
+            pd.DataFrame(np.where(unknown, np.nan, rates), columns=model.neuron_names_), by, split, trial=trial, dt=dt
+        )
+        for rates in (activity, predicted)
+    )
+    return recorded.assign(predicted=expected["average"], predicted_sem=expected["sem"])
+
+
+def as_rate(maker: str, activity: np.ndarray, dt: float | None) -> np.ndarray:
+    """Activity per second if the seconds per sample are given, else as it is."""
+    if dt is None:
+        return activity
+    check_positive(maker, "dt", dt)
+    return activity / dt
+
+
+def average_and_sem(inside: pd.DataFrame, trial: np.ndarray | None) -> tuple[pd.Series, pd.Series]:
+    """Mean over samples, and its standard error over them or, with the trial of each, over the means of trials."""
+    # pandas leaves NaN out, neuron by neuron, of every mean and standard error
+    observations = inside if trial is None else inside.groupby(trial).mean()
+    return inside.mean(), observations.sem()
+
+
+def split_levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarray]:
     """Name of the dimension, its sorted levels, and the level of every sample (−1: none)."""
     if split is None:
         return "level", np.array(["all"]), np.zeros(n_samples, int)
@@ -119,7 +219,7 @@ def _levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarray]:
             for kind in kinds
         ]
         return "level", np.array(levels, object), codes
-    labels = _label_column(split, "split", n_samples)
+    labels = label_column(split, "split", n_samples)
     codes, levels = pd.factorize(labels, sort=True)
     dim = "level" if labels.name is None else str(labels.name)
     if dim in _RESERVED:
@@ -127,7 +227,8 @@ def _levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarray]:
     return dim, np.asarray(levels), codes
 
 
-def _label_column(labels: Any, name: str, n_samples: int) -> pd.Series:
+def label_column(labels: Any, name: str, n_samples: int) -> pd.Series:
+    """Labels as a Series, one per sample."""
     column = labels if isinstance(labels, pd.Series) else pd.Series(np.asarray(labels))
     if column.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one label per sample; it has {column.shape}.")

@@ -15,8 +15,9 @@ from popglm.plot.deviance import (
     explained_and_null_deviance,
 )
 from popglm.plot.kernels import kernel_curves, kernel_image, mean_absolute_kernels
+from popglm.plot.place_map import place_map
 from popglm.plot.session import session_overview
-from popglm.plot.tuning import tuning_curves
+from popglm.plot.tuning import psth, tuning_curves
 
 __all__ = [
     "basis_functions",
@@ -32,7 +33,9 @@ __all__ = [
     "kernel_curves",
     "kernel_image",
     "mean_absolute_kernels",
+    "place_map",
     "predicted_and_recorded",
+    "psth",
     "session_overview",
     "tuning_curves",
 ]

@@ -14,6 +14,7 @@ from popglm.plot.labelled import (
     check_dataset,
     check_quantity,
     count_neurons,
+    edges,
     label_axis,
     mean_and_sem,
     pick,
@@ -183,7 +184,7 @@ def kernel_image(
     norm = LogNorm(np.exp(-limit), np.exp(limit)) if "gain" in quantity else Normalize(-limit, limit)
 
     ax = axes_or_new(ax, width=4.6, height=3.2)
-    mesh = ax.pcolormesh(_edges(x), _edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
+    mesh = ax.pcolormesh(edges(x), edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
     beyond = "both" if len(dims) == 1 and n_neurons > 1 else "neither"
     ticks = {"ticks": np.exp(limit * np.linspace(-1, 1, 5)), "format": "%.2g"} if "gain" in quantity else {}
     ax.figure.colorbar(mesh, ax=ax, label=label, extend=beyond, **ticks).minorticks_off()
@@ -323,11 +324,3 @@ def _room_beside(ax: Axes, x: np.ndarray, levels: list[str] | None) -> None:
         ax.set_xlim(x[0] - 0.5, x[-1] + 0.5)
     else:
         ax.margins(x=0)
-
-
-def _edges(centers: np.ndarray) -> np.ndarray:
-    """Half-way between neighbouring points, and as far beyond the outer ones."""
-    if len(centers) == 1:
-        return centers[0] + np.array([-0.5, 0.5])
-    middle = (centers[1:] + centers[:-1]) / 2
-    return np.r_[2 * centers[0] - middle[0], middle, 2 * centers[-1] - middle[-1]]

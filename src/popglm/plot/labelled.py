@@ -17,6 +17,7 @@ __all__ = [
     "check_dataset",
     "check_quantity",
     "count_neurons",
+    "edges",
     "label_axis",
     "mean_and_sem",
     "pick",
@@ -141,3 +142,11 @@ def label_axis(axis: Axis, data: xr.Dataset, dim: str, x: np.ndarray, levels: li
 def with_unit(name: str, unit: str | None) -> str:
     """``"name (unit)"``, or the name alone where it has no unit or ends in it already, as "lag (s)" does."""
     return f"{name} ({unit})" if unit and not name.endswith(f"({unit})") else name
+
+
+def edges(centers: np.ndarray) -> np.ndarray:
+    """Half-way between neighbouring points, and as far beyond the outer ones."""
+    if len(centers) == 1:
+        return centers[0] + np.array([-0.5, 0.5])
+    middle = (centers[1:] + centers[:-1]) / 2
+    return np.r_[2 * centers[0] - middle[0], middle, 2 * centers[-1] - middle[-1]]

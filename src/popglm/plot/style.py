@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import ArrayLike
 
+from popglm.explain.segments import gaps
+
 RECORDED = "0.72"  # grey: what was measured
 MODEL = "#c8442d"  # red: what the model says
 NEURON = "#2f6690"  # blue: one neuron among many
@@ -96,12 +98,6 @@ def dots(ax: Axes, x: ArrayLike, y: ArrayLike, **dot: Any) -> None:
     n = len(np.atleast_1d(x))
     look = {"s": 18 if n <= 100 else 8, "alpha": 0.9 if n <= 30 else 0.5, "rasterized": n > 2000}
     ax.scatter(x, y, **{"color": NEURON, "linewidths": 0, **look, **dot})
-
-
-def gaps(t: np.ndarray) -> np.ndarray:
-    """Samples before which time is missing: steps longer than 1.5 × the median step."""
-    steps = np.diff(t)
-    return np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
 
 
 def edges_of_samples(t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,16 +1,18 @@
-"""Measured tuning: average activity over a variable, by type of trial."""
+"""Average activity over a variable or around an event, by type of trial: recorded, and predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from popglm.plot.labelled import bins_along, check_dataset, mean_and_sem, pick_neurons
-from popglm.plot.style import axes_or_new, legend_beside, named_curves
+from popglm.plot.labelled import bins_along, check_dataset, count_neurons, mean_and_sem, pick_neurons, with_unit
+from popglm.plot.style import MODEL, axes_or_new, legend_beside, named_curves
 
-__all__ = ["tuning_curves"]
+__all__ = ["psth", "tuning_curves"]
 
 
 def tuning_curves(
@@ -19,9 +21,9 @@ def tuning_curves(
     *,
     axis: str | None = None,
     neurons: str | Iterable[str] | None = None,
-    unit: str = "per sample",
+    unit: str | None = None,
 ) -> Axes:
-    """Draw average activity over position or time, a curve per type of trial.
+    """Draw average activity over position or time, a curve per type of trial, and what a model predicts (dashed).
 
     One neuron: its average ± s.e.m. over trials (or samples), as `popglm.tuning` took it. Several: the mean of their
     averages ± s.e.m. over neurons.
@@ -29,15 +31,15 @@ def tuning_curves(
     Parameters
     ----------
     tuning : Dataset
-        What `popglm.tuning` returns.
+        What `popglm.tuning` or `popglm.predicted_tuning` returns.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     axis : str, optional
         Name of the bins, such as "position"; may be left out if there are bins along one axis only.
     neurons : str or list of str, optional
         Names or shell patterns of the neurons; all unless given.
-    unit : str
-        Unit of the activity, for the label of the vertical axis.
+    unit : str, optional
+        Unit of the activity, for the label of the vertical axis; that of `tuning` unless given.
 
     Returns
     -------
@@ -69,31 +71,102 @@ def tuning_curves(
     """
     check_dataset(tuning, ["average", "sem"], "tuning", "popglm.tuning")
     data, axis_label = bins_along(pick_neurons(tuning, neurons), axis)
-    n_neurons = data.sizes["neuron"]
-    levels = [str(dim) for dim in data["average"].dims if dim not in ("bin", "neuron")]
-    if not levels:
-        levels, data = ["level"], data.expand_dims("level").assign_coords(level=["all samples"])
-    (split,) = levels
+    return _draw(data, "bin", data["center"].values, axis_label, ax, unit)
 
-    ax = axes_or_new(ax, width=5.0 if data.sizes[split] > 1 else 4.0)
-    curves = {}
-    for i, level in enumerate(data[split].values):
-        part = data.isel({split: i})
-        # of one neuron the spread over its trials, of a population the spread over neurons
-        if n_neurons == 1:
-            average, sem = (part[name].isel(neuron=0).values for name in ("average", "sem"))
-        else:
-            average, sem = mean_and_sem(part["average"])
-        curves[str(level)] = data["center"].values, average, sem
+
+def psth(
+    psth: xr.Dataset, ax: Axes | None = None, *, neurons: str | Iterable[str] | None = None, unit: str | None = None
+) -> Axes:
+    """Draw average activity around an event, a curve per type of event, and what a model predicts (dashed).
+
+    One neuron: its average ± s.e.m. over trials (or events), as `popglm.psth` took it. Several: the mean of their
+    averages ± s.e.m. over neurons.
+
+    Parameters
+    ----------
+    psth : Dataset
+        What `popglm.psth` returns.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    neurons : str or list of str, optional
+        Names or shell patterns of the neurons; all unless given.
+    unit : str, optional
+        Unit of the activity, for the label of the vertical axis; that of `psth` unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a neuron is not there, `psth` is of another kind, or `ax` is not Axes.
+
+    Examples
+    --------
+    >>> import popglm as pg
+    >>> from popglm.plot import psth
+    >>> lick = [0, 1, 0, 0, 0, 1, 0, 0]
+    >>> ax = psth(pg.psth([0, 2, 1, 0, 0, 4, 3, 0], lick, before=0.1, after=0.2, dt=0.1))
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('Time from event (s)', 'Activity (per second)')
+    """
+    check_dataset(psth, ["average", "sem", "n_events"], "psth", "popglm.psth")
+    data = pick_neurons(psth, neurons)
+    x = data["time_from_event"].values
+    label = with_unit("Time from event", data["time_from_event"].attrs.get("units"))
+    ax = _draw(data, "time_from_event", x, label, ax, unit)
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    return ax
+
+
+def _draw(data: xr.Dataset, dim: str, x: np.ndarray, label: str, ax: Axes | None, unit: str | None) -> Axes:
+    """Curves over ``dim``, one per level of the remaining dimension."""
+    predicted = "predicted" in data
+    levels = [str(other) for other in data["average"].dims if other not in (dim, "neuron")]
+    if not levels:
+        only = "recorded" if predicted else "all samples"
+        levels, data = ["level"], data.expand_dims("level").assign_coords(level=[only])
+    (split,) = levels
+    several = data.sizes[split] > 1
+
+    ax = axes_or_new(ax, width=5.0 if several or predicted else 4.0)
+    curves = {
+        str(level): (x, *_average_and_sem(data.isel({split: i}), "average", "sem"))
+        for i, level in enumerate(data[split].values)
+    }
     named_curves(ax, curves)
-    if len(curves) > 1:
+    if predicted:
+        _draw_predictions(ax, data, split, x)
+    if several or predicted:
         legend_beside(ax, title=None if split == "level" else split, alignment="left")
     ax.margins(x=0)
-    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if data["average"].min() < 0 else 0)
-    ax.set_xlabel(axis_label)
-    ax.set_ylabel(f"Activity ({unit})")
-    ax.set_title(
-        f"{n_neurons:,} neurons, mean ± s.e.m." if n_neurons > 1 else f"{data['neuron'].values[0]}, average ± s.e.m.",
-        fontsize="medium",
-    )
+    lowest = min(data[name].min().item() for name in ("average", *(["predicted"] if predicted else [])))
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if lowest < 0 else 0)
+    ax.set_xlabel(label)
+    ax.set_ylabel(f"Activity ({unit or data.attrs.get('units', 'per sample')})")
+    known = data["average"].notnull().any([split, dim]).values
+    what = "average ± s.e.m." if data.sizes["neuron"] == 1 else "mean ± s.e.m."
+    ax.set_title(f"{count_neurons(data['neuron'].values, known)}, {what}", fontsize="medium")
     return ax
+
+
+def _draw_predictions(ax: Axes, data: xr.Dataset, split: str, x: np.ndarray) -> None:
+    """A dashed curve in the colour of each recorded one, and what the dashes mean in the legend."""
+    recorded = {line.get_label(): line for line in ax.lines}
+    for i, level in enumerate(data[split].values):
+        if str(level) not in recorded:  # one of many that are grey
+            continue
+        mean, _ = _average_and_sem(data.isel({split: i}), "predicted", "predicted_sem")
+        color = recorded[str(level)].get_color() if data.sizes[split] > 1 else MODEL
+        label = "predicted" if data.sizes[split] == 1 else None
+        ax.plot(x, mean, "--", color=color, linewidth=1.6, label=label, zorder=2.5)
+    if data.sizes[split] > 1:
+        ax.add_line(Line2D([], [], color="0.3", linestyle="--", linewidth=1.6, label="predicted"))
+
+
+def _average_and_sem(part: xr.Dataset, average: str, sem: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of one neuron its average and the spread over its trials; of a population the mean and spread over neurons."""
+    if part.sizes["neuron"] == 1:
+        return part[average].isel(neuron=0).values, part[sem].isel(neuron=0).values
+    return mean_and_sem(part[average])

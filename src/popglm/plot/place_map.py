@@ -1,0 +1,122 @@
+"""Where each cell of a population is active: a row per cell, sorted along the variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from popglm.plot.labelled import bins_along, check_dataset, check_quantity, count_neurons, edges, pick_neurons
+from popglm.plot.style import axes_or_new
+
+__all__ = ["place_map"]
+
+LABELS = {"average": "Activity / peak of the cell", "predicted": "Predicted activity / its peak"}
+MOST_NAMED = 30  # rows with names of their own
+
+
+def place_map(
+    tuning: xr.Dataset,
+    ax: Axes | None = None,
+    *,
+    axis: str | None = None,
+    neurons: str | Iterable[str] | None = None,
+    quantity: str = "average",
+    order: xr.Dataset | None = None,
+) -> Axes:
+    """Draw tuning as an image, a row per cell: from 0 to the peak of each, sorted by where the peak is.
+
+    Sorting makes a diagonal of noise, too. To see fields that are there, sort by one half of the data and draw the
+    other, or draw the predictions in the order of the recorded peaks: ``order=``.
+
+    Parameters
+    ----------
+    tuning : Dataset
+        What `popglm.tuning` or `popglm.predicted_tuning` returns. Of several types of trial choose one first, with
+        ``.sel(cue=1)``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    axis : str, optional
+        Name of the bins, such as "position"; may be left out if there are bins along one axis only.
+    neurons : str or list of str, optional
+        Names or shell patterns of the neurons; all unless given.
+    quantity : {"average", "predicted"}
+        What to draw.
+    order : Dataset, optional
+        The tuning by whose peaks the neurons are sorted, of the same bins and neurons; `tuning` unless given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an axis, neuron or quantity is not there, there are several types of trial, `tuning` or `order` is of another
+        kind, or `ax` is not Axes.
+
+    Notes
+    -----
+    Cells that are active nowhere have no peak; they stand at the bottom. Activity below 0, as deconvolution may leave
+    it, is drawn as 0, and what is not known (NaN) is empty.
+
+    Examples
+    --------
+    >>> import popglm as pg
+    >>> from popglm.plot import place_map
+    >>> by = pg.bins([0, 5, 5, 0], centers=[0, 5], half_width=2.5, name="position", unit="cm")
+    >>> ax = place_map(pg.tuning([[0.0, 3.0], [2.0, 1.0], [4.0, 0.0], [0.0, 3.0]], by))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['neuron1', 'neuron0']
+    """
+    values, x, label = _rates(tuning, axis, neurons, quantity, "tuning")
+    by = values
+    if order is not None:
+        by, x_order, _ = _rates(order, axis, list(map(str, values["neuron"].values)), "average", "order")
+        if len(x_order) != len(x) or not np.allclose(x_order, x):
+            raise ValueError("order must be of the same bins as tuning; make both from the same centers")
+    rows = _by_peak(by.values)
+    values = values.isel(neuron=rows)
+    peak = np.nanmax(np.where(np.isnan(values), 0, values), axis=1, keepdims=True)
+    shades = np.clip(values.values / np.where(peak > 0, peak, 1), 0, 1)
+
+    n_neurons = len(values)
+    ax = axes_or_new(ax, width=4.6, height=min(max(2.4, 1.0 + 0.2 * n_neurons), 6.0))
+    image = ax.pcolormesh(edges(x), np.arange(n_neurons + 1) + 0.5, shades, cmap="viridis", vmin=0, vmax=1)
+    image.set_rasterized(True)
+    ax.figure.colorbar(image, ax=ax, label=LABELS[quantity], ticks=[0, 0.5, 1])
+    ax.invert_yaxis()
+    if n_neurons <= MOST_NAMED:
+        ax.set_yticks(np.arange(n_neurons) + 1, values["neuron"].values, fontsize="small")
+    else:
+        ax.set_ylabel("Cell, sorted by peak")
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(label)
+    known = values.notnull().any("bin").values
+    ax.set_title(count_neurons(values["neuron"].values, known), fontsize="medium")
+    return ax
+
+
+def _rates(
+    tuning: xr.Dataset, axis: str | None, neurons: str | Iterable[str] | None, quantity: str, argument: str
+) -> tuple[xr.DataArray, np.ndarray, str]:
+    """The quantity (neuron, bin), the centres of the bins and their label."""
+    check_dataset(tuning, ["average"], argument, "popglm.tuning or popglm.predicted_tuning")
+    check_quantity(quantity, LABELS, tuning)
+    levels = [str(dim) for dim in tuning[quantity].dims if dim not in ("bin", "neuron")]
+    if levels:
+        raise ValueError(
+            f"{argument} has several types of trial along {levels[0]!r}; choose one, as with "
+            f".sel({levels[0]}={tuning[levels[0]].values[0]!r})"
+        )
+    data, label = bins_along(pick_neurons(tuning, neurons), axis)
+    return data[quantity].transpose("neuron", "bin"), data["center"].values, label
+
+
+def _by_peak(values: np.ndarray) -> np.ndarray:
+    """Rows in the order of their peaks; those without one are last."""
+    filled = np.where(np.isnan(values), -np.inf, values)
+    peaks = np.where(filled.max(axis=1) > 0, filled.argmax(axis=1), values.shape[1])
+    return np.argsort(peaks, kind="stable")
