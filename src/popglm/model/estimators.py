@@ -58,7 +58,8 @@ class GLM(PopulationGLM):
         Of arrays over samples. "tf32" is float32 with products rounded to TF32 on the way to the certificate, which
         stays in float32, where the device has that; elsewhere it is "float32".
     verbose : int
-        1: progress bar in a terminal; 2: everywhere.
+        0: in a terminal, a progress bar with the time left after ten seconds, and a line when kernels are compiled;
+        1: the bar at once; 2: the bar everywhere. Elsewhere than in a terminal 0 and 1 show nothing.
 
     Attributes
     ----------
