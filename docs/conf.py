@@ -1,8 +1,14 @@
 """Sphinx settings. Build with ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
 
+import sys
+from pathlib import Path
+
 import matplotlib
 
 import popglm
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE / "pictures")]
 
 matplotlib.use("agg")
 matplotlib.rcParams["figure.dpi"] = 100
@@ -21,12 +27,19 @@ version = release = popglm.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "tutorials", "coming_from"]  # the galleries' sources; pages are under generated/
+exclude_patterns = [
+    "_build",
+    "tutorials",
+    "coming_from",
+    "pictures",
+    "_ext",
+]  # the galleries' sources; pages are under generated/
 rst_prolog = ".. currentmodule:: popglm\n"
 default_role = "py:obj"  # `GLM` in a docstring is a link where there is a page, and code where there is none
 
@@ -52,6 +65,12 @@ sphinx_gallery_conf = {
     "capture_repr": ("_repr_html_",),  # tables, but neither fitted models nor Axes
     "ignore_repr_types": r"matplotlib|popglm",
 }
+
+html_math_renderer = "mathml"
+plot_basedir = str(HERE)  # the picture of each function of popglm.plot is made by pictures/NAME.py
+plot_formats = [("png", 110)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]

@@ -44,7 +44,8 @@ def test_fractions_of_all_neurons_with_their_standard_errors(n_neurons, quantity
         assert_allclose(low, (mean - sem)[banded])
         assert_allclose(high, (mean + sem)[banded])
     assert ax.get_xlabel() == "position (cm)"
-    assert ax.get_ylabel() == ("Fraction of null deviance" if "null" in quantity else "Fraction of explained deviance")
+    whole = "null" if "null" in quantity else "explained"
+    assert ax.get_ylabel() == f"Fraction of {whole} deviance\nof the average sample"
 
 
 def test_neurons_of_which_next_to_nothing_is_explained_do_not_make_the_picture():

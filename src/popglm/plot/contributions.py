@@ -60,7 +60,8 @@ def contributions_over_bins(
         Names or shell patterns; all unless given. NaN (a bin without samples, a neuron of which nothing is explained)
         is left out; the title counts the neurons that are in the picture.
     quantity : {"fraction_explained_deviance", "fraction_null_deviance"}
-        What the contribution in a bin is a fraction of.
+        What the contribution in a bin, per sample, is a fraction of: the average over *all* samples, so that bins can
+        be compared. Where much of what is explained comes from a few bins, these have more than 1.
     pooled : bool
         Whether to pool over neurons; else their fractions are averaged, each neuron counting the same.
 
@@ -141,7 +142,8 @@ def contributions_over_bins(
         ax.set_title(f"{data['variable'].values[0]}, {count}", fontsize="medium")
     ax.margins(x=0)
     ax.set_xlabel(axis_label)
-    ax.set_ylabel(label)
+    # bins in which more is explained than in others can hold more than 1
+    ax.set_ylabel(f"{label}\nof the average sample")
     return ax
 
 

@@ -17,12 +17,15 @@ from popglm.plot.labelled import (
     edges,
     label_axis,
     mean_and_sem,
+    name_rows,
     pick,
     pick_neurons,
 )
 from popglm.plot.style import MODEL, SEVERAL, axes_or_new, curve, faint_curves, legend_beside, named_curves
 
 __all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
+
+MOST_NAMED = 30  # rows for which a new figure grows
 
 Kernels = xr.Dataset | Mapping[str, xr.Dataset]
 
@@ -183,7 +186,8 @@ def kernel_image(
     limit = limit or 1.0  # kernels that are 0 everywhere
     norm = LogNorm(np.exp(-limit), np.exp(limit)) if "gain" in quantity else Normalize(-limit, limit)
 
-    ax = axes_or_new(ax, width=4.6, height=3.2)
+    rows = n_neurons if len(dims) == 1 and n_neurons <= MOST_NAMED else 0
+    ax = axes_or_new(ax, width=4.6, height=max(3.2, 1.0 + 0.18 * rows))
     mesh = ax.pcolormesh(edges(x), edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
     beyond = "both" if len(dims) == 1 and n_neurons > 1 else "neither"
     ticks = {"ticks": np.exp(limit * np.linspace(-1, 1, 5)), "format": "%.2g"} if "gain" in quantity else {}
@@ -193,11 +197,7 @@ def kernel_image(
         label_axis(ax.yaxis, data, dims[0], y, y_levels)
     else:
         ax.invert_yaxis()
-        ax.set_ylabel("Neuron, sorted by peak" if n_neurons > 1 else "")
-        if n_neurons == 1:  # named in the title
-            ax.set_yticks([])
-        elif n_neurons <= 30:
-            ax.set_yticks(y, image["neuron"].values, fontsize="small")
+        name_rows(ax, [] if n_neurons == 1 else list(image["neuron"].values), "Neuron, sorted by peak")
     ax.set_title(f"{name}, {what}", fontsize="medium")
     return ax
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.ticker import MaxNLocator
 
 __all__ = [
     "along",
@@ -20,6 +22,7 @@ __all__ = [
     "edges",
     "label_axis",
     "mean_and_sem",
+    "name_rows",
     "pick",
     "pick_neurons",
     "pooled_and_sem",
@@ -137,6 +140,19 @@ def label_axis(axis: Axis, data: xr.Dataset, dim: str, x: np.ndarray, levels: li
     axis.set_label_text(with_unit(dim, data[dim].attrs.get("units")))
     if levels:
         axis.set_ticks(x, levels)
+
+
+def name_rows(ax: Axes, names: Sequence[Any], otherwise: str) -> None:
+    """Name the rows 1, 2, … of an image if their names have room; else say in one label what they are."""
+    ax.tick_params(axis="y", length=0)
+    size = 7.5
+    points = ax.get_window_extent().height / ax.figure.dpi * 72  # of the Axes, in typographic points
+    if len(names) * 1.1 * size <= points:
+        ax.set_yticks(np.arange(len(names)) + 1.0, list(map(str, names)), fontsize=size)
+    else:
+        ax.tick_params(axis="y", length=3)
+        ax.set_ylabel(otherwise)
+        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
 def with_unit(name: str, unit: str | None) -> str:

@@ -8,13 +8,20 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from popglm.plot.labelled import bins_along, check_dataset, check_quantity, count_neurons, edges, pick_neurons
+from popglm.plot.labelled import (
+    bins_along,
+    check_dataset,
+    check_quantity,
+    count_neurons,
+    edges,
+    name_rows,
+    pick_neurons,
+)
 from popglm.plot.style import axes_or_new
 
 __all__ = ["place_map"]
 
 LABELS = {"average": "Activity / peak of the cell", "predicted": "Predicted activity / its peak"}
-MOST_NAMED = 30  # rows with names of their own
 
 
 def place_map(
@@ -83,16 +90,12 @@ def place_map(
     shades = np.clip(values.values / np.where(peak > 0, peak, 1), 0, 1)
 
     n_neurons = len(values)
-    ax = axes_or_new(ax, width=4.6, height=min(max(2.4, 1.0 + 0.2 * n_neurons), 6.0))
+    ax = axes_or_new(ax, width=4.6, height=max(2.4, 1.0 + 0.18 * n_neurons) if n_neurons <= 30 else 5.0)
     image = ax.pcolormesh(edges(x), np.arange(n_neurons + 1) + 0.5, shades, cmap="viridis", vmin=0, vmax=1)
     image.set_rasterized(True)
     ax.figure.colorbar(image, ax=ax, label=LABELS[quantity], ticks=[0, 0.5, 1])
     ax.invert_yaxis()
-    if n_neurons <= MOST_NAMED:
-        ax.set_yticks(np.arange(n_neurons) + 1, values["neuron"].values, fontsize="small")
-    else:
-        ax.set_ylabel("Cell, sorted by peak")
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, list(values["neuron"].values), "Cell, sorted by peak")
     ax.set_xlabel(label)
     known = values.notnull().any("bin").values
     ax.set_title(count_neurons(values["neuron"].values, known), fontsize="medium")
