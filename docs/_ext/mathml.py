@@ -20,7 +20,7 @@ def display(translator: HTML5Translator, node: nodes.math_block) -> None:
     latex = node.astext() if node["no-wrap"] else wrap_displaymath(node.astext(), None, False).strip()
     latex = latex.removeprefix(r"\begin{equation*}").removesuffix(r"\end{equation*}")
     latex = latex.replace(r"\begin{split}", "").replace(r"\end{split}", "")
-    translator.body.append(translator.starttag(node, "div", CLASS="math"))
+    translator.body.append(translator.starttag(node, "div", CLASS="formula"))
     translator.body.append(convert(latex, display="block"))
     translator.body.append("</div>\n")
     raise nodes.SkipNode
