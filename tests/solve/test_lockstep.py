@@ -20,7 +20,7 @@ from popglm.solve.lockstep import model as lockstep_model
 from popglm.solve.lockstep import passes as lockstep_passes
 from popglm.solve.lockstep import proximal
 from popglm.solve.lockstep.walk import Lockstep
-from popglm.solve.objective import RowObjective
+from popglm.solve.objective import FitRows, RowObjective
 from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import null_intercept, response_sums
@@ -71,9 +71,9 @@ class Problem:
             assert ranges[-1][1] <= n
             sums = response_sums(self.loss, Y, weights, ranges)
             fit = start_fit(
-                self.loss, RowObjective(engine, self.loss, X, Y, weights, offset, [ranges]), self.model(engine),
+                self.loss, FitRows(RowObjective(engine, self.loss, X, Y, weights, offset, [ranges])), self.model(engine),
                 np.flatnonzero(sums.fittable(self.loss)), null_intercept(self.loss, sums),
-                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, sums.n, len(Y),
+                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, sums.n,
             )  # fmt: skip
             found.append((walk_path(fit, self.lambdas, tol, max_iter), fit.scale))
         return found

@@ -220,9 +220,8 @@ class Refits:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             refit._cross_validate(
-                take_columns(self.X, kept), self.Y.iloc[:, changed], None, self.sample_weight, self.offset,
-                take_columns(self.path[:, :, changed], kept),
-            )  # fmt: skip
+                take_columns(self.X, kept), self.Y.iloc[:, changed], None, self.sample_weight, self.offset
+            )
         if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
             gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
             self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())

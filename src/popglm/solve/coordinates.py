@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+#: A variance below this share of the largest is rounding.
+FLAT = 1e-12
+
 __all__ = ["Coordinates", "gram", "principal_axes", "row_sums"]
 
 
@@ -25,30 +28,40 @@ class Coordinates:
     engine : engine
     center : ndarray, shape (n_features,)
     rotation : list of (start, stop, ndarray) for the blocks that are rotated
+    still : ndarray of int, or None
+        Columns that do not vary and get no weight, not even by rounding.
     """
 
     engine: Any
     center: np.ndarray
     rotation: list[tuple[int, int, np.ndarray]]
+    still: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, engine: Any, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray) -> Coordinates:
+    def fit(
+        cls, engine: Any, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray, still: np.ndarray | None = None
+    ) -> Coordinates:
         """Principal axes of every block of the centred Gram matrix G."""
         stops = np.cumsum(block_sizes)
         rotation = []
         for start, stop in zip(stops - block_sizes, stops, strict=True):
             if stop - start > 1:
                 rotation.append((int(start), int(stop), np.linalg.eigh(G[start:stop, start:stop])[1]))
-        return cls(engine, center, rotation)
+        return cls(engine, center, rotation, still)
 
     @classmethod
     def principal(cls, engine: Any, center: np.ndarray, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
         """Principal axes of all columns at once, and the variance along each, shape (n_features,)."""
         values, vectors = principal_axes(G)
+        # what the rows leave undetermined stays 0: not even the rounding of a gradient goes there
+        flat = values <= FLAT * values.max(initial=0)
+        values[flat], vectors[:, flat] = 0, 0
         return cls(engine, center, [(0, len(G), vectors)]), values
 
     def rotate(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, in the user's columns, to the solver's (a rotation alone); A is changed in place."""
+        if self.still is not None:
+            A[:, self.still] = 0
         for start, stop, V in self.rotation:
             A[:, start:stop] = self.engine.product(A[:, start:stop], V.astype(A.dtype, copy=False))
         return A
@@ -62,6 +75,8 @@ class Coordinates:
         W = W.copy()
         for start, stop, V in self.rotation:
             W[:, start:stop] = self.engine.product(W[:, start:stop], V.T.astype(W.dtype, copy=False))
+        if self.still is not None:
+            W[:, self.still] = 0
         return W
 
     def weights(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,15 @@ class Part:
     counts: np.ndarray | None = None
     index: np.ndarray | None = None
 
+    def counted(self, n: int) -> np.ndarray:
+        """How often each of n rows counts, shape (n,)."""
+        if self.index is not None:
+            return np.bincount(self.index, minlength=n)
+        inside = np.zeros(n, int)
+        for first, last in self.ranges:
+            inside[first:last] = 1
+        return inside if self.counts is None else inside * self.counts
+
     def weighted(self, weights: np.ndarray | None, dtype: Any = float) -> np.ndarray | None:
         """Sample weights times counts."""
         if self.counts is None:
@@ -56,16 +65,7 @@ class Folds:
 
     def counts(self, n: int) -> np.ndarray:
         """How often each of n rows counts in the fit to all rows and in each fold's, shape (1 + n_folds, n)."""
-        counts = np.ones((1 + len(self.train), n))
-        for row, part in zip(counts[1:], self.train, strict=True):
-            if part.index is not None:
-                row[:] = np.bincount(part.index, minlength=n)
-                continue
-            inside = np.zeros(n, bool)
-            for first, last in part.ranges:
-                inside[first:last] = True
-            row[:] = inside if part.counts is None else inside * part.counts
-        return counts
+        return np.stack([np.ones(n), *(part.counted(n) for part in self.train)])
 
 
 def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[np.ndarray, Folds]:

@@ -3,158 +3,218 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from popglm.model.selection import fitted_strengths
-from popglm.solve.coordinates import Coordinates, gram, row_sums
+from popglm.solve.coordinates import Coordinates, row_sums
 from popglm.solve.evaluation import GramObjective
 from popglm.solve.folds import Folds
+from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Fit, Path
-from popglm.solve.responses import response_sums
+from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rows import Rows
-from popglm.solve.settings import Settings, begin, guides, reporter, strengths
+from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.sums import FeatureSums, without_each
 from popglm.solve.walk import walk_path
 
-__all__ = ["fit_on_grams"]
+__all__ = ["GramFits"]
 
 
 @dataclass
-class Moments:
-    """Weighted sums over rows, in float64.
+class ResponseMoments:
+    """Weighted sums over some rows of the responses, less their mean in these rows, in float64.
+
+    The mean is the rows' own, so that nothing of the sums depends on other rows: not even their rounding.
 
     Attributes
     ----------
     s : float
         Σ_t s_t.
-    x : ndarray, shape (n_features,)
-    XX : ndarray, shape (n_features, n_features)
-    y, yy : ndarray, shape (n_neurons,)
-        Sums of responses and of their squares.
+    mean, yy : ndarray, shape (n_neurons,)
+        Mean response; sum of the squares.
     YX : ndarray, shape (n_neurons, n_features)
+        Sums of the products with the features.
     """
 
     s: float
-    x: np.ndarray
-    XX: np.ndarray
-    y: np.ndarray
+    mean: np.ndarray
     yy: np.ndarray
     YX: np.ndarray
 
-    def __add__(self, other: Moments) -> Moments:
-        return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    @staticmethod
+    def of(engine: Any, data: Rows) -> ResponseMoments:
+        """Sums over the rows of ``data``."""
 
-    def __sub__(self, other: Moments) -> Moments:
-        return Moments(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+        def weighted(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            y = take(data.Y.T).T
+            return y, np.ones(y.shape[1]) if data.weights is None else take(data.weights)
+
+        def means(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+            y, s = weighted(take)
+            return s.sum(), y @ s
+
+        def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+            y, s = weighted(take)
+            y = y - mean[:, None]
+            ys = y * s
+            return np.einsum("ij,ij->i", ys, y), engine.product(ys, take(data.X).astype(float))
+
+        s, total = row_sums(engine, means, data.Y, data.ranges)
+        mean = total / max(float(s), np.finfo(float).tiny)
+        yy, YX = row_sums(engine, products, data.X, data.ranges)
+        return ResponseMoments(float(s), mean, yy, YX)
+
+    @staticmethod
+    def join(parts: list[ResponseMoments], features: list[FeatureSums]) -> ResponseMoments:
+        """Sums over the rows of all parts, from those about the parts' means (Chan, Golub & LeVeque 1983)."""
+        s = sum(part.s for part in parts)
+        mean = sum(part.s * part.mean for part in parts) / max(s, np.finfo(float).tiny)
+        yy, YX = np.zeros_like(mean), np.zeros_like(parts[0].YX)
+        for part, own in zip(parts, features, strict=True):
+            apart = part.mean - mean
+            yy += part.yy + part.s * apart**2
+            YX += part.YX + np.outer(apart, own.x)
+        return ResponseMoments(s, mean, yy, YX)
 
 
-def moments(engine: Any, data: Rows, of_x: tuple[np.ndarray, np.ndarray]) -> Moments:
-    """All sums; ``of_x``: Σ s x xᵀ and Σ s x, known already."""
+@dataclass
+class GramFits:
+    """The fits to all rows and to every fold's training rows, each from the sums over its own rows.
 
-    def part(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
-        x, y = take(data.X), take(data.Y.T).T
-        s = np.ones(len(x)) if data.weights is None else take(data.weights)
-        ys = y * s
-        YX = engine.product(ys, x.astype(float))
-        return s.sum(), ys.sum(axis=1), np.einsum("ij,ij->i", ys, y), YX
-
-    s, y, yy, YX = row_sums(engine, part, data.X, data.ranges)
-    return Moments(float(s), of_x[1], of_x[0], y, yy, YX)
-
-
-def fit_on_grams(
-    engine: Any,
-    data: Rows,
-    center: np.ndarray,
-    grams: list[tuple[np.ndarray, np.ndarray]],
-    folds: Folds,
-    settings: Settings,
-    refit: bool,
-    on_strength: Callable[[int, int], Any] | None,
-    start: np.ndarray | None,
-) -> PopulationFit:
-    """Fit all rows and every fold's training rows.
-
-    Parameters
+    Attributes
     ----------
     data : Rows
-        X centred, Y in float64, weights (n_samples,) or None. Means are taken from Y in place.
+        X centred, Y in float64, weights (n_samples,) or None.
+    scored : Rows
+        The same, with weights (n_neurons, n_samples) where a neuron was not always recorded.
     center : ndarray, shape (n_features,)
         What was taken from X.
-    grams : list of (ndarray, ndarray)
-        Σ s x xᵀ and Σ s x: of every fold's held-out rows where the folds are a partition, else of all rows.
-    start : see `popglm.solve.population.fit_population`
+    features : list of FeatureSums
+        Of all rows, and of every fold's training rows.
+    held_features : list of FeatureSums, or None
+        Of every fold's held-out rows, where the folds are a partition.
+    wanted : ndarray of bool, shape (1 + n_folds, n_neurons)
+        Neurons that each fit has: their activity is known in all its rows.
     """
-    y_shift = np.average(data.Y, axis=1, weights=data.weights) if settings.fit_intercept else np.zeros(len(data.Y))
-    np.subtract(data.Y, y_shift[:, None], out=data.Y)
-    train_rows, test_rows = ([data.part(part) for part in parts] for parts in (folds.train, folds.test))
-    if folds.partition:
-        held = [moments(engine, rows, known) for rows, known in zip(test_rows, grams, strict=True)]
-        total = held[0]
-        for one in held[1:]:
-            total = total + one
-        train = [total - one for one in held]
-    else:
-        total = moments(engine, data, grams[0])
-        train, held = (
-            [moments(engine, rows, gram(engine, rows.X, rows.weights, rows.ranges)) for rows in side]
-            for side in (train_rows, test_rows)
-        )
 
-    def fit_to(sums: Moments, rows: Rows) -> tuple[Fit, Coordinates]:
-        s = sums.s
-        x_mean, y_mean = sums.x / s, sums.y / s
-        if not settings.fit_intercept:
-            x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
-        G, C = sums.XX / s - np.outer(x_mean, x_mean), sums.YX / s - np.outer(y_mean, x_mean)
+    engine: Any
+    data: Rows
+    scored: Rows
+    center: np.ndarray
+    features: list[FeatureSums]
+    held_features: list[FeatureSums] | None
+    folds: Folds
+    settings: Settings
+    wanted: np.ndarray
+    refit: bool
+    on_strength: Callable[[int, int], Any] | None
+    start: np.ndarray | None
+    parts: list[Rows] = field(init=False)
+    tested: list[Rows] = field(init=False)
+    sums: list[ResponseMoments] = field(init=False)
+    held: list[ResponseMoments] = field(init=False)
+
+    def __post_init__(self) -> None:
+        engine, data = self.engine, self.data
+        self.parts = [data, *map(data.part, self.folds.train)]
+        self.tested = [data.part(part) for part in self.folds.test]
+        self.held = [ResponseMoments.of(engine, rows) for rows in self.tested]
+        if self.held_features is None:
+            self.held_features = [FeatureSums.of(engine, rows.X, rows.weights, rows.ranges) for rows in self.tested]
+            self.sums = [ResponseMoments.of(engine, rows) for rows in self.parts]
+        else:
+            # never the sums over all rows less the held-out ones: these would leave their rounding behind
+            training = zip(without_each(self.held), without_each(self.held_features), strict=True)
+            self.sums = [ResponseMoments.join(self.held, self.held_features)]
+            self.sums += [ResponseMoments.join(*each) for each in training]
+
+    @property
+    def fittable(self) -> np.ndarray:
+        """Which neurons can be fitted to all rows, shape (n_neurons,)."""
+        return self._responses(0).fittable(self.settings.loss)
+
+    def null_gradient(self) -> np.ndarray:
+        """Gradient (n_neurons, n_features) at w = 0 on all rows."""
+        return -self._covariance(0)
+
+    def fit(self, lambdas: np.ndarray) -> PopulationFit:
+        """Every fit over all strengths (n_lambdas, n_neurons)."""
+        engine, settings, fits = self.engine, self.settings, range(not self.refit, len(self.parts))
+        # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
+        parallel = len(fits) >= engine.n_workers
+        side_by_side = engine.map if parallel else lambda work, each: [work(*a) for a in each]
+        begun = side_by_side(self._begin, [(f,) for f in fits])
+        near = guides(self.start, [own for _, own in begun])
+
+        def walk(i: int, fit: Fit) -> Path:
+            report = reporter(self.on_strength, 1, i - self.refit)
+            return walk_path(fit, lambdas, settings.tol, settings.max_iter, None if near is None else near[i], report)
+
+        paths = side_by_side(walk, [(i, fit) for i, (fit, _) in enumerate(begun)])
+        coordinates = [own for _, own in begun]
+        full, paths = (paths[0], paths[1:]) if self.refit else (None, paths)
+        every = coordinates if self.refit else [coordinates[0], *coordinates]
+        of_folds = np.array([fit.is_fitted for fit, _ in begun[int(self.refit) :]])
+        result = collect(full, paths, every, lambdas, self.fittable, of_folds)
+        deviance = side_by_side(self._deviance, [(result, fold) for fold in range(len(self.held))])
+        if deviance:
+            result.cv_deviance[:] = deviance
+        return result
+
+    def _responses(self, f: int) -> ResponseSums:
+        rows = self.parts[f]
+        return response_sums(self.settings.loss, rows.Y, rows.weights, rows.ranges)
+
+    def _covariance(self, f: int) -> np.ndarray:
+        """Of responses and features in the rows of a fit; without an intercept, about 0."""
+        own = self.sums[f]
+        YX = own.YX if self.settings.fit_intercept else own.YX + np.outer(own.mean, self.features[f].x)
+        return YX / own.s
+
+    def _begin(self, f: int) -> tuple[Fit, Coordinates]:
+        engine, settings, features, own = self.engine, self.settings, self.features[f], self.sums[f]
+        center, G = self.center + features.mean(settings.fit_intercept), features.covariance(settings.fit_intercept)
         if settings.penalty.is_isotropic:
             # the penalty is the same in any orthogonal basis, and in this one no step needs a matrix
-            coordinates, G = Coordinates.principal(engine, center + x_mean, G)
+            coordinates, G = Coordinates.principal(engine, center, G)
         else:
-            coordinates = Coordinates.fit(engine, center + x_mean, G, settings.penalty.block_sizes)
+            coordinates = settings.coordinates(engine, center, G)
             G = coordinates.rotate_matrix(G)
         model = settings.model(engine, G, coordinates)
-        variance = sums.yy / s - y_mean**2
-        objective = GramObjective(engine, model.G, coordinates.rotate(C.copy()), variance, y_mean + y_shift)
-        response = response_sums(settings.loss, rows.Y, rows.weights, rows.ranges)
-        response.mean = response.mean + y_shift
-        return begin(settings, objective, model, response), coordinates
+        variance, y_mean = own.yy / own.s, own.mean
+        responses = self._responses(f)
+        responses.mean, responses.null = own.mean, 0.5 * variance
+        if not settings.fit_intercept:
+            variance, y_mean = variance + own.mean**2, np.zeros_like(own.mean)
+        objective = GramObjective(engine, model.G, coordinates.rotate(self._covariance(f)), variance, y_mean)
+        return begin(settings, objective, model, responses, self.wanted[f]), coordinates
 
-    null, null_coordinates = fit_to(total, data)
-    # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
-    side_by_side = engine.map if len(train) + refit >= engine.n_workers else lambda work, each: [work(*a) for a in each]
-    pairs = side_by_side(fit_to, list(zip(train, train_rows, strict=True)))
-    fold_fits, coordinates = [fit for fit, _ in pairs], [null_coordinates, *(own for _, own in pairs)]
-    fittable = null.is_fitted
-    lambdas = strengths(settings, fittable, lambda: null_coordinates.unrotate(null.at.grad))
-    near = guides(start, coordinates[not refit :])
-    fits = ([null] if refit else []) + fold_fits
-
-    def walk(i: int, fit: Fit) -> Path:
-        guide = None if near is None else near[i]
-        report = reporter(on_strength, 1, i - refit)
-        return walk_path(fit, lambdas, settings.tol, settings.max_iter, None, guide, report)
-
-    paths = side_by_side(walk, list(enumerate(fits)))
-    full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
-    result = collect(
-        full_path, fold_paths, coordinates, lambdas, fittable, np.array([fit.is_fitted for fit in fold_fits])
-    )
-
-    def deviance(fold: int, sums: Moments) -> None:
-        for k in range(len(lambdas)):
+    def _deviance(self, result: PopulationFit, fold: int) -> np.ndarray:
+        """Of held-out rows, shape (n_lambdas, n_neurons)."""
+        sums, features = self.held[fold], self.held_features[fold]
+        found = np.zeros(result.cv_deviance.shape[1:])
+        for k in range(len(found)):
             w = result.cv_coef[fold, k].astype(float)
-            # in the centred copy's coordinates, where the sums were taken
-            b = result.cv_intercept[fold, k] + w @ center - y_shift
-            cross = np.einsum("ij,ij->i", w, sums.YX - np.outer(b, sums.x))
-            square = np.einsum("ij,ij->i", engine.product(w, sums.XX), w)
-            error = sums.yy - 2 * b * sums.y + b * b * sums.s - 2 * cross + square
-            result.cv_deviance[fold, k] = np.maximum(error, 0)
+            # in the centred copy's coordinates, where the sums were taken, and from the mean of these rows
+            b = result.cv_intercept[fold, k] + w @ self.center - sums.mean
+            cross = np.einsum("ij,ij->i", w, sums.YX - np.outer(b, features.x))
+            square = np.einsum("ij,ij->i", self.engine.product(w, features.XX), w)
+            found[k] = np.maximum(sums.yy + b * b * sums.s - 2 * cross + square, 0)
+        weights = self.scored.weights
+        if weights is not None and weights.ndim == 2:
+            self._replace_incomplete(result, fold, found)
+        return found
 
-    side_by_side(deviance, list(enumerate(held)))
-    if settings.patience is not None:
-        result.cut(fitted_strengths(result.cv_deviance, settings.patience))
-    return result
+    def _replace_incomplete(self, result: PopulationFit, fold: int, found: np.ndarray) -> None:
+        """Deviances of neurons that were not recorded in all held-out rows, by these rows."""
+        rows = self.scored.part(self.folds.test[fold])
+        inside = np.concatenate([rows.weights[:, a:b] for a, b in rows.ranges], axis=1)
+        some = np.flatnonzero(self.wanted[1 + fold] & (inside == 0).any(axis=1))
+        if not len(some):
+            return
+        held = HeldOut(self.engine, self.settings.loss, rows.X, rows.Y[some], rows.weights[some], None, rows.ranges)
+        w = result.cv_coef[fold][:, some]
+        found[:, some] = held.deviance(w, result.cv_intercept[fold][:, some] + w.astype(float) @ self.center)

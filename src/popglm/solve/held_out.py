@@ -103,10 +103,10 @@ class HeldOut:
         w, b = engine.asarray(W), engine.asarray(padded(b))
         who = () if neurons is None else (engine.index(padded(neurons)),)
 
-        def chunk(k: int) -> tuple[Any]:
+        def chunk(k: int) -> dict[int, tuple[Any]]:
             X, Y, s, offset, size, masked, at = windows.read(k)
             compiled = engine.compile(sums, type(engine), size, masked, self.loss, n_lambdas)
-            return (compiled(X, Y, s, offset, *who, w, b, at),)
+            return {0: (compiled(X, Y, s, offset, *who, w, b, at),)}
 
         return windows.add_up(chunk)[0][0][0]
 
@@ -148,21 +148,23 @@ class EarlyStop:
         self.deviance = np.full((len(held_out), n_lambdas, scored.shape[1]), np.nan)
         self.known = np.zeros(scored.shape[1], int)
 
-    def __call__(self, path: Path, level: np.ndarray) -> np.ndarray:
-        """Columns that go no further, given how many strengths each has behind it; those of the folds are the last."""
-        _, n_lambdas, q = self.deviance.shape
-        behind = level.reshape(-1, q).min(axis=0)
+    def __call__(self, paths: list[Path], level: np.ndarray) -> np.ndarray:
+        """Neurons that go no further, given how many strengths each fit (n_fits, n_neurons) has behind it.
+
+        The fits of the folds are the last.
+        """
+        n_lambdas = self.deviance.shape[1]
+        behind = level.min(axis=0)
         n_due, n_going = (behind - self.known).sum(), np.count_nonzero(self.known < n_lambdas)
         if n_due == 0 or (n_due < min(BATCH, n_going / 2) and (level < n_lambdas).any()):
             return np.zeros(0, int)
         k = np.arange(n_lambdas)[:, None]
         k, neurons = np.nonzero((k >= self.known) & (k < behind))
-        first = len(level) - len(self.held_out) * q
-        for fold, rows in enumerate(self.held_out):
-            columns = first + fold * q + neurons
-            found = rows.deviance_of(neurons, path.W[k, columns], path.b[k, columns])
+        of_folds = paths[len(paths) - len(self.held_out) :]
+        for fold, (rows, path) in enumerate(zip(self.held_out, of_folds, strict=True)):
+            found = rows.deviance_of(neurons, path.W[k, neurons], path.b[k, neurons])
             self.deviance[fold, k, neurons] = np.where(self.scored[fold, neurons], found, np.nan)
         turned = fitted_strengths(self.deviance, self.patience) < n_lambdas
         stopped = np.flatnonzero(turned & (behind < n_lambdas))
         self.known = np.where(turned, n_lambdas, behind)
-        return (np.arange(0, len(level), q)[:, None] + stopped).ravel()
+        return stopped

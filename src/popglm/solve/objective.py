@@ -25,7 +25,7 @@ from popglm.solve.passes import (
 )
 from popglm.solve.windows import Windows
 
-__all__ = ["RowObjective"]
+__all__ = ["FitRows", "RowObjective"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
@@ -35,10 +35,11 @@ LEAST_WEIGHT = 0.003
 
 @dataclass
 class Batch:
-    """The columns that count the windows of one kind.
+    """The columns of one fit.
 
     Attributes
     ----------
+    fit : int
     at : ndarray of int
         Their positions among the evaluated columns, the last one repeated to a size that the engine likes.
     n : int
@@ -48,6 +49,7 @@ class Batch:
     W : array of the engine, shape (len(at), n_features)
     """
 
+    fit: int
     at: np.ndarray
     n: int
     neurons: Any
@@ -58,8 +60,9 @@ class RowObjective:
     """Any loss, streamed over row chunks: matrix product, one elementwise pass in cache, matrix product.
 
     The fits to all rows and to every fold's training rows are evaluated together: column i·n_neurons + j is neuron j in
-    fit i, and a window of rows multiplies the columns whose fits count it. One batch for all fits in place of six
-    spares the many products with a few late neurons each, whose cost is reading X.
+    fit i, and a window of rows is read once for all fits that count it. Every product is with the columns of one fit:
+    how a column of a fold is rounded may depend on its company, and the columns of other fits have seen what the fold
+    has not.
 
     The passes run in the engine's library, on its arrays; what they sum to is NumPy's, in float64.
 
@@ -97,12 +100,14 @@ class RowObjective:
         self.total, self.y_mean, self.YX = self._moments()
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        def chunk(k: int) -> tuple[np.ndarray, ...]:
+        def chunk(k: int) -> dict[int, tuple[np.ndarray, ...]]:
             first, last = self.windows.chunks[k]
             y, s = self.Y[:, first:last], None if self.weights is None else self.weights[..., first:last]
             total = np.full(len(y), last - first) if s is None else s.sum(axis=-1, dtype=float) * np.ones(len(y))
             y = y if s is None else y * s
-            return total, y.sum(axis=1, dtype=float), self.engine.product(y, self.X[first:last])
+            return {
+                self.windows.kind[k]: (total, y.sum(axis=1, dtype=float), self.engine.product(y, self.X[first:last]))
+            }
 
         # on the host, by all of its threads
         sums, _ = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
@@ -123,55 +128,63 @@ class RowObjective:
         out.loss[bad] = np.inf
         return out
 
-    def _batches(self, columns: np.ndarray, W: np.ndarray) -> list[Batch | None]:
-        """For every kind of windows, the columns that count them; None where there are none."""
+    def _batches(self, columns: np.ndarray, W: np.ndarray) -> dict[int, Batch]:
+        """The columns of every fit that has some."""
         q = len(self.Y)
         fit, neuron = np.divmod(columns, q)
 
-        def batch(at: np.ndarray) -> Batch | None:
-            if not len(at):
-                return None
+        def batch(one: int) -> Batch:
+            at = np.flatnonzero(fit == one)
             w = self.engine.pad(W[at])
             used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
             everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
-            return Batch(used, len(at), None if everyone else self.engine.index(neuron[used]), self.engine.asarray(w))
+            index = None if everyone else self.engine.index(neuron[used])
+            return Batch(one, used, len(at), index, self.engine.asarray(w))
 
-        return [batch(np.flatnonzero(counts[fit])) for counts in self.windows.members]
+        return {int(one): batch(one) for one in np.unique(fit)}
+
+    def _counting(self, batches: dict[int, Batch], k: int) -> list[Batch]:
+        """The columns of fits that count window k."""
+        counts = self.windows.members[self.windows.kind[k]]
+        return [batch for fit, batch in batches.items() if counts[fit]]
 
     def _add_up(
         self,
-        function: Callable[[int, Batch], tuple[Any, ...]],
-        batches: list[Batch | None],
+        function: Callable[[tuple[Any, ...], int, Batch], tuple[Any, ...]],
+        batches: dict[int, Batch],
         n: int,
         every: int | None = None,
+        with_x: bool = True,
     ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
-        """Sums per column, of n, of what ``function(k, batch)`` returns for every window; see `Windows.add_up`."""
+        """Sums per column, of n, of what ``function(window, k, batch)`` returns for every window.
 
-        def chunk(k: int) -> tuple[Any, ...] | None:
-            batch = batches[self.windows.kind[k]]
-            return None if batch is None else function(k, batch)
+        ``window`` is what `Windows.read` gives; see `Windows.add_up`.
+        """
+
+        def chunk(k: int) -> dict[int, tuple[Any, ...]]:
+            counting = self._counting(batches, k)
+            window = self.windows.read(k, with_x) if counting else ()
+            return {batch.fit: function(window, k, batch) for batch in counting}
 
         sums, some = self.windows.add_up(chunk, every)
         columns: list[np.ndarray] = []
-        for kind, values in sums.items():
-            at, size = batches[kind].at[: batches[kind].n], batches[kind].n
+        for fit, values in sums.items():
+            at, size = batches[fit].at[: batches[fit].n], batches[fit].n
             columns = columns or [np.zeros((n, *v.shape[1:])) for v in values]
             for total, v in zip(columns, values, strict=True):
                 total[at] += v[:size]
-        return columns, [(batches[kind].at[: batches[kind].n], h[: batches[kind].n]) for kind, h in some]
+        return columns, [(batches[fit].at[: batches[fit].n], h[: batches[fit].n]) for fit, h in some]
 
-    def _poisson_exp(
-        self, columns: np.ndarray, batches: list[Batch | None], W: np.ndarray, b: np.ndarray
-    ) -> Evaluation:
+    def _poisson_exp(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
         # needed there is κ times the one taken here; Σ y η is W·(Xᵀy), known without touching the samples.
         b = b.astype(self.engine.dtype)
         starts = self._placed(batches, b)
 
-        def chunk(k: int, batch: Batch) -> tuple[Any, ...]:
-            X, Y, s, offset, size, masked, at = self.windows.read(k)
+        def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
+            X, Y, s, offset, size, masked, at = window
             compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
-            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[self.windows.kind[k]], at)
+            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[batch.fit], at)
 
         (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every)
         total, y_mean, YX = self.total[columns], self.y_mean[columns], self.YX[columns]
@@ -185,16 +198,17 @@ class RowObjective:
         chi2 = chi / (kappa * total) - y_mean
         return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some, len(W)), np.ones(len(W), bool))
 
-    def _general(self, columns: np.ndarray, batches: list[Batch | None], W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def _general(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
         engine, windows = self.engine, self.windows
         zeros = self._placed(batches, np.zeros(len(W)))
 
-        def predictor(k: int) -> Any:
-            batch = batches[windows.kind[k]]
-            if batch is None:
-                return None
+        def predictor(k: int) -> dict[int, Any]:
+            counting = self._counting(batches, k)
+            if not counting:
+                return {}
             X, _, _, offset, size, _, at = windows.read(k)
-            return engine.compile(linear_predictor, type(engine), size)(X, offset, batch.W, zeros[windows.kind[k]], at)
+            predict = engine.compile(linear_predictor, type(engine), size)
+            return {batch.fit: predict(X, offset, batch.W, zeros[batch.fit], at) for batch in counting}
 
         etas = windows.map(predictor)
         if self.fit_intercept:
@@ -202,22 +216,22 @@ class RowObjective:
         b = b.astype(engine.dtype)
         b_now, tiny = self._placed(batches, b), float(np.finfo(engine.dtype).tiny)
 
-        def chunk(k: int, batch: Batch) -> tuple[Any, ...]:
-            X, Y, s, _, size, masked, at = windows.read(k)
+        def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
+            X, Y, s, _, size, masked, at = window
             compiled = engine.compile(loss_sums, type(engine), size, masked, self.every, self.loss, tiny)
-            return compiled(X, Y, s, batch.neurons, etas[k], b_now[windows.kind[k]], at)
+            return compiled(X, Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
 
         sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
         loss, weight, chi, grad = (v / self.total[columns].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
         return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, len(W)), beyond == 0)
 
-    def _placed(self, batches: list[Batch | None], b: np.ndarray) -> list[Any]:
+    def _placed(self, batches: dict[int, Batch], b: np.ndarray) -> dict[int, Any]:
         """Intercepts of every batch, in the engine's library."""
-        return [None if batch is None else self.engine.asarray(b[batch.at]) for batch in batches]
+        return {fit: self.engine.asarray(b[batch.at]) for fit, batch in batches.items()}
 
     def _best_intercept(
-        self, columns: np.ndarray, batches: list[Batch | None], etas: list[Any], b: np.ndarray
+        self, columns: np.ndarray, batches: dict[int, Batch], etas: list[dict[int, Any]], b: np.ndarray
     ) -> np.ndarray:
         """1-D Newton on every column's intercept, kept inside the domain of the loss."""
         engine, dtype, windows = self.engine, self.engine.dtype, self.windows
@@ -225,29 +239,27 @@ class RowObjective:
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
 
-            def floor(k: int) -> Any:
-                batch = batches[windows.kind[k]]
-                if batch is None:
-                    return None
+            def floor(k: int) -> dict[int, Any]:
                 _, Y, s, _, size, masked, at = windows.read(k, with_x=False)
-                return engine.compile(event_floor, type(engine), size, masked)(Y, s, batch.neurons, etas[k], at)
+                least = engine.compile(event_floor, type(engine), size, masked)
+                return {fit: least(Y, s, batches[fit].neurons, eta, at) for fit, eta in etas[k].items()}
 
-            for k, smallest in enumerate(windows.map(floor)):
-                if smallest is not None:
-                    batch = batches[windows.kind[k]]
-                    at, found = batch.at[: batch.n], engine.to_numpy(smallest)[: batch.n]
+            for smallest in windows.map(floor):
+                for fit, values in smallest.items():
+                    batch = batches[fit]
+                    at, found = batch.at[: batch.n], engine.to_numpy(values)[: batch.n]
                     lowest[at] = np.maximum(lowest[at], -found.astype(float))
             scale = np.maximum(np.abs(lowest), self.y_mean[columns])
             b = np.maximum(b, lowest + 1e-3 * scale)
 
-        def chunk(k: int, batch: Batch) -> tuple[Any, ...]:
-            _, Y, s, _, size, masked, at = windows.read(k, with_x=False)
+        def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
+            _, Y, s, _, size, masked, at = window
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
-            return compiled(Y, s, batch.neurons, etas[k], b_now[windows.kind[k]], at)
+            return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
 
         for _ in range(50):
             b_now = self._placed(batches, b)
-            (gradient, curvature, size), _ = self._add_up(chunk, batches, len(b))
+            (gradient, curvature, size), _ = self._add_up(chunk, batches, len(b), with_x=False)
             open_ = np.abs(gradient) > 8 * np.finfo(dtype).eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
             # each neuron stops by itself, whatever the others still need
@@ -287,16 +299,17 @@ class RowObjective:
             return XX - np.outer(x, x) if self.fit_intercept else XX
 
     def sampled_gradient(
-        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
+        self, columns: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
     ) -> Evaluation:
         """Gradient from ``size`` random rows, with one Newton step of the intercept; from all rows for None.
 
-        Of an objective with one fit.
+        Of columns of one fit.
         """
-        if size is None:
-            return self.evaluate(neurons, W, b)
-        engine, n = self.engine, len(neurons)
-        rows = np.concatenate([np.arange(first, last) for first, last in self.fits[0]])
+        if size is None or not len(columns):
+            return self.evaluate(columns, W, b)
+        engine, n = self.engine, len(columns)
+        fits, neurons = np.divmod(columns, len(self.Y))
+        rows = np.concatenate([np.arange(first, last) for first, last in self.fits[fits[0]]])
         pick = np.sort(rng.choice(rows, min(size, len(rows)), replace=False))
         w = W.astype(engine.dtype)
         if engine.window is not None:
@@ -319,6 +332,37 @@ class RowObjective:
         grad = np.asarray(RX, float) / total[:, None]
         zero = np.zeros(len(W))
         return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0)
+
+
+class FitRows:
+    """One of the fits of a `RowObjective`, whose columns are the neurons.
+
+    Parameters
+    ----------
+    rows : RowObjective
+    fit : int
+    """
+
+    def __init__(self, rows: RowObjective, fit: int = 0) -> None:
+        self.rows, self.fit, self.offset = rows, fit, rows.offset
+
+    def columns(self, neurons: np.ndarray) -> np.ndarray:
+        """Columns of `RowObjective` that are neurons of this fit."""
+        return self.fit * len(self.rows.Y) + neurons
+
+    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
+        """See `RowObjective`."""
+        return self.rows.evaluate(self.columns(neurons), W, b)
+
+    def weighted_gram(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """See `RowObjective`."""
+        return self.rows.weighted_gram(self.columns(neurons), W, b)
+
+    def sampled_gradient(
+        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
+    ) -> Evaluation:
+        """See `RowObjective`."""
+        return self.rows.sampled_gradient(self.columns(neurons), W, b, size, rng)
 
 
 def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:

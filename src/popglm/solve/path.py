@@ -1,4 +1,4 @@
-"""The fits to all rows and to every fold: where they stand, and the paths that they leave behind."""
+"""A fit to all rows or to those of a fold: where it stands, and the path that it leaves behind."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from popglm.model.losses import Loss
 from popglm.solve.certificate import certificate
 from popglm.solve.evaluation import Evaluation, GramObjective
-from popglm.solve.objective import RowObjective
+from popglm.solve.objective import FitRows
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
-from popglm.solve.rotated import RotatedModel
+from popglm.solve.rotated import RotatedModel, RotatedObjective
 
 __all__ = ["MAX_COLUMNS", "Fit", "Path", "empty_path", "start_fit"]
 
 #: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
 MAX_COLUMNS = 384
 
-#: Bytes of neurons' own models at most. Eight models, all kept to the end, left none for one neuron of the Poisson
-#: lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
-OWN_BYTES = 160e6
+#: Bytes of neurons' own models in a fit at most. Eight models, all kept to the end, left none for one neuron of the
+#: Poisson lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
+OWN_BYTES = 100e6
 
 
 @dataclass
 class Fit:
-    """Fits in progress: their data, their model, and the current point of every column.
+    """A fit in progress: its data, its model, and the current point of every neuron, here called a column.
 
-    A column is one neuron in one fit, to all rows or to the training rows of a fold.
+    Nothing in it comes from another fit. What the rows that a fold holds out say could else reach the fold: by a point
+    to start from, by a model of the curvature, or by the company in a matrix product.
 
     Attributes
     ----------
     loss : Loss
-    objective : RowObjective or GramObjective
+    objective : FitRows, RotatedObjective or GramObjective
     model : QuadraticModel
     fittable : ndarray of int
         Columns that are fitted; the others stay at the null model.
@@ -49,14 +51,12 @@ class Fit:
         Factor on c, above 1 after a step that did not decrease the objective.
     n_samples : ndarray of int, shape (n_columns,)
         Samples that count.
-    n_neurons : int
-        Columns of one fit.
     own : dict of int to RotatedModel
-        Models of neurons that were slow: in place of the Gram matrix, their own, weighted by their curvature.
+        Models of columns that were slow: in place of the Gram matrix, their own, weighted by their curvature.
     """
 
     loss: Loss
-    objective: RowObjective | GramObjective
+    objective: FitRows | RotatedObjective | GramObjective
     model: QuadraticModel
     fittable: np.ndarray
     scale: np.ndarray
@@ -66,7 +66,6 @@ class Fit:
     memory: CurvatureMemory
     damping: np.ndarray
     n_samples: np.ndarray
-    n_neurons: int
     own: dict[int, RotatedModel] = field(default_factory=dict)
 
     @property
@@ -80,12 +79,11 @@ class Fit:
 
     def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel, np.ndarray]]:
         """Models, and the positions of the columns that have them."""
-        neuron = columns % self.n_neurons
-        special = np.isin(neuron, list(self.own))
+        special = np.isin(columns, list(self.own))
         if not special.all():
             yield self.model, np.flatnonzero(~special)
-        for one in np.unique(neuron[special]):
-            yield self.own[one], np.flatnonzero(neuron == one)
+        for one in np.unique(columns[special]):
+            yield self.own[one], np.flatnonzero(columns == one)
 
     def with_models(
         self, work: Callable[[QuadraticModel | RotatedModel, np.ndarray], None], columns: np.ndarray
@@ -110,27 +108,21 @@ class Fit:
         self.with_models(remember, columns)
 
     def give_own_model(self, column: int) -> None:
-        """Weight the Gram matrix of a column's neuron by its curvature, for all its columns.
-
-        By the mean of that where they stand: a single fit has hardly any where others, of other rows, have events, and
-        threw them far off.
-        """
+        """Weight the Gram matrix of a column by its curvature where it stands."""
         if isinstance(self.objective, GramObjective):
             return
-        neuron = column % self.n_neurons
-        everywhere = self.fittable[self.fittable % self.n_neurons == neuron]
-        if neuron not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
+        if column not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
             return
-        G = self.objective.weighted_gram(everywhere, self.W[everywhere], self.at.b[everywhere])
+        here = np.array([column])
+        G = self.objective.weighted_gram(here, self.W[here], self.at.b[here])
         if np.isfinite(G).all():
-            self.own[neuron] = RotatedModel(self.model.engine, G, self.model.penalty)
-            self.memory.forget(everywhere)
-            self.damping[everywhere] = 1
+            self.own[column] = RotatedModel(self.model.engine, G, self.model.penalty)
+            self.memory.forget(here)
+            self.damping[here] = 1
 
     def drop_models(self, finished: np.ndarray) -> None:
-        """Let go of the models of neurons all of whose columns are finished: others may be waiting for room."""
-        done = finished.reshape(-1, self.n_neurons).all(axis=0)
-        self.own = {neuron: model for neuron, model in self.own.items() if not done[neuron]}
+        """Let go of the models of columns that are finished: others may be waiting for room."""
+        self.own = {column: model for column, model in self.own.items() if not finished[column]}
 
     def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Bound on the excess objective of some columns, over their scale."""
@@ -168,19 +160,23 @@ class Path:
         self.W[level, columns], self.b[level, columns] = fit.W[columns], fit.at.b[columns]
         self.objective[level, columns] = fit.value(columns, lam)
 
+    @classmethod
+    def empty(cls, shape: tuple[int, int], n_features: int, dtype: Any) -> Path:
+        """Room for a path of ``shape`` (n_lambdas, n_columns)."""
+        return cls(np.zeros((*shape, n_features), dtype), *(np.zeros(shape) for _ in range(3)), np.zeros(shape, int))
+
+    def put(self, other: Path, columns: np.ndarray) -> None:
+        """Take the path of some columns from one that has these alone."""
+        for name in ("W", "b", "gap", "objective", "n_iter"):
+            getattr(self, name)[:, columns] = getattr(other, name)
+        self.seconds, self.trace = other.seconds, other.trace
+
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Add the time of what is done inside to a phase."""
         began = time.perf_counter()
         yield
         self.seconds[phase] += time.perf_counter() - began
-
-    def split(self, n_fits: int) -> list[Path]:
-        """The paths of fits whose columns lie side by side, the phases and the trace with the first."""
-        arrays = (np.split(a, n_fits, axis=1) for a in (self.W, self.b, self.gap, self.objective, self.n_iter))
-        paths = [Path(*own) for own in zip(*arrays, strict=True)]
-        paths[0].seconds, paths[0].trace = self.seconds, self.trace
-        return paths
 
 
 def empty_path(fit: Fit, n_lambdas: int) -> Path:
@@ -193,16 +189,15 @@ def empty_path(fit: Fit, n_lambdas: int) -> Path:
 
 def start_fit(
     loss: Loss,
-    objective: RowObjective | GramObjective,
+    objective: FitRows | RotatedObjective | GramObjective,
     model: QuadraticModel,
     fittable: np.ndarray,
     intercept: np.ndarray,
     scale: np.ndarray,
     saturated: np.ndarray,
     n_samples: np.ndarray,
-    n_neurons: int,
 ) -> Fit:
-    """Fits that stand at w = 0 and the best intercept there."""
+    """A fit that stands at w = 0 and the best intercept there."""
     q, p = len(intercept), len(model.G)
     W = np.zeros((q, p))
     at = Evaluation(
@@ -218,4 +213,4 @@ def start_fit(
     # where G is the curvature there is nothing to learn: without pairs a Gaussian group lasso took 0.8 × the time and
     # 340 MB less (30,000 × 1,011 × 250)
     memory = model.memory(q, 0) if isinstance(objective, GramObjective) else model.memory(q)
-    return Fit(loss, objective, model, fittable, scale, saturated, W, at, memory, np.ones(q), n_samples, n_neurons)
+    return Fit(loss, objective, model, fittable, scale, saturated, W, at, memory, np.ones(q), n_samples)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.coordinates import Coordinates, gram
-from popglm.solve.folds import Part, order_by_fold
-from popglm.solve.grams import fit_on_grams
+from popglm.model.selection import fitted_strengths
+from popglm.solve.folds import Folds, order_by_fold
+from popglm.solve.grams import GramFits
 from popglm.solve.result import PopulationFit, merge
-from popglm.solve.rows import Rows, fit_on_rows
-from popglm.solve.settings import Settings
+from popglm.solve.rows import RowFits, Rows
+from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
+from popglm.solve.sums import feature_sums
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
@@ -67,60 +69,77 @@ def fit_population(
         work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers)
     else:
         work = _centred_copy(X, order, center, engine.dtype)
-    parts = folds.test if folds.partition else [Part([(0, n)])]
-    grams = [gram(engine, work, part.weighted(weights), part.ranges) for part in parts]
-    G = sum(XX for XX, _ in grams) / float(n if weights is None else weights.sum())
-    shared = Coordinates.fit(engine, center, G, settings.penalty.block_sizes)
+    features, held = feature_sums(engine, work, weights, folds)
     seconds = {"prepare": time.perf_counter() - began}
 
-    incomplete = np.isnan(Y).any(axis=0)
-    result = None
-    rotated = False
-    for chosen in (np.flatnonzero(~incomplete), np.flatnonzero(incomplete)):
+    missing = np.isnan(Y.T[:, order])
+    complete = _complete(missing, folds, settings.patience is not None)
+    batches = []
+    for wanted in (complete, ~complete):
+        chosen = np.flatnonzero(wanted.any(axis=0))
         if not len(chosen):
             continue
-        began = time.perf_counter()
-        complete = not incomplete[chosen[0]]
-        batch = settings.of(chosen)
-        near = None if start is None else start[:, :, chosen]
-        on_grams = batch.loss == Loss("gaussian", "identity", convex=True) and complete
-        on_grams &= batch.first_order is None and offset is None
+        of_chosen = settings.of(chosen)
+        on_grams = settings.loss == Loss("gaussian", "identity", convex=True) and wanted is complete
+        on_grams &= settings.first_order is None and offset is None
         dtype = float if on_grams else engine.dtype
         y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=dtype)
-        s = weights
-        if not complete:
-            s = np.where(np.isnan(y), 0.0, 1.0 if weights is None else weights)
-            np.nan_to_num(y, copy=False, nan=0.0)
-        s = None if s is None else s.astype(dtype)
-        data = Rows(work, y, s, offset, [(0, n)])
-        if on_grams:
-            part = fit_on_grams(engine, data, center, grams, folds, batch, refit, on_strength, near)
-        else:
-            if not rotated and not streamed:
-                for a in range(0, n, 8192):
-                    shared.rotate(work[a : a + 8192])
-                rotated = True
-            part = fit_on_rows(
-                engine,
-                data,
-                rotated,
-                shared.rotate_matrix(G),
-                shared,
-                folds,
-                batch,
-                refit,
-                on_strength,
-                near,
-                shares,
-                schedule,
-            )
+        np.nan_to_num(y, copy=False, nan=0.0)
+        plain = None if weights is None else weights.astype(dtype)
+        recorded = plain
+        if missing[chosen].any():
+            recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights).astype(dtype)
+        scored = Rows(work, y, recorded, offset, [(0, n)])
+        # in the rows of its fits a complete neuron has no other weights than the rows
+        data = replace(scored, weights=plain) if wanted is complete else scored
+        near = None if start is None else start[:, :, chosen]
+        common = engine, data, scored, center, features
+        rest = folds, of_chosen, wanted[:, chosen], refit, on_strength, near
+        fits = GramFits(*common, held, *rest) if on_grams else RowFits(*common, *rest, shares, schedule)
+        batches.append((chosen, fits))
+
+    lambdas = settings.lambdas
+    if lambdas is None:
+        lambdas = np.zeros((settings.n_lambdas, q))
+        for chosen, fits in batches:
+            own = fits.wanted[0]
+            lambdas[:, chosen[own]] = strengths(settings, fits.fittable & own, fits.null_gradient)[:, own]
+    result = None
+    for chosen, fits in batches:
+        began = time.perf_counter()
+        part = fits.fit(lambdas[:, chosen])
         part.seconds["fit"] = time.perf_counter() - began
-        result = part if len(chosen) == q else merge(result, part, chosen, q)
+        result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
     for name, value in seconds.items():
         result.seconds[name] = result.seconds.get(name, 0.0) + value
     if streamed:
         work.close()
+    _leave_out_unscored(result, missing, weights, folds)
+    if settings.patience is not None:
+        result.cut(fitted_strengths(result.cv_deviance, settings.patience))
     return result
+
+
+def _complete(missing: np.ndarray, folds: Folds, alike: bool) -> np.ndarray:
+    """Neurons that are known in all rows of the fit to all rows and of each fold's, shape (1 + n_folds, n_neurons).
+
+    A fold's rows decide alone how it is fitted, unless all fits of a neuron have to be ``alike``.
+
+    Parameters
+    ----------
+    missing : ndarray of bool, shape (n_neurons, n_samples)
+    """
+    counts = folds.counts(missing.shape[1]) > 0
+    known = np.stack([~missing[:, rows].any(axis=1) for rows in counts])
+    return np.tile(known.all(axis=0), (len(known), 1)) if alike else known
+
+
+def _leave_out_unscored(result: PopulationFit, missing: np.ndarray, weights: np.ndarray | None, folds: Folds) -> None:
+    """Set held-out deviance to NaN where a fold holds out no sample of a neuron that has a weight."""
+    for deviance, part in zip(result.cv_deviance, folds.test, strict=True):
+        tested = part.counted(missing.shape[1]) * (1.0 if weights is None else weights) > 0
+        scored = (~missing[:, tested]).any(axis=1)
+        deviance[:, ~scored] = np.nan
 
 
 def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarray:

@@ -115,7 +115,7 @@ class QuadraticModel:
 
     def times_G(self, A: np.ndarray) -> np.ndarray:
         """AG for rows A (n_neurons, n_features), in float64: along a direction without variance little else is left."""
-        return self._times(A, self.G)
+        return A * self.G if self.G.ndim == 1 else self._times(A, self.G)
 
     def _times(self, A: np.ndarray, M: np.ndarray) -> np.ndarray:
         """AM, every worker some of the rows."""

@@ -100,15 +100,29 @@ _NEURON_AXIS = {
 }  # fmt: skip
 
 
-def merge(into: PopulationFit | None, part: PopulationFit, neurons: np.ndarray, q: int) -> PopulationFit:
-    """Write a batch of neurons into the result for all ``q``."""
+def merge(
+    into: PopulationFit | None, part: PopulationFit, neurons: np.ndarray, wanted: np.ndarray, q: int
+) -> PopulationFit:
+    """Write what a batch of neurons found into the result for all ``q``.
+
+    Parameters
+    ----------
+    neurons : ndarray of int, shape (n_own,)
+        Those of the batch.
+    wanted : ndarray of bool, shape (1 + n_folds, n_own)
+        Which of them it has fitted to all rows and to each fold's training rows.
+    """
     arrays = {}
     for name, axis in _NEURON_AXIS.items():
         source = getattr(part, name)
         shape = list(source.shape)
         shape[axis] = q
         target = np.zeros(shape, source.dtype) if into is None else getattr(into, name)
-        np.moveaxis(target, axis, 0)[neurons] = np.moveaxis(source, axis, 0)
+        if name.startswith("cv_"):
+            for new, old, own in zip(target, source, wanted[1:], strict=True):
+                np.moveaxis(new, axis - 1, 0)[neurons[own]] = np.moveaxis(old, axis - 1, 0)[own]
+        else:
+            np.moveaxis(target, axis, 0)[neurons[wanted[0]]] = np.moveaxis(source, axis, 0)[wanted[0]]
         arrays[name] = target
     seconds = dict(into.seconds) if into is not None else {}
     for name, value in part.seconds.items():

@@ -10,7 +10,7 @@ import numpy as np
 from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.objective import RowObjective
+from popglm.solve.objective import FitRows
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 
 __all__ = ["RotatedModel", "RotatedObjective"]
@@ -66,28 +66,29 @@ class RotatedModel:
 
 
 class RotatedObjective:
-    """A `RowObjective` on rows in the user's columns, for a solver that works in its own.
+    """A `FitRows` on rows in the user's columns, for a solver that works in its own.
 
     X(Vᵀw) is (XV)ᵀw: rotating weights and gradients of a few hundred neurons costs less than rotating rows each time
     that they are read.
 
     Parameters
     ----------
-    objective : RowObjective
+    objective : FitRows
     coordinates : Coordinates
     """
 
-    def __init__(self, objective: RowObjective, coordinates: Coordinates) -> None:
+    def __init__(self, objective: FitRows, coordinates: Coordinates) -> None:
         self.objective, self.coordinates = objective, coordinates
         self.offset = objective.offset
 
-    def _rotated(self, at: Evaluation) -> Evaluation:
+    def rotated(self, at: Evaluation) -> Evaluation:
+        """A point of the objective, its gradient in the solver's columns."""
         at.grad = self.coordinates.rotate(at.grad)
         return at
 
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `RowObjective`."""
-        return self._rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
+        return self.rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
 
     def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
@@ -97,4 +98,4 @@ class RotatedObjective:
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
     ) -> Evaluation:
         """See `RowObjective`."""
-        return self._rotated(self.objective.sampled_gradient(neurons, self.coordinates.unrotate(W), b, size, rng))
+        return self.rotated(self.objective.sampled_gradient(neurons, self.coordinates.unrotate(W), b, size, rng))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.evaluation import Evaluation
@@ -18,16 +16,17 @@ from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.lockstep.held_out import held_out_in_batches
 from popglm.solve.lockstep.null import null_gradient
-from popglm.solve.objective import RowObjective
+from popglm.solve.objective import FitRows, RowObjective
 from popglm.solve.path import Fit, Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
-from popglm.solve.settings import Settings, begin, guides, reporter, strengths
-from popglm.solve.walk import walk_path
+from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.sums import FeatureSums
+from popglm.solve.walk import walk_paths
 
-__all__ = ["Rows", "fit_on_rows"]
+__all__ = ["RowFits", "Rows", "evaluate_fits"]
 
 
 @dataclass
@@ -60,224 +59,230 @@ class Rows:
         return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
 
 
-class SeparateObjectives:
-    """Objectives of fits that have arrays of their own, their columns side by side as in `RowObjective`.
-
-    Parameters
-    ----------
-    objectives : list of RowObjective or RotatedObjective
-    n_neurons : int
-    """
-
-    def __init__(self, objectives: list[Any], n_neurons: int) -> None:
-        self.objectives, self.n_neurons = objectives, n_neurons
-        self.offset = objectives[0].offset
-
-    def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
-        """See `RowObjective`."""
-        fit, neuron = np.divmod(columns, self.n_neurons)
-        own = [np.flatnonzero(fit == i) for i in range(len(self.objectives))]
-        found = [
-            objective.evaluate(neuron[at], W[at], b[at])
-            for objective, at in zip(self.objectives, own, strict=True)
-            if len(at)
-        ]
-        return Evaluation.join(found).take(np.argsort(np.concatenate(own)))
-
-    def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """See `RowObjective`."""
-        fit, neuron = np.divmod(columns, self.n_neurons)
-        each = zip(fit, neuron[:, None], W[:, None], b[:, None], strict=True)
-        return sum(self.objectives[i].weighted_gram(*own) for i, *own in each) / len(columns)
-
-
-#: Paths, which neurons were fitted, and held-out deviance; see `RowFits`.
-Fitted = tuple[list[Path], np.ndarray, Any]
+#: The path of every fit, and held-out deviance (n_folds, n_lambdas, n_neurons).
+Fitted = tuple[list[Path], Any]
 
 
 @dataclass
 class RowFits:
     """The fits to all rows and to every fold's training rows, over all strengths, by one of three schedules.
 
-    Each schedule returns the path of every fit, which of its neurons were fitted (n_fits, n_neurons), and the held-out
-    deviance (n_folds, n_lambdas, n_neurons).
+    Each fit has coordinates and a model of its own, from the rows that it counts.
 
     Attributes
     ----------
     data : Rows
-    rotated : bool
-        Whether ``data.X`` is in solver coordinates; else in the user's columns, centred.
-    G : ndarray, shape (n_features, n_features)
-        In solver coordinates.
+        X in the user's columns, centred.
+    scored : Rows
+        The same, with weights (n_neurons, n_samples) where a neuron was not always recorded.
+    center : ndarray, shape (n_features,)
+        What was taken from X.
+    features : list of FeatureSums
+        Of all rows, and of every fold's training rows.
+    wanted : ndarray of bool, shape (1 + n_folds, n_neurons)
+        Neurons that each fit has.
     refit : bool
-        Whether the fit to all rows, the first one then, is among the fits.
-    guides : list of ndarray, or None
-        Per fit, a path that is near, in solver coordinates.
+        Whether the fit to all rows is among the fits.
+    start, shares, schedule : see `popglm.solve.population.fit_population`
     """
 
     engine: Any
     data: Rows
-    rotated: bool
-    G: np.ndarray
-    coordinates: Coordinates
+    scored: Rows
+    center: np.ndarray
+    features: list[FeatureSums]
     folds: Folds
     settings: Settings
+    wanted: np.ndarray
     refit: bool
     on_strength: Callable[[int, int], Any] | None
-    guides: list[np.ndarray] | None
-    model: QuadraticModel = field(init=False)
-    everything: ResponseSums = field(init=False)
+    start: np.ndarray | None
+    shares: Sequence[Any]
+    schedule: str
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
+    principal: bool = field(init=False)
+    coordinates: tuple[Coordinates, ...] = field(init=False)
+    G: tuple[np.ndarray, ...] = field(init=False)
+    sums: list[ResponseSums] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.model = self.settings.model(self.engine, self.G, self.coordinates)
-        self.everything = self._sums(self.data)
-        self.parts = [self.data, *map(self.data.part, self.folds.train)][not self.refit :]
-        self.tested = [self.data.part(part) for part in self.folds.test]
+        settings = self.settings
+        if self.schedule == "auto":
+            resident = isinstance(self.data.X, np.ndarray)
+            self.schedule = "lockstep" if (self.engine.is_accelerator or self.shares) and resident else "path"
+        self.parts = [self.data, *map(self.data.part, self.folds.train)]
+        self.tested = [self.scored.part(part) for part in self.folds.test]
+        # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal
+        self.principal = settings.penalty.is_isotropic and settings.first_order is None
+        every = [own.covariance(settings.fit_intercept) for own in self.features]
+        self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
+        self.sums = [response_sums(settings.loss, rows.Y, rows.weights, rows.ranges) for rows in self.parts]
 
     @property
     def fittable(self) -> np.ndarray:
         """Which neurons can be fitted to all rows, shape (n_neurons,)."""
-        return self.everything.fittable(self.settings.loss)
-
-    @cached_property
-    def scored(self) -> np.ndarray:
-        """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
-        return np.array([self._sums(rows).n > 0 for rows in self.tested])
+        return self.sums[0].fittable(self.settings.loss)
 
     def null_gradient(self) -> np.ndarray:
         """Gradient (n_neurons, n_features) at w = 0 on all rows."""
-        return self._start([self.data]).at.grad
+        settings, data = self.settings, self.data
+        if self.schedule != "lockstep":
+            return self.coordinates[0].unrotate(self._start([0])[0].at.grad)
+        rows = data.X, data.Y, data.weights, data.offset
+        return null_gradient(self.engine, settings.loss, *rows, self.sums[0], settings.fit_intercept)
+
+    def fit(self, lambdas: np.ndarray) -> PopulationFit:
+        """Every fit over all strengths (n_lambdas, n_neurons)."""
+        if self.settings.first_order is not None:
+            paths, deviance = self.by_first_order(lambdas)
+        elif self.schedule == "lockstep":
+            paths, deviance = self.in_lockstep(lambdas)
+        else:
+            paths, deviance = self.along_paths(lambdas)
+        full, of_folds = (paths[0], paths[1:]) if self.refit else (None, paths)
+        fittable = np.array([sums.fittable(self.settings.loss) for sums in self.sums])
+        result = collect(full, of_folds, self.coordinates, lambdas, fittable[0], fittable[1:])
+        if of_folds:
+            result.cv_deviance[:] = deviance
+        return result
 
     def by_first_order(self, lambdas: np.ndarray) -> Fitted:
         """One fit after the other, by an optimiser that sees gradients alone."""
-        settings, paths, is_fitted = self.settings, [], []
-        for i, rows in enumerate(self.parts):
-            fit = self._start([rows])
-            report = reporter(self.on_strength, 1, i - self.refit)
+        settings, paths = self.settings, []
+        for f in self._fits:
+            report = reporter(self.on_strength, 1, f - 1)
+            (fit,) = self._start([f])
             paths.append(walk_first_order(settings.first_order, fit, lambdas, settings.tol, settings.max_iter, report))
-            is_fitted.append(fit.is_fitted)
-        return paths, np.array(is_fitted), self._deviance(paths)
+        return paths, self._deviance(paths)
 
-    def in_lockstep(self, lambdas: np.ndarray, engines: Any) -> Fitted:
-        """All fits as one batch whose state stays on the device, or on several."""
-        settings, data = self.settings, self.data
-        report = None if self.on_strength is None else lambda k, fit: self.on_strength(k, fit - 1)
-        paths, is_fitted = walk_lockstep(
-            engines, settings.loss, self.model, data.X, data.Y, data.weights, data.offset,
-            self.folds.counts(len(data.X)), lambdas, settings.tol, settings.max_iter, settings.fit_intercept, report,
-            self.guides, int(not self.refit),
-        )  # fmt: skip
+    def in_lockstep(self, lambdas: np.ndarray) -> Fitted:
+        """One fit after the other as a batch whose state stays on the device, or on several."""
+        settings, near = self.settings, guides(self.start, [self.coordinates[f] for f in self._fits])
+        paths = []
+        for i, f in enumerate(self._fits):
+            neurons = np.flatnonzero(self.wanted[f])
+            path = Path.empty(lambdas.shape, len(self.center), self.engine.dtype)
+            if len(neurons):
+                rows, counts = self._of_fit(f)
+                report = None if self.on_strength is None else lambda k, _, f=f: self.on_strength(k, f - 1)
+                guide = None if near is None else [near[i][:, neurons]]
+                found, _ = walk_lockstep(
+                    self.shares or self.engine, settings.loss, self._model(f), rows.X, rows.Y[neurons],
+                    rows.weights if np.ndim(rows.weights) < 2 else rows.weights[neurons], rows.offset, counts,
+                    lambdas[:, neurons], settings.tol, settings.max_iter, settings.fit_intercept, report, guide,
+                )  # fmt: skip
+                path.put(found[0], neurons)
+            paths.append(path)
         deviance = [
             # the device may be short of memory
             held_out_in_batches(
-                self.engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, path.W, path.b
+                self.engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges,
+                own.unrotate(path.W.reshape(-1, len(self.center))).reshape(path.W.shape), path.b,
             )
-            for rows, path in zip(self.tested, paths[self.refit :], strict=True)
-        ]
-        return paths, is_fitted[not self.refit :], deviance
+            for rows, own, path in zip(self.tested, self.coordinates[1:], paths[self.refit :], strict=True)
+        ]  # fmt: skip
+        return paths, deviance
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
-        """Every neuron of every fit at its own pace, the folds guided by the fit to all rows."""
-        settings, n_fits, q = self.settings, len(self.parts), len(self.data.Y)
-        fit = self._start(self.parts)
-        stop = None
-        if settings.patience is not None:
-            stop = EarlyStop(
-                [self._held_out(rows) for rows in self.tested], self.scored, len(lambdas), settings.patience
-            )
-        leader = np.concatenate([np.full(q, -1), np.tile(np.arange(q), n_fits - 1)])
-        paths = walk_path(
-            fit,
-            np.tile(lambdas, (1, n_fits)),
+        """Every neuron of every fit at its own pace; the fits meet where X is read."""
+        settings, fits, stop = self.settings, self._start(self._fits), None
+        if settings.patience is not None and self.wanted.all():
+            held_out = [self._held_out(fold) for fold in range(len(self.tested))]
+            stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.patience)
+        paths = walk_paths(
+            fits,
+            evaluate_fits,
+            lambdas,
             settings.tol,
             settings.max_iter,
-            leader if self.refit and self.guides is None else None,
-            None if self.guides is None else np.concatenate(self.guides, axis=1),
-            reporter(self.on_strength, n_fits, -int(self.refit)),
-            q if self.refit else 0,
+            guides(self.start, [self.coordinates[f] for f in self._fits]),
+            reporter(self.on_strength, len(fits), -int(self.refit)),
             stop,
-        ).split(n_fits)
-        return paths, fit.is_fitted.reshape(-1, q), self._deviance(paths) if stop is None else stop.deviance
+        )
+        return paths, self._deviance(paths) if stop is None else stop.deviance
 
-    def _sums(self, rows: Rows) -> ResponseSums:
-        return response_sums(self.settings.loss, rows.Y, rows.weights, rows.ranges)
+    @property
+    def _fits(self) -> list[int]:
+        """Numbers of the fits: 0 to all rows, 1 + i to the training rows of fold i."""
+        return list(range(int(not self.refit), len(self.parts)))
 
-    def _start(self, parts: list[Rows]) -> Fit:
-        """Fits to some rows each at the null model, side by side."""
-        sums = ResponseSums.join([self.everything if rows is self.data else self._sums(rows) for rows in parts])
-        objective = _objective(self.engine, self.settings, parts, None if self.rotated else self.coordinates)
-        return begin(self.settings, objective, self.model, sums, len(self.data.Y))
+    def _axes(self, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
+        """Coordinates of a fit, and the covariance G of its columns in them."""
+        if not self.principal:
+            own = self.settings.coordinates(self.engine, self.center, G)
+            return own, own.rotate_matrix(G)
+        own, values = Coordinates.principal(self.engine, self.center, G)
+        return own, np.diag(values) if self.schedule == "lockstep" else values
 
-    def _held_out(self, rows: Rows) -> HeldOut:
-        own = None if self.rotated else self.coordinates
+    def _model(self, f: int) -> QuadraticModel:
+        return self.settings.model(self.engine, self.G[f], self.coordinates[f])
+
+    def _start(self, fits: list[int]) -> list[Fit]:
+        """Some of the fits at their null models."""
+        rows = _objectives(self.engine, self.settings, [self.parts[f] for f in fits])
+        return [
+            begin(
+                self.settings, RotatedObjective(own, self.coordinates[f]), self._model(f), self.sums[f], self.wanted[f]
+            )
+            for f, own in zip(fits, rows, strict=True)
+        ]
+
+    def _of_fit(self, f: int) -> tuple[Rows, np.ndarray]:
+        """The rows that a fit counts alone, X in its coordinates; and how often it counts each, shape (1, n_rows)."""
+        counts, data = self.folds.counts(len(self.data.X))[f], self.data
+        index, own = np.flatnonzero(counts), self.coordinates[f]
+        X = data.X if len(index) == len(counts) and not own.rotation and own.still is None else data.X[index]
+        if X is not data.X:
+            for a in range(0, len(X), 8192):
+                own.rotate(X[a : a + 8192])
+        Y, weights, offset = (None if a is None else a[..., index] for a in (data.Y, data.weights, data.offset))
+        return replace(data, X=X, Y=Y, weights=weights, offset=offset), counts[None, index]
+
+    def _scored(self) -> np.ndarray:
+        """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
+        loss = self.settings.loss
+        return np.array([response_sums(loss, rows.Y, rows.weights, rows.ranges).n > 0 for rows in self.tested])
+
+    def _held_out(self, fold: int) -> HeldOut:
+        rows, own = self.tested[fold], self.coordinates[1 + fold]
         return HeldOut(self.engine, self.settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own)
 
     def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
-        return [
-            self._held_out(rows).deviance(path.W, path.b)
-            for rows, path in zip(self.tested, paths[self.refit :], strict=True)
-        ]
+        return [self._held_out(i).deviance(path.W, path.b) for i, path in enumerate(paths[self.refit :])]
 
 
-def fit_on_rows(
-    engine: Any,
-    data: Rows,
-    rotated: bool,
-    G: np.ndarray,
-    coordinates: Coordinates,
-    folds: Folds,
-    settings: Settings,
-    refit: bool,
-    on_strength: Callable[[int, int], Any] | None,
-    start: np.ndarray | None,
-    shares: Sequence[Any],
-    schedule: str,
-) -> PopulationFit:
-    """Fit all rows and every fold's training rows.
-
-    Parameters
-    ----------
-    data, rotated, G, coordinates, folds, settings, refit, on_strength : see `RowFits`
-    start, shares, schedule : see `popglm.solve.population.fit_population`
-    """
-    near = guides(start, [coordinates] * (len(folds.train) + refit))
-    fits = RowFits(engine, data, rotated, G, coordinates, folds, settings, refit, on_strength, near)
-    if schedule == "auto":
-        schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
-
-    def null() -> np.ndarray:
-        if schedule != "lockstep":
-            return fits.null_gradient()
-        rows = data.X, data.Y, data.weights, data.offset
-        return null_gradient(engine, settings.loss, *rows, fits.everything, settings.fit_intercept)
-
-    lambdas = strengths(settings, fits.fittable, null)
-    if settings.first_order is not None:
-        paths, is_fitted, deviance = fits.by_first_order(lambdas)
-    elif schedule == "lockstep":
-        paths, is_fitted, deviance = fits.in_lockstep(lambdas, shares or engine)
-    else:
-        paths, is_fitted, deviance = fits.along_paths(lambdas)
-    full_path, fold_paths = (paths[0], paths[1:]) if refit else (None, paths)
-    every = [coordinates] * (1 + len(fold_paths))
-    result = collect(full_path, fold_paths, every, lambdas, fits.fittable, is_fitted[int(refit) :])
-    if fold_paths:
-        result.cv_deviance[:] = deviance
-    if settings.patience is not None:
-        result.cv_deviance[~np.broadcast_to(fits.scored[:, None], result.cv_deviance.shape)] = np.nan
-        result.cut(fitted_strengths(result.cv_deviance, settings.patience))
-    return result
+def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -> list[Evaluation]:
+    """Points (fit, neurons, W, b) of several fits; those to rows of the same arrays in one pass over them."""
+    found: list[Any] = [None] * len(asked)
+    together: dict[int, list[int]] = {}
+    for i, (fit, *_) in enumerate(asked):
+        together.setdefault(id(fit.objective.objective.rows), []).append(i)
+    for some in together.values():
+        points = [(asked[i][0].objective, *asked[i][1:]) for i in some]
+        rows = points[0][0].objective.rows
+        at = rows.evaluate(
+            np.concatenate([own.objective.columns(neurons) for own, neurons, _, _ in points]),
+            np.concatenate([own.coordinates.unrotate(W) for own, _, W, _ in points]),
+            np.concatenate([b for *_, b in points]),
+        )
+        last = np.cumsum([len(neurons) for _, neurons, _, _ in points])
+        for i, (own, neurons, _, _), end in zip(some, points, last, strict=True):
+            found[i] = own.rotated(at.take(slice(end - len(neurons), end)))
+    return found
 
 
-def _objective(engine: Any, settings: Settings, parts: list[Rows], coordinates: Coordinates | None) -> Any:
-    """Objective of the fits to some rows each; in ``coordinates``, where they are those of a solver on other rows."""
-    first = parts[0]
-    if any(rows.X is not first.X or rows.weights is not first.weights for rows in parts):
-        return SeparateObjectives([_objective(engine, settings, [rows], coordinates) for rows in parts], len(first.Y))
-    objective = RowObjective(
-        engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in parts],
-        settings.fit_intercept,
-    )  # fmt: skip
-    return objective if coordinates is None else RotatedObjective(objective, coordinates)
+def _objectives(engine: Any, settings: Settings, parts: list[Rows]) -> list[FitRows]:
+    """The loss over each part: of one objective where the arrays are the same, so that they are read once for all."""
+
+    def over(some: list[Rows]) -> RowObjective:
+        first = some[0]
+        return RowObjective(
+            engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in some],
+            settings.fit_intercept,
+        )  # fmt: skip
+
+    if all(rows.X is parts[0].X and rows.weights is parts[0].weights for rows in parts):
+        joint = over(parts)
+        return [FitRows(joint, i) for i in range(len(parts))]
+    return [FitRows(over([rows])) for rows in parts]

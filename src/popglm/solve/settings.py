@@ -52,6 +52,13 @@ class Settings:
         """The settings of some neurons."""
         return self if self.lambdas is None else replace(self, lambdas=self.lambdas[:, neurons])
 
+    def coordinates(self, engine: Any, center: np.ndarray, G: np.ndarray) -> Coordinates:
+        """Coordinates of a fit to rows in which the columns have the covariance G."""
+        still = np.flatnonzero(np.diag(G) == 0)
+        # smoothness gives a column a weight by its neighbours', even where it does not vary
+        none = self.penalty.R is not None or not len(still)
+        return Coordinates.fit(engine, center, G, self.penalty.block_sizes, None if none else still)
+
     def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates) -> QuadraticModel:
         """Quadratic model with the penalty in solver coordinates; G is in them already."""
         penalty = self.penalty
@@ -60,18 +67,13 @@ class Settings:
         return QuadraticModel(engine, G, penalty)
 
 
-def begin(
-    settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, n_neurons: int | None = None
-) -> Fit:
-    """Fits at the null model, of ``n_neurons`` each; one fit unless given."""
+def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray) -> Fit:
+    """A fit at the null model; neurons that are not ``wanted`` (n_neurons,) stay there."""
     loss = settings.loss
-    fittable = sums.fittable(loss)
+    fittable = sums.fittable(loss) & wanted
     intercept = null_intercept(loss, sums) if settings.fit_intercept else np.zeros(len(sums.mean))
     scale = np.maximum(sums.null - sums.saturated, np.finfo(float).tiny)
-    return start_fit(
-        loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, sums.n,
-        n_neurons or len(scale),
-    )  # fmt: skip
+    return start_fit(loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, sums.n)
 
 
 def strengths(settings: Settings, fittable: np.ndarray, null_gradient: Callable[[], np.ndarray]) -> np.ndarray:

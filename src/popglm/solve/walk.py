@@ -1,4 +1,4 @@
-"""The walk of all columns down their strengths: one loop, in rounds of four phases."""
+"""The walk of all columns down their strengths: one loop, in rounds of five phases."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.solve.evaluation import GramObjective
+from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.path import MAX_COLUMNS, Fit, Path, empty_path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.trace import Trace
 
-__all__ = ["MODEL_SAFETY", "MOST_DAMPING", "MOST_SAFETY", "QUIET", "RELAX", "Walk", "rounding", "walk_path"]
+__all__ = [
+    "MODEL_SAFETY",
+    "MOST_DAMPING",
+    "MOST_SAFETY",
+    "QUIET",
+    "RELAX",
+    "Walk",
+    "rounding",
+    "walk_path",
+    "walk_paths",
+]
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
@@ -32,6 +42,8 @@ QUIET = 1 / 4
 #: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
 #: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
+#: Columns of a fit that are evaluated together at most, where the fits are many.
+LEAST_TOGETHER = 64
 #: A column with more features per effective sample (n over the spread of its curvature weights) than the first number,
 #: times the root of the evaluations that a model of its own is worth, ends no strength by the promise of the shared
 #: model: in some directions its curvature may be any part of that. Nor by its own, once it has so many times more than
@@ -45,53 +57,101 @@ def walk_path(
     lambdas: np.ndarray,
     tol: float,
     max_iter: int,
-    leader: np.ndarray | None = None,
     guide: np.ndarray | None = None,
     report: Callable[[np.ndarray], None] | None = None,
-    n_traced: int | None = None,
-    stop: Callable[[Path, np.ndarray], np.ndarray] | None = None,
 ) -> Path:
-    """Descend the strengths, every column at its own pace to within ``tol`` of its minimum at each.
-
-    With a guide, a path that is near, a column comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
-    that is lower. For the folds that is the fit to all rows: it took 7.2 evaluations per strength, where paths of their
-    own took 8.6 (tutorial size, 20 neurons). Curvature pairs are each column's own; those of the full fit took 7.5.
+    """Descend the strengths with one fit; see `walk_paths`.
 
     Parameters
     ----------
-    lambdas : ndarray, shape (n_lambdas, n_columns)
-        Descending.
-    leader : ndarray of int, shape (n_columns,), optional
-        Column whose path guides a column, which waits for it at every strength; −1 for none.
     guide : ndarray, shape (n_lambdas, n_columns, n_features), optional
-        Guides that are known already.
     report : callable, optional
         Called with the number of strengths that every column has behind it, shape (n_columns,).
-    n_traced : int, optional
-        The trace is of as many columns, the first ones; of all unless given.
-    stop : callable, optional
-        Called with the path and what ``report`` gets; returns the columns that go no further.
     """
-    walk = Walk(fit, lambdas, tol, max_iter, leader, guide, n_traced)
-    while len(columns := walk.least_far()):
-        with walk.path.timed("blocks"):
-            here = walk.set_out(columns)
-            here = walk.leave_strengths(here)
-        with walk.path.timed("evaluate"):
-            walk.try_out(here)
-        with walk.path.timed("blocks"):
-            walk.renew_models(here)
+
+    def evaluate(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -> list[Evaluation]:
+        return [own.objective.evaluate(columns, W, b) for own, columns, W, b in asked]
+
+    follow = None if report is None else lambda level: report(level[0])
+    return walk_paths([fit], evaluate, lambdas, tol, max_iter, None if guide is None else [guide], follow)[0]
+
+
+def walk_paths(
+    fits: list[Fit],
+    evaluate: Callable[[list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]], list[Evaluation]],
+    lambdas: np.ndarray,
+    tol: float,
+    max_iter: int,
+    guides: list[np.ndarray] | None = None,
+    report: Callable[[np.ndarray], None] | None = None,
+    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
+) -> list[Path]:
+    """Descend the strengths with several fits, every column at its own pace to within ``tol`` of its minimum at each.
+
+    Every fit begins at its own null model and hears nothing of the others; they meet where X is read, no more. So a
+    fold ends where a fit to its training rows alone ends.
+
+    With a guide, a path that is near, a column comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
+    that is lower. Along directions that its rows leave undetermined a column keeps what its guide says.
+
+    Parameters
+    ----------
+    fits : list of Fit
+    evaluate : callable
+        From (fit, columns, W, b) of several fits to the `Evaluation` of each.
+    lambdas : ndarray, shape (n_lambdas, n_columns)
+        Descending.
+    guides : list of ndarray, shape (n_lambdas, n_columns, n_features), optional
+        Of every fit.
+    report : callable, optional
+        Called with the number of strengths that the columns have behind them, shape (n_fits, n_columns).
+    stop : callable, optional
+        Called with the paths and what ``report`` gets; returns the columns that go no further in any fit.
+    """
+    # so that what is held for all columns of a round stays small
+    most = max(MAX_COLUMNS // len(fits), LEAST_TOGETHER)
+    walks = [
+        Walk(fit, lambdas, tol, max_iter, guide, most)
+        for fit, guide in zip(fits, guides or [None] * len(fits), strict=True)
+    ]
+    seconds = walks[0].path
+    paths = [walk.path for walk in walks]
+    while going := [walk for walk in walks if walk.is_going]:
+        with seconds.timed("blocks"):
+            rounds = [walk.leave_strengths(walk.set_out(walk.least_far())) for walk in going]
+            trying = [
+                (walk, here, walk.propose(here)) for walk, here in zip(going, rounds, strict=True) if len(here.columns)
+            ]
+        with seconds.timed("evaluate"):
+            found = evaluate(
+                [
+                    (walk.fit, here.columns, walk.fit.W[here.columns] + d, walk.fit.at.b[here.columns])
+                    for walk, here, d in trying
+                ]
+            )
+            for (walk, here, d), trial in zip(trying, found, strict=True):
+                walk.try_out(here, d, trial)
+        with seconds.timed("blocks"):
+            for walk, here, _ in trying:
+                walk.renew_models(here)
+        level = np.stack([walk.level for walk in walks])
         if stop is not None:
-            walk.level[stop(walk.path, walk.level)] = len(lambdas)
-        fit.drop_models(walk.level == len(lambdas))
+            stopped = stop(paths, level)
+            for walk in walks:
+                walk.level[stopped] = len(lambdas)
+            level[:, stopped] = len(lambdas)
+        for walk in walks:
+            walk.fit.drop_models(walk.level == len(lambdas))
         if report is not None:
-            report(walk.level)
+            report(level)
+    level = np.stack([walk.level for walk in walks])
     if stop is not None:
-        stop(walk.path, walk.level)
+        stop(paths, level)
     if report is not None:
-        report(walk.level)
-    walk.path.trace = walk.trace.sums()
-    return walk.path
+        report(level)
+    for walk in walks:
+        walk.path.trace = walk.trace.sums()
+    return paths
 
 
 @dataclass
@@ -131,10 +191,10 @@ class Walk:
         Whether it has just come to its strength.
     quiet : ndarray of int, shape (n_columns,)
         Steps in a row that promised less than rounding.
-    modelled : ndarray of int, shape (n_neurons,)
-        Strength at which a neuron last got a model of its own; −1 for none.
-    trusted : ndarray, shape (n_neurons,)
-        Features per effective sample up to which a neuron's model is believed.
+    modelled : ndarray of int, shape (n_columns,)
+        Strength at which a column last got a model of its own; −1 for none.
+    trusted : ndarray, shape (n_columns,)
+        Features per effective sample up to which a column's model is believed.
     doubtful : ndarray of int
         Columns that the promise of their model would let off, were they not more crowded than that.
     """
@@ -145,30 +205,30 @@ class Walk:
         lambdas: np.ndarray,
         tol: float,
         max_iter: int,
-        leader: np.ndarray | None,
         guide: np.ndarray | None,
-        n_traced: int | None,
+        most: int,
     ) -> None:
         n_lambdas, q = lambdas.shape
-        self.fit, self.lambdas, self.tol, self.max_iter, self.leader = fit, lambdas, tol, max_iter, leader
+        self.fit, self.lambdas, self.tol, self.max_iter, self.most = fit, lambdas, tol, max_iter, most
         self.guide, self.path = guide, empty_path(fit, n_lambdas)
-        self.trace = Trace(n_lambdas, q if n_traced is None else n_traced)
+        self.trace = Trace(n_lambdas, q)
         self.level, self.fresh = np.where(fit.is_fitted, 0, n_lambdas), np.ones(q, bool)
-        self.quiet, self.modelled, self.doubtful = np.zeros(q, int), np.full(fit.n_neurons, -1), np.zeros(0, int)
+        self.quiet, self.modelled, self.doubtful = np.zeros(q, int), np.full(q, -1), np.zeros(0, int)
         self.patience = max(PATIENCE, fit.W.shape[1] // FEATURES_PER_EVALUATION)
-        self.trusted = np.full(fit.n_neurons, CROWDED * np.sqrt(self.patience))
-        self.guided = np.full(q, guide is not None) if leader is None else leader >= 0
+        self.trusted = np.full(q, CROWDED * np.sqrt(self.patience))
+
+    @property
+    def is_going(self) -> bool:
+        """Whether a column has a strength before it."""
+        return bool((self.level < len(self.lambdas)).any())
 
     def least_far(self) -> np.ndarray:
         """Columns that can go on, those with the most strengths to go first, in ascending order.
 
         So that batches stay large, a column that is done at a strength goes on to the next at once.
         """
-        can = self.level < len(self.lambdas)
-        if self.leader is not None:
-            can &= (self.leader < 0) | (self.level[self.leader] > self.level)
-        columns = np.flatnonzero(can)
-        return np.sort(columns[np.argsort(self.level[columns], kind="stable")[:MAX_COLUMNS]])
+        columns = np.flatnonzero(self.level < len(self.lambdas))
+        return np.sort(columns[np.argsort(self.level[columns], kind="stable")[: self.most]])
 
     def set_out(self, columns: np.ndarray) -> Round:
         """Choose where every column goes: first after its guide, then by its model; and note its certificate."""
@@ -177,14 +237,12 @@ class Walk:
         self.trace.append(k[new], 0, columns[new], fit.value(columns[new], lam[new]))
         self.fresh[columns], self.quiet[columns] = False, np.where(new, 0, self.quiet[columns])
         # where the strength is the same again, the column is there already
-        jumps = new & self.guided[columns] & ((k == 0) | (lam != self.lambdas[k - 1, columns]))
+        jumps = new & (self.guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, columns]))
         here = Round(columns, k, lam, jumps, np.zeros((len(columns), fit.W.shape[1])))
         if jumps.any():
-            paths, who = (
-                (self.guide, columns[jumps]) if self.leader is None else (self.path.W, self.leader[columns[jumps]])
-            )
-            before = np.where(k[jumps, None] > 0, paths[k[jumps] - 1, who].astype(float), 0)
-            here.d[jumps] = paths[k[jumps], who] - before
+            who = columns[jumps]
+            before = np.where(k[jumps, None] > 0, self.guide[k[jumps] - 1, who].astype(float), 0)
+            here.d[jumps] = self.guide[k[jumps], who] - before
         steps = ~jumps
         here.d[steps], self.path.gap[k[steps], columns[steps]] = self._by_models(columns[steps], lam[steps])
         return here
@@ -210,7 +268,7 @@ class Walk:
         with np.errstate(over="ignore"):
             estimate = safety * promise / fit.scale[columns]
         known = at.smooth & np.isfinite(step).all(axis=1)
-        crowded = self._crowding(columns, at.spread) > self.trusted[columns % fit.n_neurons]
+        crowded = self._crowding(columns, at.spread) > self.trusted[columns]
         doubtful = known & (estimate <= self.tol) & crowded
         self.doubtful = columns[doubtful]
         # it says whether the tolerance is met and no more: of a tenth of that, nearly all of it was there
@@ -235,16 +293,16 @@ class Walk:
         self.fresh[here.columns[done]] = True
         return here.take(~done)
 
-    def try_out(self, here: Round) -> None:
-        """Go to W + d where that is lower, and learn from it."""
-        if not len(here.columns):
-            return
+    def propose(self, here: Round) -> np.ndarray:
+        """The steps that are really taken, so that a curvature pair has no rounding in s; (n, n_features)."""
+        W = self.fit.W[here.columns]
+        return (W + here.d).astype(self.fit.model.engine.dtype) - W
+
+    def try_out(self, here: Round, d: np.ndarray, trial: Evaluation) -> None:
+        """Go to W + d, where ``trial`` was found, if that is lower, and learn from it."""
         fit, columns, lam, jumps = self.fit, here.columns, here.lam, here.jumps
         penalty, dtype = fit.model.penalty, fit.model.engine.dtype
         at, W = fit.at.take(columns), fit.W[columns]
-        # the step that is really taken, so that its curvature pair has no rounding in s
-        d = (W + here.d).astype(dtype) - W
-        trial = fit.objective.evaluate(columns, W + d, at.b)
         with np.errstate(all="ignore"):
             before, after = penalty.value(W, lam), penalty.value(W + d, lam)
         promised = np.einsum("ij,ij->i", at.grad, d) + after - before
@@ -270,18 +328,18 @@ class Walk:
         self.trace.append(here.k, self.path.n_iter[here.k, columns], columns, fit.value(columns, lam))
 
     def renew_models(self, here: Round) -> None:
-        """Give neurons models of their own: those in doubt, and those that need too many evaluations."""
+        """Give columns models of their own: those in doubt, and those that need too many evaluations."""
         periods, rest = np.divmod(self.path.n_iter[here.k, here.columns], self.patience)
         slow = (rest == 0) & (periods > 0) & (periods & (periods - 1) == 0)
         doubtful = np.isin(here.columns, self.doubtful)
         for i in np.flatnonzero(slow | doubtful):
-            column, neuron = here.columns[i], here.columns[i] % self.fit.n_neurons
+            column = int(here.columns[i])
             crowding = self._crowding(here.columns[[i]], self.fit.at.spread[[column]])[0]
-            # one that was just made serves the neuron's other columns too, until they are slower still
-            needed = slow[i] and (periods[i] > 1 or self.modelled[neuron] < here.k[i])
-            if needed or (doubtful[i] and crowding > self.trusted[neuron]):
-                self.modelled[neuron] = here.k[i]
-                self.trusted[neuron] = max(self.trusted[neuron], OUTGROWN * crowding)
+            # one that doubt has just made may serve, until the column is slower still
+            needed = slow[i] and (periods[i] > 1 or self.modelled[column] < here.k[i])
+            if needed or (doubtful[i] and crowding > self.trusted[column]):
+                self.modelled[column] = here.k[i]
+                self.trusted[column] = max(self.trusted[column], OUTGROWN * crowding)
                 self.fit.give_own_model(column)
 
 

@@ -110,12 +110,13 @@ class Windows:
         return [out for some in outs for out in some]
 
     def add_up(
-        self, function: Callable[[int], tuple[Any, ...] | None], every: int | None = None, n_threads: int | None = None
-    ) -> tuple[dict[int, list[np.ndarray]], list[tuple[int, np.ndarray]]]:
-        """Sums over the windows of every kind of what ``function(k)`` returns, in float64; None adds nothing.
+        self, function: Callable[[int], dict[int, tuple[Any, ...]]], every: int | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[dict[int, list[np.ndarray]], list[tuple[int, np.ndarray]]]:  # fmt: skip
+        """Sums over the windows of what ``function(k)`` returns under every key, in float64.
 
-        With ``every``, its last entry has values for every ``every``-th row of the window, shape (n_columns, …):
-        these are not added up but returned as a list, with their kind and without the rows that do not count.
+        With ``every``, the last entry has values for every ``every``-th row of the window, shape (n_columns, …):
+        these are not added up but returned as a list, with their key and without the rows that do not count.
         """
         to_numpy = self.engine.to_numpy
         Sums = dict[int, list[np.ndarray]]
@@ -124,13 +125,12 @@ class Windows:
             totals: Sums = {}
             samples = []
 
-            def add(k: int, out: tuple[Any, ...] | None) -> None:
-                if out is None:
-                    return
-                if every is not None:
-                    *out, some = out
-                    samples.append((self.kind[k], self._counted(k, to_numpy(some), every)))
-                _add(totals, self.kind[k], [to_numpy(v) for v in out])
+            def add(k: int, outs: dict[int, tuple[Any, ...]]) -> None:
+                for key, out in outs.items():
+                    if every is not None:
+                        *out, some = out
+                        samples.append((key, self._counted(k, to_numpy(some), every)))
+                    _add(totals, key, [to_numpy(v) for v in out])
 
             waiting = None
             for k in windows:
@@ -145,8 +145,8 @@ class Windows:
         parts = self._guarded(lambda: self.engine.map(part, self._batches(n_threads)))
         sums: Sums = {}
         for totals, _ in parts:
-            for kind, values in totals.items():
-                _add(sums, kind, values)
+            for key, values in totals.items():
+                _add(sums, key, values)
         return sums, [some for _, samples in parts for some in samples]
 
     def _guarded(self, work: Callable[[], list[Any]]) -> list[Any]:
@@ -178,9 +178,9 @@ class Windows:
         return [(list(range(a, b)),) for a, b in pairwise(bounds) if b > a]
 
 
-def _add(sums: dict[int, list[np.ndarray]], kind: int, values: list[np.ndarray]) -> None:
-    if kind not in sums:
-        sums[kind] = [v.astype(float) for v in values]
+def _add(sums: dict[int, list[np.ndarray]], key: int, values: list[np.ndarray]) -> None:
+    if key not in sums:
+        sums[key] = [v.astype(float) for v in values]
         return
-    for total, v in zip(sums[kind], values, strict=True):
+    for total, v in zip(sums[key], values, strict=True):
         total += v

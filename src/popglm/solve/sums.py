@@ -1,0 +1,85 @@
+"""Sums over the rows of X that every fit counts: they hold no activity, and nothing of a fold's held-out rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popglm.solve.coordinates import gram
+from popglm.solve.folds import Folds, Part, Ranges
+
+__all__ = ["FeatureSums", "feature_sums", "without_each"]
+
+#: A variance below this share of a column's mean square is rounding: the column is constant.
+NO_VARIANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class FeatureSums:
+    """Weighted sums over some rows, in float64.
+
+    Attributes
+    ----------
+    s : float
+        Σ_t s_t.
+    x : ndarray, shape (n_features,)
+    XX : ndarray, shape (n_features, n_features)
+    """
+
+    s: float
+    x: np.ndarray
+    XX: np.ndarray
+
+    @staticmethod
+    def of(engine: Any, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
+        """Sums over row ranges."""
+        XX, x = gram(engine, X, weights, ranges)
+        return FeatureSums(float(sum(b - a if weights is None else weights[a:b].sum() for a, b in ranges)), x, XX)
+
+    @staticmethod
+    def add(parts: list[FeatureSums]) -> FeatureSums:
+        """Sums over the rows of all parts."""
+        return FeatureSums(sum(p.s for p in parts), sum(p.x for p in parts), sum(p.XX for p in parts))
+
+    def mean(self, fit_intercept: bool) -> np.ndarray:
+        """What an intercept can make up for, shape (n_features,)."""
+        return self.x / max(self.s, np.finfo(float).tiny) if fit_intercept else np.zeros_like(self.x)
+
+    def covariance(self, fit_intercept: bool) -> np.ndarray:
+        """Of the columns, about their mean with an intercept; exactly 0 for columns that do not vary in these rows."""
+        XX, mean = self.XX / max(self.s, np.finfo(float).tiny), self.mean(fit_intercept)
+        G = XX - np.outer(mean, mean)
+        still = np.diag(G) <= NO_VARIANCE * np.diag(XX)
+        G[still], G[:, still] = 0, 0
+        return G
+
+
+def feature_sums(
+    engine: Any, X: Any, weights: np.ndarray | None, folds: Folds
+) -> tuple[list[FeatureSums], list[FeatureSums] | None]:
+    """Sums over all rows and then over every fold's training rows; and over its held-out rows, of a partition.
+
+    Parameters
+    ----------
+    X : ndarray or RowStream, shape (n_samples, n_features)
+        Centred.
+    weights : ndarray, shape (n_samples,), or None
+    """
+
+    def of(part: Part) -> FeatureSums:
+        s, rows = part.weighted(weights), X
+        if part.index is not None:
+            rows, s = X[part.index], None if weights is None else weights[part.index]
+        return FeatureSums.of(engine, rows, s, part.ranges)
+
+    if folds.partition:
+        held = [of(part) for part in folds.test]
+        return [FeatureSums.add(held), *map(FeatureSums.add, without_each(held))], held
+    return [of(Part([(0, len(X))])), *map(of, folds.train)], None
+
+
+def without_each(parts: list[Any]) -> list[list[Any]]:
+    """The list without its first entry, without its second, and so on."""
+    return [parts[:i] + parts[i + 1 :] for i in range(len(parts))]

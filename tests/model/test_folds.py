@@ -1,0 +1,156 @@
+"""Folds know nothing of the activity that they hold out: they end where a fit to their training rows alone ends."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.metrics import d2_tweedie_score
+from sklearn.model_selection import KFold
+
+import popglm as pg
+from popglm.solve import rows
+
+N = 240
+CONTIGUOUS = [(np.r_[0 : 40 * i, 40 * i + 40 : N], np.r_[40 * i : 40 * i + 40]) for i in range(6)]
+#: Every row is held out twice, and two rows of a fold in a row are trained on twice.
+OVERLAPPING = [(np.r_[0:120, 118:120, 200:N], np.r_[120:200]), (np.r_[80:N], np.r_[0:80]), (np.r_[0:200], np.r_[160:N])]
+
+
+def late_cue(n=1000):
+    rng = np.random.default_rng(0)
+    cue, speed = np.zeros(n), rng.normal(size=n)
+    cue[800:] = 1
+    return np.column_stack([speed, cue]), rng.poisson(np.exp(-1 + 1.5 * cue + 0.2 * speed))
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_cue_that_is_on_in_the_last_fold_alone_has_no_weight_there(refit):
+    X, y = late_cue()
+    held_out = np.zeros(len(y))
+    for train, test in KFold(5).split(X):
+
+        def objective(p, train=train):
+            eta = p[0] + X[train] @ p[1:]
+            residual = np.exp(eta) - y[train]
+            gradient = np.r_[residual.mean(), X[train].T @ residual / len(train) + 1e-4 * p[1:]]
+            return (np.exp(eta) - y[train] * eta).mean() + 0.5e-4 * p[1:] @ p[1:], gradient
+
+        b, *w = minimize(objective, np.zeros(3), jac=True, method="BFGS", options={"gtol": 1e-9}).x
+        held_out[test] = np.exp(b + X[test] @ w)
+    model = pg.GLMCV(penalty="ridge", lambdas=[1e-4], refit=refit).fit(X, y)
+    assert model.cv_coef_path_[4, 0, 0, 1] == 0
+    assert abs(model.cv_deviance_explained_[0] - d2_tweedie_score(y, held_out, power=1)) < 1e-3
+
+
+def recording(family, seed=0, q=3):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, 6)) * np.where(rng.random((N, 6)) < 0.2, 2, 0.5)
+    X[:, 5] = (np.arange(N) >= 200) * rng.normal(size=N)
+    eta = 0.6 * X @ rng.normal(size=(6, q)) - 0.5
+    match family:
+        case "poisson":
+            return X, rng.poisson(np.exp(np.minimum(eta, 3))).astype(float)
+        case "bernoulli":
+            return X, (rng.random((N, q)) < 1 / (1 + np.exp(-eta))).astype(float)
+    return X, eta + rng.normal(size=(N, q)) + 1e3
+
+
+def others(Y, test, family):
+    """Y with other activity in some rows: permuted, ten times as much, and unknown for one and for all neurons."""
+    rng = np.random.default_rng(1)
+    permuted, more, one, unknown = (Y.copy() for _ in range(4))
+    permuted[test] = rng.permutation(Y[test])
+    more[test] = 1 - Y[test] if family == "bernoulli" else 10 * Y[test]
+    one[test, 0], unknown[test] = np.nan, np.nan
+    return permuted, more, one, unknown
+
+
+def assert_same_bits(X, Y, fold, family, splits=CONTIGUOUS, engine="numpy", **settings):
+    def fit(Y):
+        model = pg.GLMCV(family, cv=splits, engine=engine, feature_groups=[3, 3], **settings)
+        model.fit(X, Y)
+        return model.cv_coef_path_[fold], model.cv_intercept_path_[fold], model.cv_n_iter_[fold]
+
+    first = fit(Y)
+    for other in others(Y, splits[fold][1], family):
+        for a, b in zip(first, fit(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+PENALTIES = {
+    "ridge": {"penalty": "ridge", "lambdas": [1e-1, 1e-4]},
+    "lasso": {"penalty": "lasso", "lambdas": [1e-1, 1e-3]},
+    "group lasso": {"penalty": "group_lasso", "lambdas": [1e-1, 1e-3]},
+    "smooth": {"penalty": "ridge", "smoothness": 0.1, "lambdas": [1e-2]},
+    "none": {"penalty": "none"},
+}
+quiet = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning", "ignore::popglm.ConvergenceWarning")
+
+
+@quiet
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("family", ["poisson", "bernoulli", "gaussian"])
+def test_held_out_activity_changes_no_bit_of_a_fold(family, penalty, refit):
+    assert_same_bits(*recording(family), 5, family, refit=refit, **PENALTIES[penalty])
+
+
+@quiet
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+@pytest.mark.parametrize("fold", [0, 2])
+def test_nor_of_overlapping_splits(family, fold):
+    assert_same_bits(*recording(family), fold, family, OVERLAPPING, **PENALTIES["lasso"])
+
+
+@quiet
+@pytest.mark.parametrize("penalty", ["lasso", "group lasso"])
+def test_nor_through_models_of_the_curvature_of_slow_neurons(monkeypatch, penalty):
+    monkeypatch.setattr("popglm.solve.walk.PATIENCE", 1)
+    assert_same_bits(*recording("poisson"), 5, "poisson", **PENALTIES[penalty], tol=1e-7)
+
+
+@quiet
+@pytest.mark.parametrize("solver", [pg.FirstOrder("adam"), pg.FirstOrder("sgd", batch_size=64)])
+def test_nor_of_first_order_solvers(solver):
+    assert_same_bits(*recording("poisson"), 5, "poisson", solver=solver, max_iter=4, **PENALTIES["lasso"])
+
+
+@quiet
+@pytest.mark.parametrize("engine", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("family", ["poisson", "bernoulli"])
+def test_nor_on_another_engine(engine, family):
+    pytest.importorskip(engine)
+    assert_same_bits(*recording(family), 5, family, engine=engine, **PENALTIES["group lasso"])
+
+
+@quiet
+@pytest.mark.parametrize("engine", ["numpy", "torch", "jax", "tensorflow"])
+def test_nor_in_lockstep(engine, monkeypatch):
+    pytest.importorskip(engine)
+    monkeypatch.setattr(rows.RowFits, "schedule", property(lambda fits: "lockstep", lambda fits, value: None))
+    assert_same_bits(*recording("poisson"), 5, "poisson", engine=engine, **PENALTIES["group lasso"])
+
+
+@quiet
+def test_nor_of_a_stream(tmp_path):
+    X, Y = recording("poisson", q=4)
+    on_disk = np.memmap(tmp_path / "X", "float32", "w+", shape=X.shape)
+    on_disk[:] = X
+    for splits in (CONTIGUOUS, OVERLAPPING):
+        assert_same_bits(pg.RowStream(on_disk, memory=40_000), Y, 1, "poisson", splits, **PENALTIES["lasso"])
+        assert_same_bits(pg.RowStream(on_disk, memory=40_000), Y, 1, "gaussian", splits, **PENALTIES["ridge"])
+
+
+def test_a_fold_without_weight_scores_nothing():
+    X, Y = recording("poisson")
+    weight = np.ones(N)
+    weight[CONTIGUOUS[2][1]] = 0
+    unknown = Y.copy()
+    unknown[CONTIGUOUS[2][1]] = np.nan
+    for family in ("poisson", "gaussian"):
+        settings = {"family": family, "penalty": "lasso", "n_lambdas": 6, "cv": CONTIGUOUS, "se_fraction": 1.0}
+        model = pg.GLMCV(**settings).fit(X, Y, sample_weight=weight)
+        assert np.isnan(model.cv_deviance_[2]).all()
+        assert np.isfinite(np.delete(model.cv_deviance_, 2, axis=0)).all()
+        without = pg.GLMCV(**settings, lambdas=model.lambdas_).fit(X, unknown)
+        np.testing.assert_array_equal(model.lambda_index_, without.lambda_index_)
+        np.testing.assert_allclose(model.cv_deviance_explained_, without.cv_deviance_explained_, atol=1e-3)
