@@ -154,3 +154,31 @@ def test_a_fold_without_weight_scores_nothing():
         without = pg.GLMCV(**settings, lambdas=model.lambdas_).fit(X, unknown)
         np.testing.assert_array_equal(model.lambda_index_, without.lambda_index_)
         np.testing.assert_allclose(model.cv_deviance_explained_, without.cv_deviance_explained_, atol=1e-3)
+
+
+def alone(X, Y, splits, family, weight, offset, **settings):
+    """Deviance of the held-out rows (n_folds, n_lambdas, n_neurons) and objectives of fits to training rows alone."""
+    deviance, objective = [], []
+    for train, test in splits:
+        own = {"sample_weight": None if weight is None else weight[train]}
+        own["offset"] = None if offset is None else offset[train]
+        model = pg.GLM(family, **settings).fit(X[train], Y[train], **own)
+        scored = {"sample_weight": None if weight is None else weight[test]}
+        scored["offset"] = None if offset is None else offset[test]
+        of_strengths = []
+        for lam in model.lambdas_:
+            model.select(lam)
+            of_strengths.append(model.evaluate(X[test], Y[test], **scored).deviance.values)
+        deviance.append(of_strengths)
+        objective.append(model.loss_path_)
+    return np.array(deviance), np.array(objective)
+
+
+def drifting(n=600, q=2):
+    """Bumps of the time in the session, so that contiguous folds have columns that are on nowhere else."""
+    rng = np.random.default_rng(3)
+    time = np.linspace(0, 1, n)
+    X = np.exp(-0.5 * ((time[:, None] - np.linspace(0, 1, 12)) / 0.06) ** 2)
+    X = np.column_stack([X, rng.normal(size=n)])
+    rate = np.exp(-0.5 + np.outer(np.sin(3 * time), [1, -1])[:, :q] + 0.3 * X[:, -1:])
+    return X, rng.poisson(rate).astype(float)

@@ -70,8 +70,9 @@ class Problem:
             ranges = [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
             assert ranges[-1][1] <= n
             sums = response_sums(self.loss, Y, weights, ranges)
+            rows = FitRows(RowObjective(engine, self.loss, X, Y, weights, offset, [ranges]))
             fit = start_fit(
-                self.loss, FitRows(RowObjective(engine, self.loss, X, Y, weights, offset, [ranges])), self.model(engine),
+                self.loss, rows, self.model(engine),
                 np.flatnonzero(sums.fittable(self.loss)), null_intercept(self.loss, sums),
                 np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, sums.n,
             )  # fmt: skip

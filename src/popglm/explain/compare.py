@@ -98,8 +98,9 @@ def compare(
 
     Notes
     -----
-    Re-fits start at every strength from the full model's path without the variable's columns, with its folds. Neurons
-    in whose paths those columns are 0 throughout, as a group lasso leaves them, keep their fit as it is.
+    Re-fits have the folds of the full model and walk their own paths from the null model, so that a contribution does
+    not depend on where they began. Neurons in whose paths those columns are 0 throughout, as a group lasso leaves them,
+    keep their fit as it is.
 
     References
     ----------
@@ -166,7 +167,7 @@ def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
 
 @dataclass(eq=False)
 class Refits:
-    """Fits of a model's data to some of its columns, started from the model's path.
+    """Fits of a model's data to some of its columns.
 
     Attributes
     ----------
@@ -219,9 +220,8 @@ class Refits:
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            refit._cross_validate(
-                take_columns(self.X, kept), self.Y.iloc[:, changed], None, self.sample_weight, self.offset
-            )
+            Y = self.Y.iloc[:, changed]
+            refit.fit(take_columns(self.X, kept), Y, sample_weight=self.sample_weight, offset=self.offset)
         if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
             gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
             self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())

@@ -50,7 +50,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
     cv_coef_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons, n_features)
     cv_intercept_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
     cv_deviance_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
-        Summed over the fold's held-out samples.
+        Summed over the fold's held-out samples; NaN where these hold no activity of a neuron, or no weight.
     cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
     cv_null_deviance_ : ndarray, shape (n_neurons,)
         Of all held-out samples around their mean.
@@ -65,6 +65,10 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
 
     Notes
     -----
+    A fold ends where a `GLM` of its training rows ends: it starts at its own null model and takes nothing from the fit
+    to all rows or from other folds. Folds share X and its means, which hold no activity, and an automatic grid of
+    strengths, which comes from all rows, as in glmnet.
+
     At strengths that a neuron did not go down to, the paths of coefficients and intercepts repeat those of the last one
     before; deviances, certificates and objectives are NaN, iterations 0; and `select` never takes them. Up to there all
     numbers are, to rounding, those of a fit without `patience`. Time is saved where all fits descend together. Gaussian
@@ -164,17 +168,13 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         ConvergenceWarning
             Names neurons that did not reach `tol`, with their certificates.
         """
-        return self._cross_validate(X, y, groups, sample_weight, offset)
-
-    def _cross_validate(self, X, y, groups, sample_weight, offset, start=None) -> GLMCV:
-        """What `fit` does; ``start``: coefficients of a path that is near, see `fit_population`."""
         splits: list = []
 
         def split(n_samples: int) -> list:
             splits.extend(check_folds(self.cv, n_samples, groups))
             return splits
 
-        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit))
         self._splits = splits
         tested = np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
@@ -185,8 +185,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
         self.n_lambdas_fitted_ = fit.n_fitted
         scored = ~np.isnan(responses)
-        nothing = np.array([~scored[test].any(axis=0) for _, test in splits])
-        self.cv_deviance_ = np.where(nothing[:, None, :], np.nan, fit.cv_deviance)
+        self.cv_deviance_ = fit.cv_deviance
         weights = (
             1.0 if sample_weight is None else check_vector(sample_weight, "sample_weight", len(responses))[:, None]
         )

@@ -51,12 +51,14 @@ def fit_population(
     weights, offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
     start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
-        Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split.
+        Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split. A split keeps
+        what they say along directions that its rows leave undetermined, so they may come from nothing that has met its
+        held-out activity: not from a fit to all rows, nor from that of another split.
     shares : sequence of engine
         Engines on several devices, each of which takes a share of the neurons; ``engine`` does the rest.
     schedule : {"auto", "path", "lockstep"}
-        One fit after the other with state on the host, or all at once with state on the device; "auto" takes the second
-        on an accelerator or several devices, unless X is a stream.
+        State on the host, or one fit after the other with state on the device; "auto" takes the second on an
+        accelerator or several devices, unless X is a stream.
     """
     began = time.perf_counter()
     n, q = len(X), Y.shape[1]
