@@ -7,6 +7,7 @@ from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
+from popglm.model.losses import get_loss
 from popglm.solve import rows
 
 N = 240
@@ -156,29 +157,91 @@ def test_a_fold_without_weight_scores_nothing():
         np.testing.assert_allclose(model.cv_deviance_explained_, without.cv_deviance_explained_, atol=1e-3)
 
 
-def alone(X, Y, splits, family, weight, offset, **settings):
-    """Deviance of the held-out rows (n_folds, n_lambdas, n_neurons) and objectives of fits to training rows alone."""
-    deviance, objective = [], []
-    for train, test in splits:
-        own = {"sample_weight": None if weight is None else weight[train]}
-        own["offset"] = None if offset is None else offset[train]
-        model = pg.GLM(family, **settings).fit(X[train], Y[train], **own)
-        scored = {"sample_weight": None if weight is None else weight[test]}
-        scored["offset"] = None if offset is None else offset[test]
-        of_strengths = []
-        for lam in model.lambdas_:
-            model.select(lam)
-            of_strengths.append(model.evaluate(X[test], Y[test], **scored).deviance.values)
-        deviance.append(of_strengths)
-        objective.append(model.loss_path_)
-    return np.array(deviance), np.array(objective)
-
-
-def drifting(n=600, q=2):
+def drifting(n=600):
     """Bumps of the time in the session, so that contiguous folds have columns that are on nowhere else."""
     rng = np.random.default_rng(3)
     time = np.linspace(0, 1, n)
     X = np.exp(-0.5 * ((time[:, None] - np.linspace(0, 1, 12)) / 0.06) ** 2)
     X = np.column_stack([X, rng.normal(size=n)])
-    rate = np.exp(-0.5 + np.outer(np.sin(3 * time), [1, -1])[:, :q] + 0.3 * X[:, -1:])
-    return X, rng.poisson(rate).astype(float)
+    return X, rng.poisson(np.exp(-0.5 + np.outer(np.sin(3 * time), [1, -1]) + 0.3 * X[:, -1:])).astype(float)
+
+
+def noise(n=60, p=90):
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(n, p)), rng.poisson(1.0, (n, 2)).astype(float)
+
+
+def blocks():
+    """A column for every fifth of the session beside two others."""
+    X, Y = recording("poisson")
+    return np.column_stack([X[:, :2], np.repeat(np.eye(6), 40, axis=0)]), Y
+
+
+def cue():
+    X, y = late_cue()
+    return X, y[:, None].astype(float)
+
+
+RIDGE = {"penalty": "ridge", "lambdas": [1e-2, 1e-4]}
+AGREEING = {
+    "late cue": (cue, {"penalty": "ridge", "lambdas": [1e-4]}, "poisson", {"cv": KFold(5)}),
+    "late cue, lasso": (cue, {"penalty": "lasso", "lambdas": [1e-4]}, "poisson", {"cv": KFold(5)}),
+    "blocks": (blocks, RIDGE, "poisson", {}),
+    "blocks, no penalty": (blocks, {"penalty": "none"}, "poisson", {}),
+    "drift": (drifting, {"penalty": "ridge", "lambdas": [1e-3, 1e-4, 1e-5]}, "poisson", {"cv": KFold(5)}),
+    "drift, group lasso": (drifting, {"penalty": "group_lasso", "lambdas": [1e-2, 1e-4]}, "poisson", {"cv": KFold(5)}),
+    "more columns than samples": (noise, {"penalty": "ridge", "lambdas": [0.1]}, "poisson", {"cv": KFold(5)}),
+    "more columns, no penalty": (noise, {"penalty": "none"}, "poisson", {"cv": KFold(5)}),
+    "Bernoulli": (lambda: recording("bernoulli"), RIDGE, "bernoulli", {}),
+    "missing": (lambda: recording("gaussian"), RIDGE, "gaussian", {"missing": True}),
+    "weights and offset": (lambda: recording("poisson"), RIDGE, "poisson", {"extras": True}),
+    "overlapping": (lambda: recording("poisson"), RIDGE, "poisson", {"cv": OVERLAPPING}),
+}
+
+
+@quiet
+@pytest.mark.parametrize("case", AGREEING)
+def test_folds_end_where_fits_to_their_training_rows_end(case):
+    make, settings, family, more = AGREEING[case]
+    X, Y = make()
+    n, rng = len(X), np.random.default_rng(5)
+    if more.get("missing"):
+        Y[rng.random(Y.shape) < 0.05] = np.nan
+    weight = rng.uniform(0.2, 2, n) if more.get("extras") else np.ones(n)
+    offset = 0.3 * rng.normal(size=n) if more.get("extras") else np.zeros(n)
+    cv = more.get("cv", CONTIGUOUS)
+    splits = cv if isinstance(cv, list) else list(cv.split(X))
+    loss = get_loss(family)
+
+    def mean_loss(coef, intercept, rows):
+        eta = np.einsum("...p,tp->t...", coef.astype(float), X[rows]) + intercept + offset[rows, None, None]
+        y = np.broadcast_to(Y[rows][:, None], eta.shape)
+        value = loss.value(np, eta, np.nan_to_num(y)) - loss.saturated(np.nan_to_num(y))
+        s = np.where(np.isnan(y), 0, weight[rows][:, None, None])
+        return (s * value).sum(axis=0) / s.sum(axis=0)
+
+    def penalty(coef):
+        lam = np.array(settings.get("lambdas", [0.0]))[:, None]
+        match settings["penalty"]:
+            case "lasso":
+                return lam * np.abs(coef).sum(axis=-1)
+            case "group_lasso":
+                return lam * np.sqrt(coef.shape[-1]) * np.linalg.norm(coef, axis=-1)
+        return 0.5 * lam * np.square(coef).sum(axis=-1)
+
+    own = {"feature_groups": [X.shape[1]]} if settings["penalty"] == "group_lasso" else {}
+    extras = {"sample_weight": weight, "offset": offset} if more.get("extras") else {}
+    models = [
+        pg.GLMCV(family, refit=refit, cv=splits, **settings, **own).fit(X, Y, **extras) for refit in (True, False)
+    ]
+    np.testing.assert_array_equal(models[0].cv_coef_path_, models[1].cv_coef_path_)
+    for fold, (train, test) in enumerate(splits):
+        some = {name: values[train] for name, values in extras.items()}
+        alone = pg.GLM(family, **settings, **own).fit(X[train], Y[train], **some)
+        points = [(alone.coef_path_, alone.intercept_path_)]
+        points += [(models[0].cv_coef_path_[fold], models[0].cv_intercept_path_[fold])]
+        null = mean_loss(0 * points[0][0], np.log(np.nanmean(Y[train])) if family == "poisson" else np.nanmean(Y), test)
+        held_out = [mean_loss(*point, test) / null for point in points]
+        objective = [mean_loss(*point, train) + penalty(point[0]) for point in points]
+        np.testing.assert_allclose(held_out[1], held_out[0], atol=1e-3, rtol=0)
+        assert np.max(np.abs(objective[1] - objective[0])) < 2e-4 * max(1, np.nanvar(Y))
