@@ -191,7 +191,8 @@ AGREEING = {
     "drift": (drifting, {"penalty": "ridge", "lambdas": [1e-3, 1e-4, 1e-5]}, "poisson", {"cv": KFold(5)}),
     "drift, group lasso": (drifting, {"penalty": "group_lasso", "lambdas": [1e-2, 1e-4]}, "poisson", {"cv": KFold(5)}),
     "more columns than samples": (noise, {"penalty": "ridge", "lambdas": [0.1]}, "poisson", {"cv": KFold(5)}),
-    "more columns, no penalty": (noise, {"penalty": "none"}, "poisson", {"cv": KFold(5)}),
+    # separated samples: the minimum lies at infinity, and in float32 the way there is one of many
+    "more columns, no penalty": (noise, {"penalty": "none", "precision": "float64"}, "poisson", {"cv": KFold(5)}),
     "Bernoulli": (lambda: recording("bernoulli"), RIDGE, "bernoulli", {}),
     "missing": (lambda: recording("gaussian"), RIDGE, "gaussian", {"missing": True}),
     "weights and offset": (lambda: recording("poisson"), RIDGE, "poisson", {"extras": True}),
@@ -243,5 +244,6 @@ def test_folds_end_where_fits_to_their_training_rows_end(case):
         null = mean_loss(0 * points[0][0], np.log(np.nanmean(Y[train])) if family == "poisson" else np.nanmean(Y), test)
         held_out = [mean_loss(*point, test) / null for point in points]
         objective = [mean_loss(*point, train) + penalty(point[0]) for point in points]
-        np.testing.assert_allclose(held_out[1], held_out[0], atol=1e-3, rtol=0)
+        # of hundreds of null deviances, as drift may have, as many digits as float32 gives to exp(η)
+        np.testing.assert_allclose(held_out[1], held_out[0], atol=1e-3, rtol=2e-3)
         assert np.max(np.abs(objective[1] - objective[0])) < 2e-4 * max(1, np.nanvar(Y))
