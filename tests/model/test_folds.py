@@ -12,8 +12,8 @@ from popglm.solve import rows
 
 N = 240
 CONTIGUOUS = [(np.r_[0 : 40 * i, 40 * i + 40 : N], np.r_[40 * i : 40 * i + 40]) for i in range(6)]
-#: Every row is held out twice, and two rows of a fold in a row are trained on twice.
-OVERLAPPING = [(np.r_[0:120, 118:120, 200:N], np.r_[120:200]), (np.r_[80:N], np.r_[0:80]), (np.r_[0:200], np.r_[160:N])]
+#: Rows that are held out by two folds or by none, and rows that are trained on twice.
+OVERLAPPING = [(np.r_[0:120, 118:120, 200:N], np.r_[120:200]), (np.r_[80:N], np.r_[0:80]), (np.r_[0:200], np.r_[200:N])]
 
 
 def late_cue(n=1000):
