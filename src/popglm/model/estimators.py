@@ -194,4 +194,6 @@ class GLM(PopulationGLM):
         deviance, null = self._deviances(etas, Y, sample_weight)
         self.deviance_explained_path_ = fraction_explained(deviance, null)
         self._keep(select_strengths(deviance[None], self._lambda_grid, 0.0, min_lambda))
+        chosen = self.deviance_explained_path_[self.lambda_index_, np.arange(len(self.lambda_index_))]
+        self._warn_of_ends(chosen, self.coef_path_[:1])
         return self

@@ -81,15 +81,13 @@ def fit_on_grams(
     Parameters
     ----------
     data : Rows
-        X centred, Y in float64, weights (n_samples,) or None. Means are taken from Y in place.
+        X centred, Y in float64 and centred, weights (n_samples,) or None.
     center : ndarray, shape (n_features,)
         What was taken from X.
     grams : list of (ndarray, ndarray)
         Σ s x xᵀ and Σ s x: of every fold's held-out rows where the folds are a partition, else of all rows.
     start : see `popglm.solve.population.fit_population`
     """
-    y_shift = np.average(data.Y, axis=1, weights=data.weights) if settings.fit_intercept else np.zeros(len(data.Y))
-    np.subtract(data.Y, y_shift[:, None], out=data.Y)
     train_rows, test_rows = ([data.part(part) for part in parts] for parts in (folds.train, folds.test))
     if folds.partition:
         held = [moments(engine, rows, known) for rows, known in zip(test_rows, grams, strict=True)]
@@ -118,9 +116,8 @@ def fit_on_grams(
             G = coordinates.rotate_matrix(G)
         model = settings.model(engine, G, coordinates)
         variance = sums.yy / s - y_mean**2
-        objective = GramObjective(engine, model.G, coordinates.rotate(C.copy()), variance, y_mean + y_shift)
+        objective = GramObjective(engine, model.G, coordinates.rotate(C.copy()), variance, y_mean)
         response = response_sums(settings.loss, rows.Y, rows.weights, rows.ranges)
-        response.mean = response.mean + y_shift
         return begin(settings, objective, model, response), coordinates
 
     null, null_coordinates = fit_to(total, data)
@@ -129,7 +126,9 @@ def fit_on_grams(
     pairs = side_by_side(fit_to, list(zip(train, train_rows, strict=True)))
     fold_fits, coordinates = [fit for fit, _ in pairs], [null_coordinates, *(own for _, own in pairs)]
     fittable = null.is_fitted
-    lambdas = strengths(settings, fittable, lambda: null_coordinates.unrotate(null.at.grad))
+    lambdas = strengths(
+        settings, fittable, null.model.G, lambda: (null_coordinates.unrotate(null.at.grad), null.at.curvature)
+    )
     near = guides(start, coordinates[not refit :])
     fits = ([null] if refit else []) + fold_fits
 
@@ -148,7 +147,7 @@ def fit_on_grams(
         for k in range(len(lambdas)):
             w = result.cv_coef[fold, k].astype(float)
             # in the centred copy's coordinates, where the sums were taken
-            b = result.cv_intercept[fold, k] + w @ center - y_shift
+            b = result.cv_intercept[fold, k] + w @ center
             cross = np.einsum("ij,ij->i", w, sums.YX - np.outer(b, sums.x))
             square = np.einsum("ij,ij->i", engine.product(w, sums.XX), w)
             error = sums.yy - 2 * b * sums.y + b * b * sums.s - 2 * cross + square

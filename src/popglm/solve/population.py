@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import Rows, fit_on_rows
 from popglm.solve.settings import Settings
 from popglm.solve.stream import RowStream, read_rows
+from popglm.solve.units import in_units, shared_decade
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
@@ -61,8 +63,8 @@ def fit_population(
     streamed = isinstance(X, RowStream)
     order, folds = order_by_fold(n, splits, max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None)
     center = _center(X, weights, settings.fit_intercept)
-    weights = None if weights is None else np.asarray(weights, float)[order]
-    offset = None if offset is None else np.asarray(offset, engine.dtype)[order]
+    weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
+    level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
     if streamed:
         work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers)
     else:
@@ -74,25 +76,34 @@ def fit_population(
     seconds = {"prepare": time.perf_counter() - began}
 
     incomplete = np.isnan(Y).any(axis=0)
+    in_response = offset is not None and settings.loss == Loss("gaussian", "identity", convex=True)
     result = None
     rotated = False
-    for chosen in (np.flatnonzero(~incomplete), np.flatnonzero(incomplete)):
-        if not len(chosen):
-            continue
+    for chosen, decade in _together(settings, Y, incomplete):
         began = time.perf_counter()
         complete = not incomplete[chosen[0]]
         batch = settings.of(chosen)
         near = None if start is None else start[:, :, chosen]
         on_grams = batch.loss == Loss("gaussian", "identity", convex=True) and complete
-        on_grams &= batch.first_order is None and offset is None
+        on_grams &= batch.first_order is None
         dtype = float if on_grams else engine.dtype
-        y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=dtype)
+        y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=float)
+        if in_response:
+            # an offset of the mean itself is as good as taken from the activity
+            y -= offset
         s = weights
         if not complete:
             s = np.where(np.isnan(y), 0.0, 1.0 if weights is None else weights)
             np.nan_to_num(y, copy=False, nan=0.0)
-        s = None if s is None else s.astype(dtype)
-        data = Rows(work, y, s, offset, [(0, n)])
+        at = None if in_response else offset
+        units = in_units(batch.loss, batch.penalty, batch.fit_intercept, y, s, at, decade)
+        batch = batch.in_units(units)
+        if near is not None:
+            near = near / units.weight[:, None]
+        if batch.loss.family == "bernoulli" and not np.any((y > 0) & (y < 1)):
+            batch = replace(batch, loss=replace(batch.loss, binary=True))
+        y, s, at = (None if a is None else a.astype(dtype) for a in (y, s, at))
+        data = Rows(work, y, s, at, [(0, n)])
         if on_grams:
             part = fit_on_grams(engine, data, center, grams, folds, batch, refit, on_strength, near)
         else:
@@ -114,6 +125,7 @@ def fit_population(
                 shares,
                 schedule,
             )
+        part.translate(units, level, weight_unit)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if len(chosen) == q else merge(result, part, chosen, q)
     for name, value in seconds.items():
@@ -121,6 +133,39 @@ def fit_population(
     if streamed:
         work.close()
     return result
+
+
+def _together(settings: Settings, Y: np.ndarray, incomplete: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Neurons that are fitted in one batch, and the decade of their rates where they must share a unit.
+
+    Those with all samples have a batch, and those without; each decade has.
+    """
+    decade = np.zeros(Y.shape[1])
+    if settings.penalty.R is not None and settings.loss == Loss("poisson", "exp", convex=True):
+        decade = shared_decade(Y)
+    return [
+        (np.flatnonzero((incomplete == some) & (decade == one)), float(one))
+        for some in (False, True)
+        for one in np.unique(decade[incomplete == some])
+    ]
+
+
+def _scaled(weights: np.ndarray | None) -> tuple[float, np.ndarray | None]:
+    """A power of two, and weights over it, of about 1: only their ratios matter to a fit."""
+    if weights is None:
+        return 1.0, None
+    unit = float(np.exp2(np.round(np.log2(weights.mean()))))
+    return unit, weights / unit
+
+
+def _centred_offset(
+    offset: np.ndarray | None, weights: np.ndarray | None, settings: Settings
+) -> tuple[float, np.ndarray | None]:
+    """The mean of the offset, and the offset less that: what all samples have is the intercept's."""
+    if offset is None or not settings.fit_intercept:
+        return 0.0, offset
+    level = float(np.average(offset, weights=weights))
+    return level, offset - level
 
 
 def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarray:

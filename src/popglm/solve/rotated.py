@@ -79,7 +79,7 @@ class RotatedObjective:
 
     def __init__(self, objective: RowObjective, coordinates: Coordinates) -> None:
         self.objective, self.coordinates = objective, coordinates
-        self.offset = objective.offset
+        self.by_sums = objective.by_sums
 
     def _rotated(self, at: Evaluation) -> Evaluation:
         at.grad = self.coordinates.rotate(at.grad)

@@ -71,7 +71,7 @@ class SeparateObjectives:
 
     def __init__(self, objectives: list[Any], n_neurons: int) -> None:
         self.objectives, self.n_neurons = objectives, n_neurons
-        self.offset = objectives[0].offset
+        self.by_sums = np.concatenate([objective.by_sums for objective in objectives])
 
     def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `RowObjective`."""
@@ -146,9 +146,10 @@ class RowFits:
         """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
         return np.array([self._sums(rows).n > 0 for rows in self.tested])
 
-    def null_gradient(self) -> np.ndarray:
-        """Gradient (n_neurons, n_features) at w = 0 on all rows."""
-        return self._start([self.data]).at.grad
+    def null(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
+        at = self._start([self.data]).at
+        return at.grad, at.curvature
 
     def by_first_order(self, lambdas: np.ndarray) -> Fitted:
         """One fit after the other, by an optimiser that sees gradients alone."""
@@ -167,7 +168,7 @@ class RowFits:
         paths, is_fitted = walk_lockstep(
             engines, settings.loss, self.model, data.X, data.Y, data.weights, data.offset,
             self.folds.counts(len(data.X)), lambdas, settings.tol, settings.max_iter, settings.fit_intercept, report,
-            self.guides, int(not self.refit),
+            self.guides, int(not self.refit), settings.units,
         )  # fmt: skip
         deviance = [
             # the device may be short of memory
@@ -202,12 +203,13 @@ class RowFits:
         return paths, fit.is_fitted.reshape(-1, q), self._deviance(paths) if stop is None else stop.deviance
 
     def _sums(self, rows: Rows) -> ResponseSums:
-        return response_sums(self.settings.loss, rows.Y, rows.weights, rows.ranges)
+        settings = self.settings
+        return response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.event)
 
     def _start(self, parts: list[Rows]) -> Fit:
         """Fits to some rows each at the null model, side by side."""
         sums = ResponseSums.join([self.everything if rows is self.data else self._sums(rows) for rows in parts])
-        objective = _objective(self.engine, self.settings, parts, None if self.rotated else self.coordinates)
+        objective = _objective(self.engine, self.settings, parts, None if self.rotated else self.coordinates, sums)
         return begin(self.settings, objective, self.model, sums, len(self.data.Y))
 
     def _held_out(self, rows: Rows) -> HeldOut:
@@ -247,13 +249,13 @@ def fit_on_rows(
     if schedule == "auto":
         schedule = "lockstep" if (engine.is_accelerator or shares) and rotated else "path"
 
-    def null() -> np.ndarray:
+    def null() -> tuple[np.ndarray, np.ndarray]:
         if schedule != "lockstep":
-            return fits.null_gradient()
+            return fits.null()
         rows = data.X, data.Y, data.weights, data.offset
         return null_gradient(engine, settings.loss, *rows, fits.everything, settings.fit_intercept)
 
-    lambdas = strengths(settings, fits.fittable, null)
+    lambdas = strengths(settings, fits.fittable, G, null)
     if settings.first_order is not None:
         paths, is_fitted, deviance = fits.by_first_order(lambdas)
     elif schedule == "lockstep":
@@ -271,13 +273,17 @@ def fit_on_rows(
     return result
 
 
-def _objective(engine: Any, settings: Settings, parts: list[Rows], coordinates: Coordinates | None) -> Any:
+def _objective(
+    engine: Any, settings: Settings, parts: list[Rows], coordinates: Coordinates | None, sums: ResponseSums
+) -> Any:
     """Objective of the fits to some rows each; in ``coordinates``, where they are those of a solver on other rows."""
-    first = parts[0]
+    first, q = parts[0], len(parts[0].Y)
     if any(rows.X is not first.X or rows.weights is not first.weights for rows in parts):
-        return SeparateObjectives([_objective(engine, settings, [rows], coordinates) for rows in parts], len(first.Y))
+        own = [sums.take(slice(i * q, (i + 1) * q)) for i in range(len(parts))]
+        each = zip(parts, own, strict=True)
+        return SeparateObjectives([_objective(engine, settings, [rows], coordinates, part) for rows, part in each], q)
     objective = RowObjective(
         engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in parts],
-        settings.fit_intercept,
+        settings.fit_intercept, sums,
     )  # fmt: skip
     return objective if coordinates is None else RotatedObjective(objective, coordinates)

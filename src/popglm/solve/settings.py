@@ -14,7 +14,8 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.path import Fit, start_fit
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import ResponseSums, null_intercept
+from popglm.solve.responses import ResponseSums
+from popglm.solve.units import Units
 
 __all__ = ["Settings", "begin", "guides", "reporter", "strengths"]
 
@@ -35,6 +36,8 @@ class Settings:
         Instead of the quasi-Newton solver.
     patience : int or None
         Strengths in a row with a held-out deviance that is clearly not the best, after which a neuron goes no further.
+    units : Units or None
+        Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
 
     loss: Loss
@@ -47,10 +50,25 @@ class Settings:
     max_iter: int = 200
     first_order: FirstOrder | None = None
     patience: int | None = None
+    units: Units | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
         """The settings of some neurons."""
         return self if self.lambdas is None else replace(self, lambdas=self.lambdas[:, neurons])
+
+    def in_units(self, units: Units) -> Settings:
+        """The settings for an activity in ``units``."""
+        penalty, lambdas = self.penalty, self.lambdas
+        if penalty.R is not None and self.loss.family == "poisson":
+            # neurons that are fitted together have one unit then
+            penalty = replace(penalty, smoothness=penalty.smoothness / units.loss[0])
+        lambdas = None if lambdas is None else lambdas / units.strength
+        return replace(self, penalty=penalty, lambdas=lambdas, units=units)
+
+    @property
+    def event(self) -> np.ndarray | float:
+        """The size of an event."""
+        return 1.0 if self.units is None else 1 / self.units.size
 
     def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates) -> QuadraticModel:
         """Quadratic model with the penalty in solver coordinates; G is in them already."""
@@ -66,22 +84,31 @@ def begin(
     """Fits at the null model, of ``n_neurons`` each; one fit unless given."""
     loss = settings.loss
     fittable = sums.fittable(loss)
-    intercept = null_intercept(loss, sums) if settings.fit_intercept else np.zeros(len(sums.mean))
-    scale = np.maximum(sums.null - sums.saturated, np.finfo(float).tiny)
+    intercept = sums.intercept if settings.fit_intercept else np.zeros(len(sums.mean))
+    n_neurons = n_neurons or len(intercept)
     return start_fit(
-        loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, sums.n,
-        n_neurons or len(scale),
+        loss, objective, model, np.flatnonzero(fittable), intercept, sums, settings.units or Units.plain(n_neurons),
+        n_neurons,
     )  # fmt: skip
 
 
-def strengths(settings: Settings, fittable: np.ndarray, null_gradient: Callable[[], np.ndarray]) -> np.ndarray:
+def strengths(
+    settings: Settings, fittable: np.ndarray, G: np.ndarray, null: Callable[[], tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
     """Strengths (n_lambdas, n_neurons), geometric from each neuron's λ_max unless given.
 
-    ``null_gradient()`` is the gradient (n_neurons, n_features) at w = 0.
+    Parameters
+    ----------
+    G : ndarray, shape (n_features, n_features) or (n_features,)
+        As of `QuadraticModel`.
+    null : callable
+        Returns the gradient (n_neurons, n_features) and the curvature (n_neurons,) of the loss at w = 0.
     """
     if settings.lambdas is not None:
         return settings.lambdas
-    top = settings.penalty.lambda_max(null_gradient())
+    gradient, curvature = null()
+    largest = 0.0 if settings.penalty.l1_ratio == 1 else float(np.max(G if G.ndim == 1 else np.linalg.eigvalsh(G)))
+    top = settings.penalty.lambda_max(gradient, curvature * largest)
     # a neuron without a fit borrows a grid, so that the array has no holes
     usable = fittable & (top > 0)
     top = np.where(usable, top, np.median(top[usable]) if usable.any() else 1.0)
