@@ -226,8 +226,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         said += [f"{len(strongest)} took the strongest (larger lambdas may)"] if len(strongest) else []
         if said:
             warnings.warn(
-                f"The selected strength lies at an end of its grid: of {len(explained)} neurons {' and '.join(said)}. "
-                "A ridge also needs columns of similar scale.",
+                f"The selected strength lies at an end of its grid: of {len(explained)} neurons {' and '.join(said)}.",
                 PopglmWarning,
                 stacklevel=3,
             )
