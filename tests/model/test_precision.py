@@ -36,7 +36,9 @@ def test_large_counts_are_fitted_and_scored_in_float32(mean, penalty):
     held_out = np.zeros(len(y))
     for fold in range(3):
         at, k = model.fold_ == fold, model.lambda_index_[0]
-        held_out[at] = np.exp(X[at] @ model.cv_coef_path_[fold, k, 0].astype(float) + model.cv_intercept_path_[fold, k, 0])
+        held_out[at] = np.exp(
+            X[at] @ model.cv_coef_path_[fold, k, 0].astype(float) + model.cv_intercept_path_[fold, k, 0]
+        )
     assert abs(model.cv_deviance_explained_[0] - d2_tweedie_score(y, held_out, power=1)) < 1e-4
     assert abs(model.score(X, y) - d2_tweedie_score(y, model.predict(X).astype(float), power=1)) < 1e-3
 

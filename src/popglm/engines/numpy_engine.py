@@ -12,6 +12,7 @@ from threading import current_thread
 from typing import Any
 
 import numpy as np
+
 from popglm.engines.arrays import as_numpy
 from popglm.engines.threads import single_blas_thread
 
