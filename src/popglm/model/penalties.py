@@ -120,7 +120,7 @@ class Penalty:
         """Whether it is a function of ‖w‖ alone."""
         return self.l1_ratio == 0 and self.R is None
 
-    def lambda_max(self, gradient: np.ndarray, curvature: np.ndarray | float = 0.0) -> np.ndarray:
+    def lambda_max(self, gradient: np.ndarray, curvature: np.ndarray | float = np.inf) -> np.ndarray:
         """Smallest strength at which one part of the penalty alone leaves the null model, per neuron.
 
         For a norm that is where w = 0 is optimal, the largest force |g_b|/ω_b of a block. A ridge never gets there. It
@@ -133,7 +133,7 @@ class Penalty:
         gradient : ndarray, shape (n_neurons, n_features)
             Of the loss at w = 0.
         curvature : ndarray, shape (n_neurons,), or float
-            Largest eigenvalue of the Hessian of the loss there; of use to a penalty with a ridge part.
+            Largest eigenvalue of the Hessian of the loss there, which limits the ridge part; no limit unless given.
         """
         top = np.full(len(gradient), np.inf)
         if self.l1_ratio > 0:
