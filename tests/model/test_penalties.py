@@ -80,6 +80,15 @@ def test_lambda_max_is_where_zero_stops_being_a_minimum(kind, l1_ratio, W):
         assert (sign * best > 0).all()
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.4])
+def test_the_strongest_ridge_leaves_a_tenth_of_the_weights(alpha, W):
+    penalty = Penalty.make("elastic_net", alpha, 0.0, SIZES)
+    curvature, ridge = 3.0, 1 - alpha
+    # a gradient in units so large that the norm hardly counts
+    top = penalty.lambda_max(1e9 * W, curvature)
+    np.testing.assert_allclose(curvature / (curvature + ridge * top), 1 / 11, rtol=1e-12)
+
+
 def test_block_norms(W):
     grouped, single = Penalty.make("group_lasso", None, 0, SIZES), Penalty.make("lasso", None, 0, SIZES)
     expected = [np.linalg.norm(g, axis=1) for g in np.split(W, np.cumsum(SIZES)[:-1], axis=1)]

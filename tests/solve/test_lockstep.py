@@ -23,7 +23,8 @@ from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.objective import FitRows, RowObjective
 from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import null_intercept, response_sums
+from popglm.solve.responses import response_sums
+from popglm.solve.units import Units
 from popglm.solve.walk import walk_path
 
 SIZES = [3, 1, 4, 2]
@@ -69,12 +70,11 @@ class Problem:
             edges = np.flatnonzero(np.diff(count > 0, prepend=False, append=False))
             ranges = [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
             assert ranges[-1][1] <= n
-            sums = response_sums(self.loss, Y, weights, ranges)
+            sums = response_sums(self.loss, Y, weights, ranges, offset)
             rows = FitRows(RowObjective(engine, self.loss, X, Y, weights, offset, [ranges]))
             fit = start_fit(
                 self.loss, rows, self.model(engine),
-                np.flatnonzero(sums.fittable(self.loss)), null_intercept(self.loss, sums),
-                np.maximum(sums.null - sums.saturated, 1e-300), sums.saturated, sums.n,
+                np.flatnonzero(sums.fittable(self.loss)), sums.intercept, sums, Units.plain(len(Y)),
             )  # fmt: skip
             found.append((walk_path(fit, self.lambdas, tol, max_iter), fit.scale))
         return found

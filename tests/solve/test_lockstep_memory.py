@@ -150,9 +150,9 @@ def test_the_gradient_at_the_null_model_is_that_of_the_formula(fit_intercept, ca
     expected = (mean - problem.Y) @ problem.X / len(problem.X)
     # a silent neuron is not fitted
     expected[2] = 0
-    found = null_gradient(NumpyEngine("float64"), *data, sums, fit_intercept)
+    found, _ = null_gradient(NumpyEngine("float64"), *data, sums, fit_intercept)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     with caplog.at_level(logging.WARNING, logger="popglm"):
-        found = null_gradient(short(2 * 256, largest=sum(SIZES) * 512), *data, sums, fit_intercept)
+        found, _ = null_gradient(short(2 * 256, largest=sum(SIZES) * 512), *data, sums, fit_intercept)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert "2 columns at a time" in caplog.text

@@ -17,6 +17,7 @@ from popglm.model.estimators import GLMCV
 from popglm.model.losses import unit_deviance
 from popglm.model.selection import fraction_explained
 from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
+from popglm.solve.coordinates import product64
 from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, is_streamed, read_rows
 
@@ -166,7 +167,7 @@ class Predictor:
             for rows, coef, _ in self.parts:
                 here = rows[slice(*np.searchsorted(rows, [first, last]))]
                 x = block[here - first if source is None else source[here]][:, columns]
-                eta[here] = x @ coef[neurons][:, columns].T.astype(x.dtype, copy=False)
+                eta[here] = product64(x, coef[neurons][:, columns])
         return eta
 
 

@@ -9,6 +9,7 @@ from popglm.glm_class.checks import FAMILIES, LINKS, UsageError, as_features, as
 from popglm.model.losses import InverseLink, unit_deviance
 from popglm.model.selection import fraction_explained
 from popglm.model.validation import check_responses, name_neurons
+from popglm.solve.coordinates import product64
 
 __all__ = [
     "deviance",
@@ -53,7 +54,7 @@ def make_prediction(X: ArrayLike, w: ArrayLike, w0: ArrayLike, activation: str =
         )
     # a rate too large for a float is infinite, which says what it is
     with np.errstate(over="ignore"):
-        return InverseLink(LINKS[activation]).mean(np, X @ w + w0)
+        return InverseLink(LINKS[activation]).mean(np, product64(X, w.T) + w0)
 
 
 def deviance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,9 @@ from popglm.model.losses import get_loss
 from popglm.model.selection import fraction_explained, select_strengths
 from popglm.model.validation import check_responses, name_neurons
 from popglm.plot import deviance_histogram, deviance_over_strengths, explained_and_null_deviance
+from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
+from popglm.warnings import PopglmWarning
 
 __all__ = ["GLM", "LAMBDA_SERIES", "at_strengths", "series_of"]
 
@@ -323,7 +326,10 @@ class GLM:
             **more,
         )
         began = time.perf_counter()
-        estimator.fit(X, Y)
+        with warnings.catch_warnings():
+            # strengths are selected later, by another rule
+            warnings.filterwarnings("ignore", "The selected strength lies at an end", PopglmWarning)
+            estimator.fit(X, Y)
         self.w_series = series_of(estimator.coef_path_, estimator.intercept_path_)
         strength, objective = estimator.trace_["strength"].to_numpy(), estimator.trace_["objective"].to_numpy()
         self.loss_trace, self.lambda_trace = factor * objective, self.lambda_series[strength]
@@ -347,7 +353,7 @@ class GLM:
     def _deviance(self, X: np.ndarray, Y: np.ndarray, w: np.ndarray, w0: np.ndarray) -> np.ndarray:
         # from the linear predictor: no rate is too small and no probability too close to 1
         loss = get_loss(FAMILIES[self.loss_type], LINKS[self.activation])
-        return recorded_sum(loss.deviance(X @ w + w0, Y), Y)
+        return recorded_sum(loss.deviance(product64(X, w.T) + w0, Y), Y)
 
     def _check_features(self, name: str, X: ArrayLike) -> np.ndarray:
         X = as_features(name, X)

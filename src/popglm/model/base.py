@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -26,15 +27,18 @@ from popglm.model.validation import (
     name_neurons,
     warn_neurons,
 )
+from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, read_rows
-from popglm.warnings import ConvergenceWarning
+from popglm.warnings import ConvergenceWarning, PopglmWarning
 
 __all__ = ["PopulationGLM"]
 
 PRECISIONS = ("float32", "tf32", "float64")
+#: Rows that are predicted at a time.
+ROWS = 4096
 
 
 class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -201,6 +205,32 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.coef_ = coef[0] if self._one_neuron else coef
         self.intercept_ = float(intercept[0]) if self._one_neuron else intercept
 
+    def _at_ends(self, explained: np.ndarray, strongest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Neurons that selected the weakest strength of their grid, and the strongest one where it is no null model.
+
+        ``explained`` (n_neurons,) is the fraction of deviance that the selected strengths explain, ``strongest``
+        (n_fits, n_neurons, n_features) has the coefficients at the first one.
+        """
+        grid, index = self._lambda_grid, self.lambda_index_
+        fitted = ~self.null_fitted_ & (len(grid) > 1)
+        first = fitted & (index == 0) & (explained > 0) & (strongest != 0).any(axis=(0, 2))
+        # nothing is weaker than no penalty
+        last = fitted & (index == len(grid) - 1) & (grid[-1] > 0)
+        return np.flatnonzero(last), np.flatnonzero(first)
+
+    def _warn_of_ends(self, explained: np.ndarray, strongest: np.ndarray) -> None:
+        """One line about the neurons of `_at_ends`."""
+        weakest, strongest = self._at_ends(explained, strongest)
+        smaller = "smaller lambdas" if self.lambdas is not None else "a smaller lambda_min_ratio"
+        said = [f"{len(weakest)} took the weakest ({smaller} may explain more)"] if len(weakest) else []
+        said += [f"{len(strongest)} took the strongest (larger lambdas may)"] if len(strongest) else []
+        if said:
+            warnings.warn(
+                f"The selected strength lies at an end of its grid: of {len(explained)} neurons {' and '.join(said)}.",
+                PopglmWarning,
+                stacklevel=3,
+            )
+
     @property
     def _loss(self) -> Loss:
         return get_loss(self.family, self.inverse_link)
@@ -215,13 +245,24 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return np.concatenate(list(blocks))
         device = self.device[0] if isinstance(self.device, list | tuple) else self.device
         engine = get_engine(self.engine, device, values.dtype.name, X)
+        if not engine.is_accelerator:
+            mu = np.empty((len(values), len(coef)), values.dtype)
+            for a in range(0, len(values), ROWS):
+                at = slice(a, a + ROWS)
+                eta = self._eta(values[at], coef, intercept, None if offset is None else offset[at])
+                with np.errstate(over="ignore"):
+                    mu[at] = self._loss.link.mean(np, eta)
+            return mu
         # where X is in the engine's library already, it need not travel again
         data = X if library_of(X) == engine.name else values
         xp, place = engine.xp, engine.asarray
+        # in float32 the columns are centred first: the large parts of two terms must not be left to cancel
+        center = values.mean(axis=0, dtype=float).astype(values.dtype)
+        intercept = intercept + coef.astype(float) @ center.astype(float)
 
         def mean(rows: np.ndarray) -> np.ndarray:
             at = slice(rows[0], rows[-1] + 1)
-            eta = xp.matmul(place(data[at]), xp.matrix_transpose(place(coef))) + place(intercept)
+            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef))) + place(intercept)
             if offset is not None:
                 eta += place(offset[at, None])
             return engine.to_numpy(self._loss.link.mean(xp, eta))
@@ -230,7 +271,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return in_halves(mean, np.arange(len(values)), "rows")
 
     def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-        eta = X @ coef.astype(X.dtype, copy=False).T + intercept.astype(X.dtype)
+        """η (n_samples, n_neurons) in float64: a column of large mean would leave float32 none of its digits."""
+        eta = product64(X, coef) + intercept
         return eta if offset is None else eta + offset[:, None]
 
     def _predictor(self, X: Any, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
@@ -316,9 +358,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             unit = self._loss.deviance(eta, y)
             total.append(np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0))
         sums = response_sums(self._loss, y.T, s.T, [(0, len(y))])
-        null = 2 * np.maximum(sums.null - sums.saturated, 0) * sums.total
-        # rounding leaves a trace of deviance in a neuron that does not vary
-        return np.array(total), np.where(sums.constant, 0.0, null)
+        return np.array(total), 2 * sums.null * sums.total
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Fraction deviance explained, averaged over neurons."""

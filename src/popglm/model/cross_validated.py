@@ -164,7 +164,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Warns
         -----
         PopglmWarning
-            Names neurons that are fitted as the null model.
+            Names neurons that are fitted as the null model; counts those whose strength is at an end of its grid.
         ConvergenceWarning
             Names neurons that did not reach `tol`, with their certificates.
         """
@@ -195,12 +195,13 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             np.broadcast_to(scored * weights, responses.shape)[tested].T,
             [(0, len(tested))],
         )
-        null = 2 * np.maximum(sums.null - sums.saturated, 0) * sums.total
-        self.cv_null_deviance_ = np.where(sums.constant, 0.0, null)
+        self.cv_null_deviance_ = 2 * sums.null * sums.total
         explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
         went = np.arange(len(explained))[:, None] < fit.n_fitted
         self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
-        return self.select()
+        self.select()
+        self._warn_of_ends(self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
+        return self
 
     def select(self, *, se_fraction: float | None = None, min_lambda: float | None = None) -> GLMCV:
         """Choose the strengths again, without fitting.
@@ -276,6 +277,8 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Returns
         -------
         Series
+            Neurons at the weakest strength have selected the last one of their grid; those at the strongest its first
+            one, though it has weights and beats the null model. A longer grid might serve both better.
 
         Examples
         --------
@@ -288,11 +291,14 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         """
         check_is_fitted(self, "cv_deviance_explained_")
         explained = self.cv_deviance_explained_
+        weakest, strongest = self._at_ends(explained, self.cv_coef_path_[:, 0])
         return pd.Series(
             {
                 "neurons": len(explained),
                 "neurons fitted as null": int(self.null_fitted_.sum()),
                 "neurons that beat the null": int((explained > 0).sum()),
+                "neurons at the weakest strength": len(weakest),
+                "neurons at the strongest strength": len(strongest),
                 "held-out deviance explained, median": float(np.median(explained)),
                 "held-out deviance explained, mean": float(np.mean(explained)),
                 "strength, median": float(np.median(self.lambda_)),

@@ -37,7 +37,9 @@ class GLM(PopulationGLM):
     feature_groups : sequence, optional
         Sizes of consecutive groups, or a label per column; None reads the first level of X's columns.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
-        Strengths, descending; a grid below each neuron's λ_max unless given.
+        Strengths, descending; a grid below each neuron's λ_max unless given. That is the smallest strength with all
+        weights 0 for a norm; for a ridge, ten times the largest curvature of the loss at the null model. It follows the
+        unit of the activity by itself.
     n_lambdas : int
         Length of that grid.
     lambda_min_ratio : float
@@ -195,4 +197,6 @@ class GLM(PopulationGLM):
         deviance, null = self._deviances(etas, Y, sample_weight)
         self.deviance_explained_path_ = fraction_explained(deviance, null)
         self._keep(select_strengths(deviance[None], self._lambda_grid, 0.0, min_lambda))
+        chosen = self.deviance_explained_path_[self.lambda_index_, np.arange(len(self.lambda_index_))]
+        self._warn_of_ends(chosen, self.coef_path_[:1])
         return self

@@ -1,7 +1,9 @@
 """Negative log-likelihoods as functions of the linear predictor, one per family and inverse link.
 
 Each is written in η, in forms that neither overflow nor take the logarithm of a clipped rate.
-Constants in y are dropped from the loss (design: Poisson μ − y log μ) and kept in the deviance.
+Constants in y are dropped from the loss (design: Poisson μ − y log μ) and kept in the deviance. The excess over the
+saturated model is what fits work with: its terms vanish where the prediction is right, so that a sum of them keeps its
+digits however large the counts are.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from scipy.special import xlogy
 __all__ = ["FAMILIES", "INVERSE_LINKS", "Loss", "get_loss", "unit_deviance"]
 
 Array = Any
+#: Relative deviations below this are taken by a series: a difference would lose digits.
+SMALL = 0.1
 
 
 def _sigmoid(xp: Any, eta: Array) -> Array:
@@ -30,6 +34,39 @@ def _log_softplus(xp: Any, eta: Array) -> Array:
     # for η ≪ 0, softplus(η) = exp(η)(1 − exp(η)/2 + …): its logarithm is η to float64 precision
     low = eta < -35
     return xp.where(low, eta, xp.log(_softplus(xp, xp.where(low, 0 * eta, eta))))
+
+
+def _exp_excess(xp: Any, delta: Array) -> Array:
+    """exp(δ) − 1 − δ, with all its digits near 0."""
+    tail = 1 + delta / 5 * (1 + delta / 6 * (1 + delta / 7 * (1 + delta / 8)))
+    near = delta * delta * 0.5 * (1 + delta / 3 * (1 + delta / 4 * tail))
+    return xp.where(xp.abs(delta) < SMALL, near, xp.exp(delta) - 1 - delta)
+
+
+def _poisson_excess(xp: Any, mu: Array, y: Array, factor: Array, exponent: Array) -> Array:
+    """μ − y + y log(y/μ), with all its digits near μ = y; log μ is that of ``factor``, and ``exponent``."""
+    events = y > 0
+    safe = xp.where(events, y, xp.ones_like(y))
+    rho = (mu - safe) / safe
+    # ρ − log(1 + ρ)
+    tail = 1 / 5 - rho * (1 / 6 - rho * (1 / 7 - rho * (1 / 8 - rho / 9)))
+    near = rho * rho * (1 / 2 - rho * (1 / 3 - rho * (1 / 4 - rho * tail)))
+    far = rho - xp.log(factor / safe) - exponent
+    return xp.where(events, safe * xp.where(xp.abs(rho) < SMALL, near, far), mu)
+
+
+def _bernoulli_excess(xp: Any, eta: Array, y: Array) -> Array:
+    """KL divergence of a probability y from sigmoid(η), with all its digits near equality."""
+    inside = (y > 0) & (y < 1)
+    p = xp.where(inside, y, 0.5 * xp.ones_like(y))
+    q = 1 - p
+    pq, skew, delta = p * q, q - p, eta - (xp.log(p) - xp.log1p(-p))
+    # log(q + p exp(δ)) − pδ by the cumulants of an event
+    tail = 1 - 6 * pq + delta / 5 * (skew * (1 - 12 * pq) + delta / 6 * (1 - 30 * pq * (1 - 4 * pq)))
+    near = 0.5 * pq * delta * delta * (1 + delta / 3 * (skew + delta / 4 * tail))
+    plain = _softplus(xp, eta) - y * eta
+    far = plain + p * xp.log(p) + q * xp.log1p(-p)
+    return xp.where(inside, xp.where(xp.abs(delta) < SMALL, near, far), plain)
 
 
 @dataclass(frozen=True)
@@ -95,12 +132,15 @@ class Loss:
         ℓ has a continuous derivative in η.
     canonical : bool
         The residual dℓ/dη is μ − y.
+    binary : bool
+        All responses are 0 or 1: the saturated Bernoulli loss is 0 then, and the excess the loss itself.
     """
 
     family: str
     inverse_link: str
     convex: bool
     smooth: bool = True
+    binary: bool = False
 
     @property
     def link(self) -> InverseLink:
@@ -142,6 +182,29 @@ class Loss:
                 return _softplus(xp, eta) - y * eta
         return 0.5 * (y - self.link.mean(xp, eta)) ** 2
 
+    def excess(self, xp: Any, eta: Array, y: Array) -> Array:
+        """Loss above that of the saturated model, half the unit deviance, per sample; +inf outside the domain of η."""
+        match self.family, self.inverse_link:
+            case "poisson", "exp":
+                events = y > 0
+                safe = xp.where(events, y, xp.ones_like(y))
+                delta = eta - xp.log(safe)
+                return xp.where(events, safe * _exp_excess(xp, delta), xp.exp(delta))
+            case "poisson", "softplus" | "sigmoid":
+                # for η ≪ 0 the logarithm of both is η
+                low, mu = eta < -35, self.link.mean(xp, eta)
+                factor, exponent = xp.where(low, xp.ones_like(mu), mu), xp.where(low, eta, xp.zeros_like(eta))
+                return _poisson_excess(xp, mu, y, factor, exponent)
+            case "poisson", _:
+                inside = eta > 0
+                found = _poisson_excess(
+                    xp, xp.maximum(eta, 0), y, xp.where(inside, eta, xp.ones_like(eta)), xp.zeros_like(eta)
+                )
+                return xp.where(inside | (y <= 0), found, np.inf * xp.ones_like(found))
+            case "bernoulli", _ if not self.binary:
+                return _bernoulli_excess(xp, eta, y)
+        return self.value(xp, eta, y)
+
     def derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array]:
         """Residual dℓ/dη and Fisher weight E[d²ℓ/dη²], per sample."""
         match self.family, self.inverse_link:
@@ -182,7 +245,7 @@ class Loss:
         eta, y = np.asarray(eta, float), np.asarray(y, float)
         # exp overflows to an infinite loss there, which is the truth
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.maximum(2 * (self.value(np, eta, y) - self.saturated(y)), 0)
+            return np.maximum(2 * self.excess(np, eta, y), 0)
 
 
 #: Family to its canonical inverse link.
@@ -246,7 +309,8 @@ def unit_deviance(family: str, y: np.ndarray, mu: np.ndarray) -> np.ndarray:
     y, mu = np.asarray(y, float), np.asarray(mu, float)
     match family:
         case "poisson":
-            unit = 2 * (xlogy(y, y) - xlogy(y, mu) - (y - mu))
+            with np.errstate(divide="ignore"):
+                unit = 2 * _poisson_excess(np, mu, y, mu, np.zeros_like(mu))
         case "bernoulli":
             # event by event, so that it is exactly 0 for μ = y
             unit = 2 * ((xlogy(y, y) - xlogy(y, mu)) + (xlogy(1 - y, 1 - y) - xlogy(1 - y, 1 - mu)))

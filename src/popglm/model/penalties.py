@@ -9,6 +9,8 @@ import numpy as np
 
 __all__ = ["PENALTIES", "Penalty", "smoothness_matrix"]
 
+#: Largest strength of a ridge, over the largest curvature of the loss: weights keep a tenth there, at most.
+STRONGEST = 10.0
 PENALTIES = ("none", "ridge", "lasso", "elastic_net", "group_lasso")
 
 
@@ -118,10 +120,24 @@ class Penalty:
         """Whether it is a function of ‖w‖ alone."""
         return self.l1_ratio == 0 and self.R is None
 
-    def lambda_max(self, gradient: np.ndarray) -> np.ndarray:
-        """Smallest strength at which w = 0 is optimal, from the gradient there, per neuron.
+    def lambda_max(self, gradient: np.ndarray, curvature: np.ndarray | float = np.inf) -> np.ndarray:
+        """Smallest strength at which one part of the penalty alone leaves the null model, per neuron.
 
-        For ridge no strength does that; glmnet's convention, the value for α = 0.001, is used.
+        For a norm that is where w = 0 is optimal, the largest force |g_b|/ω_b of a block. A ridge never gets there. It
+        shrinks weights by h/(h + λ) along an axis of curvature h, and is taken to leave nothing where λ is `STRONGEST`
+        times the largest curvature. Forces have the unit of the activity, curvatures of a Gaussian have not: so the
+        grid of each part is free of units, and so is the smaller one of both.
+
+        Parameters
+        ----------
+        gradient : ndarray, shape (n_neurons, n_features)
+            Of the loss at w = 0.
+        curvature : ndarray, shape (n_neurons,), or float
+            Largest eigenvalue of the Hessian of the loss there, which limits the ridge part; no limit unless given.
         """
-        alpha = max(self.l1_ratio, 1e-3)
-        return (self.block_norms(gradient) / self.block_weights).max(axis=1) / alpha
+        top = np.full(len(gradient), np.inf)
+        if self.l1_ratio > 0:
+            top = (self.block_norms(gradient) / self.block_weights).max(axis=1) / self.l1_ratio
+        if self.l1_ratio < 1:
+            top = np.minimum(top, STRONGEST * curvature / (1 - self.l1_ratio))
+        return top

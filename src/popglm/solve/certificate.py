@@ -23,9 +23,7 @@ __all__ = ["certificate"]
 DECREMENT_SAFETY = 10.0
 
 
-def certificate(
-    loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray, saturated: np.ndarray
-) -> np.ndarray:
+def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
     """Bound on the excess objective per neuron.
 
     Parameters
@@ -34,8 +32,6 @@ def certificate(
     at : Evaluation
         Loss, gradient and χ² there.
     lam : ndarray, shape (n_neurons,)
-    saturated : ndarray, shape (n_neurons,)
-        Smallest possible mean loss, Σ s ℓ(y, y).
 
     Returns
     -------
@@ -48,7 +44,7 @@ def certificate(
     grad = at.grad + penalty.smooth_gradient(W)
     lam2 = (1 - penalty.l1_ratio) * lam
     tau = penalty.l1_ratio * lam[:, None] * penalty.block_weights
-    excess = np.maximum(at.loss - saturated, 0)
+    excess = np.maximum(at.loss, 0)
     wRw = np.einsum("ij,ij->i", W, penalty.smooth_gradient(W))
     wg = np.einsum("ij,ij->i", W, grad)
     w2 = np.einsum("ij,ij->i", W, W)

@@ -16,7 +16,7 @@ import numpy as np
 #: A variance below this share of the largest is rounding.
 FLAT = 1e-12
 
-__all__ = ["Coordinates", "gram", "principal_axes", "row_sums"]
+__all__ = ["Coordinates", "gram", "principal_axes", "product64", "row_sums"]
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,21 @@ class Coordinates:
             W[:, self.still] = 0
         return W
 
-    def weights(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (n_neurons, n_features) and intercepts (n_neurons,) in the user's columns."""
-        W = self.unrotate(W)
-        return W, b - np.einsum("ij,j->i", W, self.center)
+    def weights(self, W: np.ndarray, b: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (n_neurons, n_features) in ``dtype`` and intercepts (n_neurons,) in the user's columns.
+
+        The intercepts are those of the rounded coefficients: where a column's mean is large against its deviation,
+        rounding of its coefficient alone would move the predictions far.
+        """
+        W = self.unrotate(W).astype(dtype)
+        return W, b - np.einsum("ij,j->i", W.astype(float), self.center)
+
+
+def product64(X: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """XWᵀ in float64, shape (n_samples, n_neurons), some rows at a time; X (n_samples, n_features)."""
+    W = W.astype(float)
+    parts = [X[a : a + 4096].astype(float, copy=False) @ W.T for a in range(0, len(X), 4096)]
+    return np.concatenate(parts) if parts else np.zeros((0, len(W)))
 
 
 def principal_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

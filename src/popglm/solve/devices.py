@@ -14,6 +14,7 @@ from popglm.model.losses import Loss
 from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.units import Units
 
 __all__ = ["walk_lockstep"]
 
@@ -24,7 +25,7 @@ def walk_lockstep(
     engines: Any, loss: Loss, model: QuadraticModel, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None,
     offset: np.ndarray | None, counts: np.ndarray, lambdas: np.ndarray, tol: float, max_iter: int,
     fit_intercept: bool = True, on_strength: Callable[[int, int], Any] | None = None,
-    guides: list[np.ndarray] | None = None, first_fit: int = 0,
+    guides: list[np.ndarray] | None = None, first_fit: int = 0, units: Units | None = None,
 ) -> tuple[list[Path], np.ndarray]:  # fmt: skip
     """Fit every neuron to the rows of every fit, on one device or with the neurons split over several.
 
@@ -36,7 +37,7 @@ def walk_lockstep(
         One per device.
     lambdas : ndarray, shape (n_lambdas, n_neurons)
         Descending.
-    loss, model, X, Y, weights, offset, counts, fit_intercept : see `Lockstep`
+    loss, model, X, Y, weights, offset, counts, fit_intercept, units : see `Lockstep`
     tol, max_iter, on_strength, guides, first_fit : see `Lockstep.walk`
         With several shares ``on_strength`` follows the first.
 
@@ -54,7 +55,8 @@ def walk_lockstep(
         near = None if guides is None else [g[:, share] for g in guides]
         follow = on_strength if share[0] == 0 else None
         try:
-            fits = Lockstep(engine, loss, model, X, Y[share], own, offset, counts, fit_intercept)
+            part = None if units is None else units.take(share)
+            fits = Lockstep(engine, loss, model, X, Y[share], own, offset, counts, fit_intercept, units=part)
             return fits.walk(lambdas[:, share], tol, max_iter, follow, near, first_fit), fits.fittable
         except Exception as error:
             if not is_out_of_memory(error) or len(share) == 1:

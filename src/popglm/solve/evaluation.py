@@ -17,8 +17,8 @@ class Evaluation:
     Attributes
     ----------
     loss, b, curvature, chi2, spread : ndarray, shape (n_neurons,)
-        Mean loss; intercept; mean of the curvature weights h = d²ℓ/dη²; mean of r²/h; and the mean of mean(h)/h, 1
-        where all weights are equal.
+        Mean loss above that of the saturated model; intercept; mean of the curvature weights h = d²ℓ/dη²; mean of
+        r²/h; and the mean of mean(h)/h, 1 where all weights are equal.
     grad : ndarray, shape (n_neurons, n_features)
     smooth : ndarray of bool, shape (n_neurons,)
         Whether no sample lies beyond a kink of its loss.

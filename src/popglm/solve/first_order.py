@@ -106,7 +106,7 @@ def _descend(
     W = fit.W[neurons].copy()
     velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
     best = fit.value(neurons, lam[neurons])
-    path.trace.append([best.sum()])
+    path.trace.append([fit.reported(neurons, lam[neurons]).sum()])
     mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
     b = fit.at.b[neurons].copy()
     for t in range(1, max_steps + 1):
@@ -140,7 +140,7 @@ def _descend(
         fit.at.put(neurons, at, better)
         fit.W[neurons[better]] = W[better]
         best = np.minimum(best, now)
-        path.trace[-1].append(fit.value(fit.fittable, lam[fit.fittable]).sum())
+        path.trace[-1].append(fit.reported(fit.fittable, lam[fit.fittable]).sum())
         # a point that got lost (beyond the loss's domain, or far above the best) starts again, more slowly
         lost = ~np.isfinite(now) | (now > best + fit.scale[neurons])
         W[lost], velocity[lost], square[lost] = fit.W[neurons[lost]], 0, square[lost]

@@ -17,7 +17,7 @@ from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rows import Rows
 from popglm.solve.settings import Settings, begin, guides, reporter
-from popglm.solve.sums import FeatureSums, without_each
+from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
 from popglm.solve.walk import walk_path
 
 __all__ = ["GramFits"]
@@ -136,9 +136,14 @@ class GramFits:
         """Which neurons can be fitted to all rows, shape (n_neurons,)."""
         return self._responses(0).fittable(self.settings.loss)
 
-    def null_gradient(self) -> np.ndarray:
-        """Gradient (n_neurons, n_features) at w = 0 on all rows."""
-        return -self._covariance(0)
+    @property
+    def largest(self) -> float:
+        """Eigenvalue of the covariance of the columns in all rows."""
+        return largest_eigenvalue(self.features[0].covariance(self.settings.fit_intercept))
+
+    def null(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
+        return -self._covariance(0), np.ones(len(self.data.Y))
 
     def fit(self, lambdas: np.ndarray) -> PopulationFit:
         """Every fit over all strengths (n_lambdas, n_neurons)."""
@@ -186,7 +191,7 @@ class GramFits:
         model = settings.model(engine, G, coordinates)
         variance, y_mean = own.yy / own.s, own.mean
         responses = self._responses(f)
-        responses.mean, responses.null = own.mean, 0.5 * variance
+        responses.mean, responses.intercept, responses.null = own.mean, own.mean, 0.5 * variance
         if not settings.fit_intercept:
             variance, y_mean = variance + own.mean**2, np.zeros_like(own.mean)
         objective = GramObjective(engine, model.G, coordinates.rotate(self._covariance(f)), variance, y_mean)

@@ -32,11 +32,6 @@ class HeldOut:
         Rows that count.
     coordinates : Coordinates, optional
         Those of the weights, where X is in the user's columns, centred.
-
-    Attributes
-    ----------
-    floor : ndarray, shape (n_neurons,)
-        Loss of the saturated model.
     """
 
     def __init__(
@@ -53,15 +48,6 @@ class HeldOut:
         self.engine, self.loss, self.coordinates = engine, loss, coordinates
         self.windows = Windows(engine, X, Y, weights, offset, [ranges])
 
-        def floor(first: int, last: int) -> np.ndarray:
-            lowest = loss.saturated(Y[:, first:last])
-            if weights is not None:
-                s = weights[..., first:last]
-                lowest = np.where(s > 0, s * lowest, 0)
-            return lowest.sum(axis=1)
-
-        self.floor = sum(engine.map(floor, self.windows.chunks))
-
     def deviance(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """At every point of a path, shape (n_lambdas, n_neurons).
 
@@ -76,7 +62,7 @@ class HeldOut:
             return self._add_up(value_sums, len(k), None, W[k].reshape(-1, p), b[k].reshape(-1))
 
         value = in_halves(values, np.arange(n_lambdas), "strengths")
-        return np.maximum(2 * (value - self.floor), 0)
+        return np.maximum(2 * value, 0)
 
     def deviance_of(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """At points of some neurons, shape (n_points,).
@@ -88,7 +74,7 @@ class HeldOut:
         b : ndarray, shape (n_points,)
         """
         value = self._add_up(_value_sums_of, 1, neurons, W, b)[0, : len(neurons)]
-        return np.maximum(2 * (value - self.floor[neurons]), 0)
+        return np.maximum(2 * value, 0)
 
     def _add_up(
         self, sums: Callable[..., Any], n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray

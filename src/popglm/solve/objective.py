@@ -1,7 +1,8 @@
 """The smooth part of the objective, with the intercept solved out, for a batch of neurons.
 
-``evaluate(columns, W, b)`` answers with an `Evaluation`: the mean loss at the best intercept, its gradient in w (that
-of the profiled loss, so dloss/db = 0), the mean curvature weight and Pearson's χ².
+``evaluate(columns, W, b)`` answers with an `Evaluation`: the mean loss at the best intercept, above that of the
+saturated model, its gradient in w (that of the profiled loss, so dloss/db = 0), the mean curvature weight and
+Pearson's χ².
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ from popglm.solve.passes import (
     loss_sums,
     residuals,
 )
+from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.windows import Windows
 
-__all__ = ["FitRows", "RowObjective"]
+__all__ = ["FitRows", "RowObjective", "closed_step", "is_fine"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
 #: Weights below this share of their mean count as this much.
 LEAST_WEIGHT = 0.003
+#: A null loss below this many roundings of the mean response is summed from terms that vanish where a model is right.
+FINE = 1e5
+#: A step of an intercept that is below this has no successor: the next one is about its square.
+CLOSED = 1e-4
 
 
 @dataclass
@@ -79,6 +85,13 @@ class RowObjective:
     fits : list of list of (first, last)
         Rows that each fit counts.
     fit_intercept : bool
+    sums : ResponseSums, optional
+        Of the rows of every fit, one after the other; taken from Y unless given.
+
+    Attributes
+    ----------
+    by_sums : ndarray of bool, shape (n_columns,)
+        Where the loss is the difference of a few sums over samples; elsewhere it is summed sample by sample.
     """
 
     def __init__(
@@ -91,6 +104,7 @@ class RowObjective:
         offset: np.ndarray | None,
         fits: list[list[tuple[int, int]]],
         fit_intercept: bool = True,
+        sums: ResponseSums | None = None,
     ) -> None:
         self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
         self.weights, self.offset, self.fits, self.fit_intercept = weights, offset, fits, fit_intercept
@@ -98,6 +112,10 @@ class RowObjective:
         # compiled for all folds alike where calls have one shape
         self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
         self.total, self.y_mean, self.YX = self._moments()
+        self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
+        if loss.closed_form_intercept and fit_intercept:
+            sums = sums or ResponseSums.join([response_sums(loss, Y, weights, rows, offset) for rows in fits])
+            self.by_sums, self.floor = ~is_fine(sums, engine.dtype), sums.saturated
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         def chunk(k: int) -> dict[int, tuple[np.ndarray, ...]]:
@@ -120,10 +138,16 @@ class RowObjective:
 
     def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module. A point outside the loss's domain, or one that overflows, has loss +inf."""
-        batches = self._batches(columns, W.astype(self.engine.dtype))
-        closed_form = self.loss.closed_form_intercept and self.fit_intercept
-        with np.errstate(all="ignore"):
-            out = (self._poisson_exp if closed_form else self._general)(columns, batches, W, b)
+        ways = (self._poisson_exp, self.by_sums[columns]), (self._general, ~self.by_sums[columns])
+        parts = [(way, np.flatnonzero(chosen)) for way, chosen in ways if chosen.any() or not len(columns)]
+        found = []
+        for way, at in parts:
+            batches = self._batches(columns[at], W[at].astype(self.engine.dtype))
+            with np.errstate(all="ignore"):
+                found.append(way(columns[at], batches, W[at], b[at]))
+        out = found[0]
+        if len(found) > 1:
+            out = Evaluation.join(found).take(np.argsort(np.concatenate([at for _, at in parts])))
         bad = ~(np.isfinite(out.loss) & np.isfinite(out.grad).all(axis=1) & np.isfinite(out.b))
         out.loss[bad] = np.inf
         return out
@@ -193,7 +217,7 @@ class RowObjective:
         kappa = y_mean / (mu_sum / total)
         b_best = b_used + np.log(kappa)
         loss = y_mean - np.einsum("ij,ij->i", W.astype(self.engine.dtype).astype(float), YX)
-        loss -= b_best * y_mean + y_offset / total
+        loss -= b_best * y_mean + y_offset / total + self.floor[columns]
         grad = (kappa / total)[:, None] * MX - YX
         chi2 = chi / (kappa * total) - y_mean
         return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some, len(W)), np.ones(len(W), bool))
@@ -257,9 +281,15 @@ class RowObjective:
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
             return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
 
+        moving = np.ones(len(b), bool)
         for _ in range(50):
             b_now = self._placed(batches, b)
             (gradient, curvature, size), _ = self._add_up(chunk, batches, len(b), with_x=False)
+            if self.loss.closed_form_intercept:
+                b, moving = closed_step(b, gradient, curvature, moving)
+                if not moving.any():
+                    break
+                continue
             open_ = np.abs(gradient) > 8 * np.finfo(dtype).eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
             # each neuron stops by itself, whatever the others still need
@@ -344,7 +374,8 @@ class FitRows:
     """
 
     def __init__(self, rows: RowObjective, fit: int = 0) -> None:
-        self.rows, self.fit, self.offset = rows, fit, rows.offset
+        self.rows, self.fit = rows, fit
+        self.by_sums = rows.by_sums[self.columns(np.arange(len(rows.Y)))]
 
     def columns(self, neurons: np.ndarray) -> np.ndarray:
         """Columns of `RowObjective` that are neurons of this fit."""
@@ -363,6 +394,25 @@ class FitRows:
     ) -> Evaluation:
         """See `RowObjective`."""
         return self.rows.sampled_gradient(self.columns(neurons), W, b, size, rng)
+
+
+def is_fine(sums: ResponseSums, dtype: np.dtype) -> np.ndarray:
+    """Whether a null loss is so far below the mean response that a difference of sums would be rounding."""
+    return sums.null < FINE * np.finfo(dtype).eps * sums.mean
+
+
+def closed_step(
+    b: np.ndarray, residual: np.ndarray, rate: np.ndarray, moving: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intercepts at which Σμ = Σy, for an exponential link, from Σ(μ − y) and Σμ, where they are still ``moving``.
+
+    The sum of residuals keeps its digits near the minimum, where Σy/Σμ has none. Returns them, and which still move:
+    each stops by itself, whatever the others need.
+    """
+    with np.errstate(all="ignore"):
+        step = np.log1p(-residual / rate)
+    usable = moving & np.isfinite(step)
+    return np.where(usable, b + step, b), usable & (np.abs(step) > CLOSED)
 
 
 def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:

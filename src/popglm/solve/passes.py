@@ -82,12 +82,15 @@ def loss_sums(
     ops: Any, size: int, masked: bool, every: int, loss: Loss, tiny: float,
     X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Σsℓ, Σsh, Σsr²/h, rows beyond a kink, Σsrx, and h at every ``every``-th row; r = dℓ/dη, h its Fisher weight."""
+    """Σsℓ, Σsh, Σsr²/h, rows beyond a kink, Σsrx, and h at every ``every``-th row.
+
+    ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight.
+    """
     xp = ops.xp
     eta, y = eta + b[:, None], ops.block(Y, neurons, at[1], size)
     keep = _counted(ops, size, masked, at)
     s = _weights(ops, size, keep, s, y, neurons, at)
-    value = loss.value(xp, eta, y)
+    value = loss.excess(xp, eta, y)
     r, h = loss.derivatives(xp, eta, y)
     pearson = r * r / xp.maximum(h, tiny)
     if s is not None:
@@ -142,12 +145,12 @@ def value_sums(
     ops: Any, size: int, masked: bool, loss: Loss, n_lambdas: int,
     X: Array, Y: Array, s: Array | None, offset: Array | None, W: Array, b: Array, at: Array,
 ) -> Array:  # fmt: skip
-    """Σsℓ at the first n_lambdas × n_neurons rows of W, shape (n_lambdas, n_neurons)."""
+    """Σs of the loss above the saturated model's, at the first n_lambdas × n_neurons rows of W, in that shape."""
     xp = ops.xp
     y = ops.block(Y, None, at[1], size)
     s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
     eta = linear_predictor(ops, size, X, offset, W, b, at)[: n_lambdas * y.shape[0]]
-    value = loss.value(xp, xp.reshape(eta, (n_lambdas, y.shape[0], size)), y)
+    value = loss.excess(xp, xp.reshape(eta, (n_lambdas, y.shape[0], size)), y)
     if s is not None:
         value = xp.where(s > 0, s * value, xp.zeros_like(value))
     return ops.sum64(value, 2)

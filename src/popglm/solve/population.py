@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
+from popglm.solve.units import decades, in_units
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
@@ -65,8 +66,8 @@ def fit_population(
     streamed = isinstance(X, RowStream)
     order, folds = order_by_fold(n, splits, max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None)
     center = _center(X, weights, settings.fit_intercept)
-    weights = None if weights is None else np.asarray(weights, float)[order]
-    offset = None if offset is None else np.asarray(offset, engine.dtype)[order]
+    weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
+    level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
     if streamed:
         work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers)
     else:
@@ -75,43 +76,58 @@ def fit_population(
     seconds = {"prepare": time.perf_counter() - began}
 
     missing = np.isnan(Y.T[:, order])
-    complete = _complete(missing, folds, settings.patience is not None)
+    is_gaussian = settings.loss == Loss("gaussian", "identity", convex=True)
+    # an offset of the mean itself is as good as taken from the activity
+    in_response, offset = (offset, None) if is_gaussian else (None, offset)
     batches = []
-    for wanted in (complete, ~complete):
-        chosen = np.flatnonzero(wanted.any(axis=0))
-        if not len(chosen):
-            continue
-        of_chosen = settings.of(chosen)
-        on_grams = settings.loss == Loss("gaussian", "identity", convex=True) and wanted is complete
-        on_grams &= settings.first_order is None and offset is None
+    for batch in _batches(settings, Y.T[:, order], missing, weights, folds):
+        chosen = np.flatnonzero(batch.wanted.any(axis=0))
+        on_grams = is_gaussian and batch.complete and settings.first_order is None
         dtype = float if on_grams else engine.dtype
-        y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=dtype)
+        y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=float)
         np.nan_to_num(y, copy=False, nan=0.0)
-        plain = None if weights is None else weights.astype(dtype)
-        recorded = plain
+        if in_response is not None:
+            y -= in_response
+        recorded = weights
         if missing[chosen].any():
-            recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights).astype(dtype)
-        scored = Rows(work, y, recorded, offset, [(0, n)])
+            recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
+        far_off = batch.far and not on_grams
+        shift = _means(y, recorded, folds, int(batch.wanted.any(axis=1).argmax())) if far_off else np.zeros(len(y))
+        units = in_units(settings.loss, settings.penalty, batch.decade, shift)
+        if far_off:
+            y -= shift[:, None]
+        if batch.decade:
+            y /= units.size[:, None]
+        own = settings.in_units(units)
+        if settings.loss.family == "bernoulli" and not batch.fractional:
+            own = replace(own, loss=replace(own.loss, binary=True))
+        y, recorded, plain, o = (None if a is None else a.astype(dtype) for a in (y, recorded, weights, offset))
+        scored = Rows(work, y, recorded, o, [(0, n)])
         # in the rows of its fits a complete neuron has no other weights than the rows
-        data = replace(scored, weights=plain) if wanted is complete else scored
-        near = None if start is None else start[:, :, chosen]
+        data = replace(scored, weights=plain) if batch.complete else scored
+        near = None if start is None else start[:, :, chosen] / units.weight[:, None]
         common = engine, data, scored, center, features
-        rest = folds, of_chosen, wanted[:, chosen], refit, on_strength, near
+        rest = folds, own, batch.wanted[:, chosen], refit, on_strength, near
         fits = GramFits(*common, held, *rest) if on_grams else RowFits(*common, *rest, shares, schedule)
-        batches.append((chosen, fits))
+        batches.append((chosen, fits, units))
 
     lambdas = settings.lambdas
     if lambdas is None:
         lambdas = np.zeros((settings.n_lambdas, q))
-        for chosen, fits in batches:
+        for chosen, fits, units in batches:
             own = fits.wanted[0]
-            lambdas[:, chosen[own]] = strengths(settings, fits.fittable & own, fits.null_gradient)[:, own]
+            if own.any():
+                found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
+                lambdas[:, chosen[own]] = (found * units.strength)[:, own]
     result = None
-    for chosen, fits in batches:
+    for chosen, fits, units in batches:
         began = time.perf_counter()
-        part = fits.fit(lambdas[:, chosen])
+        part = fits.fit(lambdas[:, chosen] / units.strength)
+        part.translate(units, level, weight_unit)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
+    # as they were given: a unit and back is not always the same number
+    result.lambdas = lambdas
     for name, value in seconds.items():
         result.seconds[name] = result.seconds.get(name, 0.0) + value
     if streamed:
@@ -142,6 +158,88 @@ def _leave_out_unscored(result: PopulationFit, missing: np.ndarray, weights: np.
         tested = part.counted(missing.shape[1]) * (1.0 if weights is None else weights) > 0
         scored = (~missing[:, tested]).any(axis=1)
         deviance[:, ~scored] = np.nan
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Neurons that are fitted together, each in some of the fits.
+
+    Attributes
+    ----------
+    wanted : ndarray of bool, shape (1 + n_folds, n_neurons)
+        Neurons that each fit has in this batch.
+    complete : bool
+        Whether they are known in all rows of these fits.
+    fractional : bool
+        Whether a fit counts a response between 0 and 1.
+    decade : float
+        Their unit is ten to that power.
+    far : bool
+        Whether the mean of a Gaussian activity is to be taken from it; the batch is of one fit then.
+    """
+
+    wanted: np.ndarray
+    complete: bool
+    fractional: bool
+    decade: float
+    far: bool
+
+
+def _batches(
+    settings: Settings, Y: np.ndarray, missing: np.ndarray, weights: np.ndarray | None, folds: Folds
+) -> list[Batch]:
+    """Every neuron of every fit, sorted by how it is fitted; a fit's own rows decide that alone.
+
+    Parameters
+    ----------
+    Y, missing : ndarray, shape (n_neurons, n_samples)
+    """
+    q, n = Y.shape
+    counts = folds.counts(n)
+    alike = settings.patience is not None
+    complete = _complete(missing, folds, alike)
+    decade, far = decades(
+        settings.loss, settings.penalty, settings.fit_intercept, Y, counts if weights is None else counts * weights
+    )
+    far &= ~complete | (settings.first_order is not None)
+    fractional = np.zeros((len(counts), q), bool)
+    if settings.loss.family == "bernoulli" and (between := (Y > 0) & (Y < 1)).any():
+        fractional = np.stack([between[:, rows > 0].any(axis=1) for rows in counts])
+    if alike:
+        # all fits of a neuron share what the one to all rows has
+        decade, far, fractional = (np.broadcast_to(a[:1], a.shape) for a in (decade, far, fractional))
+    which = np.where(far & (not alike), 1 + np.arange(len(counts))[:, None], far)
+    kinds = np.stack([complete, fractional, decade, which], axis=-1).reshape(-1, 4).astype(float)
+    every, kind = np.unique(-kinds, axis=0, return_inverse=True)
+    kind = kind.reshape(complete.shape)
+    return [
+        Batch(kind == i, bool(-row[0]), bool(-row[1]), float(-row[2]), bool(-row[3])) for i, row in enumerate(every)
+    ]
+
+
+def _means(y: np.ndarray, weights: np.ndarray | None, folds: Folds, fit: int) -> np.ndarray:
+    """Mean activity of every neuron in the rows that a fit counts; y (n_neurons, n_samples)."""
+    s = folds.counts(y.shape[1])[fit] * (1.0 if weights is None else weights)
+    total = s.sum(axis=-1)
+    return (y * s).sum(axis=1) / np.where(total > 0, total, 1)
+
+
+def _scaled(weights: np.ndarray | None) -> tuple[float, np.ndarray | None]:
+    """A power of two, and weights over it, of about 1: only their ratios matter to a fit."""
+    if weights is None:
+        return 1.0, None
+    unit = float(np.exp2(np.round(np.log2(weights.mean()))))
+    return unit, weights / unit
+
+
+def _centred_offset(
+    offset: np.ndarray | None, weights: np.ndarray | None, settings: Settings
+) -> tuple[float, np.ndarray | None]:
+    """The mean of the offset, and the offset less that: what all samples have is the intercept's."""
+    if offset is None or not settings.fit_intercept:
+        return 0.0, offset
+    level = float(np.average(offset, weights=weights))
+    return level, offset - level
 
 
 def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarray:

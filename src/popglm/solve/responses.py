@@ -1,7 +1,8 @@
-"""Sums over the responses that a fit needs before it starts: means, null deviance, and who can be fitted."""
+"""Sums over the responses that a fit needs before it starts: means, the null model, and who can be fitted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,7 +10,12 @@ from scipy.special import xlogy
 
 from popglm.model.losses import Loss
 
-__all__ = ["ResponseSums", "null_intercept", "response_sums"]
+__all__ = ["ResponseSums", "divergence", "mean_intercept", "response_sums", "saturated_mean"]
+
+#: Rows that are worked on at a time.
+CHUNK = 4096
+#: Newton steps of a null model's intercept at most.
+MOST_STEPS = 50
 
 
 @dataclass
@@ -23,7 +29,10 @@ class ResponseSums:
     total, mean : ndarray, shape (n_neurons,)
         Σs and Σsy/Σs.
     saturated, null : ndarray, shape (n_neurons,)
-        Mean loss of the saturated and of the null model.
+        Mean loss of the saturated model; how far the null model's lies above it, from terms that vanish where the null
+        model is right.
+    intercept : ndarray, shape (n_neurons,)
+        Of the null model, which has the offset too.
     constant : ndarray of bool, shape (n_neurons,)
     """
 
@@ -34,12 +43,17 @@ class ResponseSums:
     mean: np.ndarray
     saturated: np.ndarray
     null: np.ndarray
+    intercept: np.ndarray
     constant: np.ndarray
 
     @staticmethod
     def join(parts: list[ResponseSums]) -> ResponseSums:
         """Those of several fits, one after the other."""
         return ResponseSums(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(ResponseSums)))
+
+    def take(self, neurons: np.ndarray | slice) -> ResponseSums:
+        """Those of some neurons."""
+        return ResponseSums(*(getattr(self, f.name)[neurons] for f in fields(ResponseSums)))
 
     def fittable(self, loss: Loss) -> np.ndarray:
         """Whether anything beyond the null model can be estimated."""
@@ -51,52 +65,163 @@ class ResponseSums:
         return fit
 
 
-def response_sums(loss: Loss, Y: np.ndarray, weights: np.ndarray | None, ranges: list[tuple[int, int]]) -> ResponseSums:
-    """Sums over row ranges of Y (n_neurons, n_samples); weights (n_samples,) or (n_neurons, n_samples)."""
-    q = len(Y)
+@dataclass(frozen=True)
+class _Samples:
+    """The rows that count, in chunks of float64."""
+
+    Y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    ranges: list[tuple[int, int]]
+
+    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """y and s, shape (n_neurons, n_rows), and the offset, shape (n_rows,)."""
+        for first, last in self.ranges:
+            for a in range(first, last, CHUNK):
+                rows = slice(a, min(a + CHUNK, last))
+                y = self.Y[:, rows].astype(float)
+                s = np.ones(y.shape[1]) if self.weights is None else np.asarray(self.weights[..., rows], float)
+                o = np.zeros(y.shape[1]) if self.offset is None else np.asarray(self.offset[rows], float)
+                yield y, np.broadcast_to(s, y.shape), o
+
+
+def response_sums(
+    loss: Loss,
+    Y: np.ndarray,
+    weights: np.ndarray | None,
+    ranges: list[tuple[int, int]],
+    offset: np.ndarray | None = None,
+    event: np.ndarray | float = 1.0,
+) -> ResponseSums:
+    """Sums over row ranges of Y (n_neurons, n_samples).
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
+    offset : ndarray, shape (n_samples,), or None
+        Part of the null model.
+    event : ndarray, shape (n_neurons,), or float
+        The size of an event in Y, half of which a silent neuron is taken to have.
+    """
+    samples, q = _Samples(Y, weights, offset, ranges), len(Y)
     n, events, non_events = (np.zeros(q, int) for _ in range(3))
-    total, y_sum, saturated, square = (np.zeros(q) for _ in range(4))
+    total, y_sum = np.zeros(q), np.zeros(q)
     low, high = np.full(q, np.inf), np.full(q, -np.inf)
-    chunks = [(a, min(a + 4096, last)) for first, last in ranges for a in range(first, last, 4096)]
-    for a, b in chunks:
-        y = Y[:, a:b]
-        s = np.ones(b - a) if weights is None else np.asarray(weights[..., a:b], float)
-        s = np.broadcast_to(s, y.shape)
+    for y, s, _ in samples.chunks():
         counted = s > 0
         n += counted.sum(axis=1)
         events += (counted & (y > 0)).sum(axis=1)
         non_events += (counted & (y < 1)).sum(axis=1)
         total += s.sum(axis=1)
-        y_sum += np.einsum("ij,ij->i", s, y, dtype=float)
-        square += np.einsum("ij,ij,ij->i", s, y, y, dtype=float)
-        saturated += np.einsum("ij,ij->i", s, loss.saturated(y))
+        y_sum += np.einsum("ij,ij->i", s, y)
         low = np.minimum(low, np.where(counted, y, np.inf).min(axis=1))
         high = np.maximum(high, np.where(counted, y, -np.inf).max(axis=1))
     safe = np.where(total > 0, total, 1)
-    mean, saturated = y_sum / safe, saturated / safe
+    mean, constant = y_sum / safe, ~(high > low)
+    around = np.zeros(q)
+    for y, s, _ in samples.chunks():
+        around += np.einsum("ij,ij->i", s, divergence(loss.family, y, mean[:, None]))
+    around = np.where(constant, 0.0, around / safe)
+    saturated = saturated_mean(loss, mean, around)
+    if offset is None:
+        return ResponseSums(
+            n, events, non_events, total, mean, saturated, around, mean_intercept(loss, mean, n, event), constant
+        )
+    intercept = _intercept(loss, samples, mean, n, safe, event)
+    null = np.zeros(q)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for y, s, o in samples.chunks():
+            null += np.where(s > 0, s * loss.excess(np, intercept[:, None] + o, y), 0).sum(axis=1)
+    return ResponseSums(n, events, non_events, total, mean, saturated, null / safe, intercept, constant)
+
+
+def divergence(family: str, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Half the unit deviance of responses from means, in float64; Σs of it is least at the mean of the responses."""
+    if family == "gaussian":
+        return 0.5 * (y - mean) ** 2
+    mean = np.where(mean > 0, mean, 1)
+    if family == "poisson":
+        return xlogy(y, y / mean) - (y - mean)
+    rest = np.where(mean < 1, 1 - mean, 1)
+    return xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / rest)
+
+
+def saturated_mean(loss: Loss, mean: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Mean loss of the saturated model: that at the mean, less what the responses deviate from it."""
     match loss.family:
         case "poisson":
-            null = mean - xlogy(mean, mean)
+            return mean - xlogy(mean, mean) - around
         case "bernoulli":
             inside = np.clip(mean, 0, 1)
-            null = -xlogy(inside, inside) - xlogy(1 - inside, 1 - inside)
-        case _:
-            null = 0.5 * np.maximum(square / safe - mean**2, 0)
-    return ResponseSums(n, events, non_events, total, mean, saturated, null, ~(high > low))
+            return -xlogy(inside, inside) - xlogy(1 - inside, 1 - inside) - around
+    return np.zeros_like(mean)
 
 
-def null_intercept(loss: Loss, sums: ResponseSums) -> np.ndarray:
-    """Intercept of the null model.
+def mean_intercept(loss: Loss, mean: np.ndarray, n: np.ndarray, event: np.ndarray | float = 1.0) -> np.ndarray:
+    """Intercept of the null model without an offset."""
+    return loss.link.link(_inside(loss, mean, n, event))
+
+
+def _inside(loss: Loss, mean: np.ndarray, n: np.ndarray, event: np.ndarray | float) -> np.ndarray:
+    """Means in the open range of the link.
 
     A neuron that never fired gets the rate of half an event in the recording (the Jeffreys prior's estimate):
     its intercept stays finite and held-out spikes are merely very surprising; likewise one that always fired.
     """
-    floor = 0.5 / np.maximum(sums.n, 1)
-    mean = sums.mean
-    if loss.family == "poisson":
-        mean = np.maximum(mean, floor)
+    floor = 0.5 * event / np.maximum(n, 1)
+    if loss.family == "poisson" or loss.inverse_link in ("exp", "softplus", "sigmoid"):
+        mean = np.where(mean > 0, mean, floor)
     if loss.family == "bernoulli" or loss.inverse_link == "sigmoid":
-        mean = np.clip(mean, floor, 1 - floor)
-    if loss.inverse_link in ("exp", "softplus"):
-        mean = np.maximum(mean, floor)
-    return loss.link.link(mean)
+        mean = np.where(mean < 1, mean, 1 - floor)
+    return mean
+
+
+def _intercept(loss: Loss, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, event) -> np.ndarray:
+    """Intercept of the null model that has an offset."""
+    inside = _inside(loss, mean, n, event)
+    if loss.link.name == "exp":
+        # from the largest offset down, so that nothing overflows
+        top = max((o.max() for _, _, o in samples.chunks()), default=0.0)
+        exposure, squared, seen = np.zeros(len(mean)), np.zeros(len(mean)), np.zeros(len(mean))
+        for y, s, o in samples.chunks():
+            rate = np.exp(o - top)
+            exposure += s @ rate
+            squared += s @ rate**2
+            seen += (s * y) @ rate
+        if loss.family == "poisson":
+            return np.log(inside * total) - np.log(np.where(exposure > 0, exposure, total)) - top
+        usable = (seen > 0) & (squared > 0)
+        closed = np.log(np.where(usable, seen, 1)) - np.log(np.where(usable, squared, 1)) - top
+        return np.where(usable, closed, np.log(inside) - top)
+    return _by_newton(loss, samples, inside, np.where(inside == mean, np.nan, inside), total)
+
+
+def _by_newton(loss: Loss, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Fisher scoring of the intercept; ``instead`` of their responses some neurons have a constant one."""
+    level, lowest = np.zeros(len(inside)), np.full(len(inside), -np.inf)
+    for y, s, o in samples.chunks():
+        level += s @ o
+        if loss.barrier:
+            lowest = np.maximum(lowest, np.where((s > 0) & (y > 0), -o, -np.inf).max(axis=1))
+    b = start = loss.link.link(inside) - level / total
+    bounded = np.isfinite(lowest)
+    floor = np.where(bounded, lowest, 0)
+    if loss.barrier:
+        b = np.where(bounded, np.maximum(start, floor + 1e-3 * np.maximum(np.abs(floor), inside)), start)
+    limit = np.inf if loss.inverse_link in ("identity", "relu") else 2.0
+    for _ in range(MOST_STEPS):
+        slope, curvature = np.zeros(len(b)), np.zeros(len(b))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for y, s, o in samples.chunks():
+                known = np.where(np.isnan(instead)[:, None], y, instead[:, None])
+                r, h = loss.derivatives(np, b[:, None] + o, known)
+                slope += np.where(s > 0, s * r, 0).sum(axis=1)
+                curvature += np.where(s > 0, s * h, 0).sum(axis=1)
+        usable = np.isfinite(slope) & np.isfinite(curvature) & (curvature > 0)
+        step = np.clip(np.where(usable, slope, 0) / np.where(usable, curvature, 1), -limit, limit)
+        moved = np.maximum(b - step, np.where(bounded, 0.5 * (b + floor), -np.inf))
+        still = np.abs(moved - b) <= 1e-13 * np.maximum(np.abs(b), 1)
+        b = np.where(still, b, moved)
+        if still.all():
+            break
+    return np.where(np.isfinite(b), b, start)

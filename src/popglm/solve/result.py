@@ -9,6 +9,7 @@ import numpy as np
 
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.path import Path
+from popglm.solve.units import Units
 
 __all__ = ["PopulationFit", "collect", "merge"]
 
@@ -36,6 +37,15 @@ class PopulationFit:
     n_fitted: np.ndarray
     trace: list[list[float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def translate(self, units: Units, offset: float, weight: float) -> None:
+        """From ``units`` to those of the recording, whose offset and weights were centred and scaled."""
+        for coef, intercept in ((self.coef, self.intercept), (self.cv_coef, self.cv_intercept)):
+            coef *= units.weight[:, None].astype(coef.dtype)
+            intercept *= units.weight
+            intercept += units.intercept - offset
+        self.lambdas = self.lambdas * units.strength
+        self.cv_deviance *= units.loss * weight
 
     def cut(self, n_fitted: np.ndarray) -> None:
         """Forget what lies beyond the first ``n_fitted`` (n_neurons,) strengths, as if neurons had stopped there."""
@@ -76,7 +86,7 @@ def collect(
 
     def put(i: int, k: int) -> None:
         path = paths[i]
-        coef[i, k], intercept[i, k] = coordinates[i].weights(path.W[k].astype(np.float64), path.b[k])
+        coef[i, k], intercept[i, k] = coordinates[i].weights(path.W[k].astype(np.float64), path.b[k], coef.dtype)
 
     fitted = [i for i, path in enumerate(paths) if path is not None]
     coordinates[0].engine.map(put, [(i, k) for i in fitted for k in range(n_lambdas)])

@@ -79,7 +79,7 @@ class RotatedObjective:
 
     def __init__(self, objective: FitRows, coordinates: Coordinates) -> None:
         self.objective, self.coordinates = objective, coordinates
-        self.offset = objective.offset
+        self.by_sums = objective.by_sums
 
     def rotated(self, at: Evaluation) -> Evaluation:
         """A point of the objective, its gradient in the solver's columns."""

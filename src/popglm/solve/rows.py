@@ -23,7 +23,7 @@ from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.settings import Settings, begin, guides, reporter
-from popglm.solve.sums import FeatureSums
+from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import walk_paths
 
 __all__ = ["RowFits", "Rows", "evaluate_fits"]
@@ -117,18 +117,27 @@ class RowFits:
         self.principal = settings.penalty.is_isotropic and settings.first_order is None
         every = [own.covariance(settings.fit_intercept) for own in self.features]
         self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
-        self.sums = [response_sums(settings.loss, rows.Y, rows.weights, rows.ranges) for rows in self.parts]
+        self.sums = [
+            response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.event)
+            for rows in self.parts
+        ]
+
+    @property
+    def largest(self) -> float:
+        """Eigenvalue of the covariance of the columns in all rows."""
+        return largest_eigenvalue(self.G[0])
 
     @property
     def fittable(self) -> np.ndarray:
         """Which neurons can be fitted to all rows, shape (n_neurons,)."""
         return self.sums[0].fittable(self.settings.loss)
 
-    def null_gradient(self) -> np.ndarray:
-        """Gradient (n_neurons, n_features) at w = 0 on all rows."""
+    def null(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
         settings, data = self.settings, self.data
         if self.schedule != "lockstep":
-            return self.coordinates[0].unrotate(self._start([0])[0].at.grad)
+            at = self._start([0])[0].at
+            return self.coordinates[0].unrotate(at.grad), at.curvature
         rows = data.X, data.Y, data.weights, data.offset
         return null_gradient(self.engine, settings.loss, *rows, self.sums[0], settings.fit_intercept)
 
@@ -171,6 +180,7 @@ class RowFits:
                     self.shares or self.engine, settings.loss, self._model(f), rows.X, rows.Y[neurons],
                     rows.weights if np.ndim(rows.weights) < 2 else rows.weights[neurons], rows.offset, counts,
                     lambdas[:, neurons], settings.tol, settings.max_iter, settings.fit_intercept, report, guide,
+                    units=None if settings.units is None else settings.units.take(neurons),
                 )  # fmt: skip
                 path.put(found[0], neurons)
             paths.append(path)
@@ -220,7 +230,7 @@ class RowFits:
 
     def _start(self, fits: list[int]) -> list[Fit]:
         """Some of the fits at their null models."""
-        rows = _objectives(self.engine, self.settings, [self.parts[f] for f in fits])
+        rows = _objectives(self.engine, self.settings, [self.parts[f] for f in fits], [self.sums[f] for f in fits])
         return [
             begin(
                 self.settings, RotatedObjective(own, self.coordinates[f]), self._model(f), self.sums[f], self.wanted[f]
@@ -272,17 +282,17 @@ def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -
     return found
 
 
-def _objectives(engine: Any, settings: Settings, parts: list[Rows]) -> list[FitRows]:
+def _objectives(engine: Any, settings: Settings, parts: list[Rows], sums: list[ResponseSums]) -> list[FitRows]:
     """The loss over each part: of one objective where the arrays are the same, so that they are read once for all."""
 
-    def over(some: list[Rows]) -> RowObjective:
+    def over(some: list[Rows], own: list[ResponseSums]) -> RowObjective:
         first = some[0]
         return RowObjective(
             engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in some],
-            settings.fit_intercept,
+            settings.fit_intercept, ResponseSums.join(own),
         )  # fmt: skip
 
     if all(rows.X is parts[0].X and rows.weights is parts[0].weights for rows in parts):
-        joint = over(parts)
+        joint = over(parts, sums)
         return [FitRows(joint, i) for i in range(len(parts))]
-    return [FitRows(over([rows])) for rows in parts]
+    return [FitRows(over([rows], [own])) for rows, own in zip(parts, sums, strict=True)]

@@ -14,7 +14,8 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.path import Fit, start_fit
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import ResponseSums, null_intercept
+from popglm.solve.responses import ResponseSums
+from popglm.solve.units import Units
 
 __all__ = ["Settings", "begin", "guides", "reporter", "strengths"]
 
@@ -35,6 +36,8 @@ class Settings:
         Instead of the quasi-Newton solver.
     patience : int or None
         Strengths in a row with a held-out deviance that is clearly not the best, after which a neuron goes no further.
+    units : Units or None
+        Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
 
     loss: Loss
@@ -47,6 +50,7 @@ class Settings:
     max_iter: int = 200
     first_order: FirstOrder | None = None
     patience: int | None = None
+    units: Units | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
         """The settings of some neurons."""
@@ -58,6 +62,19 @@ class Settings:
         # smoothness gives a column a weight by its neighbours', even where it does not vary
         none = self.penalty.R is not None or not len(still)
         return Coordinates.fit(engine, center, G, self.penalty.block_sizes, None if none else still)
+
+    def in_units(self, units: Units) -> Settings:
+        """The settings for an activity in ``units``, without strengths."""
+        penalty = self.penalty
+        if penalty.R is not None and self.loss.family == "poisson":
+            # neurons that are fitted together have one unit
+            penalty = replace(penalty, smoothness=penalty.smoothness / units.loss[0])
+        return replace(self, penalty=penalty, lambdas=None, units=units)
+
+    @property
+    def event(self) -> np.ndarray | float:
+        """The size of an event."""
+        return 1.0 if self.units is None else 1 / self.units.size
 
     def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates) -> QuadraticModel:
         """Quadratic model with the penalty in solver coordinates; G is in them already."""
@@ -71,25 +88,30 @@ def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: Respo
     """A fit at the null model; neurons that are not ``wanted`` (n_neurons,) stay there."""
     loss = settings.loss
     fittable = sums.fittable(loss) & wanted
-    intercept = null_intercept(loss, sums) if settings.fit_intercept else np.zeros(len(sums.mean))
-    scale = np.maximum(sums.null - sums.saturated, np.finfo(float).tiny)
-    return start_fit(loss, objective, model, np.flatnonzero(fittable), intercept, scale, sums.saturated, sums.n)
+    intercept = sums.intercept if settings.fit_intercept else np.zeros(len(sums.mean))
+    units = settings.units or Units.plain(len(intercept))
+    return start_fit(loss, objective, model, np.flatnonzero(fittable), intercept, sums, units)
 
 
-def strengths(settings: Settings, fittable: np.ndarray, null_gradient: Callable[[], np.ndarray]) -> np.ndarray:
-    """Strengths (n_lambdas, n_neurons), geometric from each neuron's λ_max unless given.
+def strengths(
+    settings: Settings, fittable: np.ndarray, largest: float, null: Callable[[], tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Strengths (n_lambdas, n_neurons), geometric from each neuron's λ_max.
 
-    ``null_gradient()`` is the gradient (n_neurons, n_features) at w = 0.
+    Parameters
+    ----------
+    largest : float
+        Eigenvalue of the covariance of the features.
+    null : callable
+        Returns the gradient (n_neurons, n_features) and the curvature (n_neurons,) of the loss at w = 0.
     """
-    if settings.lambdas is not None:
-        return settings.lambdas
-    top = settings.penalty.lambda_max(null_gradient())
+    gradient, curvature = null()
+    top = settings.penalty.lambda_max(gradient, curvature * largest)
     # a neuron without a fit borrows a grid, so that the array has no holes
     usable = fittable & (top > 0)
     top = np.where(usable, top, np.median(top[usable]) if usable.any() else 1.0)
     # just above λ_max, so that rounding cannot let a weight in at the first strength
-    grid = top * 1.001 * settings.lambda_min_ratio ** np.linspace(0, 1, settings.n_lambdas)[:, None]
-    return grid
+    return top * 1.001 * settings.lambda_min_ratio ** np.linspace(0, 1, settings.n_lambdas)[:, None]
 
 
 def reporter(

@@ -10,7 +10,7 @@ import numpy as np
 from popglm.solve.coordinates import gram
 from popglm.solve.folds import Folds, Part, Ranges
 
-__all__ = ["FeatureSums", "feature_sums", "without_each"]
+__all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "without_each"]
 
 #: A variance below this share of a column's mean square is rounding: the column is constant.
 NO_VARIANCE = 1e-12
@@ -83,3 +83,8 @@ def feature_sums(
 def without_each(parts: list[Any]) -> list[list[Any]]:
     """The list without its first entry, without its second, and so on."""
     return [parts[:i] + parts[i + 1 :] for i in range(len(parts))]
+
+
+def largest_eigenvalue(G: np.ndarray) -> float:
+    """Of a covariance (n_features, n_features), or of one given by its eigenvalues (n_features,)."""
+    return float(np.max(G if G.ndim == 1 else np.linalg.eigvalsh(G)))

@@ -234,7 +234,7 @@ class Walk:
         """Choose where every column goes: first after its guide, then by its model; and note its certificate."""
         fit, k, new = self.fit, self.level[columns], self.fresh[columns]
         lam = self.lambdas[k, columns]
-        self.trace.append(k[new], 0, columns[new], fit.value(columns[new], lam[new]))
+        self.trace.append(k[new], 0, columns[new], fit.reported(columns[new], lam[new]))
         self.fresh[columns], self.quiet[columns] = False, np.where(new, 0, self.quiet[columns])
         # where the strength is the same again, the column is there already
         jumps = new & (self.guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, columns]))
@@ -306,7 +306,7 @@ class Walk:
         with np.errstate(all="ignore"):
             before, after = penalty.value(W, lam), penalty.value(W + d, lam)
         promised = np.einsum("ij,ij->i", at.grad, d) + after - before
-        noise = rounding(dtype, at.loss, fit.scale[columns])
+        noise = rounding(dtype, at.loss, fit.magnitude[columns])
         change = trial.loss - at.loss
         # a difference of losses within their rounding is taken from the gradients, which have less (Hager & Zhang 2005)
         smooth = 0.5 * np.einsum("ij,ij->i", at.grad + trial.grad, d)
@@ -325,7 +325,7 @@ class Walk:
         fit.damping[columns[~jumps]] = damping[~jumps]
         self.quiet[columns] = np.where(~jumps & (promised > -QUIET * noise), self.quiet[columns] + 1, 0)
         self.path.n_iter[here.k, columns] += 1
-        self.trace.append(here.k, self.path.n_iter[here.k, columns], columns, fit.value(columns, lam))
+        self.trace.append(here.k, self.path.n_iter[here.k, columns], columns, fit.reported(columns, lam))
 
     def renew_models(self, here: Round) -> None:
         """Give columns models of their own: those in doubt, and those that need too many evaluations."""
@@ -343,6 +343,6 @@ class Walk:
                 self.fit.give_own_model(column)
 
 
-def rounding(dtype: np.dtype, loss: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def rounding(dtype: np.dtype, loss: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
     """What rounding may change of a loss."""
-    return 4 * np.finfo(dtype).eps * (np.abs(loss) + scale)
+    return 4 * np.finfo(dtype).eps * (np.abs(loss) + magnitude)

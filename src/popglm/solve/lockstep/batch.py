@@ -55,7 +55,7 @@ class Batch:
             real,
             Columns(
                 pick(columns.neuron), pick(columns.fit), pick(columns.YX),
-                columns.total[rows], columns.y_mean[rows], columns.y_offset[rows],
+                columns.total[rows], columns.y_mean[rows], columns.y_offset[rows], columns.floor[rows],
             ),
             Point(*(getattr(point, name)[rows] for name in Point.SCALARS), pick(point.grad)),
             pick(self.W),

@@ -40,18 +40,5 @@ def held_out_in_batches(
             return rows.values(own % q, np.zeros(len(own), int), engine.asarray(W[own]), b[own])
 
         found = np.concatenate([in_halves(values, batch) for batch in columns])[: len(W)]
-        total += found - np.tile(_saturated(engine, loss, y, s), n_lambdas)
+        total += found
     return np.maximum(2 * total, 0).reshape(n_lambdas, q)
-
-
-def _saturated(engine: Any, loss: Loss, Y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Σs of the loss of the saturated model, shape (n_neurons,)."""
-
-    def part(a: int) -> np.ndarray:
-        lowest = loss.saturated(Y[:, a : a + 4096])
-        if weights is not None:
-            s = weights[..., a : a + 4096]
-            lowest = np.where(s > 0, s * lowest, 0)
-        return lowest.sum(axis=1)
-
-    return sum(engine.map(part, [(a,) for a in range(0, Y.shape[1], 4096)]))

@@ -10,16 +10,16 @@ from popglm.engines.memory import in_halves
 from popglm.model.losses import Loss
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.rows import BatchRows, Columns, Point
-from popglm.solve.responses import ResponseSums, null_intercept
+from popglm.solve.responses import ResponseSums
 
 __all__ = ["null_gradient", "null_point", "start_intercept"]
 
 Array = Any
 
 
-def start_intercept(loss: Loss, sums: ResponseSums, fit_intercept: bool) -> np.ndarray:
+def start_intercept(sums: ResponseSums, fit_intercept: bool) -> np.ndarray:
     """Where the search for the intercept begins, shape (n_neurons,)."""
-    return null_intercept(loss, sums) if fit_intercept else np.zeros(len(sums.mean))
+    return sums.intercept if fit_intercept else np.zeros(len(sums.mean))
 
 
 def null_point(rows: BatchRows, columns: Columns, zeros: Array, start: np.ndarray, fittable: np.ndarray) -> Point:
@@ -39,9 +39,6 @@ def null_point(rows: BatchRows, columns: Columns, zeros: Array, start: np.ndarra
         return rows.evaluate(columns, zeros, b, np.zeros(len(b)), mean)
 
     null = at(start)
-    if rows.offset is not None and not np.isfinite(null.loss[fittable]).all():
-        # a large offset overflows at the intercept of the plain mean; below the largest it cannot
-        null = at(start - rows.offset.max())
     for name in ("loss", "curvature", "chi2", "spread"):
         values = getattr(null, name)
         values[~fittable] = 0.0 if name in ("loss", "chi2") else 1.0
@@ -54,8 +51,8 @@ def null_point(rows: BatchRows, columns: Columns, zeros: Array, start: np.ndarra
 def null_gradient(
     engine: Any, loss: Loss, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, offset: np.ndarray | None,
     sums: ResponseSums, fit_intercept: bool,
-) -> np.ndarray:  # fmt: skip
-    """Gradient of every neuron's loss over all rows at w = 0, shape (n_neurons, n_features).
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Gradient (n_neurons, n_features) and curvature (n_neurons,) of every neuron's loss over all rows at w = 0.
 
     Parameters
     ----------
@@ -64,13 +61,14 @@ def null_gradient(
     sums : ResponseSums
         Of all rows.
     """
-    start, fittable = start_intercept(loss, sums, fit_intercept), sums.fittable(loss)
+    start, fittable = start_intercept(sums, fit_intercept), sums.fittable(loss)
     rows = BatchRows(engine, loss, X, Y, weights, offset, np.ones((1, len(X))), fit_intercept, len(Y))
 
     def gradient(neurons: np.ndarray) -> np.ndarray:
         columns = rows.columns(neurons, np.zeros(len(neurons), int))
         zeros = engine.asarray(np.zeros((len(neurons), X.shape[1]), engine.dtype))
         found = null_point(rows, columns, zeros, start[neurons], fittable[neurons])
-        return np.asarray(engine.to_numpy(found.grad), float)
+        return np.column_stack([np.asarray(engine.to_numpy(found.grad), float), found.curvature])
 
-    return in_halves(gradient, np.arange(len(Y)))
+    found = in_halves(gradient, np.arange(len(Y)))
+    return found[:, :-1], found[:, -1]

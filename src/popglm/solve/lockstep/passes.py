@@ -74,7 +74,7 @@ def loss_chunk(
 ) -> tuple[Array, Array]:  # fmt: skip
     eta = eta + b[:, None]
     y, s = xp.take(Y, neuron, axis=0), _count(xp, neuron, fit, counts, weights)
-    value = loss.value(xp, eta, y)
+    value = loss.excess(xp, eta, y)
     r, h = loss.derivatives(xp, eta, y)
     chi = r * r / xp.where(h > tiny, h, tiny + 0 * h)
     floor = LEAST_WEIGHT * reference[:, None] + h
@@ -104,8 +104,8 @@ def value_chunk(
     ops: Any, loss: Loss, W: Array, b: Array, neuron: Array, fit: Array,
     X: Array, Y: Array, counts: Array, weights: Array, offset: Array,
 ) -> Array:  # fmt: skip
-    """Σsℓ in float64; ``ops`` as in `popglm.solve.passes`."""
+    """Σs of the loss above the saturated model's in float64; ``ops`` as in `popglm.solve.passes`."""
     xp = ops.xp
-    value = loss.value(xp, eta_chunk(xp, W, X, offset) + b[:, None], xp.take(Y, neuron, axis=0))
+    value = loss.excess(xp, eta_chunk(xp, W, X, offset) + b[:, None], xp.take(Y, neuron, axis=0))
     s = _count(xp, neuron, fit, counts, weights)
     return ops.sum64(xp.where(s > 0, s * value, 0 * s), 1)

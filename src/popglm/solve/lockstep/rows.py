@@ -17,6 +17,7 @@ from popglm.model.losses import Loss
 from popglm.solve.lockstep import passes
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.passes import TILE
+from popglm.solve.objective import closed_step
 
 __all__ = ["BatchRows", "Columns", "Point"]
 
@@ -41,6 +42,8 @@ class Columns:
         Σsyx/Σs, on the device.
     total, y_mean, y_offset : ndarray, shape (n_columns,)
         Σs, Σsy/Σs and Σsy·offset/Σs.
+    floor : ndarray, shape (n_columns,)
+        Mean loss of the saturated model, for losses that are taken from sums over samples.
     """
 
     neuron: Array
@@ -49,6 +52,7 @@ class Columns:
     total: np.ndarray
     y_mean: np.ndarray
     y_offset: np.ndarray
+    floor: np.ndarray
 
 
 @dataclass
@@ -86,6 +90,9 @@ class BatchRows:
         At most evaluated at a time.
     chunk_rows : int, optional
         Rows per chunk; as many as `CHUNK_BYTES` hold unless given.
+    fine : bool
+        Whether the losses of some columns are far below what they are differences of: they are then summed from terms
+        that vanish where the prediction is right.
     """
 
     def __init__(
@@ -100,8 +107,9 @@ class BatchRows:
         fit_intercept: bool,
         n_columns: int,
         chunk_rows: int | None = None,
+        fine: bool = False,
     ) -> None:
-        self.engine, self.loss, self.fit_intercept = engine, loss, fit_intercept
+        self.engine, self.loss, self.fit_intercept, self.fine = engine, loss, fit_intercept, fine
         self.X, self.Y, self.weights, self.offset, self.counts = X, Y, weights, offset, counts
         self.n_columns, self.resident, self._placed = n_columns, True, []
         if chunk_rows is None:
@@ -190,7 +198,7 @@ class BatchRows:
         sums, YX = self.guarded(work)
         total = np.where(sums[:, 0] > 0, sums[:, 0], 1)
         YX = YX / vector(self.engine, total)[:, None]
-        return Columns(*pairs, YX, sums[:, 0], sums[:, 1] / total, sums[:, 2] / total)
+        return Columns(*pairs, YX, sums[:, 0], sums[:, 1] / total, sums[:, 2] / total, np.zeros(len(total)))
 
     def values(self, neuron: np.ndarray, fit: np.ndarray, W: Array, b: np.ndarray) -> np.ndarray:
         """Σsℓ of (fit, neuron) pairs, shape (n_columns,)."""
@@ -217,7 +225,7 @@ class BatchRows:
         reference : ndarray, shape (n_columns,)
             About the mean curvature weight there; small weights count as a share of it in ``spread``.
         """
-        closed = self.loss.closed_form_intercept and self.fit_intercept
+        closed = self.loss.closed_form_intercept and self.fit_intercept and not self.fine
         with np.errstate(all="ignore"):
             point = self.guarded(lambda: (self._poisson_exp if closed else self._general)(at, W, b, wyx, reference))
         bad = ~(np.isfinite(point.loss) & np.isfinite(point.b))
@@ -244,7 +252,7 @@ class BatchRows:
         mu_sum, chi, inverse = sums.T[:3]
         kappa = at.y_mean * at.total / mu_sum
         b_best = b.astype(dtype).astype(float) + np.log(kappa)
-        loss = at.y_mean - wyx - b_best * at.y_mean - at.y_offset
+        loss = at.y_mean - wyx - b_best * at.y_mean - at.y_offset - at.floor
         grad = MX * vector(self.engine, kappa / at.total)[:, None] - at.YX
         spread = mu_sum / at.total * inverse / at.total
         return Point(
@@ -293,8 +301,14 @@ class BatchRows:
             b = np.maximum(b, lowest + 1e-3 * np.maximum(np.abs(lowest), at.y_mean))
         part = self.engine.fuse(passes.newton_chunk, self.loss)
         limit = np.inf if self.loss.inverse_link in ("identity", "relu") else 2.0
+        moving = np.ones(len(b), bool)
         for _ in range(50):
             gradient, curvature, size = total_of(part, vector(self.engine, b)).sum(axis=0).T
+            if self.loss.closed_form_intercept:
+                b, moving = closed_step(b, gradient, curvature, moving)
+                if not moving.any():
+                    break
+                continue
             open_ = np.abs(gradient) > 8 * eps * size
             step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
             moving = np.abs(step) > 4 * eps * np.maximum(np.abs(b), 1e-300)

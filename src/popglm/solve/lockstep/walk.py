@@ -23,8 +23,11 @@ from popglm.solve.lockstep.model import BatchModel, Strength
 from popglm.solve.lockstep.null import null_point, start_intercept
 from popglm.solve.lockstep.rows import BatchRows, Point
 from popglm.solve.lockstep.sums import sums_of_fits
+from popglm.solve.objective import is_fine
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.responses import ResponseSums
+from popglm.solve.units import Units
 from popglm.solve.walk import MODEL_SAFETY, MOST_DAMPING, MOST_SAFETY, QUIET, RELAX, rounding
 
 __all__ = ["Lockstep"]
@@ -48,6 +51,8 @@ class Lockstep:
     fit_intercept : bool
     chunk_rows : int, optional
         Rows that are worked on at a time; see `BatchRows`.
+    units : Units, optional
+        Of Y.
 
     Attributes
     ----------
@@ -66,18 +71,24 @@ class Lockstep:
         counts: np.ndarray,
         fit_intercept: bool = True,
         chunk_rows: int | None = None,
+        units: Units | None = None,
     ) -> None:
         self.engine, self.loss, self.model = engine, loss, BatchModel(engine, model)
         self.shape = len(counts), len(Y), X.shape[1]
         n_fits, q, p = self.shape
-        sums = sums_of_fits(loss, Y, weights, counts)
-        self.fittable = np.stack([s.fittable(loss) for s in sums])
-        self.null_intercept = np.concatenate([start_intercept(loss, s, fit_intercept) for s in sums])
-        self.scale = np.concatenate([np.maximum(s.null - s.saturated, np.finfo(float).tiny) for s in sums])
-        self.saturated = np.concatenate([s.saturated for s in sums])
-        self.rows = BatchRows(engine, loss, X, Y, weights, offset, counts, fit_intercept, n_fits * q, chunk_rows)
+        units = Units.plain(q) if units is None else units
+        sums = ResponseSums.join(sums_of_fits(loss, Y, weights, counts, offset, 1 / units.size))
+        self.fittable = sums.fittable(loss).reshape(n_fits, q)
+        self.null_intercept = start_intercept(sums, fit_intercept)
+        self.scale = np.maximum(sums.null, np.finfo(float).tiny)
+        self.unit, self.level = np.tile(units.loss, n_fits), units.saturated(sums)
+        closed = loss.closed_form_intercept and fit_intercept
+        fine = closed and bool((is_fine(sums, engine.dtype) & self.fittable.ravel()).any())
+        self.magnitude = np.maximum(self.scale, sums.mean) if closed and not fine else self.scale
+        self.rows = BatchRows(engine, loss, X, Y, weights, offset, counts, fit_intercept, n_fits * q, chunk_rows, fine)
         fit, neuron = (a.ravel() for a in np.indices((n_fits, q)))
         self.columns = self.rows.columns(neuron, fit)
+        self.columns.floor = sums.saturated
         self.zeros = engine.asarray(np.zeros((n_fits * q, p), engine.dtype))
         self.null = null_point(self.rows, self.columns, self.zeros, self.null_intercept, self.fittable.ravel())
 
@@ -128,15 +139,20 @@ class Lockstep:
                 self._jump(batch, np.concatenate(target), jumped, at, paths[0].seconds)
             gap, n_iter, trace = self._solve_strength(batch, at, tol, max_iter, paths[0].seconds)
             W = self.engine.to_numpy(batch.W).reshape(n_paths, q, p)
-            value = batch.point.loss + self.model.penalty_value(batch.W, at)
+            value = self._reported(chosen, batch.point.loss + self.model.penalty_value(batch.W, at))
+            reported = [self._reported(chosen, v) for v in trace]
             for i, path in enumerate(paths):
                 rows = slice(i * q, (i + 1) * q)
                 path.W[k], path.b[k], path.objective[k] = W[i], batch.point.b[rows], value[rows]
                 path.gap[k], path.n_iter[k] = gap[rows], n_iter[rows] + jumped[rows]
-                path.trace.append([float(v[rows][self.fittable[first_fit + i]].sum()) for v in trace])
+                path.trace.append([float(v[rows][self.fittable[first_fit + i]].sum()) for v in reported])
                 if on_strength is not None:
                     on_strength(k, first_fit + i)
         return paths
+
+    def _reported(self, chosen: np.ndarray, objective: np.ndarray) -> np.ndarray:
+        """The objective of columns in the recording's units, with the saturated loss in it."""
+        return self.unit[chosen] * objective + self.level[chosen]
 
     def _start(self, chosen: np.ndarray) -> Batch:
         engine, n = self.engine, len(self.null.b)
@@ -169,7 +185,7 @@ class Lockstep:
         point, lam2 = batch.point, at.lam2
         theta, scaled, plain, w2, wRw, over, decrement, finite = self.model.certificate_parts(batch, at)
         columns = self._chosen[batch.index]
-        excess = np.maximum(point.loss - self.saturated[columns], 0)
+        excess = np.maximum(point.loss, 0)
         decrement = 0.5 * DECREMENT_SAFETY * decrement
         with np.errstate(divide="ignore", invalid="ignore"):
             left = 1 - theta
@@ -229,7 +245,7 @@ class Lockstep:
             seconds["evaluate"] += time.perf_counter() - began
 
             gained = trial.loss - point.loss + change
-            noise = rounding(engine.dtype, point.loss, scale)
+            noise = rounding(engine.dtype, point.loss, self.magnitude[columns])
             finite = active & np.isfinite(trial.loss)
             accepted = finite & (gained <= 1e-4 * promised + noise)
             model.keep_step(batch, W_new, trial.grad, finite)

@@ -1,0 +1,144 @@
+"""Large counts, large means and large offsets in float32, against closed forms, scikit-learn and float64."""
+
+import numpy as np
+import pytest
+from scipy.special import xlogy
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
+
+import popglm as pg
+from popglm.engines import get_engine
+from popglm.model.losses import get_loss, unit_deviance
+from popglm.solve.held_out import HeldOut
+from popglm.solve.lockstep.held_out import held_out_in_batches
+from popglm.solve.responses import response_sums
+
+ENGINES = ["numpy", "torch", "jax", "tensorflow"]
+
+
+def large_counts(mean, seed=8):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((1500, 5))
+    # as deep a modulation as the Poisson noise
+    return X, rng.poisson(mean * np.exp(X[:, 0] / np.sqrt(mean))).astype(float)
+
+
+@pytest.mark.parametrize("mean", [1e6, 1e9])
+@pytest.mark.parametrize("penalty", ["lasso", "ridge"])
+def test_large_counts_are_fitted_and_scored_in_float32(mean, penalty):
+    X, y = large_counts(mean)
+    model = pg.GLMCV(penalty=penalty, n_lambdas=6, cv=3).fit(X, y)
+    exact = pg.GLMCV(penalty=penalty, n_lambdas=6, cv=3, precision="float64").fit(X, y)
+    # weighted least squares of log y, to first order the same for a modulation this small
+    reference = LinearRegression().fit(X, np.log(y)).score(X, np.log(y))
+    assert abs(model.evaluate(X, y).deviance_explained.iloc[0] - reference) < 0.01
+    np.testing.assert_allclose(model.cv_deviance_explained_path_, exact.cv_deviance_explained_path_, atol=5e-4)
+    held_out = np.zeros(len(y))
+    for fold in range(3):
+        at, k = model.fold_ == fold, model.lambda_index_[0]
+        held_out[at] = np.exp(
+            X[at] @ model.cv_coef_path_[fold, k, 0].astype(float) + model.cv_intercept_path_[fold, k, 0]
+        )
+    assert abs(model.cv_deviance_explained_[0] - d2_tweedie_score(y, held_out, power=1)) < 1e-4
+    assert abs(model.score(X, y) - d2_tweedie_score(y, model.predict(X).astype(float), power=1)) < 1e-3
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_held_out_deviance_of_large_counts_on_every_engine(name):
+    X, y = large_counts(1e6)
+    engine = get_engine(name, "cpu", "float32")
+    X32, W = X.astype(np.float32), np.zeros((2, 1, 5))
+    W[1, 0, 0] = 1e-3
+    # in the units of a fit: counts over their mean
+    unit, b = y.mean(), np.zeros((2, 1))
+    with engine.session():
+        rows = (y / unit)[None].astype(np.float32), None, None, [(0, len(y))]
+        ways = [
+            HeldOut(engine, get_loss("poisson"), X32, *rows).deviance(W, b),
+            held_out_in_batches(engine, get_loss("poisson"), X32, *rows, W, b),
+        ]
+    for found in ways:
+        for k in range(2):
+            expected = len(y) * mean_poisson_deviance(y, unit * np.exp(X32.astype(float) @ W[k, 0]))
+            assert found[k, 0] * unit == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("link", ["exp", "softplus", "identity", "relu", "sigmoid"])
+def test_excess_keeps_its_digits_near_the_optimum(link):
+    y = np.array([0.9]) if link == "sigmoid" else np.array([1e9])
+    for relative in (1e-7, 3e-5, 0.05, 0.099, 0.101):
+        # Taylor's series of μ − y + y log(y/μ) in μ/y − 1
+        powers = np.arange(2, 40)
+        expected = y[0] * np.sum((-relative) ** powers / powers)
+        loss = get_loss("poisson", link)
+        if link == "exp":
+            found = loss.excess(np, np.log1p(relative) + np.zeros(1), np.ones(1)) * y
+        else:
+            found = loss.excess(np, loss.link.link(y * (1 + relative)), y)
+        assert found[0] == pytest.approx(expected, rel=1e-6 + 1e-16 / relative**2)
+
+
+def test_deviance_of_probabilities_vanishes_without_rounding():
+    p = np.array([0.3, 0.5, 0.999], np.float32)
+    eta = (np.log(p.astype(float)) - np.log1p(-p.astype(float))).astype(np.float32)
+    moved = (eta + np.float32(1e-3)).astype(np.float32)
+    found = get_loss("bernoulli").excess(np, moved, p)
+    mu = 1 / (1 + np.exp(-moved.astype(float)))
+    y = p.astype(float)
+    np.testing.assert_allclose(found, xlogy(y, y / mu) + xlogy(1 - y, (1 - y) / (1 - mu)), rtol=2e-3)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
+def test_null_deviance_of_a_large_mean(family):
+    rng = np.random.default_rng(0)
+    scale = {"gaussian": 1e9, "poisson": 1e9, "bernoulli": 0.5}[family]
+    y = scale + rng.normal(size=(1, 5000)) * {"gaussian": 1e-1, "poisson": 3e4, "bernoulli": 1e-6}[family]
+    sums = response_sums(get_loss(family), y, None, [(0, 5000)])
+    curvature = {"gaussian": 1, "poisson": 1 / scale, "bernoulli": 4}[family]
+    assert sums.null[0] == pytest.approx(0.5 * curvature * np.var(y - scale), rel=1e-3)
+    assert unit_deviance(family, y[0], y.mean()).mean() / 2 == pytest.approx(sums.null[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_with_a_large_mean(dtype):
+    rng = np.random.default_rng(0)
+    day = (7.39e5 + np.arange(3000) / (86400 if dtype == np.float64 else 8)).astype(dtype)
+    x = rng.normal(size=3000)
+    clock = (day - day.mean(dtype=float)) / day.std(dtype=float)
+    X = np.column_stack([x, day]).astype(dtype)
+    y = 0.4 * x + 0.3 * clock + rng.normal(size=3000)
+    right = LinearRegression().fit(np.column_stack([x, clock]), y).score(np.column_stack([x, clock]), y)
+    model = pg.GLMCV("gaussian", penalty="ridge", lambdas=[1e-9], cv=3).fit(X, y)
+    assert abs(model.score(X, y) - right) < 1e-4
+    assert abs(1 - np.var(y - model.predict(X)) / np.var(y) - right) < 1e-3
+    held_out = model.predict_held_out()
+    assert abs(1 - np.var(y - held_out) / np.var(y) - model.cv_deviance_explained_[0]) < 1e-3
+    shares = pg.breakdown(model, X, y)
+    assert abs(float(shares.deviance_explained[0]) - model.cv_deviance_explained_[0]) < 1e-3
+
+
+def test_a_group_of_columns_with_large_means():
+    rng = np.random.default_rng(1)
+    day = 7.39e5 + np.arange(3000) / 86400
+    clock = (day - day.mean()) / day.std()
+    X = np.column_stack([day, day + 0.02 * np.sin(clock)])
+    y = rng.poisson(np.exp(0.4 * clock)).astype(float)
+    model = pg.GLM(penalty="group_lasso", feature_groups=[2], lambdas=[1e-4]).fit(X, y)
+    # an intercept solved exactly makes the mean prediction that of the counts
+    assert model.predict(X).mean() == pytest.approx(y.mean(), rel=1e-4)
+
+
+def test_objective_and_held_out_deviance_with_a_large_constant_offset():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((800, 3))
+    y = rng.poisson(np.exp(0.3 * X[:, 0])).astype(float)
+    model = pg.GLMCV(penalty="lasso", lambdas=[0.1, 0.01], cv=3).fit(X, y, offset=np.full(800, 40.0))
+    for k, lam in enumerate(model.lambdas_):
+        w, b = model.coef_path_[k, 0].astype(float), model.intercept_path_[k, 0]
+        eta = X @ w + b + 40
+        assert model.loss_path_[k, 0] == pytest.approx(np.mean(np.exp(eta) - y * eta) + lam * np.abs(w).sum(), rel=1e-6)
+        for fold in range(3):
+            at = model.fold_ == fold
+            w, b = model.cv_coef_path_[fold, k, 0].astype(float), model.cv_intercept_path_[fold, k, 0]
+            expected = at.sum() * mean_poisson_deviance(y[at], np.exp(X[at] @ w + b + 40))
+            assert model.cv_deviance_[fold, k, 0] == pytest.approx(expected, rel=1e-5)
