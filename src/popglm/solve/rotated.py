@@ -58,10 +58,11 @@ class RotatedModel:
         grad: np.ndarray,
         c: np.ndarray,
         lam: np.ndarray,
+        most: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `QuadraticModel.step`."""
         W, grad = self.coordinates.rotate(W.copy()), self.coordinates.rotate(grad.copy())
-        d, promise = self.model.step(memory, neurons, W, grad, c, lam)
+        d, promise = self.model.step(memory, neurons, W, grad, c, lam, most)
         return self.coordinates.unrotate(d), promise
 
 

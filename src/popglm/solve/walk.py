@@ -201,12 +201,17 @@ class Walk:
         c = at.curvature * fit.damping[columns]
         step, promise, W, lam = np.zeros_like(at.grad), np.zeros(len(columns)), fit.W[columns], lam[open_]
 
+        # damping divides the promise by itself at most
+        safety = np.minimum(MODEL_SAFETY * at.spread, MOST_SAFETY) * fit.damping[columns]
+        most = self.tol * fit.scale[columns] / safety
+
         def solve(model: QuadraticModel | RotatedModel, own: np.ndarray) -> None:
-            step[own], promise[own] = model.step(fit.memory, columns[own], W[own], at.grad[own], c[own], lam[own])
+            step[own], promise[own] = model.step(
+                fit.memory, columns[own], W[own], at.grad[own], c[own], lam[own], most[own]
+            )
 
         fit.with_models(solve, columns)
-        # damping divides the promise by itself at most; a kink is not in the model: no estimate then
-        safety = np.minimum(MODEL_SAFETY * at.spread, MOST_SAFETY) * fit.damping[columns]
+        # a kink is not in the model: no estimate then
         with np.errstate(over="ignore"):
             estimate = safety * promise / fit.scale[columns]
         known = at.smooth & np.isfinite(step).all(axis=1)
