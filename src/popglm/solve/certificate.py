@@ -19,7 +19,7 @@ from popglm.solve.quadratic import QuadraticModel
 
 __all__ = ["certificate"]
 
-#: The decrement with the neuron's own curvature was up to 2 times that with the mean one in the reference problems.
+#: Of losses that are not convex, which have no other certificate.
 DECREMENT_SAFETY = 10.0
 
 
@@ -40,9 +40,9 @@ def certificate(
     Returns
     -------
     ndarray, shape (n_neurons,)
-        A duality gap for convex losses under a penalty; otherwise `DECREMENT_SAFETY` times half the squared KKT
-        residual in the metric of the shared Gram matrix (the Newton decrement), which vanishes with the residual
-        and bounds the excess where no curvature is that many times below the mean one.
+        A duality gap for convex losses under a penalty. Without one, what the loss lies above its saturated value: see
+        `popglm.solve.hessian` for what says more. For losses that are not convex, `DECREMENT_SAFETY` times half the
+        squared KKT residual in the metric of the shared Gram matrix, which vanishes with the residual and is no bound.
     """
     penalty = model.penalty
     grad = at.grad + penalty.smooth_gradient(W)
@@ -76,9 +76,7 @@ def certificate(
     if not loss.convex:
         return _decrement(model, W, grad, at, tau, lam2)
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
-    if np.any(lam == 0):
-        gap = np.where(lam > 0, gap, np.minimum(excess, _decrement(model, W, grad, at, tau, lam2)))
-    return gap
+    return np.where(lam > 0, gap, excess) if penalty.R is None else gap
 
 
 def _decrement(model, W, grad, at, tau, lam2) -> np.ndarray:

@@ -90,6 +90,11 @@ class SeparateObjectives:
         each = zip(fit, neuron[:, None], W[:, None], b[:, None], strict=True)
         return sum(self.objectives[i].weighted_gram(*own) for i, *own in each) / len(columns)
 
+    def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `RowObjective`."""
+        fit, neuron = divmod(int(column), self.n_neurons)
+        return self.objectives[fit].derivatives(neuron, w, b)
+
 
 #: Paths, which neurons were fitted, and held-out deviance; see `RowFits`.
 Fitted = tuple[list[Path], np.ndarray, Any]

@@ -216,10 +216,14 @@ class Walk:
             estimate = safety * promise / fit.scale[columns]
         known = at.smooth & np.isfinite(step).all(axis=1)
         crowded = self._crowding(columns, at.spread) > self.trusted[columns % fit.n_neurons]
-        doubtful = known & (estimate <= self.tol) & crowded
+        ends, provable = known & (estimate <= self.tol), fit.can_prove(columns, lam)
+        doubtful = ends & crowded & ~provable
         self.doubtful = columns[doubtful]
         # it says whether the tolerance is met and no more: of a tenth of that, nearly all of it was there
-        estimate = np.where(known & ~doubtful, np.maximum(estimate, self.tol), np.inf)
+        estimate = np.where(known & ~doubtful & ~provable, np.maximum(estimate, self.tol), np.inf)
+        for i in np.flatnonzero(ends & provable):
+            newton, estimate[i] = fit.prove(columns[i])
+            step[i] = newton if np.isfinite(estimate[i]) else step[i]
         d[open_], gap[open_] = step, np.minimum(gap[open_], estimate)
         return d, gap
 
@@ -235,6 +239,9 @@ class Walk:
         # three steps that promised less than rounding: this is as far as the precision goes
         done = (gap <= self.tol) | (self.quiet[here.columns] >= 3) | (n_iter >= self.max_iter)
         done &= ~here.jumps
+        for i in np.flatnonzero(done & (gap > self.tol) & self.fit.can_prove(here.columns, here.lam)):
+            at = here.k[i], here.columns[i]
+            self.path.gap[at] = min(self.path.gap[at], self.fit.prove(here.columns[i])[1])
         self.path.record(self.fit, here.k[done], here.columns[done], here.lam[done])
         self.level[here.columns[done]] += 1
         self.fresh[here.columns[done]] = True
