@@ -26,8 +26,8 @@ MAX_COLUMNS = 384
 #: lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
 OWN_BYTES = 160e6
 
-#: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond, they
-#: cost more than the fit.
+#: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
+#: they cost more than the fit.
 AFFORDABLE = 2e8
 
 
@@ -148,7 +148,7 @@ class Fit:
         return (lam == 0) & affordable & self.loss.convex & ~isinstance(self.objective, GramObjective)
 
     def prove(self, column: int) -> tuple[np.ndarray, float]:
-        """Newton's step (n_features,) of a column without a penalty, and how far its objective can fall, over its scale."""
+        """Newton's step (n_features,) of a column without a penalty, and how far it can fall, over its scale."""
         w, penalty = self.W[column], self.model.penalty
         g, R = self.objective.derivatives(column, w, self.at.b[column])
         if penalty.R is not None:
