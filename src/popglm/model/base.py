@@ -212,7 +212,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 settings.fit_intercept,
             )  # fmt: skip
         warn_neurons(
-            "Without a penalty no finite weights are best, in the fit or in a fold: some column, or a combination, tells "
+            "Without a penalty no finite weights are best, in the fit or in a fold: a column, or a combination, tells "
             "samples with events from those without, and its weight grows with every step (use penalty='ridge' or "
             "another, or leave out what separates them)",
             neurons[found],

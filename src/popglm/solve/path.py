@@ -145,7 +145,8 @@ class Fit:
     def can_prove(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""
         affordable = self.n_samples[columns] * (self.W.shape[1] + 1) ** 2 <= AFFORDABLE
-        return (lam == 0) & affordable & self.loss.convex & ~isinstance(self.objective, GramObjective)
+        alone = self.loss.convex and self.loss.smooth and not isinstance(self.objective, GramObjective)
+        return (lam == 0) & affordable & self.at.smooth[columns] & alone
 
     def prove(self, column: int) -> tuple[np.ndarray, float]:
         """Newton's step (n_features,) of a column without a penalty, and how far it can fall, over its scale."""
