@@ -17,7 +17,7 @@ from popglm.model.losses import Loss
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
 
-__all__ = ["certificate"]
+__all__ = ["certificate", "decrement"]
 
 #: Of losses that are not convex, which have no other certificate.
 DECREMENT_SAFETY = 10.0
@@ -74,12 +74,15 @@ def certificate(
         else:
             gap = plain
     if not loss.convex:
-        return _decrement(model, W, grad, at, tau, lam2)
+        return decrement(model, W, grad, at, tau, lam2)
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
     return np.where(lam > 0, gap, excess) if penalty.R is None else gap
 
 
-def _decrement(model, W, grad, at, tau, lam2) -> np.ndarray:
+def decrement(
+    model: QuadraticModel, W: np.ndarray, grad: np.ndarray, at: Evaluation, tau: np.ndarray, lam2: np.ndarray
+) -> np.ndarray:
+    """`DECREMENT_SAFETY` times half the squared residual in the metric cG, per neuron; ``grad`` with the smoothness."""
     penalty, grad = model.penalty, grad + lam2[:, None] * W
     if penalty.l1_ratio == 0:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))

@@ -110,7 +110,7 @@ def fit_on_grams(
         if not settings.fit_intercept:
             x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         G, C = sums.XX / s - np.outer(x_mean, x_mean), sums.YX / s - np.outer(y_mean, x_mean)
-        if settings.penalty.is_isotropic:
+        if settings.penalty.is_isotropic and not (settings.lambdas is not None and np.any(settings.lambdas == 0)):
             # the penalty is the same in any orthogonal basis, and in this one no step needs a matrix
             coordinates, G = Coordinates.principal(engine, center + x_mean, G)
         else:

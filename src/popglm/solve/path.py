@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.certificate import certificate
+from popglm.solve.certificate import certificate, decrement
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.objective import RowObjective
@@ -139,8 +139,15 @@ class Fit:
 
     def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Bound on the excess objective of some columns, over their scale."""
-        at, saturated = self.at.take(columns), self.saturated[columns]
-        return certificate(self.loss, self.model, self.W[columns], at, lam, saturated) / self.scale[columns]
+        at, W, saturated = self.at.take(columns), self.W[columns], self.saturated[columns]
+        gap = certificate(self.loss, self.model, W, at, lam, saturated)
+        if isinstance(self.objective, GramObjective) and np.any(lam == 0):
+            # there the metric is the curvature itself
+            grad = at.grad + self.model.penalty.smooth_gradient(W)
+            zero = np.zeros(len(W))
+            exact = decrement(self.model, W, grad, at, zero[:, None] * self.model.penalty.block_weights, zero)
+            gap = np.where(lam == 0, np.minimum(gap, exact), gap)
+        return gap / self.scale[columns]
 
     def can_prove(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""

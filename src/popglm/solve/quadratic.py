@@ -96,7 +96,7 @@ class QuadraticModel:
             self.deviation = np.where(deviation > 0, deviation, 1.0)
             G = G / np.outer(self.deviation, self.deviation)
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
-        self._spectrum: dict[float, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._spectrum: dict[float | None, tuple[np.ndarray, np.ndarray | None]] = {}
 
     def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
         """An empty memory of ``size`` pairs for each of ``n_neurons``."""
@@ -295,7 +295,12 @@ class QuadraticModel:
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
         if self.penalty.R is None:
-            return self._solve(r, c, lam2, 0.0)
+            d, free = np.empty_like(r), lam2 == 0
+            # without a penalty the units of the columns do not matter, and no column may fall below rounding by them
+            for at, key in ((free, None), (~free, 0.0)):
+                if at.any():
+                    d[at] = self._solve(r[at], c[at], lam2[at], key)
+            return d
         # with σR a spectrum serves one λ₂; where neurons have too many of their own, the curvature pairs say λ₂
         each = np.unique(lam2)
         if len(each) > MAX_SPECTRA:
@@ -306,7 +311,7 @@ class QuadraticModel:
             d[at] = self._solve(r[at], c[at], np.ones(at.sum()), float(fixed))
         return d
 
-    def _solve(self, r: np.ndarray, c: np.ndarray, rest: np.ndarray, fixed: float) -> np.ndarray:
+    def _solve(self, r: np.ndarray, c: np.ndarray, rest: np.ndarray, fixed: float | None) -> np.ndarray:
         """T(cΛ + rest)⁻¹Tᵀr."""
         if fixed not in self._spectrum:
             # the strengths that were met longest ago go first
@@ -324,10 +329,18 @@ class QuadraticModel:
             return r * inverse
         return self.engine.product(self.engine.product(r, vectors) * inverse, vectors.T)
 
-    def _eigen(self, sigma: float, fixed: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I, or TᵀT = I without R; None for T = I."""
+    def _eigen(self, sigma: float, fixed: float | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I, or TᵀT = I without R; None for T = I.
+
+        For none ``fixed`` Tᵀdiag(G)T = I.
+        """
         if self.G.ndim == 1:
             return self.G, None
+        if fixed is None:
+            deviation = np.sqrt(np.diag(self.G))
+            deviation = np.where(deviation > 0, deviation, 1)
+            values, vectors = principal_axes(self.G / np.outer(deviation, deviation))
+            return values, vectors / deviation[:, None]
         if self.penalty.R is None:
             return principal_axes(self.G)
         L = cholesky(fixed * np.eye(len(self.G)) + sigma * self.penalty.R, lower=True)

@@ -19,7 +19,7 @@ from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.lockstep.held_out import held_out_in_batches
 from popglm.solve.lockstep.null import null_gradient
 from popglm.solve.objective import RowObjective
-from popglm.solve.path import Fit, Path
+from popglm.solve.path import MAX_COLUMNS, Fit, Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
@@ -174,6 +174,7 @@ class RowFits:
             self.folds.counts(len(data.X)), lambdas, settings.tol, settings.max_iter, settings.fit_intercept, report,
             self.guides, int(not self.refit),
         )  # fmt: skip
+        self._finish(paths, lambdas)
         deviance = [
             # the device may be short of memory
             held_out_in_batches(
@@ -182,6 +183,28 @@ class RowFits:
             for rows, path in zip(self.tested, paths[self.refit :], strict=True)
         ]
         return paths, is_fitted[not self.refit :], deviance
+
+    def _finish(self, paths: list[Path], lambdas: np.ndarray) -> None:
+        """Walk on to a proof where there is no penalty, which needs second derivatives of single neurons."""
+        k, lam = len(lambdas) - 1, np.tile(lambdas[-1], len(paths))
+        if not (lam == 0).any():
+            return
+        fit = self._start(self.parts)
+        columns = fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]
+        if not len(columns):
+            return
+        fit.fittable = columns
+        fit.W[columns], b = (np.concatenate([getattr(path, name)[k] for path in paths])[columns] for name in ("W", "b"))
+        for a in range(0, len(columns), MAX_COLUMNS):
+            some = columns[a : a + MAX_COLUMNS]
+            found = fit.objective.evaluate(some, fit.W[some], b[a : a + MAX_COLUMNS])
+            fit.at.put(some, found, np.ones(len(some), bool))
+        further = walk_path(fit, lam[None], self.settings.tol, self.settings.max_iter).split(len(paths))
+        for i, (path, more) in enumerate(zip(paths, further, strict=True)):
+            own = columns[columns // len(self.data.Y) == i] % len(self.data.Y)
+            for name in ("W", "b", "gap", "objective"):
+                getattr(path, name)[k, own] = getattr(more, name)[0, own]
+            path.n_iter[k, own] += more.n_iter[0, own]
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
         """Every neuron of every fit at its own pace, the folds guided by the fit to all rows."""

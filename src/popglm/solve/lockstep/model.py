@@ -84,6 +84,7 @@ class BatchModel:
             self.spectrum = tuple(put(a) for a in principal_axes(model.G / np.outer(each, each)))
         elif not self.normed:
             self.spectrum = tuple(put(a) for a in model._eigen(penalty.smoothness, 0.0))
+            self.free = self.spectrum if penalty.R is not None else tuple(put(a) for a in model._eigen(0.0, None))
         # with these signs Σuuᵀ − Σvvᵀ is one sum
         signs = np.tile([1.0, -1.0], MEMORY)
         self.signs, self.sign_matrix = put(signs), put(np.diag(signs))
@@ -158,7 +159,14 @@ class BatchModel:
         if self.normed:
             return self._proximal_step(batch, active, c, at, most)
         d, promise = self._call(
-            kernels.smooth_step, batch.W, batch.point.grad, c, at.ridge, *batch.pairs[:2], self.spectrum, self.R
+            kernels.smooth_step,
+            batch.W,
+            batch.point.grad,
+            c,
+            at.ridge,
+            *batch.pairs[:2],
+            self.spectrum if at.lam2.any() else self.free,
+            self.R,
         )
         return d, self._host(promise)
 

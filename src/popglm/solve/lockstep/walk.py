@@ -180,7 +180,7 @@ class Lockstep:
             if self.model.normed:
                 gap = np.where(lam2 > 0, gap, scaled + 0.5 * lam2 * w2 + 0.5 * left**2 * wRw + fenchel)
         gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
-        gap = np.where(at.lam > 0, gap, np.minimum(excess, decrement))
+        gap = np.where(at.lam > 0, gap, excess)
         if not self.loss.convex:
             gap = decrement
         return np.where(finite > 0, gap, np.inf) / self.scale[columns]
