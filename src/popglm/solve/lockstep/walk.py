@@ -210,7 +210,8 @@ class Lockstep:
             columns = self._chosen[batch.index]
             scale, point = self.scale[columns], batch.point
             began = time.perf_counter()
-            safety = np.minimum(MODEL_SAFETY * point.spread, MOST_SAFETY) * batch.damping
+            # the null model's spread is taken with a guess at its mean weight, which may lie far above
+            safety = np.minimum(MODEL_SAFETY * np.maximum(point.spread, 1), MOST_SAFETY) * batch.damping
             most = tol * scale / safety
             d, promise = model.step(batch, active, point.curvature * batch.damping, at, most)
             W_new, (promised, change, dyx) = model.moved(batch, d, at, active)
