@@ -91,10 +91,10 @@ def test_products_and_solutions_are_those_of_the_dense_bfgs_matrix(n_pairs):
 @pytest.mark.parametrize("n_pairs", [0, 15])
 def test_steps_reach_the_minimum_of_the_model(n_pairs, strength, l1_ratio, collinear):
     model, W, grad, matrices, _ = make(n_pairs, strength, l1_ratio, collinear=collinear)
-    D, promise, rho = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    D, gained, left, rho = split_steps(model, W, grad, np.zeros(N_NEURONS))
     total = D
     for _ in range(30):
-        more, _, rho = split_steps(model, W + total, grad_at(matrices, grad, total), rho)
+        more, _, _, rho = split_steps(model, W + total, grad_at(matrices, grad, total), rho)
         total = total + more
     for j, B in enumerate(matrices):
         args = B, grad[j], model.tau[j], model.lam2[j], W[j]
@@ -103,11 +103,32 @@ def test_steps_reach_the_minimum_of_the_model(n_pairs, strength, l1_ratio, colli
         assert found <= start - 0.85 * (start - best)
         assert end <= start - (0.999 if collinear else 0.9999) * (start - best)
         # what is left is said, within a factor
-        left = promise[j] - (start - found)
-        assert -1e-9 * start <= left <= 0.1 * (start - best)
-        assert found - best <= 5 * left + 1e-3 * (start - best)
+        np.testing.assert_allclose(gained[j], start - found, rtol=1e-8, atol=1e-9 * abs(start))
+        assert -1e-9 * start <= left[j] <= 0.1 * (start - best)
+        assert found - best <= 5 * left[j] + 1e-3 * (start - best)
         if not collinear:
             assert ((W[j] + total[j] == 0) == (np.abs(W[j] + exact) < 1e-9)).mean() > 0.9
+
+
+@pytest.mark.parametrize("ridge", [False, True])
+@pytest.mark.parametrize("strength", [0.003, 0.05])
+@pytest.mark.parametrize("n_pairs", [0, 15])
+def test_what_is_left_is_a_bound_where_that_is_asked_for(n_pairs, strength, ridge):
+    # columns that nearly are others have directions with a millionth of the variance, far less than ρ
+    model, W, grad, matrices, _ = make(n_pairs, strength, collinear=True)
+    more = 0.1 * strength * np.random.default_rng(1).random(W.shape) if ridge else np.zeros_like(W)
+
+    def total(j, d):
+        return value(matrices[j], grad[j], model.tau[j], 0.0, W[j], d) + 0.5 * more[j] @ (W[j] + d) ** 2
+
+    D, gained, left, rho = split_steps(model, W, grad, np.zeros(N_NEURONS), more, most=np.full(N_NEURONS, np.inf))
+    end = D
+    for _ in range(100):
+        step, *_, rho = split_steps(model, W + end, grad_at(matrices, grad, end), rho, more)
+        end = end + step
+    for j in range(N_NEURONS):
+        np.testing.assert_allclose(gained[j], total(j, np.zeros(P)) - total(j, D[j]), rtol=1e-8)
+        assert total(j, D[j]) - total(j, end[j]) <= left[j] * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
@@ -115,10 +136,10 @@ def test_a_minimum_is_left_alone(l1_ratio):
     model, W, grad, matrices, _ = make(4, l1_ratio=l1_ratio)
     rho = np.zeros(N_NEURONS)
     for _ in range(20):
-        D, promise, rho = split_steps(model, W, grad, rho)
+        D, gained, left, rho = split_steps(model, W, grad, rho)
         W, grad = W + D, grad_at(matrices, grad, D)
     assert np.abs(D).max() < 1e-6 * np.abs(W).max()
-    assert (promise < 1e-12).all()
+    assert (gained + left < 1e-12).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -142,20 +163,20 @@ def test_steps_are_the_same_with_products_of_few_rows():
 
 def test_a_neuron_s_step_does_not_depend_on_its_company():
     model, W, grad, _, _ = make(4)
-    D, _, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    D, *_ = split_steps(model, W, grad, np.zeros(N_NEURONS))
     one = np.array([1])
-    single, _, _ = split_steps(model.take(one), W[one], grad[one], np.zeros(1))
+    single, *_ = split_steps(model.take(one), W[one], grad[one], np.zeros(1))
     np.testing.assert_array_equal(D[one], single)
 
 
 def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron():
     model, W, grad, _, _ = make(4)
-    expected, _, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    expected, *_ = split_steps(model, W, grad, np.zeros(N_NEURONS))
     model.Y[1, 2] = np.inf
     model = replace(model, middle=None)
     with np.errstate(all="ignore"):
-        D, promise, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
-    usable = np.isfinite(D).all(axis=1) & ~np.isnan(promise)
+        D, gained, left, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))
+    usable = np.isfinite(D).all(axis=1) & ~np.isnan(gained + left)
     assert usable.tolist() == [True, False, True]
     np.testing.assert_array_equal(D[usable], expected[usable])
 

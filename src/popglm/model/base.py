@@ -31,6 +31,7 @@ from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.responses import response_sums
+from popglm.solve.separation import can_separate, separated
 from popglm.solve.stream import RowStream, read_rows
 from popglm.warnings import ConvergenceWarning, PopglmWarning
 
@@ -164,6 +165,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             columns=["strength", "objective"],
         )
         self._warn(fit, refit)
+        self._warn_separated(settings, values, responses, weights, fit, splits, refit)
         self._X_fit = X
         return fit, responses
 
@@ -194,6 +196,32 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 listed,
                 ConvergenceWarning,
             )
+
+    def _warn_separated(self, settings: Settings, X, Y, weights, fit: PopulationFit, splits, refit: bool) -> None:
+        """Name neurons that have no best weights without a penalty."""
+        free = (fit.lambdas == 0).any(axis=0) & fit.fittable
+        if not free.any() or settings.penalty.R is not None or not can_separate(settings.loss):
+            return
+        neurons = np.flatnonzero(free)
+        counted = ~np.isnan(Y[:, neurons])
+        if weights is not None:
+            counted &= weights[:, None] > 0
+        parts = [np.arange(len(Y)), *(train for train, _ in splits)]
+        found = np.zeros(len(neurons), bool)
+        for rows, coef in list(zip(parts, [fit.coef, *fit.cv_coef], strict=True))[not refit :]:
+            inside = np.zeros((len(Y), 1), bool)
+            inside[rows] = True
+            found |= separated(
+                settings.loss, X, Y[:, neurons], counted & inside, coef[-1, neurons].astype(float),
+                settings.fit_intercept,
+            )  # fmt: skip
+        warn_neurons(
+            "Without a penalty no finite weights are best, in the fit or in a fold: a column, or a combination, tells "
+            "samples with events from those without, and its weight grows with every step (use penalty='ridge' or "
+            "another, or leave out what separates them)",
+            neurons[found],
+            self.neuron_names_,
+        )
 
     def _keep(self, index: np.ndarray) -> None:
         """Take strength ``index[j]`` for neuron j."""

@@ -17,9 +17,9 @@ from popglm.model.losses import Loss
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
 
-__all__ = ["certificate"]
+__all__ = ["certificate", "decrement"]
 
-#: The decrement with the neuron's own curvature was up to 2 times that with the mean one in the reference problems.
+#: Of losses that are not convex, which have no other certificate.
 DECREMENT_SAFETY = 10.0
 
 
@@ -36,9 +36,9 @@ def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation
     Returns
     -------
     ndarray, shape (n_neurons,)
-        A duality gap for convex losses under a penalty; otherwise `DECREMENT_SAFETY` times half the squared KKT
-        residual in the metric of the shared Gram matrix (the Newton decrement), which vanishes with the residual
-        and bounds the excess where no curvature is that many times below the mean one.
+        A duality gap for convex losses under a penalty. Without one, what the loss lies above its saturated value: see
+        `popglm.solve.hessian` for what says more. For losses that are not convex, `DECREMENT_SAFETY` times half the
+        squared KKT residual in the metric of the shared Gram matrix, which vanishes with the residual and is no bound.
     """
     penalty = model.penalty
     grad = at.grad + penalty.smooth_gradient(W)
@@ -70,14 +70,15 @@ def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation
         else:
             gap = plain
     if not loss.convex:
-        return _decrement(model, W, grad, at, tau, lam2)
+        return decrement(model, W, grad, at, tau, lam2)
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
-    if np.any(lam == 0):
-        gap = np.where(lam > 0, gap, np.minimum(excess, _decrement(model, W, grad, at, tau, lam2)))
-    return gap
+    return np.where(lam > 0, gap, excess) if penalty.R is None else gap
 
 
-def _decrement(model, W, grad, at, tau, lam2) -> np.ndarray:
+def decrement(
+    model: QuadraticModel, W: np.ndarray, grad: np.ndarray, at: Evaluation, tau: np.ndarray, lam2: np.ndarray
+) -> np.ndarray:
+    """`DECREMENT_SAFETY` times half the squared residual in the metric cG, per neuron; ``grad`` with the smoothness."""
     penalty, grad = model.penalty, grad + lam2[:, None] * W
     if penalty.l1_ratio == 0:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))

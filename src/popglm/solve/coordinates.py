@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-#: A variance below this share of the largest is rounding.
-FLAT = 1e-12
+#: A variance below this share of the largest, times the number of features, is rounding.
+FLAT = 1e-14
 
 __all__ = ["Coordinates", "gram", "principal_axes", "product64", "row_sums"]
 
@@ -54,7 +54,7 @@ class Coordinates:
         """Principal axes of all columns at once, and the variance along each, shape (n_features,)."""
         values, vectors = principal_axes(G)
         # what the rows leave undetermined stays 0: not even the rounding of a gradient goes there
-        flat = values <= FLAT * values.max(initial=0)
+        flat = values <= FLAT * len(G) * values.max(initial=0)
         values[flat], vectors[:, flat] = 0, 0
         return cls(engine, center, [(0, len(G), vectors)]), values
 

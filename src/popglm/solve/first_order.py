@@ -83,6 +83,8 @@ def walk_first_order(
     everyone = np.arange(len(fit.W))
     for k, lam in enumerate(lambdas):
         path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path)
+        for j in fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]:
+            path.gap[k, j] = min(path.gap[k, j], fit.prove(j)[1])
         path.record(fit, np.full(len(everyone), k), everyone, lam)
         if report is not None:
             report(np.full(len(everyone), k + 1))

@@ -182,7 +182,7 @@ class GramFits:
     def _begin(self, f: int) -> tuple[Fit, Coordinates]:
         engine, settings, features, own = self.engine, self.settings, self.features[f], self.sums[f]
         center, G = self.center + features.mean(settings.fit_intercept), features.covariance(settings.fit_intercept)
-        if settings.penalty.is_isotropic:
+        if settings.has_axes:
             # the penalty is the same in any orthogonal basis, and in this one no step needs a matrix
             coordinates, G = Coordinates.principal(engine, center, G)
         else:

@@ -7,7 +7,7 @@ Pearson's χ².
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from popglm.model.losses import Loss
 from popglm.solve.coordinates import gram
 from popglm.solve.evaluation import Evaluation
+from popglm.solve.hessian import derivatives
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -328,6 +329,20 @@ class RowObjective:
             XX, x = gram(self.engine, self.X, share, [(0, len(share))], self.engine.dtype)
             return XX - np.outer(x, x) if self.fit_intercept else XX
 
+    def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `popglm.solve.hessian.derivatives`."""
+        fit, neuron = divmod(int(column), len(self.Y))
+
+        def rows() -> Iterator[tuple[np.ndarray, ...]]:
+            for first, last in pieces(self.fits[fit]):
+                s = np.ones(last - first)
+                if self.weights is not None:
+                    s = (self.weights if self.weights.ndim == 1 else self.weights[neuron])[first:last].astype(float)
+                offset = np.zeros(last - first) if self.offset is None else self.offset[first:last].astype(float)
+                yield self.X[first:last].astype(float), self.Y[neuron, first:last].astype(float), s, offset
+
+        return derivatives(self.loss, rows(), w, float(b), self.fit_intercept)
+
     def sampled_gradient(
         self, columns: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
     ) -> Evaluation:
@@ -389,6 +404,10 @@ class FitRows:
         """See `RowObjective`."""
         return self.rows.weighted_gram(self.columns(neurons), W, b)
 
+    def derivatives(self, neuron: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `RowObjective`."""
+        return self.rows.derivatives(int(self.columns(np.array([neuron]))[0]), w, b)
+
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
     ) -> Evaluation:
@@ -413,6 +432,11 @@ def closed_step(
         step = np.log1p(-residual / rate)
     usable = moving & np.isfinite(step)
     return np.where(usable, b + step, b), usable & (np.abs(step) > CLOSED)
+
+
+def pieces(ranges: list[tuple[int, int]], size: int = 2048) -> list[tuple[int, int]]:
+    """Row ranges, cut to at most ``size`` rows."""
+    return [(a, min(a + size, last)) for first, last in ranges for a in range(first, last, size)]
 
 
 def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.certificate import certificate
+from popglm.solve.certificate import certificate, decrement
 from popglm.solve.evaluation import Evaluation, GramObjective
+from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.objective import FitRows
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.responses import ResponseSums
@@ -27,6 +28,10 @@ MAX_COLUMNS = 384
 #: Bytes of neurons' own models in a fit at most. Eight models, all kept to the end, left none for one neuron of the
 #: Poisson lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
 OWN_BYTES = 100e6
+
+#: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
+#: they cost more than the fit.
+AFFORDABLE = 2e8
 
 
 @dataclass
@@ -137,7 +142,32 @@ class Fit:
 
     def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Bound on the excess objective of some columns, over their scale."""
-        return certificate(self.loss, self.model, self.W[columns], self.at.take(columns), lam) / self.scale[columns]
+        at, W = self.at.take(columns), self.W[columns]
+        gap = certificate(self.loss, self.model, W, at, lam)
+        if isinstance(self.objective, GramObjective) and np.any(lam == 0):
+            # there the metric is the curvature itself
+            grad = at.grad + self.model.penalty.smooth_gradient(W)
+            zero = np.zeros(len(W))
+            exact = decrement(self.model, W, grad, at, zero[:, None] * self.model.penalty.block_weights, zero)
+            gap = np.where(lam == 0, np.minimum(gap, exact), gap)
+        return gap / self.scale[columns]
+
+    def can_prove(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""
+        affordable = self.n_samples[columns] * (self.W.shape[1] + 1) ** 2 <= AFFORDABLE
+        alone = self.loss.convex and self.loss.smooth and not isinstance(self.objective, GramObjective)
+        return (lam == 0) & affordable & self.at.smooth[columns] & alone
+
+    def prove(self, column: int) -> tuple[np.ndarray, float]:
+        """Newton's step (n_features,) of a column without a penalty, and how far it can fall, over its scale."""
+        w, penalty = self.W[column], self.model.penalty
+        g, R = self.objective.derivatives(column, w, self.at.b[column])
+        if penalty.R is not None:
+            g[:-1] += penalty.smooth_gradient(w[None])[0]
+            root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
+            R = np.vstack([R, np.column_stack([root, np.zeros(len(root))])])
+        step, decrement = newton(g, R)
+        return step[:-1], 0.5 * SAFETY * decrement / self.scale[column]
 
 
 @dataclass

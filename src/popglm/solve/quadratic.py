@@ -88,10 +88,15 @@ class QuadraticModel:
 
     def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty, thin: bool = False) -> None:
         self.engine, self.G, self.penalty, self.thin = engine, G, penalty, thin
-        self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
-        self._spectrum: dict[float, tuple[np.ndarray, np.ndarray | None]] = {}
+        if self.split:
+            # in columns of unit variance, whatever units they were given in; the penalty's weights go with them
+            deviation = np.sqrt(np.diag(G))
+            self.deviation = np.where(deviation > 0, deviation, 1.0)
+            G = G / np.outer(self.deviation, self.deviation)
+        self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
+        self._spectrum: dict[float | None, tuple[np.ndarray, np.ndarray | None]] = {}
 
     def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
         """An empty memory of ``size`` pairs for each of ``n_neurons``."""
@@ -107,6 +112,7 @@ class QuadraticModel:
         """Push curvature pairs."""
         if self.split:
             values, vectors, _ = self._fast_spectrum
+            s, y = s * self.deviation, y / self.deviation
             # in float64 this took a twentieth of the whole time; the pairs are kept in the engine's precision anyway
             s, y = np.split(self._times(np.concatenate([s, y]).astype(vectors.dtype), vectors).astype(float), 2)
             memory.push(neurons, s, y, lambda rotated: rotated * values)
@@ -133,15 +139,18 @@ class QuadraticModel:
         grad: np.ndarray,
         c: np.ndarray,
         lam: np.ndarray,
+        most: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Step d (n_neurons, n_features) from W, and the decrease (n_neurons,) that the model promises for it.
 
-        ``grad`` is the gradient of the loss, ``c`` the mean curvature weight and ``lam`` the strength per neuron.
+        ``grad`` is the gradient of the loss, ``c`` the mean curvature weight and ``lam`` the strength per neuron; a
+        promise of no more than ``most`` (n_neurons,) is worth knowing well.
         """
         grad = grad + self.penalty.smooth_gradient(W)
         if self.penalty.l1_ratio > 0:
-            way = self._split_step if self.split else self._norm_step
-            return way(memory, neurons, W, grad, c, lam)
+            if self.split:
+                return self._split_step(memory, neurons, W, grad, c, lam, most)
+            return self._norm_step(memory, neurons, W, grad, c, lam)
         lam2 = (1 - self.penalty.l1_ratio) * lam
         total_grad = grad + lam2[:, None] * W
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
@@ -153,13 +162,22 @@ class QuadraticModel:
         lam2 = (1 - self.penalty.l1_ratio) * lam
         return tuple(np.ascontiguousarray(a, self.engine.dtype) for a in (W, grad, c, tau, lam2))
 
-    def _split_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
-        W, grad, *rest = self._point(W, grad, c, lam)
+    def _split_step(self, memory, neurons, W, grad, c, lam, most) -> tuple[np.ndarray, np.ndarray]:
+        W, grad, unit = self._scaled(W, grad, c)
+        W, grad, c, tau, _ = self._point(W, grad, c, lam)
+        tau = tau / (self.deviation * unit).astype(tau.dtype)
+        lam2 = np.outer((1 - self.penalty.l1_ratio) * lam, self.deviation**-2.0)
+        least = lam2.min(axis=1)
+        ridge, least = (lam2 - least[:, None]).astype(W.dtype), least.astype(W.dtype)
         D, promise = np.zeros(W.shape, W.dtype), np.zeros(len(W))
+        most = np.zeros(len(W)) if most is None else most / unit[:, 0] ** 2
 
         def split(at: np.ndarray) -> None:
-            model, rows = self._local(at, memory, neurons, *rest), neurons[at]
-            D[at], promise[at], memory.rho[rows] = split_steps(model, W[at], grad[at], memory.rho[rows])
+            model, rows = self._local(at, memory, neurons, c, tau, least), neurons[at]
+            D[at], gained, left, memory.rho[rows] = split_steps(
+                model, W[at], grad[at], memory.rho[rows], ridge[at], most[at]
+            )
+            promise[at] = gained + left
 
         split(np.arange(len(W)))
         failed = np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(promise))
@@ -167,7 +185,15 @@ class QuadraticModel:
             # where rounding has made the pairs dependent, the neuron begins to collect them anew
             memory.forget(neurons[failed])
             split(failed)
-        return D.astype(float), promise
+        return D * (unit / self.deviation), promise * unit[:, 0] ** 2
+
+    def _scaled(self, W: np.ndarray, grad: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights and gradients in columns of unit variance and a unit of the activity's (n_neurons, 1), and that."""
+        W, grad = W * self.deviation, grad / self.deviation
+        size = np.maximum(np.abs(W).max(axis=1), np.abs(grad).max(axis=1) / np.maximum(c, np.finfo(float).tiny))
+        # a power of two: nothing is rounded
+        unit = np.exp2(np.round(np.log2(np.where((size > 0) & np.isfinite(size), size, 1))))[:, None]
+        return W / unit, grad / unit, unit
 
     def _norm_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         point = self._point(W, grad, c, lam)
@@ -241,7 +267,7 @@ class QuadraticModel:
     @cached_property
     def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Eigenvalues and eigenvectors of G, and the latter's transpose, in the engine's precision."""
-        values, vectors = eigh(self.G_fast)
+        values, vectors = (a.astype(self.engine.dtype) for a in eigh(self.G_fast.astype(float)))
         # of its own: with few neurons a product with a transposed view took up to 7 × the time
         return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)
 
@@ -269,7 +295,12 @@ class QuadraticModel:
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
         if self.penalty.R is None:
-            return self._solve(r, c, lam2, 0.0)
+            d, free = np.empty_like(r), lam2 == 0
+            # without a penalty the units of the columns do not matter, and no column may fall below rounding by them
+            for at, key in ((free, None), (~free, 0.0)):
+                if at.any():
+                    d[at] = self._solve(r[at], c[at], lam2[at], key)
+            return d
         # with σR a spectrum serves one λ₂; where neurons have too many of their own, the curvature pairs say λ₂
         each = np.unique(lam2)
         if len(each) > MAX_SPECTRA:
@@ -280,7 +311,7 @@ class QuadraticModel:
             d[at] = self._solve(r[at], c[at], np.ones(at.sum()), float(fixed))
         return d
 
-    def _solve(self, r: np.ndarray, c: np.ndarray, rest: np.ndarray, fixed: float) -> np.ndarray:
+    def _solve(self, r: np.ndarray, c: np.ndarray, rest: np.ndarray, fixed: float | None) -> np.ndarray:
         """T(cΛ + rest)⁻¹Tᵀr."""
         if fixed not in self._spectrum:
             # the strengths that were met longest ago go first
@@ -298,10 +329,18 @@ class QuadraticModel:
             return r * inverse
         return self.engine.product(self.engine.product(r, vectors) * inverse, vectors.T)
 
-    def _eigen(self, sigma: float, fixed: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I, or TᵀT = I without R; None for T = I."""
+    def _eigen(self, sigma: float, fixed: float | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I, or TᵀT = I without R; None for T = I.
+
+        For none ``fixed`` Tᵀdiag(G)T = I.
+        """
         if self.G.ndim == 1:
             return self.G, None
+        if fixed is None:
+            deviation = np.sqrt(np.diag(self.G))
+            deviation = np.where(deviation > 0, deviation, 1)
+            values, vectors = principal_axes(self.G / np.outer(deviation, deviation))
+            return values, vectors / deviation[:, None]
         if self.penalty.R is None:
             return principal_axes(self.G)
         L = cholesky(fixed * np.eye(len(self.G)) + sigma * self.penalty.R, lower=True)

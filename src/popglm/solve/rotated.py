@@ -58,10 +58,11 @@ class RotatedModel:
         grad: np.ndarray,
         c: np.ndarray,
         lam: np.ndarray,
+        most: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `QuadraticModel.step`."""
         W, grad = self.coordinates.rotate(W.copy()), self.coordinates.rotate(grad.copy())
-        d, promise = self.model.step(memory, neurons, W, grad, c, lam)
+        d, promise = self.model.step(memory, neurons, W, grad, c, lam, most)
         return self.coordinates.unrotate(d), promise
 
 
@@ -93,6 +94,13 @@ class RotatedObjective:
     def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         return self.coordinates.rotate_matrix(self.objective.weighted_gram(columns, self.coordinates.unrotate(W), b))
+
+    def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `RowObjective`."""
+        g, R = self.objective.derivatives(column, self.coordinates.unrotate(w[None])[0], b)
+        self.coordinates.rotate(g[None, :-1])
+        self.coordinates.rotate(R[:, :-1])
+        return g, R
 
     def sampled_gradient(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator

@@ -17,14 +17,14 @@ from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.lockstep.held_out import held_out_in_batches
 from popglm.solve.lockstep.null import null_gradient
 from popglm.solve.objective import FitRows, RowObjective
-from popglm.solve.path import Fit, Path
+from popglm.solve.path import MAX_COLUMNS, Fit, Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
-from popglm.solve.walk import walk_paths
+from popglm.solve.walk import walk_path, walk_paths
 
 __all__ = ["RowFits", "Rows", "evaluate_fits"]
 
@@ -114,7 +114,7 @@ class RowFits:
         self.parts = [self.data, *map(self.data.part, self.folds.train)]
         self.tested = [self.scored.part(part) for part in self.folds.test]
         # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal
-        self.principal = settings.penalty.is_isotropic and settings.first_order is None
+        self.principal = settings.has_axes and settings.first_order is None
         every = [own.covariance(settings.fit_intercept) for own in self.features]
         self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
         self.sums = [
@@ -183,7 +183,7 @@ class RowFits:
                     units=None if settings.units is None else settings.units.take(neurons),
                 )  # fmt: skip
                 path.put(found[0], neurons)
-            paths.append(path)
+            paths.append(self._finish(f, path, lambdas))
         deviance = [
             # the device may be short of memory
             held_out_in_batches(
@@ -193,6 +193,24 @@ class RowFits:
             for rows, own, path in zip(self.tested, self.coordinates[1:], paths[self.refit :], strict=True)
         ]  # fmt: skip
         return paths, deviance
+
+    def _finish(self, f: int, path: Path, lambdas: np.ndarray) -> Path:
+        """Walk on to a proof where there is no penalty, which needs second derivatives of single neurons."""
+        lam = lambdas[-1]
+        if not (lam == 0).any():
+            return path
+        (fit,) = self._start([f])
+        fit.fittable = fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]
+        for some in np.split(fit.fittable, range(MAX_COLUMNS, len(fit.fittable), MAX_COLUMNS)):
+            fit.W[some] = path.W[-1, some]
+            found = fit.objective.evaluate(some, fit.W[some], path.b[-1, some])
+            fit.at.put(some, found, np.ones(len(some), bool))
+        further = walk_path(fit, lam[None], self.settings.tol, self.settings.max_iter)
+        own = fit.fittable
+        for name in ("W", "b", "gap", "objective"):
+            getattr(path, name)[-1, own] = getattr(further, name)[0, own]
+        path.n_iter[-1, own] += further.n_iter[0, own]
+        return path
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
         """Every neuron of every fit at its own pace; the fits meet where X is read."""

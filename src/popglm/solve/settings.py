@@ -36,6 +36,8 @@ class Settings:
         Instead of the quasi-Newton solver.
     patience : int or None
         Strengths in a row with a held-out deviance that is clearly not the best, after which a neuron goes no further.
+    unpenalised : bool
+        Whether a strength is 0.
     units : Units or None
         Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
@@ -50,6 +52,7 @@ class Settings:
     max_iter: int = 200
     first_order: FirstOrder | None = None
     patience: int | None = None
+    unpenalised: bool = False
     units: Units | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
@@ -69,7 +72,13 @@ class Settings:
         if penalty.R is not None and self.loss.family == "poisson":
             # neurons that are fitted together have one unit
             penalty = replace(penalty, smoothness=penalty.smoothness / units.loss[0])
-        return replace(self, penalty=penalty, lambdas=None, units=units)
+        unpenalised = self.lambdas is not None and bool(np.any(self.lambdas == 0))
+        return replace(self, penalty=penalty, lambdas=None, unpenalised=unpenalised, units=units)
+
+    @property
+    def has_axes(self) -> bool:
+        """Whether the penalty is the same in any orthogonal basis; without one the units of columns must not matter."""
+        return self.penalty.is_isotropic and not self.unpenalised
 
     @property
     def event(self) -> np.ndarray | float:

@@ -38,13 +38,21 @@ LEAST_RHO = {4: 1e-5, 8: 1e-12}
 #: Up to so many neurons BLAS takes longer than `thin_product`, for one of them seven times as long. Poisson lasso,
 #: 30,000 × 1,011 × 60: 0.9 × the time.
 FEW = 8
+#: Added to the metric in which what is left is measured, over c and the largest eigenvalue of G, by bytes of a number:
+#: along a direction with less variance rounding says more than the gradient.
+LEAST_CURVATURE = {4: 1e-9, 8: 1e-14}
 #: Kept away from zero: squares of norms, in float64.
 TINY = 1e-300
 
 
 def split_steps(
-    model: LocalModel, W: np.ndarray, grad: np.ndarray, rho: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    model: LocalModel,
+    W: np.ndarray,
+    grad: np.ndarray,
+    rho: np.ndarray,
+    ridge: np.ndarray | None = None,
+    most: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Minimise the models of some neurons.
 
     Parameters
@@ -54,46 +62,59 @@ def split_steps(
     W, grad : ndarray, shape (n_neurons, n_features)
     rho : ndarray, shape (n_neurons,)
         Penalty parameter of the splitting that served a neuron last; 0 where there is none.
+    ridge : ndarray, shape (n_neurons, n_features), optional
+        What single weights have of a ridge beyond λ₂, which is the least of them all.
+    most : ndarray, shape (n_neurons,), optional
+        A neuron is done where its model can decrease by no more than this: iterations go on for the sake of a bound
+        that says so, where one is near.
 
     Returns
     -------
     D : ndarray, shape (n_neurons, n_features)
-    promise : ndarray, shape (n_neurons,)
-        Decrease of the model, and what it can still decrease, about.
+    gained, left : ndarray, shape (n_neurons,)
+        Decrease of the model, and what it can still decrease: a bound where both are no more than ``most``.
     rho : ndarray, shape (n_neurons,)
         For the next time.
     """
     kind = W.dtype
+    ridge = np.zeros_like(W) if ridge is None else ridge
+    most = np.zeros(len(W)) if most is None else most
     force = grad + model.lam2[:, None] * W
-    least = (LEAST_RHO[kind.itemsize] * model.c * model.values[-1]).astype(kind)
+    top = model.c * model.values[-1]
+    least = (LEAST_RHO[kind.itemsize] * top).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
-    out_Z, promise, out_rho = W.copy(), np.zeros(len(W)), rho.copy()
+    out_Z, out_gained, out_left, out_rho = W.copy(), np.zeros(len(W)), np.zeros(len(W)), rho.copy()
     own, todo, start = model, np.arange(len(W)), W
-    # x minimises the quadratic and z the norms; the multiplier ρu is a subgradient of the norms, and starts as one that
+    # x minimises the quadratic and z the penalty; the multiplier ρu is a subgradient of that, and starts as one that
     # is nearly in balance with the gradient: 0.85 × the iterations that it took as minus the gradient itself
-    V = W + np.where(W != 0, model.tau * np.sign(W), np.clip(-force, -model.tau, model.tau)) / rho[:, None]
+    held = np.where(W != 0, model.tau * np.sign(W) + ridge * W, np.clip(-force, -model.tau, model.tau))
+    V = W + held / rho[:, None]
     past = empty_past(*W.shape, kind)
     pull, inverse, core = model.product(force, model.vectors), *resolvent(model, rho)
     for _ in range(MAX_ROUNDS):
         tile = 0 if model.product is thin_product or len(todo) <= FEW else TILE[kind.itemsize]
         primal, dual = _iterate(
             PERIOD, tile, own.vectors, own.transposed, own.c, own.rows, own.GS, own.Y, own.count,
-            inverse, core, pull, start, rho, own.tau, V, *past,
+            inverse, core, pull, start, rho, own.tau, ridge, V, *past,
         )  # fmt: skip
-        Z, gained, left, share = _look(
+        Z, missing, gained, left, share = _look(
             tile, own.vectors, own.values, own.c, own.lam2, own.rows, own.GS, own.Y, own.middle,
-            inverse, core, pull, start, rho, own.tau, V,
+            inverse, core, pull, start, rho, own.tau, ridge, V,
         )  # fmt: skip
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
         factor = np.clip((1 + BALANCE * share) * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
-        out_Z[todo], promise[todo], out_rho[todo] = Z, np.maximum(gained, 0) + left, rho * factor
         go = left > ACCURACY * gained + np.finfo(kind).eps * _dot(own.tau, np.abs(start))
+        told = np.flatnonzero(~go & (gained + left <= most))
+        if len(told):
+            left[told] = decrement(own.take(told), missing[told])
+            go[told] = gained[told] + left[told] > most[told]
+        out_Z[todo], out_gained[todo], out_left[todo], out_rho[todo] = Z, gained, left, rho * factor
         if not go.any():
             break
         if not go.all():
             own, todo = own.take(go), todo[go]
-            V, Z, start, rho, pull, inverse, core, factor, *past = (
-                a[go] for a in (V, Z, start, rho, pull, inverse, core, factor, *past)
+            V, Z, start, rho, ridge, most, pull, inverse, core, factor, *past = (
+                a[go] for a in (V, Z, start, rho, ridge, most, pull, inverse, core, factor, *past)
             )
         factor = np.maximum(factor, least[todo] / rho)
         far = (factor > FAR) | (factor < 1 / FAR)
@@ -103,13 +124,21 @@ def split_steps(
             for array in past:
                 array[far] = 0
             inverse[far], core[far] = resolvent(own.take(far), rho[far])
-    return out_Z - W, promise, out_rho
+    return out_Z - W, np.maximum(out_gained, 0), out_left, out_rho
+
+
+@njit(**JIT)
+def _shrink(v, rho, tau, ridge):
+    """argmin_z τ|z| + ridge/2 z² + ρ/2 (z − v)²."""
+    threshold = tau / rho
+    return (v - min(max(v, -threshold), threshold)) * (rho / (rho + ridge))
 
 
 @njit(**JIT)
 def _iterate(
-    n_times, tile, vectors, transposed, c, rows, GS, Y, count, inverse, core, pull, start, rho, tau, V, past, gram, held
-):
+    n_times, tile, vectors, transposed, c, rows, GS, Y, count, inverse, core, pull, start, rho, tau, ridge, V,
+    past, gram, held,
+):  # fmt: skip
     """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
 
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
@@ -121,8 +150,7 @@ def _iterate(
     for left in range(n_times - 1, -1, -1):
         for j in range(n):
             for k in range(p):
-                threshold = tau[j, k] / rho[j]
-                A[j, k] = V[j, k] - 2 * min(max(V[j, k], -threshold), threshold) - start[j, k]
+                A[j, k] = 2 * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]) - V[j, k] - start[j, k]
         R = np.dot(A, vectors) if tile else thin_product(A, vectors)
         for j in range(n):
             for k in range(p):
@@ -134,12 +162,11 @@ def _iterate(
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
             for k in range(p):
-                x, threshold = start[j, k] + X[j, k], tau[j, k] / rho[j]
-                u_before = min(max(V[j, k], -threshold), threshold)
-                z_before = V[j, k] - u_before
-                v = RELAXATION * x + (1 - RELAXATION) * z_before + u_before
-                u = min(max(v, -threshold), threshold)
-                z = v - u
+                x = start[j, k] + X[j, k]
+                z_before = _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                v = RELAXATION * (x - z_before) + V[j, k]
+                z = _shrink(v, rho[j], tau[j, k], ridge[j, k])
+                u = v - z
                 mapped[k] = v
                 apart += (x - z) ** 2
                 moved += (z - z_before) ** 2
@@ -152,23 +179,24 @@ def _iterate(
 
 
 @njit(**JIT)
-def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pull, start, rho, tau, V):
-    """z, the decrease of the model, what it can still decrease, about, and the share of weights in use.
+def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pull, start, rho, tau, ridge, V):
+    """z, what is missing there, the decrease of the model, what it can still decrease, and the share of weights in use.
+
+    What is missing to a stationary point, in the eigenbasis of G, is m = q + s, with q the gradient of the quadratic
+    and s a subgradient of the penalty. What is left is taken in the metric of the splitting: no bound, see `decrement`.
 
     One compiled call: NumPy's passes took 1.5 × the time.
     """
     n, p = V.shape
-    Z, scaled = np.empty_like(V), np.empty(p, V.dtype)
+    Z, missing, scaled = np.empty_like(V), np.empty_like(V), np.empty(p, V.dtype)
     A = np.zeros((-(-2 * n // tile) * tile if tile else 2 * n, p), V.dtype)
     gained, left, share = np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
         shrunk, used = 0.0, 0
         for k in range(p):
-            threshold = tau[j, k] / rho[j]
-            u = min(max(V[j, k], -threshold), threshold)
-            z = V[j, k] - u
-            Z[j, k], A[j, k], A[n + j, k] = z, z - start[j, k], u
-            shrunk += tau[j, k] * (abs(start[j, k]) - abs(z))
+            z, before = _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), start[j, k]
+            Z[j, k], A[j, k], A[n + j, k] = z, z - before, V[j, k] - z
+            shrunk += tau[j, k] * (abs(before) - abs(z)) + ridge[j, k] / 2 * (before - z) * (before + z)
             used += z != 0
         gained[j], share[j] = shrunk, used / p
     R = np.dot(A, vectors) if tile else thin_product(A, vectors)
@@ -179,14 +207,30 @@ def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pu
         for k in range(p):
             bent = (c[j] * values[k] + lam2[j]) * d[k] - taken[k]
             bowed += d[k] * (pull[j, k] + bent / 2)
-            # what is missing to a stationary point at z, in the metric of the model
-            missing = pull[j, k] + bent + rho[j] * u[k]
-            scaled[k] = missing * inverse[j, k]
-            apart += missing * scaled[k]
+            missing[j, k] = pull[j, k] + bent + rho[j] * u[k]
+            scaled[k] = missing[j, k] * inverse[j, k]
+            apart += missing[j, k] * scaled[k]
         apart += np.dot(scaled, low_rank_row(c[j], GS[i], Y[i], core[j], scaled))
         gained[j] -= bowed
         left[j] = apart / 2
-    return Z, gained, left, share
+    return Z, missing, gained, left, share
+
+
+def decrement(model: LocalModel, missing: np.ndarray) -> np.ndarray:
+    """½mᵀB⁻¹m, shape (n_neurons,): a bound on what the models can still decrease.
+
+    A penalty lies above its subgradients, so the model lies nowhere further below than the quadratic with gradient m
+    does. In the metric B + ρ of the splitting that is no bound along directions with less curvature than ρ.
+
+    Parameters
+    ----------
+    missing : ndarray, shape (n_neurons, n_features)
+        m, in the eigenbasis of G.
+    """
+    kind = missing.dtype
+    inverse, core = resolvent(model, (LEAST_CURVATURE[kind.itemsize] * model.c * model.values[-1]).astype(kind))
+    scaled = missing * inverse
+    return 0.5 * (_dot(missing, scaled) + _dot(scaled, model.low_rank(core, scaled)))
 
 
 def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -201,7 +245,8 @@ def _first_rho(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> np.ndarray
     length = np.sqrt(_dot(W, W) / np.maximum((W != 0).sum(axis=1), 1))
     step = np.abs(grad).max(axis=1) / np.maximum(model.c * model.values.mean(), tiny)
     length = np.where(length > 0, length, np.maximum(step, tiny))
-    return np.maximum(model.tau.mean(axis=1), 1e-6 * model.c * model.values[-1]) / length
+    # a force over a length, and a curvature: both have the unit of the latter
+    return np.maximum(model.tau.mean(axis=1) / length, 1e-6 * model.c * model.values[-1])
 
 
 def _dot(A: np.ndarray, B: np.ndarray) -> np.ndarray:

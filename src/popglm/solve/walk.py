@@ -259,20 +259,29 @@ class Walk:
         c = at.curvature * fit.damping[columns]
         step, promise, W, lam = np.zeros_like(at.grad), np.zeros(len(columns)), fit.W[columns], lam[open_]
 
+        # damping divides the promise by itself at most
+        safety = np.minimum(MODEL_SAFETY * at.spread, MOST_SAFETY) * fit.damping[columns]
+        most = self.tol * fit.scale[columns] / safety
+
         def solve(model: QuadraticModel | RotatedModel, own: np.ndarray) -> None:
-            step[own], promise[own] = model.step(fit.memory, columns[own], W[own], at.grad[own], c[own], lam[own])
+            step[own], promise[own] = model.step(
+                fit.memory, columns[own], W[own], at.grad[own], c[own], lam[own], most[own]
+            )
 
         fit.with_models(solve, columns)
-        # damping divides the promise by itself at most; a kink is not in the model: no estimate then
-        safety = np.minimum(MODEL_SAFETY * at.spread, MOST_SAFETY) * fit.damping[columns]
+        # a kink is not in the model: no estimate then
         with np.errstate(over="ignore"):
             estimate = safety * promise / fit.scale[columns]
         known = at.smooth & np.isfinite(step).all(axis=1)
         crowded = self._crowding(columns, at.spread) > self.trusted[columns]
-        doubtful = known & (estimate <= self.tol) & crowded
+        ends, provable = known & (estimate <= self.tol), fit.can_prove(columns, lam)
+        doubtful = ends & crowded & ~provable
         self.doubtful = columns[doubtful]
         # it says whether the tolerance is met and no more: of a tenth of that, nearly all of it was there
-        estimate = np.where(known & ~doubtful, np.maximum(estimate, self.tol), np.inf)
+        estimate = np.where(known & ~doubtful & ~provable, np.maximum(estimate, self.tol), np.inf)
+        for i in np.flatnonzero(ends & provable):
+            newton, estimate[i] = fit.prove(columns[i])
+            step[i] = newton if np.isfinite(estimate[i]) else step[i]
         d[open_], gap[open_] = step, np.minimum(gap[open_], estimate)
         return d, gap
 
@@ -288,6 +297,9 @@ class Walk:
         # three steps that promised less than rounding: this is as far as the precision goes
         done = (gap <= self.tol) | (self.quiet[here.columns] >= 3) | (n_iter >= self.max_iter)
         done &= ~here.jumps
+        for i in np.flatnonzero(done & (gap > self.tol) & self.fit.can_prove(here.columns, here.lam)):
+            at = here.k[i], here.columns[i]
+            self.path.gap[at] = min(self.path.gap[at], self.fit.prove(here.columns[i])[1])
         self.path.record(self.fit, here.k[done], here.columns[done], here.lam[done])
         self.level[here.columns[done]] += 1
         self.fresh[here.columns[done]] = True

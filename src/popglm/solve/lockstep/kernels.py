@@ -17,6 +17,7 @@ __all__ = [
     "certificate_parts",
     "choose",
     "finite_or_zero",
+    "in_columns",
     "keep_step",
     "moved",
     "open_model",
@@ -66,12 +67,36 @@ def open_model(
 
 
 def open_split(
-    xp: Any, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, S: Array, Y: Array, GS: Array, values: Array,
-    signs: Array, rho: Array,
-) -> tuple[Array, tuple[Array, ...]]:  # fmt: skip
-    """Curvature vectors, and where the splitting starts."""
+    xp: Any, W: Array, grad: Array, c: Array, ridge: Array, tau: Array, deviation: Array, of_block: Array, S: Array,
+    Y: Array, GS: Array, values: Array, signs: Array, rho: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """The model in blocks of unit variance and a unit of the activity's; curvature vectors; where the splitting starts.
+
+    Returns
+    -------
+    W, grad : array, shape (n_rows, n_features)
+    unit, lam2 : array, shape (n_rows,)
+        What W and grad were divided by; the least ridge of a block.
+    ridge, tau : array, shape (n_rows, n_blocks)
+        What blocks have of a ridge beyond that, and the weights of their norms.
+    vectors : array
+    at : tuple of array
+    """
+    W, grad = W * deviation[None, :], grad / deviation[None, :]
+    largest = [xp.max(xp.abs(W), axis=1), xp.max(xp.abs(grad), axis=1) / xp.where(c > 0, c, xp.ones_like(c))]
+    unit = xp.where(largest[0] > largest[1], largest[0], largest[1])
+    unit = xp.where(xp.isfinite(unit) & (unit > 0), unit, xp.ones_like(unit))
+    W, grad, tau = W / rows(unit), grad / rows(unit), tau / (rows(unit) * of_block[None, :])
+    each = rows(ridge) / (of_block * of_block)[None, :]
+    lam2 = xp.min(each, axis=1)
     vectors, _ = curvature_vectors(xp, S, Y, GS, c, values, signs)
-    return vectors, split_start(xp, W, grad, c, lam2, tau, values, rho)
+    start = split_start(xp, W, grad, c, lam2, tau, values, rho)
+    return W, grad, unit, lam2, each - rows(lam2), tau, vectors, start
+
+
+def in_columns(xp: Any, d: Array, unit: Array, deviation: Array) -> Array:
+    """A step of `open_split`'s model in the units of its columns."""
+    return d * (rows(unit) / deviation[None, :])
 
 
 def moved(
@@ -96,10 +121,13 @@ def moved(
 
 def keep_step(
     xp: Any, least: float, S: Array, Y: Array, GS: Array, W_new: Array, W: Array, grad_new: Array, grad: Array,
-    chosen: Array, G: Array, basis: Array,
+    chosen: Array, G: Array, basis: Array, deviation: Array,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The pairs with that of a step, where it is chosen."""
-    return keep_pairs(xp, least, S, Y, GS, W_new - W, grad_new - grad, chosen > 0, G, basis)
+    """The pairs with that of a step, where it is chosen; with ``deviation``, in columns divided by it."""
+    s, y = W_new - W, grad_new - grad
+    if deviation is not None:
+        s, y = s * deviation[None, :], y / deviation[None, :]
+    return keep_pairs(xp, least, S, Y, GS, s, y, chosen > 0, G, basis)
 
 
 def certificate_parts(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.coordinates import principal_axes
 from popglm.solve.lockstep import kernels, proximal
 from popglm.solve.lockstep.arrays import Blocks, vector
 from popglm.solve.lockstep.batch import Batch
@@ -73,9 +74,17 @@ class BatchModel:
         diagonal = np.zeros(p) if penalty.R is None else penalty.smoothness * np.diag(penalty.R)
         self.diagonal_of_R = put(diagonal)
         self.split = self.normed and penalty.R is None
-        self.spectrum = None
-        if self.split or not self.normed:
+        self.spectrum = self.deviation = None
+        if self.split:
+            # in blocks of unit variance, whatever units they were given in; the penalty's weights go with them
+            variance = np.bincount(of_column, np.diag(model.G)) / penalty.block_sizes
+            of_block = np.sqrt(np.where(variance > 0, variance, 1))
+            each = of_block[of_column]
+            self.of_block, self.deviation = put(of_block), put(each)
+            self.spectrum = tuple(put(a) for a in principal_axes(model.G / np.outer(each, each)))
+        elif not self.normed:
             self.spectrum = tuple(put(a) for a in model._eigen(penalty.smoothness, 0.0))
+            self.free = self.spectrum if penalty.R is not None else tuple(put(a) for a in model._eigen(0.0, None))
         # with these signs Σuuᵀ − Σvvᵀ is one sum
         signs = np.tile([1.0, -1.0], MEMORY)
         self.signs, self.sign_matrix = put(signs), put(np.diag(signs))
@@ -128,7 +137,7 @@ class BatchModel:
         least = 1e-4 * float(np.sqrt(np.finfo(self.engine.dtype).eps))
         batch.pairs = self._call(
             kernels.keep_step, *batch.pairs, W, batch.W, grad, batch.point.grad, vector(self.engine, chosen),
-            *(self.spectrum if self.split else (self.G, None)), constants=(least,),
+            *(self.spectrum if self.split else (self.G, None)), self.deviation, constants=(least,),
         )  # fmt: skip
 
     def accept(self, batch: Batch, W: Array, grad: Array, accepted: np.ndarray) -> None:
@@ -150,7 +159,14 @@ class BatchModel:
         if self.normed:
             return self._proximal_step(batch, active, c, at, most)
         d, promise = self._call(
-            kernels.smooth_step, batch.W, batch.point.grad, c, at.ridge, *batch.pairs[:2], self.spectrum, self.R
+            kernels.smooth_step,
+            batch.W,
+            batch.point.grad,
+            c,
+            at.ridge,
+            *batch.pairs[:2],
+            self.spectrum if at.lam2.any() else self.free,
+            self.R,
         )
         return d, self._host(promise)
 
@@ -178,26 +194,39 @@ class BatchModel:
     def _split_step(
         self, batch: Batch, active: np.ndarray, c: Array, at: Strength, most: np.ndarray
     ) -> tuple[Array, np.ndarray]:
-        grad = batch.point.grad
-        vectors, now = self._call(
-            kernels.open_split, batch.W, grad, c, at.ridge, at.tau, *batch.pairs, self.spectrum[0], self.signs,
-            batch.bound,
+        W, grad, unit, lam2, ridge, tau, vectors, now = self._call(
+            kernels.open_split, batch.W, batch.point.grad, c, at.ridge, at.tau, self.deviation, self.of_block,
+            *batch.pairs, self.spectrum[0], self.signs, batch.bound,
         )  # fmt: skip
+        size = self._host(unit)
+        with np.errstate(over="ignore"):
+            most = most / size**2
         steps = self.engine.fuse(proximal.split_steps)
-        model = (self.blocks, batch.W, grad, c, at.ridge, at.tau, vectors, self.sign_matrix, self.spectrum)
-        with self.engine.fast_products():
-            for _ in range(MOST_CALLS):
-                d, sums, now = steps(*model, now)
-                value, left, residual = self._host(sums).T
-                left = np.where((residual <= RESIDUAL) & (left >= 0), left, np.inf)
-                if _enough(active, value, left, most):
-                    break
+        model = (self.blocks, W, grad, c, lam2, ridge, tau, vectors, self.sign_matrix, self.spectrum)
+        for call in range(MOST_CALLS):
+            with self.engine.fast_products():
+                d, sums, missing, now = steps(*model, now)
+            value, left, residual = self._host(sums).T
+            left = np.where((residual <= RESIDUAL) & (left >= 0), left, np.inf)
+            if call < MOST_CALLS - 1 and not _enough(active, value, left, most):
+                continue
+            # a promise that ends a strength is made with a bound
+            ends = active & (np.maximum(-value, 0) + left <= most)
+            if not ends.any():
+                break
+            bound = self._call(proximal.decrement, missing, c, lam2, vectors, self.sign_matrix, self.spectrum[0])
+            left = np.where(ends, self._host(bound), left)
+            if _few(active, ends & ~(np.maximum(-value, 0) + left <= most)):
+                break
         # where curvature pairs have become dependent nothing is finite: ρ begins anew
         batch.bound = self._call(kernels.finite_or_zero, now[2])
-        return d, np.maximum(-value, 0) + left
+        return self._call(kernels.in_columns, d, unit, self.deviation), (np.maximum(-value, 0) + left) * size**2
 
 
 def _enough(active: np.ndarray, value: np.ndarray, left: np.ndarray, most: np.ndarray) -> bool:
     gained = np.maximum(-value, 0)
-    open_ = active & ~(left <= np.maximum(MODEL_ACCURACY * gained, most - gained))
+    return _few(active, active & ~(left <= np.maximum(MODEL_ACCURACY * gained, most - gained)))
+
+
+def _few(active: np.ndarray, open_: np.ndarray) -> bool:
     return np.count_nonzero(open_) <= (1 - DONE_SHARE) * np.count_nonzero(active)

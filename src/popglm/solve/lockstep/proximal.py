@@ -18,13 +18,15 @@ from typing import Any
 
 from popglm.solve.lockstep.arrays import Blocks, along, block_norms, combine, dot, rows
 
-__all__ = ["proximal_steps", "split_start", "split_steps", "start_norms"]
+__all__ = ["decrement", "proximal_steps", "split_start", "split_steps", "start_norms"]
 
 Array = Any
 #: Steps of one compiled call, and Newton steps for a block's norm in each (they go on from the last ones).
 STEPS, NORM_STEPS = 10, 3
 #: Over-relaxation of the splitting (Boyd et al. 2011, § 3.4.3).
 RELAXATION = 1.6
+#: Added to the metric of a bound, over c and the largest eigenvalue of G: with less variance, there is rounding alone.
+LEAST_CURVATURE = 1e-9
 
 
 def _shrink(xp: Any, blocks: Blocks, r: Array, H: Array, tau: Array, nu: Array) -> tuple[Array, Array]:
@@ -119,7 +121,9 @@ def split_start(
     step = xp.max(xp.abs(grad), axis=1) / (c * xp.sum(values) / values.shape[0] + tiny)
     length = xp.where(length > 0, length, step) + tiny
     steep, flat = xp.sum(tau, axis=1) / tau.shape[1], 1e-6 * c * xp.max(values)
-    rho = xp.where(rho > 0, rho, xp.where(steep > flat, steep, flat) / length)
+    # a force over a length, and a curvature: both have the unit of the latter
+    steep = steep / length
+    rho = xp.where(rho > 0, rho, xp.where(steep > flat, steep, flat))
     return W, -(grad + rows(lam2) * W) / rows(rho), rho
 
 
@@ -136,14 +140,22 @@ def _split_solve(xp: Any, r: Array, inverse: Array, scaled: Array, core: Array) 
     return r * inverse - combine(xp, inner, scaled)
 
 
+def decrement(xp: Any, missing: Array, c: Array, lam2: Array, vectors: Array, signs: Array, values: Array) -> Array:
+    """½mᵀB⁻¹m of rows m of ``missing``, shape (n_rows,): see `popglm.solve.splitting.decrement`."""
+    shift = lam2 + LEAST_CURVATURE * c * xp.max(values)
+    return 0.5 * dot(xp, missing, _split_solve(xp, missing, *split_inverse(xp, c, shift, values, vectors, signs)))
+
+
 def split_steps(
-    xp: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, vectors: Array, signs: Array,
-    spectrum: tuple[Array, Array], at: tuple[Array, Array, Array],
-) -> tuple[Array, Array, tuple[Array, Array, Array]]:  # fmt: skip
+    xp: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, ridge: Array, tau: Array, vectors: Array,
+    signs: Array, spectrum: tuple[Array, Array], at: tuple[Array, Array, Array],
+) -> tuple[Array, Array, Array, tuple[Array, Array, Array]]:  # fmt: skip
     """`STEPS` iterations of the alternating direction method of multipliers, then ρ adapted to their residuals.
 
     Parameters
     ----------
+    ridge : array, shape (n_rows, n_blocks)
+        What blocks have of a ridge beyond λ₂.
     vectors : array, shape (n_rows, 2 * size, n_features)
         In the eigenbasis of G, as the first of `curvature_vectors`.
     signs : array, shape (2 * size, 2 * size)
@@ -160,6 +172,8 @@ def split_steps(
     sums : array, shape (n_rows, 3)
         The model there, 0 at d = 0; what it can still decrease, about; and the larger one of the primal and the dual
         residual, relative to weights and multipliers.
+    missing : array, shape (n_rows, n_features)
+        What is missing to a stationary point, in the eigenbasis of G: `decrement` has a bound from it.
     at : tuple of array
     """
     z, u, rho = at
@@ -167,7 +181,7 @@ def split_steps(
     back, signs_of = xp.matrix_transpose(basis), xp.sum(signs, axis=0)
     solver = split_inverse(xp, c, lam2 + rho, values, vectors, signs)
     rotated_grad = xp.matmul(grad + rows(lam2) * W, basis)
-    threshold = tau / rows(rho)
+    threshold, keep = tau / rows(rho), rows(rho) / (rows(rho) + ridge)
     x = before = z
     for _ in range(STEPS):
         r = rows(rho) * xp.matmul(z - u - W, basis) - rotated_grad
@@ -176,7 +190,7 @@ def split_steps(
         norms = block_norms(xp, blocks, v)
         over = norms > threshold
         factor = xp.where(over, 1 - threshold / xp.where(over, norms, xp.ones_like(norms)), 0 * norms)
-        z = v * blocks.spread(xp, factor)
+        z = v * blocks.spread(xp, factor * keep)
         u = v - z
     tiny = 1e-30
 
@@ -192,10 +206,11 @@ def split_steps(
     d = z - W
     rotated = xp.matmul(d, basis)
     Bd = rows(c) * values[None, :] * rotated + combine(xp, along(xp, vectors, rotated) * signs_of[None, :], vectors)
-    # ρu is a subgradient of the norms at z: what it leaves of the other gradient, in the metric of the model
+    # ρu is a subgradient of the norms at z: what it leaves of the other gradient, in the metric of the splitting
     total = xp.matmul(grad + rows(lam2) * z + rows(rho) * u, basis) + Bd
     left = 0.5 * dot(xp, total, _split_solve(xp, total, *solver))
     change = xp.sum(tau * (block_norms(xp, blocks, z) - block_norms(xp, blocks, W)), axis=1)
+    change = change + xp.sum(ridge * blocks.sums(xp, d * (W + 0.5 * d)), axis=1)
     value = dot(xp, d, grad + rows(lam2) * (W + 0.5 * d)) + 0.5 * dot(xp, rotated, Bd) + change
     residual = xp.where(primal > dual, primal, dual)
-    return d, xp.stack([value, left, residual], axis=1), (z, u / rows(factor), rho * factor)
+    return d, xp.stack([value, left, residual], axis=1), total, (z, u / rows(factor), rho * factor)

@@ -196,7 +196,7 @@ class Lockstep:
             if self.model.normed:
                 gap = np.where(lam2 > 0, gap, scaled + 0.5 * lam2 * w2 + 0.5 * left**2 * wRw + fenchel)
         gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
-        gap = np.where(at.lam > 0, gap, np.minimum(excess, decrement))
+        gap = np.where(at.lam > 0, gap, excess)
         if not self.loss.convex:
             gap = decrement
         return np.where(finite > 0, gap, np.inf) / self.scale[columns]
@@ -226,7 +226,8 @@ class Lockstep:
             columns = self._chosen[batch.index]
             scale, point = self.scale[columns], batch.point
             began = time.perf_counter()
-            safety = np.minimum(MODEL_SAFETY * point.spread, MOST_SAFETY) * batch.damping
+            # the null model's spread is taken with a guess at its mean weight, which may lie far above
+            safety = np.minimum(MODEL_SAFETY * np.maximum(point.spread, 1), MOST_SAFETY) * batch.damping
             most = tol * scale / safety
             d, promise = model.step(batch, active, point.curvature * batch.damping, at, most)
             W_new, (promised, change, dyx) = model.moved(batch, d, at, active)

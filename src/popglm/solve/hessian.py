@@ -1,0 +1,81 @@
+"""Newton's step and decrement of one neuron with its own second derivatives, in float64.
+
+Without a penalty nothing but the loss says where its minimum lies, and a direction may have any part of the curvature
+that cG gives it. With the true Hessian H the decrement gᵀH⁻¹g says how far the loss can fall: half of it is the fall of
+a quadratic; e^−w, the loss of a condition without events, falls by all of it, and 1/w, that of events which a feature
+separates, by twice that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.linalg import qr, svd
+from scipy.special import expit
+
+from popglm.model.losses import Loss
+
+__all__ = ["SAFETY", "derivatives", "newton", "second_derivative"]
+
+#: The loss is taken to fall by no more than this many times half the decrement.
+SAFETY = 10.0
+#: Directions with less than this share of the root of the curvature, in units in which every column has as much, hold
+#: rounding alone.
+LEAST = 1e-11
+
+
+def second_derivative(loss: Loss, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """d²ℓ/dη² per sample of a convex loss; for canonical links that is the Fisher weight."""
+    if (loss.family, loss.inverse_link) == ("poisson", "softplus"):
+        slope, mu = expit(eta), np.logaddexp(0, eta)
+        # far below 0 softplus is e^η, whose logarithm is straight; the difference below would be rounding there
+        low = eta < -15
+        ratio = slope / np.where(low, 1, mu)
+        return slope * (1 - slope) + y * np.where(low, slope / 2, ratio * (ratio - 1 + slope))
+    if loss.barrier:
+        return np.where(eta > 0, y / np.square(np.where(eta > 0, eta, 1)), 0)
+    return loss.derivatives(np, eta, y)[1]
+
+
+def derivatives(
+    loss: Loss, rows: Iterable[tuple[np.ndarray, ...]], w: np.ndarray, b: float, fit_intercept: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient (n_features + 1,) of a neuron's mean loss in its weights and, last, its intercept; and a root of H.
+
+    The root is a triangle R with RᵀR = H: it keeps directions whose curvature is rounding beside that of others.
+
+    Parameters
+    ----------
+    rows : iterable of (X, y, weights, offset)
+        In float64; weights and offset per sample.
+    w : ndarray, shape (n_features,)
+    """
+    n = len(w) + 1
+    total, g, R = 0.0, np.zeros(n), np.zeros((0, n))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for X, y, s, offset in rows:
+            # a sample of weight 0 may hold anything
+            X, y, offset, s = X[s > 0], y[s > 0], offset[s > 0], s[s > 0]
+            eta = X @ w + b + offset
+            X = np.column_stack([X, np.full(len(X), float(fit_intercept))])
+            g += (s * loss.derivatives(np, eta, y)[0]) @ X
+            part = np.vstack([R, np.sqrt(s * second_derivative(loss, eta, y))[:, None] * X])
+            if not np.isfinite(part).all():
+                return np.full(n, np.nan), np.zeros((n, n))
+            R = qr(part, mode="r", overwrite_a=True, check_finite=False)[0][:n]
+            total += s.sum()
+        return g / total, R / np.sqrt(total)
+
+
+def newton(g: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, float]:
+    """Newton's step −H⁻¹g and the decrement gᵀH⁻¹g for H = RᵀR; inf where a derivative is not finite."""
+    if not np.isfinite(g).all():
+        return np.zeros(len(g)), np.inf
+    size = np.sqrt(np.einsum("ij,ij->j", R, R))
+    size = np.where(size > 0, size, 1)
+    _, values, vectors = svd(R / size, full_matrices=False)
+    has = values > LEAST * values[0]
+    force = np.where(has, vectors @ (g / size) / np.where(has, values, 1), 0)
+    moved = np.where(has, force / np.where(has, values, 1), 0)
+    return -(moved @ vectors) / size, float(force @ force)

@@ -1,0 +1,94 @@
+"""Which neurons have no finite weights that fit them best: a feature tells samples with events from those without.
+
+Along such a direction of the weights the loss falls for ever (Albert & Anderson 1984): a condition without events, or a
+feature that is higher in every sample with an event than in all others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linprog
+
+from popglm.model.losses import Loss
+from popglm.solve.stream import RowStream, read_rows
+
+__all__ = ["can_separate", "separated"]
+
+#: Samples times features up to which all combinations of features are tried; beyond, every feature, and the fit's own
+#: combination of them.
+MOST_ENTRIES = 2e5
+#: A fit that expects fewer events in a sample, over its mean, or fewer failures, may be on its way to infinity.
+SUSPECT = 1e-3
+
+
+def can_separate(loss: Loss) -> bool:
+    """Whether the loss of a sample goes on falling as its linear predictor goes to infinity."""
+    return loss.family == "bernoulli" or (loss.family == "poisson" and loss.inverse_link in ("exp", "softplus"))
+
+
+def separated(
+    loss: Loss, X: Any, Y: np.ndarray, counted: np.ndarray, coef: np.ndarray, fit_intercept: bool
+) -> np.ndarray:
+    """Whether a direction separates a neuron's samples, shape (n_neurons,).
+
+    Parameters
+    ----------
+    X : ndarray or RowStream, shape (n_samples, n_features)
+    Y : ndarray, shape (n_samples, n_neurons)
+    counted : ndarray of bool, shape (n_samples, n_neurons)
+        Samples that are recorded and have weight.
+    coef : ndarray, shape (n_neurons, n_features)
+        Fitted weights.
+    fit_intercept : bool
+    """
+    upper, lower = _sides(loss, Y, counted)
+    (n, p), q = X.shape, len(coef)
+    # lowest and highest value over samples that must lie above and below, per neuron and direction
+    low, high = np.full((2, 2, q, p + 1), np.inf), np.full((2, 2, q, p + 1), -np.inf)
+    for first, last, rows in read_rows(X):
+        for a in range(first, last, 4096):
+            x = np.asarray(rows[a - first : a - first + 4096], float)
+            for j in range(q):
+                values = np.column_stack([x, x @ coef[j]])
+                for side, chosen in enumerate((upper, lower)):
+                    part = values[chosen[a : a + len(x), j]]
+                    if len(part):
+                        low[0, side, j] = np.minimum(low[0, side, j], part.min(axis=0))
+                        high[0, side, j] = np.maximum(high[0, side, j], part.max(axis=0))
+    # and the same directions the other way round
+    low[1], high[1] = -high[0], -low[0]
+    goes = high[:, 1] <= low[:, 0]
+    goes &= np.minimum(low[:, 0], low[:, 1]) < np.maximum(high[:, 0], high[:, 1])
+    if not fit_intercept:
+        goes &= (high[:, 1] <= 0) & (low[:, 0] >= 0)
+    found = goes.any(axis=(0, 2))
+    if isinstance(X, RowStream) or n * p > MOST_ENTRIES:
+        return found
+    for j in np.flatnonzero(~found):
+        own = counted[:, j]
+        eta = X[own] @ coef[j]
+        if np.ptp(eta) > -np.log(SUSPECT):
+            found[j] = _by_program(np.asarray(X[own], float), upper[own, j], lower[own, j], fit_intercept)
+    return found
+
+
+def _sides(loss: Loss, Y: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples whose loss does not grow upwards, and downwards, once the others have been fitted exactly."""
+    some = counted & (Y > 0)
+    if loss.family == "poisson":
+        # a count holds its rate where it is; only samples without events go down for ever
+        return some, counted
+    return some, counted & (Y < 1)
+
+
+def _by_program(X: np.ndarray, upper: np.ndarray, lower: np.ndarray, fit_intercept: bool) -> bool:
+    """Whether any combination of columns separates, by a linear program (Konis 2007)."""
+    deviation = X.std(axis=0)
+    Z = (X - X.mean(axis=0) * fit_intercept) / np.where(deviation > 0, deviation, 1)
+    Z = np.column_stack([Z, np.full(len(Z), float(fit_intercept))])
+    signed = np.concatenate([Z[upper], -Z[lower]])
+    bounds = [(-1, 1)] * (Z.shape[1] - 1) + [(-Z.shape[1], Z.shape[1])]
+    answer = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=bounds)
+    return answer.status == 0 and -answer.fun > 1e-6
