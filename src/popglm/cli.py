@@ -231,8 +231,9 @@ def _strengths_table(model: pg.GLMCV) -> Table:
     table.add_column("λ", justify="right")
     table.add_column("neurons", justify="right")
     table.add_column("")
-    counts = np.bincount(model.lambda_index_, minlength=len(LAMBDAS))
-    for strength, count in zip(LAMBDAS, counts, strict=True):
+    counts = np.bincount(model.lambda_index_, minlength=len(LAMBDAS) + 1)
+    # the null model comes after the strengths
+    for strength, count in zip([*LAMBDAS, np.inf], counts, strict=True):
         table.add_row(f"{strength:.1e}", f"{count:,}", "█" * round(30 * count / counts.max()))
     return table
 

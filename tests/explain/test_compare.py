@@ -7,6 +7,7 @@ import pytest
 from populations import fitted
 
 import popglm as pg
+from popglm.model.selection import at_strengths
 
 VARIABLES = {"position": "position", "cue": "* × cue", "speed": "speed"}
 
@@ -24,7 +25,7 @@ def from_scratch(model, X, Y, groups, **settings):
 
 
 def held_out_deviance(model):
-    return model.cv_deviance_[:, model.lambda_index_, np.arange(len(model.lambda_index_))].sum(axis=0)
+    return at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1).sum(axis=0)
 
 
 @pytest.mark.parametrize("penalty", ["group_lasso", "ridge"])
@@ -116,7 +117,7 @@ def test_without_selecting_again_every_neuron_keeps_its_strength():
     result = pg.compare(model, X, Y, ["speed"], reselect=False)
     np.testing.assert_array_equal(result.selected_strength[:, 0], model.lambda_)
     fresh, _ = from_scratch(model, X, Y, ["position", "position × cue"])
-    same = fresh.cv_deviance_[:, model.lambda_index_, np.arange(4)].sum(axis=0)
+    same = at_strengths(fresh.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1).sum(axis=0)
     np.testing.assert_allclose(result.reduced_deviance[:, 0], same, rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from popglm import GLM, GLMCV
-from popglm.model.selection import fraction_explained, select_strengths
+from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 
 RNG = np.random.default_rng(1)
 N, P = 400, 5
@@ -35,12 +35,14 @@ def cross_validated(request):
     return model.fit(X, Y[request.param], groups=TRIALS)
 
 
-def first_within(deviance, lambdas, se_fraction, min_lambda):
-    """The rule as a loop over one neuron's strengths."""
+def first_within(deviance, lambdas, se_fraction, min_lambda, null):
+    """The rule as a loop over one neuron's strengths; their number for the null model."""
     mean = [np.mean(d) for d in deviance.T]
     allowed = [k for k in range(len(mean)) if lambdas[k] >= min_lambda] or [0]
     best = min(allowed, key=lambda k: mean[k])
     limit = mean[best] + se_fraction * np.std(deviance[:, best]) / np.sqrt(len(deviance))
+    if np.mean(null) <= limit * (1 + 1e-6):
+        return len(lambdas)
     return next(k for k in allowed if mean[k] <= limit)
 
 
@@ -52,12 +54,20 @@ def test_selection_index_by_index(cross_validated, se_fraction, share):
     min_lambda = share * np.median(lambdas[0])
     coef_path, before = model.coef_path_.copy(), model.n_iter_.sum()
     assert model.select(se_fraction=se_fraction, min_lambda=min_lambda) is model
-    expected = [first_within(model.cv_deviance_[:, :, j], lambdas[:, j], se_fraction, min_lambda) for j in range(3)]
+    null = model.cv_null_model_deviance_
+    expected = [
+        first_within(model.cv_deviance_[:, :, j], lambdas[:, j], se_fraction, min_lambda, null[:, j]) for j in range(3)
+    ]
     assert model.lambda_index_.tolist() == expected
     # no fit was run again, and everything follows the new choice
     assert np.array_equal(model.coef_path_, coef_path)
     assert model.n_iter_.sum() == before
     for j, k in enumerate(expected):
+        if k == len(lambdas):
+            assert np.isinf(model.lambda_[j])
+            assert not model.coef_[j].any()
+            assert model.intercept_[j] == model.null_intercept_[j]
+            continue
         assert model.lambda_[j] == lambdas[k, j]
         assert np.array_equal(model.coef_[j], coef_path[k, j])
         assert model.intercept_[j] == model.intercept_path_[k, j]
@@ -68,7 +78,7 @@ def test_constructor_and_select_agree():
     settings = {"penalty": "lasso", "n_lambdas": 12, "lambda_min_ratio": 1e-2}
     strict = GLMCV(**settings, se_fraction=1.0, min_lambda=0.01).fit(X, Y["poisson"])
     plain = GLMCV(**settings).fit(X, Y["poisson"])
-    assert (strict.lambda_index_ <= plain.lambda_index_).all()
+    assert (strict.lambda_ >= plain.lambda_).all()
     assert np.array_equal(plain.select(se_fraction=1.0, min_lambda=0.01).lambda_index_, strict.lambda_index_)
     # the constructor's come back
     assert np.array_equal(plain.select().lambda_index_, GLMCV(**settings).fit(X, Y["poisson"]).lambda_index_)
@@ -110,12 +120,12 @@ class TestValidationData:
                 one.coef_, one.intercept_ = model.coef_path_[k, j], model.intercept_path_[k, j]
                 scores.append(one.score(X[TEST], Y[family][TEST, j]))
             np.testing.assert_allclose(model.deviance_explained_path_[:, j], scores, atol=1e-6)
-            assert model.lambda_index_[j] == np.argmax(scores)
-        np.testing.assert_allclose(
-            model.evaluate(X[TEST], Y[family][TEST])["deviance_explained"],
-            model.deviance_explained_path_.max(axis=0),
-            atol=1e-6,
-        )
+            one.coef_, one.intercept_ = np.zeros(P), model.null_intercept_[j]
+            null = one.score(X[TEST], Y[family][TEST, j])
+            assert model.lambda_index_[j] == (10 if null >= max(scores) - 1e-6 else np.argmax(scores))
+            np.testing.assert_allclose(
+                model.evaluate(X[TEST], Y[family][TEST])["deviance_explained"].iloc[j], max(*scores, null), atol=1e-6
+            )
 
     def test_min_lambda(self):
         model = GLM(lambdas=[1.0, 0.1, 0.01, 0.001]).fit(X[TRAIN], Y["poisson"][TRAIN])
@@ -194,7 +204,7 @@ class TestFolds:
             deviance[fold] = alone.evaluate(X[test], Y[family][test])["deviance"]
         np.testing.assert_allclose(model.predict_held_out(), mu, atol=1e-4)
         np.testing.assert_allclose(model.predict_held_out(X), model.predict_held_out())
-        chosen = model.cv_deviance_[:, model.lambda_index_, np.arange(3)]
+        chosen = at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1)
         np.testing.assert_allclose(chosen, deviance, rtol=1e-5)
         null = GLM(family=family, n_lambdas=1).fit(X, Y[family]).evaluate(X, Y[family])["null_deviance"]
         np.testing.assert_allclose(model.cv_null_deviance_, null, rtol=1e-10)

@@ -53,10 +53,11 @@ def test_warnings_name_the_silent_and_those_silent_in_a_fold(fitted):
     messages = [str(w.message) for w in caught if issubclass(w.category, PopglmWarning)]
     # nothing else, a ConvergenceWarning or a numerical one, is heard
     assert {str(w.message) for w in caught} == set(messages)
-    assert len(messages) == 2
+    assert len(messages) == 3
     assert "silent" in messages[0]
     assert ": neuron460, neuron461, neuron462, neuron463, neuron464" in messages[0]
     assert "in some fold" in messages[1]
+    assert "neurons have fewer than 10 samples with activity" in messages[2]
 
 
 def test_everything_is_finite(fitted, session):

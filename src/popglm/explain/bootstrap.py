@@ -85,10 +85,11 @@ def bootstrap(
     Notes
     -----
     A trial that is drawn k times enters with weight k, and re-fits start from the model's weights. Each neuron is
-    re-fitted at the strength selected for it, so the bands hold the noise of the data, but neither that of the
+    re-fitted at the strength selected for it so the bands hold the noise of the data, but neither that of the
     selection nor the bias of the penalty: they lie around the shrunken kernel, and a group that is without weights in
-    almost every re-fit has a band of width 0. All re-fits are centred on the samples of the fit, as in `kernels`: the
-    band of a straight line narrows to nothing at the variable's mean.
+    almost every re-fit has a band of width 0, as all groups have of a neuron that ended at its null model. All re-fits
+    are centred on the samples of the fit, as in `kernels`: the band of a straight line narrows to nothing at the
+    variable's mean.
 
     References
     ----------
@@ -124,12 +125,14 @@ def bootstrap(
     drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
     n_neurons = len(model.neuron_names_)
     weights = np.empty((n_resamples, n_neurons, X.shape[1]))
+    selected = np.isfinite(model.lambda_)
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)
     for i, trials in enumerate(drawn):
         times = np.bincount(trials, minlength=n_trials)[codes]
         refit = _refit(model, X, Y, weight * times, offset)
         weights[i] = np.atleast_2d(refit.coef_) / design.scales_
-        unfinished[i], null[i] = refit.gap_[0] > model.tol, refit.null_fitted_
+        weights[i, ~selected] = 0
+        unfinished[i], null[i] = (refit.gap_[0] > model.tol) & selected, refit.null_fitted_ & selected
     _warn(model, unfinished.sum(axis=0), np.where(model.null_fitted_, 0, null.sum(axis=0)), n_resamples)
 
     for group, columns in group_slices(design).items():
@@ -147,7 +150,8 @@ def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarra
     """The model's parameters, fitted to weighted samples at each neuron's selected strength."""
     given = model.get_params()
     refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
-        lambdas=model.lambda_[None],
+        # a neuron at its null model has no strength; what is fitted for it does not count
+        lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, model._lambda_grid[0])[None],
         feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
         tol=min(model.tol, LOOSEST_TOL),
         verbose=0,

@@ -140,7 +140,7 @@ def compare(
     axis = check_bins(by, len(X_scored))
     tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis), list(chosen))
     index = _strengths(model, reselect, weaker)
-    refits = Refits.make(model, values, Y, sample_weight, offset, index, test is not None)
+    refits = Refits.make(model, values, Y, sample_weight, offset, index, test is not None, reselect)
     blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
     for neurons in blocks:
         tally.add_models(neurons, full.eta(neurons))
@@ -158,11 +158,13 @@ def compare(
 
 def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
     """For every strength of a re-fit, the index of the model's, shape (n_strengths, n_neurons)."""
+    n_lambdas = len(model._lambda_grid)
+    # the null model comes before the first strength
+    selected = np.where(model.lambda_index_ == n_lambdas, -1, model.lambda_index_)
     if not reselect:
-        return model.lambda_index_[None]
-    last = len(model._lambda_grid) - 1
-    ends = np.full(len(model.lambda_index_), last) if weaker is None else model.lambda_index_ + weaker
-    return np.minimum(np.arange(last + 1)[:, None], np.minimum(ends, last))
+        return np.maximum(selected, 0)[None]
+    ends = np.full(len(selected), n_lambdas - 1) if weaker is None else selected + weaker
+    return np.minimum(np.arange(n_lambdas)[:, None], np.clip(ends, 0, n_lambdas - 1))
 
 
 @dataclass(eq=False)
@@ -176,6 +178,8 @@ class Refits:
         Coefficients of the model there; its fit to all rows comes first if the re-fits have one.
     index : ndarray of int, shape (n_strengths, n_neurons)
         For every strength of a re-fit, that of the model.
+    reselect : bool
+        Whether a neuron of the re-fits may end at another strength, or at the null model.
     late : dict of str to int
         Neurons outside `tol`, by variable.
     """
@@ -186,19 +190,20 @@ class Refits:
     sample_weight: Any
     offset: np.ndarray | None
     on_all_rows: bool
+    reselect: bool
     path: np.ndarray
     index: np.ndarray
     late: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, model: GLMCV, X, Y, sample_weight, offset, index: np.ndarray, on_all_rows: bool) -> Refits:
+    def make(cls, model: GLMCV, X, Y, sample_weight, offset, index: np.ndarray, on_all_rows: bool, reselect: bool):
         """Re-fits of a model at some of its strengths, by ``index``."""
         Y = pd.DataFrame(check_activity(model, Y, len(X)), columns=model.neuron_names_)
         path = model.cv_coef_path_
         if on_all_rows:
             path = np.concatenate([model.coef_path_[None], path])
         path = path[:, index, np.arange(path.shape[2])]
-        return cls(model, X, Y, sample_weight, offset, on_all_rows, path, index)
+        return cls(model, X, Y, sample_weight, offset, on_all_rows, reselect, path, index)
 
     def fit(self, variable: str, kept: np.ndarray, full: Predictor) -> tuple[Predictor, np.ndarray]:
         """Predictions by the columns ``kept`` alone, of the rows of ``full``, and each neuron's λ (n_neurons,)."""
@@ -207,7 +212,11 @@ class Refits:
         strengths = model.lambda_.astype(float)
         reduced = full.restricted(kept)
         # where the removed columns never had a weight, the full model's path is the solution already
-        changed = np.flatnonzero((self.path[..., removed] != 0).any(axis=(0, 1, 3)))
+        changed = (self.path[..., removed] != 0).any(axis=(0, 1, 3))
+        if not self.reselect:
+            # the null model has no variable to lose
+            changed &= np.isfinite(model.lambda_)
+        changed = np.flatnonzero(changed)
         if not len(changed):
             return reduced, strengths
         lambdas = model._lambda_grid[self.index[:, changed], changed]
@@ -225,6 +234,8 @@ class Refits:
         if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
             gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
             self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())
+        if not self.reselect:
+            refit._keep(np.zeros(len(changed), int))
         strengths[changed] = refit.lambda_
         own = Predictor.make(refit, reduced.X, reduced.offset, not self.on_all_rows)
         for (_, coef, intercept), (_, own_coef, own_intercept) in zip(reduced.parts, own.parts, strict=True):

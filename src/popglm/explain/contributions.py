@@ -129,10 +129,9 @@ class Predictor:
         if not held_out:
             everything = np.arange(len(X)), np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
             return cls(X, offset, [everything])
-        chosen = model.lambda_index_, np.arange(len(model.lambda_index_))
         parts = [
-            (np.flatnonzero(model.fold_ == fold), coef[chosen], intercept[chosen])
-            for fold, (coef, intercept) in enumerate(zip(model.cv_coef_path_, model.cv_intercept_path_, strict=True))
+            (np.flatnonzero(model.fold_ == fold), coef, intercept)
+            for fold, (coef, intercept) in enumerate(zip(*model._fold_weights(), strict=True))
         ]
         return cls(X, offset, parts)
 

@@ -84,21 +84,25 @@ class ShiftTest:
     def linear_predictors(self, neurons: np.ndarray, selected: bool = False) -> np.ndarray:
         """Held-out η at all strengths, or at the selected one, shape (n_neurons, n_lambdas or 1, n_scored)."""
         model = self.model
-        strengths = model.lambda_index_[neurons, None] if selected else np.arange(len(model._lambda_grid))[None]
-        eta = np.empty((len(neurons), strengths.shape[1], len(self.rows)))
+        if selected:
+            coef, intercept = (a[:, None] for a in model._fold_weights())
+        else:
+            coef, intercept = model.cv_coef_path_, model.cv_intercept_path_
+        eta = np.empty((len(neurons), coef.shape[1], len(self.rows)))
         for fold in range(self.n_folds):
             at = np.flatnonzero(self.fold == fold)
-            x, where = self.X[self.rows[at]], (fold, strengths, neurons[:, None])
-            eta[..., at] = model.cv_coef_path_[where].astype(x.dtype, copy=False) @ x.T
-            eta[..., at] += model.cv_intercept_path_[where][..., None]
+            x = self.X[self.rows[at]]
+            eta[..., at] = np.swapaxes(coef[fold][:, neurons], 0, 1).astype(x.dtype, copy=False) @ x.T
+            eta[..., at] += intercept[fold][:, neurons].T[..., None]
         return eta if self.offset is None else eta + self.offset[self.rows]
 
     def part(self, neurons: np.ndarray, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What ``values`` (n_scored, n_columns) in these columns add to η at the selected strength."""
         eta = np.empty((len(neurons), len(self.rows)))
+        coef, _ = self.model._fold_weights()
         for fold in range(self.n_folds):
             at = np.flatnonzero(self.fold == fold)
-            w = self.model.cv_coef_path_[fold, self.model.lambda_index_[neurons], neurons][:, columns]
+            w = coef[fold, neurons][:, columns]
             eta[:, at] = w.astype(values.dtype, copy=False) @ values[at].T
         return eta
 

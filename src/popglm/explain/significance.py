@@ -176,7 +176,9 @@ def significance(
 
 def _check_selection(model: GLMCV) -> None:
     index = select_strengths(model.cv_deviance_, model._lambda_grid, model.se_fraction, model.min_lambda)
-    if not np.array_equal(index, model.lambda_index_):
+    # shifts are scored by the best strength, which neurons at their null model have too
+    at_strength = np.isfinite(model.lambda_)
+    if not np.array_equal(index[at_strength], model.lambda_index_[at_strength]):
         raise ValueError(
             f"significance selects a strength at every shift, by the model's se_fraction={model.se_fraction:g} and "
             f"min_lambda={model.min_lambda:g}, but its own strengths were selected otherwise. Pass these to "

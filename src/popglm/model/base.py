@@ -14,10 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves
+from popglm.model.convergence import late_fits
 from popglm.model.losses import Loss, get_loss
+from popglm.model.null import FEW_EVENTS, null_models
 from popglm.model.penalties import PENALTIES, Penalty
 from popglm.model.progress import fit_progress
-from popglm.model.selection import fraction_explained
+from popglm.model.selection import at_strengths, fraction_explained
 from popglm.model.validation import (
     check_features,
     check_lambdas,
@@ -160,16 +162,20 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.gap_, self.n_iter_ = fit.gap, fit.n_iter
         self.loss_path_ = fit.objective
         self.null_fitted_ = ~fit.fittable
+        null = null_models(settings.loss, responses, weights, offset, splits, settings.fit_intercept)
+        self.null_intercept_, self.n_events_, self.null_margin_ = null.intercept, null.n_events, null.margin
+        if splits:
+            self.cv_null_intercept_, self.cv_null_model_deviance_ = null.cv_intercept, null.cv_deviance
         self.trace_ = pd.DataFrame(
             [(k, total / max(fit.fittable.sum(), 1)) for k, totals in enumerate(fit.trace) for total in totals],
             columns=["strength", "objective"],
         )
-        self._warn(fit, refit)
+        self._warn(fit)
         self._warn_separated(settings, values, responses, weights, fit, splits, refit)
         self._X_fit = X
         return fit, responses
 
-    def _warn(self, fit: PopulationFit, refit: bool) -> None:
+    def _warn(self, fit: PopulationFit) -> None:
         names = self.neuron_names_
         null = np.flatnonzero(~fit.fittable)
         warn_neurons(
@@ -183,18 +189,28 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             in_fold,
             names,
         )
-        gaps = np.concatenate([fit.gap[None] if refit else fit.gap[None][:0], fit.cv_gap])
-        went = np.arange(gaps.shape[1])[:, None] < fit.n_fitted
-        worst = np.where(np.isfinite(gaps), gaps, np.inf).max(axis=(0, 1), where=went, initial=0)
-        late = np.flatnonzero(worst > self.tol)
-        if len(late):
-            listed = [f"{names[j]} (gap {worst[j]:.1e})" if j in late else names[j] for j in range(len(names))]
-            warn_neurons(
+        few = np.flatnonzero(fit.fittable & (self.n_events_ < FEW_EVENTS) & (self.family != "gaussian"))
+        if len(few):
+            warnings.warn(
+                f"{len(few)} of {len(names)} neurons have fewer than {FEW_EVENTS} samples with activity (at least "
+                f"{self.n_events_[few].min()}): too few to say much about what drives them.",
+                PopglmWarning,
+                stacklevel=5,
+            )
+
+    def _warn_of_late_fits(self, fit: PopulationFit, refit: bool) -> None:
+        """Tell of fits that are not certified, once strengths are selected."""
+        gaps = np.concatenate([fit.gap[None], fit.cv_gap])
+        counted = np.arange(gaps.shape[1])[:, None] < fit.n_fitted
+        late = ~(gaps <= self.tol) & counted
+        late[0] &= refit
+        if late.any():
+            sentence = late_fits(late, gaps, self._lambda_grid, self.lambda_index_, self.neuron_names_)
+            warnings.warn(
                 f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
-                f"precision='{self.precision}' goes (raise max_iter or tol, or use precision='float64')",
-                late,
-                listed,
+                f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol, or use precision='float64'.",
                 ConvergenceWarning,
+                stacklevel=4,
             )
 
     def _warn_separated(self, settings: Settings, X, Y, weights, fit: PopulationFit, splits, refit: bool) -> None:
@@ -224,12 +240,12 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
 
     def _keep(self, index: np.ndarray) -> None:
-        """Take strength ``index[j]`` for neuron j."""
-        neurons = np.arange(len(index))
-        self.lambda_index_, self.lambda_ = index, self._lambda_grid[index, neurons]
+        """Take strength ``index[j]`` for neuron j, the null model where that is the number of strengths."""
+        self.lambda_index_, self.lambda_ = index, at_strengths(self._lambda_grid, index, np.inf)
         if self.coef_path_ is None:
             return
-        coef, intercept = self.coef_path_[index, neurons], self.intercept_path_[index, neurons]
+        coef = at_strengths(self.coef_path_, index, 0.0)
+        intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
         self.coef_ = coef[0] if self._one_neuron else coef
         self.intercept_ = float(intercept[0]) if self._one_neuron else intercept
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import like
 from popglm.model.base import PopulationGLM
-from popglm.model.selection import fraction_explained, select_strengths
+from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.validation import check_features, check_folds, check_vector
 from popglm.solve.responses import response_sums
 from popglm.solve.settings import Settings
@@ -57,7 +57,9 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
     cv_deviance_explained_path_ : ndarray, shape (n_lambdas, n_neurons)
         Fraction over all held-out samples.
     cv_deviance_explained_ : ndarray, shape (n_neurons,)
-        That at the chosen strength.
+        That at the chosen strength, or of the folds' null models.
+    cv_null_intercept_, cv_null_model_deviance_ : ndarray, shape (n_folds, n_neurons)
+        Intercept of the null model of a fold's training rows, and its deviance on the rows that the fold holds out.
     n_lambdas_fitted_ : ndarray of int, shape (n_neurons,)
         Strengths that a neuron went down to: all of them without `patience`.
     others
@@ -68,6 +70,17 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
     A fold ends where a `GLM` of its training rows ends: it starts at its own null model and takes nothing from the fit
     to all rows or from other folds. Folds share X and its means, which hold no activity, and an automatic grid of
     strengths, which comes from all rows, as in glmnet.
+
+    The null model is a candidate at every grid. In a fold that is the mean of the training rows (with offset and
+    weights), without any weights of features. A neuron whose best strength does not beat it on held-out rows ends
+    there: `coef_` is 0, `lambda_` infinite, and `lambda_index_` the number of strengths, so that indexing a path by it
+    raises an IndexError.
+    `predict_held_out` and all of what explains a model take the folds' null models then.
+
+    A neuron with fewer than ten samples with activity must beat it by a margin. Two events that fall by chance into
+    like samples predict each other, and a strength is chosen among many; so held-out events must favour the model by a
+    likelihood ratio of 100 at each of both: by 2 · 2 log 100 = 18.4 of deviance, times the mean size of an event.
+    Under the null model a ratio of 100 has a probability of 1 % at most.
 
     At strengths that a neuron did not go down to, the paths of coefficients and intercepts repeat those of the last one
     before; deviances, certificates and objectives are NaN, iterations 0; and `select` never takes them. Up to there all
@@ -200,6 +213,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         went = np.arange(len(explained))[:, None] < fit.n_fitted
         self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
         self.select()
+        self._warn_of_late_fits(fit, bool(self.refit))
         self._warn_of_ends(self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
         return self
 
@@ -221,11 +235,20 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
         if not se_fraction >= 0 or not min_lambda >= 0:
             raise ValueError(f"se_fraction={se_fraction!r} and min_lambda={min_lambda!r} must be at least 0.")
-        self._keep(select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda))
-        self.cv_deviance_explained_ = self.cv_deviance_explained_path_[
-            self.lambda_index_, np.arange(len(self.lambda_index_))
-        ]
+        nulls = self.cv_null_model_deviance_
+        self._keep(
+            select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda, nulls, self.null_margin_)
+        )
+        null = fraction_explained(np.nansum(nulls, axis=0), self.cv_null_deviance_)
+        self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, self.lambda_index_, null)
         return self
+
+    def _fold_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (n_folds, n_neurons, n_features) and intercepts (n_folds, n_neurons) of the selected models."""
+        return (
+            at_strengths(self.cv_coef_path_, self.lambda_index_, 0.0, axis=1),
+            at_strengths(self.cv_intercept_path_, self.lambda_index_, self.cv_null_intercept_, axis=1),
+        )
 
     def predict_held_out(self, X: Any = None, offset: Any = None) -> np.ndarray:
         """Mean response of each training row by the fold that did not see it.
@@ -260,13 +283,12 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
         offset = check_vector(offset, "offset", len(values))
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
-        neurons = np.arange(len(self.lambda_index_))
+        coefs, intercepts = self._fold_weights()
         for first, last, block in read_rows(values):
             for fold in range(len(self.cv_coef_path_)):
                 rows = np.flatnonzero(self.fold_[first:last] == fold)
-                coef = self.cv_coef_path_[fold, self.lambda_index_, neurons]
-                intercept = self.cv_intercept_path_[fold, self.lambda_index_, neurons]
-                eta = self._eta(block[rows], coef, intercept, None if offset is None else offset[first + rows])
+                shift = None if offset is None else offset[first + rows]
+                eta = self._eta(block[rows], coefs[fold], intercepts[fold], shift)
                 with np.errstate(over="ignore"):
                     mu[first + rows] = self._loss.link.mean(np, eta)
         return like(mu[:, 0] if self._one_neuron else mu, X)
@@ -296,6 +318,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             {
                 "neurons": len(explained),
                 "neurons fitted as null": int(self.null_fitted_.sum()),
+                "neurons selected as null": int((self.lambda_index_ == len(self._lambda_grid)).sum()),
                 "neurons that beat the null": int((explained > 0).sum()),
                 "neurons at the weakest strength": len(weakest),
                 "neurons at the strongest strength": len(strongest),

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.model.base import PopulationGLM
 from popglm.model.cross_validated import GLMCV
-from popglm.model.selection import fraction_explained, select_strengths
+from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.validation import check_features, check_vector
 
 __all__ = ["GLM", "GLMCV"]
@@ -69,6 +69,13 @@ class GLM(PopulationGLM):
         At the strength in `lambda_`: the smallest until `select` is called.
     intercept_ : ndarray, shape (n_neurons,), or float
     lambda_, lambda_index_ : ndarray, shape (n_neurons,)
+        Infinite, and the number of strengths, where the null model was selected.
+    null_intercept_ : ndarray, shape (n_neurons,)
+        Of the null model.
+    n_events_ : ndarray of int, shape (n_neurons,)
+        Samples of positive weight with activity; all recorded ones for the Gaussian family.
+    null_margin_ : ndarray, shape (n_neurons,)
+        Deviance of held-out or validation data by which a model must beat the null model to be selected.
     lambdas_ : ndarray, shape (n_lambdas,), or (n_lambdas, n_neurons) for own grids
     coef_path_ : ndarray, shape (n_lambdas, n_neurons, n_features)
     intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
@@ -167,12 +174,16 @@ class GLM(PopulationGLM):
 
     def _walk(self, X, y, sample_weight, offset, start=None) -> GLM:
         """What `fit` does; ``start``: coefficients (1, n_lambdas, n_neurons, n_features) of a path that is near."""
-        self._fit(X, y, lambda n: [], sample_weight, offset, refit=True, start=start)
+        fit, _ = self._fit(X, y, lambda n: [], sample_weight, offset, refit=True, start=start)
         self._keep(np.full(len(self.neuron_names_), len(self._lambda_grid) - 1))
+        self._warn_of_late_fits(fit, refit=True)
         return self
 
     def select(self, X: Any, Y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None, offset: Any = None) -> GLM:
         """Take, per neuron, the strength that explains most deviance of validation data.
+
+        The null model, the best one of the training data without weights, is a candidate too. A neuron with fewer than
+        ten events must beat it by more than chance, as in `GLMCV`; else its weights are 0 and its `lambda_` infinite.
 
         Parameters
         ----------
@@ -191,12 +202,13 @@ class GLM(PopulationGLM):
         check_is_fitted(self, "lambda_index_")
         values = check_features(self, X, reset=False)
         shift = check_vector(offset, "offset", len(values))
-        etas = (
-            self._predictor(values, w, b, shift) for w, b in zip(self.coef_path_, self.intercept_path_, strict=True)
-        )
+        weights = [*zip(self.coef_path_, self.intercept_path_, strict=True)]
+        weights.append((np.zeros_like(self.coef_path_[0]), self.null_intercept_))
+        etas = (self._predictor(values, w, b, shift) for w, b in weights)
         deviance, null = self._deviances(etas, Y, sample_weight)
-        self.deviance_explained_path_ = fraction_explained(deviance, null)
-        self._keep(select_strengths(deviance[None], self._lambda_grid, 0.0, min_lambda))
-        chosen = self.deviance_explained_path_[self.lambda_index_, np.arange(len(self.lambda_index_))]
+        self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)
+        nulls = deviance[None, -1]
+        self._keep(select_strengths(deviance[None, :-1], self._lambda_grid, 0.0, min_lambda, nulls, self.null_margin_))
+        chosen = at_strengths(self.deviance_explained_path_, self.lambda_index_, 0.0)
         self._warn_of_ends(chosen, self.coef_path_[:1])
         return self

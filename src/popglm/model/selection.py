@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-__all__ = ["fitted_strengths", "fraction_explained", "select_strengths"]
+__all__ = ["at_strengths", "fitted_strengths", "fraction_explained", "select_strengths"]
 
 
 def fraction_explained(deviance: np.ndarray, null_deviance: np.ndarray) -> np.ndarray:
@@ -22,8 +22,17 @@ def fraction_explained(deviance: np.ndarray, null_deviance: np.ndarray) -> np.nd
     return np.where(live, 1 - deviance / np.where(live, null_deviance, 1), 0.0)
 
 
+#: A model beats the null model where it gains more than this share of the null model's deviance: less is rounding.
+LEAST_GAIN = 1e-6
+
+
 def select_strengths(
-    deviance: np.ndarray, lambdas: np.ndarray, se_fraction: float = 0.0, min_lambda: float = 0.0
+    deviance: np.ndarray,
+    lambdas: np.ndarray,
+    se_fraction: float = 0.0,
+    min_lambda: float = 0.0,
+    null: np.ndarray | None = None,
+    margin: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Index of the largest strength whose mean held-out deviance is close enough to the best, per neuron.
 
@@ -40,10 +49,15 @@ def select_strengths(
         0 for the best strength, 1 for the one-standard-error rule.
     min_lambda : float
         No smaller strength is chosen, unless all are smaller; then it is the largest.
+    null : ndarray, shape (n_folds, n_neurons), optional
+        Deviance of the null model, which is then a candidate too, and stronger than all strengths.
+    margin : ndarray, shape (n_neurons,), or float
+        Deviance, summed over folds, by which the best strength must beat the null model.
 
     Returns
     -------
     ndarray of int, shape (n_neurons,)
+        n_lambdas, which is no index of a strength, for the null model.
 
     Examples
     --------
@@ -52,6 +66,8 @@ def select_strengths(
     array([2])
     >>> select_strengths(deviance, np.array([[1.0], [0.1], [0.01]]), se_fraction=1.0)
     array([1])
+    >>> select_strengths(deviance, np.array([[1.0], [0.1], [0.01]]), null=np.array([[2.0], [2.1]]))
+    array([3])
     """
     mean, error = _mean_and_error(deviance)
     last = np.maximum((lambdas >= min_lambda).sum(axis=0) - 1, 0)
@@ -60,7 +76,46 @@ def select_strengths(
     best = mean.argmin(axis=0)
     neurons = np.arange(mean.shape[1])
     threshold = mean[best, neurons] + se_fraction * error[best, neurons]
-    return (allowed & (mean <= threshold)).argmax(axis=0)
+    chosen = (allowed & (mean <= threshold)).argmax(axis=0)
+    if null is None:
+        return chosen
+    null_mean = _mean_and_error(null)[0]
+    scored = np.maximum((~np.isnan(null)).sum(axis=0), 1)
+    beaten = null_mean > threshold + LEAST_GAIN * np.abs(null_mean)
+    with np.errstate(invalid="ignore"):
+        beaten &= ~((null_mean - mean[best, neurons]) * scored <= margin)
+    return np.where(beaten, chosen, len(lambdas))
+
+
+def at_strengths(path: np.ndarray, index: np.ndarray, null: np.ndarray | float, axis: int = 0) -> np.ndarray:
+    """The entries of a path at the strength of every neuron, and those of the null model where that was selected.
+
+    Parameters
+    ----------
+    path : ndarray, shape (..., n_lambdas, n_neurons, ...)
+    index : ndarray of int, shape (n_neurons,)
+        As `select_strengths` returns it.
+    null : ndarray or float
+        Broadcasts against the result.
+    axis : int
+        That of the strengths; neurons are the next.
+
+    Returns
+    -------
+    ndarray, shape (..., n_neurons, ...)
+
+    Examples
+    --------
+    >>> at_strengths(np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([1, 2]), 0.0)
+    array([0.3, 0. ])
+    """
+    n_lambdas, q = path.shape[axis], len(index)
+    is_null = index == n_lambdas
+    where = (*[slice(None)] * axis, np.where(is_null, 0, index), np.arange(q))
+    found = path[where]
+    shape = [1] * found.ndim
+    shape[axis] = q
+    return np.where(is_null.reshape(shape), np.asarray(null, found.dtype), found)
 
 
 def fitted_strengths(deviance: np.ndarray, patience: int) -> np.ndarray:

@@ -20,8 +20,8 @@ __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths
 def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     """Draw the held-out fraction deviance explained over the regularisation strengths.
 
-    One faint line per neuron, down to where it was fitted, with a dot at its selected strength, and the median over
-    neurons, which counts those that stopped with their last value. The penalty
+    One faint line per neuron, down to where it was fitted, with a dot at its selected strength unless it ended at the
+    null model, and the median over neurons, which counts those that stopped with their last value. The penalty
     weakens from left to right. Values far below 0, where a neuron is overfitted, run out of the picture.
 
     Parameters
@@ -61,7 +61,10 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
         )
     explained = _columns(model.cv_deviance_explained_path_)
     strengths = np.broadcast_to(_columns(model.lambdas_), explained.shape)
-    selected = np.atleast_1d(model.lambda_index_), np.arange(explained.shape[1])
+    index = np.atleast_1d(model.lambda_index_)
+    # a neuron at its null model is at no strength
+    chosen = np.flatnonzero(index < len(explained))
+    selected = index[chosen], chosen
     label = "Regularisation strength λ"
     if np.ndim(model.lambdas_) == 2 and np.ptp(strengths, axis=1).any():
         strongest = strengths.max(axis=0)

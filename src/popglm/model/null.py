@@ -1,0 +1,113 @@
+"""The null model of every neuron: its weights are 0, and a candidate beside the strengths of every grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from popglm.model.losses import Loss
+from popglm.solve.responses import response_sums
+
+__all__ = ["FEW_EVENTS", "NullModels", "null_intercepts", "null_models"]
+
+#: Below as many events a fit is worth a warning, and has to beat the null model by a margin.
+FEW_EVENTS = 10
+#: Likelihood ratio by which the held-out events of such a neuron must favour a model over the null model. Under the
+#: null model a ratio above 1/α has a probability of α at most, since its mean is 1 (Ville 1939).
+EVIDENCE = 100.0
+#: Two folds share the product of their events, each of which predicts the other: the ratio counts twice.
+SHARED = 2.0
+#: Neurons × samples at a time.
+BLOCK_ELEMENTS = 2**22
+
+
+@dataclass
+class NullModels:
+    """Null models of the fit to all rows and of the folds.
+
+    Attributes
+    ----------
+    intercept : ndarray, shape (n_neurons,)
+    cv_intercept : ndarray, shape (n_folds, n_neurons)
+    cv_deviance : ndarray, shape (n_folds, n_neurons)
+        Of the rows that each fold holds out, summed; NaN where there are none.
+    n_events : ndarray of int, shape (n_neurons,)
+        Samples of positive weight with activity; all samples for the Gaussian family, which has no events.
+    margin : ndarray, shape (n_neurons,)
+        Held-out deviance by which a model must beat the null model.
+    """
+
+    intercept: np.ndarray
+    cv_intercept: np.ndarray
+    cv_deviance: np.ndarray
+    n_events: np.ndarray
+    margin: np.ndarray
+
+
+def null_models(
+    loss: Loss,
+    Y: np.ndarray,
+    weights: np.ndarray | None,
+    offset: np.ndarray | None,
+    splits: list[tuple[np.ndarray, np.ndarray]],
+    fit_intercept: bool,
+) -> NullModels:
+    """Fit the intercepts of the null models, and score those of the folds.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (n_samples, n_neurons)
+        NaN where a neuron was not recorded.
+    weights, offset : ndarray, shape (n_samples,), or None
+    splits : list of (train, test) row indices
+    fit_intercept : bool
+        Without, the null model is the offset alone.
+    """
+    n, q = Y.shape
+    found = NullModels(
+        np.zeros(q), np.zeros((len(splits), q)), np.full((len(splits), q), np.nan), np.zeros(q, int), np.zeros(q)
+    )
+    width = max(1, BLOCK_ELEMENTS // n)
+    for first in range(0, q, width):
+        at = slice(first, first + width)
+        y = np.ascontiguousarray(Y[:, at].T, dtype=float)
+        known = ~np.isnan(y)
+        y = np.where(known, y, 0.0)
+        s = known * (1.0 if weights is None else weights)
+        active = (s > 0) & (known if loss.family == "gaussian" else y > 0)
+        found.n_events[at] = active.sum(axis=1)
+        found.margin[at] = _margin(loss, np.where(active, y, 0).sum(axis=1), found.n_events[at])
+        if fit_intercept:
+            found.intercept[at] = null_intercepts(loss, y, s, offset)
+        for fold, (train, test) in enumerate(splits):
+            if fit_intercept:
+                own = None if offset is None else offset[train]
+                found.cv_intercept[fold, at] = null_intercepts(loss, y[:, train], s[:, train], own)
+            eta = np.broadcast_to(found.cv_intercept[fold, at][:, None], (len(y), len(test)))
+            eta = eta if offset is None else eta + offset[test]
+            unit = loss.deviance(eta, y[:, test])
+            scored = s[:, test] > 0
+            total = np.where(scored, s[:, test] * np.where(scored, unit, 0), 0).sum(axis=1)
+            found.cv_deviance[fold, at] = np.where(known[:, test].any(axis=1), total, np.nan)
+    return found
+
+
+def _margin(loss: Loss, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
+    """In the unit of the deviance: that of an event of mean size."""
+    if loss.family == "gaussian":
+        return np.zeros(len(total))
+    size = total / np.maximum(n_events, 1)
+    return np.where(n_events < FEW_EVENTS, 2 * SHARED * np.log(EVIDENCE) * size, 0.0)
+
+
+def null_intercepts(loss: Loss, y: np.ndarray, s: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Best intercepts (n_neurons,) without weights.
+
+    Parameters
+    ----------
+    y, s : ndarray, shape (n_neurons, n_samples)
+        Activity, and the weight of every entry, 0 where it is not known.
+    offset : ndarray, shape (n_samples,), or None
+    """
+    return response_sums(loss, y, s, [(0, y.shape[1])], offset).intercept

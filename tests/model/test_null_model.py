@@ -1,0 +1,175 @@
+"""The null model as a candidate beside the strengths, and what is said of neurons with few events."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.linear_model import PoissonRegressor
+
+import popglm as pg
+from popglm.model.convergence import late_fits
+from popglm.model.losses import get_loss
+from popglm.model.null import null_intercepts
+from popglm.model.selection import at_strengths, select_strengths
+
+N = 600
+LAMBDAS = 10.0 ** np.linspace(-1, -4, 4)
+
+
+@pytest.fixture(scope="module")
+def session():
+    """X, and a tuned unit, one that is not, and one with two events."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((N, 12))
+    Y = np.zeros((N, 3))
+    Y[:, 0] = rng.poisson(np.exp(0.7 * X[:, 0] - 1))
+    Y[:, 1] = rng.poisson(0.3, N)
+    # in two folds, and alike: each predicts the other
+    Y[[30, 500], 2], X[500] = 1, X[30]
+    return X, Y
+
+
+@pytest.fixture(scope="module")
+def fitted(session):
+    with pytest.warns(pg.PopglmWarning, match="1 of 3 neurons have fewer than 10 samples with activity"):
+        return pg.GLMCV(penalty="ridge", lambdas=LAMBDAS).fit(*session)
+
+
+def test_without_gain_the_null_model_is_selected(fitted):
+    assert np.isfinite(fitted.lambda_).tolist() == [True, False, False]
+    assert fitted.lambda_index_[1:].tolist() == [4, 4]
+    with pytest.raises(IndexError):
+        fitted.coef_path_[fitted.lambda_index_, np.arange(3)]
+    assert not fitted.coef_[1:].any()
+    assert fitted.coef_[0].any()
+    assert fitted.summary()["neurons selected as null"] == 2
+
+
+def test_two_events_that_predict_each_other_are_not_enough(fitted):
+    held_out = np.nansum(fitted.cv_deviance_, axis=0)
+    # better than the null model, and likely by chance
+    assert (held_out[:, 2] < fitted.cv_null_model_deviance_[:, 2].sum()).any()
+    assert fitted.null_margin_[0] == 0
+    # a likelihood ratio of 100, twice
+    np.testing.assert_allclose(fitted.null_margin_[2], 4 * np.log(100))
+
+
+def test_folds_take_their_training_means(session, fitted):
+    _, Y = session
+    predicted = fitted.predict_held_out()
+    for fold in range(5):
+        test = fitted.fold_ == fold
+        np.testing.assert_allclose(predicted[test, 1], Y[~test, 1].mean(), rtol=1e-5)
+    mean = np.array([Y[fitted.fold_ != f, 1].mean() for f in range(5)])[fitted.fold_]
+    deviance = 2 * (mean - Y[:, 1] + np.where(Y[:, 1] > 0, Y[:, 1] * np.log(np.maximum(Y[:, 1], 1) / mean), 0))
+    explained = 1 - deviance.sum() / fitted.cv_null_deviance_[1]
+    np.testing.assert_allclose(fitted.cv_deviance_explained_[1], explained, rtol=1e-5)
+
+
+def test_explanations_take_the_null_model(session, fitted):
+    X, Y = session
+    held_out = pg.breakdown(fitted, X, Y)
+    assert not held_out.fraction_null_deviance[1:].values.any()
+    np.testing.assert_allclose(held_out.deviance_explained, fitted.cv_deviance_explained_, atol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        kept = pg.compare(fitted, X, Y, ["feature0"], reselect=False)
+    assert not kept.fraction_null_deviance[1:].values.any()
+    assert np.isinf(kept.selected_strength[1:]).all()
+
+
+def test_files_keep_it(session, fitted, tmp_path):
+    fitted.save(tmp_path / "model.nc")
+    again = pg.load(tmp_path / "model.nc")
+    np.testing.assert_array_equal(again.predict_held_out(session[0]), fitted.predict_held_out())
+    np.testing.assert_array_equal(again.select().lambda_, fitted.lambda_)
+
+
+def test_validation_data_may_choose_it(session):
+    X, Y = session
+    model = pg.GLM(penalty="ridge", lambdas=LAMBDAS).fit(X[:400], Y[:400, :2])
+    model.select(X[400:], Y[400:, :2])
+    assert np.isfinite(model.lambda_).tolist() == [True, False]
+    np.testing.assert_allclose(np.exp(model.intercept_[1]), Y[:400, 1].mean())
+
+
+@pytest.mark.parametrize(("family", "link"), [("poisson", "exp"), ("poisson", "softplus"), ("bernoulli", "sigmoid")])
+def test_null_intercepts_balance_offset_and_weights(session, family, link):
+    y = np.minimum(session[1].T, 1)
+    rng = np.random.default_rng(0)
+    offset, s = rng.normal(0, 1, N), np.tile(rng.uniform(0, 2, N), (3, 1))
+    loss = get_loss(family, link)
+    b = null_intercepts(loss, y, s, offset)
+    residual, _ = loss.derivatives(np, b[:, None] + offset, y)
+    np.testing.assert_allclose((s * residual).sum(axis=1), 0, atol=1e-6)
+    if link == "exp":
+        exposure = np.exp(offset)
+        for own, y_own, s_own in zip(b, y, s, strict=True):
+            known = PoissonRegressor(alpha=0).fit(np.zeros((N, 1)), y_own / exposure, s_own * exposure)
+            np.testing.assert_allclose(own, known.intercept_, atol=1e-3)
+
+
+def test_ties_and_margins():
+    deviance, grid = np.array([[[3.0], [2.0]], [[3.0], [2.0]]]), np.array([[1.0], [0.1]])
+    assert select_strengths(deviance, grid, null=np.full((2, 1), 2.0)).tolist() == [2]
+    assert select_strengths(deviance, grid, null=np.full((2, 1), 2.1)).tolist() == [1]
+    assert select_strengths(deviance, grid, null=np.full((2, 1), 2.1), margin=0.3).tolist() == [2]
+    assert select_strengths(np.full((2, 2, 1), np.nan), grid, null=np.full((2, 1), np.nan)).tolist() == [2]
+    path = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(at_strengths(path, np.array([0, 1, 2]), -1.0, axis=1), [[0, 4, -1], [6, 10, -1]])
+
+
+def test_late_fits_are_counted_and_placed():
+    late = np.zeros((6, 3, 4), bool)
+    late[0, 2, 1] = late[3, 1:, 1] = late[5, 2, 3] = True
+    gaps = np.where(late, 0.5, 0.0)
+    grid = np.repeat([[1.0], [0.1], [0.01]], 4, axis=1)
+    sentence = late_fits(late, gaps, grid, np.array([0, 1, 0, 3]), ["a", "b", "c", "d"])
+    assert sentence == (
+        "4 fits of 2 neurons (b, gap 5.0e-01, d, gap 5.0e-01), at λ = 0.1 to 0.01 (2 of 3 strengths), in the fit to "
+        "all rows and folds 2, 4; 1 at the strength selected for 1 neuron."
+    )
+
+
+def test_the_warning_says_whether_a_selected_fit_is_late(session):
+    X, Y = session
+    with pytest.warns(
+        pg.ConvergenceWarning, match=r"\d+ fits of 2 neurons .* at λ = .* in the fit to all rows"
+    ) as caught:
+        pg.GLMCV(penalty="lasso", lambdas=LAMBDAS, max_iter=1, tol=1e-9).fit(X, Y[:, :2])
+    assert "selected" in str(caught[0].message)
+    assert caught[0].filename == __file__
+
+
+def test_units_with_few_events_do_not_lose_by_their_weights():
+    rng = np.random.default_rng(3)
+    train, trials, bins, units = 1000, 400, 20, 32
+    time = np.tile(np.linspace(0, 1, bins), trials)
+    cue = np.repeat(rng.choice([-1.0, 1.0], (trials, 2)), bins, axis=0)
+    bumps = np.exp(-0.5 * ((time[:, None] - np.linspace(0, 1, 5)) / 0.12) ** 2)
+    X = np.concatenate([bumps, bumps * cue[:, :1], bumps * cue[:, 1:]], axis=1)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    # half of them are tuned
+    rate = np.exp(X @ (rng.normal(0, 0.5, (15, units)) * (np.arange(units) % 2)))
+    share = rate / rate[:train].sum(axis=0)
+    n_events = rng.integers(2, 7, units)
+    Y = rng.poisson(share * n_events).astype(float)
+    Y[:train] = 0
+    for j in range(units):
+        np.add.at(Y[:, j], rng.choice(train, n_events[j], p=share[:train, j]), 1)
+    model = pg.GLMCV(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -3, 4), feature_groups=[5, 5, 5], tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        model.fit(X[:train], Y[:train], groups=np.arange(train) // bins)
+
+    def worst():
+        y = Y[train:]
+        null = model._loss.deviance(np.broadcast_to(model.null_intercept_, y.shape), y).sum(axis=0)
+        return (1 - model.evaluate(X[train:], y)["deviance"] / null).min()
+
+    # one of a hundred loses more than 0.05, by benchmarks/few_events.py
+    assert worst() > -0.1
+    # without the margin some would
+    model.null_margin_ = np.zeros(units)
+    model.select()
+    assert worst() < -0.15
