@@ -221,6 +221,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
         if not se_fraction >= 0 or not min_lambda >= 0:
             raise ValueError(f"se_fraction={se_fraction!r} and min_lambda={min_lambda!r} must be at least 0.")
+        self._selected_by = se_fraction, min_lambda
         self._keep(select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda))
         self.cv_deviance_explained_ = self.cv_deviance_explained_path_[
             self.lambda_index_, np.arange(len(self.lambda_index_))
