@@ -175,6 +175,8 @@ def draw(rows: list[dict], path: Path) -> None:
     axes.axhline(0.05, color="0.5", lw=1)
     for marker, trials in zip("osD", TRIALS, strict=True):
         shown = [(KINDS.index(row["activity"]), row["level"]) for row in rows if row["trials"] == trials]
+        if not shown:
+            continue
         axes.plot(*zip(*shown, strict=True), marker, label=f"{trials:,} trials", mfc="none")
     axes.set_xticks(range(len(KINDS)), [kind.replace(", ", ",\n") for kind in KINDS], rotation=45, ha="right")
     axes.set_ylabel("share of null neurons\nwith p ≤ 0.05")
@@ -187,17 +189,21 @@ def main(n_neurons: int, n_shifts: int, quick: bool, kinds: list[str]) -> None:
     """Simulate, print, write."""
     warnings.simplefilter("ignore")
     rows = []
-    for kind in kinds:
-        for n_trials in TRIALS[: 2 if quick else 3]:
+    for n_trials in TRIALS[: 2 if quick else 3]:
+        for kind in kinds:
             share, method = level(kind, n_trials, n_neurons, n_shifts)
-            rows.append({"activity": kind, "trials": n_trials, "method": method, "level": share})
+            rows.append({"activity": kind, "trials": n_trials, "method": method, "level": round(share, 3)})
             print(f"{kind:24} {n_trials:5} trials  {method:18} level {share:.3f}", flush=True)
+        if not quick and list(kinds) == list(KINDS):
+            write(rows)
     for row in power(1 if quick else 5, n_shifts):
         print("worm: {method:18} found {power:.2f}, level {level:.3f}, {seconds:.1f} s".format(**row), flush=True)
     for row in costs():
         print("{family} {penalty}: 200 shifts take {ratio:.1f} x the fit ({fit:.2f} s)".format(**row), flush=True)
-    if quick or list(kinds) != list(KINDS):
-        return
+
+
+def write(rows: list[dict]) -> None:
+    """The table and the figure of the docs."""
     with (DOCS / "significance.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["activity", "trials", "method", "level"])
         writer.writeheader()

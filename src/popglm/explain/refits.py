@@ -131,17 +131,13 @@ class LocalTest:
     def _run(self, X, penalty, mean, deviation, surrogates: Surrogates, skip) -> tuple[np.ndarray, ...]:
         """Statistic, surrogates' statistics and p-values of all neurons; those to ``skip`` have a p-value of 1."""
         q, n_draws = self.y.shape[1], len(surrogates)
-        drift = surrogates.drift(len(X))
-        X = without(X, drift, self.weight)
         local = LocalModel(X, self.splits, self.weight, penalty, bool(self.model.fit_intercept))
-        slow, weight = drift[local.order], None if self.weight is None else self.weight[local.order]
         grid = self.model._lambda_grid
         # no selection by a null model, which needs no fit
         grid = grid[np.isfinite(grid).all(axis=1)]
         grid = grid[thinned(len(grid))]
         tested = np.flatnonzero(~skip)
         residuals = np.where(self.known, (self.y - mean) / deviation, 0.0)
-        residuals = np.where(self.known, without(residuals, drift, None), 0.0)
         statistic, null = np.full(q, np.nan), np.full((n_draws, q), np.nan)
 
         def score(neurons: np.ndarray, draws: slice | None) -> np.ndarray:
@@ -156,7 +152,7 @@ class LocalTest:
                     known.append(there[None, order] if draws is None else surrogates.known(there, j, draws, order))
             each = len(values[0])
             lam = np.repeat(grid[:, neurons] / self.curvature[neurons], each, axis=1)
-            found = local.explained(without(np.concatenate(values).T, slow, weight).T, lam, None if complete else np.concatenate(known))
+            found = local.explained(np.concatenate(values), lam, None if complete else np.concatenate(known))
             return found.reshape(len(neurons), each).T
 
         def batches(neurons: np.ndarray, each: int) -> list[np.ndarray]:
@@ -213,10 +209,3 @@ def sequential_p_values(statistic: np.ndarray, null: np.ndarray, complete: bool 
     p = np.where(early, EXCEEDANCES / (1 + reached.argmax(axis=0)), p)
     return np.where(np.isnan(statistic), 1.0, p)
 
-
-def without(A: np.ndarray, drift: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Columns of A less their regression on those of ``drift`` (n_samples, n_slow)."""
-    if not drift.shape[1]:
-        return A
-    root = np.ones((len(A), 1)) if weight is None else np.sqrt(weight)[:, None]
-    return A - drift @ np.linalg.lstsq(drift * root, A * root)[0]

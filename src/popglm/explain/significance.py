@@ -29,7 +29,7 @@ from popglm.warnings import PopglmWarning
 __all__ = ["significance"]
 
 #: A shift test of fewer independent fluctuations than this does not hold its level.
-FEWEST_SAMPLES = 20
+FEWEST_SAMPLES = 40
 #: Fractions of deviance this close are equal: rounding in the Fourier transforms must not break a tie.
 TIE = 1e-9
 #: With fewer surrogates no p-value is below .05.

@@ -12,9 +12,6 @@ __all__ = ["CircularShifts", "TrialPermutations", "TrialSigns", "draw_offsets"]
 
 #: As many runs of trials at least, where there are as many trials.
 FEWEST_RUNS = 10
-import os
-#: The slowest fluctuations are unlike themselves at any shift: the ends of a recording differ, and meet in its middle.
-SLOW = int(os.environ.get("SLOW", 0))
 
 
 def draw_offsets(n: int, longest: int, n_shifts: int, n_neurons: int, seed: int) -> np.ndarray:
@@ -54,9 +51,6 @@ class CircularShifts:
         """Where the surrogates are known."""
         return self.apply(values, neuron, draws, order)
 
-    def drift(self, n: int) -> np.ndarray:
-        """What X and residuals are freed of before: cosines of up to `SLOW` half periods, shape (n, SLOW)."""
-        return np.cos(np.pi * (np.arange(n)[:, None] + 0.5) / n * np.arange(1, SLOW + 1))
 
 
 @dataclass(eq=False)
@@ -131,9 +125,6 @@ class TrialPermutations:
             return np.broadcast_to(values[order], (len(self.orders[draws]), len(order)))
         return self.apply(values, neuron, draws, order)
 
-    def drift(self, n: int) -> np.ndarray:
-        """See `CircularShifts`; none."""
-        return np.empty((n, 0))
 
 
 @dataclass(eq=False)
@@ -179,6 +170,3 @@ class TrialSigns:
         """Where the surrogates are known."""
         return np.broadcast_to(values[order], (len(self.signs[draws]), len(order)))
 
-    def drift(self, n: int) -> np.ndarray:
-        """See `CircularShifts`; none."""
-        return np.empty((n, 0))
