@@ -86,7 +86,9 @@ def recording(kind: str, n_trials: int, q: int, rng: np.random.Generator) -> tup
         case "trial-aligned, cue":
             cue = rng.choice([-1.0, 1.0], n_trials)[trial]
             X, groups, variable = np.column_stack([time_in_trial(n_trials), cue]), [6, 1], ["group1"]
-            Y = rng.poisson(np.exp(X[:, :6] @ rng.normal(0, 0.7, (6, q)) + rng.normal(0, 0.4, (n_trials, q))[trial] - 1))
+            Y = rng.poisson(
+                np.exp(X[:, :6] @ rng.normal(0, 0.7, (6, q)) + rng.normal(0, 0.4, (n_trials, q))[trial] - 1)
+            )
     return standardised(X), Y.astype(float), trial, family, groups, variable
 
 

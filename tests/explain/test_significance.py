@@ -58,7 +58,9 @@ def test_a_variable_that_never_got_a_weight_ties_with_its_shifts():
 
 def test_labels_and_seed(fitted):
     model, X, Y, trial = fitted
-    one, two, other = (significance(model, X, Y, ["group1"], trial=trial, n_shifts=9, seed=s, refit=False) for s in (0, 0, 1))
+    one, two, other = (
+        significance(model, X, Y, ["group1"], trial=trial, n_shifts=9, seed=s, refit=False) for s in (0, 0, 1)
+    )
     assert one.identical(two)
     assert not one.equals(other)
     assert one.contribution_null.dims == ("shift", "neuron", "variable")

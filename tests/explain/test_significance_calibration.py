@@ -59,7 +59,9 @@ def test_a_variable_without_weight_is_not_found_beside_one_that_drives(family, c
         trial = np.arange(2500) // 50
         model = pg.GLMCV(family, penalty="ridge", lambdas=[0.001], refit=False, feature_groups=[4, 4], tol=1e-3)
         model.fit(X, Y, groups=trial)
-        result = significance(model, X, Y, {"A": "group0", "B": "group1"}, trial=trial, n_shifts=300, seed=seed, refit=False)
+        result = significance(
+            model, X, Y, {"A": "group0", "B": "group1"}, trial=trial, n_shifts=300, seed=seed, refit=False
+        )
         share.append(float((result.contribution_p_value.sel(variable="B") <= 0.05).mean()))
         power.append(float((result.contribution_q_value.sel(variable="A") < 0.05).mean()))
     assert np.mean(share) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)

@@ -118,8 +118,8 @@ def serial_dependence(X: np.ndarray, Y: np.ndarray) -> float:
 def independent_samples(X: np.ndarray, Y: np.ndarray, n_lags: int | None = None) -> np.ndarray:
     """Samples that Σ x y is worth where both fluctuate slowly, for every column of Y, shape (n_neurons,).
 
-    n / (1 + 2 Σ_h (1 − h/n) r_x(h) r_y(h)), where r_x is the mean over columns of X weighted by their variance (Bartlett
-    1935).
+    n / (1 + 2 Σ_h (1 − h/n) r_x(h) r_y(h)), where r_x is the mean over columns of X weighted by their variance
+    (Bartlett 1935, Journal of the Royal Statistical Society 98, 536-543).
     """
     n = len(X)
     n_lags = n // 2 if n_lags is None else max(n_lags, 1)

@@ -23,7 +23,7 @@ BLOCK = 2**23
 def full_refits(
     test: ShiftTest, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: dict, columns: list, unique: list
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deviance explained (n_shifts, n_neurons) and contributions (n_shifts, n_neurons, n_variables) of shifted activity.
+    """Deviance explained (n_shifts, n_neurons) and contributions (the same, n_variables) of shifts.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ class LocalModel:
         return Sums(float(s.sum()), s @ x, (x * s[:, None]).T @ x)
 
     def explained(self, Z: np.ndarray, lambdas: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-        """Gain over the training rows' mean in square error on held-out rows, each column at the strength where it is most.
+        """Gain over the training mean in square error on held-out rows, each column at its best strength.
 
         Parameters
         ----------

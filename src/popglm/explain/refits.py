@@ -208,4 +208,3 @@ def sequential_p_values(statistic: np.ndarray, null: np.ndarray, complete: bool 
     early = reached[-1] & (not complete)
     p = np.where(early, EXCEEDANCES / (1 + reached.argmax(axis=0)), p)
     return np.where(np.isnan(statistic), 1.0, p)
-

@@ -35,7 +35,7 @@ class ShiftTest:
     longest : int
         Samples of the longest trial; trial-safe offsets lie between it and ``n_scored − longest``.
     rule : (float, float), or None
-        ``se_fraction`` and ``min_lambda`` that select a strength at every shift; None: the model's strengths throughout.
+        ``se_fraction`` and ``min_lambda`` that select a strength at every shift; None: those of the model throughout.
     """
 
     model: GLMCV

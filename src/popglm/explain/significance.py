@@ -99,9 +99,10 @@ def significance(
     TypeError
         If X is a `RowStream`: sums over all shifts need its columns whole.
     ValueError
-        If the model is not cross-validated; if `trial` or `strata` has another length, a missing label, or a trial whose
-        rows do not follow each other; if a method is asked for that the trials do not allow; if the recording has fewer
-        than `n_shifts` trial-safe shifts; for unknown variables; and with ``refit=True`` if some row is never held out.
+        If the model is not cross-validated; if `trial` or `strata` has another length, a missing label, or a trial
+        whose rows do not follow each other; if a method is asked for that the trials do not allow; if the recording has
+        fewer than `n_shifts` trial-safe shifts; for unknown variables; and with ``refit=True`` if some row is never
+        held out.
 
     Warns
     -----
@@ -109,65 +110,65 @@ def significance(
         Where a test does not hold its level or cannot reach it: too few trials, too few shifts, or activity and X that
         fluctuate as slowly as the recording is long.
 
-    Notes
-    -----
-    Surrogates are what the activity could have been without the effect. A p-value is the rank of the activity among
-    them, ``(1 + number of surrogates at least as good) / (1 + n_shifts)`` (Phipson & Smyth 2010), so it holds its level
-    whatever the statistic is, if only the surrogates are as likely as the activity was. No method is for all tasks:
+    Notes ----- Surrogates are what the activity could have been without the effect. A p-value is the rank of the
+    activity among them, ``(1 + number of surrogates at least as good) / (1 + n_shifts)`` (Phipson & Smyth 2010), so
+    it holds its level whatever the statistic is, if only the surrogates are as likely as the activity was. No method
+    is for all tasks:
 
     *Circular shifts* of the activity against X keep how both fluctuate in time. They ask that one of the two be
-    stationary. They fail where trials have equal length and X holds time in trial: a shifted average over trials is as
-    good as the average. They are the choice for variables that change within trials, and for variables that are constant
-    within trials if these and activity change slowly over trials (blocks of a task).
+    stationary. They fail where trials have equal length and X holds time in trial: a shifted average over trials is
+    as good as the average. They are the choice for variables that change within trials, and for variables that are
+    constant within trials if these and activity change slowly over trials (blocks of a task).
 
-    *Permutations of trials* exchange the activity of whole trials, within strata. They ask that trials could have come in
-    another order, and are the choice for variables that are constant within trials, like cue or choice. If trials have
-    different lengths, mean residuals of trials are exchanged, in units of their standard errors. If there are no more
-    permutations than `n_shifts`, all are done, and the p-value is exact.
+    *Permutations of trials* exchange the activity of whole trials, within strata. They ask that trials could have
+    come in another order, and are the choice for variables that are constant within trials, like cue or choice. If
+    trials have different lengths, mean residuals of trials are exchanged, in units of their standard errors. If there
+    are no more permutations than `n_shifts`, all are done, and the p-value is exact.
 
     *Time in trial*: a likelihood-ratio test on held-out rows. Its statistic is the gain in log-likelihood of held-out
-    trials by the columns, in the quadratic approximation around the null model; and its null distribution is that of the
-    same sum with the residuals of whole trials flipped in sign at random (Hemerik, Goeman & Finos 2020). It asks that
-    trials be independent of each other given X, and nothing of what happens inside them: no particular variance, no
-    independent samples. It is the choice where trials have equal length and X holds time in trial.
+    trials by the columns, in the quadratic approximation around the null model; and its null distribution is that of
+    the same sum with the residuals of whole trials flipped in sign at random (Hemerik, Goeman & Finos 2020). It asks
+    that trials be independent of each other given X, and nothing of what happens inside them: no particular variance,
+    no independent samples. It is the choice where trials have equal length and X holds time in trial.
 
-    *The local refit.* Held-out deviance is that of fits to the activity's training rows, so surrogates have to go through
-    fits too: weights that were fitted to the activity do worse on any other. The quadratic approximation of the loss at
-    the null model is least squares of the working responses (McCullagh & Nelder 1989), with the penalty, folds and
-    strengths of the model; for Gaussian activity it is the model itself. All sums that do not depend on activity are
-    computed once, and an activity costs one product with X for all folds and strengths. The activity goes through the same,
-    and strengths (at most seven of the grid) are chosen for each surrogate as they are for it. `statistic` is the fraction
-    of the variance of working responses that these fits explain on held-out rows; it is close to the deviance explained, and
-    not equal. Surrogates of a neuron end once ten were at least as good, and its p-value is then ten over the number of
-    surrogates (Besag & Clifford 1991).
+    *The local refit.* Held-out deviance is that of fits to the activity's training rows, so surrogates have to go
+    through fits too: weights that were fitted to the activity do worse on any other. The quadratic approximation of
+    the loss at the null model is least squares of the working responses (McCullagh & Nelder 1989), with the penalty,
+    folds and strengths of the model; for Gaussian activity it is the model itself. All sums that do not depend on
+    activity are computed once, and an activity costs one product with X for all folds and strengths. The activity
+    goes through the same, and strengths (at most seven of the grid) are chosen for each surrogate as they are for it.
+    `statistic` is the fall in square error on held-out rows against the mean of the training rows, as a fraction of
+    the null model's; it is close to the deviance explained, and not equal. Surrogates of a neuron end once ten were at least as good, and its
+    p-value is then ten over the number of surrogates (Besag & Clifford 1991).
 
     *Contributions.* The question is whether a variable adds to the others, and shifting the activity against all of X
-    would tear it from these too. Shifted, exchanged or flipped is instead what the others leave over (Freedman & Lane 1983):
-    :math:`y_s(t) = \mu(t) + \sigma(t)\, e(t - s)` with :math:`e = (y - \mu) / \sigma`. Here μ is the held-out mean
-    where the variable's columns are replaced by their linear regression on all other columns, for in a model without
-    the variable these would take over what they can; and σ² is the neuron's mean squared residual among samples of
-    alike μ, so that noise that grows with the rate stays where it was. The local refit is to what that regression leaves of
-    the columns. So a contribution can be large and its p-value too: the model uses the variable, and could do without.
+    would tear it from these too. Shifted, exchanged or flipped is instead what the others leave over (Freedman & Lane
+    1983): :math:`y_s(t) = \mu(t) + \sigma(t)\, e(t - s)` with :math:`e = (y - \mu) / \sigma`. Here μ is the held-out
+    mean where the variable's columns are replaced by their linear regression on all other columns, for in a model
+    without the variable these would take over what they can; and σ² is the neuron's mean squared residual among
+    samples of alike μ, so that noise that grows with the rate stays where it was. The local refit is to what that
+    regression leaves of the columns. So a contribution can be large and its p-value too: the model uses the variable,
+    and could do without.
 
-    *Neurons* that are fitted as the null model, or for which the null model was selected, have a p-value of 1. To test
-    these too, `select` another strength.
+    *Neurons* that are fitted as the null model, or for which the null model was selected, have a p-value of 1. To
+    test these too, `select` another strength.
 
-    *refit=False* keeps the fitted weights. Every loss here is :math:`a(\eta) - y\,\theta(\eta)` plus a constant in η, so the
-    deviance at all shifts is a circular cross-correlation. Two corrections stand for the fits. Folds share training rows, so
-    the sum over folds has twice the variance that shifts with given weights show (Bengio & Grandvalet 2004); the null
-    distribution is spread around its mean by √2. And where activity and X both outlast the gap between a held-out and a
-    training trial, what they share by chance is learned in the one and found again in the other (Harris 2020); the null
-    distribution is moved up by the gain that is expected of unrelated activity: for principal component k of X, with
-    autocorrelations :math:`r_k, r_y` at lags up to two trials and the share d(h) of pairs of samples h apart that are in
-    different folds,
+    *refit=False* keeps the fitted weights. Every loss here is :math:`a(\eta) - y\,\theta(\eta)` plus a constant in η,
+    so the deviance at all shifts is a circular cross-correlation. Two corrections stand for the fits. Folds share
+    training rows, so the sum over folds has twice the variance that shifts with given weights show (Bengio &
+    Grandvalet 2004); the null distribution is spread around its mean by √2. And where activity and X both outlast the
+    gap between a held-out and a training trial, what they share by chance is learned in the one and found again in
+    the other (Harris 2020); the null distribution is moved up by the gain that is expected of unrelated activity: for
+    principal component k of X, with autocorrelations :math:`r_k, r_y` at lags up to two trials and the share d(h) of
+    pairs of samples h apart that are in different folds,
 
     .. math:: \frac{\sum_k g_k \sum_{h \neq 0} d(h) r_k(h) r_y(h)}
               {\sqrt{2 (1 - 1/K) \sum_k g_k^2 [\sum_h (1 - d(h)) r_k(h) r_y(h)]^2}}
 
     standard deviations, which is mean over standard deviation of :math:`\sum_k g_k \sum x_k y\, x_k' y'`, primes for
     samples of another fold; :math:`g_k` is the component's variance (strong penalties) or 1 (none), whichever gives
-    more. Both are of first order in the weights. In slow recordings these p-values are far too large: in the calcium of
-    a worm they found 9 neurons where refits found 75.
+    more. Both are of first order in the weights. In slow recordings these p-values are far too large: in the calcium
+    of a worm they found 9 neurons where refits found 75.
 
     References
     ----------
@@ -371,8 +372,8 @@ class _Maker:
         slow = int((worth < FEWEST_SAMPLES).sum())
         if slow:
             _warn(
-                f"{what} and {slow} of {len(worth)} neurons fluctuate so slowly together that the recording holds fewer "
-                f"than {FEWEST_SAMPLES} independent samples of their product. No shift is like another time then, and "
+                f"{what} and {slow} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
+                f"fewer than {FEWEST_SAMPLES} independent samples of their product. No shift is like another time then, and "
                 "their p-values can be too small. Take slow drifts into the model (splines of time) or out of both, or "
                 "test a variable that was randomised over trials by method='trial_permutation'."
             )
@@ -458,7 +459,7 @@ def _check_strata(strata: Any, codes: np.ndarray, rows: np.ndarray, n_samples: i
 
 
 def _dataset(model, variables, share, statistic, null, p, attrs) -> xr.Dataset:
-    """``statistic`` and ``p`` (n_neurons, 1 + n_variables), ``null`` (n_draws, the same); the whole model comes first."""
+    """``statistic`` and ``p`` (n_neurons, 1 + n_variables), ``null`` (n_draws, the same); the model comes first."""
     q = false_discovery_control(p, axis=0)
     contents: dict[str, Any] = {
         "deviance_explained": ("neuron", model.cv_deviance_explained_),

@@ -52,7 +52,6 @@ class CircularShifts:
         return self.apply(values, neuron, draws, order)
 
 
-
 @dataclass(eq=False)
 class TrialPermutations:
     """The residuals of whole trials, exchanged within strata; the same permutations for all neurons.
@@ -126,7 +125,6 @@ class TrialPermutations:
         return self.apply(values, neuron, draws, order)
 
 
-
 @dataclass(eq=False)
 class TrialSigns:
     """The residuals of runs of trials with a random sign each; the same signs for all neurons.
@@ -169,4 +167,3 @@ class TrialSigns:
     def known(self, values: np.ndarray, neuron: int, draws: slice, order: np.ndarray) -> np.ndarray:
         """Where the surrogates are known."""
         return np.broadcast_to(values[order], (len(self.signs[draws]), len(order)))
-
