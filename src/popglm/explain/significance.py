@@ -138,8 +138,8 @@ def significance(
     activity are computed once, and an activity costs one product with X for all folds and strengths. The activity
     goes through the same, and strengths (at most seven of the grid) are chosen for each surrogate as they are for it.
     `statistic` is the fall in square error on held-out rows against the mean of the training rows, as a fraction of
-    the null model's; it is close to the deviance explained, and not equal. Surrogates of a neuron end once ten were at least as good, and its
-    p-value is then ten over the number of surrogates (Besag & Clifford 1991).
+    the null model's; it is close to the deviance explained, and not equal. Surrogates of a neuron end once ten were at
+    least as good, and its p-value is then ten over the number of surrogates (Besag & Clifford 1991).
 
     *Contributions.* The question is whether a variable adds to the others, and shifting the activity against all of X
     would tear it from these too. Shifted, exchanged or flipped is instead what the others leave over (Freedman & Lane
@@ -373,9 +373,9 @@ class _Maker:
         if slow:
             _warn(
                 f"{what} and {slow} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
-                f"fewer than {FEWEST_SAMPLES} independent samples of their product. No shift is like another time then, and "
-                "their p-values can be too small. Take slow drifts into the model (splines of time) or out of both, or "
-                "test a variable that was randomised over trials by method='trial_permutation'."
+                f"fewer than {FEWEST_SAMPLES} independent samples of their product. No shift is like another time "
+                "then, and their p-values can be too small. Take slow drifts into the model (splines of time) or out "
+                "of both, or test a variable that was randomised over trials by method='trial_permutation'."
             )
 
 
