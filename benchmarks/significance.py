@@ -182,7 +182,10 @@ def draw(rows: list[dict], path: Path) -> None:
         axes.plot(*zip(*shown, strict=True), marker, label=f"{trials:,} trials", mfc="none")
     axes.set_xticks(range(len(KINDS)), [kind.replace(", ", ",\n") for kind in KINDS], rotation=45, ha="right")
     axes.set_ylabel("share of null neurons\nwith p ≤ 0.05")
-    axes.set_ylim(0)
+    axes.set_yscale("log")
+    axes.set_ylim(0.01, 1)
+    axes.set_yticks([0.01, 0.05, 0.1, 0.5, 1], ["0.01", "0.05", "0.1", "0.5", "1"])
+    axes.minorticks_off()
     axes.legend(frameon=False, fontsize="small", loc="upper left")
     figure.savefig(path, dpi=150)
 
