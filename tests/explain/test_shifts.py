@@ -9,7 +9,8 @@ from signals import PATH, smooth, standardised
 import popglm as pg
 from popglm.explain import breakdown
 from popglm.explain.shifts import ShiftTest
-from popglm.explain.significance import _draw_offsets, significance
+from popglm.explain.significance import significance
+from popglm.explain.surrogates import draw_offsets
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -68,11 +69,15 @@ def gain_by_hand(columns, series, fold, longest):
     return max(*gains, 0)
 
 
+#: Of the model in `fitted`.
+RULE = 0.5, 0.0
+
+
 def make_shifts(model, X, Y, longest):
     rows = np.flatnonzero(model.fold_ >= 0)
     known = ~np.isnan(Y[rows])
     offsets = np.full((1, Y.shape[1]), longest)
-    return ShiftTest(model, X, None, rows, np.nan_to_num(Y[rows]), known.astype(float), offsets, longest)
+    return ShiftTest(model, X, None, rows, np.nan_to_num(Y[rows]), known.astype(float), offsets, longest, RULE)
 
 
 def test_deviance_at_every_shift_is_that_of_rolled_activity(fitted):
@@ -112,9 +117,9 @@ def test_a_rate_of_zero_rules_out_events_that_land_on_it():
 
 def test_null_selects_again_and_is_spread_and_moved(fitted):
     model, X, Y, trial = fitted
-    result = significance(model, X, Y, trial=trial, n_shifts=6, seed=3)
+    result = significance(model, X, Y, trial=trial, n_shifts=6, refit=False, seed=3)
     n = int((model.fold_ >= 0).sum())
-    offsets = _draw_offsets(n, 8, 6, 3, seed=3)
+    offsets = draw_offsets(n, 8, 6, 3, seed=3)
     np.testing.assert_allclose(result.deviance_explained, model.cv_deviance_explained_, atol=1e-9)
     for j in (0, 1):
         safe = np.array([deviances_by_hand(model, X, Y[:, j], j, s) for s in range(8, n - 7)])
@@ -135,12 +140,12 @@ def test_null_selects_again_and_is_spread_and_moved(fitted):
 def test_contribution_null_is_that_of_shifted_residuals(fitted):
     model, X, Y, trial = fitted
     names = {"first": ["group0"], "last": ["group2"]}
-    result = significance(model, X, Y, names, trial=trial, n_shifts=5, seed=1)
+    result = significance(model, X, Y, names, trial=trial, n_shifts=5, refit=False, seed=1)
     expected = breakdown(model, X, Y, names).fraction_null_deviance
     np.testing.assert_allclose(result.contribution, expected, atol=1e-9)
     scored = model.fold_ >= 0
     x, fold, n = X[scored], model.fold_[scored], scored.sum()
-    offsets = _draw_offsets(n, 8, 5, 3, seed=1)
+    offsets = draw_offsets(n, 8, 5, 3, seed=1)
     for v, own in enumerate(([0, 1], [4])):
         others = np.setdiff1d(np.arange(5), own)
         around = np.column_stack([np.ones(n), x[:, others]])
@@ -199,7 +204,7 @@ def test_sample_weights_and_offset_are_those_of_the_fit():
     weight, trial = rng.integers(0, 3, 600), np.arange(600) // 12
     options = {"sample_weight": weight, "offset": offset}
     model = pg.GLMCV(lambdas=PATH, refit=False, precision="float64", tol=1e-8).fit(X, Y, groups=trial, **options)
-    result = significance(model, X, Y, ["feature0"], trial=trial, n_shifts=10, **options)
+    result = significance(model, X, Y, ["feature0"], trial=trial, n_shifts=10, refit=False, **options)
     np.testing.assert_allclose(result.deviance_explained, model.cv_deviance_explained_, atol=1e-9)
     expected = breakdown(model, X, Y, ["feature0"], **options).fraction_null_deviance
     np.testing.assert_allclose(result.contribution, expected, atol=1e-9)
@@ -209,7 +214,7 @@ def test_no_activity_lands_in_its_own_trial():
     lengths = np.random.default_rng(0).integers(3, 20, 30)
     trial = np.repeat(np.arange(30), lengths)
     n, longest = len(trial), lengths.max()
-    offsets = _draw_offsets(n, longest, n - 2 * longest + 1, 2, seed=0)
+    offsets = draw_offsets(n, longest, n - 2 * longest + 1, 2, seed=0)
     assert (np.sort(offsets[:, 1]) == np.arange(longest, n - longest + 1)).all()
     assert not (offsets[:, 0] == offsets[:, 1]).all()
     assert not any((np.roll(trial, s) == trial).any() for s in offsets[:, 0])

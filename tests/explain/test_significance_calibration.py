@@ -21,7 +21,7 @@ def test_p_values_are_uniform_or_conservative_without_effect(family, penalty):
         Y = activity(rng, family, 0.8 * smooth(rng, 2000, 150, 4) - 2.0 * (family == "poisson"))
         trial = np.arange(2000) // 50
         model = pg.GLMCV(family, penalty=penalty, feature_groups=[5] * 6, lambdas=[0.01], refit=False, tol=1e-3)
-        result = significance(model.fit(X, Y, groups=trial), X, Y, trial=trial, n_shifts=300, seed=seed)
+        result = significance(model.fit(X, Y, groups=trial), X, Y, trial=trial, n_shifts=300, seed=seed, refit=False)
         share.append(float((result.p_value <= 0.05).mean()))
         any_found.append(bool((result.q_value < 0.05).any()))
     assert np.mean(share) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600)
@@ -38,7 +38,7 @@ def test_false_discovery_rate_is_held_beside_true_effects():
         Y = activity(rng, "poisson", X @ weights + 0.5 * smooth(rng, 2000, 120, 4) - 1.5)
         trial = np.arange(2000) // 50
         model = pg.GLMCV(lambdas=PATH, refit=False, tol=1e-3).fit(X, Y, groups=trial)
-        found = significance(model, X, Y, trial=trial, n_shifts=500, seed=seed).q_value.values < 0.05
+        found = significance(model, X, Y, trial=trial, n_shifts=500, seed=seed, refit=False).q_value.values < 0.05
         false.append(found[40:].sum() / max(found.sum(), 1))
         power.append(found[:40].mean())
     assert np.mean(false) <= 0.05
@@ -59,7 +59,9 @@ def test_a_variable_without_weight_is_not_found_beside_one_that_drives(family, c
         trial = np.arange(2500) // 50
         model = pg.GLMCV(family, penalty="ridge", lambdas=[0.001], refit=False, feature_groups=[4, 4], tol=1e-3)
         model.fit(X, Y, groups=trial)
-        result = significance(model, X, Y, {"A": "group0", "B": "group1"}, trial=trial, n_shifts=300, seed=seed)
+        result = significance(
+            model, X, Y, {"A": "group0", "B": "group1"}, trial=trial, n_shifts=300, seed=seed, refit=False
+        )
         share.append(float((result.contribution_p_value.sel(variable="B") <= 0.05).mean()))
         power.append(float((result.contribution_q_value.sel(variable="A") < 0.05).mean()))
     assert np.mean(share) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
@@ -78,11 +80,11 @@ def test_drifts_that_are_alike_by_chance_are_not_significant(monkeypatch):
         return np.mean([(significance(*c[:3], trial=c[3], **options).p_value <= 0.05).mean() for c in cases])
 
     bound = 0.05 + 2 * np.sqrt(0.05 * 0.95 / 150)
-    assert found(n_shifts=99) <= bound
+    assert found(n_shifts=99, refit=False) <= bound
     assert found(n_shifts=19, refit=True) <= bound
     # many would be, were it not for the gain that is expected of them
     monkeypatch.setattr(ShiftTest, "chance_gain", lambda *_: 0.0)
-    assert found(n_shifts=99) > 0.3
+    assert found(n_shifts=99, refit=False) > 0.3
 
 
 def test_refitted_contributions_are_calibrated():

@@ -10,16 +10,13 @@ from scipy.fft import irfft, rfft
 from scipy.linalg import eigh, lstsq
 
 from popglm.explain.contributions import Activity, neuron_blocks
+from popglm.explain.moments import moments
 from popglm.model.estimators import GLMCV
 from popglm.model.losses import Loss
 from popglm.model.selection import fraction_explained, select_strengths
 
 __all__ = ["ShiftTest", "linear_parts", "shift_sums", "unique_columns"]
 
-#: Samples are sorted by their predicted mean into this many equal parts; residuals of a part share a variance.
-VARIANCE_PARTS = 20
-#: It counts as at least this share of the neuron's average, so that a part without events divides by something.
-LEAST_VARIANCE = 0.01
 #: Principal components with a smaller share of the variance of the first are rounding.
 LEAST_COMPONENT = 1e-6
 
@@ -37,6 +34,8 @@ class ShiftTest:
     offsets : ndarray of int, shape (n_shifts, n_neurons)
     longest : int
         Samples of the longest trial; trial-safe offsets lie between it and ``n_scored − longest``.
+    rule : (float, float), or None
+        ``se_fraction`` and ``min_lambda`` that select a strength at every shift; None: those of the model throughout.
     """
 
     model: GLMCV
@@ -47,6 +46,7 @@ class ShiftTest:
     weights: np.ndarray
     offsets: np.ndarray
     longest: int
+    rule: tuple[float, float] | None
 
     def __post_init__(self) -> None:
         self.fold, self.n_folds = self.model.fold_[self.rows], len(self.model.cv_coef_path_)
@@ -129,12 +129,16 @@ class ShiftTest:
 
     def deviance_explained(self, eta: np.ndarray, neuron: int, memory: tuple) -> tuple[float, np.ndarray]:
         """Of the activity as it is and at its shifts (n_shifts,), each at the strength selected for it."""
-        model = self.model
+        model, grid = self.model, self.model._lambda_grid[:, [neuron]]
+        if self.rule is None:
+            # one at its null model is at no strength, and is not tested
+            chosen = [min(model.lambda_index_[neuron], len(grid) - 1)]
+            eta, grid = eta[chosen], grid[chosen]
         every = self.deviances(eta, neuron)
         shifted = self._draw(every, neuron, -self.chance_gain(self.y[:, neuron], neuron, memory))
         tested = np.concatenate([every[..., :1], shifted], axis=-1)
-        lambdas = np.repeat(model._lambda_grid[:, [neuron]], tested.shape[-1], axis=1)
-        index = select_strengths(tested, lambdas, model.se_fraction, model.min_lambda)
+        lambdas = np.repeat(grid, tested.shape[-1], axis=1)
+        index = select_strengths(tested, lambdas, *(self.rule or (0.0, 0.0)))
         deviance = np.nansum(tested, axis=0)[index, np.arange(len(index))]
         explained = fraction_explained(deviance, self.null_deviance[neuron])
         return explained[0], explained[1:]
@@ -172,7 +176,7 @@ class ShiftTest:
         if null <= 0:
             return 0.0, np.zeros(len(self.offsets))
         y, s = self.y[:, neuron], self.weights[:, neuron]
-        mean, deviation = self.moments(eta - alone, neuron)
+        mean, deviation = moments(self.model, eta - alone, self.y[:, neuron], self.weights[:, neuron])
         a, theta = linear_parts(loss, eta)
         a_without, theta_without = linear_parts(loss, eta - part)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -188,27 +192,13 @@ class ShiftTest:
         drawn = self._draw(every[None, None], neuron, self.chance_gain(residual, neuron, memory))
         return min(every[0], 1.0), np.minimum(drawn[0, 0], 1.0)
 
-    def moments(self, eta: np.ndarray, neuron: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean at η, and the standard deviation of the activity around it where that mean is alike."""
-        y, s = self.y[:, neuron], self.weights[:, neuron]
-        with np.errstate(over="ignore"):
-            mean = self.model._loss.link.mean(np, eta)
-            mean = np.maximum(mean, 0) if self.model.family == "poisson" else mean
-            square = s * (y - mean) ** 2
-        average = square.sum() / s.sum()
-        variance = np.empty_like(mean)
-        for alike in np.array_split(np.argsort(mean, kind="stable"), VARIANCE_PARTS):
-            weight = s[alike].sum()
-            variance[alike] = square[alike].sum() / weight if weight > 0 else average
-        return mean, np.sqrt(np.maximum(variance, LEAST_VARIANCE * average + np.finfo(float).tiny))
-
     def shifted_residuals(self, eta: np.ndarray, shift: int, neuron: int) -> np.ndarray:
         """Activity made of the mean at η and the shifted residuals, in the range of the family."""
         low, high = {"gaussian": (-np.inf, np.inf), "poisson": (0, np.inf), "bernoulli": (0, 1)}[self.model.family]
         y, s = self.y[:, neuron], self.weights[:, neuron]
         if not s.any():
             return np.full_like(y, np.nan)
-        mean, deviation = self.moments(eta, neuron)
+        mean, deviation = moments(self.model, eta, y, s)
         residual = np.where(s > 0, (y - mean) / deviation, np.nan)
         return np.clip(mean + deviation * np.roll(residual, shift), low, high)
 

@@ -236,6 +236,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         if not se_fraction >= 0 or not min_lambda >= 0:
             raise ValueError(f"se_fraction={se_fraction!r} and min_lambda={min_lambda!r} must be at least 0.")
         nulls = self.cv_null_model_deviance_
+        self._selected_by = se_fraction, min_lambda
         self._keep(
             select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda, nulls, self.null_margin_)
         )

@@ -1,0 +1,226 @@
+"""Whether `significance` holds its level and finds what is there, and what it costs.
+
+Run in popglm's environment::
+
+    python benchmarks/significance.py [--quick] [--neurons 1000] [--shifts 199]
+
+Simulated are neurons that do not follow X, in recordings of 30 to 3,000 trials: white, slow, locked to trials, bursting
+and drifting activity; the share with p ≤ .05 should be .05. Then a worm: slow calcium that follows slow behaviour or
+does not, where the local refits of ``method="auto"`` stand beside fits of the model itself (``refit=True``) and given
+weights (``refit=False``). Last, CPU time over that of the model's own fit. Written are docs/significance.csv and
+docs/images/significance.png, unless ``--quick``.
+"""
+
+import argparse
+import csv
+import time
+import warnings
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from scipy.signal import lfilter
+
+import popglm as pg
+
+matplotlib.use("Agg")
+
+DOCS = Path(__file__).parents[1] / "docs"
+TRIALS = (30, 300, 3000)
+LENGTH = 20
+#: Neurons of one recording: they share X, so a level needs several of them.
+TOGETHER = 50
+
+
+def smooth(rng: np.random.Generator, n: int, q: int, tau: float) -> np.ndarray:
+    """Gaussian noise of variance 1 that is correlated over tau samples."""
+    r = np.exp(-1 / tau)
+    return lfilter([np.sqrt(1 - r * r)], [1, -r], rng.standard_normal((n + 10 * int(tau), q)), axis=0)[-n:]
+
+
+def standardised(X: np.ndarray) -> np.ndarray:
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def time_in_trial(n_trials: int, n_bumps: int = 6) -> np.ndarray:
+    """Bumps over the samples of a trial, alike in all trials."""
+    t, centres = np.arange(LENGTH), np.linspace(0, LENGTH - 1, n_bumps)
+    return np.tile(np.exp(-0.5 * ((t[:, None] - centres) / 2.5) ** 2), (n_trials, 1))
+
+
+def bursts(rng: np.random.Generator, n: int, q: int) -> np.ndarray:
+    """Rates that are ten times as high in bursts of some ten samples."""
+    starts = rng.random((n, q)) < 0.02
+    active = lfilter([1], [1, -0.9], starts, axis=0) > 0.35
+    return np.where(active, 2.0, 0.2)
+
+
+def recording(kind: str, n_trials: int, q: int, rng: np.random.Generator) -> tuple:
+    """X, Y, trial, family, feature groups and the variable to test (None: the whole model); nothing follows X."""
+    n, trial = n_trials * LENGTH, np.repeat(np.arange(n_trials), LENGTH)
+    X, family, groups, variable = smooth(rng, n, 8, 5), "poisson", [8], None
+    t = np.linspace(-1, 1, n)[:, None]
+    match kind:
+        case "white":
+            Y = rng.poisson(0.5, (n, q))
+        case "slow":
+            X, Y, family = smooth(rng, n, 8, LENGTH), smooth(rng, n, q, LENGTH), "gaussian"
+        case "bursting":
+            Y = rng.poisson(bursts(rng, n, q))
+        case "drifting":
+            walk = np.cumsum(rng.standard_normal((n, q)), axis=0) / np.sqrt(n)
+            Y = rng.poisson(np.exp(rng.normal(0, 0.7, q) * t + walk - 0.5))
+        case "both drifting":
+            X = X + 2 * t * rng.normal(0, 1, 8)
+            Y = rng.poisson(np.exp(rng.normal(0, 0.7, q) * t - 0.5))
+        case "bursting, time in trial":
+            X, groups = time_in_trial(n_trials), [6]
+            Y = rng.poisson(bursts(rng, n, q))
+        case "slow, time in trial":
+            X, groups, family = time_in_trial(n_trials), [6], "gaussian"
+            Y = smooth(rng, n, q, LENGTH)
+        case "drifting, time in trial":
+            X, groups = time_in_trial(n_trials), [6]
+            walk = np.cumsum(rng.standard_normal((n, q)), axis=0) / np.sqrt(n)
+            Y = rng.poisson(np.exp(rng.normal(0, 0.7, q) * t + walk - 0.5))
+        case "trial-aligned, cue":
+            cue = rng.choice([-1.0, 1.0], n_trials)[trial]
+            X, groups, variable = np.column_stack([time_in_trial(n_trials), cue]), [6, 1], ["group1"]
+            Y = rng.poisson(
+                np.exp(X[:, :6] @ rng.normal(0, 0.7, (6, q)) + rng.normal(0, 0.4, (n_trials, q))[trial] - 1)
+            )
+    return standardised(X), Y.astype(float), trial, family, groups, variable
+
+
+def level(kind: str, n_trials: int, n_neurons: int, n_shifts: int) -> tuple[float, str]:
+    """Share of null neurons with p ≤ .05, and the method."""
+    found = []
+    for seed in range(-(-n_neurons // TOGETHER)):
+        rng = np.random.default_rng([seed, n_trials])
+        X, Y, trial, family, groups, variable = recording(kind, n_trials, TOGETHER, rng)
+        model = pg.GLMCV(family, penalty="ridge", n_lambdas=10, refit=False, feature_groups=groups, tol=1e-3)
+        model.fit(X, Y, groups=trial)
+        result = pg.significance(model, X, Y, variable, trial=trial, n_shifts=n_shifts, seed=seed)
+        p, method = result.p_value, result.attrs["method"]
+        if variable:
+            p, method = result.contribution_p_value[:, 0], str(result.contribution_method.values[0])
+        found.append(p.values)
+    return float((np.concatenate(found)[:n_neurons] <= 0.05).mean()), method
+
+
+def worm(seed: int, n: int = 1137, q: int = 136, tau: float = 60) -> tuple:
+    """Calcium of which half follows behaviour, both slow."""
+    rng = np.random.default_rng(seed)
+    X = standardised(smooth(rng, n, 5, tau))
+    gain = np.where(np.arange(q) < q // 2, rng.uniform(0.3, 1.2, q), 0)
+    weights = rng.standard_normal((5, q))
+    drive = X @ (weights / np.linalg.norm(weights, axis=0)) * gain
+    Y = drive + smooth(rng, n, q, tau) + 0.2 * rng.standard_normal((n, q))
+    return X, Y, np.arange(n) // 20, gain > 0
+
+
+def power(n_repeats: int, n_shifts: int) -> list[dict]:
+    """In worms: share of neurons found at q < .05, and of those without effect at p ≤ .05, by refits and without."""
+    rows = []
+    for name, options in (
+        ("local refits", {}), ("fits of the model", {"refit": True}), ("given weights", {"refit": False})
+    ):  # fmt: skip
+        found, false, seconds = [], [], 0.0
+        for seed in range(n_repeats):
+            X, Y, trial, follows = worm(seed)
+            model = pg.GLMCV("gaussian", penalty="ridge", n_lambdas=10, refit=False).fit(X, Y, groups=trial)
+            began = time.process_time()
+            result = pg.significance(model, X, Y, trial=trial, n_shifts=n_shifts, seed=seed, **options)
+            seconds += time.process_time() - began
+            found.append((result.q_value.values < 0.05)[follows].mean())
+            false.append((result.p_value.values <= 0.05)[~follows].mean())
+        rows.append({"power": np.mean(found), "level": np.mean(false), "seconds": seconds, "method": name})
+    return rows
+
+
+def costs(n: int = 5000, p: int = 60, q: int = 50, n_shifts: int = 200) -> list[dict]:
+    """CPU time of 200 shifts over that of the model's own fit, both in one run."""
+    rows = []
+    for family, penalty in (
+        ("poisson", "ridge"), ("poisson", "group_lasso"), ("poisson", "lasso"), ("gaussian", "ridge"),
+        ("gaussian", "lasso"),
+    ):  # fmt: skip
+        rng = np.random.default_rng(0)
+        X = standardised(smooth(rng, n, p, 5))
+        eta = X @ (rng.normal(0, 0.06, (p, q)) * (np.arange(q) < q // 2)) + 0.3 * smooth(rng, n, q, 5)
+        Y = rng.poisson(np.exp(eta - 1)) if family == "poisson" else eta + rng.standard_normal((n, q))
+        trial = np.arange(n) // 50
+        model = pg.GLMCV(family, penalty=penalty, feature_groups=[5] * (p // 5))
+        # compile
+        model.fit(X[:500], Y[:500, :2], groups=trial[:500])
+        began = time.process_time()
+        model.fit(X, Y, groups=trial)
+        fit = time.process_time() - began
+        began = time.process_time()
+        pg.significance(model, X, Y, trial=trial, n_shifts=n_shifts)
+        rows.append({"family": family, "penalty": penalty, "fit": fit, "ratio": (time.process_time() - began) / fit})
+    return rows
+
+
+KINDS = (
+    "white", "slow", "bursting", "drifting", "bursting, time in trial", "slow, time in trial",
+    "drifting, time in trial", "trial-aligned, cue", "both drifting",
+)  # fmt: skip
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """Levels by activity and number of trials."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    axes.axhspan(0.035, 0.065, color="0.9", label="0.05 ± 0.015")
+    axes.axhline(0.05, color="0.5", lw=1)
+    for marker, trials in zip("osD", TRIALS, strict=True):
+        shown = [(KINDS.index(row["activity"]), row["level"]) for row in rows if row["trials"] == trials]
+        if not shown:
+            continue
+        axes.plot(*zip(*shown, strict=True), marker, label=f"{trials:,} trials", mfc="none")
+    axes.set_xticks(range(len(KINDS)), [kind.replace(", ", ",\n") for kind in KINDS], rotation=45, ha="right")
+    axes.set_ylabel("share of null neurons\nwith p ≤ 0.05")
+    axes.set_yscale("log")
+    axes.set_ylim(0.01, 1)
+    axes.set_yticks([0.01, 0.05, 0.1, 0.5, 1], ["0.01", "0.05", "0.1", "0.5", "1"])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    figure.savefig(path, dpi=150)
+
+
+def main(n_neurons: int, n_shifts: int, quick: bool, kinds: list[str]) -> None:
+    """Simulate, print, write."""
+    warnings.simplefilter("ignore")
+    rows = []
+    for n_trials in TRIALS[: 2 if quick else 3]:
+        for kind in kinds:
+            share, method = level(kind, n_trials, n_neurons, n_shifts)
+            rows.append({"activity": kind, "trials": n_trials, "method": method, "level": round(share, 3)})
+            print(f"{kind:24} {n_trials:5} trials  {method:18} level {share:.3f}", flush=True)
+        if not quick and list(kinds) == list(KINDS):
+            write(rows)
+    for row in power(1 if quick else 5, n_shifts):
+        print("worm: {method:18} found {power:.2f}, level {level:.3f}, {seconds:.1f} s".format(**row), flush=True)
+    for row in costs():
+        print("{family} {penalty}: 200 shifts take {ratio:.1f} x the fit ({fit:.2f} s)".format(**row), flush=True)
+
+
+def write(rows: list[dict]) -> None:
+    """The table and the figure of the docs."""
+    with (DOCS / "significance.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["activity", "trials", "method", "level"])
+        writer.writeheader()
+        writer.writerows(rows)
+    draw(rows, DOCS / "images" / "significance.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--neurons", type=int)
+    parser.add_argument("--shifts", type=int, default=199)
+    parser.add_argument("--kinds", nargs="*", default=KINDS)
+    options = parser.parse_args()
+    main(options.neurons or (100 if options.quick else 1000), options.shifts, options.quick, options.kinds)

@@ -1,0 +1,141 @@
+"""Which surrogates suit a variable: by how its columns lie in the trials, and how slowly it and the activity change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+__all__ = ["METHODS", "Layout", "Method", "independent_samples", "serial_dependence"]
+
+METHODS = ("auto", "circular_shift", "trial_permutation", "time_in_trial")
+#: What remains of a column's variance counts as rounding below this share.
+ROUNDING = 1e-8
+#: A test by trials needs as many for its p-values to go below .05 and for sums over trials to be nearly normal.
+FEWEST_TRIALS = 10
+#: Dependence between trials, as a factor on the variance of a score, that is no longer small.
+MOST_DEPENDENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make surrogates, and why it was taken."""
+
+    name: str
+    reason: str
+    means: bool = False
+
+
+@dataclass(eq=False)
+class Layout:
+    """Trials of a recording, and how columns lie in them.
+
+    Parameters
+    ----------
+    trial : ndarray of int, shape (n_samples,)
+        Trials in order of time, each in one piece.
+    """
+
+    trial: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.length = np.bincount(self.trial)
+        self.first = np.concatenate([[0], np.cumsum(self.length)[:-1]])
+        self.equal = len(self.length) > 1 and (self.length == self.length[0]).all() and self.length[0] > 1
+
+    def constant_in_trials(self, X: np.ndarray) -> np.ndarray:
+        """Whether a column is the same throughout every trial, shape (n_columns,)."""
+        if (self.length == 1).all():
+            return np.zeros(X.shape[1], bool)
+        inside = X - self.means(X)[self.trial]
+        return (inside**2).sum(axis=0) <= ROUNDING * self._variation(X)
+
+    def locked_to_trials(self, X: np.ndarray) -> np.ndarray:
+        """Whether a column is the same in every trial, sample by sample, shape (n_columns,)."""
+        if not self.equal:
+            return np.zeros(X.shape[1], bool)
+        by_trial = X.reshape(len(self.length), self.length[0], -1)
+        across = ((by_trial - by_trial.mean(axis=0)) ** 2).sum(axis=(0, 1))
+        return across <= ROUNDING * self._variation(X)
+
+    def means(self, X: np.ndarray) -> np.ndarray:
+        """Mean of every trial, shape (n_trials, n_columns)."""
+        return np.add.reduceat(X, self.first, axis=0) / self.length[:, None]
+
+    @staticmethod
+    def _variation(X: np.ndarray) -> np.ndarray:
+        return ((X - X.mean(axis=0)) ** 2).sum(axis=0)
+
+    def choose(self, X: np.ndarray, residuals: np.ndarray | None, what: str) -> Method:
+        """The method for some columns.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n_samples, n_columns)
+        residuals : ndarray, shape (n_samples, n_neurons), or None
+            What the columns are to explain.
+        what : str
+            Their name, for the reason.
+        """
+        locked, constant = self.locked_to_trials(X), self.constant_in_trials(X)
+        n = len(self.length)
+        few = f", though {n} trials are few for it" if n < FEWEST_TRIALS else ""
+        if (constant & ~locked).all():
+            dependence = serial_dependence(self.means(X), self.means(residuals))
+            if dependence <= MOST_DEPENDENCE:
+                return Method(
+                    "trial_permutation",
+                    f"{what} is constant within trials, and activity and it do not go on together from one trial to "
+                    f"the next{few}",
+                    means=not self.equal,
+                )
+            return Method(
+                "circular_shift",
+                f"{what} is constant within trials, but activity and it both change slowly over trials, which are "
+                "therefore not exchangeable",
+            )
+        if locked.any():
+            return Method("time_in_trial", f"trials have equal length and {what} holds time in trial{few}")
+        return Method("circular_shift", f"{what} changes within trials and not alike in all of them")
+
+
+def serial_dependence(X: np.ndarray, Y: np.ndarray) -> float:
+    """Factor by which slow changes of both widen the variance of Σ x y over rows in order of time; median over Y.
+
+    It is 1 + 2 Σ r_x(h) r_y(h) over lags h up to a quarter of the rows.
+
+    Examples
+    --------
+    >>> alternating = np.tile([1.0, -1.0], 50)[:, None]
+    >>> serial_dependence(alternating, np.random.default_rng(0).standard_normal((100, 200))).__round__()
+    1
+    """
+    n = len(X)
+    return float(np.median(n / independent_samples(X, Y, n // 4)))
+
+
+def independent_samples(X: np.ndarray, Y: np.ndarray, n_lags: int | None = None) -> np.ndarray:
+    """Samples that Σ x y is worth where both fluctuate slowly, for every column of Y, shape (n_neurons,).
+
+    n / (1 + 2 Σ_h (1 − h/n) r_x(h) r_y(h)), where r_x is the mean over columns of X weighted by their variance
+    (Bartlett 1935, Journal of the Royal Statistical Society 98, 536-543).
+    """
+    n = len(X)
+    n_lags = n // 2 if n_lags is None else max(n_lags, 1)
+    own, other = _autocovariance(X, n_lags).sum(axis=1), _autocovariance(Y, n_lags)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = (own / own[0])[1:, None] * (other / other[0])[1:]
+    weight = 1 - np.arange(1, len(r) + 1) / n
+    return n / np.maximum(1 + 2 * np.nan_to_num(weight @ r), 1)
+
+
+def _autocovariance(A: np.ndarray, n_lags: int) -> np.ndarray:
+    """At lags 0 … n_lags, shape (n_lags + 1, n_columns)."""
+    centred, n = A - A.mean(axis=0, dtype=float), len(A)
+    size = next_fast_len(n + n_lags + 1, real=True)
+    found = np.empty((min(n_lags, n - 1) + 1, A.shape[1]))
+    for j in range(A.shape[1]):
+        spectrum = rfft(centred[:, j], size)
+        found[:, j] = irfft(spectrum * np.conj(spectrum), size)[: len(found)] / n
+    return found

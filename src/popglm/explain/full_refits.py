@@ -1,0 +1,71 @@
+"""Circular shifts by fits of the model itself: all shifts of all neurons are columns of few fits."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from popglm.explain.breakdown import breakdown
+from popglm.explain.contributions import check_splits
+from popglm.explain.shifts import ShiftTest
+from popglm.model.estimators import GLMCV
+from popglm.warnings import PopglmWarning
+
+__all__ = ["full_refits"]
+
+#: Numbers (samples × columns) of one fit: 64 MB.
+BLOCK = 2**23
+
+
+def full_refits(
+    test: ShiftTest, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: dict, columns: list, unique: list
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deviance explained (n_shifts, n_neurons) and contributions (the same, n_variables) of shifts.
+
+    Parameters
+    ----------
+    chosen, columns, unique
+        Groups of every variable, their columns, and what other columns leave of these.
+    """
+    n_shifts, q = test.offsets.shape
+    neurons, options = np.arange(q), {"sample_weight": weight, "offset": test.offset}
+    eta = test.linear_predictors(neurons, selected=True)[:, 0]
+    without = [eta - test.part(neurons, own, x) for own, x in zip(columns, unique, strict=True)]
+    explained, share = np.zeros((n_shifts, q)), np.zeros((n_shifts, q, len(columns)))
+    at_once = max(1, BLOCK // y.size)
+    with warnings.catch_warnings():
+        # the model's own fit has told of neurons without a fit
+        warnings.simplefilter("ignore", PopglmWarning)
+        for first in range(0, n_shifts, at_once):
+            offsets = test.offsets[first : first + at_once]
+            here, shape = slice(first, first + len(offsets)), offsets.shape
+            shifted = [np.roll(y[:, j], s[j]) for s in offsets for j in neurons]
+            fitted = _fit(test, X, np.stack(shifted, axis=1), len(offsets), options)
+            explained[here] = fitted.cv_deviance_explained_.reshape(shape)
+            for v, (name, groups) in enumerate(chosen.items()):
+                surrogate = [test.shifted_residuals(without[v][j], s[j], j) for s in offsets for j in neurons]
+                surrogate = np.stack(surrogate, axis=1)
+                fitted = _fit(test, X, surrogate, len(offsets), options)
+                shares = breakdown(fitted, X, surrogate, {name: groups}, **options).fraction_null_deviance
+                share[here, :, v] = shares.values[:, 0].reshape(shape)
+    return explained, share
+
+
+def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) -> GLMCV:
+    """The model of ``test``, fitted to shifts of its neurons, as many times all of them, and selected by its rule."""
+    model = test.model
+    labels = np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist()
+    again = clone(model).set_params(
+        cv=check_splits(model, "significance"), refit=False, verbose=0, feature_groups=labels
+    )
+    if test.rule is None:
+        # a neuron at its null model is at no strength; what is fitted for it does not count
+        strength = np.where(np.isfinite(model.lambda_), model.lambda_, model._lambda_grid[0])
+        again.set_params(lambdas=np.tile(strength, n_repeats)[None])
+    elif np.ndim(model.lambdas) == 2:
+        again.set_params(lambdas=np.tile(model._lambda_grid, n_repeats))
+    again.fit(X, Y, **options)
+    return again if test.rule is None else again.select(se_fraction=test.rule[0], min_lambda=test.rule[1])

@@ -1,0 +1,280 @@
+"""Surrogates by local refits: shifts, permutations and signs by hand, levels, and what is chosen when."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from scipy.stats import binom, chisquare
+from signals import PATH, smooth, standardised
+
+import popglm as pg
+from popglm.explain.surrogates import CircularShifts, TrialPermutations, draw_offsets
+
+pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
+
+
+def gain_by_hand(predict, z, folds):
+    """Largest gain over the training mean on held-out rows, over Σz²; predict() gives (n_strengths, n_test)."""
+    alone, error = 0.0, 0.0
+    for test in folds:
+        train = np.setdiff1d(np.arange(len(z)), test)
+        alone += ((z[test] - z[train].mean()) ** 2).sum()
+        error = error + ((z[test] - predict(train, test, z)) ** 2).sum(axis=1)
+    return (alone - error.min()) / (z**2).sum()
+
+
+@pytest.mark.parametrize("penalty", ["none", "ridge", "lasso", "elastic_net", "group_lasso"])
+def test_a_shift_scores_what_a_fit_to_it_would(penalty):
+    rng = np.random.default_rng(0)
+    # units may differ between blocks of columns
+    X = standardised(smooth(rng, 300, 5, 4)) * ([1, 1, 3, 3, 3] if penalty == "group_lasso" else [1, 30, 1, 0.1, 1])
+    Y = X[:, :1] * 0.4 + smooth(rng, 300, 2, 4) + 7
+    trial = np.arange(300) // 10
+    kind = {"penalty": penalty, "feature_groups": [2, 3], "precision": "float64", "tol": 1e-7}
+    kind |= {} if penalty == "none" else {"lambdas": [0.3, 0.1, 0.03]}
+    model = pg.GLMCV("gaussian", cv=4, **kind).fit(X, Y, groups=trial)
+    result = pg.significance(model, X, Y, trial=trial, n_shifts=3, seed=5)
+    offsets = draw_offsets(300, 10, 3, 2, seed=5)
+    folds = [np.flatnonzero(model.fold_ == k) for k in range(4)]
+
+    def predict(train, test, z):
+        fit = pg.GLM("gaussian", **kind).fit(X[train], z[train])
+        return fit.coef_path_[:, 0] @ X[test].T + fit.intercept_path_
+
+    for j in range(2):
+        z = Y[:, j] - Y[:, j].mean()
+        assert float(result.statistic[j]) == pytest.approx(gain_by_hand(predict, z, folds), abs=1e-4)
+        for k in (0, 2):
+            by_hand = gain_by_hand(predict, np.roll(z, offsets[k, j]), folds)
+            assert float(result.deviance_explained_null[k, j]) == pytest.approx(by_hand, abs=1e-4)
+
+
+def ordinary(X):
+    """Held-out predictions by least squares."""
+
+    def predict(train, test, z):
+        around = np.column_stack([np.ones(len(X)), X])
+        return (around[test] @ np.linalg.lstsq(around[train], z[train])[0])[None]
+
+    return predict
+
+
+def test_all_permutations_of_few_trials_are_done():
+    rng = np.random.default_rng(1)
+    cue = np.array([0.0, 1.0, 0.5, 2.0, 1.2])
+    trial = np.repeat(np.arange(5), 4)
+    X, y = cue[trial][:, None], 0.5 * cue[trial] + rng.standard_normal(20)
+    model = pg.GLMCV("gaussian", penalty="none", cv=5, precision="float64").fit(X, y, groups=trial)
+    result = pg.significance(model, X, y, trial=trial)
+    assert result.attrs["method"] == "trial_permutation"
+    folds, z = [np.flatnonzero(model.fold_ == k) for k in range(5)], (y - y.mean()).reshape(5, 4)
+    scores = np.array([gain_by_hand(ordinary(X), z[list(p)].ravel(), folds) for p in permutations(range(5))])
+    assert float(result.statistic[0]) == pytest.approx(scores[0])
+    np.testing.assert_allclose(np.sort(result.deviance_explained_null[:, 0]), np.sort(scores[1:]), atol=1e-9)
+    assert float(result.p_value[0]) == pytest.approx((scores >= scores[0] - 1e-9).mean())
+
+
+def test_all_signs_of_few_trials_are_done():
+    rng = np.random.default_rng(1)
+    trial, t = np.repeat(np.arange(6), 5), np.tile(np.arange(5.0), 6)
+    X, y = t[:, None], 0.3 * t + rng.standard_normal(30)
+    model = pg.GLMCV("gaussian", penalty="none", cv=3, precision="float64").fit(X, y, groups=trial)
+    result = pg.significance(model, X, y, trial=trial)
+    assert result.attrs["method"] == "time_in_trial"
+    folds, z = [np.flatnonzero(model.fold_ == k) for k in range(3)], y - y.mean()
+    scores = np.array(
+        [gain_by_hand(ordinary(X), z * np.array((1.0, *s))[trial], folds) for s in product([1, -1], repeat=5)]
+    )
+    np.testing.assert_allclose(np.sort(result.deviance_explained_null[:, 0]), np.sort(scores[1:]), atol=1e-9)
+    assert float(result.p_value[0]) == pytest.approx((scores >= scores[0] - 1e-9).mean())
+
+
+def test_time_in_trial_is_found_where_a_chi_square_test_finds_it_and_shifts_do_not():
+    rng = np.random.default_rng(0)
+    trial, t = np.repeat(np.arange(60), 20), np.tile(np.arange(20), 60)
+    X = standardised(np.exp(-0.5 * ((t[:, None] - [3, 8, 13, 18]) / 3) ** 2))
+    gain = np.where(np.arange(40) < 20, 0.5, 0)
+    Y = rng.poisson(np.exp(gain * X[:, [1]] - 0.5)).astype(float)
+    model = pg.GLMCV(lambdas=PATH, refit=False, tol=1e-3).fit(X, Y, groups=trial)
+    histogram = Y.reshape(60, 20, 40).sum(axis=0)
+    chi_square = chisquare(histogram).pvalue
+    assert (chi_square[:20] < 1e-4).all()
+    result = pg.significance(model, X, Y, trial=trial, n_shifts=199)
+    assert result.attrs["method"] == "time_in_trial"
+    assert "time in trial" in result.attrs["reason"]
+    assert (result.p_value[:20] == 1 / 200).all()
+    assert (result.p_value[20:] <= 0.05).sum() <= binom.ppf(0.999, 20, 0.05)
+    shifted = pg.significance(model, X, Y, trial=trial, n_shifts=99, method="circular_shift")
+    assert (shifted.q_value[:20] > 0.05).all()
+
+
+def test_slow_neurons_are_found_as_by_fits_of_the_model_and_not_by_given_weights():
+    rng = np.random.default_rng(0)
+    X = standardised(smooth(rng, 1137, 5, 40))
+    gain = np.where(np.arange(16) < 8, 1.5, 0)
+    Y = gain * (X @ rng.standard_normal((5, 16))) / 2 + smooth(rng, 1137, 16, 40)
+    trial = np.arange(1137) // 20
+    model = pg.GLMCV("gaussian", lambdas=PATH, refit=False).fit(X, Y, groups=trial)
+    options = {"trial": trial, "n_shifts": 39, "seed": 0}
+    local, full, given = (pg.significance(model, X, Y, refit=refit, **options) for refit in (None, True, False))
+    found, sought, without = (int((r.p_value[:8] <= 0.05).sum()) for r in (local, full, given))
+    assert found >= 0.9 * sought
+    assert sought >= 5
+    assert without < sought
+
+
+@pytest.mark.parametrize("kind", ["white", "bursting", "drifting", "time in trial", "cue"])
+def test_levels(kind):
+    rng = np.random.default_rng(0)
+    n_trials, q, bound = 60, 150, 0.05
+    n, trial, t = n_trials * 10, np.repeat(np.arange(n_trials), 10), np.tile(np.arange(10), n_trials)
+    bumps = np.exp(-0.5 * ((t[:, None] - [2, 5, 8]) / 1.5) ** 2)
+    X, rate, variables, groups = smooth(rng, n, 4, 3), np.full((n, q), 0.5), None, [4]
+    match kind:
+        case "bursting":
+            rate = np.where(smooth(rng, n, q, 5) > 1.3, 3, 0.2)
+        case "drifting":
+            rate = np.exp(np.linspace(-1, 1, n)[:, None] * rng.normal(0, 0.7, q) - 0.5)
+        case "time in trial":
+            X, groups = bumps, [3]
+            rate = np.exp(rng.normal(0, 0.5, (n_trials, q))[trial] - 0.5)
+        case "cue":
+            cue = rng.choice([-1.0, 1.0], n_trials)[trial]
+            X, groups, variables = np.column_stack([bumps, cue]), [3, 1], ["group1"]
+            rate = np.exp(bumps @ rng.normal(0, 1, (3, q)) + rng.normal(0, 0.5, (n_trials, q))[trial] - 1)
+    X, Y = standardised(X), rng.poisson(rate).astype(float)
+    model = pg.GLMCV(lambdas=PATH[:3], refit=False, tol=1e-2, feature_groups=groups).fit(X, Y, groups=trial)
+    result = pg.significance(model, X, Y, variables, trial=trial, n_shifts=99)
+    p = result.contribution_p_value if variables else result.p_value
+    assert binom.ppf(0.0005, q, bound) <= (p <= 0.05).sum() <= binom.ppf(0.9995, q, bound)
+
+
+def session(n_trials=40, length=10, lengths=None):
+    rng = np.random.default_rng(0)
+    lengths = np.full(n_trials, length) if lengths is None else lengths
+    trial = np.repeat(np.arange(len(lengths)), lengths)
+    cue = rng.choice([-1.0, 1.0], len(lengths))[trial]
+    speed = smooth(rng, len(trial), 1, 2)[:, 0]
+    return rng, trial, cue, speed
+
+
+def test_the_method_suits_the_variable_and_says_why():
+    rng, trial, cue, speed = session()
+    t = np.tile(np.linspace(-1, 1, 10), 40)
+    block = np.where(trial // 10 % 2, 1.0, -1.0)
+    X = standardised(np.column_stack([cue, speed, t, block]))
+    Y = X[:, :3] @ rng.normal(0, 0.3, (3, 4)) + smooth(rng, 400, 4, 60) + rng.standard_normal((400, 4))
+    model = pg.GLMCV("gaussian", lambdas=PATH, feature_groups=["cue", "speed", "time", "block"]).fit(X, Y, groups=trial)
+    result = pg.significance(model, X, Y, ["cue", "speed", "time", "block"], trial=trial, n_shifts=19)
+    assert dict(zip(result.variable.values, result.contribution_method.values, strict=True)) == {
+        "cue": "trial_permutation",
+        "speed": "circular_shift",
+        "time": "time_in_trial",
+        "block": "circular_shift",
+    }
+    assert "slowly over trials" in str(result.contribution_reason.sel(variable="block").values)
+    assert result.attrs["refit"] == "local"
+
+
+def test_trials_of_different_lengths_exchange_their_means():
+    rng, trial, cue, speed = session(lengths=np.random.default_rng(1).integers(3, 15, 60))
+    X = standardised(np.column_stack([cue, speed]))
+    Y = rng.poisson(np.exp(np.outer(cue, np.where(np.arange(80) < 10, 0.6, 0.0)) - 0.5)).astype(float)
+    model = pg.GLMCV(lambdas=PATH, feature_groups=["cue", "speed"], refit=False).fit(X, Y, groups=trial)
+    result = pg.significance(model, X, Y, ["cue"], trial=trial, n_shifts=199)
+    p = result.contribution_p_value[:, 0]
+    assert str(result.contribution_method.values[0]) == "trial_permutation"
+    assert (p[:10] <= 0.01).all()
+    assert (p[10:] <= 0.05).sum() <= binom.ppf(0.999, 70, 0.05)
+    with pytest.raises(ValueError, match="trials of different lengths cannot be exchanged to test the model"):
+        pg.significance(model, X, Y, trial=trial, method="trial_permutation")
+
+
+def test_trials_stay_in_their_stratum():
+    trial, strata = np.repeat(np.arange(8), 3), np.array([0, 0, 0, 1, 1, 1, 1, 0])
+    surrogates = TrialPermutations(trial, strata, 50, 0, means=False)
+    assert (strata[surrogates.orders] == strata).all()
+    assert not (surrogates.orders == np.arange(8)).all(axis=1).any() or not surrogates.complete
+    moved = surrogates.apply(np.arange(24.0), 0, slice(0, 1), np.arange(24))[0]
+    np.testing.assert_array_equal(moved.reshape(8, 3)[:, 0] / 3, surrogates.orders[0])
+
+
+def test_a_shift_moves_values_as_roll_does():
+    values, order = np.arange(10.0), np.array([3, 1, 4, 0])
+    shifts = CircularShifts(np.array([[3], [7]]))
+    expected = [np.roll(values, 3)[order], np.roll(values, 7)[order]]
+    np.testing.assert_array_equal(shifts.apply(values, 0, slice(0, 2), order), expected)
+
+
+def test_strengths_selected_by_another_rule_are_tested_as_they_are():
+    rng, trial, cue, speed = session()
+    X, Y = standardised(np.column_stack([cue, speed])), rng.poisson(np.exp(0.3 * np.outer(speed, [1, 0]))).astype(float)
+    own = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial).select(se_fraction=1.0)
+    constructed = pg.GLMCV(lambdas=PATH, refit=False, se_fraction=1.0).fit(X, Y, groups=trial)
+    for refit in (False, True):
+        one, two = (pg.significance(m, X, Y, trial=trial, n_shifts=9, refit=refit) for m in (own, constructed))
+        assert one.equals(two)
+    assert (pg.significance(own, X, Y, trial=trial, n_shifts=99).p_value[0] == 0.01).all()
+    # strengths that no rule selected are held
+    own._keep(np.zeros(2, int))
+    held = pg.significance(own, X, Y, trial=trial, n_shifts=9, refit=False)
+    assert float(held.statistic[0]) == pytest.approx(own.cv_deviance_explained_path_[0, 0], abs=1e-6)
+
+
+def test_a_neuron_whose_model_is_the_null_model_is_not_significant():
+    rng, trial, cue, speed = session()
+    X, Y = standardised(np.column_stack([cue, speed])), rng.poisson(np.exp(np.outer(speed, [0.8, 0.8]))).astype(float)
+    model = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial)
+    assert (pg.significance(model, X, Y, trial=trial, n_shifts=99).p_value == 0.01).all()
+    model.lambda_ = np.array([np.inf, model.lambda_[1]])
+    np.testing.assert_allclose(pg.significance(model, X, Y, trial=trial, n_shifts=99).p_value, [1, 0.01])
+
+
+def test_weights_offsets_and_missing_samples():
+    rng, trial, cue, speed = session()
+    X, exposure = standardised(np.column_stack([cue, speed])), np.exp(0.5 * smooth(rng, 400, 1, 2)[:, 0])
+    # a neuron that follows its exposure alone, which speed follows too, and one that follows speed
+    X[:, 1] = standardised(np.log(exposure))
+    Y = rng.poisson(exposure[:, None] * np.exp(np.outer(X[:, 1], [0, 1]) - 1)).astype(float)
+    offset = np.log(exposure)
+    model = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial, offset=offset)
+    p = pg.significance(model, X, Y, trial=trial, n_shifts=99, offset=offset).p_value.values
+    assert p[0] > 0.05
+    assert p[1] == 0.01
+    plain = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial)
+    assert (pg.significance(plain, X, Y, trial=trial, n_shifts=99).p_value == 0.01).all()
+
+    weighted, alike = (
+        pg.significance(plain, X, Y, trial=trial, n_shifts=19, sample_weight=w) for w in (None, np.full(400, 3.0))
+    )
+    np.testing.assert_allclose(weighted.deviance_explained_null, alike.deviance_explained_null)
+    gaps = Y.copy()
+    gaps[rng.random(400) < 0.3, 1] = np.nan
+    model = pg.GLMCV(lambdas=PATH, refit=False).fit(X, gaps, groups=trial)
+    missing = pg.significance(model, X, gaps, trial=trial, n_shifts=99)
+    assert missing.p_value[1] == 0.01
+    assert np.isfinite(missing.deviance_explained_null[:10]).all()
+
+
+def test_warnings_and_complaints():
+    rng, trial, cue, speed = session(6)
+    X, Y = standardised(np.column_stack([cue, speed])), rng.poisson(1, (60, 3)).astype(float)
+    model = pg.GLMCV(lambdas=PATH, refit=False, feature_groups=["cue", "speed"], cv=3).fit(X, Y, groups=trial)
+    with pytest.warns(pg.PopglmWarning, match="'cue' is tested by 6 trials"):
+        pg.significance(model, X, Y, ["cue"], trial=trial, n_shifts=19, method="trial_permutation")
+    strata = trial // 2
+    with pytest.warns(pg.PopglmWarning, match=r"tested against 7 surrogates, all that there are.*below 0\.12"):
+        pg.significance(model, X, Y, ["cue"], trial=trial, n_shifts=19, method="trial_permutation", strata=strata)
+    drift = np.linspace(0, 1, 60)[:, None] * [1, 1, 1]
+    slow = np.column_stack([cue, drift[:, 0]])
+    fitted = pg.GLMCV("gaussian", lambdas=PATH, refit=False, cv=3).fit(slow, drift, groups=trial)
+    with pytest.warns(pg.PopglmWarning, match=r"of 3 neurons fluctuate so slowly together"):
+        pg.significance(fitted, slow, drift, trial=trial, n_shifts=19, method="circular_shift")
+    with pytest.raises(ValueError, match="method='shift' is unknown; use auto, circular_shift"):
+        pg.significance(model, X, Y, trial=trial, method="shift")
+    with pytest.raises(ValueError, match="has its own refit"):
+        pg.significance(model, X, Y, trial=trial, method="time_in_trial", refit=True)
+    with pytest.raises(ValueError, match="strata changes in row 3, within trial 0"):
+        pg.significance(model, X, Y, trial=trial, strata=np.arange(60) // 3)
+    with pytest.raises(ValueError, match=r"strata must have shape \(60,\)"):
+        pg.significance(model, X, Y, trial=trial, strata=[0])
