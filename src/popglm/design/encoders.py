@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,8 @@ class Categories(Term):
     def _check_levels(self, maker: str) -> None:
         if isinstance(self.levels, (str, bytes)) or not isinstance(self.levels, Iterable):
             raise ValueError(f"{maker}: levels must be a sequence of different categories; found {self.levels!r}")
-        levels = as_levels(no_more_than(maker, "levels", self.levels))
+        listed = no_more_than(maker, "levels", self.levels)
+        levels = as_levels(listed if all(isinstance(level, Hashable) for level in listed) else [])
         if not len(levels) or pd.isna(levels).any() or not levels.is_unique:
             raise ValueError(
                 f"{maker}: levels must be one or more different categories, none of them missing; found {self.levels!r}"

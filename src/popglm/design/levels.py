@@ -19,7 +19,7 @@ def as_levels(values: Iterable) -> pd.Index:
     if dtype == np.float16:  # an Index cannot hold it: take the shortest number that rounds to it
         return pd.Index(np.array([str(value) for value in values], dtype=np.float32))
     listed = [_plain(value) for value in values] if dtype is None or dtype == np.dtype(object) else values
-    return pd.Index(listed)
+    return pd.Index(listed, tupleize_cols=False)
 
 
 def factorize(column: pd.Series) -> tuple[np.ndarray, list]:
