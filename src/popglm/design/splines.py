@@ -132,7 +132,7 @@ class Splines(Term):
         out = np.zeros((len(x), self.n))
         known = ~np.isnan(x)
         if self.low_ < self.high_ and known.any():
-            values = np.clip(x[known, None], self.low_, self.high_)
+            values = x[known, None]  # both transformers keep to the ends of what they were fitted to
             out[known] = self.spline_.transform(self.quantile_.transform(values) if self.quantile_ else values)
         return out
 
