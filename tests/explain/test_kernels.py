@@ -75,6 +75,10 @@ def log_rate(model, design, without_lags=False, trial=None, **known):
     bare = copy.copy(design)
     bare.means_, bare.scales_ = np.zeros_like(design.means_), np.ones_like(design.scales_)
     X = (bare.transform(session | known) - design.means_) / design.scales_
+    follows = [g for g, term in design.terms_.items() if set(term.variables) <= set(known) and g not in LAGGED]
+    alike = X.columns.get_level_values("group").isin(follows)
+    # at the mean where the recording itself does not know
+    X.loc[:, alike] = design.transform(session | known).loc[:, alike]
     if without_lags:
         lagged = X.columns.get_level_values("group").isin(LAGGED)
         X.loc[:, lagged] = -(design.means_ / design.scales_)[lagged]  # what a 0 is after z-scoring
