@@ -17,6 +17,7 @@ from scipy.signal import lfilter
 from scipy.special import expit
 
 from popglm.design import Design, bumps, splines
+from popglm.design.checks import check_room
 
 __all__ = ["TASK_VARIABLES", "VELOCITIES", "MazeSession", "MazeTruth", "maze_design", "maze_session"]
 
@@ -119,7 +120,7 @@ def maze_session(
     Raises
     ------
     ValueError
-        If a size or the sampling rate is out of range.
+        If a size, the sampling rate or the seed is out of range, or the session does not fit into memory.
 
     Notes
     -----
@@ -148,11 +149,14 @@ def maze_session(
     0.26
     """
     for name, value in (("n_samples", n_samples), ("n_neurons", n_neurons)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} must be a whole number, 1 or more, not {value!r}.")
     _check_n_task_variables(n_task_variables)
-    if not 0 < sampling_rate < np.inf:
+    if not isinstance(sampling_rate, (int, float, np.number)) or not 0 < sampling_rate < np.inf:
         raise ValueError(f"sampling_rate must be a positive number (Hz), not {sampling_rate!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more, not {seed!r}.")
+    _check_memory(n_samples, n_neurons, n_task_variables, sampling_rate)
 
     # One stream each, so that more neurons or more task variables leave the behaviour as it was.
     trial_rng, sample_rng, neuron_rng = np.random.default_rng(seed).spawn(3)
@@ -219,8 +223,19 @@ def maze_design(n_task_variables: int = 8, *, standardize: bool = True) -> Desig
     )
 
 
+def _check_memory(n_samples: int, n_neurons: int, n_task_variables: int, sampling_rate: float) -> None:
+    """Refuse what does not fit: whole trials are simulated, however few of their samples are asked for."""
+    simulated = n_samples * (SHORTEST_RUN + LONGEST_RUN) / SHORTEST_RUN + LONGEST_RUN * sampling_rate
+    # at most so many float64 at a time: of behaviour, of the design, and of rates and activity
+    columns = 3 * len(TASK_VARIABLES) + 33 * (n_task_variables + 1) + 21
+    check_room(
+        f"maze_session: n_samples={n_samples:,} and n_neurons={n_neurons:,} at sampling_rate={sampling_rate:,g}",
+        8.0 * (simulated * 3 * len(TASK_VARIABLES) + n_samples * (columns + 4.0 * n_neurons)),
+    )
+
+
 def _check_n_task_variables(n: int) -> None:
-    if not isinstance(n, (int, np.integer)) or not 0 <= n <= len(TASK_VARIABLES):
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= len(TASK_VARIABLES):
         raise ValueError(f"n_task_variables must be a whole number from 0 to 29, not {n!r}.")
 
 

@@ -1,11 +1,14 @@
 """Every bad input is met by a sentence that names the argument, what was found and where."""
 
+from itertools import count
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from sklearn.preprocessing import FunctionTransformer
 
+from popglm import maze_session
 from popglm.design import (
     Design,
     bumps,
@@ -19,6 +22,7 @@ from popglm.design import (
     splines,
     transformed,
 )
+from popglm.design.session import Session
 
 GOOD = {"speed": np.arange(6.0), "side": list("aabbab"), "trial": [1, 1, 2, 2, 3, 3]}
 
@@ -69,7 +73,11 @@ def with_value(row, value, variable="speed"):
         ({"speed": [], "trial": []}, ValueError, "empty: 'speed' has 0 samples"),
         ({**GOOD, "speed": np.zeros((6, 2))}, ValueError, r"'speed' must be 1-D .* found shape \(6, 2\)"),
         ({**GOOD, "speed": 3.0}, ValueError, r"'speed' must be 1-D .* found shape \(\)"),
-        (pd.DataFrame(np.zeros((2, 2)), columns=["speed", "speed"]), ValueError, "'speed' must be 1-D"),
+        (
+            pd.DataFrame(np.zeros((2, 2)), columns=["speed", "speed"]),
+            ValueError,
+            "'speed' must be 1-D .* 2 columns of that name",
+        ),
         (np.zeros((6, 2)), TypeError, "must be a DataFrame, a mapping .* found ndarray"),
         (None, TypeError, "found NoneType"),
     ],
@@ -126,6 +134,49 @@ def test_sessions(session, error, sentence):
         (lambda: kernel("x", bumps("lag", 3, 0, 1), side="past"), ValueError, "side must be .* found 'past'"),
         (lambda: kernel("x", bumps("lag", 3, 0, 1), dt=-1), ValueError, "dt must be a positive number"),
         (lambda: kernel("x", bumps("lag", 3, -9, -8)), ValueError, "basis is 0 at every whole sample"),
+        (lambda: kernel("x", bumps("lag", 3, 0, 1), side=pd.NA), ValueError, "side must be .* found <NA>"),
+        (lambda: kernel("x", bumps("lag", 3, 0, 1), events=pd.NA), TypeError, "events must be .* found <NA>"),
+        (lambda: kernel("x", bumps("lag", 3, 0, 1), dt=pd.NA), ValueError, "dt must be .* found <NA>"),
+        (lambda: shifts("x", [pd.NA]), TypeError, "lags must be a sequence of numbers"),
+        (lambda: shifts("x", range(10**9)), ValueError, "lags must have at most 100,000 .* found 1,000,000,000"),
+        (lambda: shifts("x", count()), ValueError, "lags must have at most 100,000 .* found more"),
+        (
+            lambda: shifts("x", np.arange(4) * 0.01, dt=0.05),
+            ValueError,
+            r"two lags fall on the same sample \(0\); in units of dt=0.05 s the lags 0, 0.01, 0.02 s are rounded to it",
+        ),
+        (lambda: linear(["p"]), TypeError, r"linear: variable must be the name .* found \['p'\]"),
+        (lambda: linear({}), TypeError, "linear: variable must be the name .* found {}"),
+        (lambda: categories(["p"]), TypeError, r"categories: variable must be the name .* found \['p'\]"),
+        (lambda: categories("x", levels=3), ValueError, "levels must be a sequence .* found 3"),
+        (lambda: categories("x", levels=pd.NA), ValueError, "levels must be a sequence .* found <NA>"),
+        (lambda: categories("x", levels=b"ab"), ValueError, "levels must be a sequence .* found b'ab'"),
+        (lambda: categories("x", levels=[]), ValueError, "levels must be one or more .* found \\[\\]"),
+        (lambda: categories("x", levels=["a", None]), ValueError, "levels must be .* none of them missing"),
+        (lambda: categories("x", levels=[["a"], ["b"]]), ValueError, "levels must be .* different categories"),
+        (lambda: categories("x", levels=count()), ValueError, "levels must have at most 100,000"),
+        (lambda: transformed(None, FunctionTransformer()), TypeError, "variables must be a name .* found None"),
+        (lambda: transformed(3, FunctionTransformer()), TypeError, "variables must be a name .* found 3"),
+        (lambda: bumps("x", 3, 0, 1, name=pd.NA), TypeError, "name must be a string or None; found <NA>"),
+        (lambda: linear("x", name=["a"]), TypeError, r"name must be a string or None; found \['a'\]"),
+        (lambda: product("x", "y", name=3), TypeError, "name must be a string or None; found 3"),
+        (lambda: splines("x", quantiles=pd.NA), ValueError, "quantiles must be an integer >= 2; found <NA>"),
+        (lambda: bumps("x", pd.NA, 0, 1), ValueError, "n must be an integer >= 1; found <NA>"),
+        (lambda: bumps("x", 3, pd.NA, 1), ValueError, "low and high must be finite numbers .* found <NA>"),
+        (lambda: log_bumps("x", 10**7, 0, 1), ValueError, "n must be .* to 100,000; found 10,000,000, .* 400,000 GB"),
+        (lambda: cyclic_splines("x", n=2**63), ValueError, "n must be .* found 9,223,372,036,854,775,808, .* GB"),
+        (lambda: splines("x", n=10**6), ValueError, "n must be an integer from 4 to 100,000"),
+        (lambda: splines("x", n=900, degree=800), ValueError, "degree must be an integer from 0 to 20; found 800"),
+        (lambda: np.arange(3) * linear("x"), TypeError, "'x' can be multiplied by a term .* found ndarray: put"),
+        (lambda: linear("x") * np.arange(3), TypeError, "'x' can be multiplied by a term .* found ndarray"),
+        (lambda: pd.Series([1, 2]) * linear("x"), TypeError, "'x' can be multiplied by a term"),
+        (lambda: linear("x") * 3, TypeError, "'x' can be multiplied by a term .* found int"),
+        (lambda: bumps("x", 3, 0, 1).grid(np.nan), ValueError, "grid: n_points must be an integer >= 1; found nan"),
+        (lambda: bumps("x", 3, 0, 1).grid(2.5), ValueError, "grid: n_points must be an integer >= 1; found 2.5"),
+        (lambda: Session(GOOD, None), TypeError, "Session: variables must be a name or .* found None"),
+        (lambda: Session(GOOD, [["speed"]]), TypeError, r"Session: variables must be names .* found \['speed'\]"),
+        (lambda: Session(GOOD, []), ValueError, "Session: variables is empty"),
+        (lambda: Session(GOOD, ["speed"], {}), TypeError, "Session: trial must be the name .* found {}"),
     ],
 )
 def test_terms(make, error, sentence):
@@ -146,6 +197,11 @@ def test_terms(make, error, sentence):
         (Design([linear("speed"), 3]), TypeError, r"terms\[1\] must be a term .* found 3"),
         (Design([linear("speed"), splines("speed")]), ValueError, "2 terms are named 'speed'"),
         (Design([linear("speed")], trial=GOOD["trial"]), TypeError, "trial must be the name of a variable"),
+        (Design([linear("speed")], trial=pd.NA), TypeError, "trial must be the name of a variable .* found <NA>"),
+        (Design([linear("speed")], dtype=pd.NA), ValueError, "dtype must be .* found <NA>"),
+        (Design([linear("speed")], dtype=np.float32), ValueError, "dtype must be .* found <class"),
+        (Design([linear("speed")], standardize=pd.NA), TypeError, "standardize must be True or False; found <NA>"),
+        (Design([linear("speed")], standardize="no"), TypeError, "standardize must be True or False; found 'no'"),
         (Design([linear("speed")], dtype="int32"), ValueError, "dtype must be .* found 'int32'"),
         (Design([linear("side")]), ValueError, r"'side' must be numeric, .* use categories\('side'\)"),
     ],
@@ -170,3 +226,35 @@ def test_a_transformer_that_makes_infinities_is_named():
         design.fit({**GOOD, "side": np.arange(6)})
     with pytest.raises(ValueError, match="every sample is NaN"):
         design.fit({"side": np.arange(6), "speed": np.full(6, np.nan)})
+
+
+def test_a_matrix_that_does_not_fit_is_refused_before_it_is_made():
+    session = {"x": np.arange(10_000.0), "y": np.arange(10_000.0)}
+    wide = bumps("x", 40_000, 0, 1) * bumps("y", 40_000, 0, 1)
+    # a design that is fitted already, as if to a few samples
+    design = Design([linear("x")]).fit(session)
+    design.terms_, design.group_sizes_ = {"wide": wide}, [40_000**2]
+    design.columns_ = range(40_000**2)
+    with pytest.raises(
+        ValueError, match=r"10,000 samples × 1,600,000,000 columns would take 64,000 GB, but this machine"
+    ):
+        design.transform(session)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"sampling_rate": 1e12}, "maze_session: .* at sampling_rate=1e\\+12 would take .* GB, but this machine has"),
+        ({"n_neurons": 10**9}, "n_neurons=1,000,000,000 .* would take .* GB"),
+        ({"n_samples": 10**12}, "n_samples=1,000,000,000,000 .* would take .* GB"),
+        ({"sampling_rate": pd.NA}, "sampling_rate must be a positive number .* not <NA>"),
+        ({"sampling_rate": "6"}, "sampling_rate must be a positive number .* not '6'"),
+        ({"seed": True}, "seed must be a whole number, 0 or more, not True"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
+        ({"seed": np.arange(3)}, "seed must be a whole number"),
+        ({"n_task_variables": True}, "n_task_variables must be a whole number"),
+    ],
+)
+def test_simulated_sessions(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        maze_session(**options)

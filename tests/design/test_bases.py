@@ -20,6 +20,7 @@ from popglm.design import (
     transformed,
 )
 from popglm.design.session import Session
+from popglm.warnings import PopglmWarning
 
 
 def columns(term, session, fitted_on=None):
@@ -62,8 +63,9 @@ def test_bumps_of_default_width_sum_to_two_in_the_interior():
 def test_log_bumps_are_pillows():
     low, high, n, c = 0.0, 3.0, 6, 0.2
     t = np.append(np.linspace(0, 8, 400), [np.nan, -0.1, -0.2, -5])
-    # Pillow 2005: ½ cos(a log(t + c) − φ) + ½ within π of φ, the φ being π/2 apart, peaks from low to high
-    a = (n - 1) * (np.pi / 2) / np.log((high + c) / c)
+    # Pillow 2005: ½ cos(a log(t + c) − φ) + ½ within π of φ, the φ being π/2 apart; the first bump peaks at low, and
+    # the last, whose phase is π short of the end, is 0 from high on
+    a = (n + 1) * (np.pi / 2) / np.log((high + c) / c)
     expected = np.zeros((len(t), n))
     for j in range(n):
         phi = a * math.log(low + c) + j * np.pi / 2
@@ -73,8 +75,21 @@ def test_log_bumps_are_pillows():
     term = log_bumps("t", n, low, high, offset=c)
     np.testing.assert_allclose(columns(term, {"t": t}), expected, atol=1e-13)
     np.testing.assert_allclose(columns(term, {"t": term.peaks}).diagonal(), 1)
-    beyond = np.add(term.support, (-1e-9, 1e-9))
-    np.testing.assert_allclose(columns(term, {"t": beyond}), 0, atol=1e-12)
+    assert term.support[1] == high
+    assert (columns(term, {"t": [high, 1.001 * high, 3 * high]}) == 0).all()
+    assert columns(term, {"t": [0.99 * high]})[0, -1] > 0
+    np.testing.assert_allclose(columns(term, {"t": [term.support[0] - 1e-9]}), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 5, 12])
+def test_log_bumps_have_the_ends_of_nemos(n):
+    """Its RaisedCosineLogEval of width 2 and time scaling 50, as its documentation writes it, on a window of 100."""
+    t = np.linspace(0, 100, 501)
+    warped = np.log(50 * t / 100 + 1) / np.log(51)
+    peaks = np.linspace(0, 1 - 2 / (n + 2 - 1), n)
+    spacing = peaks[1] - peaks[0]
+    phase = np.clip(np.pi * (warped[:, None] - peaks) / (spacing * 2), -np.pi, np.pi)
+    np.testing.assert_allclose(columns(log_bumps("t", n, 0, 100), {"t": t}), 0.5 * (np.cos(phase) + 1), atol=1e-12)
 
 
 def test_log_bumps_start_at_low_wherever_it_is(x):
@@ -82,13 +97,16 @@ def test_log_bumps_start_at_low_wherever_it_is(x):
     np.testing.assert_allclose(columns(here, {"x": x}), columns(there, {"x": x + 100}), atol=1e-9)
 
 
-def test_splines_are_scikit_learns_with_zeros_outside_and_at_nan(x):
+def test_splines_are_scikit_learns_and_stay_constant_outside(x):
     new = np.concatenate([x[:50], [x.min(), x.max(), x.min() - 1e-6, x.max() + 1, np.nan]])
-    found = columns(splines("x", n=7), {"x": new}, fitted_on={"x": x})
-    expected = SplineTransformer(n_knots=5, degree=3).fit(x[:, None]).transform(new[:-3, None])
-    np.testing.assert_array_equal(found[:-3], expected)
-    assert (found[-3:] == 0).all()
-    np.testing.assert_allclose(found[:-3].sum(axis=1), 1)
+    with pytest.warns(PopglmWarning, match=r"3.64% of the samples of 'x' lie outside 0.0194163 to 9.74395") as caught:
+        found = columns(splines("x", n=7), {"x": new}, fitted_on={"x": x})
+    assert len(caught) == 1
+    reference = SplineTransformer(n_knots=5, degree=3, extrapolation="constant").fit(x[:, None])
+    np.testing.assert_allclose(found[:-1], reference.transform(new[:-1, None]), atol=1e-15)
+    np.testing.assert_array_equal(found[-3:-1], found[-5:-3])  # the two beyond the ends are the ends
+    np.testing.assert_allclose(found[:-1].sum(axis=1), 1)
+    assert (found[-1] == 0).all()  # NaN: no spline is active
 
 
 @pytest.mark.parametrize("quantiles", [True, 40])

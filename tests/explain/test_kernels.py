@@ -1,5 +1,6 @@
 """Kernels against predictions of hand-made sessions, and against the truth of a simulated population."""
 
+import copy
 from contextlib import nullcontext
 
 import numpy as np
@@ -67,11 +68,17 @@ def everything():
 
 
 def log_rate(model, design, without_lags=False, trial=None, **known):
-    """Linear predictor (n_neurons, n_samples) of a session in which everything else is unknown, and so is 0."""
+    """Linear predictor (n_neurons, n_samples) where all columns that do not follow from what is known are 0."""
     n = len(next(iter(known.values())))
     session = dict.fromkeys(("position", "heading", "cue", "speed", "lick"), np.full(n, np.nan))
     session |= {"odour": np.full(n, None), "trial": np.arange(n) if trial is None else trial}
-    X = design.transform(session | known)
+    bare = copy.copy(design)
+    bare.means_, bare.scales_ = np.zeros_like(design.means_), np.ones_like(design.scales_)
+    X = (bare.transform(session | known) - design.means_) / design.scales_
+    follows = [g for g, term in design.terms_.items() if set(term.variables) <= set(known) and g not in LAGGED]
+    alike = X.columns.get_level_values("group").isin(follows)
+    # at the mean where the recording itself does not know
+    X.loc[:, alike] = design.transform(session | known).loc[:, alike]
     if without_lags:
         lagged = X.columns.get_level_values("group").isin(LAGGED)
         X.loc[:, lagged] = -(design.means_ / design.scales_)[lagged]  # what a 0 is after z-scoring

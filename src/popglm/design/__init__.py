@@ -7,6 +7,7 @@ from popglm.design.encoders import Categories as categories
 from popglm.design.encoders import Transformed as transformed
 from popglm.design.lags import Kernel as kernel
 from popglm.design.lags import Shifts as shifts
+from popglm.design.past import coupling, history
 from popglm.design.splines import CyclicSplines as cyclic_splines
 from popglm.design.splines import Splines as splines
 from popglm.design.terms import Linear as linear
@@ -16,7 +17,9 @@ __all__ = [
     "Design",
     "bumps",
     "categories",
+    "coupling",
     "cyclic_splines",
+    "history",
     "kernel",
     "linear",
     "log_bumps",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.design.checks import check_count, check_positive, check_range, check_variable
+from popglm.design.checks import MOST_COLUMNS, check_count, check_name, check_positive, check_range, check_variable
 from popglm.design.session import Session
-from popglm.design.terms import Term
+from popglm.design.terms import Term, even_points
 
 __all__ = ["Bumps", "LogBumps"]
 
@@ -22,11 +22,18 @@ def raised_cosines(x: np.ndarray, centers: np.ndarray, width: float) -> np.ndarr
     return out
 
 
+def beyond(x: np.ndarray, low: float, high: float) -> np.ndarray | None:
+    """Return where x is below `low` or above `high`, bool (len(x),), or None if nowhere; NaN is neither."""
+    out = (x < low) | (x > high)
+    return out if out.any() else None
+
+
 @dataclass(eq=False)
 class Bumps(Term):
     """Raised cosines, evenly spaced: ½ cos(2π (x − c) / width) + ½ for ``|x − c| < width / 2``, else 0.
 
-    With the default width they sum to 2 everywhere between the second and the last but one centre.
+    With the default width they sum to 2 everywhere between the second and the last but one centre, and reach from
+    low − 2 × spacing to high + 2 × spacing. Outside, and where the variable is NaN, all are 0: their natural zero.
 
     Parameters
     ----------
@@ -67,11 +74,14 @@ class Bumps(Term):
     high: float
     width: float | None = None
     name: str | None = None
+    peak = 1.0
+    natural_zero = True
 
     def __post_init__(self):
         maker = f"bumps({self.variable!r})"
         check_variable("bumps", self.variable)
-        check_count(maker, "n", self.n, least=1)
+        check_name(maker, self.name)
+        check_count(maker, "n", self.n, least=1, most=MOST_COLUMNS)
         check_range(maker, self.low, self.high)
         if self.width is None and self.n == 1:
             raise ValueError(f"{maker}: a single bump (n=1) has no spacing to take its width from; give width=")
@@ -102,11 +112,14 @@ class Bumps(Term):
     def transform(self, session: Session) -> np.ndarray:
         return self.evaluate(session.numeric(self.variable))
 
+    def outside(self, session: Session) -> np.ndarray | None:
+        return beyond(session.numeric(self.variable), *self.support)
+
     def feature_names(self) -> list[str]:
         return [f"bump{i}" for i in range(self.n)]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        values = np.linspace(self.low, self.high, n_points)
+        values = even_points(self.low, self.high, n_points)
         return values, self.evaluate(values)
 
 
@@ -114,7 +127,9 @@ class Bumps(Term):
 class LogBumps(Term):
     """Raised cosines that widen with distance: evenly spaced in log(x − low + offset), width 4 × spacing.
 
-    Fine next to `low` and coarse far from it, as is apt for the time since an event.
+    Fine next to `low` and coarse far from it, as is apt for the time since an event. The first bump peaks at `low`,
+    and the last one ends at `high`: nothing reaches further. Outside, and where the variable is NaN, all are 0: their
+    natural zero. Below `low` the first two bumps reach back by less than `offset`.
 
     Parameters
     ----------
@@ -123,7 +138,7 @@ class LogBumps(Term):
     n : int
         Number of bumps, at least 2.
     low, high : float
-        Peak of the first and of the last bump, in the units of the variable.
+        Peak of the first bump and end of the last one, in the units of the variable.
     offset : float, optional
         How far from `low` the spacing stays about even, in the units of the variable; the smaller, the more
         the bumps crowd at `low`. (high − low) / 50 unless given.
@@ -138,13 +153,14 @@ class LogBumps(Term):
     References
     ----------
     Pillow et al., J. Neurosci. 25, 11003-11013 (2005) and Nature 454, 995-999 (2008), supplement:
-    b_j(t) = ½ cos(a log(t + c) − φ_j) + ½ where a log(t + c) is within π of φ_j, and the φ_j are π/2 apart.
+    b_j(t) = ½ cos(a log(t + c) − φ_j) + ½ where a log(t + c) is within π of φ_j, and the φ_j are π/2 apart. The ends
+    are those of ``RaisedCosineLogEval`` in NeMoS: peaks from the start of the window, all bumps 0 at its end.
 
     Examples
     --------
     >>> from popglm.design import log_bumps
     >>> log_bumps("time_since_cue", n=4, low=0, high=2, offset=0.1).peaks.round(2)
-    array([0.  , 0.18, 0.66, 2.  ])
+    array([0.  , 0.08, 0.24, 0.52])
     """
 
     variable: str
@@ -153,11 +169,14 @@ class LogBumps(Term):
     high: float
     offset: float | None = None
     name: str | None = None
+    peak = 1.0
+    natural_zero = True
 
     def __post_init__(self):
         maker = f"log_bumps({self.variable!r})"
         check_variable("log_bumps", self.variable)
-        check_count(maker, "n", self.n, least=2)
+        check_name(maker, self.name)
+        check_count(maker, "n", self.n, least=2, most=MOST_COLUMNS)
         check_range(maker, self.low, self.high)
         if self.offset is not None:
             check_positive(maker, "offset", self.offset)
@@ -172,10 +191,9 @@ class LogBumps(Term):
     @property
     def support(self) -> tuple[float, float]:
         """The bumps are 0 from here on, to both sides."""
-        centers = self._log_centers
-        reach = 2 * (centers[1] - centers[0])
-        ends = np.exp([centers[0] - reach, centers[-1] + reach]) + self.low - self._offset
-        return ends[0], ends[1]
+        start, stop = np.log(self._offset), np.log(self.high - self.low + self._offset)
+        before = np.exp(start - 2 * (stop - start) / (self.n + 1))
+        return self.low + before - self._offset, self.high
 
     @property
     def _offset(self) -> float:
@@ -183,11 +201,12 @@ class LogBumps(Term):
 
     @property
     def _log_centers(self) -> np.ndarray:
-        return np.linspace(np.log(self._offset), np.log(self.high - self.low + self._offset), self.n)
+        # two more would peak beyond; the last of these n ends where the second of those peaks
+        return np.linspace(np.log(self._offset), np.log(self.high - self.low + self._offset), self.n + 2)[: self.n]
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         """Evaluate the bumps at x, shape (len(x), n)."""
-        distance = x - self.low + self._offset
+        distance = np.where(x < self.high, x, np.nan) - self.low + self._offset
         u = np.log(distance, where=distance > 0, out=np.full(len(x), np.nan))
         centers = self._log_centers
         return raised_cosines(u, centers, 4 * (centers[1] - centers[0]))
@@ -195,9 +214,12 @@ class LogBumps(Term):
     def transform(self, session: Session) -> np.ndarray:
         return self.evaluate(session.numeric(self.variable))
 
+    def outside(self, session: Session) -> np.ndarray | None:
+        return beyond(session.numeric(self.variable), *self.support)
+
     def feature_names(self) -> list[str]:
         return [f"bump{i}" for i in range(self.n)]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        values = np.linspace(self.low, self.high, n_points)
+        values = even_points(self.low, self.high, n_points)
         return values, self.evaluate(values)

@@ -13,15 +13,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from popglm.design.checks import check_choice, check_flag, check_room
+from popglm.design.past import Past
+from popglm.design.report import Block, Dependence, describe, score
 from popglm.design.session import Session
 from popglm.design.terms import Term
 from popglm.warnings import PopglmWarning
 
 __all__ = ["Design"]
-
-#: A column of a basis counts as constant when its squares around the mean add up to less than this share of the
-#: largest in its group: a single sample that comes to a tenth of a bump's peak is enough.
-LEAST_VISIT = 0.01
 
 
 class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -34,12 +33,16 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     ----------
     terms : list of Term
         From `bumps`, `log_bumps`, `splines`, `cyclic_splines`, `linear`, `categories`, `shifts`, `kernel`,
-        `transformed` and their products. Their names must differ. The terms themselves are left as they are.
+        `history`, `coupling`, `transformed` and their products. Their names must differ. The terms themselves are
+        left as they are.
     trial : str, optional
-        Variable that labels the trial of each sample, without gaps or returns. Shifts and kernels never cross
-        from one trial to another. Without it the whole session is one trial.
+        Variable that labels the trial of each sample, without gaps or returns. No lag crosses from one trial to
+        another. Without it the whole session is one trial. Nor does a lag cross a gap in time: where the rows of the
+        session are labelled with times or numbers that rise, a step of more than 1.5 × the median step.
     standardize : bool
-        Subtract each column's mean and divide by its standard deviation (ddof 0) in the fitted session.
+        Subtract each column's mean and divide by its standard deviation (ddof 0), both over the samples of the fitted
+        session at which it is known. A column is then 0 where it is unknown. Without it, columns are left as they
+        are, and are 0 where they are unknown.
     dtype : {"float32", "float64"}
         Of the design matrix; statistics are computed in float64.
 
@@ -56,13 +59,26 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     means_, scales_ : ndarray of float64, shape (n_features,)
         What was subtracted from, and then divided out of, every column: ``(column - mean) / scale``. The
         scale of a column that was constant is infinite, so that it is 0 in all data; likewise that of a basis
-        function that the session hardly visited (no sample came to a tenth of the peak), since the tail of a
-        bump, z-scored, would be huge in new data. Without `standardize`, 0 and 1.
+        function that the session never visited (no sample came to a tenth of the peak). Without `standardize`, 0
+        and 1.
+    report_ : pandas.DataFrame, one row per group
+        What the fitted session leaves unknown, outside, never or hardly visited, and collinear: see `report`.
 
     Warns
     -----
     PopglmWarning
         Once per fit, naming the columns that are constant, or as good as, and therefore 0 (only with `standardize`).
+        Once per `transform`, naming the splines that were evaluated outside their fitted range, and the terms of
+        categories of which no sample has a known level.
+
+    Notes
+    -----
+    A basis function that few samples visit would have a small standard deviation, and be huge in new data that visit
+    it more. Let v = n σ² / peak² be the number of full visits that have the variance of the column. A column is hardly
+    visited when v is below v₀, which is 20, but no more than n / 250 or a twentieth of the visits of the most visited
+    column of its group, whichever is larger. Its scale is then σ (v₀ / v)⁴, up to half the peak, the largest standard
+    deviation that values from 0 to the peak can have. The penalty holds such a column about as it would if it were
+    not z-scored. All other columns have their standard deviation.
 
     Examples
     --------
@@ -102,8 +118,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         session : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
             One value per variable and sample; a mapping may hold arrays, Series, DataArrays or pynapple Tsd.
-            NaN marks samples at which a variable is unknown or does not apply: the columns it enters are 0
-            there before z-scoring.
+            NaN marks samples at which a variable is unknown or does not apply: bumps, splines and events
+            are 0 there before z-scoring, all other columns are 0 after it.
         y : None
             Ignored; for scikit-learn pipelines.
 
@@ -122,19 +138,22 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             trial.
         """
         session = self._learn(session)
-        for term, columns, block in self._blocks(session):
-            self._measure(term, columns, block)
-        self._warn_of_constant_columns()
+        dependence = Dependence(session.n_samples, self.group_sizes_)
+        rows = []
+        for block in self._blocks(session):
+            self._measure(block, session, dependence, rows)
+        self._finish(dependence, rows)
         return self
 
     def fit_transform(self, session: Any, y: None = None) -> pd.DataFrame:
         """Do `fit` and `transform` in one pass; arguments, result and errors are theirs."""
         session = self._learn(session)
         X = self._empty(session)
-        for term, columns, block in self._blocks(session):
-            self._measure(term, columns, block)
-            X[:, columns] = self._z_score(columns, block)
-        self._warn_of_constant_columns()
+        dependence = Dependence(session.n_samples, self.group_sizes_)
+        rows = []
+        for block in self._blocks(session):
+            X[:, block.columns] = self._measure(block, session, dependence, rows)
+        self._finish(dependence, rows)
         return self._label(X, session)
 
     def transform(self, session: Any) -> pd.DataFrame:
@@ -161,9 +180,131 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         session = self._read(session, self.terms_.values())
         X = self._empty(session)
-        for _, columns, block in self._blocks(session):
-            X[:, columns] = self._z_score(columns, block)
+        for block in self._blocks(session):
+            X[:, block.columns] = score(block, self.means_[block.columns], self.scales_[block.columns])
+        self._warn_of_new_values(session)
         return self._label(X, session)
+
+    def report(self, session: Any) -> pd.DataFrame:
+        """Say of every group what a session leaves unknown, outside, unvisited or collinear.
+
+        Parameters
+        ----------
+        session : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
+            As in `fit`. For the session of the fit itself the result stands in `report_`.
+
+        Returns
+        -------
+        pandas.DataFrame, one row per group
+            - ``columns``: how many there are.
+            - ``unknown``: share of the values that are unknown, from 0 to 1.
+            - ``outside``: share of the samples at which a variable lies outside the range of the term: the support of
+              bumps, the range to which splines were fitted, the levels of categories. 0 for terms without a range.
+            - ``never_visited``: columns that are constant, or reach no tenth of the peak.
+            - ``hardly_visited``: columns with few visits, whose scale is held back (see the notes of `Design`).
+            - ``condition``: largest over smallest singular value of the group's z-scored columns, without those
+              never visited; infinite where one is a combination of the others, NaN for more than 2,000 columns.
+            - ``collinear``: columns that are exact combinations of others in the design and a constant; NaN if the
+              design has more than 2,000 columns. The splines of a group, which sum to 1, always are. A penalty makes
+              the weights unique all the same; without one there is no unique fit.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called before.
+        TypeError, ValueError
+            As in `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from popglm.design import Design, bumps, linear
+        >>> rng = np.random.default_rng(0)
+        >>> session = {"x": rng.uniform(0, 10, 2000), "speed": rng.normal(50, 2, 2000)}
+        >>> session["speed"][:100] = np.nan
+        >>> session["twice"] = 2 * session["speed"]
+        >>> design = Design([bumps("x", n=5, low=0, high=10), linear("speed"), linear("twice")]).fit(session)
+        >>> design.report_.T.round(2)
+        group             x  speed  twice
+        columns         5.0   1.00   1.00
+        unknown         0.0   0.05   0.05
+        outside         0.0   0.00   0.00
+        never_visited   0.0   0.00   0.00
+        hardly_visited  0.0   0.00   0.00
+        condition       inf   1.00   1.00
+        collinear       3.0   1.00   1.00
+
+        One speed is twice the other, and the bumps 0, 2 and 4 sum to 1 between `low` and `high`. In a session that
+        was recorded elsewhere, more samples lie outside:
+
+        >>> design.report({name: values[:500] + 8 for name, values in session.items()})["outside"].round(2)
+        group
+        x        0.34
+        speed    0.00
+        twice    0.00
+        Name: outside, dtype: float64
+        """
+        check_is_fitted(self)
+        session = self._read(session, self.terms_.values())
+        dependence = Dependence(session.n_samples, self.group_sizes_)
+        rows = []
+        for block in self._blocks(session):
+            row, mean, scale = describe(block, session)
+            dependence.add(block.columns, score(block, mean, scale))
+            rows.append(row)
+        return self._tabulate(dependence, rows)
+
+    def for_neuron(self, neuron: str) -> Design:
+        """Return the part of the design that may explain one neuron: its own history, and coupling from all others.
+
+        Parameters
+        ----------
+        neuron : str
+            Name of the neuron, as in `history` and `coupling`.
+
+        Returns
+        -------
+        Design
+            Without the history of other neurons and without coupling from the neuron to itself. Fitted if this
+            design is, with the same means and scales: its ``columns_`` select the neuron's columns from one X.
+
+        Raises
+        ------
+        ValueError
+            If no term reads the past of that neuron, or nothing would be left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import popglm as pg
+        >>> spikes = {f"n{j}": np.random.default_rng(j).poisson(0.3, 200) for j in range(3)}
+        >>> basis = pg.log_bumps("lag", n=3, low=1, high=12)
+        >>> design = pg.Design([*(pg.history(n, basis) for n in spikes), *pg.coupling(spikes, basis)])
+        >>> X = design.fit_transform(spikes)
+        >>> own = design.for_neuron("n1")
+        >>> own.groups_
+        ['n1 history', 'n0 coupling', 'n2 coupling']
+        >>> model = pg.GLM(lambdas=[0.1]).fit(X[own.columns_], spikes["n1"])
+        """
+        self._check_parameters()
+        sources = {term.source for term in self.terms if isinstance(term, Past)}
+        if neuron not in sources:
+            found = ", ".join(map(repr, sorted(sources)[:10])) or "none"
+            raise ValueError(f"for_neuron: no history or coupling term reads {neuron!r}; neurons with one: {found}")
+        kept = [t for t in self.terms if not isinstance(t, Past) or t.own == (t.source == neuron)]
+        if not kept:
+            raise ValueError(f"for_neuron: no term is left to explain {neuron!r}; add its history or other neurons")
+        part = Design(kept, trial=self.trial, standardize=self.standardize, dtype=self.dtype)
+        if hasattr(self, "terms_"):
+            names = [term.name for term in kept]
+            columns = self.columns_.get_level_values("group").isin(names)
+            part.terms_ = {name: self.terms_[name] for name in names}
+            part.groups_ = names
+            part.group_sizes_ = [len(term.feature_names()) for term in part.terms_.values()]
+            part.columns_ = self.columns_[columns].remove_unused_levels()
+            part.means_, part.scales_ = self.means_[columns], self.scales_[columns]
+            part.report_ = self.report_.loc[names]
+        return part
 
     def get_feature_names_out(self, input_features: None = None) -> np.ndarray:
         """Return one string per column, "group_feature".
@@ -202,46 +343,51 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         for i, term in enumerate(self.terms):
             if not isinstance(term, Term):
                 hint = f"; for the variable as it is write linear({term!r})" if isinstance(term, str) else ""
+                hint = "; unpack a list of terms with *" if isinstance(term, (list, tuple)) else hint
                 raise TypeError(f"Design: terms[{i}] must be a term such as bumps(...); found {term!r}{hint}")
         name, count = Counter(term.name for term in self.terms).most_common(1)[0]
         if count > 1:
             raise ValueError(f"Design: {count} terms are named {name!r}; give each a name of its own with name=")
         if not (self.trial is None or isinstance(self.trial, str)):
             raise TypeError(f"Design: trial must be the name of a variable or None; found {self.trial!r}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"Design: dtype must be 'float32' or 'float64'; found {self.dtype!r}")
+        check_flag("Design", "standardize", self.standardize)
+        check_choice("Design", "dtype", self.dtype, ("float32", "float64"))
 
     def _read(self, session: Any, terms: Iterable[Term]) -> Session:
         return Session(session, [variable for term in terms for variable in term.variables], self.trial)
 
-    def _blocks(self, session: Session) -> Iterator[tuple[Term, slice, np.ndarray]]:
-        """Yield each term, its columns, and their values, float64, shape (n_samples, group size)."""
+    def _blocks(self, session: Session) -> Iterator[Block]:
+        """Yield the columns of each term, before z-scoring."""
         stop = 0
         for (group, term), size in zip(self.terms_.items(), self.group_sizes_, strict=True):
             start, stop = stop, stop + size
-            block = term.transform(session)
-            if not np.isfinite(block.sum()):
-                row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(block)))
+            values = term.transform(session)
+            if not np.isfinite(values.sum()):
+                row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(values)))
                 raise ValueError(
-                    f"term {group!r}: column {term.feature_names()[column]!r} is {block[row, column]} in row "
+                    f"term {group!r}: column {term.feature_names()[column]!r} is {values[row, column]} in row "
                     f"{row}; check its variables ({', '.join(term.variables)}) and its transformer there"
                 )
-            yield term, slice(start, stop), block
+            yield Block(term, slice(start, stop), values, term.known(session))
 
-    def _measure(self, term: Term, columns: slice, block: np.ndarray) -> None:
+    def _measure(self, block: Block, session: Session, dependence: Dependence, rows: list[dict]) -> np.ndarray:
+        """Learn the statistics of a block, describe it, and return it z-scored."""
+        row, mean, scale = describe(block, session)
+        rows.append(row)
+        z_scored = score(block, mean, scale)
+        dependence.add(block.columns, z_scored)
         if not self.standardize:
-            return
-        mean = block.mean(axis=0)
-        scale = block.std(axis=0)
-        constant = scale <= 1e-12 * np.abs(mean)  # all that varies is rounding
-        if term.common_scale:
-            peak = np.abs(block - mean).max()
-            constant |= len(block) * scale**2 < LEAST_VISIT * peak**2
-        self.means_[columns] = mean
-        self.scales_[columns] = np.where(constant, np.inf, scale)
+            return block.values
+        self.means_[block.columns], self.scales_[block.columns] = mean, scale
+        return z_scored
 
-    def _z_score(self, columns: slice, block: np.ndarray) -> np.ndarray:
-        return (block - self.means_[columns]) / self.scales_[columns] if self.standardize else block
+    def _finish(self, dependence: Dependence, rows: list[dict]) -> None:
+        self.report_ = self._tabulate(dependence, rows)
+        self._warn_of_constant_columns()
+
+    def _tabulate(self, dependence: Dependence, rows: list[dict]) -> pd.DataFrame:
+        index = pd.Index(self.groups_, name="group")
+        return pd.DataFrame(rows, index=index).assign(collinear=dependence.collinear())
 
     def _warn_of_constant_columns(self) -> None:
         constant = self.columns_[np.isinf(self.scales_)]
@@ -249,10 +395,20 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
             named = "; ".join(f"{group} ({names})" for group, names in features.items())
             message = f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"
+            warnings.warn(message, PopglmWarning, stacklevel=4)
+
+    def _warn_of_new_values(self, session: Session) -> None:
+        """Warn of splines outside their fitted range, and of categories of which no sample has a level."""
+        sentences = dict.fromkeys(s for term in self.terms_.values() for s in term.surprises(session))
+        if sentences:
+            message = f"this session differs from the fitted one: {'; '.join(sentences)}"
             warnings.warn(message, PopglmWarning, stacklevel=3)
 
     def _empty(self, session: Session) -> np.ndarray:
-        return np.empty((session.n_samples, len(self.columns_)), dtype=self.dtype)
+        shape = session.n_samples, len(self.columns_)
+        n_bytes = float(shape[0]) * shape[1] * np.dtype(self.dtype).itemsize
+        check_room(f"Design: a matrix of {shape[0]:,} samples × {shape[1]:,} columns", n_bytes)
+        return np.empty(shape, dtype=self.dtype)
 
     def _label(self, X: np.ndarray, session: Session) -> pd.DataFrame:
         return pd.DataFrame(X, index=session.index, columns=self.columns_, copy=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import clone
 
-from popglm.design.checks import check_variable
+from popglm.design.checks import check_name, check_names, check_variable, no_more_than
+from popglm.design.levels import as_levels, match_levels
 from popglm.design.session import Session
-from popglm.design.terms import Term, cross_grids, finite_range
+from popglm.design.terms import Term, cross_grids, even_points, finite_range, where_known
 
 __all__ = ["Categories", "Transformed"]
 
@@ -22,8 +23,10 @@ __all__ = ["Categories", "Transformed"]
 class Categories(Term):
     """One column per category: 1 where the variable is that category, else 0.
 
-    A sample whose category was not in the fitted session (or is not in `levels`), or is missing, has 0 in all
-    columns.
+    Categories are matched by value, whatever their type: True is 1 and 1.0, "1" is 1, a float32 is the float64 that
+    it was rounded from, bytes are the string that they spell. A sample whose category was not in the fitted session
+    (or is not in `levels`), or is missing, is unknown: it does not count in the mean and scale of the columns, which
+    are 0 there after z-scoring, and without z-scoring. `Design` warns if no sample has a known category.
 
     Parameters
     ----------
@@ -53,22 +56,33 @@ class Categories(Term):
     variable: str
     levels: Sequence[Any] | None = None
     name: str | None = None
+    peak = 1.0
 
     def __post_init__(self):
         check_variable("categories", self.variable)
-        if self.levels is not None and (isinstance(self.levels, str) or not pd.Index(self.levels).is_unique):
-            raise ValueError(
-                f"categories({self.variable!r}): levels must be a sequence of different categories; "
-                f"found {self.levels!r}"
-            )
+        maker = f"categories({self.variable!r})"
+        check_name(maker, self.name)
+        if self.levels is not None:
+            self._check_levels(maker)
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
+    def _check_levels(self, maker: str) -> None:
+        if isinstance(self.levels, (str, bytes)) or not isinstance(self.levels, Iterable):
+            raise ValueError(f"{maker}: levels must be a sequence of different categories; found {self.levels!r}")
+        listed = no_more_than(maker, "levels", self.levels)
+        levels = as_levels(listed if all(isinstance(level, Hashable) for level in listed) else [])
+        if not len(levels) or pd.isna(levels).any() or not levels.is_unique:
+            raise ValueError(
+                f"{maker}: levels must be one or more different categories, none of them missing; found {self.levels!r}"
+            )
+
     def fit(self, session: Session) -> Categories:
         if self.levels is not None:
-            self.levels_ = pd.Index(self.levels)
+            self.levels_ = as_levels(list(self.levels))
             return self
-        found = pd.Index(session.column(self.variable).dropna().unique())
+        found = as_levels(session.column(self.variable).dropna().unique())
+        no_more_than(f"categories({self.variable!r})", "the variable", found)
         try:
             self.levels_ = found.sort_values()
         except TypeError as error:
@@ -79,8 +93,26 @@ class Categories(Term):
         return self
 
     def transform(self, session: Session) -> np.ndarray:
-        codes = self.levels_.get_indexer(session.column(self.variable))
+        codes = match_levels(self.levels_, session.column(self.variable))
         return np.eye(len(self.levels_) + 1)[codes, :-1]  # code -1, unknown, picks the empty last row
+
+    def known(self, session: Session) -> np.ndarray | None:
+        return where_known(match_levels(self.levels_, session.column(self.variable)) >= 0)
+
+    def outside(self, session: Session) -> np.ndarray | None:
+        column = session.column(self.variable)
+        strange = (match_levels(self.levels_, column) < 0) & column.notna().to_numpy(dtype=bool)
+        return strange if strange.any() else None
+
+    def surprises(self, session: Session) -> list[str]:
+        outside = self.outside(session)
+        if outside is None or (match_levels(self.levels_, session.column(self.variable)) >= 0).any():
+            return []
+        strange = session.column(self.variable)[outside].unique()[:3].tolist()
+        return [
+            f"no sample of {self.variable!r} has a known category: it holds {', '.join(map(repr, strange))}, the known "
+            f"ones are {', '.join(map(repr, self.levels_[:5].tolist()))}"
+        ]
 
     def feature_names(self) -> list[str]:
         return [str(level) for level in self.levels_]
@@ -98,8 +130,9 @@ class Transformed(Term):
     variables : str or sequence of str
         Names of numeric variables, in the order in which the transformer gets them.
     transformer : scikit-learn transformer
-        Fitted on the samples at which no variable is NaN; the columns of the others are 0. The transformer
-        itself is left as it is: a clone is fitted.
+        Fitted on the samples at which no variable is NaN. The others are unknown: they do not count in the mean and
+        scale of the columns, which are 0 there after z-scoring, and without z-scoring. The transformer itself is left
+        as it is: a clone is fitted.
     name : str, optional
         Name of the group; the names of the variables joined by ", " unless given.
 
@@ -125,14 +158,10 @@ class Transformed(Term):
     name: str | None = None
 
     def __post_init__(self):
-        if isinstance(self.variables, str):
-            self.variables = (self.variables,)
-        self.variables = self.axes = tuple(self.variables)
-        self.common_scale = False
+        self.variables = self.axes = check_names("transformed", "variables", self.variables)
         if not self.variables:
             raise ValueError("transformed: variables is empty; name at least one")
-        for variable in self.variables:
-            check_variable("transformed", variable)
+        check_name(f"transformed({self.variables})", self.name)
         if not (hasattr(self.transformer, "fit") and hasattr(self.transformer, "transform")):
             raise TypeError(
                 f"transformed({self.variables}): transformer must be a scikit-learn transformer (fit and "
@@ -158,6 +187,9 @@ class Transformed(Term):
             out[known] = self._evaluate(values[known])
         return out
 
+    def known(self, session: Session) -> np.ndarray | None:
+        return where_known(~np.isnan(self._read(session)).any(axis=1))
+
     def _read(self, session: Session) -> np.ndarray:
         return np.column_stack([session.numeric(variable) for variable in self.variables])
 
@@ -171,6 +203,6 @@ class Transformed(Term):
         return [f"column{i}" for i in range(self.n_columns_)]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        axes = [np.linspace(low, high, n_points) for low, high in self.ranges_]
+        axes = [even_points(low, high, n_points) for low, high in self.ranges_]
         values, _ = cross_grids(*((axis, np.ones((n_points, 1))) for axis in axes))
         return values, self._evaluate(values.reshape(len(values), -1))

@@ -1,4 +1,7 @@
-"""Terms over lags, trial by trial: a variable shifted in time, events or signals convolved with a basis."""
+"""Terms over lags, trial by trial: a variable shifted in time, events or signals convolved with a basis.
+
+Nothing crosses from one trial to another, nor a gap in time.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from popglm.design.checks import check_positive, check_variable
+from popglm.design.checks import check_choice, check_name, check_positive, check_variable, no_more_than
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.session import Session
-from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names
+from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names, peaks, typical_size
 
-__all__ = ["Kernel", "Shifts"]
+__all__ = ["Kernel", "Shifts", "check_basis", "convolve_trials", "known_share", "lag_axis"]
 
 
 @dataclass(eq=False)
@@ -39,19 +42,28 @@ class Shifts(Term):
 
     Notes
     -----
-    Nothing crosses a trial boundary: where t − lag is before the start or after the end of the trial the
-    column is 0, as it is where the variable is NaN.
+    Nothing crosses a trial boundary or a gap in time. Where t − lag is before the start or after the end of the
+    trial the value is unknown, as it is where the variable is NaN: such samples do not count in the mean and the
+    scale of the column, which is 0 there after z-scoring. Of a term with a natural zero, such as `bumps` or
+    `splines`, the trial counts as everything that there was: its columns are 0 beyond it, before z-scoring.
 
     Examples
     --------
     >>> from popglm.design import Design, shifts
-    >>> design = Design([shifts("speed", lags=[0, 1, -1])], trial="trial", standardize=False)
-    >>> design.fit_transform({"speed": [1.0, 2.0, 3.0, 4.0], "trial": [1, 1, 2, 2]})["speed shifts"]
+    >>> session = {"speed": [1.0, 2.0, 3.0, 4.0], "trial": [1, 1, 2, 2]}
+    >>> lags = shifts("speed", lags=[0, 1, -1])
+    >>> Design([lags], trial="trial", standardize=False).fit_transform(session)["speed shifts"]
     feature  lag0  lag1  lag-1
     0         1.0   0.0    2.0
     1         2.0   1.0    0.0
     2         3.0   0.0    4.0
     3         4.0   3.0    0.0
+    >>> Design([lags], trial="trial").fit_transform(session)["speed shifts"].round(2)
+    feature  lag0  lag1  lag-1
+    0       -1.34   0.0   -1.0
+    1       -0.45  -1.0    0.0
+    2        0.45   0.0    1.0
+    3        1.34   1.0    0.0
     """
 
     term: Term | str
@@ -61,23 +73,41 @@ class Shifts(Term):
 
     def __post_init__(self):
         self.term = as_term("shifts", self.term)
-        self.common_scale = self.term.common_scale
         maker = f"shifts({self.term.name!r})"
+        check_name(maker, self.name)
         self.lags = _check_lags(maker, self.lags, self.dt)
         self.name = self.name or f"{self.term.name} shifts"
         self.variables = self.term.variables
-        self.axes = (_lag_axis(self.dt), *(() if isinstance(self.term, Linear) else self.term.axes))
+        self.axes = (lag_axis(self.dt), *(() if isinstance(self.term, Linear) else self.term.axes))
 
     def fit(self, session: Session) -> Shifts:
         self.term.fit(session)
+        self.natural_zero = self.term.natural_zero
+        self.peak = None if self.term.peak is None else np.tile(peaks(self.term, session), len(self.lags))
         return self
 
     def transform(self, session: Session) -> np.ndarray:
-        values = self.term.transform(session)
+        return self._shift(session, self.term.transform(session))
+
+    def known(self, session: Session) -> np.ndarray | None:
+        if self.term.natural_zero:
+            return None
+        known = self.term.known(session)
+        n_columns = len(self.term.feature_names())
+        return self._shift(session, np.broadcast_to(1.0 if known is None else known, (session.n_samples, n_columns)))
+
+    def outside(self, session: Session) -> np.ndarray | None:
+        return self.term.outside(session)
+
+    def surprises(self, session: Session) -> list[str]:
+        return self.term.surprises(session)
+
+    def _shift(self, session: Session, values: np.ndarray) -> np.ndarray:
+        """Lay copies of the values at all lags side by side; 0 beyond the trial."""
         steps = _in_samples(self.lags, self.dt)
         out = np.zeros((session.n_samples, len(steps), values.shape[1]))
-        lengths = session.trial_stops - session.trial_starts
-        starts, stops = (np.repeat(ends, lengths) for ends in (session.trial_starts, session.trial_stops))
+        lengths = session.run_stops - session.run_starts
+        starts, stops = (np.repeat(ends, lengths) for ends in (session.run_starts, session.run_stops))
         for i, step in enumerate(steps):
             source = np.arange(session.n_samples) - step
             within = (source >= starts) & (source < stops)
@@ -97,6 +127,8 @@ class Shifts(Term):
 class Kernel(Term):
     """Events or a signal convolved, trial by trial, with a basis over the lag: Σ_lag basis(lag) x(t − lag).
 
+    It reaches as far as its basis does: ``bumps`` to high + 2 × spacing, ``log_bumps`` to `high`.
+
     Parameters
     ----------
     variable : str
@@ -111,6 +143,10 @@ class Kernel(Term):
         laid on both sides of it, with twice as many columns, lag 0 with those after.
     dt : float, optional
         Seconds per sample.
+    events : bool, optional
+        Whether the variable marks events: it is 0 unless something happened, so nothing happened before the trial
+        began or where the variable is NaN. Otherwise it is a signal, and there it is unknown. Unless given, a
+        variable that is 0 in more than half of the samples of the fitted session is taken for events.
     name : str, optional
         Name of the group; "<variable> kernel" unless given.
 
@@ -121,8 +157,12 @@ class Kernel(Term):
 
     Notes
     -----
-    Nothing crosses a trial boundary: what came before the first sample of a trial (or comes after its last)
-    counts as 0, as do samples at which the variable is NaN.
+    Nothing crosses a trial boundary or a gap in time. What came before the first sample of a trial (or comes after
+    its last) counts as 0 for events. A signal counts as its mean there, so that only the known lags move the column,
+    which is 0 after z-scoring where no lag is known; without z-scoring such samples count as 0.
+
+    Lag 0 belongs to both sides, since a stimulus can act within its own sample. For the past of a neuron itself, or
+    of other neurons, use `history` and `coupling`, whose lags start at one sample.
 
     References
     ----------
@@ -147,37 +187,40 @@ class Kernel(Term):
     side: Literal["causal", "anti-causal", "both"] = "causal"
     dt: float | None = None
     name: str | None = None
+    events: bool | None = None
 
     def __post_init__(self):
         check_variable("kernel", self.variable)
         maker = f"kernel({self.variable!r})"
-        if not isinstance(self.basis, (Bumps, LogBumps)):
-            raise TypeError(f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {self.basis!r}")
-        if self.side not in ("causal", "anti-causal", "both"):
-            raise ValueError(f"{maker}: side must be 'causal', 'anti-causal' or 'both'; found {self.side!r}")
-        if self.dt is not None:
-            check_positive(maker, "dt", self.dt)
+        check_basis(maker, self.basis, self.dt)
+        check_choice(maker, "side", self.side, ("causal", "anti-causal", "both"))
+        if not (self.events is None or isinstance(self.events, (bool, np.bool_))):
+            raise TypeError(f"{maker}: events must be True, False or None; found {self.events!r}")
+        check_name(maker, self.name)
         self.name = self.name or f"{self.variable} kernel"
         self.variables = (self.variable,)
-        self.axes = (_lag_axis(self.dt),)
+        self.axes = (lag_axis(self.dt),)
         if not self._weights()[1].any():
             raise ValueError(
                 f"{maker}: the basis is 0 at every whole sample with side={self.side!r}; check low, high and "
                 "dt (it covers {:g} to {:g}, dt={:g})".format(*self.basis.support, self.dt or 1)
             )
 
+    def fit(self, session: Session) -> Kernel:
+        x = session.numeric(self.variable)
+        recorded = x[~np.isnan(x)]
+        self.events_ = bool((recorded == 0).sum() * 2 > len(recorded) if self.events is None else self.events)
+        self.natural_zero = self.events_
+        self.peak = typical_size(recorded) * self._weights()[1].max(axis=0) if self.events_ else None
+        return self
+
     def transform(self, session: Session) -> np.ndarray:
-        x = np.nan_to_num(session.numeric(self.variable))
-        steps, weights = self._weights()
-        out = np.zeros((session.n_samples, weights.shape[1]))
-        for start, stop in zip(session.trial_starts, session.trial_stops, strict=True):
-            if not x[start:stop].any():
-                continue
-            # entry 0 of the full convolution belongs to the time start + steps[0]
-            now = slice(-steps[0], -steps[0] + stop - start)
-            for j, weight in enumerate(weights.T):
-                out[start:stop, j] = np.convolve(x[start:stop], weight)[now]
-        return out
+        return convolve_trials(session, np.nan_to_num(session.numeric(self.variable)), *self._weights())
+
+    def known(self, session: Session) -> np.ndarray | None:
+        if self.events_:
+            return None
+        return known_share(session, session.numeric(self.variable), *self._weights())
 
     def feature_names(self) -> list[str]:
         names = self.basis.feature_names()
@@ -212,19 +255,69 @@ class Kernel(Term):
         return steps, self.basis.evaluate((-steps if self.side == "anti-causal" else steps) * dt)
 
 
+def check_basis(maker: str, basis: object, dt: object) -> None:
+    if not isinstance(basis, (Bumps, LogBumps)):
+        raise TypeError(f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {basis!r}")
+    if dt is not None:
+        check_positive(maker, "dt", dt)
+
+
+def convolve_trials(session: Session, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Σ_lag weights(lag) x(t − lag) within each trial, and not across gaps.
+
+    Parameters
+    ----------
+    session : Session
+        Says where trials and gaps are.
+    x : ndarray, shape (n_samples,)
+    steps : ndarray of int, shape (n_lags,)
+        Successive lags in samples.
+    weights : ndarray, shape (n_lags, n_columns)
+
+    Returns
+    -------
+    ndarray, shape (n_samples, n_columns)
+    """
+    out = np.zeros((session.n_samples, weights.shape[1]))
+    for start, stop in zip(session.run_starts, session.run_stops, strict=True):
+        if not x[start:stop].any():
+            continue
+        # lags longer than the trial look at nothing in it; entry 0 of the full convolution is at start + first lag
+        near = np.abs(steps) < stop - start
+        if not near.any():
+            continue
+        first = steps[near][0]
+        for j, weight in enumerate(weights[near].T):
+            whole = np.convolve(x[start:stop], weight)
+            low, high = max(first, 0), min(first + len(whole), stop - start)
+            out[start + low : start + high, j] = whole[low - first : high - first]
+    return out
+
+
+def known_share(session: Session, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of each column's weights that falls on known samples of x, shape (n_samples, n_columns)."""
+    total = weights.sum(axis=0)
+    share = convolve_trials(session, (~np.isnan(x)).astype(np.float64), steps, weights / np.where(total > 0, total, 1))
+    # a basis function that is 0 at all whole lags has a column of zeros, whatever was recorded
+    return np.where(total > 0, np.round(share, 12), 1.0)
+
+
 def _in_samples(lags: np.ndarray, dt: float | None) -> np.ndarray:
     return np.rint(lags / (dt or 1.0)).astype(int)
 
 
-def _lag_axis(dt: float | None) -> str:
+def lag_axis(dt: float | None) -> str:
     return "lag (samples)" if dt is None else "lag (s)"
 
 
 def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarray:
     if dt is not None:
         check_positive(maker, "dt", dt)
+    if not isinstance(lags, Iterable):
+        raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {lags!r}")
+    listed = no_more_than(maker, "lags", lags)
     try:
-        lags = np.array(list(lags), dtype=np.float64)
+        lags = np.array(listed, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {lags!r}") from None
     if lags.ndim != 1 or len(lags) == 0 or not np.isfinite(lags).all():
@@ -236,5 +329,13 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
         )
     steps, counts = np.unique(_in_samples(lags, dt), return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"{maker}: two lags fall on the same sample ({steps[counts > 1][0]}); give each sample once")
+        step = steps[counts > 1][0]
+        same = ", ".join(f"{lag:g}" for lag in lags[_in_samples(lags, dt) == step][:4])
+        rounded = (
+            "give each sample once"
+            if dt is None
+            else f"in units of dt={dt:g} s the lags {same} s are rounded to it; give lags that are multiples of dt, or "
+            "the dt of the recording (seconds per sample)"
+        )
+        raise ValueError(f"{maker}: two lags fall on the same sample ({step}); {rounded}")
     return lags

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["Session"]
+from popglm.design.checks import check_names
+from popglm.design.levels import as_text, factorize
+
+__all__ = ["Session", "find_gaps"]
 
 
 class Session:
@@ -33,6 +36,9 @@ class Session:
         Row labels: those of a DataFrame, the times of a TsdFrame, else 0, 1, 2, ...
     trial_starts, trial_stops : ndarray of int, shape (n_trials,)
         Trial i is the rows ``trial_starts[i]:trial_stops[i]``.
+    run_starts, run_stops : ndarray of int, shape (n_runs,)
+        The rows ``run_starts[i]:run_stops[i]`` follow each other in time within one trial: it has more than one run
+        where the index has gaps.
 
     Raises
     ------
@@ -51,7 +57,13 @@ class Session:
 
     def __init__(self, data: Any, variables: Iterable[str], trial: str | None = None):
         data = _as_mapping(data)
-        names = [*dict.fromkeys(variables), *([] if trial is None else [trial])]
+        names = dict.fromkeys(check_names("Session", "variables", variables))
+        if not (trial is None or isinstance(trial, str)):
+            raise TypeError(f"Session: trial must be the name of a variable or None; found {trial!r}")
+        names |= {} if trial is None else {trial: None}
+        if not names:
+            raise ValueError("Session: variables is empty; name at least one")
+        names = list(names)
         self._columns = {name: _read(data, name) for name in names}
         first = names[0]
         self.n_samples = len(self._columns[first])
@@ -64,9 +76,10 @@ class Session:
         if self.n_samples == 0:
             raise ValueError(f"the session is empty: {first!r} has 0 samples")
         self.index = data.index if isinstance(data, pd.DataFrame) else pd.RangeIndex(self.n_samples)
-        self.trial_starts, self.trial_stops = (
-            (np.array([0]), np.array([self.n_samples])) if trial is None else self._find_trials(trial)
-        )
+        self.trial_starts = np.array([0]) if trial is None else self._find_trials(trial)
+        self.trial_stops = np.append(self.trial_starts[1:], self.n_samples)
+        self.run_starts = np.union1d(self.trial_starts, find_gaps(self.index))
+        self.run_stops = np.append(self.run_starts[1:], self.n_samples)
 
     def column(self, variable: str) -> pd.Series:
         """Return the variable as it was given, shape (n_samples,)."""
@@ -81,6 +94,8 @@ class Session:
             If it holds anything but numbers, or an infinite value.
         """
         column = self._columns[variable]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype if column.notna().all() else object)
         kind = column.dtype
         if pd.api.types.is_object_dtype(kind):
             strange = np.array([not (isinstance(v, (Real, np.bool_)) or _is_missing(v)) for v in column], dtype=bool)
@@ -102,9 +117,10 @@ class Session:
             )
         return values
 
-    def _find_trials(self, trial: str) -> tuple[np.ndarray, np.ndarray]:
+    def _find_trials(self, trial: str) -> np.ndarray:
+        """Return the first row of every trial."""
         labels = self._columns[trial]
-        codes, uniques = pd.factorize(labels)
+        codes, uniques = factorize(labels)
         if (codes < 0).any():
             row = int(np.flatnonzero(codes < 0)[0])
             raise ValueError(f"trial variable {trial!r} is missing (NaN) in row {row}; label every sample or drop it")
@@ -117,7 +133,19 @@ class Session:
                 f"trial variable {trial!r} is not contiguous: label {_plain(labels, row)!r} comes back in "
                 f"row {row} after another trial; sort by trial and time, or give each run its own label"
             )
-        return starts, np.append(starts[1:], self.n_samples)
+        return starts
+
+
+def find_gaps(index: pd.Index) -> np.ndarray:
+    """Return the rows that follow a gap: a step of more than 1.5 × the median step of labels that rise."""
+    is_time = isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or pd.api.types.is_numeric_dtype(index.dtype)
+    if isinstance(index, pd.RangeIndex) or not is_time or len(index) < 3:
+        return np.array([], dtype=int)
+    numbers = index.asi8 if hasattr(index, "asi8") else index.to_numpy(dtype=np.float64, na_value=np.nan)
+    steps = np.diff(numbers)
+    if not (steps > 0).all():  # no times, or not in order
+        return np.array([], dtype=int)
+    return np.flatnonzero(steps > 1.5 * np.median(steps)) + 1
 
 
 def _as_mapping(data: Any) -> pd.DataFrame | Mapping:
@@ -140,17 +168,36 @@ def _read(data: pd.DataFrame | Mapping, name: str) -> pd.Series:
         raise ValueError(
             f"variable {name!r} is not in the session; nearest names: {', '.join(map(repr, near)) or 'none'}"
         ) from None
+    if isinstance(found, pd.DataFrame):
+        raise ValueError(
+            f"variable {name!r} must be 1-D with one value per sample; found {found.shape[1]} columns of that name; "
+            "rename all but one"
+        )
     if isinstance(found, pd.Series):
-        return found
+        return pd.Series(_native(found.to_numpy()), index=found.index) if _is_foreign(found.dtype) else found
     if isinstance(found, (list, tuple)):  # numpy would turn a list of strings and numbers into strings
         return pd.Series(found, dtype=None if len(found) else np.float64)
-    values = found.array if isinstance(found, pd.Index) else np.asarray(found)
+    if isinstance(found, (pd.Index, pd.api.extensions.ExtensionArray)):
+        return pd.Series(found)
+    values = np.asarray(found)
     if values.ndim != 1:
         raise ValueError(
             f"variable {name!r} must be 1-D with one value per sample; found shape {np.shape(values)}"
             "; give each of its columns a name of its own"
         )
-    return pd.Series(values, copy=False)
+    return pd.Series(_native(values), copy=False)
+
+
+def _is_foreign(dtype: Any) -> bool:
+    """Whether the values are of a kind that pandas does not compute with: another byte order, bytes."""
+    return isinstance(dtype, np.dtype) and (dtype.kind == "S" or not dtype.isnative)
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """Return values in the byte order of the machine, bytes as the text that they hold."""
+    if values.dtype.kind == "S":
+        return np.array([as_text(value) for value in values], dtype=object)
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def _plain(column: pd.Series, row: int) -> Any:

@@ -5,13 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import BSpline
 from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
-from popglm.design.checks import check_count, check_range, check_variable
+from popglm.design.checks import MOST_COLUMNS, check_count, check_name, check_range, check_variable
+from popglm.design.cosines import beyond
 from popglm.design.session import Session
-from popglm.design.terms import Term, finite_range
+from popglm.design.terms import Term, even_points, finite_range
 
 __all__ = ["CyclicSplines", "Splines"]
+
+#: Of the polynomials; the columns of much higher ones are rounding.
+MOST_DEGREE = 20
+
+
+def _check_degree(maker: str, degree: object, least: int) -> None:
+    check_count(maker, "degree", degree, least=least)
+    if degree > MOST_DEGREE:
+        raise ValueError(
+            f"{maker}: degree must be an integer from {least} to {MOST_DEGREE}; found {degree:,}. Higher polynomials "
+            "are no smoother to the eye, and lose their digits; use degree=3 and a larger n"
+        )
+
+
+def _peak(degree: int) -> float:
+    """Return the value in the middle of a B-spline over knots that are evenly spaced."""
+    return float(BSpline.basis_element(np.arange(degree + 2.0))((degree + 1) / 2))
 
 
 @dataclass(eq=False)
@@ -39,9 +58,10 @@ class Splines(Term):
 
     Notes
     -----
-    On new data the columns are 0 outside the range of the fitted session; with quantiles, values beyond it
-    count as its smallest or largest value. The splines of a row sum to 1, so their columns are collinear with
-    an intercept.
+    On new data a value beyond the range of the fitted session counts as its smallest or largest value. `Design` warns
+    of it and says at which share of the samples, unless the splines are over quantiles, whose ends are few samples
+    wide. Where the variable is NaN no spline is active: all columns are 0 before z-scoring. The splines of a row sum
+    to 1, so their columns are collinear with an intercept.
 
     See Also
     --------
@@ -64,14 +84,16 @@ class Splines(Term):
     degree: int = 3
     quantiles: bool | int = False
     name: str | None = None
+    natural_zero = True
 
     def __post_init__(self):
         maker = f"splines({self.variable!r})"
         check_variable("splines", self.variable)
-        check_count(maker, "degree", self.degree, least=0)
-        check_count(maker, "n", self.n, least=self.degree + 1)
+        check_name(maker, self.name)
+        _check_degree(maker, self.degree, least=0)
+        check_count(maker, "n", self.n, least=self.degree + 1, most=MOST_COLUMNS)
         if not isinstance(self.quantiles, (bool, np.bool_)):
-            check_count(maker, "quantiles", self.quantiles, least=2)
+            check_count(maker, "quantiles", self.quantiles, least=2, most=MOST_COLUMNS)
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
@@ -79,34 +101,46 @@ class Splines(Term):
         x = session.numeric(self.variable)
         known = x[~np.isnan(x), None]
         self.low_, self.high_ = finite_range(x)
+        self.quantile_, self.peak = None, 0.0
         if self.low_ == self.high_:  # nothing to lay knots over: the columns stay 0
             return self
-        self.quantile_ = None
         if self.quantiles is not False:
             n_quantiles = min(1000 if self.quantiles is True else self.quantiles, len(known))
             self.quantile_ = QuantileTransformer(n_quantiles=n_quantiles, subsample=None).fit(known)
             known = self.quantile_.transform(known)
         self.spline_ = SplineTransformer(n_knots=self.n - self.degree + 1, degree=self.degree).fit(known)
+        # the outermost splines are largest at the ends of the range, beyond which they stay as they are
+        self.peak = self.spline_.transform(np.linspace(known.min(), known.max(), 1001)[:, None]).max(axis=0)
         return self
 
     def transform(self, session: Session) -> np.ndarray:
         return self._evaluate(session.numeric(self.variable))
 
+    def outside(self, session: Session) -> np.ndarray | None:
+        return beyond(session.numeric(self.variable), self.low_, self.high_)
+
+    def surprises(self, session: Session) -> list[str]:
+        outside = None if self.quantile_ or self.low_ == self.high_ else self.outside(session)
+        if outside is None:
+            return []
+        return [
+            f"{outside.mean():.2%} of the samples of {self.variable!r} lie outside {self.low_:g} to {self.high_:g}, "
+            "the range that its splines were fitted to, and are given the value at its nearer end"
+        ]
+
     def _evaluate(self, x: np.ndarray) -> np.ndarray:
         out = np.zeros((len(x), self.n))
-        if self.low_ == self.high_:
-            return out
-        inside = ~np.isnan(x) if self.quantile_ else (x >= self.low_) & (x <= self.high_)
-        if inside.any():
-            known = x[inside, None]
-            out[inside] = self.spline_.transform(self.quantile_.transform(known) if self.quantile_ else known)
+        known = ~np.isnan(x)
+        if self.low_ < self.high_ and known.any():
+            values = x[known, None]  # both transformers keep to the ends of what they were fitted to
+            out[known] = self.spline_.transform(self.quantile_.transform(values) if self.quantile_ else values)
         return out
 
     def feature_names(self) -> list[str]:
         return [f"spline{i}" for i in range(self.n)]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        values = np.linspace(self.low_, self.high_, n_points)
+        values = even_points(self.low_, self.high_, n_points)
         return values, self._evaluate(values)
 
 
@@ -154,14 +188,17 @@ class CyclicSplines(Term):
     high: float = 2 * np.pi
     degree: int = 3
     name: str | None = None
+    natural_zero = True
 
     def __post_init__(self):
         maker = f"cyclic_splines({self.variable!r})"
         check_variable("cyclic_splines", self.variable)
-        check_count(maker, "degree", self.degree, least=1)
-        check_count(maker, "n", self.n, least=self.degree + 1)
+        check_name(maker, self.name)
+        _check_degree(maker, self.degree, least=1)
+        check_count(maker, "n", self.n, least=self.degree + 1, most=MOST_COLUMNS)
         check_range(maker, self.low, self.high)
         self.name = self.name or self.variable
+        self.peak = _peak(self.degree)
         self.variables = self.axes = (self.variable,)
 
     def transform(self, session: Session) -> np.ndarray:
@@ -180,5 +217,5 @@ class CyclicSplines(Term):
         return [f"spline{i}" for i in range(self.n)]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        values = np.linspace(self.low, self.high, n_points)
+        values = even_points(self.low, self.high, n_points)
         return values, self._evaluate(values)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from popglm.design.checks import check_variable
+from popglm.design.checks import check_count, check_name, check_variable
 from popglm.design.session import Session
 
 __all__ = ["Linear", "Product", "Term"]
@@ -21,6 +21,12 @@ class Term(ABC):
     underscore). `Design` fits copies, so a term can be used in many designs. ``term * term`` and ``term *
     "variable"`` are products (see `Product`).
 
+    A term says of every value whether it is known. Some columns have a natural zero: no bump reaches a value outside
+    its support, no function of a basis is active where its variable does not apply (NaN), no event happened where
+    none was recorded. There the value is 0 and known. Other columns have none: a speed that was not measured is not
+    0. There `transform` gives 0, `known` says 0, and `Design` leaves the sample out of the column's mean and scale
+    and puts the column at its mean, which is 0 after z-scoring. Without z-scoring it stays 0.
+
     Attributes
     ----------
     name : str
@@ -29,14 +35,18 @@ class Term(ABC):
         The variables that the term reads.
     axes : tuple of str
         What the columns of `grid` values are, one name per axis.
-    common_scale : bool
-        Whether all columns have the same natural scale, as the functions of a basis do.
+    natural_zero : bool
+        Whether the columns are 0 beyond the ends of a trial, rather than unknown.
+    peak : float, ndarray of shape (n_columns,), or None
+        What a column reaches where a sample visits it fully, as at the centre of a bump; None for columns that are
+        not visited here and there, such as those of `linear`.
     """
 
     name: str | None
     variables: tuple[str, ...]
     axes: tuple[str, ...]
-    common_scale = True
+    natural_zero: bool = False
+    peak: float | np.ndarray | None = None
     __array_ufunc__: ClassVar[None] = None  # numpy then leaves `numpy.str_("cue") * term` to the term
 
     def fit(self, session: Session) -> Term:
@@ -45,7 +55,26 @@ class Term(ABC):
 
     @abstractmethod
     def transform(self, session: Session) -> np.ndarray:
-        """Return the columns, float64, shape (n_samples, n_columns); 0 where the variable is NaN."""
+        """Return the columns, float64, shape (n_samples, n_columns); 0 where they are unknown."""
+
+    def known(self, session: Session) -> np.ndarray | None:
+        """Return which part of each value is known, from 0 to 1; None where all of them are.
+
+        A sum over lags of which the recording holds only some is known in part.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples, n_columns) or (n_samples, 1) for all columns alike; or None
+        """
+        return None
+
+    def outside(self, session: Session) -> np.ndarray | None:
+        """Return at which samples a variable lies outside the range of the term, bool (n_samples,); None if nowhere.
+
+        That is the support of bumps (where they are 0), the fitted range of splines (where they stay at the value of
+        the edge) and the levels of categories. Other terms have no range.
+        """
+        return None
 
     @abstractmethod
     def feature_names(self) -> list[str]:
@@ -69,16 +98,20 @@ class Term(ABC):
             The columns at those points.
         """
 
+    def surprises(self, session: Session) -> list[str]:
+        """Return sentences on what a new session holds and the fitted one did not, for a warning."""
+        return []
+
     def __mul__(self, other: Term | str) -> Product:
-        return Product(self, other) if isinstance(other, (Term, str)) else NotImplemented
+        return Product(self, _check_factor(self, other))
 
     def __rmul__(self, other: str) -> Product:
-        return Product(self, other) if isinstance(other, str) else NotImplemented
+        return Product(self, _check_factor(self, other))
 
 
 @dataclass(eq=False)
 class Linear(Term):
-    """A variable as it is: one column, 0 where the variable is NaN.
+    """A variable as it is: one column, unknown where the variable is NaN.
 
     Parameters
     ----------
@@ -87,15 +120,20 @@ class Linear(Term):
     name : str, optional
         Name of the group; the variable's name unless given.
 
+    Notes
+    -----
+    Samples at which the variable is NaN do not count in the mean and the scale, and the column is 0 there after
+    z-scoring: the mean of the known samples.
+
     Examples
     --------
     >>> from popglm.design import Design, linear
-    >>> Design([linear("speed")], standardize=False).fit_transform({"speed": [1.0, float("nan"), 3.0]})
+    >>> Design([linear("speed")]).fit_transform({"speed": [51.0, float("nan"), 53.0]})
     group    speed
     feature linear
-    0          1.0
+    0         -1.0
     1          0.0
-    2          3.0
+    2          1.0
     """
 
     variable: str
@@ -103,6 +141,7 @@ class Linear(Term):
 
     def __post_init__(self):
         check_variable("linear", self.variable)
+        check_name(f"linear({self.variable!r})", self.name)
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
@@ -113,11 +152,14 @@ class Linear(Term):
     def transform(self, session: Session) -> np.ndarray:
         return np.nan_to_num(session.numeric(self.variable))[:, None]
 
+    def known(self, session: Session) -> np.ndarray | None:
+        return where_known(~np.isnan(session.numeric(self.variable)))
+
     def feature_names(self) -> list[str]:
         return ["linear"]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        values = np.linspace(self.low_, self.high_, n_points)
+        values = even_points(self.low_, self.high_, n_points)
         return values, values[:, None]
 
 
@@ -137,6 +179,9 @@ class Product(Term):
     With a `linear` factor the columns keep the names of the other factor, and the grid is that of the other
     factor with the linear variable held at +1. Otherwise the grid has the axes of both.
 
+    A product is unknown where either factor is, unless the other factor is 0 there: 0 times anything is 0. So a bump
+    times a variable is known wherever the bump is 0.
+
     Examples
     --------
     >>> from popglm.design import bumps, cyclic_splines, product
@@ -155,21 +200,44 @@ class Product(Term):
 
     def __post_init__(self):
         self.first, self.second = (as_term("product", factor) for factor in (self.first, self.second))
+        check_name("product", self.name)
         self.name = self.name or f"{self.first.name} × {self.second.name}"
         self.variables = tuple(dict.fromkeys(self.first.variables + self.second.variables))
         # the factors that span the grid: a linear factor stands at +1, unless there is nothing else
         spanning = [f for f in (self.first, self.second) if not isinstance(f, Linear)]
         self._spanning = spanning or [self.first]
-        self.common_scale = self.first.common_scale and self.second.common_scale
         self.axes = tuple(axis for factor in self._spanning for axis in factor.axes)
 
     def fit(self, session: Session) -> Product:
         self.first.fit(session)
         self.second.fit(session)
+        factors = self.first, self.second
+        self.natural_zero = any(factor.natural_zero for factor in factors)  # 0 times anything is 0
+        if any(factor.peak is not None for factor in factors):
+            first, second = (peaks(factor, session)[None] for factor in factors)
+            self.peak = pairwise(first, second)[0]
         return self
 
     def transform(self, session: Session) -> np.ndarray:
         return pairwise(self.first.transform(session), self.second.transform(session))
+
+    def known(self, session: Session) -> np.ndarray | None:
+        factors = self.first, self.second
+        shares = [factor.known(session) for factor in factors]
+        if shares[0] is None and shares[1] is None:
+            return None
+        values = [factor.transform(session) for factor in factors]
+        shares = [np.broadcast_to(1.0 if s is None else s, v.shape) for s, v in zip(shares, values, strict=True)]
+        # 0 times anything is 0
+        zero = [(v == 0) & (s == 1) for s, v in zip(shares, values, strict=True)]
+        either = pairwise(*(~z for z in zero)) == 0
+        return np.where(either, 1.0, pairwise(*shares))
+
+    def outside(self, session: Session) -> np.ndarray | None:
+        return either_outside(self.first.outside(session), self.second.outside(session))
+
+    def surprises(self, session: Session) -> list[str]:
+        return self.first.surprises(session) + self.second.surprises(session)
 
     def feature_names(self) -> list[str]:
         return cross_names(*(factor.feature_names() for factor in self._spanning))
@@ -181,6 +249,36 @@ class Product(Term):
 def pairwise(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Row-wise products of all columns: (n, a), (n, b) -> (n, a·b), columns of A slowest."""
     return (A[:, :, None] * B[:, None, :]).reshape(len(A), -1)
+
+
+def where_known(known: np.ndarray) -> np.ndarray | None:
+    """Return what `Term.known` does for samples that are known or not, bool (n_samples,)."""
+    return None if known.all() else known[:, None].astype(np.float64)
+
+
+def peaks(term: Term, session: Session) -> np.ndarray:
+    """Peaks of the columns of a fitted term, or their typical sizes where it has none, shape (n_columns,)."""
+    if term.peak is None:
+        return typical_size(term.transform(session))
+    return np.broadcast_to(term.peak, len(term.feature_names()))
+
+
+def typical_size(values: np.ndarray) -> np.ndarray:
+    """Root mean square, over the rows, of the values that are not 0; 0 where all are."""
+    return np.sqrt((values**2).sum(axis=0) / np.maximum((values != 0).sum(axis=0), 1))
+
+
+def either_outside(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """Samples at which one of two terms is outside its range; None stands for nowhere."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second
+
+
+def even_points(low: float, high: float, n_points: int) -> np.ndarray:
+    """Points of a grid, evenly spaced from low to high."""
+    check_count("grid", "n_points", n_points, least=1)
+    return np.linspace(low, high, n_points)
 
 
 def cross_names(names: list[str], *others: list[str]) -> list[str]:
@@ -216,3 +314,12 @@ def as_term(maker: str, term: Term | str) -> Term:
     if not isinstance(term, Term):
         raise TypeError(f"{maker}: expected a term or the name of a variable; found {term!r}")
     return term
+
+
+def _check_factor(term: Term, other: object) -> Term | str:
+    if not isinstance(other, (Term, str)):
+        raise TypeError(
+            f"{term.name!r} can be multiplied by a term or by the name of a variable; found {type(other).__name__}: "
+            "put the values into the session and multiply by their name there"
+        )
+    return other

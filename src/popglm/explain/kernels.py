@@ -14,6 +14,7 @@ from popglm.design import Design
 from popglm.design.checks import check_count
 from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
+from popglm.design.past import Past
 from popglm.design.session import Session
 from popglm.design.terms import Product, Term
 from popglm.model.base import PopulationGLM
@@ -244,14 +245,14 @@ def _grid(term: Term, n_points: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def _lag_unit(term: Term, axis: str) -> tuple[str, str] | None:
-    """Dimension and unit of an axis over lags, as `Shifts` and `Kernel` name it."""
+    """Dimension and unit of an axis over lags, as `Shifts`, `Kernel` and `Past` name it."""
     if axis in ("lag (s)", "lag (samples)") and _reads_lags(term):
         return "lag", axis.removeprefix("lag (").removesuffix(")")
     return None
 
 
 def _reads_lags(term: Term) -> bool:
-    return isinstance(term, Shifts | Kernel) or (
+    return isinstance(term, Shifts | Kernel | Past) or (
         isinstance(term, Product) and (_reads_lags(term.first) or _reads_lags(term.second))
     )
 

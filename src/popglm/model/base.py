@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves
 from popglm.model.convergence import late_fits
+from popglm.model.leaks import warn_of_copies
 from popglm.model.losses import Loss, get_loss
 from popglm.model.null import FEW_EVENTS, null_models
 from popglm.model.penalties import PENALTIES, Penalty
@@ -136,6 +137,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         responses = check_responses(Y, len(values), self.family, self.neuron_names_)
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
+        warn_of_copies(X, values, responses, self.neuron_names_)
         weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True)
         offset = check_vector(offset, "offset", len(values))
         settings = self._settings(X, values.shape[1], responses.shape[1])

@@ -1,0 +1,98 @@
+"""Columns of X that hold the activity that they are to explain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from popglm.model.validation import warn_neurons
+from popglm.solve.stream import read_rows
+
+__all__ = ["find_copies", "warn_of_copies"]
+
+#: Correlation, without sign, from which two variables are the same but for unit and rounding.
+SAME = 1 - 1e-6
+#: Samples in which candidates are looked for, in so many stretches.
+SCREENED, STRETCHES = 2048, 8
+#: Samples that must differ from the most common value; fewer may agree by chance.
+LEAST_DIFFERENT = 10
+
+
+def warn_of_copies(X: Any, values: Any, responses: np.ndarray, names: list[str]) -> None:
+    """Warn of neurons whose activity in a sample is a column of X in the same sample.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+        As it was given; for the names of its columns.
+    values : ndarray or RowStream, shape (n_samples, n_features)
+    responses : ndarray, shape (n_samples, n_neurons)
+        NaN where missing.
+    names : list of str
+    """
+    copies = find_copies(values, responses)
+    columns = list(getattr(X, "columns", range(values.shape[1])))
+    listed = list(names)
+    for j, k in copies.items():
+        listed[j] = f"{names[j]} (column {columns[k]!r})"
+    warn_neurons(
+        "A column of X holds a neuron's own activity in the same sample, so that it predicts what it is given; let "
+        "only earlier samples in, as popglm.history does, or leave the column out",
+        np.array(sorted(copies), dtype=int),
+        listed,
+    )
+
+
+def find_copies(values: Any, responses: np.ndarray) -> dict[int, int]:
+    """Return, by neuron, the column of X whose correlation with the neuron's activity is 1 or -1.
+
+    Candidates are found in some two thousand samples, and looked at in all samples.
+    """
+    rows = _screened_rows(len(responses))
+    x = np.concatenate([np.asarray(values[part], dtype=np.float64) for part in rows])
+    y = np.concatenate([np.asarray(responses[part], dtype=np.float64) for part in rows])
+    varied = np.flatnonzero([_varies(column) for column in y.T])
+    if not len(varied):
+        return {}
+    r = np.abs(_correlations(x, y[:, varied]))
+    candidates = {int(varied[i]): int(r[:, i].argmax()) for i in range(len(varied)) if r[:, i].max() > SAME}
+    if not candidates:
+        return {}
+    columns = sorted(set(candidates.values()))
+    x = np.concatenate([np.asarray(block[:, columns], dtype=np.float64) for _, _, block in read_rows(values)])
+    return {
+        j: k
+        for j, k in candidates.items()
+        if abs(_correlations(x[:, [columns.index(k)]], np.asarray(responses[:, [j]], dtype=np.float64))[0, 0]) > SAME
+    }
+
+
+def _screened_rows(n_samples: int) -> list[slice]:
+    if n_samples <= SCREENED:
+        return [slice(0, n_samples)]
+    length = SCREENED // STRETCHES
+    return [
+        slice(start, start + length) for start in np.linspace(0, n_samples - length, STRETCHES).astype(int).tolist()
+    ]
+
+
+def _varies(y: np.ndarray) -> bool:
+    known = y[~np.isnan(y)]
+    if len(known) < 2 * LEAST_DIFFERENT:
+        return False
+    _, counts = np.unique(known, return_counts=True)
+    return len(known) - counts.max() >= LEAST_DIFFERENT
+
+
+def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlations of columns over the samples at which y is known, shape (n_features, n_neurons); 0 if constant."""
+    known = ~np.isnan(y)
+    weight = known / known.sum(axis=0)
+    x = x - x.mean(axis=0)
+    y = np.where(known, y - np.nansum(y * weight, axis=0), 0)
+    mean, square = x.T @ weight, (x**2).T @ weight
+    variance = square - mean**2
+    covariance = x.T @ (y * weight)
+    scale = np.sqrt(np.where(variance > 1e-9 * square, variance, np.inf) * (y**2 * weight).sum(axis=0))
+    return covariance / np.where(scale > 0, scale, np.inf)
