@@ -1,0 +1,143 @@
+"""Whatever the problem, a fold has not seen its held-out rows, and is what it would be alone."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("hypothesis", reason="the property suite needs hypothesis, of the dev extra")
+
+from hypothesis import given
+from hypothesis import strategies as st
+from independent import unit_loss
+from lowest import loss_link
+from problems import Problem, cross_validated, problems, quietly
+from scipy.special import xlogy
+from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, ShuffleSplit
+
+from popglm import GLM, GLMCV
+
+SPLITTERS = ("blocks", "shuffled", "trials", "overlapping", "uneven")
+
+
+def splits_of(problem: Problem, splitter: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and held-out rows."""
+    n = problem.n_samples
+    rows, trials = np.zeros((n, 1)), np.arange(n) // 7
+    match splitter:
+        case "blocks":
+            return list(KFold(3).split(rows))
+        case "shuffled":
+            return list(KFold(3, shuffle=True, random_state=problem.seed).split(rows))
+        case "trials":
+            return list(GroupKFold(3).split(rows, groups=trials))
+        case "overlapping":
+            return list(ShuffleSplit(3, test_size=0.3, random_state=problem.seed).split(rows))
+    return list(RepeatedKFold(n_splits=2, n_repeats=2, random_state=problem.seed).split(rows))[:3]
+
+
+def changed(problem: Problem, Y: np.ndarray, rows: np.ndarray, how: str) -> np.ndarray:
+    """Y with other activity in some rows."""
+    Y = Y.copy()
+    match how:
+        case "permuted":
+            Y[rows] = np.random.default_rng(problem.seed + 1).permutation(Y[rows])
+        case "larger":
+            Y[rows] = 1 - Y[rows] if problem.family == "bernoulli" else 10 * Y[rows]
+        case "missing":
+            Y[rows] = np.nan
+    return Y
+
+
+def check_held_out_activity(problem: Problem, splitter: str, how: str, refit: bool) -> None:
+    """No bit of a fold's weights depends on its held-out activity."""
+    splits = splits_of(problem, splitter)
+    _, Y, _, _ = problem.arrays()
+    fold = problem.seed % len(splits)
+    _, test = splits[fold]
+    one = cross_validated(problem, splits, refit=refit)
+    other = cross_validated(problem, splits, refit=refit, Y=changed(problem, Y, test, how))
+    np.testing.assert_array_equal(one.cv_coef_path_[fold], other.cv_coef_path_[fold])
+    np.testing.assert_array_equal(one.cv_intercept_path_[fold], other.cv_intercept_path_[fold])
+
+
+def check_folds_alone(problem: Problem, splitter: str) -> None:
+    """Folds beside a refit, without one, and alone: the same objectives, the same held-out deviance explained."""
+    splits = splits_of(problem, splitter)
+    X, Y, weights, offset = problem.arrays()
+    tol = 1e-4
+    models = [cross_validated(problem, splits, refit=refit, tol=tol) for refit in (True, False)]
+    held_out = [
+        [fold_explained(model, fold, problem, test) for fold, (_, test) in enumerate(splits)] for model in models
+    ]
+    for fold, (train, test) in enumerate(splits):
+        alone = quietly(
+            GLM(**problem.settings(), tol=tol), X[train], Y[train],
+            sample_weight=None if weights is None else weights[train],
+            offset=None if offset is None else offset[train],
+        )  # fmt: skip
+        expected = deviance_explained(problem, alone.coef_path_, alone.intercept_path_, test)
+        certified = alone.gap_ <= tol
+        for model, found in zip(models, held_out, strict=True):
+            certified_too = certified & (model.cv_gap_[fold] <= tol)
+            difference = np.where(certified_too, np.abs(found[fold] - expected), 0)
+            # a fold that fails by far on its held-out rows is held to its own scale
+            assert (difference <= 1e-3 * np.maximum(1, np.abs(expected))).all(), (fold, difference.max())
+
+
+def fold_explained(model: GLMCV, fold: int, problem: Problem, test: np.ndarray) -> np.ndarray:
+    """Held-out deviance explained of a fold, shape (n_lambdas, n_neurons)."""
+    return deviance_explained(problem, model.cv_coef_path_[fold], model.cv_intercept_path_[fold], test)
+
+
+def deviance_explained(problem: Problem, coef: np.ndarray, intercept: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """1 − D/D_null on some rows, of paths (n_lambdas, n_neurons, n_features), by the tests' own loss."""
+    X, Y, weights, offset = problem.arrays()
+    s = np.ones(len(X)) if weights is None else weights
+    o = np.zeros(len(X)) if offset is None else offset
+    explained = np.zeros(intercept.shape)
+    for j, y in enumerate(Y.T):
+        kept = rows[~np.isnan(y[rows]) & (s[rows] > 0)]
+        if not len(kept):
+            continue
+        mean = s[kept] @ y[kept] / s[kept].sum()
+        with np.errstate(all="ignore"):
+            null = s[kept] @ (unit_of(problem, mean, y[kept]) - unit_of(problem, y[kept], y[kept]))
+            for k in range(len(intercept)):
+                eta = X[kept] @ coef[k, j].astype(float) + intercept[k, j] + o[kept]
+                loss = unit_loss(problem.family, loss_link(problem), eta, y[kept])
+                excess = s[kept] @ (loss - unit_of(problem, y[kept], y[kept]))
+                explained[k, j] = 1 - excess / null if null > 0 else 0
+    return np.nan_to_num(explained, nan=-np.inf, neginf=-1e30)
+
+
+def unit_of(problem: Problem, mu, y: np.ndarray) -> np.ndarray:
+    """ℓ(y, μ) per sample."""
+    if problem.family == "gaussian":
+        return (y - mu) ** 2 / 2
+    if problem.family == "poisson":
+        return mu - xlogy(y, mu)
+    return -xlogy(y, mu) - xlogy(1 - y, 1 - mu)
+
+
+#: Name of each property to its check and what it is drawn from.
+PROPERTIES = {
+    "held-out activity": (
+        check_held_out_activity,
+        (
+            problems(n_samples=st.integers(60, 150)),
+            st.sampled_from(SPLITTERS),
+            st.sampled_from(["permuted", "larger", "missing"]),
+            st.booleans(),
+        ),
+    ),
+    "folds alone": (check_folds_alone, (problems(n_samples=st.integers(60, 150)), st.sampled_from(SPLITTERS))),
+}
+
+
+@given(*PROPERTIES["held-out activity"][1])
+def test_held_out_activity(problem, splitter, how, refit):
+    check_held_out_activity(problem, splitter, how, refit)
+
+
+@given(*PROPERTIES["folds alone"][1])
+def test_folds_alone(problem, splitter):
+    check_folds_alone(problem, splitter)
