@@ -1,5 +1,7 @@
 """Folds know nothing of the activity that they hold out: they end where a fit to their training rows alone ends."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -7,8 +9,8 @@ from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
+from popglm.model import base
 from popglm.model.losses import get_loss
-from popglm.solve import rows
 
 N = 240
 CONTIGUOUS = [(np.r_[0 : 40 * i, 40 * i + 40 : N], np.r_[40 * i : 40 * i + 40]) for i in range(6)]
@@ -127,7 +129,7 @@ def test_nor_on_another_engine(engine, family):
 @pytest.mark.parametrize("engine", ["numpy", "torch", "jax", "tensorflow"])
 def test_nor_in_lockstep(engine, monkeypatch):
     pytest.importorskip(engine)
-    monkeypatch.setattr(rows.RowFits, "schedule", property(lambda fits: "lockstep", lambda fits, value: None))
+    monkeypatch.setattr(base, "fit_population", partial(base.fit_population, schedule="lockstep"))
     assert_same_bits(*recording("poisson"), 5, "poisson", engine=engine, **PENALTIES["group lasso"])
 
 

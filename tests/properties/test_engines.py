@@ -29,9 +29,7 @@ def check_engines(problem: Problem, engine: str) -> None:
             )
             difference = (other - one) / unit_of_gap(problem, j)
             allowed = theirs.gap_[k, j] if difference > 0 else ours.gap_[k, j]
-            assert abs(difference) <= allowed + rounding, (
-                f"strength {k}, neuron {j}: {difference:.1e}, {allowed:.1e}"
-            )
+            assert abs(difference) <= allowed + rounding, f"strength {k}, neuron {j}: {difference:.1e}, {allowed:.1e}"
 
 
 #: Name of each property to its check and what it is drawn from. Few sizes: JAX compiles for each.
