@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from independent import LINKS, objective, penalty_value, unit_loss
-from problems import Problem
+from random_problems import Problem
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 

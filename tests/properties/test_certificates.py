@@ -7,7 +7,7 @@ pytest.importorskip("hypothesis", reason="the property suite needs hypothesis, o
 
 from hypothesis import given
 from lowest import lowest_objective, problem_objective, unit_of_gap
-from problems import Problem, problems, quietly
+from random_problems import Problem, problems, quietly
 
 from popglm import GLM
 

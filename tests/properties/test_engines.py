@@ -11,7 +11,7 @@ pytest.importorskip("hypothesis", reason="the property suite needs hypothesis, o
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowest import problem_objective, unit_of_gap
-from problems import Problem, problems
+from random_problems import Problem, problems
 
 ENGINES = [name for name in ("torch", "jax", "tensorflow") if find_spec(name) is not None]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from independent import unit_loss
 from lowest import loss_link
-from problems import Problem, cross_validated, problems, quietly
+from random_problems import Problem, cross_validated, problems, quietly
 from scipy.special import xlogy
 from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, ShuffleSplit
 

@@ -11,7 +11,7 @@ pytest.importorskip("hypothesis", reason="the property suite needs hypothesis, o
 from hypothesis import given
 from hypothesis import strategies as st
 from lowest import problem_objective, unit_of_gap
-from problems import PENALTIES, Problem, problems, quietly
+from random_problems import PENALTIES, Problem, problems, quietly
 
 from popglm import GLM, GLMCV
 

@@ -13,7 +13,7 @@ from popglm.explain.moments import moments
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns
 from popglm.model.estimators import GLMCV
 from popglm.model.penalties import Penalty
-from popglm.solve.responses import null_intercept, response_sums
+from popglm.solve.responses import response_sums
 
 __all__ = ["EXCEEDANCES", "LocalTest", "sequential_p_values"]
 
@@ -60,28 +60,17 @@ class LocalTest:
         loss = self.model._loss
         s = self.known if self.weight is None else self.known * self.weight[:, None]
         self.weights = s.astype(float)
-        sums = response_sums(loss, self.y.T, self.weights.T, [(0, len(self.y))])
-        level = null_intercept(loss, sums) if self.model.fit_intercept else np.zeros(len(sums.mean))
+        sums = response_sums(loss, self.y.T, self.weights.T, [(0, len(self.y))], self.offset)
+        level = sums.intercept if self.model.fit_intercept else np.zeros(len(sums.mean))
         self.eta = np.broadcast_to(level, self.y.shape).copy()
         if self.offset is not None:
-            self.eta = self._with_offset(level) if self.model.fit_intercept else self.eta + self.offset[:, None]
+            self.eta += self.offset[:, None]
         _, curvature = loss.derivatives(np, self.eta, self.y)
         # of a null model whose rate is 0 nothing can be learned
         mean = curvature.mean(axis=0)
         self.curvature = np.where(np.isfinite(mean) & (mean > 0), mean, 1.0)
         slope = loss.link.slope(np, self.eta).mean(axis=0)
         self.slope = np.where(np.isfinite(slope) & (slope > 0), slope, 1.0)
-
-    def _with_offset(self, level: np.ndarray) -> np.ndarray:
-        """Linear predictor (n_samples, n_neurons) of the null model with the offset, by Fisher's scoring."""
-        loss, offset = self.model._loss, self.offset[:, None]
-        level = level - np.average(offset)
-        for _ in range(50):
-            with np.errstate(over="ignore", invalid="ignore"):
-                residual, curvature = loss.derivatives(np, level + offset, self.y)
-                step = (self.weights * residual).sum(axis=0) / (self.weights * curvature).sum(axis=0)
-            level = level - np.clip(np.nan_to_num(step), -1, 1)
-        return level + offset
 
     def of_all(self, surrogates: Surrogates, skip: np.ndarray) -> tuple[np.ndarray, ...]:
         """The whole model: statistic (n_neurons,), its surrogates (n_draws, n_neurons), p-values (n_neurons,)."""
