@@ -130,7 +130,7 @@ class ShiftTest:
         shifted = self._draw(every, neuron, -self.chance_gain(self.y[:, neuron], neuron, memory))
         tested = np.concatenate([every[..., :1], shifted], axis=-1)
         lambdas = np.repeat(model._lambda_grid[:, [neuron]], tested.shape[-1], axis=1)
-        index = select_strengths(tested, lambdas, model.se_fraction, model.min_lambda)
+        index = select_strengths(tested, lambdas, *model._rule)
         deviance = np.nansum(tested, axis=0)[index, np.arange(len(index))]
         explained = fraction_explained(deviance, self.null_deviance[neuron])
         return explained[0], explained[1:]

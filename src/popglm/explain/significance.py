@@ -13,13 +13,12 @@ from sklearn.base import clone
 
 from popglm.design.checks import check_count
 from popglm.explain.breakdown import breakdown
-from popglm.explain.contributions import check_activity, check_design_matrix, check_splits
+from popglm.explain.contributions import check_activity, check_design_matrix, check_splits, rows_of
 from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.trials import check_trials
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.estimators import GLMCV
-from popglm.model.selection import select_strengths
-from popglm.model.validation import check_vector
+from popglm.model.validation import check_offset, check_seed, check_vector
 from popglm.warnings import PopglmWarning
 
 __all__ = ["significance"]
@@ -79,7 +78,8 @@ def significance(
     TypeError
         If X is a `RowStream`: correlations at all shifts need its columns whole.
     ValueError
-        If the model is not cross-validated or has been selected by other rules than its own parameters; if `trial` has
+        If the model is not cross-validated; if labels of rows, columns or neurons are not those of the fit, or the fit
+        had an offset and none is given; if `trial` has
         another length, a missing label, or a trial whose rows do not follow each other; if the recording has fewer
         than `n_shifts` trial-safe offsets; for unknown variables; and with ``refit`` if some row is never held out.
 
@@ -152,36 +152,27 @@ def significance(
     Name: contribution_q_value, dtype: bool
     """
     check_count("significance", "n_shifts", n_shifts, 1)
+    check_seed(seed, "significance")
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
-    _check_selection(model)
-    y = check_activity(model, Y, len(values))
-    weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True)
-    offset = check_vector(offset, "offset", len(values))
+    labels = rows_of(model, X, held_out=True)
+    y = check_activity(model, Y, len(values), labels)
+    weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
+    offset = check_offset(model, offset, len(values), labels, "significance")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = {} if variables is None else resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]
     rows = np.flatnonzero(model.fold_ >= 0)
     if refit and len(rows) < len(values):
         raise ValueError(f"significance: {len(values) - len(rows)} rows are never held out; refit=True needs them all.")
-    codes = _check_order(check_trials(trial, len(values)), rows, trial)
+    codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
     longest = int(np.bincount(codes).max())
     offsets = _draw_offsets(len(rows), longest, n_shifts, y.shape[1], seed)
     scale = 1.0 if weight is None else weight[rows, None]
     known = ~np.isnan(y[rows])
     test = ShiftTest(model, values, offset, rows, np.where(known, y[rows], 0.0), known * scale, offsets, longest)
     own = unique_columns(values[rows], columns)
-    arrays = _refit(test, X, y, weight, chosen, columns, own) if refit else test.scores(columns, own)
+    arrays = _refit(test, values, y, weight, chosen, columns, own) if refit else test.scores(columns, own)
     return _dataset(model, list(chosen), *arrays, {"n_shifts": n_shifts, "seed": seed, "refit": int(refit)})
-
-
-def _check_selection(model: GLMCV) -> None:
-    index = select_strengths(model.cv_deviance_, model._lambda_grid, model.se_fraction, model.min_lambda)
-    if not np.array_equal(index, model.lambda_index_):
-        raise ValueError(
-            f"significance selects a strength at every shift, by the model's se_fraction={model.se_fraction:g} and "
-            f"min_lambda={model.min_lambda:g}, but its own strengths were selected otherwise. Pass these to "
-            "model.set_params(...) too, then call model.select()."
-        )
 
 
 def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
@@ -215,7 +206,12 @@ def _refit(test: ShiftTest, X: Any, y: np.ndarray, weight, chosen: dict, columns
     model, (n_shifts, q) = test.model, test.offsets.shape
     labels = np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist()
     again = clone(model).set_params(
-        cv=check_splits(model, "significance"), refit=False, verbose=0, feature_groups=labels
+        cv=check_splits(model, "significance"),
+        refit=False,
+        verbose=0,
+        feature_groups=labels,
+        se_fraction=model._rule[0],
+        min_lambda=model._rule[1],
     )
     options = {"sample_weight": weight, "offset": test.offset}
     neurons = np.arange(q)
