@@ -173,4 +173,8 @@ def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int, rows: Rows | No
 
 def _in_order(part: Bins, rows: Rows | None) -> Bins:
     order = None if rows is None or part.index is None else rows.order(part.index, f"by={part.name!r}")
-    return part if order is None else replace(part, members=part.members[:, order], index=None)
+    if order is None:
+        return part
+    members = part.members[:, order]
+    members.sort_indices()
+    return replace(part, members=members, index=None)

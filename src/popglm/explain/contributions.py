@@ -69,8 +69,8 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
         if other is not None:
             raise ValueError(
                 f"{who}: X comes from another design: it has {found[other]} columns of {other!r} where the model was "
-                f"fitted to {fitted[other]} ({sum(found.values())} columns in all, and {sum(fitted.values())}). Transform "
-                "the session by the fitted one."
+                f"fitted to {fitted[other]} ({sum(found.values())} columns in all, and {sum(fitted.values())}). "
+                "Transform the session by the fitted one."
             )
     values = check_features(model, X, reset=False, who=who)
     if held_out and len(values) != len(model.fold_):
@@ -100,7 +100,7 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
 
 
 def check_activity(model: PopulationGLM, Y: Any, n_samples: int, rows: Rows | None = None) -> np.ndarray:
-    """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit, in the order of ``rows`` and of the fit."""
+    """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit, put in its order."""
     y = check_responses(Y, n_samples, model.family, name_neurons(Y), rows, model.neuron_names_)
     if y.shape[1] != len(model.neuron_names_):
         raise ValueError(f"Y has {y.shape[1]} neurons; the model was fitted to {len(model.neuron_names_)}.")

@@ -59,12 +59,6 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return state
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
-        for name in ("family", "penalty", "precision", "inverse_link"):
-            value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "inverse_link" and value is None):
-                raise ValueError(f"{name}={value!r} is unknown; it must be the name of one, as text.")
-        check_verbose(self.verbose)
-        self._check_flag("fit_intercept")
         loss = get_loss(self.family, self.inverse_link)
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
@@ -108,8 +102,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         memory = memory_of_machine()
         if needed > memory:
             raise ValueError(
-                f"n_lambdas={n_lambdas} strengths of {n_neurons} neurons and {n_features} columns in {n_fits} fits take "
-                f"{needed / 1e9:.3g} GB of weights; this machine has {memory / 1e9:.3g} GB. Use fewer strengths."
+                f"n_lambdas={n_lambdas} strengths of {n_neurons} neurons and {n_features} columns in {n_fits} fits "
+                f"take {needed / 1e9:.3g} GB of weights; this machine has {memory / 1e9:.3g} GB. Use fewer strengths."
             )
 
     def _check_number(self, name: str, low: float, strict: bool = False, whole: bool = False) -> None:
@@ -119,6 +113,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"{name}={value!r} must be {'an integer' if whole else 'a finite number'}.")
         if value < low or (strict and value == low):
             raise ValueError(f"{name}={value!r} must be {'above' if strict else 'at least'} {low}.")
+
+    def _check_names(self) -> None:
+        """Complain of settings that are no names; whether there is such a name is asked where it is used."""
+        for name in ("family", "penalty", "precision", "inverse_link"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "inverse_link" and value is None):
+                raise ValueError(f"{name}={value!r} is unknown; it must be the name of one, as text.")
+        check_verbose(self.verbose)
 
     def _check_flag(self, name: str) -> None:
         value = getattr(self, name)
@@ -153,6 +155,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         began = time.perf_counter()
         if Y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        self._check_names()
+        self._check_flag("fit_intercept")
         values = check_features(self, X, reset=True)
         rows = Rows(row_labels(X))
         self.neuron_names_ = name_neurons(Y)
@@ -294,8 +298,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none is
-            given.
+            If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
+            is given.
         """
         check_is_fitted(self, "lambda_index_")
         if self.coef_path_ is None:

@@ -30,9 +30,9 @@ class GLMCV(PopulationGLM):
     Parameters
     ----------
     cv : int, scikit-learn splitter, or iterable of (train, test)
-        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples. A splitter
-        is given Y, with shape (n_samples,) if there is a single neuron: for more, those that stratify by one label per
-        sample are called beforehand, ``cv=list(splitter.split(X, label))``.
+        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples. A
+        splitter is given Y, with shape (n_samples,) if there is a single neuron: for more, those that stratify by one
+        label per sample are called beforehand, ``cv=list(splitter.split(X, label))``.
     se_fraction : float
         Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
     min_lambda : float
@@ -172,6 +172,8 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
     def _cross_validate(self, X, y, groups, sample_weight, offset, start=None) -> GLMCV:
         """What `fit` does; ``start``: coefficients of a path that is near, see `fit_population`."""
         splits: list = []
+        self._check_flag("refit")
+        check_rule(self.se_fraction, self.min_lambda)
 
         def split(n_samples: int, rows: Rows, responses: np.ndarray) -> list:
             splits.extend(check_folds(self.cv, n_samples, groups, rows, responses))
@@ -211,7 +213,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Parameters
         ----------
         se_fraction, min_lambda : float, optional
-            In place of the constructor's. What selects again later, such as `compare` and `significance`, keeps to them.
+            In place of the constructor's. What selects again later (`compare`, `significance`) keeps to them.
 
         Returns
         -------

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["Rows", "column_labels", "column_order", "column_text", "neuron_order", "row_labels"]
+__all__ = ["Rows", "check_distinct", "column_labels", "column_order", "column_text", "neuron_order", "row_labels"]
 
 
 def row_labels(values: Any) -> pd.Index | None:
@@ -50,6 +50,18 @@ def column_text(label: Any) -> str:
     return " / ".join(str(part) for part in label) if isinstance(label, tuple) else str(label)
 
 
+def check_distinct(names: Sequence[str], name: str, what: str) -> None:
+    """Complain of a name that two columns of the argument ``name`` have.
+
+    Raises
+    ------
+    ValueError
+    """
+    if len(set(names)) < len(names):
+        again = next(label for k, label in enumerate(names) if label in names[:k])
+        raise ValueError(f"{name} has the {what} {again!r} more than once; give every {what} its own name.")
+
+
 def column_order(found: Sequence[Any], fitted: Sequence[Any], who: str) -> np.ndarray | None:
     """Where the columns of the fit stand among those found; None where they are the same.
 
@@ -83,9 +95,8 @@ def neuron_order(Y: Any, names: Sequence[str], name: str = "Y", owner: str = "th
 def _order(found: list[str], fitted: list[str], name: str, what: str, who: str) -> np.ndarray | None:
     if found == fitted:
         return None
+    check_distinct(found, name, what)
     position = {label: k for k, label in enumerate(found)}
-    if len(position) < len(found):
-        raise ValueError(f"{name} has the {what} {_repeated(found)!r} more than once; give every {what} its own name.")
     missing = [label for label in fitted if label not in position]
     strange = [label for label in found if label not in set(fitted)]
     if missing or strange:
@@ -172,7 +183,3 @@ def _is_counted(labels: pd.Index) -> bool:
 def _are_numbered(names: Sequence[str]) -> bool:
     """Whether names only count the neurons, as those of an array do."""
     return list(names) == [f"neuron{j}" for j in range(len(names))]
-
-
-def _repeated(names: list[str]) -> str:
-    return next(name for k, name in enumerate(names) if name in names[:k])

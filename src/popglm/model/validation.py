@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_array, validate_data
 
 from popglm.engines import as_numpy
-from popglm.model.labels import Rows, column_labels, column_order, column_text, neuron_order
+from popglm.model.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
 from popglm.solve.stream import check_stream, is_streamed
 from popglm.warnings import PopglmWarning
 
@@ -61,7 +61,8 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         _check_text(X)
     order = _check_columns(estimator, labels, reset, who)
     values = check_array(
-        _as_array(X), dtype=[np.float64, np.float32], ensure_all_finite=False, ensure_min_samples=1,
+        # so that float32 and float64 of the same values give the same bits
+        _as_array(X), dtype=np.float64 if estimator.precision == "float64" else [np.float64, np.float32], ensure_all_finite=False, ensure_min_samples=1,
         estimator=estimator, input_name="X",
     )  # fmt: skip
     # an array has no names, and those of a table were compared above
@@ -91,6 +92,9 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
 
 def _check_kind(X: Any) -> None:
     """Complain of what is no matrix at all."""
+    if hasattr(X, "tocsr"):
+        # scikit-learn's own sentence says that sparse matrices are not supported
+        return
     if X is None or isinstance(X, Mapping | str | bytes | bytearray | set | xr.Dataset | pd.Series | pd.Index):
         raise TypeError(
             f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data, or let "
@@ -127,7 +131,7 @@ def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | 
     if labels is None:
         return None
     if reset:
-        column_order(labels, labels[::-1], "X") if len(set(map(column_text, labels))) < len(labels) else None
+        check_distinct([column_text(label) for label in labels], "X", "column")
         return None
     fitted = getattr(estimator, "feature_names_in_", None)
     if fitted is None or len(labels) != len(fitted):
@@ -198,6 +202,7 @@ def name_neurons(Y: Any) -> list[str]:
     ValueError
         If two neurons have the same name.
     """
+    _check_activity_kind(Y)
     if isinstance(Y, pd.Series) and Y.name is not None:
         return [column_text(Y.name)]
     labels = list(Y.columns) if isinstance(Y, pd.DataFrame) else column_labels(Y)
@@ -205,10 +210,14 @@ def name_neurons(Y: Any) -> list[str]:
         shape = shape_of(Y)
         return [f"neuron{j}" for j in range(1 if len(shape) < 2 else shape[1])]
     names = [column_text(label) for label in labels]
-    repeated = [name for k, name in enumerate(names) if names.index(name) < k] if len(set(names)) < len(names) else []
-    if repeated:
-        raise ValueError(f"Y has the neuron {repeated[0]!r} more than once; give every neuron its own name.")
+    check_distinct(names, "Y", "neuron")
     return names
+
+
+def _check_activity_kind(Y: Any) -> None:
+    """Complain of what is no matrix at all."""
+    if Y is None or isinstance(Y, Mapping | str | bytes | bytearray | set | xr.Dataset):
+        raise TypeError(f"Y must be an array or a table with one column per neuron; found {type(Y).__name__}.")
 
 
 def check_responses(
@@ -223,8 +232,7 @@ def check_responses(
     fitted : list of str, optional
         Names of a model's neurons, in whose order the columns are put.
     """
-    if Y is None or isinstance(Y, Mapping | str | bytes | bytearray | set | xr.Dataset):
-        raise TypeError(f"Y must be an array or a table with one column per neuron; found {type(Y).__name__}.")
+    _check_activity_kind(Y)
     order = None if rows is None else rows.order(Y, "Y")
     neurons = None if fitted is None else neuron_order(Y, fitted)
     try:
@@ -427,8 +435,8 @@ def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: 
     sizes = integers and sum(labels) == n_features and min(labels) > 0
     if sizes and len(labels) == n_features and n_features > 1:
         raise ValueError(
-            f"feature_groups={_shown(labels)} means {n_features} groups of one column as sizes, and one group as labels "
-            "of columns. Give sizes that say which: ["
+            f"feature_groups={_shown(labels)} means {n_features} groups of one column as sizes, and one group as "
+            "labels of columns. Give sizes that say which: ["
             + str(n_features)
             + "] for one group of all columns, or names as "
             "labels, such as list('abc') for a group per column."
