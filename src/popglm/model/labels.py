@@ -139,7 +139,7 @@ class Rows:
         ValueError
             If ``values`` has labels of other samples, or labels that repeat, in another order.
         """
-        found = values if isinstance(values, pd.Index) else row_labels(values)
+        found = row_labels(values)
         if found is None:
             return None
         if self.labels is None:

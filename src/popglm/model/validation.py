@@ -60,11 +60,11 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     if isinstance(X, pd.DataFrame):
         _check_text(X)
     order = _check_columns(estimator, labels, reset, who)
+    # in float64 throughout where that is asked for, so that float32 of the same values gives the same bits
+    kinds = [np.float64] if estimator.precision == "float64" else [np.float64, np.float32]
     values = check_array(
-        # so that float32 and float64 of the same values give the same bits
-        _as_array(X), dtype=np.float64 if estimator.precision == "float64" else [np.float64, np.float32], ensure_all_finite=False, ensure_min_samples=1,
-        estimator=estimator, input_name="X",
-    )  # fmt: skip
+        _as_array(X), dtype=kinds, ensure_all_finite=False, ensure_min_samples=1, estimator=estimator, input_name="X"
+    )
     # an array has no names, and those of a table were compared above
     names = vars(estimator).pop("feature_names_in_", None)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
@@ -340,18 +340,23 @@ def check_labels(labels: Any, name: str, n_samples: int, rows: Rows | None = Non
     if column.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one trial label per sample; it has {column.shape}.")
     try:
-        try:
-            codes, kinds = pd.factorize(column, sort=True)
-        except TypeError:
-            # labels that have no order, such as numbers beside text
-            codes, kinds = pd.factorize(column)
+        codes, kinds = pd.factorize(column)
     except TypeError as error:
         raise ValueError(f"{name} must hold labels that can be compared, such as numbers or text: {error}.") from error
+    kinds = pd.Index(kinds, tupleize_cols=False)
+    try:
+        by_size = np.argsort(kinds.to_numpy(), kind="stable")
+    except TypeError:
+        # labels that have no order, such as numbers beside text, stay in that of their appearance
+        by_size = np.arange(len(kinds))
+    rank = np.full(len(kinds) + 1, -1)
+    rank[by_size] = np.arange(len(kinds))
+    codes, kinds = rank[codes], kinds[by_size]
     codes = codes if order is None else codes[order]
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
         raise ValueError(f"{name} has no label in row {row}; every sample needs a trial.")
-    return codes, pd.Index(kinds)
+    return codes, kinds
 
 
 def as_labels(labels: Any) -> Any:
