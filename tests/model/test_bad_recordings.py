@@ -121,20 +121,20 @@ class TestHardDesigns:
         half = X.copy()
         half[N // 2 :, 1] = half[N // 2, 1]
         # the second fold trains on the constant half alone
-        model = GLMCV(**settings, feature_groups=[1] * 6, n_lambdas=6, cv=2).fit(half, COUNTS)
+        model = GLMCV(**settings, feature_groups=list("abcdef"), n_lambdas=6, cv=2).fit(half, COUNTS)
         assert_sane(model)
 
     def test_constant_column_gets_no_weight(self, settings, quiet):
         flat = X.copy()
         flat[:, 4] = 3.0
-        model = GLM(**settings, feature_groups=[1] * 6, n_lambdas=4).fit(flat, COUNTS)
+        model = GLM(**settings, feature_groups=list("abcdef"), n_lambdas=4).fit(flat, COUNTS)
         assert_sane(model)
         assert not model.coef_path_[:, :, 4].any()
 
     @pytest.mark.parametrize("family", ["poisson", "gaussian"])
     def test_rates_of_a_million(self, settings, family, quiet):
         Y = 1e6 * np.exp(0.3 * ETA)
-        model = GLM(**settings, family=family, feature_groups=[1] * 6, n_lambdas=6).fit(X, Y)
+        model = GLM(**settings, family=family, feature_groups=list("abcdef"), n_lambdas=6).fit(X, Y)
         assert_sane(model)
         if settings["penalty"] == "none" and family == "poisson":
             np.testing.assert_allclose(model.coef_, 0.3 * WEIGHTS, atol=1e-2)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["in_halves", "is_out_of_memory"]
+__all__ = ["in_halves", "is_out_of_memory", "memory_of_machine"]
 
 log = logging.getLogger("popglm")
 
 #: What errors say, in lower case, where a device has no room.
 NO_ROOM = re.compile(r"out of memory|outofmemory|resource_exhausted|resourceexhausted|\boom\b")
+
+
+def memory_of_machine() -> float:
+    """Bytes of memory that this machine has in all; inf where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

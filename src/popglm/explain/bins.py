@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
+from popglm.model.labels import Rows, row_labels
+from popglm.model.validation import as_numbers
 from popglm.warnings import PopglmWarning
 
 __all__ = ["BinAxis", "Bins", "bins", "check_bins"]
@@ -29,6 +31,8 @@ class Bins:
     half_width : float
     members : scipy.sparse.csr_array, shape (n_bins, n_samples)
         1 where the sample is in the bin.
+    index : pandas.Index or None
+        Labels of the samples, where the values had some.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Bins:
     centers: np.ndarray
     half_width: float
     members: sparse.csr_array
+    index: pd.Index | None = None
 
     @property
     def counts(self) -> np.ndarray:
@@ -90,8 +95,9 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     array([2, 3, 1])
     """
     name = name or (str(values.name) if isinstance(values, pd.Series) and values.name is not None else "value")
+    index = row_labels(values)
     try:
-        values = np.asarray(values, dtype=float)
+        values = as_numbers(values)
         centers = np.atleast_1d(np.asarray(centers, dtype=float))
     except (TypeError, ValueError) as error:
         raise ValueError(f"bins: values and centers must hold numbers: {error}.") from error
@@ -113,7 +119,7 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
             PopglmWarning,
             stacklevel=2,
         )
-    return Bins(name, unit, centers, float(half_width), members)
+    return Bins(name, unit, centers, float(half_width), members, index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +148,12 @@ class BinAxis:
         }
 
 
-def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int) -> BinAxis | None:
-    """The bins of ``by=`` as one axis, checked against the number of samples; None for None."""
+def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int, rows: Rows | None = None) -> BinAxis | None:
+    """The bins of ``by=`` as one axis, checked against the samples, in the order of ``rows``; None for None."""
     if by is None:
         return None
+    if not isinstance(by, Bins | Iterable):
+        raise TypeError(f"by must be popglm.bins(...) or a list of them; found {type(by).__name__}.")
     parts = [by] if isinstance(by, Bins) else list(by)
     for part in parts:
         if not isinstance(part, Bins):
@@ -160,4 +168,13 @@ def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int) -> BinAxis | No
     if repeated or not parts:
         what = f"two sets of bins are named {repeated[0]!r}; give name= to bins()" if repeated else "it is empty"
         raise ValueError(f"by: {what}.")
-    return BinAxis(parts)
+    return BinAxis([_in_order(part, rows) for part in parts])
+
+
+def _in_order(part: Bins, rows: Rows | None) -> Bins:
+    order = None if rows is None or part.index is None else rows.order(pd.Series(0, part.index), f"by={part.name!r}")
+    if order is None:
+        return part
+    members = part.members[:, order]
+    members.sort_indices()
+    return replace(part, members=members, index=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ import xarray as xr
 
 from popglm.design import Design
 from popglm.design.checks import check_count
-from popglm.explain.contributions import check_activity, check_design_matrix
+from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM
-from popglm.model.validation import check_vector
+from popglm.model.validation import check_offset, check_seed, check_vector
 from popglm.warnings import ConvergenceWarning, PopglmWarning
 
 __all__ = ["bootstrap"]
@@ -110,15 +111,18 @@ def bootstrap(
     [0.44, 0.49, 0.55]
     """
     check_count("bootstrap", "n_resamples", n_resamples, least=2)
-    if not (np.isscalar(level) and 0 < level < 1):
+    check_seed(seed, "bootstrap")
+    if not (isinstance(level, Real) and not isinstance(level, bool) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {level!r}.")
     results = kernels(model, design, n_points=n_points, units=units)
+    labels = rows_of(model, X, held_out=False)
     X = check_design_matrix(model, X, "bootstrap", held_out=False)
-    Y = check_activity(model, Y, len(X))
-    codes = check_trials(trial, len(X))
+    Y = check_activity(model, Y, len(X), labels)
+    codes = check_trials(trial, len(X), labels)
+    offset = check_offset(model, offset, len(X), labels, "bootstrap")
     if not codes.any():
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
-    weight = check_vector(sample_weight, "sample_weight", len(X), non_negative=True)
+    weight = check_vector(sample_weight, "sample_weight", len(X), non_negative=True, rows=labels)
     weight = np.ones(len(X)) if weight is None else weight
 
     n_trials = codes.max() + 1

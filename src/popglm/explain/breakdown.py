@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from popglm.explain.bins import Bins, check_bins
-from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks
+from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks, rows_of
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.base import PopulationGLM
-from popglm.model.validation import check_vector
+from popglm.model.validation import check_offset, check_seed
 from popglm.solve.stream import read_rows
 from popglm.warnings import PopglmWarning
 
@@ -83,7 +83,8 @@ def breakdown(
         If X is a `RowStream` and ``method="shuffle"``, which permutes all of its rows.
     ValueError
         If the model is not cross-validated (unless ``held_out=False``), X comes from another design, a variable fits no
-        group (the nearest are named), or variables overlap.
+        group (the nearest are named), or variables overlap; if rows, columns or neurons have other labels than in the
+        fit, or the fit had an offset and none is given.
 
     Warns
     -----
@@ -117,12 +118,14 @@ def breakdown(
     """
     if method not in METHODS:
         raise ValueError(f"breakdown: method={method!r} is unknown; use one of {', '.join(METHODS)}.")
+    check_seed(seed, "breakdown")
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
     values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
-    offset = check_vector(offset, "offset", len(values))
+    labels = rows_of(model, X, held_out)
+    offset = check_offset(model, offset, len(values), labels, "breakdown")
     predictor = Predictor.make(model, values, offset, held_out)
-    axis = check_bins(by, len(values))
-    activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, axis)
+    axis = check_bins(by, len(values), labels)
+    activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, axis, labels)
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]

@@ -21,11 +21,12 @@ from popglm.explain.contributions import (
     check_design_matrix,
     check_splits,
     neuron_blocks,
+    rows_of,
     take_columns,
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.estimators import GLMCV
-from popglm.model.validation import check_vector
+from popglm.model.validation import check_offset, check_vector
 from popglm.solve.stream import RowStream
 from popglm.warnings import ConvergenceWarning
 
@@ -88,8 +89,8 @@ def compare(
     Raises
     ------
     ValueError
-        If the model is not cross-validated, X or Y are not those of its fit, a variable fits no group (the nearest are
-        named), or variables overlap.
+        If the model is not cross-validated, X or Y are not those of its fit by number or by labels, a variable fits no
+        group (the nearest are named), or variables overlap; if the fit had an offset and none is given.
 
     Warns
     -----
@@ -131,13 +132,14 @@ def compare(
     check_splits(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
-    offset = check_vector(offset, "offset", len(values))
-    X_scored, Y_scored = (
-        (values, Y) if test is None else (check_design_matrix(model, test[0], "compare", False), test[1])
-    )
+    labels = rows_of(model, X, held_out=True)
+    offset = check_offset(model, offset, len(values), labels, "compare")
+    sample_weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
+    Y = check_activity(model, Y, len(values), labels)
+    X_scored, Y_scored = (values, Y) if test is None else _check_test(model, test)
     scored_offset, scored_weight = (offset, sample_weight) if test is None else (None, None)
     full = Predictor.make(model, X_scored, scored_offset, test is None)
-    axis = check_bins(by, len(X_scored))
+    axis = check_bins(by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
     tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis), list(chosen))
     index = _strengths(model, reselect, weaker)
     refits = Refits.make(model, values, Y, sample_weight, offset, index, test is not None, reselect)
@@ -154,6 +156,14 @@ def compare(
     refits.warn()
     result = tally.dataset(method == "add", kind="comparison", method=method, held_out=int(test is None))
     return result.assign(selected_strength=(("neuron", "variable"), strengths))
+
+
+def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray]:
+    """X_test and Y_test as arrays, in the order of the model's columns and neurons."""
+    if not isinstance(test, tuple | list) or len(test) != 2:
+        raise ValueError(f"compare: test must be (X_test, Y_test); found {type(test).__name__}.")
+    X = check_design_matrix(model, test[0], "compare", False)
+    return X, check_activity(model, test[1], len(X), rows_of(model, test[0], held_out=False))
 
 
 def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
@@ -225,6 +235,8 @@ class Refits:
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
             cv=model._splits,
             refit=self.on_all_rows,
+            se_fraction=model._rule[0],
+            min_lambda=model._rule[1],
             verbose=0,
         )
         with warnings.catch_warnings(record=True) as caught:

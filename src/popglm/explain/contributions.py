@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from popglm.explain.bins import BinAxis
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLMCV
+from popglm.model.labels import Rows, row_labels
 from popglm.model.losses import unit_deviance
 from popglm.model.selection import fraction_explained
 from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
@@ -30,6 +32,7 @@ __all__ = [
     "check_design_matrix",
     "check_splits",
     "neuron_blocks",
+    "rows_of",
     "take_columns",
 ]
 
@@ -47,7 +50,8 @@ def neuron_blocks(n_samples: int, n_neurons: int) -> Iterator[np.ndarray]:
 def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, whole: bool = False) -> Any:
     """X as an array or a `RowStream`, if its columns are those of the fit, and its rows those that the folds held out.
 
-    ``who`` asks, for the complaints; with ``whole`` it needs an array.
+    Columns and, with ``held_out``, rows that have labels are put in the order of the fit. ``who`` asks, for the
+    complaints; with ``whole`` it needs an array.
     """
     if whole and is_streamed(X):
         raise TypeError(
@@ -60,26 +64,29 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
     if not held_out and model.coef_path_ is None:
         raise ValueError(f"{who}: the model was fitted with refit=False and has no weights for new data.")
     if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex) and model.feature_groups is None:
-        fitted = [
-            group
-            for group, size in zip(model.feature_group_names_, model.feature_group_sizes_, strict=True)
-            for _ in range(size)
-        ]
-        found = [str(group) for group in X.columns.get_level_values(0)]
-        if len(found) != len(fitted):
-            what = f"it has {len(found)} columns where the model was fitted to {len(fitted)}"
-        else:
-            pairs = zip(found, fitted, strict=True)
-            what = next((f"column {k} belongs to {a!r}, not to {b!r}" for k, (a, b) in enumerate(pairs) if a != b), "")
-        if what:
-            raise ValueError(f"{who}: X comes from another design: {what}. Transform the session by the fitted one.")
-    values = check_features(model, X, reset=False)
+        fitted = Counter(np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist())
+        found = Counter(str(group) for group in X.columns.get_level_values(0))
+        other = next((group for group in [*found, *fitted] if found[group] != fitted[group]), None)
+        if other is not None:
+            raise ValueError(
+                f"{who}: X comes from another design: it has {found[other]} columns of {other!r} where the model was "
+                f"fitted to {fitted[other]} ({sum(found.values())} columns in all, and {sum(fitted.values())}). "
+                "Transform the session by the fitted one."
+            )
+    values = check_features(model, X, reset=False, who=who)
     if held_out and len(values) != len(model.fold_):
         raise ValueError(
             f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
             "held-out predictions are of those."
         )
-    return values
+    order = rows_of(model, X, held_out).order(X, "X")
+    return values if order is None else values[order]
+
+
+def rows_of(model: PopulationGLM, X: Any, held_out: bool) -> Rows:
+    """Labels of the samples: those of the fit, if the rows are of the fit, else those of X."""
+    fitted = getattr(model, "_row_labels", None) if held_out else None
+    return Rows(row_labels(X)) if fitted is None else Rows(fitted, "the fit")
 
 
 def check_cross_validated(model: PopulationGLM, who: str) -> None:
@@ -93,9 +100,9 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
         )
 
 
-def check_activity(model: PopulationGLM, Y: Any, n_samples: int) -> np.ndarray:
-    """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit."""
-    y = check_responses(Y, n_samples, model.family, name_neurons(Y))
+def check_activity(model: PopulationGLM, Y: Any, n_samples: int, rows: Rows | None = None) -> np.ndarray:
+    """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit, put in its order."""
+    y = check_responses(Y, n_samples, model.family, name_neurons(Y), rows, model.neuron_names_)
     if y.shape[1] != len(model.neuron_names_):
         raise ValueError(f"Y has {y.shape[1]} neurons; the model was fitted to {len(model.neuron_names_)}.")
     return y
@@ -194,10 +201,19 @@ class Activity:
     axis: BinAxis | None
 
     @classmethod
-    def make(cls, model: PopulationGLM, Y: Any, n_samples: int, rows: np.ndarray, sample_weight: Any, axis):
-        """Check Y; only ``rows`` are scored."""
-        y = check_activity(model, Y, n_samples)
-        weight = check_vector(sample_weight, "sample_weight", n_samples, non_negative=True)
+    def make(
+        cls,
+        model: PopulationGLM,
+        Y: Any,
+        n_samples: int,
+        rows: np.ndarray,
+        sample_weight: Any,
+        axis: BinAxis | None,
+        labels: Rows | None = None,
+    ) -> Activity:
+        """Check Y; only ``rows`` are scored, in the order of ``labels``."""
+        y = check_activity(model, Y, n_samples, labels)
+        weight = check_vector(sample_weight, "sample_weight", n_samples, non_negative=True, rows=labels)
         scored = np.zeros(n_samples)
         scored[rows] = 1.0 if weight is None else weight[rows]
         return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis)

@@ -11,7 +11,8 @@ import xarray as xr
 
 from popglm.explain.segments import segments
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
-from popglm.model.validation import check_responses, name_neurons
+from popglm.model.labels import Rows, neuron_order, row_labels
+from popglm.model.validation import check_responses, name_neurons, shape_of
 
 __all__ = ["psth"]
 
@@ -70,7 +71,8 @@ def psth(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, they differ in their number of samples, or there is no event.
+        If an argument is not as above, they differ in their number of samples or the labels of these, or there is
+        no event.
 
     Examples
     --------
@@ -89,20 +91,24 @@ def psth(
     'per second'
     """
     names = name_neurons(Y)
-    n_samples = len(np.asarray(Y))
+    shared = Rows(row_labels(Y), "Y")
+    n_samples = shape_of(Y)[0] if shape_of(Y) else 0
     activity = as_rate("psth", check_responses(Y, n_samples, "gaussian", names), dt)
     parts = {"": activity}
     if predicted is not None:
+        order, neurons = shared.order(predicted, "predicted"), neuron_order(predicted, names, "predicted", "Y")
         prediction = as_rate("psth", check_responses(predicted, n_samples, "gaussian", names), dt)
         if prediction.shape != activity.shape:
             raise ValueError(f"predicted has shape {prediction.shape}, but Y has {activity.shape}; give them alike.")
+        prediction = prediction if order is None else prediction[order]
+        prediction = prediction if neurons is None else prediction[:, neurons]
         unknown = np.isnan(activity) | np.isnan(prediction)
         parts = {"": np.where(unknown, np.nan, activity), "predicted": np.where(unknown, np.nan, prediction)}
-    labels = None if trial is None else pd.factorize(label_column(trial, "trial", n_samples))[0]
+    labels = None if trial is None else pd.factorize(label_column(trial, "trial", n_samples, shared))[0]
     lags = _lags(before, after, dt, n_samples)
-    rows = _event_rows(events, labels, n_samples)
-    dim, levels, codes = split_levels(split, n_samples)
-    stretch = segments(n_samples, labels, _check_time(time, n_samples))
+    rows = _event_rows(events, labels, n_samples, shared)
+    dim, levels, codes = split_levels(split, n_samples, shared)
+    stretch = segments(n_samples, labels, _check_time(time, n_samples, shared))
 
     tables = {name: pd.DataFrame(values) for name, values in parts.items()}
     shape = (len(levels), len(lags))
@@ -147,13 +153,13 @@ def _lags(before: float, after: float, dt: float | None, n_samples: int) -> np.n
     return np.arange(-first, last + 1)
 
 
-def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int) -> np.ndarray:
+def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -> np.ndarray:
     """Rows in which an event happened; the first row of every trial unless events are given."""
     if events is None:
         if trials is None:
             raise ValueError("psth: give events, or trial for the start of every trial.")
         return np.flatnonzero((trials >= 0) & (trials != np.concatenate([[-1], trials[:-1]])))
-    column = label_column(events, "events", n_samples)
+    column = label_column(events, "events", n_samples, shared)
     if not (pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)):
         raise TypeError(
             f"psth: events must hold numbers or bool, not 0 where the event happened; found {column.dtype}."
@@ -165,10 +171,10 @@ def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int) -> np.nd
     return rows
 
 
-def _check_time(time: Any, n_samples: int) -> np.ndarray | None:
+def _check_time(time: Any, n_samples: int, shared: Rows) -> np.ndarray | None:
     if time is None:
         return None
-    values = label_column(time, "time", n_samples).to_numpy(dtype=float, na_value=np.nan)
+    values = label_column(time, "time", n_samples, shared).to_numpy(dtype=float, na_value=np.nan)
     if not (np.diff(values) > 0).all():
         raise ValueError("time must increase from sample to sample, without NaN.")
     return values

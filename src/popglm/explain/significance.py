@@ -14,7 +14,7 @@ from scipy.stats import false_discovery_control
 from popglm.design.checks import check_count
 from popglm.explain.breakdown import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, independent_samples
-from popglm.explain.contributions import Predictor, check_activity, check_design_matrix
+from popglm.explain.contributions import Predictor, check_activity, check_design_matrix, rows_of
 from popglm.explain.full_refits import full_refits
 from popglm.explain.refits import LocalTest
 from popglm.explain.shifts import ShiftTest, unique_columns
@@ -23,7 +23,7 @@ from popglm.explain.trials import check_trials
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
-from popglm.model.validation import check_vector
+from popglm.model.validation import check_labels, check_offset, check_seed, check_vector
 from popglm.warnings import PopglmWarning
 
 __all__ = ["significance"]
@@ -99,7 +99,8 @@ def significance(
     TypeError
         If X is a `RowStream`: sums over all shifts need its columns whole.
     ValueError
-        If the model is not cross-validated; if `trial` or `strata` has another length, a missing label, or a trial
+        If the model is not cross-validated; if labels of rows, columns or neurons are not those of the fit, or the fit
+        had an offset and none is given; if `trial` or `strata` has another length, a missing label, or a trial
         whose rows do not follow each other; if a method is asked for that the trials do not allow; if the recording has
         fewer than `n_shifts` trial-safe shifts; for unknown variables; and with ``refit=True`` if some row is never
         held out.
@@ -208,6 +209,7 @@ def significance(
         raise ValueError(f"significance: method={method!r} is unknown; use {', '.join(METHODS[:-1])} or {METHODS[-1]}.")
     if refit is not None and method not in ("auto", "circular_shift"):
         raise ValueError(f"significance: method={method!r} has its own refit; leave refit=None.")
+    check_seed(seed, "significance")
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
     data = _Data.make(model, values, X, Y, trial, strata, sample_weight, offset)
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
@@ -243,13 +245,14 @@ class _Data:
 
     @classmethod
     def make(cls, model, values, X, Y, trial, strata, sample_weight, offset) -> _Data:
-        y = check_activity(model, Y, len(values))
-        weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True)
-        offset = check_vector(offset, "offset", len(values))
+        labels = rows_of(model, X, held_out=True)
+        y = check_activity(model, Y, len(values), labels)
+        weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
+        offset = check_offset(model, offset, len(values), labels, "significance")
         rows = np.flatnonzero(model.fold_ >= 0)
-        codes = _check_order(check_trials(trial, len(values)), rows, trial)
+        codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
         if strata is not None:
-            strata = _check_strata(strata, codes, rows, len(values), trial)
+            strata = _check_strata(check_labels(strata, "strata", len(values), labels)[0], codes, rows, trial)
         return cls(model, values, X, y, weight, offset, rows, codes, strata)
 
     @property
@@ -419,7 +422,7 @@ def _contributions(data: _Data, chosen: dict) -> np.ndarray:
 
 def _rule(model: GLMCV) -> tuple[float, float] | None:
     """``se_fraction`` and ``min_lambda`` by which the strengths were selected; None if it was by neither."""
-    rule = getattr(model, "_selected_by", (model.se_fraction, model.min_lambda))
+    rule = model._rule
     index = select_strengths(model.cv_deviance_, model._lambda_grid, *rule)
     # shifts are scored by the best strength; neurons at their null model are at none
     at_strength = np.isfinite(model.lambda_)
@@ -443,14 +446,9 @@ def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
     return numbers
 
 
-def _check_strata(strata: Any, codes: np.ndarray, rows: np.ndarray, n_samples: int, trial: Any) -> np.ndarray:
+def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
     """Number of every row's stratum, if it is one for a whole trial."""
-    labels = np.asarray(strata)
-    if labels.shape != (n_samples,):
-        raise ValueError(f"strata must have shape ({n_samples},), one label per sample; it has {labels.shape}.")
-    numbers = pd.factorize(labels[rows])[0]
-    if (numbers < 0).any():
-        raise ValueError(f"strata has no label in row {rows[np.flatnonzero(numbers < 0)[0]]}; every trial needs one.")
+    numbers = pd.factorize(strata[rows])[0]
     torn = np.flatnonzero((np.diff(codes) == 0) & (np.diff(numbers) != 0))
     if len(torn):
         row = rows[torn[0] + 1]

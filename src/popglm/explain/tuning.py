@@ -12,9 +12,10 @@ import xarray as xr
 
 from popglm.design.checks import check_positive
 from popglm.explain.bins import Bins, check_bins
-from popglm.explain.contributions import check_activity, check_design_matrix
+from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.model.base import PopulationGLM
-from popglm.model.validation import check_responses, check_vector, name_neurons
+from popglm.model.labels import Rows, row_labels
+from popglm.model.validation import as_labels, check_offset, check_responses, name_neurons, shape_of
 
 __all__ = ["as_rate", "average_and_sem", "label_column", "predicted_tuning", "split_levels", "tuning"]
 
@@ -64,7 +65,7 @@ def tuning(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or they differ in their number of samples.
+        If an argument is not as above, or they differ in their number of samples or the labels of these.
 
     Notes
     -----
@@ -81,13 +82,15 @@ def tuning(
            [2., 4.]])
     """
     names = name_neurons(Y)
-    n_samples = len(np.asarray(Y))
-    activity = pd.DataFrame(as_rate("tuning", check_responses(Y, n_samples, "gaussian", names), dt))
-    axis = check_bins(by, n_samples)
+    labels = Rows(row_labels(Y), "Y")
+    n_samples = shape_of(Y)[0] if shape_of(Y) else 0
+    values = as_rate("tuning", check_responses(Y, n_samples, "gaussian", names), dt)
+    activity = pd.DataFrame(values, columns=range(len(names)))
+    axis = check_bins(by, n_samples, labels)
     if axis is None:
         raise TypeError("by must be popglm.bins(...) or a list of them; found None.")
-    trial = None if trial is None else label_column(trial, "trial", n_samples)
-    dim, levels, codes = split_levels(split, n_samples)
+    trial = None if trial is None else label_column(trial, "trial", n_samples, labels)
+    dim, levels, codes = split_levels(split, n_samples, labels)
 
     rows_of_bins = [rows for part in axis.parts for rows in np.split(part.members.indices, part.members.indptr[1:-1])]
     shape = (len(levels), len(rows_of_bins))
@@ -174,18 +177,21 @@ def predicted_tuning(
     >>> curves["average"].round().values, curves["predicted"].round().values
     (array([ 1., 19.]), array([ 1., 18.]))
     """
+    labels = rows_of(model, X, held_out)
+    labels = rows_of(model, X, held_out)
     values = check_design_matrix(model, X, "predicted_tuning", held_out)
-    activity = np.asarray(check_activity(model, Y, len(values)), dtype=float).reshape(len(values), -1)
-    offset = check_vector(offset, "offset", len(values))
-    predicted = model.predict_held_out(X, offset) if held_out else model.predict(X, offset)
+    activity = check_activity(model, Y, len(values), labels)
+    offset = check_offset(model, offset, len(values), labels, "predicted_tuning")
+    predicted = model.predict_held_out(values, offset) if held_out else model.predict(values, offset)
     predicted = np.asarray(predicted, dtype=float).reshape(activity.shape)
     unknown = np.isnan(activity) | np.isnan(predicted)
     recorded, expected = (
         tuning(
-            pd.DataFrame(np.where(unknown, np.nan, rates), columns=model.neuron_names_), by, split, trial=trial, dt=dt
+            pd.DataFrame(np.where(unknown, np.nan, rates), columns=model.neuron_names_, index=labels.labels),
+            by, split, trial=trial, dt=dt,
         )
         for rates in (activity, predicted)
-    )
+    )  # fmt: skip
     return recorded.assign(predicted=expected["average"], predicted_sem=expected["sem"])
 
 
@@ -204,13 +210,15 @@ def average_and_sem(inside: pd.DataFrame, trial: np.ndarray | None) -> tuple[pd.
     return inside.mean(), observations.sem()
 
 
-def split_levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarray]:
+def split_levels(split: Any, n_samples: int, rows: Rows | None = None) -> tuple[str, np.ndarray, np.ndarray]:
     """Name of the dimension, its sorted levels, and the level of every sample (−1: none)."""
     if split is None:
         return "level", np.array(["all"]), np.zeros(n_samples, int)
     if isinstance(split, pd.DataFrame):
         if len(split) != n_samples or not split.shape[1]:
             raise ValueError(f"split must have {n_samples} rows and at least one column; it has shape {split.shape}.")
+        order = None if rows is None else rows.order(split, "split")
+        split = split if order is None else split.iloc[order]
         known = split.notna().all(axis=1).to_numpy()
         codes = np.full(n_samples, -1)
         codes[known], kinds = pd.MultiIndex.from_frame(split[known]).factorize(sort=True)
@@ -219,7 +227,7 @@ def split_levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarra
             for kind in kinds
         ]
         return "level", np.array(levels, object), codes
-    labels = label_column(split, "split", n_samples)
+    labels = label_column(split, "split", n_samples, rows)
     codes, levels = pd.factorize(labels, sort=True)
     dim = "level" if labels.name is None else str(labels.name)
     if dim in _RESERVED:
@@ -227,12 +235,14 @@ def split_levels(split: Any, n_samples: int) -> tuple[str, np.ndarray, np.ndarra
     return dim, np.asarray(levels), codes
 
 
-def label_column(labels: Any, name: str, n_samples: int) -> pd.Series:
-    """Labels as a Series, one per sample."""
-    column = labels if isinstance(labels, pd.Series) else pd.Series(np.asarray(labels))
+def label_column(labels: Any, name: str, n_samples: int, rows: Rows | None = None) -> pd.Series:
+    """Labels as a Series, one per sample, in the order of ``rows``."""
+    column = as_labels(labels)
     if column.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one label per sample; it has {column.shape}.")
-    return column
+    order = None if rows is None else rows.order(labels, name)
+    column = pd.Series(column, name=getattr(labels, "name", None))
+    return column if order is None else column.iloc[order].reset_index(drop=True)
 
 
 def _plain(value: Any) -> str:

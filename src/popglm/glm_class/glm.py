@@ -316,7 +316,8 @@ class GLM:
             penalty=self.regularization,
             l1_ratio=self.l1_ratio if self.regularization == "elastic_net" else None,
             smoothness=2 * self.smooth_strength / factor,
-            feature_groups=self.feature_group_size,
+            # labels, since a size of 1 per column could be one label too
+            feature_groups=[f"group{g}" for g, size in enumerate(self.feature_group_size) for _ in range(size)],
             lambdas=self.lambda_series / factor,
             tol=tol,
             # single precision certifies little more than a ten-thousandth

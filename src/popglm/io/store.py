@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.engines import as_numpy
+from popglm.io.files import check_source, check_target, write_whole
 from popglm.model.estimators import GLM, GLMCV
 from popglm.solve.first_order import FirstOrder
 
@@ -43,6 +46,15 @@ _DIMENSIONS = {
     "cv_deviance_explained_": ("neuron",),
 }
 
+#: Arrays that some models do without, and those that only cross-validation makes.
+_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "loss_path_", "n_lambdas_fitted_")
+_OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_", "n_lambdas_fitted_")))
+#: What the description of a model says in every revision.
+_DESCRIBED = (
+    *("parameters", "one_neuron", "held_out_once", "folds_train_on_the_rest", "own_grids", "n_features_in"),
+    *("group_names", "group_sizes", "timings"),
+)
+
 
 def to_dataset(model: GLM | GLMCV) -> xr.Dataset:
     """All fitted arrays of a model with named dimensions.
@@ -67,7 +79,7 @@ def to_dataset(model: GLM | GLMCV) -> xr.Dataset:
     [('feature', 2), ('neuron', 1), ('strength', 20)]
     """
     variables = {
-        name.strip("_").replace("lambda_grid", "lambdas"): (dims, getattr(model, name))
+        _stored(name): (dims, getattr(model, name))
         for name, dims in _DIMENSIONS.items()
         if getattr(model, name, None) is not None
     }
@@ -79,7 +91,26 @@ def to_dataset(model: GLM | GLMCV) -> xr.Dataset:
 
 
 def save(model: GLM | GLMCV, path: str | Path) -> None:
-    """Write a fitted model to a netCDF file.
+    """Write a fitted model to a netCDF file, whole or not at all.
+
+    The file is written beside ``path`` and takes its place at the end, so that a file that was there before stays whole
+    until then, whatever happens.
+
+    Parameters
+    ----------
+    model : GLM or GLMCV
+        Fitted.
+    path : path-like
+        A new file, or one to replace.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path.
+    ValueError
+        If its folder does not exist, or it names something that is no regular file.
+    OSError
+        If the file cannot be written, for lack of room or of permission.
 
     Examples
     --------
@@ -91,10 +122,12 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
     >>> np.array_equal(again.coef_, model.coef_)
     True
     """
-    parameters = {name: _plain(value) for name, value in model.get_params().items()}
+    path = check_target(path)
+    parameters = {name: _plain(name, value) for name, value in model.get_params().items()}
     if not isinstance(parameters.get("cv", 0), int):
         parameters["cv"] = len(model.cv_deviance_)
     data = to_dataset(model)
+    names = getattr(model, "feature_names_in_", None)
     data.attrs["popglm_model"] = json.dumps(
         {
             "class": type(model).__name__,
@@ -104,12 +137,16 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
             "folds_train_on_the_rest": _trains_on_the_rest(model),
             "own_grids": model.lambdas_.ndim == 2,
             "n_features_in": int(model.n_features_in_),
+            "feature_names": None if names is None else [_plain_label(name) for name in names],
+            "fitted_with_offset": bool(model.fitted_with_offset_),
+            "rule": getattr(model, "_rule", None),
             "group_names": list(model.feature_group_names_),
             "group_sizes": [int(size) for size in model.feature_group_sizes_],
             "timings": model.timings_,
         }
     )
-    data.to_netcdf(path, engine="h5netcdf")
+    data = data.assign(_store_rows(model))
+    write_whole(path, lambda beside: data.to_netcdf(beside, engine="h5netcdf"), data.nbytes)
 
 
 def load(path: str | Path) -> GLM | GLMCV:
@@ -126,26 +163,41 @@ def load(path: str | Path) -> GLM | GLMCV:
 
     Raises
     ------
+    TypeError
+        If `path` is no path.
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If the file holds something else.
+        If the file holds something else, is damaged, or lacks a part of a model, which is named.
     """
+    path = check_source(path)
     try:
         data = xr.load_dataset(path, engine="h5netcdf")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f"{path} holds no popglm model: it is not a netCDF file ({error}).") from error
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no popglm model that can be read: {error}.") from error
     if "popglm_model" not in data.attrs:
         raise ValueError(f"{path} holds no popglm model.")
-    about = json.loads(data.attrs["popglm_model"])
+    try:
+        about = json.loads(data.attrs["popglm_model"])
+        kind = {"GLM": GLM, "GLMCV": GLMCV}[about["class"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds a damaged popglm model: its description cannot be read ({error!r}).") from error
+    _check_complete(path, data, about, kind)
+    try:
+        return _restore(data, about, kind)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{path} holds a damaged popglm model: {error!r}.") from error
+
+
+def _restore(data: xr.Dataset, about: dict[str, Any], kind: type) -> GLM | GLMCV:
+    """The model that a file describes."""
     parameters = about["parameters"]
     if isinstance(parameters["solver"], dict):
         parameters["solver"] = FirstOrder(**parameters["solver"])
-    model = {"GLM": GLM, "GLMCV": GLMCV}[about["class"]](**parameters)
+    model = kind(**parameters)
     for name in _DIMENSIONS:
-        stored = name.strip("_").replace("lambda_grid", "lambdas")
-        if stored in data:
-            setattr(model, name, data[stored].to_numpy())
+        if _stored(name) in data:
+            setattr(model, name, data[_stored(name)].to_numpy())
     for name in ("coef_path_", "intercept_path_"):
         if not hasattr(model, name):
             setattr(model, name, None)
@@ -160,8 +212,61 @@ def load(path: str | Path) -> GLM | GLMCV:
     model.feature_group_sizes_ = np.array(about["group_sizes"])
     model.lambdas_ = model._lambda_grid if about["own_grids"] else model._lambda_grid[:, 0].copy()
     model.timings_ = about["timings"]
+    # files of earlier revisions say nothing of names, offsets, labels of rows, and rules of selection
+    if about.get("feature_names") is not None:
+        model.feature_names_in_ = np.empty(model.n_features_in_, object)
+        model.feature_names_in_[:] = [
+            tuple(name) if isinstance(name, list) else name for name in about["feature_names"]
+        ]
+    model.fitted_with_offset_ = bool(about.get("fitted_with_offset", False))
+    model._row_labels = _restore_rows(data)
+    if kind is GLMCV:
+        model._rule = tuple(about.get("rule") or (model.se_fraction, model.min_lambda))
     model._keep(model.lambda_index_)
     return model
+
+
+def _check_complete(path: Path, data: xr.Dataset, about: dict[str, Any], kind: type) -> None:
+    """Complain of arrays that a model of this kind cannot do without."""
+    parameters = about.get("parameters", {})
+    needed = [name for name in _DIMENSIONS if name not in _OPTIONAL and (kind is GLMCV or name not in _OF_FOLDS)]
+    if kind is GLM or parameters.get("refit", True):
+        needed += ["coef_path_", "intercept_path_"]
+    missing = [_stored(name) for name in needed if _stored(name) not in data]
+    missing += [name for name in _DESCRIBED if name not in about]
+    missing += [] if "neuron" in data else ["neuron"]
+    if missing:
+        raise ValueError(
+            f"{path} holds a popglm model that lacks {', '.join(map(repr, missing))}; it was damaged or written by "
+            "another version. Save the model again."
+        )
+
+
+def _stored(name: str) -> str:
+    """What an attribute is called in files."""
+    return name.strip("_").replace("lambda_grid", "lambdas")
+
+
+def _store_rows(model: GLM | GLMCV) -> dict[str, tuple[str, np.ndarray]]:
+    """Labels of the samples of the folds, level by level."""
+    labels = getattr(model, "_row_labels", None)
+    if labels is None or not hasattr(model, "fold_") or isinstance(labels, pd.RangeIndex):
+        return {}
+    levels = [labels.get_level_values(k) for k in range(labels.nlevels)]
+    return {f"sample_label_{k}": ("sample", _as_stored(level)) for k, level in enumerate(levels) if not level.hasnans}
+
+
+def _as_stored(level: pd.Index) -> np.ndarray:
+    values = level.to_numpy()
+    return values if values.dtype.kind in "iuf" else np.array([str(value) for value in values], object)
+
+
+def _restore_rows(data: xr.Dataset) -> pd.Index | None:
+    names = sorted(str(name) for name in data if str(name).startswith("sample_label_"))
+    levels = [pd.Index(data[name].to_numpy()) for name in names]
+    if not levels:
+        return None
+    return levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
 
 
 def _trains_on_the_rest(model: GLM | GLMCV) -> bool:
@@ -172,12 +277,27 @@ def _trains_on_the_rest(model: GLM | GLMCV) -> bool:
     return all(len(train) + len(test) == n and not np.isin(train, test).any() for train, test in model._splits)
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON can hold it."""
+    value = as_numpy(value)
     if isinstance(value, FirstOrder):
-        return vars(value)
-    if isinstance(value, np.ndarray | np.generic | pd.Index):
+        return {key: _plain(name, item) for key, item in vars(value).items()}
+    if isinstance(value, xr.DataArray):
+        value = value.to_numpy()
+    if hasattr(value, "tolist"):
         return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+    if isinstance(value, list | tuple | range | pd.api.extensions.ExtensionArray):
+        return [_plain(name, item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str) or name == "cv":
+        return value
+    if isinstance(value, Number):
+        return float(value)
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else str(value)
+
+
+def _plain_label(label: Any) -> Any:
+    """A column's name as JSON can hold it: text where it is neither text nor a number; a list for a tuple."""
+    if isinstance(label, tuple):
+        return [_plain_label(part) for part in label]
+    label = label.item() if isinstance(label, np.generic) else label
+    return label if label is None or isinstance(label, bool | int | float | str) else str(label)

@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import as_numpy, get_engine, library_of, like
-from popglm.engines.memory import in_halves
+from popglm.engines.memory import in_halves, memory_of_machine
 from popglm.model.convergence import late_fits
+from popglm.model.labels import Rows, row_labels
 from popglm.model.leaks import warn_of_copies
 from popglm.model.losses import Loss, get_loss
 from popglm.model.null import FEW_EVENTS, null_models
@@ -24,10 +25,13 @@ from popglm.model.selection import at_strengths, fraction_explained
 from popglm.model.validation import (
     check_features,
     check_lambdas,
+    check_offset,
     check_responses,
     check_vector,
+    check_verbose,
     feature_group_sizes,
     name_neurons,
+    shape_of,
     warn_neurons,
 )
 from popglm.solve.coordinates import product64
@@ -89,7 +93,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
         if self.penalty == "none":
-            if self.lambdas is not None and np.any(np.asarray(self.lambdas, float) != 0):
+            if self.lambdas is not None and check_lambdas(self.lambdas, n_neurons).any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
             lambdas = np.zeros((1, n_neurons))
         else:
@@ -99,16 +103,44 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self.max_iter, self._first_order(loss),
         )  # fmt: skip
 
+    def _check_memory(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
+        """Complain of paths that no memory holds, before they are walked."""
+        n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
+        needed = 4 * n_lambdas * n_neurons * (n_features + 8) * max(n_fits, 1)
+        memory = memory_of_machine()
+        if needed > memory:
+            raise ValueError(
+                f"n_lambdas={n_lambdas} strengths of {n_neurons} neurons and {n_features} columns in {n_fits} fits "
+                f"take {needed / 1e9:.3g} GB of weights; this machine has {memory / 1e9:.3g} GB. Use fewer strengths."
+            )
+
     def _check_number(self, name: str, low: float, strict: bool = False, whole: bool = False) -> None:
         value = getattr(self, name)
         kind = Integral if whole else Real
-        if not isinstance(value, kind) or isinstance(value, bool) or not np.isfinite(value):
+        if not isinstance(value, kind) or isinstance(value, bool | np.bool_) or not np.isfinite(value):
             raise ValueError(f"{name}={value!r} must be {'an integer' if whole else 'a finite number'}.")
         if value < low or (strict and value == low):
             raise ValueError(f"{name}={value!r} must be {'above' if strict else 'at least'} {low}.")
 
+    def _check_names(self) -> None:
+        """Complain of settings that are no names; whether there is such a name is asked where it is used."""
+        for name in ("family", "penalty", "precision", "inverse_link"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "inverse_link" and value is None):
+                raise ValueError(f"{name}={value!r} is unknown; it must be the name of one, as text.")
+        check_verbose(self.verbose)
+
+    def _check_flag(self, name: str) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, bool | np.bool_ | int):
+            raise ValueError(f"{name}={value!r} must be True or False.")
+
     def _first_order(self, loss: Loss) -> FirstOrder | None:
         """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
+        if not isinstance(self.solver, str | FirstOrder):
+            raise ValueError(
+                f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
+            )
         match self.solver:
             case "auto":
                 return None if loss.smooth else FirstOrder("adam")
@@ -131,17 +163,24 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         began = time.perf_counter()
         if Y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        self._check_names()
+        self._check_flag("fit_intercept")
         values = check_features(self, X, reset=True)
+        rows = Rows(row_labels(X))
         self.neuron_names_ = name_neurons(Y)
-        self._one_neuron = np.asarray(as_numpy(Y)).ndim == 1
-        responses = check_responses(Y, len(values), self.family, self.neuron_names_)
+        self._one_neuron = len(shape_of(Y)) == 1
+        responses = check_responses(Y, len(values), self.family, self.neuron_names_, rows)
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
         warn_of_copies(X, values, responses, self.neuron_names_)
-        weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True)
-        offset = check_vector(offset, "offset", len(values))
+        weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)
+        offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
-        splits = splits_of(len(values))
+        splits = splits_of(len(values), rows, responses)
+        # an offset of 0 is none
+        self.fitted_with_offset_ = offset is not None and bool(offset.any())
+        self._row_labels = rows.labels
+        self._check_memory(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         devices = self.device if isinstance(self.device, list | tuple) else [self.device]
         if not devices:
@@ -157,8 +196,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 engine, values, responses, weights, offset, splits, settings, refit, advance, start, shares
             )
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
-        shared = self.lambdas is not None or self.penalty == "none"
-        self.lambdas_ = fit.lambdas[:, 0].copy() if shared and np.ndim(self.lambdas) < 2 else fit.lambdas
+        shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
+        self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas
         self._lambda_grid = fit.lambdas
         self.coef_path_, self.intercept_path_ = (fit.coef, fit.intercept) if refit else (None, None)
         self.gap_, self.n_iter_ = fit.gap, fit.n_iter
@@ -335,8 +374,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame or tensor, shape (n_samples, n_features)
-        offset : array-like, shape (n_samples,), optional
-            Added to the linear predictor.
+            Columns with names may stand in any order.
+        offset : float or array-like, shape (n_samples,), optional
+            Added to the linear predictor. A model that was fitted with one needs it; 0 asks for none.
 
         Returns
         -------
@@ -346,13 +386,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X has other columns than in `fit`, or holds NaN or inf.
+            If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
+            is given.
         """
         check_is_fitted(self, "lambda_index_")
         if self.coef_path_ is None:
             raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
         values = check_features(self, X, reset=False)
-        offset = check_vector(offset, "offset", len(values))
+        offset = check_offset(self, offset, len(values), Rows(row_labels(X)), "predict")
         mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
         return like(mu[:, 0] if self._one_neuron else mu, X)
 
@@ -363,22 +404,29 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like or DataFrame, shape (n_samples, n_features)
         Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-            NaN samples are left out.
+            NaN samples are left out. Neurons with names may stand in any order.
         sample_weight, offset : array-like, shape (n_samples,), optional
+            An offset is needed if the model was fitted with one; 0 asks for none.
 
         Returns
         -------
         DataFrame
             Indexed by neuron: ``deviance_explained`` (fraction, 0 where the null deviance is 0), ``deviance`` and
             ``null_deviance`` (summed over samples; the null model is the mean of these samples).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels.
         """
         check_is_fitted(self, "lambda_index_")
         if self.coef_path_ is None:
             raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
         values = check_features(self, X, reset=False)
-        offset = check_vector(offset, "offset", len(values))
+        rows = Rows(row_labels(X))
+        offset = check_offset(self, offset, len(values), rows, "evaluate")
         eta = self._predictor(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
-        deviance, null = self._deviances(eta[None], Y, sample_weight)
+        deviance, null = self._deviances(eta[None], Y, sample_weight, rows)
         return pd.DataFrame(
             {
                 "deviance_explained": fraction_explained(deviance[0], null),
@@ -388,14 +436,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             index=pd.Index(self.neuron_names_, name="neuron"),
         )
 
-    def _deviances(self, etas: Any, Y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _deviances(self, etas: Any, Y: Any, sample_weight: Any, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Deviance (n_etas, n_neurons) of every linear predictor, and null deviance (n_neurons,)."""
         etas = iter(etas)
         first = next(etas)
-        responses = check_responses(Y, len(first), self.family, name_neurons(Y))
+        responses = check_responses(Y, len(first), self.family, name_neurons(Y), rows, self.neuron_names_)
         if responses.shape[1] != len(self.neuron_names_):
             raise ValueError(f"Y has {responses.shape[1]} neurons; the model was fitted to {len(self.neuron_names_)}.")
-        weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True)
+        weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True, rows=rows)
         counted = ~np.isnan(responses)
         s = counted * (1.0 if weights is None else weights[:, None])
         y = np.where(counted, responses, 0.0)
@@ -406,9 +454,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         sums = response_sums(self._loss, y.T, s.T, [(0, len(y))])
         return np.array(total), 2 * sums.null * sums.total
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Fraction deviance explained, averaged over neurons."""
-        return float(self.evaluate(X, y, sample_weight)["deviance_explained"].mean())
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Fraction deviance explained, averaged over neurons; arguments as in `evaluate`."""
+        return float(self.evaluate(X, y, sample_weight, offset)["deviance_explained"].mean())
 
     def to_xarray(self):
         """Everything fitted as an `xarray.Dataset` with named dimensions.

@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import like
 from popglm.model.base import PopulationGLM
+from popglm.model.labels import Rows
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
-from popglm.model.validation import check_features, check_folds, check_vector
+from popglm.model.validation import check_features, check_folds, check_offset, check_rule, check_vector
 from popglm.solve.responses import response_sums
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows
@@ -29,7 +30,9 @@ class GLMCV(PopulationGLM):
     Parameters
     ----------
     cv : int, scikit-learn splitter, or iterable of (train, test)
-        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples.
+        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples. A
+        splitter is given Y, with shape (n_samples,) if there is a single neuron: for more, those that stratify by one
+        label per sample are called beforehand, ``cv=list(splitter.split(X, label))``.
     se_fraction : float
         Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
     min_lambda : float
@@ -162,7 +165,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         groups : array-like, shape (n_samples,), optional
-            Trial of every sample; a trial is never split between folds.
+            Trial of every sample, by labels of any kind; a trial is never split between folds.
         sample_weight, offset : array-like, shape (n_samples,), optional
 
         Returns
@@ -182,9 +185,11 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             Names neurons that did not reach `tol`, with their certificates.
         """
         splits: list = []
+        self._check_flag("refit")
+        check_rule(self.se_fraction, self.min_lambda)
 
-        def split(n_samples: int) -> list:
-            splits.extend(check_folds(self.cv, n_samples, groups))
+        def split(n_samples: int, rows: Rows, responses: np.ndarray) -> list:
+            splits.extend(check_folds(self.cv, n_samples, groups, rows, responses))
             return splits
 
         fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit))
@@ -199,9 +204,8 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         self.n_lambdas_fitted_ = fit.n_fitted
         scored = ~np.isnan(responses)
         self.cv_deviance_ = fit.cv_deviance
-        weights = (
-            1.0 if sample_weight is None else check_vector(sample_weight, "sample_weight", len(responses))[:, None]
-        )
+        weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self._row_labels))
+        weights = 1.0 if weights is None else weights[:, None]
         sums = response_sums(
             self._loss,
             np.nan_to_num(responses[tested], nan=0.0).T,
@@ -223,20 +227,24 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Parameters
         ----------
         se_fraction, min_lambda : float, optional
-            In place of the constructor's.
+            In place of the constructor's. What selects again later (`compare`, `significance`) keeps to them.
 
         Returns
         -------
         GLMCV
             Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_`, `cv_deviance_explained_`.
+
+        Raises
+        ------
+        ValueError
+            If one is no finite number of at least 0.
         """
         check_is_fitted(self, "cv_deviance_")
         se_fraction = self.se_fraction if se_fraction is None else se_fraction
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
-        if not se_fraction >= 0 or not min_lambda >= 0:
-            raise ValueError(f"se_fraction={se_fraction!r} and min_lambda={min_lambda!r} must be at least 0.")
+        check_rule(se_fraction, min_lambda)
+        self._rule = float(se_fraction), float(min_lambda)
         nulls = self.cv_null_model_deviance_
-        self._selected_by = se_fraction, min_lambda
         self._keep(
             select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda, nulls, self.null_margin_)
         )
@@ -258,8 +266,9 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         ----------
         X : array-like or DataFrame, shape (n_samples, n_features), optional
             The rows of `fit`, possibly with columns ablated; those of `fit` unless given.
-        offset : array-like, shape (n_samples,), optional
-            As in `fit`.
+            Rows with labels may stand in any order; the result has the order of `fit`.
+        offset : float or array-like, shape (n_samples,), optional
+            As in `fit`, and needed if that had one; 0 asks for none.
 
         Returns
         -------
@@ -269,8 +278,8 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Raises
         ------
         ValueError
-            If rows are held out by more than one fold, X has another number of rows, or X is not given and the
-            model comes from a file.
+            If rows are held out by more than one fold, X has other rows than in `fit`, or X is not given and the
+            model comes from a file; if the model was fitted with an offset and none is given.
         """
         check_is_fitted(self, "fold_")
         if not self._held_out_once:
@@ -282,7 +291,10 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         values = check_features(self, X, reset=False)
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
-        offset = check_vector(offset, "offset", len(values))
+        rows = Rows(self._row_labels, "the fit")
+        order = rows.order(X, "X")
+        values = values if order is None else values[order]
+        offset = check_offset(self, offset, len(values), rows, "predict_held_out")
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
         coefs, intercepts = self._fold_weights()
         for first, last, block in read_rows(values):

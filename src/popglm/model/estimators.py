@@ -9,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.model.base import PopulationGLM
 from popglm.model.cross_validated import GLMCV
+from popglm.model.labels import Rows, row_labels
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
-from popglm.model.validation import check_features, check_vector
+from popglm.model.validation import check_features, check_offset, check_rule
 
 __all__ = ["GLM", "GLMCV"]
 
@@ -35,7 +36,8 @@ class GLM(PopulationGLM):
     smoothness : float
         σ of the second-difference penalty within feature groups.
     feature_groups : sequence, optional
-        Sizes of consecutive groups, or a label per column; None reads the first level of X's columns.
+        Sizes of consecutive groups, or a label per column; None reads the first level of X's columns. A 1 per column
+        would be both, and is refused: say ``[n_features]`` for one group, or give names as labels.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, descending; a grid below each neuron's λ_max unless given. That is the smallest strength with all
         weights 0 for a norm; for a ridge, ten times the largest curvature of the loss at the null model. It follows the
@@ -85,6 +87,11 @@ class GLM(PopulationGLM):
     n_iter_ : ndarray of int, shape (n_lambdas, n_neurons)
     loss_path_ : ndarray, shape (n_lambdas, n_neurons)
         Penalised objective.
+    feature_names_in_ : ndarray of object, shape (n_features,)
+        Names of X's columns, pairs of group and feature for those of `Design`; only where they have names.
+    neuron_names_ : list of str
+    fitted_with_offset_ : bool
+        Whether `fit` had an offset other than 0; predictions then need one.
     null_fitted_ : ndarray of bool, shape (n_neurons,)
         Neurons with nothing to fit (silent, constant, one event): weights 0.
     trace_ : DataFrame
@@ -174,7 +181,7 @@ class GLM(PopulationGLM):
 
     def _walk(self, X, y, sample_weight, offset, start=None) -> GLM:
         """What `fit` does; ``start``: coefficients (1, n_lambdas, n_neurons, n_features) of a path that is near."""
-        fit, _ = self._fit(X, y, lambda n: [], sample_weight, offset, refit=True, start=start)
+        fit, _ = self._fit(X, y, lambda n, rows, responses: [], sample_weight, offset, refit=True, start=start)
         self._keep(np.full(len(self.neuron_names_), len(self._lambda_grid) - 1))
         self._warn_of_late_fits(fit, refit=True)
         return self
@@ -198,14 +205,22 @@ class GLM(PopulationGLM):
         GLM
             Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_` and ``deviance_explained_path_``
             (n_lambdas, n_neurons) of the validation data.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels; if the
+            model was fitted with an offset and none is given.
         """
         check_is_fitted(self, "lambda_index_")
+        check_rule(0.0, min_lambda)
         values = check_features(self, X, reset=False)
-        shift = check_vector(offset, "offset", len(values))
+        rows = Rows(row_labels(X))
+        shift = check_offset(self, offset, len(values), rows, "select")
         weights = [*zip(self.coef_path_, self.intercept_path_, strict=True)]
         weights.append((np.zeros_like(self.coef_path_[0]), self.null_intercept_))
         etas = (self._predictor(values, w, b, shift) for w, b in weights)
-        deviance, null = self._deviances(etas, Y, sample_weight)
+        deviance, null = self._deviances(etas, Y, sample_weight, rows)
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)
         nulls = deviance[None, -1]
         self._keep(select_strengths(deviance[None, :-1], self._lambda_grid, 0.0, min_lambda, nulls, self.null_margin_))

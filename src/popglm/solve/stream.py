@@ -69,9 +69,21 @@ class RowStream:
     ndim = 2
 
     def __init__(self, source: Any, memory: int = MEMORY, n_workers: int = 1) -> None:
+        shape, kind = getattr(source, "shape", None), getattr(source, "dtype", None)
+        if shape is None or kind is None or not hasattr(source, "__getitem__"):
+            raise TypeError(
+                "source must be an array on disk with shape, dtype and slices of rows; found "
+                f"{type(source).__name__}. Give it as np.memmap, zarr.Array or h5py.Dataset."
+            )
+        for name, value in (("memory", memory), ("n_workers", n_workers)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer | float) or not value >= 1:
+                raise ValueError(f"{name}={value!r} must be a number of at least 1.")
         if len(source.shape) != 2:
             raise ValueError(f"X must have shape (n_samples, n_features); it has {tuple(source.shape)}.")
-        kind = np.dtype(source.dtype)
+        try:
+            kind = np.dtype(kind)
+        except TypeError as error:
+            raise ValueError(f"X must hold real numbers; the array on disk has dtype {kind!r}.") from error
         if kind.kind not in "fiub":
             raise ValueError(f"X must hold real numbers; the array on disk has dtype {kind}.")
         self.source, self.memory, self.n_workers = source, memory, n_workers

@@ -1,0 +1,185 @@
+"""Labels of rows, columns and neurons: what belongs together is found by them, and by position where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+__all__ = ["Rows", "check_distinct", "column_labels", "column_order", "column_text", "neuron_order", "row_labels"]
+
+
+def row_labels(values: Any) -> pd.Index | None:
+    """Labels of the samples: the index of a table, the times of a pynapple object, a coordinate of xarray's.
+
+    Examples
+    --------
+    >>> row_labels(pd.Series([1.0, 2.0], index=[0.1, 0.2]))
+    Index([0.1, 0.2], dtype='float64')
+    >>> row_labels([1.0, 2.0]) is None
+    True
+    """
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return values.index
+    if isinstance(values, xr.DataArray):
+        return values.indexes.get(values.dims[0]) if values.ndim else None
+    if hasattr(values, "time_support") and hasattr(values, "t"):
+        return pd.Index(np.asarray(values.t))
+    return None
+
+
+def column_labels(values: Any) -> list[Any] | None:
+    """Labels of the columns; None for arrays and for columns that are merely counted."""
+    if isinstance(values, pd.DataFrame):
+        return None if _is_counted(values.columns) else list(values.columns)
+    if isinstance(values, xr.DataArray):
+        labels = values.indexes.get(values.dims[1]) if values.ndim == 2 else None
+        return None if labels is None or _is_counted(labels) else list(labels)
+    labels = getattr(values, "columns", None)
+    if labels is None or not hasattr(values, "shape") or callable(labels):
+        return None
+    labels = list(labels)
+    return None if labels == list(range(len(labels))) else labels
+
+
+def column_text(label: Any) -> str:
+    """A label as it is shown; that of a column in a group has both parts."""
+    return " / ".join(str(part) for part in label) if isinstance(label, tuple) else str(label)
+
+
+def check_distinct(names: Sequence[str], name: str, what: str) -> None:
+    """Complain of a name that two columns of the argument ``name`` have.
+
+    Raises
+    ------
+    ValueError
+    """
+    if len(set(names)) < len(names):
+        again = next(label for k, label in enumerate(names) if label in names[:k])
+        raise ValueError(f"{name} has the {what} {again!r} more than once; give every {what} its own name.")
+
+
+def column_order(found: Sequence[Any], fitted: Sequence[Any], who: str) -> np.ndarray | None:
+    """Where the columns of the fit stand among those found; None where they are the same.
+
+    Raises
+    ------
+    ValueError
+        If there are others, or some are missing.
+    """
+    found, fitted = [column_text(label) for label in found], [column_text(label) for label in fitted]
+    return _order(found, fitted, "X", "column", who)
+
+
+def neuron_order(Y: Any, names: Sequence[str], name: str = "Y", owner: str = "the model") -> np.ndarray | None:
+    """Where the neurons of the fit stand among the columns of Y; None where they are the same, or have no names.
+
+    Raises
+    ------
+    ValueError
+        If Y has neurons of other names, or one of them twice.
+    """
+    if isinstance(Y, pd.Series):
+        found = None if Y.name is None else [column_text(Y.name)]
+    else:
+        labels = column_labels(Y)
+        found = None if labels is None else [column_text(label) for label in labels]
+    if found is None or len(found) != len(names) or _are_numbered(names):
+        return None
+    return _order(found, list(names), name, "neuron", owner)
+
+
+def _order(found: list[str], fitted: list[str], name: str, what: str, who: str) -> np.ndarray | None:
+    if found == fitted:
+        return None
+    check_distinct(found, name, what)
+    position = {label: k for k, label in enumerate(found)}
+    missing = [label for label in fitted if label not in position]
+    strange = [label for label in found if label not in set(fitted)]
+    if missing or strange:
+        parts = [f"lacks {what} {missing[0]!r} of the fit"] if missing else []
+        parts += [f"has {what} {strange[0]!r}, which {who} was not fitted to"] if strange else []
+        raise ValueError(
+            f"{name} {' and '.join(parts)} ({len(missing)} missing, {len(strange)} unknown); give it those of the fit, "
+            "in any order, or an array without names in the order of the fit."
+        )
+    return np.array([position[label] for label in fitted])
+
+
+class Rows:
+    """Labels of the samples that several arguments share.
+
+    The first argument with labels sets them; every later one is put in that order. A plain count 0, 1, … from pandas
+    is no label to an argument with labels of its own, unless these are the same numbers in another order.
+
+    Parameters
+    ----------
+    labels : pandas.Index, optional
+    owner : str
+        Argument that they come from.
+
+    Examples
+    --------
+    >>> rows = Rows(pd.Index(["a", "b", "c"]), "X")
+    >>> rows.order(pd.Series([1, 2, 3], index=["c", "a", "b"]), "Y")
+    array([1, 2, 0])
+    """
+
+    def __init__(self, labels: pd.Index | None = None, owner: str = "X") -> None:
+        self.labels, self.owner = labels, owner
+
+    def order(self, values: Any, name: str) -> np.ndarray | None:
+        """Positions in ``values`` of the samples in their shared order; None where it stands in that already.
+
+        Raises
+        ------
+        ValueError
+            If ``values`` has labels of other samples, or labels that repeat, in another order.
+        """
+        found = row_labels(values)
+        if found is None:
+            return None
+        if self.labels is None:
+            self.labels, self.owner = found, name
+            return None
+        if len(found) != len(self.labels) or _same(found, self.labels):
+            return None
+        if found.is_unique and self.labels.is_unique:
+            order = found.get_indexer(self.labels)
+            if (order >= 0).all():
+                return order
+        if _is_counted(found):
+            return None
+        if _is_counted(self.labels):
+            self.labels, self.owner = found, name
+            return None
+        row = next(k for k, (a, b) in enumerate(zip(found, self.labels, strict=True)) if a != b)
+        again = "" if found.is_unique and self.labels.is_unique else ", and labels repeat, so they cannot be sorted"
+        raise ValueError(
+            f"{name} and {self.owner} have different row labels: row {row} is {found[row]!r} in {name} and "
+            f"{self.labels[row]!r} in {self.owner}{again}. Give both the same samples with the same index or times, or "
+            "arrays without labels where the order is right."
+        )
+
+
+def _same(a: pd.Index, b: pd.Index) -> bool:
+    """Whether labels are equal; times may differ by rounding."""
+    if a.equals(b):
+        return True
+    if not all(isinstance(labels.dtype, np.dtype) and labels.dtype.kind in "iuf" for labels in (a, b)):
+        return False
+    x, y = a.to_numpy(float), b.to_numpy(float)
+    step = np.median(np.abs(np.diff(x))) if len(x) > 1 else 0.0
+    return bool(np.allclose(x, y, rtol=0, atol=1e-6 * step))
+
+
+def _is_counted(labels: pd.Index) -> bool:
+    return isinstance(labels, pd.RangeIndex) and labels.start == 0 and labels.step == 1
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether names only count the neurons, as those of an array do."""
+    return list(names) == [f"neuron{j}" for j in range(len(names))]

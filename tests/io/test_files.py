@@ -1,0 +1,143 @@
+"""Files are whole or not there: what stood before stays, whatever happens, and damage is told at once."""
+
+import errno
+import os
+import stat
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import popglm as pg
+from popglm import GLM, GLMCV
+
+RNG = np.random.default_rng(3)
+X = RNG.standard_normal((60, 2))
+Y = RNG.poisson(1.0, (60, 2))
+MODEL = GLM(lambdas=[0.1]).fit(X, Y)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file that holds a model already."""
+    GLM(lambdas=[0.5]).fit(X, Y).save(tmp_path / "model.nc")
+    return tmp_path / "model.nc"
+
+
+class TestSave:
+    @pytest.mark.parametrize(
+        "error",
+        [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("HDF5: No space left"), KeyboardInterrupt()],
+    )
+    def test_what_was_there_stays_whole(self, path, monkeypatch, error):
+        before = path.read_bytes()
+
+        def half(self, target, **options):
+            with open(target, "wb") as file:
+                file.write(b"half a file")
+            raise error
+
+        monkeypatch.setattr(xr.Dataset, "to_netcdf", half)
+        if isinstance(error, KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt):
+                MODEL.save(path)
+        else:
+            with pytest.raises(
+                OSError, match=r"the disk is full: the model takes about .* MB, and .* MB are free.*model"
+            ):
+                MODEL.save(path)
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == ["model.nc"]
+
+    def test_nothing_but_regular_files_is_replaced(self, tmp_path):
+        with pytest.raises(ValueError, match=r"path=.* is a folder"):
+            MODEL.save(tmp_path)
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(ValueError, match=r"path=.* is no regular file"):
+            MODEL.save(tmp_path / "pipe")
+        assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+        with pytest.raises(ValueError, match="holds no popglm model: it is no regular file"):
+            pg.load(tmp_path / "pipe")
+
+    def test_a_link_stays_a_link(self, path):
+        link = path.parent / "link.nc"
+        link.symlink_to(path)
+        MODEL.save(link)
+        assert link.is_symlink()
+        np.testing.assert_array_equal(pg.load(path).lambdas_, [0.1])
+
+    def test_two_at_once_end_with_one_of_the_two(self, path, monkeypatch):
+        both = threading.Barrier(2)
+        write = xr.Dataset.to_netcdf
+        lock = threading.Lock()
+
+        def together(self, target, **options):
+            both.wait(timeout=30)
+            # HDF5 writes one file at a time within a process
+            with lock:
+                write(self, target, **options)
+            both.wait(timeout=30)
+
+        monkeypatch.setattr(xr.Dataset, "to_netcdf", together)
+        models = [GLM(lambdas=[value]).fit(X, Y) for value in (0.2, 0.3)]
+        threads = [threading.Thread(target=model.save, args=(path,)) for model in models]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert pg.load(path).lambdas_.tolist() in ([0.2], [0.3])
+        assert os.listdir(path.parent) == ["model.nc"]
+
+    @pytest.mark.parametrize(
+        "lambdas", [pd.Series([0.1, 0.01]), xr.DataArray([0.1, 0.01]), (0.1, 0.01), pd.array([0.1, 0.01], "Float64")]
+    )
+    def test_arguments_of_any_kind_come_back(self, tmp_path, lambdas):
+        model = GLMCV(lambdas=lambdas, cv=np.int64(3), feature_groups=pd.Series(["a", "b"])).fit(X, Y)
+        model.save(tmp_path / "m.nc")
+        again = pg.load(tmp_path / "m.nc")
+        assert (again.lambdas, again.cv, again.feature_groups) == ([0.1, 0.01], 3, ["a", "b"])
+        again.fit(X, Y)
+
+    def test_the_rule_of_selection_comes_back(self, tmp_path):
+        model = GLMCV(n_lambdas=3, cv=3).fit(X, Y).select(se_fraction=1.0)
+        model.save(tmp_path / "m.nc")
+        trial = np.arange(60) // 6
+        again = pg.load(tmp_path / "m.nc")
+        xr.testing.assert_equal(
+            pg.significance(again, X, Y, trial=trial, n_shifts=5), pg.significance(model, X, Y, trial=trial, n_shifts=5)
+        )
+
+
+class TestLoad:
+    @pytest.mark.parametrize("length", [0, 1, 100, 3000])
+    def test_a_file_cut_short(self, path, length):
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(ValueError, match=r"model\.nc holds no popglm model that can be read"):
+            pg.load(path)
+
+    @pytest.mark.parametrize("array", ["gap", "coef_path", "lambdas", "null_fitted", "lambda_index"])
+    def test_an_array_is_missing(self, path, array):
+        data = xr.load_dataset(path, engine="h5netcdf").drop_vars(array)
+        data.to_netcdf(path, engine="h5netcdf")
+        with pytest.raises(ValueError, match=f"lacks '{array}'"):
+            pg.load(path)
+
+    def test_a_damaged_description(self, path):
+        data = xr.load_dataset(path, engine="h5netcdf")
+        data.attrs["popglm_model"] = '{"class": "SVM"}'
+        data.to_netcdf(path, engine="h5netcdf")
+        with pytest.raises(ValueError, match="damaged popglm model"):
+            pg.load(path)
+
+    def test_a_file_of_an_earlier_revision(self, path):
+        import json
+
+        data = xr.load_dataset(path, engine="h5netcdf")
+        about = json.loads(data.attrs["popglm_model"])
+        for name in ("feature_names", "fitted_with_offset", "rule"):
+            about.pop(name)
+        data.attrs["popglm_model"] = json.dumps(about)
+        data.to_netcdf(path, engine="h5netcdf")
+        assert pg.load(path).predict(X).shape == Y.shape

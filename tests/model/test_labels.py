@@ -1,0 +1,240 @@
+"""Rows, columns and neurons are matched by their labels on every way in; arrays go by position."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import popglm as pg
+from popglm import GLM, GLMCV
+
+RNG = np.random.default_rng(5)
+N = 160
+TIMES = 0.5 + 0.01 * np.arange(N)
+TRIAL = pd.Series(np.arange(N) // 10, index=TIMES, name="trial")
+COLUMNS = pd.MultiIndex.from_tuples([("speed", "speed"), ("cue", "left"), ("cue", "right")])
+X = pd.DataFrame(RNG.standard_normal((N, 3)), index=TIMES, columns=COLUMNS)
+FLAT = X.set_axis(["speed", "left", "right"], axis=1)
+Y = pd.DataFrame(RNG.poisson(np.exp(X.to_numpy() @ np.array([[0.8, 0.0], [0.0, -0.7], [0.1, 0.0]]))), TIMES, ["a", "b"])
+WEIGHT = pd.Series(RNG.uniform(0.5, 2, N), index=TIMES)
+OFFSET = pd.Series(RNG.normal(size=N) * 0.2, index=TIMES)
+MODEL = GLMCV(lambdas=[0.1, 0.01], cv=4, penalty="lasso")
+SHUFFLED = RNG.permutation(N)
+BINS = pg.bins(pd.Series(X["speed"].iloc[:, 0].to_numpy(), TIMES), [-1, 1], 1.0, name="speed")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit(X, Y)
+
+
+def fit(X, Y, trial=TRIAL, weight=WEIGHT, offset=OFFSET):
+    return GLMCV(**MODEL.get_params()).fit(X, Y, groups=trial, sample_weight=weight, offset=offset)
+
+
+def assert_same(one, other):
+    for name in ("coef_path_", "cv_coef_path_", "cv_deviance_", "fold_", "lambda_index_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+class TestColumns:
+    @pytest.mark.parametrize("table", [X, FLAT], ids=["groups", "flat"])
+    def test_another_order_is_put_right(self, table):
+        fitted = fit(table, Y)
+        other = table.iloc[:, [2, 0, 1]]
+        for use in (
+            lambda data: fitted.predict(data, OFFSET),
+            lambda data: fitted.predict_held_out(data, OFFSET),
+            lambda data: fitted.evaluate(data, Y, WEIGHT, OFFSET).to_numpy(),
+            lambda data: pg.breakdown(fitted, data, Y, offset=OFFSET).reduced_deviance.values,
+            lambda data: pg.compare(fitted, data, Y, offset=OFFSET).reduced_deviance.values,
+        ):
+            np.testing.assert_array_equal(use(other), use(table))
+
+    @pytest.mark.parametrize("back", [lambda m, p: m, lambda m, p: pickle.loads(pickle.dumps(m)), "file"])
+    def test_names_survive(self, model, back, tmp_path):
+        if back == "file":
+            model.save(tmp_path / "m.nc")
+            again = pg.load(tmp_path / "m.nc")
+        else:
+            again = back(model, tmp_path)
+        assert list(again.feature_names_in_) == list(COLUMNS)
+        assert again.fitted_with_offset_
+        np.testing.assert_array_equal(again.predict(X.iloc[:, ::-1], OFFSET), model.predict(X, OFFSET))
+        np.testing.assert_array_equal(
+            again.predict_held_out(X.iloc[SHUFFLED], OFFSET), model.predict_held_out(X, OFFSET)
+        )
+        with pytest.raises(ValueError, match=r"X lacks column 'cue / right'"):
+            again.predict(X.rename(columns={"right": "up"}), OFFSET)
+        with pytest.raises(ValueError, match="needs offset="):
+            again.predict_held_out(X)
+
+    def test_other_columns_are_refused(self, model):
+        other = X.set_axis(pd.MultiIndex.from_tuples([("pupil", "x"), *COLUMNS[1:]]), axis=1)
+        for use in (lambda: model.predict(other, 0), lambda: model.evaluate(other, Y, offset=0)):
+            with pytest.raises(ValueError, match=r"lacks column 'speed / speed'.*has column 'pupil / x'"):
+                use()
+
+    def test_twice(self):
+        with pytest.raises(ValueError, match="X has the column 'speed' more than once"):
+            GLM().fit(FLAT.set_axis(["speed", "speed", "x"], axis=1), Y)
+
+    def test_arrays_go_by_position(self, model, recwarn):
+        np.testing.assert_array_equal(model.predict(X.to_numpy(), OFFSET), model.predict(X, OFFSET))
+        assert not recwarn.list
+
+
+class TestNeurons:
+    def test_another_order_is_put_right(self, model):
+        other = Y[["b", "a"]]
+        for use in (
+            lambda data: model.evaluate(X, data, offset=OFFSET).to_numpy(),
+            lambda data: pg.breakdown(model, X, data, offset=OFFSET).reduced_deviance.values,
+            lambda data: pg.compare(model, X, data, test=(X, data), offset=OFFSET).reduced_deviance.values,
+        ):
+            np.testing.assert_array_equal(use(other), use(Y))
+
+    def test_select_of_a_path(self):
+        path = GLM(lambdas=[0.3, 0.01]).fit(X, Y)
+        expected = path.select(X, Y).deviance_explained_path_
+        np.testing.assert_array_equal(path.select(X, Y[["b", "a"]]).deviance_explained_path_, expected)
+
+    def test_others_are_refused(self, model):
+        for use in (
+            lambda data: model.evaluate(X, data, offset=OFFSET),
+            lambda data: pg.breakdown(model, X, data, offset=OFFSET),
+        ):
+            with pytest.raises(ValueError, match="Y lacks neuron 'b' of the fit and has neuron 'c'"):
+                use(Y.rename(columns={"b": "c"}))
+
+    def test_twice(self):
+        with pytest.raises(ValueError, match="Y has the neuron 'a' more than once"):
+            GLM().fit(X, Y.set_axis(["a", "a"], axis=1))
+
+    def test_xarray(self):
+        labelled = xr.DataArray(Y, dims=("time", "unit"), coords={"time": TIMES, "unit": ["a", "b"]})
+        assert fit(X, labelled).neuron_names_ == ["a", "b"]
+        assert_same(fit(X, labelled.isel(time=SHUFFLED)), fit(X, Y))
+
+
+class TestRows:
+    @pytest.mark.parametrize("argument", ["Y", "trial", "weight", "offset"])
+    def test_another_order_is_put_right_in_fit(self, model, argument):
+        given = {"Y": Y, "trial": TRIAL, "weight": WEIGHT, "offset": OFFSET}
+        given[argument] = given[argument].iloc[SHUFFLED]
+        found = fit(X, **given)
+        np.testing.assert_array_equal(found.fold_, model.fold_)
+        np.testing.assert_allclose(found.cv_coef_path_, model.cv_coef_path_, rtol=1e-5, atol=1e-6)
+
+    def test_a_count_beside_the_same_numbers_shuffled(self):
+        plain, counted = X.reset_index(drop=True), Y.reset_index(drop=True)
+        expected = GLM(lambdas=[0.1]).fit(plain, counted).coef_
+        shuffled = counted.sample(frac=1, random_state=0)
+        np.testing.assert_array_equal(GLM(lambdas=[0.1]).fit(plain, shuffled).coef_, expected)
+        # a count says nothing beside labels of another kind, and an array never does
+        np.testing.assert_array_equal(GLM(lambdas=[0.1]).fit(X, counted).coef_, expected)
+        np.testing.assert_array_equal(GLM(lambdas=[0.1]).fit(X.to_numpy(), Y).coef_, expected)
+
+    @pytest.mark.parametrize("argument", ["Y", "trial", "weight", "offset"])
+    def test_other_labels_are_refused(self, argument):
+        given = {"Y": Y, "trial": TRIAL, "weight": WEIGHT, "offset": OFFSET}
+        given[argument] = given[argument].set_axis(TIMES + 3)
+        with pytest.raises(ValueError, match=r"different row labels: row 0 is np\.float64\(3\.5\)|row 0 is 3\.5"):
+            fit(X, **given)
+
+    def test_labels_that_repeat(self):
+        twice = np.r_[TIMES[: N // 2], TIMES[: N // 2]]
+        GLM(lambdas=[0.1]).fit(X.set_axis(twice), Y.set_axis(twice))
+        with pytest.raises(ValueError, match="labels repeat"):
+            GLM().fit(X.set_axis(twice), Y.set_axis(twice).iloc[::-1])
+
+    def test_times_may_differ_by_rounding(self, model):
+        assert_same(fit(X, Y.set_axis(TIMES + 1e-12)), model)
+
+    def test_everywhere_else(self, model):
+        rows = {"sample_weight": WEIGHT, "offset": OFFSET}
+        other = {"sample_weight": WEIGHT.iloc[::-1], "offset": OFFSET.iloc[::-1]}
+        moved, activity, trial = X.iloc[SHUFFLED], Y.iloc[SHUFFLED[::-1]], TRIAL.iloc[::-1]
+        speed = pd.Series(X["speed"].iloc[:, 0].to_numpy(), TIMES)
+        bins = pg.bins(speed.iloc[SHUFFLED], [-1, 1], 1.0, name="speed")
+        for explain in (pg.breakdown, pg.compare):
+            expected = explain(model, X, Y, by=BINS, **rows)
+            xr.testing.assert_allclose(explain(model, moved, activity, by=bins, **other), expected)
+        np.testing.assert_array_equal(
+            model.evaluate(moved, activity, **other), model.evaluate(moved, Y.loc[moved.index], **rows)
+        )
+        np.testing.assert_array_equal(
+            model.predict_held_out(moved, OFFSET.iloc[::-1]), model.predict_held_out(offset=OFFSET)
+        )
+        xr.testing.assert_equal(
+            pg.significance(model, moved, activity, trial=trial, n_shifts=9, **other),
+            pg.significance(model, X, Y, trial=TRIAL, n_shifts=9, **rows),
+        )
+        xr.testing.assert_equal(
+            pg.tuning(Y, bins, trial.rename("kind") % 2, trial=trial),
+            pg.tuning(Y, BINS, TRIAL.rename("kind") % 2, trial=TRIAL),
+        )
+
+    def test_bootstrap(self):
+        session = {"speed": FLAT["speed"].to_numpy(), "left": FLAT["left"].to_numpy()}
+        design = pg.Design([pg.linear("speed"), pg.linear("left")])
+        features = design.fit_transform(session).set_axis(TIMES)
+        fitted = GLM(lambdas=[0.01]).fit(features, Y)
+        run = {"n_resamples": 3, "n_points": 4}
+        expected = pg.bootstrap(fitted, design, features, Y, trial=TRIAL, **run)
+        found = pg.bootstrap(fitted, design, features, Y.iloc[SHUFFLED][["b", "a"]], trial=TRIAL.iloc[::-1], **run)
+        for group in expected:
+            xr.testing.assert_equal(found[group], expected[group])
+
+    def test_other_rows_in_explain(self, model):
+        late = X.set_axis(TIMES + 9)
+        for use in (
+            lambda: pg.breakdown(model, late, Y, offset=0),
+            lambda: pg.breakdown(model, X, Y.set_axis(TIMES + 9), offset=0),
+            lambda: pg.breakdown(model, X, Y, by=pg.bins(pd.Series(np.zeros(N), TIMES + 9), [0], 1.0), offset=0),
+            lambda: model.predict_held_out(late, 0),
+            lambda: pg.significance(model, X, Y, trial=TRIAL.set_axis(TIMES + 9), n_shifts=9, offset=0),
+        ):
+            with pytest.raises(ValueError, match="different row labels"):
+                use()
+
+    def test_pynapple(self, model):
+        nap = pytest.importorskip("pynapple")
+        activity = nap.TsdFrame(t=TIMES, d=Y.to_numpy(), columns=["a", "b"])
+        assert_same(fit(X, activity, trial=nap.Tsd(t=TIMES, d=TRIAL.to_numpy())), model)
+        with pytest.raises(ValueError, match="Y and X have different row labels"):
+            fit(X, nap.TsdFrame(t=TIMES + 5, d=Y.to_numpy(), columns=["a", "b"]))
+
+
+class TestOffset:
+    def test_needed_where_the_fit_had_one(self, model):
+        for use in (
+            model.predict_held_out,
+            lambda: model.predict(X),
+            lambda: model.evaluate(X, Y),
+            lambda: model.score(X, Y),
+            lambda: pg.breakdown(model, X, Y),
+            lambda: pg.compare(model, X, Y),
+            lambda: pg.significance(model, X, Y, trial=TRIAL, n_shifts=9),
+            lambda: GLM(lambdas=[0.1]).fit(X, Y, offset=OFFSET).select(X, Y),
+        ):
+            with pytest.raises(ValueError, match=r"needs offset=: the model was fitted with an offset"):
+                use()
+
+    def test_a_number_is_that_of_all_samples(self, model):
+        np.testing.assert_array_equal(model.predict(X, 0.5), model.predict(X, np.full(N, 0.5)))
+
+    def test_zero_is_none(self):
+        assert not GLM(lambdas=[0.1]).fit(X, Y, offset=np.zeros(N)).fitted_with_offset_
+
+
+def test_select_is_remembered():
+    chosen = MODEL.fit(X, Y, groups=TRIAL).select(se_fraction=1.0)
+    again = GLMCV(**MODEL.get_params()).set_params(se_fraction=1.0).fit(X, Y, groups=TRIAL)
+    for explain in (
+        lambda m: pg.compare(m, X, Y),
+        lambda m: pg.significance(m, X, Y, trial=TRIAL, n_shifts=9),
+    ):
+        xr.testing.assert_equal(explain(chosen), explain(again))

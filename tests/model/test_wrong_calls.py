@@ -1,0 +1,224 @@
+"""No wrong call ends in another library's sentence: the complaint is a ValueError or TypeError naming the argument."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
+
+import popglm as pg
+from popglm import GLM, GLMCV
+from popglm.solve.stream import RowStream
+
+RNG = np.random.default_rng(11)
+N = 80
+X = RNG.standard_normal((N, 2))
+Y = RNG.poisson(np.exp(0.5 * X))
+EVENTS = (Y[:, 0] > 0).astype(float)
+TRIAL = np.arange(N) // 8
+FITTED = GLMCV(lambdas=[0.1], cv=4).fit(X, Y, groups=TRIAL)
+PATH = GLM(lambdas=[0.1, 0.01]).fit(X, Y)
+DESIGN = pg.Design([pg.linear("a"), pg.linear("b")]).fit({"a": X[:, 0], "b": X[:, 1]})
+DESIGNED = GLM(lambdas=[0.1]).fit(DESIGN.transform({"a": X[:, 0], "b": X[:, 1]}), Y)
+
+MATRICES = [
+    {"a": X[:, 0]},
+    xr.Dataset({"a": ("t", X[:, 0])}),
+    b"bytes",
+    "text",
+    3.0,
+    X[:, 0],
+    None,
+    X[:, :, None],
+    object(),
+]
+ACTIVITIES = [{"a": Y[:, 0]}, xr.Dataset({"a": ("t", X[:, 0])}), b"bytes", "text", 3.0, object(), Y[:-1], Y[:, :, None]]
+VECTORS = ["text", b"b", {"a": 1}, [pd.NA] * N, np.ones((N, 2)), np.ones(N - 1), object(), ["x"] * N]
+LABELS = ["text", 5, np.ones((N, 2)), [None] * N, {"a": 1}, object(), [[1]] * N]
+SEEDS = [True, -1, np.arange(3.0), "seed", 1.5, pd.NA]
+NUMBERS = [pd.NA, "1", pd.Series([1.0]), np.nan, None, [0.1], True, -1]
+
+
+def calls():
+    """(argument, call, wrong values)."""
+    yield "X", lambda v: GLM().fit(v, Y), MATRICES
+    yield "X", lambda v: FITTED.predict(v), MATRICES
+    yield "X", lambda v: FITTED.evaluate(v, Y), MATRICES
+    yield "X", lambda v: PATH.select(v, Y), MATRICES
+    yield "X", lambda v: FITTED.predict_held_out(v), [v for v in MATRICES if v is not None]
+    yield "X", lambda v: pg.breakdown(FITTED, v, Y), MATRICES
+    yield "X", lambda v: pg.bootstrap(DESIGNED, DESIGN, v, Y, trial=TRIAL), MATRICES
+    yield "Y", lambda v: GLM().fit(X, v), ACTIVITIES
+    yield "Y", lambda v: FITTED.evaluate(X, v), ACTIVITIES
+    yield "Y", lambda v: PATH.select(X, v), ACTIVITIES
+    yield "Y", lambda v: pg.breakdown(FITTED, X, v), ACTIVITIES
+    yield "Y", lambda v: pg.compare(FITTED, X, v), ACTIVITIES
+    for name in ("sample_weight", "offset"):
+        yield name, lambda v, name=name: GLM().fit(X, Y, **{name: v}), VECTORS
+        yield name, lambda v, name=name: FITTED.evaluate(X, Y, **{name: v}), VECTORS
+        yield name, lambda v, name=name: pg.compare(FITTED, X, Y, **{name: v}), VECTORS
+    yield "groups", lambda v: GLMCV().fit(X, Y, groups=v), LABELS
+    yield "trial", lambda v: pg.significance(FITTED, X, Y, trial=v, n_shifts=5), LABELS
+    yield "trial", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=v), LABELS
+    yield "seed", lambda v: pg.breakdown(FITTED, X, Y, method="shuffle", seed=v), SEEDS
+    yield "seed", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, n_shifts=5, seed=v), SEEDS
+    yield "seed", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, seed=v), SEEDS
+    yield "level", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, level=v), NUMBERS
+    yield "by", lambda v: pg.breakdown(FITTED, X, Y, by=v), [3, "text", [1], object()]
+    yield "test", lambda v: pg.compare(FITTED, X, Y, test=v), [3, X, (X,), "text"]
+    for name in ("tol", "max_iter", "n_lambdas", "lambda_min_ratio", "smoothness"):
+        yield name, lambda v, name=name: GLM(**{name: v}).fit(X, Y), NUMBERS
+    yield "l1_ratio", lambda v: GLM(penalty="elastic_net", l1_ratio=v).fit(X, Y), [v for v in NUMBERS if v is not None]
+    for name in ("family", "penalty", "precision", "inverse_link", "solver", "engine", "device"):
+        wrong = [pd.NA, 3, pd.Series(["a"]), ["poisson"], np.array(["a", "b"]), object()]
+        yield name, lambda v, name=name: GLM(**{name: v}).fit(X, Y), wrong
+    yield "verbose", lambda v: GLM(verbose=v).fit(X, Y), ["1", pd.NA, pd.Series([1]), None]
+    yield "fit_intercept", lambda v: GLM(fit_intercept=v).fit(X, Y), ["yes", pd.NA, pd.Series([True]), None]
+    yield "refit", lambda v: GLMCV(refit=v).fit(X, Y), ["yes", pd.NA, pd.Series([True, False]), None]
+    yield "lambdas", lambda v: GLM(lambdas=v).fit(X, Y), [pd.NA, "strong", {"a": 1}, [pd.NA], [None], object()]
+    yield "feature_groups", lambda v: GLM(feature_groups=v).fit(X, Y), [pd.NA, "ab", 3, [pd.NA, 1], {"a": 1}, [1, 1]]
+    yield "cv", lambda v: GLMCV(cv=v).fit(X, Y), [pd.NA, "a", 2.5, [1, 2], [("a", "b")], {"a": 1}, StratifiedKFold(2)]
+    for name in ("se_fraction", "min_lambda"):
+        wrong = [pd.NA, "1", pd.Series([1.0, 2.0]), np.nan, -1, [0.1]]
+        yield name, lambda v, name=name: FITTED.select(**{name: v}), wrong
+        yield name, lambda v, name=name: GLMCV(**{name: v}).fit(X, Y), wrong
+    yield "patience", lambda v: GLMCV(patience=v).fit(X, Y), [pd.NA, "1", 0, 1.5, True, [1]]
+    yield "min_lambda", lambda v: PATH.select(X, Y, min_lambda=v), ["1", pd.Series([0.1]), -1]
+    yield "path", lambda v: PATH.save(v), [3, None, b"m.nc", "", "no/such/folder/m.nc", "/", pd.NA]
+    yield "path", pg.load, [3, None, b"m.nc", "", "/", pd.NA, [1]]
+    yield "source", RowStream, [3, "text", [1, 2], object(), {"a": 1}]
+    yield "memory", lambda v: RowStream(X, memory=v), ["much", None, pd.NA, -1, True]
+
+
+CALLS = [(name, call, value) for name, call, values in calls() for value in values]
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "value"),
+    CALLS,
+    ids=[f"{k}-{name}-{type(value).__name__}" for k, (name, _, value) in enumerate(CALLS)],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_the_argument_is_named(name, call, value):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call(value)
+    assert name in str(caught.value)
+
+
+def test_more_strengths_than_fit_into_memory():
+    with pytest.raises(ValueError, match=r"n_lambdas=1000000000000 strengths .* take .* GB"):
+        GLM(n_lambdas=10**12).fit(X, Y)
+
+
+class TestNumbersOfAnyKind:
+    EXPECTED = GLM(lambdas=[0.1]).fit(X, Y, sample_weight=TRIAL + 1.0)
+
+    @pytest.mark.parametrize(
+        "turn",
+        [
+            lambda a: np.asarray(a).astype(np.asarray(a).dtype.newbyteorder(">")),
+            lambda a: pd.DataFrame(a).convert_dtypes() if np.ndim(a) == 2 else pd.Series(a).convert_dtypes(),
+            lambda a: np.asarray(a).astype(object),
+            np.asfortranarray,
+            lambda a: pd.DataFrame(np.asfortranarray(a)) if np.ndim(a) == 2 else pd.Series(a),
+            lambda a: np.repeat(a, 2, axis=0)[::2],
+        ],
+        ids=["big-endian", "nullable", "objects", "fortran", "frame", "strided"],
+    )
+    def test_same_bits(self, turn):
+        found = GLM(lambdas=[0.1]).fit(turn(X), turn(Y), sample_weight=turn(TRIAL + 1.0))
+        np.testing.assert_array_equal(found.coef_, self.EXPECTED.coef_)
+
+    @pytest.mark.parametrize("precision", ["float32", "float64"])
+    def test_two_types_of_the_same_values(self, precision):
+        half = X.astype(np.float16)
+        fits = [GLM(lambdas=[0.1], precision=precision).fit(half.astype(t), Y).coef_ for t in ("f2", "f4", "f8", ">f4")]
+        for found in fits[1:]:
+            np.testing.assert_array_equal(found, fits[0])
+
+    def test_missing_samples(self):
+        known = pd.DataFrame(Y, columns=["a", "b"]).astype("Int64")
+        known.iloc[3, 1] = pd.NA
+        expected = Y.astype(float)
+        expected[3, 1] = np.nan
+        for given in (known, known.astype(object), known.astype(object).to_numpy()):
+            found = GLM(lambdas=[0.1]).fit(X, given).coef_
+            np.testing.assert_array_equal(found, GLM(lambdas=[0.1]).fit(X, expected).coef_)
+
+    @pytest.mark.parametrize(
+        "turn",
+        [
+            lambda t: t.astype(">i4"),
+            lambda t: [("monkey", int(k)) for k in t],
+            lambda t: pd.Categorical([f"trial {k:02d}" for k in t]),
+            lambda t: pd.Timestamp("2020-01-01") + pd.to_timedelta(t, "D"),
+            lambda t: t.astype(np.float16),
+            lambda t: pd.array(t, "Int64"),
+            lambda t: np.array([f"{k:02d}" for k in t], "S"),
+        ],
+    )
+    def test_labels_of_any_kind(self, turn):
+        fitted = GLMCV(lambdas=[0.1], cv=4).fit(X, Y, groups=turn(TRIAL))
+        np.testing.assert_array_equal(fitted.fold_, FITTED.fold_)
+        found = pg.significance(FITTED, X, Y, trial=turn(TRIAL), n_shifts=5)
+        expected = pg.significance(FITTED, X, Y, trial=TRIAL, n_shifts=5)
+        xr.testing.assert_equal(found, expected)
+        by = pg.bins(X[:, 0], [0.0], 9.0)
+        averages = pg.tuning(Y, by, turn(TRIAL % 2), trial=turn(TRIAL))
+        np.testing.assert_array_equal(averages.sem, pg.tuning(Y, by, TRIAL % 2, trial=TRIAL).sem)
+
+
+class TestSplitters:
+    @pytest.mark.parametrize(
+        "splitter",
+        [
+            StratifiedKFold(4),
+            StratifiedGroupKFold(2),
+            ShuffleSplit(2, random_state=0),
+            GroupShuffleSplit(2, random_state=0),
+            LeaveOneGroupOut(),
+            PredefinedSplit(np.arange(N) % 3),
+            TimeSeriesSplit(3),
+            KFold(3),
+        ],
+        ids=lambda splitter: type(splitter).__name__,
+    )
+    def test_any_of_one_neuron(self, splitter):
+        fitted = GLMCV("bernoulli", lambdas=[0.1], cv=splitter).fit(X, EVENTS, groups=TRIAL)
+        expected = list(splitter.split(X, EVENTS, TRIAL))
+        assert len(fitted._splits) == len(expected)
+        for (train, test), (other_train, other_test) in zip(fitted._splits, expected, strict=True):
+            np.testing.assert_array_equal(train, other_train)
+            np.testing.assert_array_equal(test, other_test)
+
+    def test_stratified_by_many_neurons(self):
+        with pytest.raises(ValueError, match=r"cv=StratifiedKFold.*Y of 2 neurons; to stratify by one label"):
+            GLMCV(cv=StratifiedKFold(4)).fit(X, Y)
+
+    def test_training_rows_among_the_test_rows(self):
+        rows = np.arange(N)
+        with pytest.raises(ValueError, match="fold 0 trains on 10 of its 20 test samples, the first in row 10"):
+            GLMCV(cv=[(rows[10:], rows[:20])]).fit(X, Y)
+
+
+class TestFeatureGroups:
+    def test_a_size_or_a_label(self):
+        with pytest.raises(ValueError, match=r"feature_groups=\[1, 1\] means 2 groups.*\[2\] for one group"):
+            GLM(penalty="group_lasso", feature_groups=[1, 1]).fit(X, Y)
+
+    @pytest.mark.parametrize(
+        ("groups", "sizes"),
+        [([2], [2]), (["a", "a"], [2]), (pd.Series(["a", "b"]), [1, 1]), ([0, 1], [1, 1]), (np.array([5, 5]), [2])],
+    )
+    def test_others(self, groups, sizes):
+        fitted = GLM(penalty="group_lasso", lambdas=[0.1], feature_groups=groups).fit(X, Y)
+        assert fitted.feature_group_sizes_.tolist() == sizes
