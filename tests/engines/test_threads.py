@@ -1,22 +1,23 @@
-"""Fits that overlap leave the process with the BLAS threads that it had."""
+"""The number of BLAS threads of the process, while sessions of several threads overlap."""
 
-from contextlib import ExitStack
-
-from threadpoolctl import threadpool_info, threadpool_limits
+import numpy as np
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from popglm.engines import NumpyEngine
 
 
-def blas_threads():
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in ThreadpoolController().info() if library["user_api"] == "blas"}
 
 
-def test_sessions_that_overlap():
+def test_sessions_that_overlap_put_back_what_stood_before_the_first():
+    np.ones((2, 2)) @ np.ones((2, 2))
     with threadpool_limits(2, user_api="blas"):
-        first, second = ExitStack(), ExitStack()
-        first.enter_context(NumpyEngine(n_workers=1).session())
-        second.enter_context(NumpyEngine(n_workers=1).session())
-        first.close()
+        before = blas_threads()
+        first, second = NumpyEngine(n_workers=1).session(), NumpyEngine(n_workers=1).session()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
         assert blas_threads() == {1}
-        second.close()
-        assert blas_threads() == {2}
+        second.__exit__(None, None, None)
+        assert blas_threads() == before

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.arrays import as_numpy
-from popglm.engines.threads import one_blas_thread
+from popglm.engines.threads import single_blas_thread
 
 __all__ = ["NumpyEngine"]
 
@@ -81,7 +81,7 @@ class NumpyEngine:
     def session(self) -> Iterator[None]:
         """Hold the worker threads, one BLAS thread for each, and the arrays that were placed, while a fit runs."""
         workers = ThreadPoolExecutor(self.n_workers, WORKER, self._start_worker)
-        with one_blas_thread(), workers as pool, self.exact_products():
+        with single_blas_thread(), workers as pool, self.exact_products():
             self._pool, self._placed = pool, {}
             try:
                 yield

@@ -1,7 +1,8 @@
-"""One BLAS thread for as long as anybody asks, in any thread of the process."""
+"""One BLAS thread per worker while any fit runs, and the process's own number again afterwards."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -9,37 +10,44 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["one_blas_thread"]
+__all__ = ["single_blas_thread"]
 
-_lock = Lock()
-_users = 0
-_limit: Any = None
+
+class _Limit:
+    """The limit that all sessions of a process share: the number belongs to the process, not to a thread."""
+
+    def __init__(self) -> None:
+        self.lock, self.n_users, self.limits = Lock(), 0, None
+
+
+_limit: Any = _Limit()
+
+
+def _forget() -> None:
+    # a forked child has none of the parent's sessions, and its lock may be held by a thread that is not there
+    global _limit
+    _limit = _Limit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; the last user to leave puts back what stood before the first came.
+def single_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread until the last of the sessions that overlap has ended.
 
-    The number of BLAS threads belongs to the process. Were every fit to put back what it found, one that began within
-    another and ended after it would leave the limit of that other behind for good.
-
-    Examples
-    --------
-    >>> from threadpoolctl import threadpool_info
-    >>> with one_blas_thread():
-    ...     {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-    {1}
+    If each session kept what it found, the last to end would put back the limit of the others for ever.
     """
-    global _users, _limit
-    with _lock:
-        if not _users:
-            _limit = threadpool_limits(1, user_api="blas")
-        _users += 1
+    limit = _limit
+    with limit.lock:
+        if limit.n_users == 0:
+            limit.limits = threadpool_limits(1, user_api="blas")
+        limit.n_users += 1
     try:
         yield
     finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                _limit, limit = None, _limit
-                limit.restore_original_limits()
+        with limit.lock:
+            limit.n_users -= 1
+            if limit.n_users == 0:
+                limit.limits.restore_original_limits()
