@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -141,3 +143,48 @@ class TestLoad:
         data.attrs["popglm_model"] = json.dumps(about)
         data.to_netcdf(path, engine="h5netcdf")
         assert pg.load(path).predict(X).shape == Y.shape
+
+
+def test_a_killed_save_leaves_the_older_file(path):
+    before = path.read_bytes()
+    script = """
+import os, sys
+import numpy as np
+import xarray as xr
+from popglm import GLM
+X = np.random.default_rng(0).standard_normal((60, 2))
+model = GLM(lambdas=[0.1]).fit(X, np.ones((60, 2)) * (X > 0))
+write = xr.Dataset.to_netcdf
+def killed(self, target, **options):
+    write(self, target, **options)
+    os.truncate(target, os.path.getsize(target) // 2)
+    os._exit(9)
+xr.Dataset.to_netcdf = killed
+model.save(sys.argv[1])
+"""
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 9
+    assert path.read_bytes() == before
+    np.testing.assert_array_equal(pg.load(path).lambdas_, [0.5])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.date_range("2024-03-01", periods=60, freq="20ms"),
+        pd.RangeIndex(100, 160),
+        pd.to_timedelta(np.arange(60) * 50, "ms"),
+        pd.Index([f"row {k}" for k in range(60)]),
+        pd.MultiIndex.from_product([["a", "b"], range(30)]),
+    ],
+    ids=["dates", "range", "durations", "text", "levels"],
+)
+def test_labels_of_rows_come_back(tmp_path, labels):
+    activity = pd.DataFrame(Y, labels, columns=["a", "b"])
+    model = GLMCV(lambdas=[0.1], cv=3).fit(pd.DataFrame(X, labels), activity)
+    model.save(tmp_path / "m.nc")
+    again = pg.load(tmp_path / "m.nc")
+    shuffled = RNG.permutation(60)
+    expected = pg.breakdown(model, X, Y)
+    xr.testing.assert_equal(pg.breakdown(again, pd.DataFrame(X, labels), activity.iloc[shuffled]), expected)
+    with pytest.raises(ValueError, match="different row labels"):
+        pg.breakdown(again, X, activity.set_axis(pd.Index([f"other {k}" for k in range(60)])))

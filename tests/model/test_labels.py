@@ -238,3 +238,41 @@ def test_select_is_remembered():
         lambda m: pg.significance(m, X, Y, trial=TRIAL, n_shifts=9),
     ):
         xr.testing.assert_equal(explain(chosen), explain(again))
+
+
+class TestAveragesOfPredictions:
+    ROWS = pd.Index([f"row {k}" for k in range(60)])
+    ORDER = np.random.default_rng(2).permutation(60)
+
+    @pytest.fixture
+    def parts(self):
+        rng = np.random.default_rng(1)
+        X = pd.DataFrame(rng.standard_normal((60, 2)), self.ROWS, ["u", "v"])
+        Y = pd.DataFrame(rng.poisson(np.exp(0.5 * X.to_numpy())), self.ROWS, ["a", "b"])
+        return GLMCV(lambdas=[0.1], cv=3).fit(X, Y), X, Y, pd.Series(np.arange(60) // 6, self.ROWS)
+
+    def test_predicted_tuning(self, parts):
+        model, X, Y, trial = parts
+        by = pg.bins(X["u"].to_numpy(), [-0.5, 0.5], 0.8)
+        expected = pg.predicted_tuning(model, X, Y, by, trial % 2, trial=trial)
+        mixed = [part.iloc[self.ORDER] for part in (X[["v", "u"]], Y[["b", "a"]], trial % 2, trial)]
+        found = pg.predicted_tuning(model, *mixed[:2], by, mixed[2], trial=mixed[3])
+        xr.testing.assert_equal(found, expected)
+        with pytest.raises(ValueError, match=r"split and .* have different row labels"):
+            pg.predicted_tuning(model, X, Y, by, (trial % 2).set_axis(self.ROWS + "x"))
+
+    def test_psth(self, parts):
+        model, _, Y, trial = parts
+        predicted = pd.DataFrame(model.predict_held_out(), self.ROWS, ["a", "b"])
+        events = pd.Series(np.arange(60) % 6 == 2, self.ROWS)
+        time = pd.Series(np.arange(60.0), self.ROWS)
+        window = {"before": 1, "after": 2}
+        expected = pg.psth(Y, events, predicted=predicted, split=trial % 2, trial=trial, time=time, **window)
+        events, split, trial, time = (part.iloc[self.ORDER] for part in (events, trial % 2, trial, time))
+        predicted = predicted.iloc[self.ORDER][["b", "a"]]
+        found = pg.psth(Y, events, predicted=predicted, split=split, trial=trial, time=time, **window)
+        xr.testing.assert_equal(found, expected)
+        with pytest.raises(ValueError, match="predicted and Y have different row labels"):
+            pg.psth(Y, trial=trial, predicted=predicted.set_axis(self.ROWS + "x"), **window)
+        with pytest.raises(ValueError, match="predicted lacks neuron 'b'"):
+            pg.psth(Y, trial=trial, predicted=predicted.rename(columns={"b": "c"}), **window)

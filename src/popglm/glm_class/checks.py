@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from popglm.model.labels import Rows, row_labels
+
 __all__ = [
     "FAMILIES",
     "LINKS",
@@ -20,6 +22,7 @@ __all__ = [
     "check_name",
     "check_number",
     "check_rows",
+    "check_same_rows",
     "check_sizes",
     "check_whole",
 ]
@@ -88,6 +91,19 @@ def check_rows(name: str, folds: Mapping[int, ArrayLike] | None, fold: int, n_sa
     if rows.min() < 0 or rows.max() >= n_samples:
         raise UsageError(f"{name}[{fold}] runs from {rows.min()} to {rows.max()}; X has rows 0 … {n_samples - 1}.")
     return rows
+
+
+def check_same_rows(name_X: str, X: ArrayLike, name_Y: str, Y: ArrayLike) -> None:
+    """Complain of tables whose rows have different labels, or the same in another order."""
+    try:
+        order = Rows(row_labels(X), name_X).order(Y, name_Y)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if order is not None:
+        raise UsageError(
+            f"{name_Y} has the row labels of {name_X} in another order; sort it, {name_Y}.loc[{name_X}.index], or give "
+            "arrays where the order is right."
+        )
 
 
 def check_lambda_series(lambda_series: ArrayLike) -> np.ndarray:

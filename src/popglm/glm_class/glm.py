@@ -25,6 +25,7 @@ from popglm.glm_class.checks import (
     check_lambda_series,
     check_name,
     check_number,
+    check_same_rows,
     check_sizes,
     check_whole,
 )
@@ -277,6 +278,7 @@ class GLM:
         return fraction, model, null, null - model
 
     def _check_data(self, X, Y, initial_w0, initial_w, feature_group_size) -> tuple[np.ndarray, np.ndarray]:
+        check_same_rows("X", X, "Y", Y)
         X, Y = as_matrix("X", X), as_matrix("Y", Y)
         if len(X) != len(Y):
             raise UsageError(f"X has {len(X)} samples and Y has {len(Y)}; both need one row per sample.")
@@ -317,7 +319,9 @@ class GLM:
             l1_ratio=self.l1_ratio if self.regularization == "elastic_net" else None,
             smoothness=2 * self.smooth_strength / factor,
             # labels, since a size of 1 per column could be one label too
-            feature_groups=[f"group{g}" for g, size in enumerate(self.feature_group_size) for _ in range(size)],
+            feature_groups=None
+            if self.feature_group_size is None
+            else [f"group{g}" for g, size in enumerate(self.feature_group_size) for _ in range(size)],
             lambdas=self.lambda_series / factor,
             tol=tol,
             # single precision certifies little more than a ten-thousandth
@@ -363,6 +367,7 @@ class GLM:
         return X
 
     def _check_pair(self, name_X: str, X: ArrayLike, name_Y: str, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        check_same_rows(name_X, X, name_Y, Y)
         X, Y = self._check_features(name_X, X), as_matrix(name_Y, Y)
         if Y.shape != (len(X), self.n_responses):
             raise UsageError(

@@ -14,6 +14,7 @@ import xarray as xr
 from popglm.engines import as_numpy
 from popglm.io.files import check_source, check_target, write_whole
 from popglm.model.estimators import GLM, GLMCV
+from popglm.model.labels import is_counted
 from popglm.solve.first_order import FirstOrder
 
 __all__ = ["load", "save", "to_dataset"]
@@ -250,7 +251,7 @@ def _stored(name: str) -> str:
 def _store_rows(model: GLM | GLMCV) -> dict[str, tuple[str, np.ndarray]]:
     """Labels of the samples of the folds, level by level."""
     labels = getattr(model, "_row_labels", None)
-    if labels is None or not hasattr(model, "fold_") or isinstance(labels, pd.RangeIndex):
+    if labels is None or not hasattr(model, "fold_") or is_counted(labels):
         return {}
     levels = [labels.get_level_values(k) for k in range(labels.nlevels)]
     return {f"sample_label_{k}": ("sample", _as_stored(level)) for k, level in enumerate(levels) if not level.hasnans}
@@ -258,7 +259,7 @@ def _store_rows(model: GLM | GLMCV) -> dict[str, tuple[str, np.ndarray]]:
 
 def _as_stored(level: pd.Index) -> np.ndarray:
     values = level.to_numpy()
-    return values if values.dtype.kind in "iuf" else np.array([str(value) for value in values], object)
+    return values if values.dtype.kind in "iufmM" else np.array([str(value) for value in values], object)
 
 
 def _restore_rows(data: xr.Dataset) -> pd.Index | None:

@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["Rows", "check_distinct", "column_labels", "column_order", "column_text", "neuron_order", "row_labels"]
+__all__ = [
+    "Rows",
+    "check_distinct",
+    "column_labels",
+    "column_order",
+    "column_text",
+    "is_counted",
+    "neuron_order",
+    "row_labels",
+]
 
 
 def row_labels(values: Any) -> pd.Index | None:
@@ -34,10 +43,10 @@ def row_labels(values: Any) -> pd.Index | None:
 def column_labels(values: Any) -> list[Any] | None:
     """Labels of the columns; None for arrays and for columns that are merely counted."""
     if isinstance(values, pd.DataFrame):
-        return None if _is_counted(values.columns) else list(values.columns)
+        return None if is_counted(values.columns) else list(values.columns)
     if isinstance(values, xr.DataArray):
         labels = values.indexes.get(values.dims[1]) if values.ndim == 2 else None
-        return None if labels is None or _is_counted(labels) else list(labels)
+        return None if labels is None or is_counted(labels) else list(labels)
     labels = getattr(values, "columns", None)
     if labels is None or not hasattr(values, "shape") or callable(labels):
         return None
@@ -151,9 +160,9 @@ class Rows:
             order = found.get_indexer(self.labels)
             if (order >= 0).all():
                 return order
-        if _is_counted(found):
+        if is_counted(found):
             return None
-        if _is_counted(self.labels):
+        if is_counted(self.labels):
             self.labels, self.owner = found, name
             return None
         row = next(k for k, (a, b) in enumerate(zip(found, self.labels, strict=True)) if a != b)
@@ -176,7 +185,8 @@ def _same(a: pd.Index, b: pd.Index) -> bool:
     return bool(np.allclose(x, y, rtol=0, atol=1e-6 * step))
 
 
-def _is_counted(labels: pd.Index) -> bool:
+def is_counted(labels: pd.Index) -> bool:
+    """Whether labels only count the rows from 0, as pandas does unasked."""
     return isinstance(labels, pd.RangeIndex) and labels.start == 0 and labels.step == 1
 
 

@@ -338,7 +338,7 @@ def check_labels(labels: Any, name: str, n_samples: int, rows: Rows | None = Non
     order = None if rows is None else rows.order(labels, name)
     column = as_labels(as_numpy(labels))
     if column.shape != (n_samples,):
-        raise ValueError(f"{name} must have shape ({n_samples},), one trial label per sample; it has {column.shape}.")
+        raise ValueError(f"{name} must have shape ({n_samples},), one label per sample; it has {column.shape}.")
     try:
         codes, kinds = pd.factorize(column)
     except TypeError as error:
