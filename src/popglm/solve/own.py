@@ -14,9 +14,9 @@ from popglm.solve.quadratic import MAX_SWEEPS, CurvatureMemory, QuadraticModel
 
 __all__ = ["OwnModels"]
 
-#: Features up to which columns' own models are kept together; beyond, their Gram matrices cost too much to be renewed
-#: often, and `newton_steps` may be the cheaper way to a step.
-MAX_FEATURES = 120
+#: Features up to which columns' own models are kept together; beyond, `newton_steps` is the cheaper way to a step where
+#: nearly all of them are in use.
+MAX_FEATURES = 256
 
 
 class OwnModels:

@@ -31,7 +31,7 @@ MAX_COLUMNS = 384
 OWN_BYTES = 100e6
 
 #: Gram matrices that are made at a time at most.
-GRAMS = 96
+GRAMS = 32
 
 #: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
 #: they cost more than the fit.

@@ -42,7 +42,7 @@ QUIET = 1 / 4
 #: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
 #: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
-#: The same where columns keep their own models together: there a Gram matrix costs as much as a few evaluations.
+#: In place of the first number where columns keep their own models together, which costs less.
 SHORT_PATIENCE = 3
 #: Columns of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64
@@ -216,9 +216,8 @@ class Walk:
         self.trace = Trace(n_lambdas, q)
         self.level, self.fresh = np.where(fit.is_fitted, 0, n_lambdas), np.ones(q, bool)
         self.quiet, self.modelled, self.doubtful = np.zeros(q, int), np.full(q, -1), np.zeros(0, int)
-        self.patience = max(PATIENCE, fit.W.shape[1] // FEATURES_PER_EVALUATION)
-        if fit.together is not None:
-            self.patience = min(PATIENCE, SHORT_PATIENCE)
+        least = PATIENCE if fit.together is None else min(PATIENCE, SHORT_PATIENCE)
+        self.patience = max(least, fit.W.shape[1] // FEATURES_PER_EVALUATION)
         self.trusted = np.full(q, CROWDED * np.sqrt(self.patience))
 
     @property
