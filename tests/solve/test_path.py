@@ -9,6 +9,7 @@ from popglm.model.losses import get_loss
 from popglm.model.penalties import Penalty
 from popglm.solve import walk
 from popglm.solve.objective import RowObjective
+from popglm.solve.own import OwnModels
 from popglm.solve.path import Fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
@@ -67,6 +68,9 @@ def test_weighted_gram_is_the_covariance_under_the_curvature_of_all_fits(recordi
     curvatures = list(_curvatures(loss, X, Y, weights, offset, W, b))
     expected = np.cov(X.T, aweights=sum(h / h.sum() for h in curvatures), ddof=0)
     np.testing.assert_allclose(objective.weighted_gram(columns, W, b), expected, rtol=1e-10, atol=1e-13)
+    for i, h in enumerate(curvatures):
+        (each,) = objective.weighted_grams(columns[[i]], W[[i]], b[[i]])
+        np.testing.assert_allclose(each, np.cov(X.T, aweights=h, ddof=0), rtol=1e-10, atol=1e-13)
 
 
 def _curvatures(loss, X, Y, weights, offset, W, b):
@@ -106,6 +110,51 @@ def test_a_rotated_model_ends_where_its_quadratic_has_its_minimum(penalty, smoot
         assert all(value(d[0] + size * rng.normal(size=P)) >= lowest - 1e-12 for _ in range(50))
 
 
+def columns_with_own_models():
+    """Three columns of five, their Gram matrices, and an empty memory."""
+    rng, sizes, columns = np.random.default_rng(0), np.array([3, 1, 2]), np.array([4, 0, 2])
+    roots = rng.normal(size=(3, 40, P)) @ rng.normal(size=(3, P, P))
+    G = np.einsum("ntp,ntq->npq", roots, roots) / 40
+    terms, engine = Penalty.make("group_lasso", None, 0.0, sizes), NumpyEngine("float64")
+    models = OwnModels(engine, terms, 5, P, 1e6)
+    assert models.make_room(columns).all()
+    models.put(columns, G)
+    return models, QuadraticModel(engine, G[0], terms).memory(5), columns, G, terms
+
+
+def test_models_kept_together_end_where_their_quadratics_have_their_minima():
+    models, memory, columns, G, terms = columns_with_own_models()
+    rng, lam, c = np.random.default_rng(1), np.array([0.2, 0.02, 0.5]), np.array([1.5, 1.0, 0.3])
+    w, grad, d = np.zeros((3, P)), rng.normal(size=(3, P)), np.zeros((3, P))
+    for _ in range(40):
+        slope = grad + c[:, None] * np.einsum("np,npq->nq", d, G)
+        step, promise = models.step(memory, columns, w + d, slope, c, lam)
+        d = d + step
+    assert promise.max() < 1e-8
+
+    def value(j, d):
+        return d @ grad[j] + 0.5 * c[j] * d @ G[j] @ d + terms.value(d[None], lam[[j]])[0]
+
+    for j in range(3):
+        lowest = value(j, d[j])
+        for size in (1e-3, 1e-2, 0.1):
+            assert all(value(j, d[j] + size * rng.normal(size=P)) >= lowest - 1e-12 for _ in range(50))
+
+
+def test_models_kept_together_learn_pairs_and_leave_their_place_to_others():
+    models, memory, columns, G, _ = columns_with_own_models()
+    s = np.random.default_rng(1).normal(size=(3, P))
+    y = 2 * np.einsum("np,npq->nq", s, G) + s
+    models.remember(memory, columns, s, y)
+    # the secant equation Bs = y: without a penalty, the step against the gradient −y is s
+    step, _ = models.step(memory, columns, np.zeros((3, P)), -y, np.ones(3), np.zeros(3))
+    np.testing.assert_allclose(step, s, rtol=1e-4, atol=1e-4)
+    models.drop(columns[:1])
+    assert models.has(np.arange(5)).tolist() == [True, False, True, False, False]
+    assert models.make_room(np.arange(5)).all()
+    assert sorted(models.slot) == [0, 1, 2, 3, 4]
+
+
 def bursts(n=1500, p=12, q=4, seed=0):
     """Neurons that are silent but for a few samples of very high rates, where the mean curvature says little."""
     rng = np.random.default_rng(seed)
@@ -118,15 +167,20 @@ def bursts(n=1500, p=12, q=4, seed=0):
 def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
     X, Y = bursts()
     given = []
-    give = Fit.give_own_model
-    monkeypatch.setattr(Fit, "give_own_model", lambda fit, column: (given.append(column), give(fit, column)))
+    give = Fit.give_own_models
+    monkeypatch.setattr(Fit, "give_own_models", lambda fit, columns: (given.extend(columns), give(fit, columns)))
     held, drop = [], Fit.drop_models
-    monkeypatch.setattr(Fit, "drop_models", lambda fit, done: (drop(fit, done), held.append(len(fit.own))))
+
+    def count(fit):
+        return len(fit.own) if fit.together is None else int(fit.together.has(np.arange(len(fit.W))).sum())
+
+    monkeypatch.setattr(Fit, "drop_models", lambda fit, done: (drop(fit, done), held.append(count(fit))))
     settings = {"penalty": penalty, "feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -6, 6)}
     folds = np.repeat(np.arange(5), 300)
     models = {}
     for patience in (3, 10**9):
         monkeypatch.setattr(walk, "PATIENCE", patience)
+        monkeypatch.setattr(walk, "SHORT_PATIENCE", patience)
         models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
     assert len(given) > 4
     # they are let go when their neurons are done

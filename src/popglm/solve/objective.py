@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.numpy_engine import NumpyEngine
 from popglm.model.losses import Loss
 from popglm.solve.coordinates import gram
 from popglm.solve.evaluation import Evaluation
@@ -329,6 +330,39 @@ class RowObjective:
             XX, x = gram(self.engine, self.X, share, [(0, len(share))], self.engine.dtype)
             return XX - np.outer(x, x) if self.fit_intercept else XX
 
+    def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """`weighted_gram` of each of some columns of one fit, shape (n, n_features, n_features)."""
+        engine, fit = self.engine, int(columns[0]) // len(self.Y)
+        neurons, W, b = columns % len(self.Y), W.astype(engine.dtype), b.astype(engine.dtype)
+        n, p = W.shape
+
+        def sums(windows: list[int]) -> tuple[np.ndarray, ...]:
+            total, x, XX = np.zeros(n), np.zeros((n, p)), np.zeros((n, p, p))
+            for k in windows:
+                first, last = self.windows.chunks[k]
+                X = np.asarray(self.X[first:last], engine.dtype)
+                eta = (NumpyEngine.pad(W) @ X.T)[:n] + b[:, None]
+                eta = eta if self.offset is None else eta + self.offset[first:last]
+                h = self.loss.derivatives(np, eta, self.Y[neurons, first:last])[1]
+                if self.weights is not None:
+                    s = self.weights if self.weights.ndim == 1 else self.weights[neurons]
+                    h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)
+                total += h.sum(axis=1, dtype=float)
+                x += NumpyEngine.product(engine, h, X)
+                for own, root in zip(XX, np.sqrt(h), strict=True):
+                    scaled = X * root[:, None]
+                    # a product with itself takes half the multiplications: NumPy sees that it is one
+                    own += scaled.T @ scaled
+            return total, x, XX
+
+        counting = [k for k, kind in enumerate(self.windows.kind) if self.windows.members[kind][fit]]
+        # as many parts on any machine, so that sums have one order
+        parts = [part.tolist() for part in np.array_split(np.array(counting), 2) if len(part)]
+        with np.errstate(all="ignore"):
+            total, x, XX = (sum(some) for some in zip(*engine.map(sums, [(part,) for part in parts]), strict=True))
+            x, XX = x / total[:, None], XX / total[:, None, None]
+        return XX - x[:, :, None] * x[:, None] if self.fit_intercept else XX
+
     def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `popglm.solve.hessian.derivatives`."""
         fit, neuron = divmod(int(column), len(self.Y))
@@ -403,6 +437,10 @@ class FitRows:
     def weighted_gram(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         return self.rows.weighted_gram(self.columns(neurons), W, b)
+
+    def weighted_grams(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """See `RowObjective`."""
+        return self.rows.weighted_grams(self.columns(neurons), W, b)
 
     def derivatives(self, neuron: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `RowObjective`."""

@@ -15,6 +15,7 @@ from popglm.solve.certificate import certificate, decrement
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.objective import FitRows
+from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.responses import ResponseSums
 from popglm.solve.rotated import RotatedModel, RotatedObjective
@@ -28,6 +29,9 @@ MAX_COLUMNS = 384
 #: Bytes of neurons' own models in a fit at most. Eight models, all kept to the end, left none for one neuron of the
 #: Poisson lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
 OWN_BYTES = 100e6
+
+#: Gram matrices that are made at a time at most.
+GRAMS = 32
 
 #: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
 #: they cost more than the fit.
@@ -63,6 +67,8 @@ class Fit:
         Samples that count.
     own : dict of int to RotatedModel
         Models of columns that were slow: in place of the Gram matrix, their own, weighted by their curvature.
+    together : OwnModels, or None
+        The same in one array, where there are few features and the penalty has norms of groups.
     """
 
     loss: Loss
@@ -79,6 +85,11 @@ class Fit:
     damping: np.ndarray
     n_samples: np.ndarray
     own: dict[int, RotatedModel] = field(default_factory=dict)
+    together: OwnModels | None = None
+
+    def __post_init__(self) -> None:
+        if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
+            self.together = OwnModels(self.model.engine, self.model.penalty, *self.W.shape, OWN_BYTES)
 
     @property
     def is_fitted(self) -> np.ndarray:
@@ -93,8 +104,15 @@ class Fit:
         """The penalised objective itself, in the recording's units."""
         return self.unit[columns] * self.value(columns, lam) + self.level[columns]
 
-    def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel, np.ndarray]]:
+    def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel | OwnModels, np.ndarray]]:
         """Models, and the positions of the columns that have them."""
+        if self.together is not None:
+            own = self.together.has(columns)
+            if not own.all():
+                yield self.model, np.flatnonzero(~own)
+            if own.any():
+                yield self.together, np.flatnonzero(own)
+            return
         special = np.isin(columns, list(self.own))
         if not special.all():
             yield self.model, np.flatnonzero(~special)
@@ -102,15 +120,15 @@ class Fit:
             yield self.own[one], np.flatnonzero(columns == one)
 
     def with_models(
-        self, work: Callable[[QuadraticModel | RotatedModel, np.ndarray], None], columns: np.ndarray
+        self, work: Callable[[QuadraticModel | RotatedModel | OwnModels, np.ndarray], None], columns: np.ndarray
     ) -> None:
         """``work(model, positions)`` for every model that some columns have."""
         tasks = [(model, part) for model, at in self.by_model(columns) for part in model.portions(at)]
         # a model of many columns that shares them out itself must not do so in one of the workers
-        alone = tasks[: not self.model.split]
-        for task in alone:
-            work(*task)
-        self.model.engine.map(work, tasks[len(alone) :])
+        for task in tasks:
+            if task[0].shares_out:
+                work(*task)
+        self.model.engine.map(work, [task for task in tasks if not task[0].shares_out])
 
     def learn(self, columns: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs of some columns: steps, and the changes of their gradients."""
@@ -118,10 +136,26 @@ class Fit:
             # there G is the curvature itself
             return
 
-        def remember(model: QuadraticModel | RotatedModel, at: np.ndarray) -> None:
+        def remember(model: QuadraticModel | RotatedModel | OwnModels, at: np.ndarray) -> None:
             model.remember(self.memory, columns[at], s[at], y[at])
 
         self.with_models(remember, columns)
+
+    def give_own_models(self, columns: np.ndarray) -> None:
+        """Weight the Gram matrices of some columns by their curvature where they stand."""
+        if self.together is None:
+            for column in columns:
+                self.give_own_model(int(column))
+            return
+        columns = columns[self.together.make_room(columns)]
+        for some in np.split(columns, range(GRAMS, len(columns), GRAMS)):
+            G = self.objective.weighted_grams(some, self.W[some], self.at.b[some])
+            good = np.isfinite(G).all(axis=(1, 2))
+            self.together.put(some[good], G[good])
+            # what is not finite has no model but the shared one
+            self.together.drop(some[~good])
+        self.memory.forget(columns)
+        self.damping[columns] = 1
 
     def give_own_model(self, column: int) -> None:
         """Weight the Gram matrix of a column by its curvature where it stands."""
@@ -138,6 +172,8 @@ class Fit:
 
     def drop_models(self, finished: np.ndarray) -> None:
         """Let go of the models of columns that are finished: others may be waiting for room."""
+        if self.together is not None:
+            self.together.drop(np.flatnonzero(finished))
         self.own = {column: model for column, model in self.own.items() if not finished[column]}
 
     def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ class CurvatureMemory:
         # scaled to unit curvature: float32 neither under- nor overflows, and no formula depends on the scale
         scale = 1 / np.sqrt(sy[keep])[:, None]
         self.S[rows, slot], self.Y[rows, slot] = s * scale, y * scale
-        self.GS[rows, slot] = product_with_G(s * scale)
+        self.GS[rows, slot] = product_with_G(rows, s * scale)
         self.count[rows] += 1
 
     def forget(self, neurons: np.ndarray) -> None:
@@ -98,6 +98,11 @@ class QuadraticModel:
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         self._spectrum: dict[float | None, tuple[np.ndarray, np.ndarray | None]] = {}
 
+    @property
+    def shares_out(self) -> bool:
+        """Whether `step` shares its columns out itself, and so must not run in one of the workers."""
+        return not self.split and not self.thin
+
     def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
         """An empty memory of ``size`` pairs for each of ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
@@ -115,9 +120,9 @@ class QuadraticModel:
             s, y = s * self.deviation, y / self.deviation
             # in float64 this took a twentieth of the whole time; the pairs are kept in the engine's precision anyway
             s, y = np.split(self._times(np.concatenate([s, y]).astype(vectors.dtype), vectors).astype(float), 2)
-            memory.push(neurons, s, y, lambda rotated: rotated * values)
+            memory.push(neurons, s, y, lambda _, rotated: rotated * values)
         else:
-            memory.push(neurons, s, y, self.times_G)
+            memory.push(neurons, s, y, lambda _, s: self.times_G(s))
 
     def times_G(self, A: np.ndarray) -> np.ndarray:
         """AG for rows A (n_neurons, n_features), in float64: along a direction without variance little else is left."""

@@ -27,6 +27,8 @@ class RotatedModel:
     penalty : Penalty
     """
 
+    shares_out = False
+
     def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty) -> None:
         own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.block_sizes)
         if penalty.R is not None:
@@ -94,6 +96,15 @@ class RotatedObjective:
     def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         return self.coordinates.rotate_matrix(self.objective.weighted_gram(columns, self.coordinates.unrotate(W), b))
+
+    def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """See `RowObjective`."""
+        G = self.objective.weighted_grams(columns, self.coordinates.unrotate(W), b)
+        shape = G.shape
+        for _ in range(2):
+            G = self.coordinates.rotate(G.reshape(-1, shape[-1])).reshape(shape)
+            G = np.ascontiguousarray(G.transpose(0, 2, 1))
+        return G
 
     def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `RowObjective`."""

@@ -42,6 +42,8 @@ QUIET = 1 / 4
 #: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
 #: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
 PATIENCE, FEATURES_PER_EVALUATION = 10, 20
+#: In place of the first number where columns keep their own models together, which costs less.
+SHORT_PATIENCE = 3
 #: Columns of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64
 #: A column with more features per effective sample (n over the spread of its curvature weights) than the first number,
@@ -214,7 +216,8 @@ class Walk:
         self.trace = Trace(n_lambdas, q)
         self.level, self.fresh = np.where(fit.is_fitted, 0, n_lambdas), np.ones(q, bool)
         self.quiet, self.modelled, self.doubtful = np.zeros(q, int), np.full(q, -1), np.zeros(0, int)
-        self.patience = max(PATIENCE, fit.W.shape[1] // FEATURES_PER_EVALUATION)
+        least = PATIENCE if fit.together is None else min(PATIENCE, SHORT_PATIENCE)
+        self.patience = max(least, fit.W.shape[1] // FEATURES_PER_EVALUATION)
         self.trusted = np.full(q, CROWDED * np.sqrt(self.patience))
 
     @property
@@ -344,6 +347,7 @@ class Walk:
         periods, rest = np.divmod(self.path.n_iter[here.k, here.columns], self.patience)
         slow = (rest == 0) & (periods > 0) & (periods & (periods - 1) == 0)
         doubtful = np.isin(here.columns, self.doubtful)
+        renewed = []
         for i in np.flatnonzero(slow | doubtful):
             column = int(here.columns[i])
             crowding = self._crowding(here.columns[[i]], self.fit.at.spread[[column]])[0]
@@ -352,7 +356,9 @@ class Walk:
             if needed or (doubtful[i] and crowding > self.trusted[column]):
                 self.modelled[column] = here.k[i]
                 self.trusted[column] = max(self.trusted[column], OUTGROWN * crowding)
-                self.fit.give_own_model(column)
+                renewed.append(column)
+        if renewed:
+            self.fit.give_own_models(np.array(renewed))
 
 
 def rounding(dtype: np.dtype, loss: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
