@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "solve"), str(HERE / "properties")]
 
-from test_certificates import PROPERTIES as CERTIFICATES  # noqa: E402
-from test_engines import PROPERTIES as ENGINES  # noqa: E402
-from test_folds import PROPERTIES as FOLDS  # noqa: E402
+from test_certificate_properties import PROPERTIES as CERTIFICATES  # noqa: E402
+from test_engine_properties import PROPERTIES as ENGINES  # noqa: E402
+from test_fold_properties import PROPERTIES as FOLDS  # noqa: E402
 from test_invariances import PROPERTIES as INVARIANCES  # noqa: E402
 
 PROPERTIES = {**CERTIFICATES, **FOLDS, **INVARIANCES, **ENGINES}
