@@ -175,7 +175,7 @@ def predicted_tuning(
     >>> by = pg.bins(session["position"], [20, 60], 10, name="position", unit="cm")
     >>> curves = pg.predicted_tuning(model, X, Y, by, dt=0.05).sel(neuron="neuron0")
     >>> curves["average"].round().values, curves["predicted"].round().values
-    (array([ 1., 19.]), array([ 1., 18.]))
+    (array([ 1., 19.]), array([ 1., 19.]))
     """
     labels = rows_of(model, X, held_out)
     labels = rows_of(model, X, held_out)

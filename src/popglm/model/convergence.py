@@ -28,7 +28,7 @@ def late_fits(late: np.ndarray, gaps: np.ndarray, lambdas: np.ndarray, selected:
     >>> late = np.zeros((3, 2, 1), bool)
     >>> late[2, 1] = True
     >>> late_fits(late, np.where(late, 0.2, 0.0), np.array([[1.0], [0.1]]), np.array([0]), ["a"])
-    "1 fit of 1 neuron (a, gap 2.0e-01), at λ = 0.1 (1 of 2 strengths), in fold 1; none at a selected strength."
+    '1 fit of 1 neuron (a, gap 2.0e-01), at λ = 0.1 (1 of 2 strengths), in fold 1; none at a selected strength.'
     """
     n_fits, neurons = int(late.sum()), np.flatnonzero(late.any(axis=(0, 1)))
     worst = np.where(np.isfinite(gaps), gaps, np.inf).max(axis=(0, 1), where=late, initial=0)
