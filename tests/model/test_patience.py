@@ -112,7 +112,12 @@ def test_with_patience_for_all_strengths_nothing_changes(fits):
 def test_evaluations_are_saved(fits, monkeypatch):
     X, Y, full, _ = fits
     tried, try_out = [], Walk.try_out
-    monkeypatch.setattr(Walk, "try_out", lambda walk, here: (tried.append(len(here.columns)), try_out(walk, here)))
+
+    def counted(walk, here, *trial):
+        tried.append(len(here.columns))
+        return try_out(walk, here, *trial)
+
+    monkeypatch.setattr(Walk, "try_out", counted)
     quiet_fit(X, Y, patience=1)
     assert sum(tried) < 0.8 * (full.n_iter_.sum() + full.cv_n_iter_.sum())
 
