@@ -86,7 +86,7 @@ def bootstrap(
     Notes
     -----
     A trial that is drawn k times enters with weight k, and re-fits start from the model's weights. Each neuron is
-    re-fitted at the strength selected for it so the bands hold the noise of the data, but neither that of the
+    re-fitted at the strength selected for it, so the bands hold the noise of the data, but neither that of the
     selection nor the bias of the penalty: they lie around the shrunken kernel, and a group that is without weights in
     almost every re-fit has a band of width 0, as all groups have of a neuron that ended at its null model. All re-fits
     are centred on the samples of the fit, as in `kernels`: the band of a straight line narrows to nothing at the
