@@ -1,8 +1,11 @@
 """The warnings of popglm, so that they can be filtered by class."""
 
+import sys
+import warnings
+
 from sklearn.exceptions import ConvergenceWarning as _SklearnConvergenceWarning
 
-__all__ = ["ConvergenceWarning", "PopglmWarning"]
+__all__ = ["ConvergenceWarning", "PopglmWarning", "warn"]
 
 
 class PopglmWarning(UserWarning):
@@ -11,3 +14,11 @@ class PopglmWarning(UserWarning):
 
 class ConvergenceWarning(PopglmWarning, _SklearnConvergenceWarning):
     """A fit stopped before it reached its tolerance."""
+
+
+def warn(message: str, category: type[Warning] = PopglmWarning) -> None:
+    """Warn at the line outside of the package that called into it."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == "popglm":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -28,7 +28,7 @@ def test_a_shift_scores_what_a_fit_to_it_would(penalty):
     rng = np.random.default_rng(0)
     # units may differ between blocks of columns
     X = standardised(smooth(rng, 300, 5, 4)) * ([1, 1, 3, 3, 3] if penalty == "group_lasso" else [1, 30, 1, 0.1, 1])
-    Y = X[:, :1] * 0.4 + smooth(rng, 300, 2, 4) + 7
+    Y = X[:, :1] * 0.8 + smooth(rng, 300, 2, 4) + 7
     trial = np.arange(300) // 10
     kind = {"penalty": penalty, "feature_groups": [2, 3], "precision": "float64", "tol": 1e-7}
     kind |= {} if penalty == "none" else {"lambdas": [0.3, 0.1, 0.03]}

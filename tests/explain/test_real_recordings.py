@@ -89,13 +89,16 @@ def test_place_fields_are_the_rate_map(linear_track):
     session_and_bins = session["position"], counts, position["position"].values
     r = correlations(rates, *session_and_bins)
     print("place fields and rate maps, correlation per neuron:", r.round(3))
+    # a flat rate has no correlation: that of cells which no position explains
     assert len(r) == 20
-    assert np.median(r) > 0.97
-    assert (r > 0.9).all()
+    tuned = np.isfinite(r)
+    assert tuned.sum() >= 18
+    assert np.median(r[tuned]) > 0.97
+    assert (r[tuned] > 0.9).all()
     # against the bare ratio of spikes to occupancy in bins of half the distance between bumps
     bare = correlations(rates, *session_and_bins, smoothing=0)
     print("without smoothing of the map:", bare.round(3))
-    assert np.median(bare) > 0.9
+    assert np.median(bare[tuned]) > 0.9
 
 
 def test_place_fields_in_either_direction(linear_track):
@@ -114,8 +117,10 @@ def test_place_fields_in_either_direction(linear_track):
         fires = counts[here].sum(axis=0) >= 30
         r = correlations(rates[fires], session["position"][here], counts[here][:, fires], product["position"].values)
         print(f"direction {direction:+d}, {len(r)} neurons, correlation:", r.round(3))
-        assert np.median(r) > 0.95
-        assert (r > 0.8).mean() > 0.9
+        tuned = np.isfinite(r)
+        assert tuned.sum() >= len(r) - 1
+        assert np.median(r[tuned]) > 0.95
+        assert (r[tuned] > 0.8).mean() > 0.9
 
 
 # ---------------------------------------------------------------------------------- HVC and the bird's own song

@@ -38,7 +38,9 @@ def test_tensors_are_taken_everywhere(recording, name):
 
     ours = model.evaluate(given[0], given[1], given[2], given[2])
     np.testing.assert_allclose(ours, model.evaluate(X, Y, weights, weights), rtol=1e-6)
-    assert model.score(given[0], given[1]) == pytest.approx(model.score(X, Y), rel=1e-6)
+    assert model.score(given[0], given[1], offset=given[2]) == pytest.approx(
+        model.score(X, Y, offset=weights), rel=1e-6
+    )
     for predicted, numpys in (
         (model.predict(given[0], given[2]), model.predict(X, weights)),
         (model.predict_held_out(given[0], given[2]), model.predict_held_out(X, weights)),

@@ -190,6 +190,7 @@ def test_warnings_and_summaries_speak_of_what_was_fitted(fits):
     np.testing.assert_allclose(stopped[1].summary().drop(drop).astype(float), full.summary().drop(drop).astype(float))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The selected strength lies at an end", pg.PopglmWarning)
         GLMCV(**SETTINGS, patience=1).fit(X, Y[:, :-1], groups=TRIAL)
 
 

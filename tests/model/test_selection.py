@@ -273,7 +273,7 @@ class TestFolds:
     def test_offset_is_part_of_the_held_out_prediction(self):
         offset = 0.3 * np.sin(np.arange(N))
         model = GLMCV(n_lambdas=4).fit(X, Y["poisson"], offset=offset)
-        ratio = model.predict_held_out(offset=offset) / model.predict_held_out()
+        ratio = model.predict_held_out(offset=offset) / model.predict_held_out(offset=0)
         np.testing.assert_allclose(ratio, np.exp(offset)[:, None].repeat(3, axis=1), rtol=1e-4)
         table = model.evaluate(X, Y["poisson"], offset=offset)
         mu = model.predict(X, offset=offset)

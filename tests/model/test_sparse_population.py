@@ -53,6 +53,7 @@ def test_warnings_name_the_silent_and_those_silent_in_a_fold(fitted):
     messages = [str(w.message) for w in caught if issubclass(w.category, PopglmWarning)]
     # nothing else, a ConvergenceWarning or a numerical one, is heard
     assert {str(w.message) for w in caught} == set(messages)
+    messages = [message for message in messages if "lies at an end of its grid" not in message]
     assert len(messages) == 3
     assert "silent" in messages[0]
     assert ": neuron460, neuron461, neuron462, neuron463, neuron464" in messages[0]

@@ -66,6 +66,11 @@ class Problem:
         """Columns of X."""
         return sum(self.sizes)
 
+    @property
+    def groups(self) -> list[str]:
+        """Name of the feature group of every column."""
+        return [f"group {i}" for i, size in enumerate(self.sizes) for _ in range(size)]
+
     @lru_cache(maxsize=16)  # noqa: B019 - few small problems are alive at a time
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
         """X (n_samples, n_features), Y (n_samples, n_neurons), sample weights and offset (n_samples,), in float64."""
@@ -113,7 +118,7 @@ class Problem:
         kind, l1_ratio = self.penalty
         return {
             "family": self.family, "inverse_link": self.link, "penalty": kind, "l1_ratio": l1_ratio,
-            "smoothness": self.smoothness, "feature_groups": list(self.sizes), "lambdas": self.lambdas,
+            "smoothness": self.smoothness, "feature_groups": self.groups, "lambdas": self.lambdas,
             "fit_intercept": self.fit_intercept, "precision": self.precision, "engine": self.engine,
         }  # fmt: skip
 

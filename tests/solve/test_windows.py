@@ -102,7 +102,7 @@ def test_prediction_takes_fewer_rows_at_a_time(data, monkeypatch, caplog):
     model = pg.GLM(lambdas=[0.01]).fit(X, Y)
     offset = np.linspace(-1, 1, N)
     expected = model.predict(X, offset)
-    monkeypatch.setattr(base, "get_engine", lambda *_: short(largest=N * P // 3))
+    monkeypatch.setattr(base, "get_engine", lambda *_: short(largest=N * P // 3, is_accelerator=True))
     with caplog.at_level(logging.WARNING, logger="popglm"):
         np.testing.assert_allclose(model.predict(X, offset), expected, rtol=1e-5)
     assert "rows at a time" in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from scipy import sparse
 
 from popglm.model.labels import Rows, row_labels
 from popglm.model.validation import as_numbers
-from popglm.warnings import PopglmWarning
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["BinAxis", "Bins", "bins", "check_bins"]
 
@@ -113,11 +112,10 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     empty = centers[np.diff(ends) == 0]
     if len(empty):
         shown = ", ".join(f"{c:g}" for c in empty[:10]) + (" …" if len(empty) > 10 else "")
-        warnings.warn(
+        warn(
             f"{len(empty)} of {len(centers)} bins of {name!r} hold no sample, and results there are NaN; centres: "
             f"{shown}.",
             PopglmWarning,
-            stacklevel=2,
         )
     return Bins(name, unit, centers, float(half_width), members, index)
 

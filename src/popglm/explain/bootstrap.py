@@ -18,7 +18,7 @@ from popglm.explain.trials import check_trials
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM
 from popglm.model.validation import check_offset, check_seed, check_vector
-from popglm.warnings import ConvergenceWarning, PopglmWarning
+from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]
 
@@ -193,4 +193,4 @@ def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resa
     if parts:
         category = ConvergenceWarning if unfinished.any() else PopglmWarning
         message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."
-        warnings.warn(message, category, stacklevel=3)
+        warn(message, category)

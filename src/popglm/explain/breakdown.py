@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +14,7 @@ from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.base import PopulationGLM
 from popglm.model.validation import check_offset, check_seed
 from popglm.solve.stream import read_rows
-from popglm.warnings import PopglmWarning
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["breakdown"]
 
@@ -170,9 +169,8 @@ def _warn_unless_centred(X: Any, chosen: dict[str, list[str]], columns: list[np.
     away = np.abs(mean) > 0.5 * spread + 1e-6
     far = [name for name, own in zip(chosen, columns, strict=True) if away[own].any()]
     if far:
-        warnings.warn(
+        warn(
             f"breakdown: columns of {', '.join(map(repr, far[:10]))} are not centred, and setting them to 0 also "
             "shifts the baseline. Standardise the design (popglm.Design does), or use method='shuffle'.",
             PopglmWarning,
-            stacklevel=3,
         )

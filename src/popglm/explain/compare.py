@@ -28,7 +28,7 @@ from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.estimators import GLMCV
 from popglm.model.validation import check_offset, check_vector
 from popglm.solve.stream import RowStream
-from popglm.warnings import ConvergenceWarning
+from popglm.warnings import ConvergenceWarning, warn
 
 __all__ = ["compare"]
 
@@ -258,9 +258,8 @@ class Refits:
         """Tell of re-fits that did not converge."""
         if self.late:
             listed = ", ".join(f"{name!r} ({count} neurons)" for name, count in self.late.items())
-            warnings.warn(
+            warn(
                 f"compare: re-fits left neurons outside tol={self.model.tol:g}: {listed}. Fit the model with a larger "
                 "max_iter or tol, or precision='float64'.",
                 ConvergenceWarning,
-                stacklevel=3,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
 from popglm.model.validation import check_labels, check_offset, check_seed, check_vector
-from popglm.warnings import PopglmWarning
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["significance"]
 
@@ -430,7 +429,7 @@ def _rule(model: GLMCV) -> tuple[float, float] | None:
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(f"significance: {sentence}", PopglmWarning, stacklevel=5)
+    warn(f"significance: {sentence}", PopglmWarning)
 
 
 def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,7 @@ from popglm.glm_class.deviances import make_prediction
 from popglm.glm_class.glm import GLM, LAMBDA_SERIES, at_strengths, series_of
 from popglm.model import estimators
 from popglm.model.selection import select_strengths
-from popglm.warnings import PopglmWarning
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["GLM_CV"]
 
@@ -223,10 +222,9 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
         folds = range(self.n_folds)
         if self.auto_split:
             if train_idx is not None or val_idx is not None:
-                warnings.warn(
+                warn(
                     "train_idx and val_idx have no effect under auto_split=True; use auto_split=False for these folds.",
                     PopglmWarning,
-                    stacklevel=3,
                 )
             if self.split_by_group and group_idx is None:
                 raise UsageError("group_idx is needed by split_by_group=True; give the group (trial) of every sample.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -40,7 +39,7 @@ from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.responses import response_sums
 from popglm.solve.separation import can_separate, separated
 from popglm.solve.stream import RowStream, read_rows
-from popglm.warnings import ConvergenceWarning, PopglmWarning
+from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["PopulationGLM"]
 
@@ -232,11 +231,10 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         few = np.flatnonzero(fit.fittable & (self.n_events_ < FEW_EVENTS) & (self.family != "gaussian"))
         if len(few):
-            warnings.warn(
+            warn(
                 f"{len(few)} of {len(names)} neurons have fewer than {FEW_EVENTS} samples with activity (at least "
                 f"{self.n_events_[few].min()}): too few to say much about what drives them.",
                 PopglmWarning,
-                stacklevel=5,
             )
 
     def _warn_of_late_fits(self, fit: PopulationFit, refit: bool) -> None:
@@ -247,11 +245,10 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         late[0] &= refit
         if late.any():
             sentence = late_fits(late, gaps, self._lambda_grid, self.lambda_index_, self.neuron_names_)
-            warnings.warn(
+            warn(
                 f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
                 f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol, or use precision='float64'.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _warn_separated(self, settings: Settings, X, Y, weights, fit: PopulationFit, splits, refit: bool) -> None:
@@ -310,10 +307,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         said = [f"{len(weakest)} took the weakest ({smaller} may explain more)"] if len(weakest) else []
         said += [f"{len(strongest)} took the strongest (larger lambdas may)"] if len(strongest) else []
         if said:
-            warnings.warn(
+            warn(
                 f"The selected strength lies at an end of its grid: of {len(explained)} neurons {' and '.join(said)}.",
                 PopglmWarning,
-                stacklevel=3,
             )
 
     @property

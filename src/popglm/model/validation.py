@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_array, validate_data
 from popglm.engines import as_numpy
 from popglm.model.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
 from popglm.solve.stream import check_stream, is_streamed
-from popglm.warnings import PopglmWarning
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
     "as_labels",
@@ -605,4 +604,4 @@ def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: typ
     if len(neurons):
         shown = ", ".join(names[j] for j in neurons[:10])
         more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warnings.warn(f"{what}: {shown}{more}.", category, stacklevel=6)
+        warn(f"{what}: {shown}{more}.", category)

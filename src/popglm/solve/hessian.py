@@ -21,8 +21,8 @@ __all__ = ["SAFETY", "derivatives", "newton", "second_derivative"]
 #: The loss is taken to fall by no more than this many times half the decrement.
 SAFETY = 10.0
 #: Directions with less than this share of the root of the curvature, in units in which every column has as much, hold
-#: rounding alone.
-LEAST = 1e-11
+#: rounding alone: that of X, by the bytes of its numbers.
+LEAST = {8: 1e-11, 4: 1e-6}
 
 
 def second_derivative(loss: Loss, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -68,14 +68,17 @@ def derivatives(
         return g / total, R / np.sqrt(total)
 
 
-def newton(g: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, float]:
-    """Newton's step −H⁻¹g and the decrement gᵀH⁻¹g for H = RᵀR; inf where a derivative is not finite."""
+def newton(g: np.ndarray, R: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, float]:
+    """Newton's step −H⁻¹g and the decrement gᵀH⁻¹g for H = RᵀR; inf where a derivative is not finite.
+
+    ``dtype`` is that in which X was held.
+    """
     if not np.isfinite(g).all():
         return np.zeros(len(g)), np.inf
     size = np.sqrt(np.einsum("ij,ij->j", R, R))
     size = np.where(size > 0, size, 1)
     _, values, vectors = svd(R / size, full_matrices=False)
-    has = values > LEAST * values[0]
+    has = values > LEAST[np.dtype(dtype).itemsize] * values[0]
     force = np.where(has, vectors @ (g / size) / np.where(has, values, 1), 0)
     moved = np.where(has, force / np.where(has, values, 1), 0)
     return -(moved @ vectors) / size, float(force @ force)

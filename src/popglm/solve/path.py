@@ -202,7 +202,7 @@ class Fit:
             g[:-1] += penalty.smooth_gradient(w[None])[0]
             root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
             R = np.vstack([R, np.column_stack([root, np.zeros(len(root))])])
-        step, decrement = newton(g, R)
+        step, decrement = newton(g, R, self.model.engine.dtype)
         return step[:-1], 0.5 * SAFETY * decrement / self.scale[column]
 
 

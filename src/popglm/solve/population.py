@@ -246,13 +246,11 @@ def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarr
     """What is taken from every column: its mean, or nothing where no intercept could make up for it."""
     if not fit_intercept:
         return np.zeros(X.shape[1])
-    if not isinstance(X, RowStream):
-        return np.asarray(np.average(X, axis=0, weights=weights), float)
     s = np.ones(len(X)) if weights is None else np.asarray(weights, float)
     total = np.zeros(X.shape[1])
     for first, last, rows in read_rows(X):
         for a in range(0, last - first, 1024):
-            # piecewise: this product is in float64, and would be twice the block
+            # piecewise: this product is in float64, whatever the numbers of X, and would be twice the block
             total += s[first:last][a : a + 1024] @ rows[a : a + 1024]
     return total / s.sum()
 
