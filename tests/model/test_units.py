@@ -40,7 +40,7 @@ def test_gaussian_activity_in_other_units(penalty, missing):
     X, y = gaussian()
     if missing:
         y[3] = np.nan
-    settings = {"penalty": penalty, "n_lambdas": 8, "cv": 3, "tol": 1e-6}
+    settings = {"penalty": penalty, "n_lambdas": 8, "cv": 3}
     if penalty == "group_lasso":
         settings["feature_groups"] = [4, 6]
     base = quiet(pg.GLMCV("gaussian", **settings), X, y)

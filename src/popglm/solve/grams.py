@@ -220,6 +220,17 @@ class GramFits:
         some = np.flatnonzero(self.wanted[1 + fold] & (inside == 0).any(axis=1))
         if not len(some):
             return
-        held = HeldOut(self.engine, self.settings.loss, rows.X, rows.Y[some], rows.weights[some], None, rows.ranges)
+        Y, weights = rows.Y[some], rows.weights[some]
+        # from the mean of these rows, which float32 may have no digits left beside
+        total, mean = row_sums(
+            self.engine,
+            lambda take: (take(weights.T).sum(axis=0, dtype=float), np.einsum("tj,tj->j", take(weights.T), take(Y.T))),
+            rows.Y.T,
+            rows.ranges,
+        )
+        mean = mean / np.where(total > 0, total, 1)
+        Y = (Y - mean[:, None]).astype(self.engine.dtype)
+        held = HeldOut(self.engine, self.settings.loss, rows.X, Y, weights, None, rows.ranges)
         w = result.cv_coef[fold][:, some]
-        found[:, some] = held.deviance(w, result.cv_intercept[fold][:, some] + w.astype(float) @ self.center)
+        b = result.cv_intercept[fold][:, some] + w.astype(float) @ self.center - mean
+        found[:, some] = held.deviance(w, b)

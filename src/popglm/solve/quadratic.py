@@ -92,7 +92,8 @@ class QuadraticModel:
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
         if self.split:
             # in columns of unit variance, whatever units they were given in; the penalty's weights go with them
-            deviation = np.sqrt(np.diag(G))
+            # of a model of its own, rounding may leave less than none
+            deviation = np.sqrt(np.maximum(np.diag(G), 0))
             self.deviation = np.where(deviation > 0, deviation, 1.0)
             G = G / np.outer(self.deviation, self.deviation)
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
