@@ -20,9 +20,11 @@ from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
 from popglm.explain.trials import check_trials
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.model.arguments import check_seed
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
-from popglm.model.validation import check_labels, check_offset, check_seed, check_vector
+from popglm.model.splits import check_labels
+from popglm.model.validation import check_offset, check_vector
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["significance"]
