@@ -15,9 +15,10 @@ from popglm.design.checks import check_count
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
+from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM
-from popglm.model.validation import check_offset, check_seed, check_vector
+from popglm.model.validation import check_offset, check_vector
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]

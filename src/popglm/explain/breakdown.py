@@ -11,8 +11,9 @@ import xarray as xr
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks, rows_of
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
-from popglm.model.validation import check_offset, check_seed
+from popglm.model.validation import check_offset
 from popglm.solve.stream import read_rows
 from popglm.warnings import PopglmWarning, warn
 

@@ -6,23 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.stats import false_discovery_control
 
 from popglm.design.checks import check_count
 from popglm.explain.breakdown import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, independent_samples
-from popglm.explain.contributions import Predictor, check_activity, check_design_matrix, rows_of
+from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.full_refits import full_refits
 from popglm.explain.refits import LocalTest
 from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
-from popglm.explain.trials import check_trials
+from popglm.explain.tested import TestedData
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.model.arguments import check_seed
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
-from popglm.model.validation import check_labels, check_offset, check_seed, check_vector
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["significance"]
@@ -210,7 +209,7 @@ def significance(
         raise ValueError(f"significance: method={method!r} has its own refit; leave refit=None.")
     check_seed(seed, "significance")
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
-    data = _Data.make(model, values, X, Y, trial, strata, sample_weight, offset)
+    data = TestedData.make(model, values, X, Y, trial, strata, sample_weight, offset)
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = {} if variables is None else resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]
@@ -220,68 +219,7 @@ def significance(
     return _by_shifts(data, refit, chosen, columns, own, n_shifts, seed)
 
 
-@dataclass(eq=False)
-class _Data:
-    """What is tested: checked arrays of all rows, and which rows folds hold out.
-
-    Attributes
-    ----------
-    rows : ndarray of int
-        Rows held out, in order of time.
-    trial, strata : ndarray of int, shape (n_rows,)
-        Numbered from 0.
-    """
-
-    model: GLMCV
-    X: np.ndarray
-    given: Any
-    y: np.ndarray
-    weight: np.ndarray | None
-    offset: np.ndarray | None
-    rows: np.ndarray
-    trial: np.ndarray
-    strata: np.ndarray | None
-
-    @classmethod
-    def make(cls, model, values, X, Y, trial, strata, sample_weight, offset) -> _Data:
-        labels = rows_of(model, X, held_out=True)
-        y = check_activity(model, Y, len(values), labels)
-        weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
-        offset = check_offset(model, offset, len(values), labels, "significance")
-        rows = np.flatnonzero(model.fold_ >= 0)
-        codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
-        if strata is not None:
-            strata = _check_strata(check_labels(strata, "strata", len(values), labels)[0], codes, rows, trial)
-        return cls(model, values, X, y, weight, offset, rows, codes, strata)
-
-    @property
-    def longest(self) -> int:
-        """Samples of the longest trial."""
-        return int(np.bincount(self.trial).max())
-
-    @property
-    def null(self) -> np.ndarray:
-        """Neurons whose model is the null model, shape (n_neurons,)."""
-        return self.model.null_fitted_ | ~np.isfinite(self.model.lambda_)
-
-    def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Training and test rows of every fold, numbered among the rows held out."""
-        number = np.full(len(self.y), -1)
-        number[self.rows] = np.arange(len(self.rows))
-        known = getattr(self.model, "_splits", None)
-        if known is None:
-            # a model from a file knows what its folds held out alone
-            folds = [np.flatnonzero(self.model.fold_ == k) for k in range(len(self.model.cv_coef_path_))]
-            known = [(np.setdiff1d(self.rows, test), test) for test in folds]
-        splits = [(number[train], number[test]) for train, test in known]
-        return [(train[train >= 0], test) for train, test in splits]
-
-    def taken(self, a: np.ndarray | None) -> np.ndarray | None:
-        """The rows held out of an array."""
-        return None if a is None else a[self.rows]
-
-
-def _by_local_refits(data: _Data, method: str, chosen, columns, own, n_shifts: int, seed: int) -> xr.Dataset:
+def _by_local_refits(data: TestedData, method: str, chosen, columns, own, n_shifts: int, seed: int) -> xr.Dataset:
     """Surrogates as the method says, each by a local refit."""
     model = data.model
     X, y = data.X[data.rows], data.y[data.rows]
@@ -327,7 +265,7 @@ def _by_local_refits(data: _Data, method: str, chosen, columns, own, n_shifts: i
 class _Maker:
     """Chooses methods, makes their surrogates, and tells where these promise too much."""
 
-    data: _Data
+    data: TestedData
     layout: Layout
     n_shifts: int
     seed: int
@@ -381,7 +319,7 @@ class _Maker:
             )
 
 
-def _by_shifts(data: _Data, refit: bool, chosen, columns, own, n_shifts: int, seed: int) -> xr.Dataset:
+def _by_shifts(data: TestedData, refit: bool, chosen, columns, own, n_shifts: int, seed: int) -> xr.Dataset:
     """Circular shifts with the fitted weights, or by fits of the model itself."""
     model, rows = data.model, data.rows
     if refit and len(rows) < len(data.y):
@@ -413,7 +351,7 @@ def _by_shifts(data: _Data, refit: bool, chosen, columns, own, n_shifts: int, se
     return _dataset(model, list(chosen), share, statistic, null, p, attrs)
 
 
-def _contributions(data: _Data, chosen: dict) -> np.ndarray:
+def _contributions(data: TestedData, chosen: dict) -> np.ndarray:
     """Fractions of null deviance, (n_neurons, n_variables)."""
     options = {"sample_weight": data.weight, "offset": data.offset}
     return breakdown(data.model, data.given, data.y, chosen, **options).fraction_null_deviance.values
@@ -430,31 +368,6 @@ def _rule(model: GLMCV) -> tuple[float, float] | None:
 
 def _warn(sentence: str) -> None:
     warn(f"significance: {sentence}", PopglmWarning)
-
-
-def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
-    """Trials of the rows, numbered anew, if the rows of each follow each other."""
-    numbers = pd.factorize(codes[rows])[0]
-    back = np.flatnonzero(np.diff(numbers) < 0)
-    if len(back):
-        row = rows[back[0] + 1]
-        raise ValueError(
-            f"trial {np.asarray(trial)[row]} comes back in row {row} after other trials; the rows of a trial must "
-            "follow each other in time, and every trial of several sessions needs its own label."
-        )
-    return numbers
-
-
-def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
-    """Number of every row's stratum, if it is one for a whole trial."""
-    numbers = pd.factorize(strata[rows])[0]
-    torn = np.flatnonzero((np.diff(codes) == 0) & (np.diff(numbers) != 0))
-    if len(torn):
-        row = rows[torn[0] + 1]
-        raise ValueError(
-            f"strata changes in row {row}, within trial {np.asarray(trial)[row]}; a trial has one stratum."
-        )
-    return numbers
 
 
 def _dataset(model, variables, share, statistic, null, p, attrs) -> xr.Dataset:

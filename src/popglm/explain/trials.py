@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popglm.model.labels import Rows
-from popglm.model.validation import check_labels
+from popglm.model.splits import check_labels
 
 __all__ = ["check_trials"]
 

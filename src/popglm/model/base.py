@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves, memory_of_machine
+from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.model.convergence import late_fits
 from popglm.model.labels import Rows, row_labels
 from popglm.model.leaks import warn_of_copies
@@ -23,12 +24,9 @@ from popglm.model.progress import fit_progress
 from popglm.model.selection import at_strengths, fraction_explained
 from popglm.model.validation import (
     check_features,
-    check_lambdas,
     check_offset,
     check_responses,
     check_vector,
-    check_verbose,
-    feature_group_sizes,
     name_neurons,
     shape_of,
     warn_neurons,

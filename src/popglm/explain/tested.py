@@ -1,0 +1,103 @@
+"""What a test of significance is given: checked activity of all rows, the rows held out, their trials and strata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popglm.explain.contributions import check_activity, rows_of
+from popglm.explain.trials import check_trials
+from popglm.model.estimators import GLMCV
+from popglm.model.splits import check_labels
+from popglm.model.validation import check_offset, check_vector
+
+__all__ = ["TestedData"]
+
+
+@dataclass(eq=False)
+class TestedData:
+    """What is tested: checked arrays of all rows, and which rows folds hold out.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        Rows held out, in order of time.
+    trial, strata : ndarray of int, shape (n_rows,)
+        Numbered from 0.
+    """
+
+    model: GLMCV
+    X: np.ndarray
+    given: Any
+    y: np.ndarray
+    weight: np.ndarray | None
+    offset: np.ndarray | None
+    rows: np.ndarray
+    trial: np.ndarray
+    strata: np.ndarray | None
+
+    @classmethod
+    def make(cls, model, values, X, Y, trial, strata, sample_weight, offset) -> TestedData:
+        labels = rows_of(model, X, held_out=True)
+        y = check_activity(model, Y, len(values), labels)
+        weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
+        offset = check_offset(model, offset, len(values), labels, "significance")
+        rows = np.flatnonzero(model.fold_ >= 0)
+        codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
+        if strata is not None:
+            strata = _check_strata(check_labels(strata, "strata", len(values), labels)[0], codes, rows, trial)
+        return cls(model, values, X, y, weight, offset, rows, codes, strata)
+
+    @property
+    def longest(self) -> int:
+        """Samples of the longest trial."""
+        return int(np.bincount(self.trial).max())
+
+    @property
+    def null(self) -> np.ndarray:
+        """Neurons whose model is the null model, shape (n_neurons,)."""
+        return self.model.null_fitted_ | ~np.isfinite(self.model.lambda_)
+
+    def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Training and test rows of every fold, numbered among the rows held out."""
+        number = np.full(len(self.y), -1)
+        number[self.rows] = np.arange(len(self.rows))
+        known = getattr(self.model, "_splits", None)
+        if known is None:
+            # a model from a file knows what its folds held out alone
+            folds = [np.flatnonzero(self.model.fold_ == k) for k in range(len(self.model.cv_coef_path_))]
+            known = [(np.setdiff1d(self.rows, test), test) for test in folds]
+        splits = [(number[train], number[test]) for train, test in known]
+        return [(train[train >= 0], test) for train, test in splits]
+
+    def taken(self, a: np.ndarray | None) -> np.ndarray | None:
+        """The rows held out of an array."""
+        return None if a is None else a[self.rows]
+
+
+def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
+    """Trials of the rows, numbered anew, if the rows of each follow each other."""
+    numbers = pd.factorize(codes[rows])[0]
+    back = np.flatnonzero(np.diff(numbers) < 0)
+    if len(back):
+        row = rows[back[0] + 1]
+        raise ValueError(
+            f"trial {np.asarray(trial)[row]} comes back in row {row} after other trials; the rows of a trial must "
+            "follow each other in time, and every trial of several sessions needs its own label."
+        )
+    return numbers
+
+
+def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
+    """Number of every row's stratum, if it is one for a whole trial."""
+    numbers = pd.factorize(strata[rows])[0]
+    torn = np.flatnonzero((np.diff(codes) == 0) & (np.diff(numbers) != 0))
+    if len(torn):
+        row = rows[torn[0] + 1]
+        raise ValueError(
+            f"strata changes in row {row}, within trial {np.asarray(trial)[row]}; a trial has one stratum."
+        )
+    return numbers

@@ -1,0 +1,153 @@
+"""Checks of the settings of estimators and of explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.engines import as_numpy
+from popglm.model.validation import as_numbers
+
+__all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "feature_group_sizes", "shown"]
+
+
+def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
+    """Strengths as (n_lambdas, n_neurons), descending."""
+    try:
+        grid = as_numbers(lambdas)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"lambdas must hold numbers: {error}.") from error
+    if grid.ndim == 0:
+        grid = grid[None]
+    if grid.ndim > 2 or grid.size == 0:
+        raise ValueError(
+            "lambdas must hold at least one strength: shape (n_lambdas,), or (n_lambdas, n_neurons) for a column per "
+            f"neuron; it has shape {grid.shape}."
+        )
+    if grid.ndim == 2 and grid.shape[1] != n_neurons:
+        raise ValueError(f"lambdas has {grid.shape[1]} columns for {n_neurons} neurons; give one column per neuron.")
+    grid = grid if grid.ndim == 2 else np.repeat(grid[:, None], n_neurons, axis=1)
+    bad = ~np.isfinite(grid) | (grid < 0)
+    if bad.any():
+        k = int(np.argwhere(bad)[0][0])
+        raise ValueError(f"lambdas must be finite and ≥ 0; entry {k} is {grid[tuple(np.argwhere(bad)[0])]:g}.")
+    rising = np.argwhere(np.diff(grid, axis=0) > 0)
+    if len(rising):
+        k = int(rising[0][0])
+        raise ValueError(
+            f"lambdas must descend; entry {k + 1} ({grid[k + 1, rising[0][1]]:g}) is larger than entry {k} "
+            f"({grid[k, rising[0][1]]:g}). Sort them: np.sort(lambdas)[::-1]."
+        )
+    return grid
+
+
+def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: bool) -> tuple[np.ndarray, list[str]]:
+    """Sizes and names of consecutive feature groups.
+
+    Parameters
+    ----------
+    feature_groups : None, sequence of int, or sequence of labels
+        None reads them from MultiIndex columns of X (first level); a list of sizes; or a label per column.
+    required : bool
+        Whether the penalty has no meaning without groups.
+    """
+    if feature_groups is None:
+        if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex):
+            return _runs(list(X.columns.get_level_values(0)))
+        if required:
+            raise ValueError(
+                "feature_groups is needed by penalty='group_lasso' or smoothness > 0: give a list of sizes or a label "
+                "per column, or an X with (group, feature) columns as popglm.Design makes it."
+            )
+        return np.ones(n_features, int), [f"feature{k}" for k in range(n_features)]
+    labels = _group_labels(feature_groups)
+    if not labels:
+        raise ValueError(f"feature_groups must be a list of sizes or a label per column, not {shown(feature_groups)}.")
+    integers = all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in labels)
+    sizes = integers and sum(labels) == n_features and min(labels) > 0
+    if sizes and len(labels) == n_features and n_features > 1:
+        raise ValueError(
+            f"feature_groups={shown(labels)} means {n_features} groups of one column as sizes, and one group as "
+            "labels of columns. Give sizes that say which: ["
+            + str(n_features)
+            + "] for one group of all columns, or names as "
+            "labels, such as list('abc') for a group per column."
+        )
+    if sizes:
+        return np.asarray(labels, int), [f"group{g}" for g in range(len(labels))]
+    if len(labels) == n_features:
+        return _runs(labels)
+    found = f"sizes that sum to {sum(labels)}" if integers else f"{len(labels)} labels"
+    raise ValueError(
+        f"feature_groups has {found}, but X has {n_features} columns; the groups must cover every column once."
+    )
+
+
+def _group_labels(feature_groups: Any) -> list | None:
+    feature_groups = as_numpy(feature_groups)
+    if isinstance(feature_groups, pd.Series | xr.DataArray):
+        feature_groups = feature_groups.values
+    if isinstance(feature_groups, str | bytes) or not isinstance(
+        feature_groups, Sequence | np.ndarray | pd.Index | pd.api.extensions.ExtensionArray
+    ):
+        return None
+    if getattr(feature_groups, "ndim", 1) != 1:
+        return None
+    labels = list(feature_groups)
+    missing = [k for k, label in enumerate(labels) if not isinstance(label, tuple | list) and pd.isna(label)]
+    if missing:
+        raise ValueError(f"feature_groups has no label for column {missing[0]}; every column belongs to a group.")
+    return labels
+
+
+def _runs(labels: list) -> tuple[np.ndarray, list[str]]:
+    starts = [k for k in range(len(labels)) if k == 0 or labels[k] != labels[k - 1]]
+    names = [labels[k] for k in starts]
+    repeated = [name for k, name in enumerate(names) if name in names[:k]]
+    if repeated:
+        raise ValueError(
+            f"feature_groups: the columns of group {repeated[0]!r} are not next to each other; sort them by group."
+        )
+    return np.diff([*starts, len(labels)]), [str(name) for name in names]
+
+
+def check_rule(se_fraction: Any, min_lambda: Any) -> None:
+    """Complain unless strengths can be selected by both.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, value in (("se_fraction", se_fraction), ("min_lambda", min_lambda)):
+        number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+        if not number or not np.isfinite(value) or value < 0:
+            raise ValueError(f"{name}={shown(value)} must be a finite number of at least 0.")
+
+
+def check_verbose(verbose: Any) -> None:
+    """Complain unless it is a whole number."""
+    if not isinstance(verbose, int | np.integer | np.bool_):
+        raise ValueError(f"verbose={shown(verbose)} must be 0, 1 or 2.")
+
+
+def check_seed(seed: Any, who: str) -> None:
+    """Complain unless ``numpy.random.default_rng`` can be seeded by it: a whole number from 0, or None.
+
+    Raises
+    ------
+    ValueError
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool | np.bool_)
+    if seed is not None and not (whole and seed >= 0):
+        raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
+
+
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
