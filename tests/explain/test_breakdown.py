@@ -234,7 +234,8 @@ class TestBadInput:
         xr.testing.assert_identical(pg.breakdown(model, other, Y), pg.breakdown(model, X, Y))
         with pytest.raises(ValueError, match="acceleration"):
             pg.breakdown(model, X.rename(columns={"speed": "acceleration"}), Y)
-        with pytest.raises(ValueError, match=r"0 columns of 'position × cue' where the model was fitted to 5 \(5 columns in all, and 11\)"):
+        complaint = r"0 columns of 'position × cue' where the model was fitted to 5 \(5 columns in all, and 11\)"
+        with pytest.raises(ValueError, match=complaint):
             pg.breakdown(model, X[["position"]], Y)
         with pytest.raises(ValueError, match="3 features"):
             pg.breakdown(model, X.to_numpy()[:, :3], Y)
