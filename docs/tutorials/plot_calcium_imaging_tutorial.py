@@ -287,7 +287,7 @@ pd.DataFrame({name: result.fraction_null_deviance.mean("neuron").to_series() for
 # Each neuron's activity is shifted against the behaviour, many times, which keeps the rhythms of both. What the model
 # explains must beat what it explains of shifted activity; q-values control the false-discovery rate over neurons.
 
-chance = pg.significance(model, X, Y, variables, trial=trial, n_shifts=1_000)
+chance = pg.significance(model, X, Y, variables, trial=trial, n_shifts=200)
 print(
     f"{int((chance.q_value < 0.05).sum())} of {chance.q_value.size} neurons are predicted better than chance (q < 0.05)"
 )

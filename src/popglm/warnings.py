@@ -19,6 +19,6 @@ class ConvergenceWarning(PopglmWarning, _SklearnConvergenceWarning):
 def warn(message: str, category: type[Warning] = PopglmWarning) -> None:
     """Warn at the line outside of the package that called into it."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == "popglm":
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "popglm":
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
