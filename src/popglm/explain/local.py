@@ -133,22 +133,19 @@ class LocalModel:
             else:
                 train = self._column(Z, known, self.train[k])
             fits.append(fit.start(train, held[k], self.held[k]))
-        error, best = np.zeros((n_folds, m)), np.full(m, np.inf)
-        spread, going = np.zeros(m), np.arange(m)
+        best, going = np.full((n_folds, m), np.inf), np.arange(m)
         for lam in lambdas:
-            for k, fit in enumerate(fits):
-                error[k, going] = fit.error(lam, going)
-            now, mean = error[:, going].sum(axis=0), error[:, going].mean(axis=0)
-            deviation = error[:, going].std(axis=0) / np.sqrt(n_folds)
-            turned = mean > best[going] / n_folds + spread[going]
-            better = now < best[going]
-            spread[going] = np.where(better, deviation, spread[going])
-            best[going] = np.where(better, now, best[going])
+            error = np.stack([fit.error(lam, going) for fit in fits])
+            more = error - best[:, going]
+            better = more.sum(axis=0) < 0
+            best[:, going] = np.where(better, error, best[:, going])
             if self.penalty.l1_ratio > 0:
-                # a column whose error has clearly turned goes no further, be it the activity or a surrogate of it
-                going = going[~turned]
+                # a column whose error has turned in the folds alike goes no further, be it the activity or a surrogate
+                more = np.where(better, 0, more)
+                going = going[better | ~(more.mean(axis=0) > more.std(axis=0) / np.sqrt(n_folds))]
             if not len(going):
                 break
+        best = best.sum(axis=0)
         alone = sum(fit.square for fit in fits)
         variation = sum(column.square for column in held[:n_folds])
         with np.errstate(invalid="ignore", divide="ignore"):
