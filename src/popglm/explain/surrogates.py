@@ -129,8 +129,8 @@ class TrialPermutations:
 class TrialSigns:
     """The residuals of runs of trials with a random sign each; the same signs for all neurons.
 
-    Runs are of some n^(1/3) trials, as in block bootstraps (Hall, Horowitz & Jing 1995), since neighbours may depend on
-    each other: activity that ends a trial high begins the next one high.
+    Runs are of some √n trials, as blocks are in block bootstraps (Künsch 1989), since neighbours may depend on each
+    other: activity that ends a trial high begins the next one high. Where a run ends that is lost, so runs are few.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class TrialSigns:
 
     def __post_init__(self) -> None:
         n_trials = int(self.trial.max()) + 1
-        n = max(min(n_trials, FEWEST_RUNS), round(n_trials ** (2 / 3)))
+        n = max(min(n_trials, FEWEST_RUNS), round(n_trials**0.5))
         self.run = np.arange(n_trials) * n // n_trials
         self.complete = n - 1 < 40 and 2 ** (n - 1) - 1 <= self.n_draws
         if self.complete:
