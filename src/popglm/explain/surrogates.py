@@ -150,12 +150,15 @@ class TrialSigns:
         n_trials = int(self.trial.max()) + 1
         n = max(min(n_trials, FEWEST_RUNS), round(n_trials**0.5))
         self.run = np.arange(n_trials) * n // n_trials
+        rng = np.random.default_rng(self.seed)
         self.complete = n - 1 < 40 and 2 ** (n - 1) - 1 <= self.n_draws
-        if self.complete:
-            rest = np.array(list(product([1.0, -1.0], repeat=n - 1))[1:]).reshape(-1, n - 1)
-            self.signs = np.column_stack([np.ones(len(rest)), rest])
-        else:
-            self.signs = np.random.default_rng(self.seed).choice([1.0, -1.0], (self.n_draws, n))
+        if n - 1 >= 40:
+            self.signs = rng.choice([1.0, -1.0], (self.n_draws, n))
+            return
+        # each at most once, and never all trials with one sign, which is the activity itself
+        n_all = 2 ** (n - 1) - 1
+        drawn = 1 + (np.arange(n_all) if self.complete else rng.choice(n_all, self.n_draws, replace=False))
+        self.signs = np.where(drawn[:, None] >> np.arange(n)[::-1] & 1, -1.0, 1.0)
 
     def __len__(self) -> int:
         return len(self.signs)
