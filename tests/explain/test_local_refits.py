@@ -8,7 +8,7 @@ from scipy.stats import binom, chisquare
 from signals import PATH, smooth, standardised
 
 import popglm as pg
-from popglm.explain.surrogates import CircularShifts, TrialPermutations, draw_offsets
+from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -72,6 +72,17 @@ def test_all_permutations_of_few_trials_are_done():
     assert float(result.statistic[0]) == pytest.approx(scores[0])
     np.testing.assert_allclose(np.sort(result.deviance_explained_null[:, 0]), np.sort(scores[1:]), atol=1e-9)
     assert float(result.p_value[0]) == pytest.approx((scores >= scores[0] - 1e-9).mean())
+
+
+def test_patterns_of_signs_are_drawn_once_and_are_never_the_activity():
+    trial = np.repeat(np.arange(100), 3)
+    drawn = TrialSigns(trial, 400, seed=0)
+    patterns = drawn.apply(np.ones(300), 0, slice(None), np.arange(300))
+    assert len(np.unique(patterns, axis=0)) == 400
+    assert (np.abs(patterns.sum(axis=1)) < 300).all()
+    # ten runs of ten trials: neighbours share a sign but where a run ends
+    assert (np.count_nonzero(np.diff(patterns, axis=1), axis=1) <= 9).all()
+    assert not drawn.complete
 
 
 def test_all_signs_of_few_trials_are_done():

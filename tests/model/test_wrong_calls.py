@@ -145,6 +145,18 @@ class TestNumbersOfAnyKind:
         for found in fits[1:]:
             np.testing.assert_array_equal(found, fits[0])
 
+    def test_masked_samples_are_missing(self):
+        y = np.ma.masked_array(Y.astype(float), mask=np.arange(Y.size).reshape(Y.shape) == 3)
+        given = np.where(y.mask, 1e6, Y)
+        masked = np.ma.masked_array(given, mask=y.mask)
+        expected = np.where(y.mask, np.nan, Y)
+        found = GLM(lambdas=[0.1]).fit(np.ma.masked_array(X), masked)
+        np.testing.assert_array_equal(found.coef_, GLM(lambdas=[0.1]).fit(X, expected).coef_)
+        hidden = np.ma.masked_array(X, mask=np.zeros(X.shape, bool))
+        hidden[2, 0] = np.ma.masked
+        with pytest.raises(ValueError, match="X"):
+            GLM(lambdas=[0.1]).fit(hidden, Y)
+
     def test_missing_samples(self):
         known = pd.DataFrame(Y, columns=["a", "b"]).astype("Int64")
         known.iloc[3, 1] = pd.NA

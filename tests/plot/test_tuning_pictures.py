@@ -155,6 +155,12 @@ def test_a_place_map_in_the_order_of_another_and_cells_without_a_peak():
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == [label.get_text() for label in place_map(data, axis="position").get_yticklabels()]
     assert labels[-1] == "neuron2"
+    # a null model predicts one rate everywhere, and has no place
+    data["predicted"][:, 0] = 3.0
+    ax = place_map(data, axis="position", quantity="predicted")
+    assert ax.get_yticklabels()[-1].get_text() == "neuron0"
+    image = next(artist for artist in ax.collections if isinstance(artist, QuadMesh))
+    assert (np.ma.filled(image.get_array(), 0)[-1] == 0).all()
     with pytest.raises(ValueError, match=r"several types of trial along 'cue'; choose one, as with \.sel\(cue="):
         place_map(tuning_dataset(3))
     with pytest.raises(ValueError, match="order must be of the same bins"):

@@ -109,10 +109,11 @@ def significance(
         Where a test does not hold its level or cannot reach it: too few trials, too few shifts, or activity and X that
         fluctuate as slowly as the recording is long.
 
-    Notes ----- Surrogates are what the activity could have been without the effect. A p-value is the rank of the
-    activity among them, ``(1 + number of surrogates at least as good) / (1 + n_shifts)`` (Phipson & Smyth 2010), so
-    it holds its level whatever the statistic is, if only the surrogates are as likely as the activity was. No method
-    is for all tasks:
+    Notes
+    -----
+    Surrogates are what the activity could have been without the effect. A p-value is the rank of the activity among
+    them, ``(1 + number of surrogates at least as good) / (1 + n_shifts)`` (Phipson & Smyth 2010), so it holds its level
+    whatever the statistic is, if only the surrogates are as likely as the activity was. No method is for all tasks:
 
     *Circular shifts* of the activity against X keep how both fluctuate in time. They ask that one of the two be
     stationary. They fail where trials have equal length and X holds time in trial: a shifted average over trials is

@@ -147,6 +147,8 @@ def _as_array(values: Any) -> Any:
             values = values.to_numpy(dtype=object)
     elif isinstance(values, xr.DataArray) or hasattr(values, "time_support"):
         return np.asarray(values.values)
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.float64), np.nan) if np.ma.is_masked(values) else values.data
     if isinstance(values, list | tuple):
         values = np.asarray(values)
     if isinstance(values, np.ndarray) and values.dtype == object:

@@ -21,6 +21,8 @@ from popglm.plot.style import axes_or_new
 
 __all__ = ["place_map"]
 
+#: Activity that varies by less than this share of its largest value is the same everywhere.
+FLAT = 1e-6
 LABELS = {"average": "Activity / peak of the cell", "predicted": "Predicted activity / its peak"}
 
 
@@ -66,7 +68,8 @@ def place_map(
 
     Notes
     -----
-    Cells that are active nowhere have no peak; they stand at the bottom. Activity below 0, as deconvolution may leave
+    Cells that are active nowhere, or everywhere alike as a null model is, have no peak; they stand at the bottom and
+    are drawn as 0. Activity below 0, as deconvolution may leave
     it, is drawn as 0, and what is not known (NaN) is empty.
 
     Examples
@@ -86,8 +89,9 @@ def place_map(
             raise ValueError("order must be of the same bins as tuning; make both from the same centers")
     rows = _by_peak(by.values)
     values = values.isel(neuron=rows)
-    peak = np.nanmax(np.where(np.isnan(values), 0, values), axis=1, keepdims=True)
-    shades = np.clip(values.values / np.where(peak > 0, peak, 1), 0, 1)
+    peak = _peaks(values.values)[:, None]
+    known = np.where(np.isnan(values.values), np.nan, 0.0)
+    shades = np.clip(np.where(peak > 0, values.values / np.where(peak > 0, peak, 1), known), 0, 1)
 
     n_neurons = len(values)
     ax = axes_or_new(ax, width=4.6, height=max(2.4, 1.0 + 0.18 * n_neurons) if n_neurons <= 30 else 5.0)
@@ -118,8 +122,14 @@ def _rates(
     return data[quantity].transpose("neuron", "bin"), data["center"].values, label
 
 
+def _peaks(values: np.ndarray) -> np.ndarray:
+    """Largest activity of every cell (n_neurons, n_bins); 0 where it is nowhere above 0, or everywhere the same."""
+    largest = np.where(np.isnan(values), -np.inf, values).max(axis=1)
+    least = np.where(np.isnan(values), np.inf, values).min(axis=1)
+    return np.where((largest > 0) & (largest - least > FLAT * np.abs(largest)), largest, 0.0)
+
+
 def _by_peak(values: np.ndarray) -> np.ndarray:
     """Rows in the order of their peaks; those without one are last."""
     filled = np.where(np.isnan(values), -np.inf, values)
-    peaks = np.where(filled.max(axis=1) > 0, filled.argmax(axis=1), values.shape[1])
-    return np.argsort(peaks, kind="stable")
+    return np.argsort(np.where(_peaks(values) > 0, filled.argmax(axis=1), values.shape[1]), kind="stable")
