@@ -17,7 +17,7 @@ from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score
 from popglm.design.session import Session
 from popglm.design.terms import Term
-from popglm.warnings import PopglmWarning, warn
+from popglm.warnings import warn
 
 __all__ = ["Design"]
 
@@ -394,14 +394,14 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
             named = "; ".join(f"{group} ({names})" for group, names in features.items())
             message = f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"
-            warn(message, PopglmWarning)
+            warn(message)
 
     def _warn_of_new_values(self, session: Session) -> None:
         """Warn of splines outside their fitted range, and of categories of which no sample has a level."""
         sentences = dict.fromkeys(s for term in self.terms_.values() for s in term.surprises(session))
         if sentences:
             message = f"this session differs from the fitted one: {'; '.join(sentences)}"
-            warn(message, PopglmWarning)
+            warn(message)
 
     def _empty(self, session: Session) -> np.ndarray:
         shape = session.n_samples, len(self.columns_)

@@ -22,7 +22,7 @@ from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.model.arguments import check_seed
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
-from popglm.warnings import PopglmWarning, warn
+from popglm.warnings import warn
 
 __all__ = ["significance"]
 
@@ -368,7 +368,7 @@ def _rule(model: GLMCV) -> tuple[float, float] | None:
 
 
 def _warn(sentence: str) -> None:
-    warn(f"significance: {sentence}", PopglmWarning)
+    warn(f"significance: {sentence}")
 
 
 def _dataset(model, variables, share, statistic, null, p, attrs) -> xr.Dataset:
