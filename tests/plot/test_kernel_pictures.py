@@ -104,6 +104,27 @@ def test_categories_are_points_with_their_names(n_neurons):
     ax.figure.canvas.draw()
 
 
+@pytest.mark.parametrize("n_neurons", [2, 10])
+def test_categories_of_a_few_neurons_stand_side_by_side(n_neurons):
+    kernel = np.zeros((n_neurons, 2))  # equal values would hide each other
+    data = one_kernel_dataset(kernel, "odour", odour=("", np.array(["mint", "rose"], object)))
+    ax = kernel_curves(data)
+    x = np.array([bars.lines[0].get_xdata() for bars in ax.containers])
+    assert_allclose(np.rint(x), np.tile([0, 1], (n_neurons, 1)))
+    ax.figure.canvas.draw()
+    apart = np.diff(ax.transData.transform(np.column_stack([x[:, 0], x[:, 0]]))[:, 0]) / ax.figure.dpi * 72
+    assert (apart > 5).all()  # as wide as a dot, in points
+    groups = mean_absolute_kernels({f"group{i}": data for i in range(n_neurons)})
+    assert len({bars.lines[0].get_xdata()[0] for bars in groups.containers}) == n_neurons
+
+
+def test_a_coordinate_of_a_single_value_is_a_category():
+    data = one_kernel_dataset(np.array([[1.0], [2.0]]), "speed shifts", lag=("s", [0.05]))
+    ax = kernel_curves(data)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.05"]
+    assert [bars.lines[0].get_ydata().item() for bars in ax.containers] == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("n_neurons", [1, 30])
 def test_levels_that_are_numbers_are_not_joined_by_lines(n_neurons):
     rng = np.random.default_rng(0)
@@ -142,6 +163,14 @@ def test_one_axis_gives_an_image_with_neurons_sorted_by_peak():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first neuron on top
     colorbar = ax.figure.axes[1]
     assert colorbar.get_ylabel() == "Kernel (change of log rate)"
+
+
+def test_kernels_without_a_peak_are_together_at_the_end():
+    kernel = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0], [np.nan] * 3, [0, 1, 0], [-1, -2, -2]], float)
+    data = one_kernel_dataset(kernel, "position", position=("cm", [0.0, 1.0, 2.0]))
+    for quantity in ("kernel", "gain"):
+        names = [label.get_text() for label in kernel_image(data, quantity=quantity).get_yticklabels()]
+        assert names == [f"neuron{j}" for j in (3, 6, 5, 1, 0, 2, 4)]
 
 
 @pytest.mark.parametrize("n_neurons", [1, 5])

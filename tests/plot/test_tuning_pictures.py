@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from labelled_results import POSITIONS, bands, labelled_line, tuning_dataset
 from matplotlib.collections import QuadMesh
@@ -123,6 +124,34 @@ def test_activity_around_an_event(n_neurons):
     assert ax.get_ylabel() == "Activity (per second)"
     with pytest.raises(ValueError, match=r"psth must be what popglm\.psth returns, with 'n_events'"):
         psth(tuning_dataset(2))
+
+
+def test_neurons_of_which_nothing_is_known_have_the_axis_of_their_neighbours():
+    activity = np.column_stack([np.ones(60), np.full(60, np.nan)])
+    around = pg.psth(activity, np.arange(60) % 20 == 10, before=3, after=5)
+    limits = {psth(around, neurons=name).get_xlim() for name in ("neuron0", "neuron1")}
+    assert limits == {(-3, 5)}
+    data = tuning_dataset(2)
+    data["average"][:, :10, 0] = np.nan
+    data["sem"][:, :10, 0] = np.nan
+    assert len({tuning_curves(data, axis="position", neurons=name).get_xlim() for name in ("neuron0", "neuron1")}) == 1
+
+
+def test_the_axis_says_what_the_event_is():
+    activity, lick = np.ones(20), np.arange(20) % 5 == 1
+    window = {"before": 0, "after": 2}
+    assert psth(pg.psth(activity, lick, **window)).get_xlabel() == "Time from event (samples)"
+    assert psth(pg.psth(activity, pd.Series(lick, name="lick"), **window)).get_xlabel() == "Time from lick (samples)"
+    started = psth(pg.psth(activity, trial=np.arange(20) // 5, dt=0.1, **window))
+    assert started.get_xlabel() == "Time from start of trial (s)"
+
+
+def test_a_bin_between_empty_ones_is_a_dot():
+    data = tuning_dataset(1)
+    data["average"][:, [5, 7]] = np.nan
+    (dotted, _) = (line for line in tuning_curves(data, axis="position").lines if line.get_label() in ("-1", "1"))
+    assert list(dotted.get_markevery()) == [4, 6]  # the fourth bin is empty, too
+    assert dotted.get_marker() == "."
 
 
 @pytest.mark.parametrize("n_neurons", [1, 30, 500])

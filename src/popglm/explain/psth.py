@@ -65,8 +65,9 @@ def psth(
         - ``predicted``, ``predicted_sem``, with `predicted`: the same of the predictions.
         - ``n_events`` (level, time_from_event): events that the average is of.
 
-        The dimension ``level`` is as in `tuning`. ``time_from_event`` has the attribute ``units``, "s" or "samples",
-        and the Dataset that of the activity, "per second" or "per sample".
+        The dimension ``level`` is as in `tuning`. ``time_from_event`` has the attributes ``units``, "s" or "samples",
+        and ``long_name``, which says what the event is: its name, if `events` is a named Series, or the start of the
+        trial. The Dataset has the units of the activity, "per second" or "per sample".
 
     Raises
     ------
@@ -128,7 +129,8 @@ def psth(
     variables = {"average": (dims, averages[""]), "sem": (dims, sems[""]), "n_events": (dims[:2], n_events)}
     if predicted is not None:
         variables |= {"predicted": (dims, averages["predicted"]), "predicted_sem": (dims, sems["predicted"])}
-    window = xr.Variable("time_from_event", lags * (dt or 1), {"units": "samples" if dt is None else "s"})
+    attrs = {"units": "samples" if dt is None else "s", "long_name": f"Time from {_name_of(events)}"}
+    window = xr.Variable("time_from_event", lags * (dt or 1), attrs)
     result = xr.Dataset(
         variables,
         coords={dim: levels, "time_from_event": window, "neuron": names},
@@ -151,6 +153,14 @@ def _lags(before: float, after: float, dt: float | None, n_samples: int) -> np.n
             raise ValueError(f"psth: {name}={reach!r} {unit} reaches further than the {n_samples} samples of Y.")
     first, last = (round(float(reach) / (dt or 1)) for reach in (before, after))
     return np.arange(-first, last + 1)
+
+
+def _name_of(events: Any) -> str:
+    """What the event is, for a label."""
+    if events is None:
+        return "start of trial"
+    name = getattr(events, "name", None)
+    return "event" if name is None else str(name)
 
 
 def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -> np.ndarray:

@@ -19,7 +19,17 @@ from popglm.plot.labelled import (
     pick_neurons,
     pooled_and_sem,
 )
-from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, legend_beside, named_curves, spread
+from popglm.plot.style import (
+    MODEL,
+    NEURON,
+    SEVERAL,
+    axes_or_new,
+    dots,
+    from_end_to_end,
+    legend_beside,
+    named_curves,
+    spread,
+)
 
 __all__ = ["breakdown_and_comparison", "contribution_distribution", "contributions_over_bins", "full_and_reduced"]
 
@@ -140,7 +150,7 @@ def contributions_over_bins(
         ax.set_title(count, fontsize="medium")
     else:
         ax.set_title(f"{data['variable'].values[0]}, {count}", fontsize="medium")
-    ax.margins(x=0)
+    from_end_to_end(ax, x)
     ax.set_xlabel(axis_label)
     # bins in which more is explained than in others can hold more than 1
     ax.set_ylabel(f"{label}\nof the average sample")

@@ -11,6 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from popglm.plot.labelled import (
     along,
+    by_peak,
     check_dataset,
     check_quantity,
     count_neurons,
@@ -21,7 +22,17 @@ from popglm.plot.labelled import (
     pick,
     pick_neurons,
 )
-from popglm.plot.style import MODEL, SEVERAL, axes_or_new, curve, faint_curves, legend_beside, named_curves
+from popglm.plot.style import (
+    MODEL,
+    SEVERAL,
+    axes_or_new,
+    curve,
+    faint_curves,
+    from_end_to_end,
+    legend_beside,
+    named_curves,
+    side_by_side,
+)
 
 __all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
 
@@ -101,11 +112,12 @@ def kernel_curves(
     several = 1 < n_neurons <= len(SEVERAL)
     ax = axes_or_new(ax, width=5.2 if several else 4.0)
     ax.axhline(1.0 if "gain" in quantity else 0.0, color="0.6", linewidth=0.8, zorder=0)
-    points = levels is not None or len(x) == 1
+    points = levels is not None
     if n_neurons <= len(SEVERAL):
         low, high = _band(data, quantity, dim)
         for j, neuron in enumerate(values["neuron"].values):
-            curve(ax, x, values.values[j], low[j], high[j], color=SEVERAL[j], label=str(neuron), points=points)
+            place = side_by_side(x, j, n_neurons) if points else x
+            curve(ax, place, values.values[j], low[j], high[j], color=SEVERAL[j], label=str(neuron), points=points)
     else:
         faint_curves(ax, x, values.values, points=points)
         if "gain" in quantity:  # exp makes a few of many neurons tower above the others
@@ -137,7 +149,8 @@ def kernel_image(
 
     Kernels over two axes, such as a spectro-temporal receptive field: the first axis up, the second to the right,
     the mean over the neurons if there are several. Kernels over one axis: a row per neuron, sorted by where the
-    kernel peaks. White is no effect; the colours of several neurons end at the 99th percentile.
+    kernel peaks; those that are 0 everywhere are last. White is no effect; the colours of several neurons end at the
+    99th percentile.
 
     Parameters
     ----------
@@ -178,8 +191,7 @@ def kernel_image(
         limit = np.abs(np.log(image) if "gain" in quantity else image).max().item()
     else:
         what = values["neuron"].values[0] if n_neurons == 1 else f"{n_neurons:,} neurons"
-        ordered = along(values, dims[0])[0].values
-        rows = np.argsort(np.argmax(np.where(np.isnan(ordered), -np.inf, ordered), axis=1), kind="stable")
+        rows, _ = by_peak(along(values, dims[0])[0].values)
         image, y = values.isel(neuron=rows), np.arange(n_neurons) + 1.0
         limit = np.nanquantile(np.abs(np.log(values) if "gain" in quantity else values), 0.99 if n_neurons > 1 else 1)
     image, x, x_levels = along(image, dims[-1])
@@ -261,7 +273,7 @@ def mean_absolute_kernels(
     for name, absolute in values.items():
         absolute, x, levels = along(absolute, first[0])
         curves[name] = x, *mean_and_sem(absolute)
-    named_curves(ax, curves, points=levels is not None or len(x) == 1)
+    named_curves(ax, curves, points=levels is not None)
     label_axis(ax.xaxis, kernels[chosen[0]], first[0], x, levels)
     _room_beside(ax, x, levels)
     ax.set_ylim(bottom=0)
@@ -323,4 +335,4 @@ def _room_beside(ax: Axes, x: np.ndarray, levels: list[str] | None) -> None:
     if levels:
         ax.set_xlim(x[0] - 0.5, x[-1] + 0.5)
     else:
-        ax.margins(x=0)
+        from_end_to_end(ax, x)

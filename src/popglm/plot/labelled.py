@@ -13,9 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
+#: What varies by less than this share of its largest size is the same everywhere.
+FLAT = 1e-6
+
 __all__ = [
     "along",
     "bins_along",
+    "by_peak",
     "check_dataset",
     "check_quantity",
     "count_neurons",
@@ -128,11 +132,30 @@ def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
 
 
 def along(data: xr.DataArray, dim: str) -> tuple[xr.DataArray, np.ndarray, list[str] | None]:
-    """Values in order of a coordinate, where they stand on its axis, and tick labels if it holds categories."""
-    if np.issubdtype(data[dim].dtype, np.number) and "categories" not in data[dim].attrs:
+    """Values in order of a coordinate, where they stand on its axis, and tick labels if it holds categories.
+
+    A coordinate of a single value is one category: there is nothing to join it to.
+    """
+    number = np.issubdtype(data[dim].dtype, np.number) and "categories" not in data[dim].attrs
+    if number and data.sizes[dim] > 1:
         data = data.sortby(dim)  # lags may come in any order
         return data, data[dim].values.astype(float), None
-    return data, np.arange(data.sizes[dim], dtype=float), [str(level) for level in data[dim].values]
+    levels = [f"{level:g}" if number else str(level) for level in data[dim].values]
+    return data, np.arange(data.sizes[dim], dtype=float), levels
+
+
+def by_peak(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n_neurons, n_points) in the order of their peaks, and which have one.
+
+    Those that are the same everywhere, as zeros are, and those of which nothing is known come last.
+    """
+    known = ~np.isnan(values)
+    high = values.max(axis=1, initial=-np.inf, where=known)
+    low = values.min(axis=1, initial=np.inf, where=known)
+    peaked = high - low > FLAT * np.maximum(np.abs(high), np.abs(low))
+    place = np.where(known, values, -np.inf).argmax(axis=1)
+    rank = np.where(peaked, place, values.shape[1] + ~known.any(axis=1))
+    return np.argsort(rank, kind="stable"), peaked
 
 
 def label_axis(axis: Axis, data: xr.Dataset, dim: str, x: np.ndarray, levels: list[str] | None) -> None:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from popglm.plot.labelled import (
     bins_along,
+    by_peak,
     check_dataset,
     check_quantity,
     count_neurons,
@@ -21,8 +22,6 @@ from popglm.plot.style import axes_or_new
 
 __all__ = ["place_map"]
 
-#: Activity that varies by less than this share of its largest value is the same everywhere.
-FLAT = 1e-6
 LABELS = {"average": "Activity / peak of the cell", "predicted": "Predicted activity / its peak"}
 
 
@@ -87,11 +86,10 @@ def place_map(
         by, x_order, _ = _rates(order, axis, list(map(str, values["neuron"].values)), "average", "order")
         if len(x_order) != len(x) or not np.allclose(x_order, x):
             raise ValueError("order must be of the same bins as tuning; make both from the same centers")
-    rows = _by_peak(by.values)
+    rows, _ = by_peak(_above_zero(by))
     values = values.isel(neuron=rows)
-    peak = _peaks(values.values)[:, None]
-    known = np.where(np.isnan(values.values), np.nan, 0.0)
-    shades = np.clip(np.where(peak > 0, values.values / np.where(peak > 0, peak, 1), known), 0, 1)
+    rates = _above_zero(values)
+    shades = rates / _peaks(rates)[:, None]
 
     n_neurons = len(values)
     ax = axes_or_new(ax, width=4.6, height=max(2.4, 1.0 + 0.18 * n_neurons) if n_neurons <= 30 else 5.0)
@@ -122,14 +120,12 @@ def _rates(
     return data[quantity].transpose("neuron", "bin"), data["center"].values, label
 
 
-def _peaks(values: np.ndarray) -> np.ndarray:
-    """Largest activity of every cell (n_neurons, n_bins); 0 where it is nowhere above 0, or everywhere the same."""
-    largest = np.where(np.isnan(values), -np.inf, values).max(axis=1)
-    least = np.where(np.isnan(values), np.inf, values).min(axis=1)
-    return np.where((largest > 0) & (largest - least > FLAT * np.abs(largest)), largest, 0.0)
+def _above_zero(values: xr.DataArray) -> np.ndarray:
+    """A place is a peak above 0: what is below is as good as silence."""
+    return np.maximum(values.values, 0.0)
 
 
-def _by_peak(values: np.ndarray) -> np.ndarray:
-    """Rows in the order of their peaks; those without one are last."""
-    filled = np.where(np.isnan(values), -np.inf, values)
-    return np.argsort(np.where(_peaks(values) > 0, filled.argmax(axis=1), values.shape[1]), kind="stable")
+def _peaks(rates: np.ndarray) -> np.ndarray:
+    """Largest rate of every cell (n_neurons, n_bins); infinite where no bin stands out, so that the cell is dark."""
+    largest = rates.max(axis=1, initial=0, where=~np.isnan(rates))
+    return np.where(by_peak(rates)[1], largest, np.inf)

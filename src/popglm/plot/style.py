@@ -59,18 +59,32 @@ def spread(n: int) -> np.ndarray:
     return (np.arange(n) * 0.618034) % 1 - 0.5 if n > 1 else np.zeros(1)
 
 
+def side_by_side(x: ArrayLike, k: int, n: int) -> np.ndarray:
+    """Places of the k-th of `n` points at every x, where the next x is 1 away."""
+    return np.asarray(x, dtype=float) + 0.6 * ((k + 0.5) / n - 0.5)
+
+
 def curve(
     ax: Axes, x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike, *, points: bool = False, **line: Any
 ) -> None:
-    """Draw a curve and its band from `low` to `high`, or points with error bars; nothing where they are NaN."""
+    """Draw a curve and its band from `low` to `high`, or points with error bars; nothing where they are NaN.
+
+    A point of the curve without neighbours has no line, and is a dot.
+    """
     known = not np.isnan(np.asarray(low, dtype=float)).all()
     if points:
         bars = [np.subtract(y, low), np.subtract(high, y)] if known else None
         ax.errorbar(x, y, bars, **{"fmt": "o", "markersize": 5, "elinewidth": 1.5, **line})
         return
-    (drawn,) = ax.plot(x, y, **{"linewidth": 1.8, **line})
+    (drawn,) = ax.plot(x, y, **{"linewidth": 1.8, "marker": ".", "markevery": _alone(y), **line})
     if known:
         ax.fill_between(x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0, zorder=drawn.get_zorder() - 0.5)
+
+
+def _alone(y: ArrayLike) -> list[int]:
+    """Points between two that are not known."""
+    known = np.concatenate([[False], ~np.isnan(np.asarray(y, dtype=float)), [False]])
+    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
 
 
 def named_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, ...]], points: bool = False) -> None:
@@ -82,10 +96,11 @@ def named_curves(ax: Axes, curves: Mapping[str, tuple[np.ndarray, ...]], points:
         name: np.nanmean(np.abs(mean)) if np.isfinite(mean).any() else 0.0 for name, (_, mean, _) in curves.items()
     }
     shown = sorted(height, key=height.__getitem__, reverse=True)[: len(SEVERAL)]
-    colors = iter(SEVERAL)
-    for name in (name for name in curves if name in shown):
+    shown = [name for name in curves if name in shown]
+    for k, (name, color) in enumerate(zip(shown, SEVERAL, strict=False)):
         x, mean, sem = curves[name]
-        curve(ax, x, mean, mean - sem, mean + sem, color=next(colors), label=name, points=points)
+        place = side_by_side(x, k, len(shown)) if points else x
+        curve(ax, place, mean, mean - sem, mean + sem, color=color, label=name, points=points)
     others = [name for name in curves if name not in shown]
     for i, name in enumerate(others):
         x, mean, _ = curves[name]
@@ -112,6 +127,13 @@ def whole_times(ax: Axes) -> None:
     """Write out the numbers of the horizontal axis: the clock of a day is 1048900, not 0 and + 1.0489e6."""
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
     ax.locator_params(axis="x", nbins=6)
+
+
+def from_end_to_end(ax: Axes, x: ArrayLike) -> None:
+    """Let the horizontal axis span all of x, also where nothing is known."""
+    ends = np.array([np.min(x), np.max(x)], dtype=float)
+    ax.update_datalim(np.column_stack([ends, ends]), updatey=False)
+    ax.margins(x=0)
 
 
 def legend_above(ax: Axes) -> None:

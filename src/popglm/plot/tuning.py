@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from popglm.plot.labelled import bins_along, check_dataset, count_neurons, mean_and_sem, pick_neurons, with_unit
-from popglm.plot.style import MODEL, axes_or_new, legend_beside, named_curves
+from popglm.plot.style import MODEL, axes_or_new, from_end_to_end, legend_beside, named_curves
 
 __all__ = ["psth", "tuning_curves"]
 
@@ -114,7 +114,8 @@ def psth(
     check_dataset(psth, ["average", "sem", "n_events"], "psth", "popglm.psth")
     data = pick_neurons(psth, neurons)
     x = data["time_from_event"].values
-    label = with_unit("Time from event", data["time_from_event"].attrs.get("units"))
+    attrs = data["time_from_event"].attrs
+    label = with_unit(attrs.get("long_name", "Time from event"), attrs.get("units"))
     ax = _draw(data, "time_from_event", x, label, ax, unit)
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     return ax
@@ -140,7 +141,7 @@ def _draw(data: xr.Dataset, dim: str, x: np.ndarray, label: str, ax: Axes | None
         _draw_predictions(ax, data, split, x)
     if several or predicted:
         legend_beside(ax, title=None if split == "level" else split, alignment="left")
-    ax.margins(x=0)
+    from_end_to_end(ax, x)
     lowest = min(data[name].min().item() for name in ("average", *(["predicted"] if predicted else [])))
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if lowest < 0 else 0)
     ax.set_xlabel(label)
