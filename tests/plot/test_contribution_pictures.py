@@ -1,6 +1,7 @@
 """Contributions of variables: over bins, over neurons, full against reduced, breakdown against comparison."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -210,3 +211,40 @@ def test_what_is_not_there_is_named_with_what_is():
         full_and_reduced(data.drop_vars("null_deviance"))
     with pytest.raises(TypeError, match=r"popglm\.breakdown .* found dict"):
         contribution_distribution({})
+
+
+@pytest.mark.parametrize("n_neurons", [2, 10, 11])
+def test_quartiles_are_of_more_than_ten_neurons_and_explained(n_neurons):
+    ax = contribution_distribution(contribution_dataset(n_neurons))
+    assert bool(segments(ax)) == (n_neurons > 10)
+    words = [text.get_text().replace("\n", " ") for text in ax.get_legend().get_texts()]
+    bars = ["5th to 95th percentile", "quartiles"] if n_neurons > 10 else []
+    assert words == ["neuron", *bars, "median"]
+
+
+def test_numbers_on_the_horizontal_axis_have_room():
+    data = contribution_dataset(1)
+    data["fraction_null_deviance"] *= 0.2
+    ax = contribution_distribution(data)
+    ax.figure.canvas.draw()
+    left, right = ax.get_xlim()
+    boxes = [
+        label.get_window_extent()
+        for label, at in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)
+        if left <= at <= right
+    ]
+    assert len(boxes) > 2
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+def test_equal_axes_have_the_same_ticks():
+    data = contribution_dataset(30)
+    for ax in (full_and_reduced(data, variable="cue"), breakdown_and_comparison(data, data)):
+        ax.figure.canvas.draw()
+        assert ax.get_xticks().tolist() == ax.get_yticks().tolist()
+
+
+def test_one_neuron_of_several_has_no_error():
+    data = contribution_dataset(3, ["cue"])
+    data["binned_fraction_explained_deviance"][1:] = np.nan
+    assert contributions_over_bins(data, axis="position").get_title() == "cue, 1 of 3 neurons"

@@ -195,6 +195,56 @@ def test_gains_have_a_logarithmic_colour_scale_around_one():
     ax.figure.canvas.draw()
 
 
+def test_factors_on_a_colour_bar_can_be_told_apart():
+    data = one_kernel_dataset(np.array([[-0.01, 0.09, 0.0]]), "position", position=("cm", [0.0, 1.0, 2.0]))
+    ax = kernel_image(data, quantity="gain")
+    ax.figure.canvas.draw()
+    bar = ax.figure.axes[1]
+    labels = [label.get_text() for label in bar.get_yticklabels()]
+    assert len(set(labels)) == 5
+    assert_allclose([float(label) for label in labels], bar.get_yticks(), rtol=0.01)
+
+
+def test_colours_reach_the_largest_of_a_few_neurons():
+    data = kernel_datasets(3)["position"]
+    ax = kernel_image(data)
+    assert_allclose(mesh(ax).get_clim()[1], np.abs(data["kernel"]).max())
+    assert mesh(ax).colorbar.extend == "neither"
+    assert mesh(kernel_image(kernel_datasets(30)["position"])).colorbar.extend == "both"
+
+
+@pytest.mark.parametrize("quantity", ["kernel", "gain"])
+def test_a_neuron_that_towers_above_hundreds_hides_nothing(quantity):
+    kernels = kernel_datasets(500)["position"]
+    kernels["kernel"][7] = -40.0
+    kernels["kernel"][8] = 20.0
+    kernels["gain"] = np.exp(kernels["kernel"])
+    ax = kernel_curves(kernels, quantity=quantity)
+    low, high = ax.get_ylim()
+    others = kernels[quantity].drop_sel(neuron=["neuron7", "neuron8"]).values
+    assert (low == 0) if quantity == "gain" else (1.3 * others.min() < low < np.median(others.min(axis=1)))
+    assert np.median(others.max(axis=1)) < high < 1.3 * others.max()
+    mean = kernels["kernel"].values.mean(axis=0)  # a mean of factors would be that of the largest alone
+    assert_allclose(labelled_line(ax, "mean").get_ydata(), np.exp(mean) if quantity == "gain" else mean)
+
+
+def test_kernels_of_one_size_are_all_in_the_picture():
+    data = kernel_datasets(40)["position"]
+    low, high = kernel_curves(data).get_ylim()
+    assert low < data["kernel"].min()
+    assert high > data["kernel"].max()
+
+
+def test_a_long_title_is_in_lines_that_fit():
+    name = "time_from_the_choice × previous_cue"
+    ax = kernel_curves(kernel_datasets(500, [name]))
+    ax.figure.canvas.draw()
+    assert ax.get_title() == f"{name},\n500 neurons and their mean"
+    box = ax.title.get_window_extent()
+    assert box.x0 > 0
+    assert box.x1 < ax.figure.bbox.width
+
+
 def test_a_single_neuron_and_a_kernel_of_zeros_have_an_image():
     zeros = one_kernel_dataset(np.zeros((1, 25)), "position", position=("cm", POSITIONS))
     for quantity in ("kernel", "gain"):

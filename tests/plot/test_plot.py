@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from labelled_results import contribution_dataset, kernel_datasets, labelled_line, scatters, tuning_dataset
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 from numpy.testing import assert_allclose
 
@@ -20,6 +21,7 @@ from popglm.plot import (
     explained_and_null_deviance,
     predicted_and_recorded,
 )
+from popglm.plot.style import SEVERAL
 
 
 def model(n_neurons, lambdas=None):
@@ -122,6 +124,17 @@ def test_the_histogram_parts_neurons_at_zero_and_keeps_the_very_bad_ones():
     assert ax.get_title() == "2 of 5 neurons beat the null model"
 
 
+@pytest.mark.parametrize("values", [[-0.5, *[-0.09] * 9], [-0.5, *np.linspace(-0.09, 0.6, 30)], [0.1, *[0.6] * 9]])
+def test_notes_in_the_histogram_hide_no_bar(values):
+    ax = deviance_histogram(values)
+    ax.figure.canvas.draw()
+    bars = [bar.get_window_extent() for bar in ax.patches if bar.get_height()]
+    notes = [note.get_window_extent() for note in ax.texts]
+    assert not any(note.overlaps(bar) for note in notes for bar in bars)
+    assert all(note.x0 >= 0 and note.x1 <= ax.figure.bbox.width for note in notes)
+    assert not any(a.overlaps(b) for i, a in enumerate(notes) for b in notes[:i])
+
+
 def test_a_histogram_without_a_neuron_in_sight():
     ax = deviance_histogram([-0.5, -3.0])
     assert sum(bar.get_height() for bar in ax.patches) == 0
@@ -189,6 +202,14 @@ def test_explained_against_null_deviance(n_neurons):
     ax.figure.canvas.draw()
 
 
+def test_what_is_as_good_as_unexplained_does_not_stretch_the_axis():
+    # a null model differs from the mean of the samples by rounding
+    data = pd.DataFrame({"deviance": [60.0, 150.0, 80.0 - 1e-9], "null_deviance": [100.0, 200.0, 80.0]})
+    ax = explained_and_null_deviance(data)
+    assert ax.get_ylim()[0] == 10.0
+    assert "below 0.1% (1)" in ax.get_legend_handles_labels()[1]
+
+
 def test_explained_deviance_needs_what_evaluate_returns():
     with pytest.raises(ValueError, match="column 'null_deviance', as evaluate returns it; found 'deviance'"):
         explained_and_null_deviance(pd.DataFrame({"deviance": [1.0]}))
@@ -197,7 +218,7 @@ def test_explained_deviance_needs_what_evaluate_returns():
     with pytest.raises(TypeError, match="found list"):
         explained_and_null_deviance([1.0])
     ax = explained_and_null_deviance(pd.DataFrame({"deviance": [3.0], "null_deviance": [2.0]}))
-    assert "nothing explained (1)" in ax.get_legend_handles_labels()[1]
+    assert "below 0.1% (1)" in ax.get_legend_handles_labels()[1]
     ax.figure.canvas.draw()
 
 
@@ -258,6 +279,31 @@ def test_lengths_must_agree():
         predicted_and_recorded([0, 1, 2], [0, 1, 2, 3])
     with pytest.raises(ValueError, match=r"predicted must be 1-D.*\(3, 2\)"):
         predicted_and_recorded([0, 1, 2], np.zeros((3, 2)))
+
+
+# Machado, Oliveira & Fernandes (2009), severity 1: what linear RGB looks like with each kind of colour blindness
+BLINDNESS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    "none": np.eye(3),
+}
+
+
+def cielab(linear_rgb):
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+    f = np.cbrt(np.clip(linear_rgb, 0, 1) @ np.transpose(to_xyz) / [0.95047, 1.0, 1.08883])
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_colours_can_be_told_apart(blindness):
+    rgb = np.array([to_rgb(color) for color in SEVERAL])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    lab = cielab(linear @ np.transpose(BLINDNESS[blindness]))
+    apart = np.linalg.norm(lab[:, None] - lab, axis=2)[np.triu_indices(len(lab), 1)]
+    assert apart.min() > 20  # 2 can just be seen
+    assert lab[:, 0].max() < 75  # on white, which is 100
 
 
 SESSION = maze_session(n_samples=500, n_neurons=2, n_task_variables=1)

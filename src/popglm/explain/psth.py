@@ -66,8 +66,7 @@ def psth(
         - ``n_events`` (level, time_from_event): events that the average is of.
 
         The dimension ``level`` is as in `tuning`. ``time_from_event`` has the attributes ``units``, "s" or "samples",
-        and ``long_name``, which says what the event is: its name, if `events` is a named Series, or the start of the
-        trial. The Dataset has the units of the activity, "per second" or "per sample".
+        and ``long_name``, which names the event, and the Dataset that of the activity, "per second" or "per sample".
 
     Raises
     ------
@@ -129,7 +128,8 @@ def psth(
     variables = {"average": (dims, averages[""]), "sem": (dims, sems[""]), "n_events": (dims[:2], n_events)}
     if predicted is not None:
         variables |= {"predicted": (dims, averages["predicted"]), "predicted_sem": (dims, sems["predicted"])}
-    attrs = {"units": "samples" if dt is None else "s", "long_name": f"Time from {_name_of(events)}"}
+    event = "start of trial" if events is None else "event"
+    attrs = {"units": "samples" if dt is None else "s", "long_name": f"Time from {event}"}
     window = xr.Variable("time_from_event", lags * (dt or 1), attrs)
     result = xr.Dataset(
         variables,
@@ -153,14 +153,6 @@ def _lags(before: float, after: float, dt: float | None, n_samples: int) -> np.n
             raise ValueError(f"psth: {name}={reach!r} {unit} reaches further than the {n_samples} samples of Y.")
     first, last = (round(float(reach) / (dt or 1)) for reach in (before, after))
     return np.arange(-first, last + 1)
-
-
-def _name_of(events: Any) -> str:
-    """What the event is, for a label."""
-    if events is None:
-        return "start of trial"
-    name = getattr(events, "name", None)
-    return "event" if name is None else str(name)
 
 
 def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -> np.ndarray:

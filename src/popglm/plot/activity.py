@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from popglm.plot.style import MODEL, RECORDED, axes_or_new, edges_of_samples, whole_times
+from popglm.plot.style import MODEL, RECORDED, axes_or_new, edges_of_samples, trial_marks, whole_times
 
 __all__ = ["predicted_and_recorded"]
 
@@ -32,7 +32,8 @@ def predicted_and_recorded(
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     trial : array_like, shape (n_samples,), optional
-        Trial of every sample: a thin line marks where a new trial begins, and the prediction breaks there.
+        Trial of every sample: a thin line, or a mark at the top if there are more than sixty, shows where a new trial
+        begins, and the prediction breaks there.
     unit : str
         Unit of the activity, for the label of the vertical axis.
 
@@ -69,8 +70,9 @@ def predicted_and_recorded(
     ax = axes_or_new(ax, width=7.0, height=2.2)
     edges, after, _ = edges_of_samples(x)
     starts = np.flatnonzero(trial[1:] != trial[:-1]) + 1
-    ax.vlines(x[starts], 0, 1, transform=ax.get_xaxis_transform(), color="0.85", linewidth=0.8, zorder=0)
-    ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0, label="recorded")
+    trial_marks(ax, x[starts], color="0.85", linewidth=0.8)
+    # the outline keeps an event in sight where a sample is narrower than a pixel
+    ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0.5, label="recorded")
     breaks = np.union1d(after, starts)
     ax.plot(
         np.insert(x, breaks, x[breaks]), np.insert(predicted, breaks, np.nan), color=MODEL, linewidth=1.3,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from popglm.model.selection import fraction_explained
 from popglm.plot.labelled import (
@@ -25,6 +26,7 @@ from popglm.plot.style import (
     SEVERAL,
     axes_or_new,
     dots,
+    entitle,
     from_end_to_end,
     legend_beside,
     named_curves,
@@ -142,14 +144,15 @@ def contributions_over_bins(
             for v, variable in enumerate(data["variable"].values)
         },
     )
-    count = count_neurons(data["neuron"].values, values.notnull().any(["variable", "bin"]).values)
-    if data.sizes["neuron"] > 1:
-        count += f", {'pooled' if pooled else 'mean'} ± s.e.m."
+    known = values.notnull().any(["variable", "bin"]).values
+    what = [count_neurons(data["neuron"].values, known)]
+    if known.sum() > 1:
+        what.append(f"{'pooled' if pooled else 'mean'} ± s.e.m.")
     if data.sizes["variable"] > 1:
         legend_beside(ax)
-        ax.set_title(count, fontsize="medium")
     else:
-        ax.set_title(f"{data['variable'].values[0]}, {count}", fontsize="medium")
+        what.insert(0, str(data["variable"].values[0]))
+    entitle(ax, *what)
     from_end_to_end(ax, x)
     ax.set_xlabel(axis_label)
     # bins in which more is explained than in others can hold more than 1
@@ -167,7 +170,8 @@ def contribution_distribution(
 ) -> Axes:
     """Draw what each variable contributes overall: a dot per neuron, the quartiles (bar) and the median (red).
 
-    The thin line reaches from the 5th to the 95th percentile. Values far below 0 run out of the picture.
+    The thin line reaches from the 5th to the 95th percentile; bar and line are drawn of more than ten neurons. Values
+    far below 0 run out of the picture.
 
     Parameters
     ----------
@@ -208,18 +212,21 @@ def contribution_distribution(
     n_variables, n_neurons = values.shape
     place = np.arange(n_variables)
 
-    ax = axes_or_new(ax, width=5.0, height=max(2.0, 0.8 + 0.28 * n_variables))
+    ax = axes_or_new(ax, width=6.6 if n_neurons > 1 else 5.0, height=max(2.0, 0.8 + 0.28 * n_variables))
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    few = n_neurons <= len(SEVERAL)
     dots(
-        ax, values.ravel(), (place[:, None] + 0.6 * spread(n_neurons)).ravel(), s=18 if n_neurons == 1 else 5,
-        alpha=0.9 if n_neurons <= 30 else 0.25, rasterized=values.size > 2000,
+        ax, values.ravel(), (place[:, None] + (0.3 if few else 0.6) * spread(n_neurons)).ravel(), s=18 if few else 7,
+        alpha=0.9 if n_neurons <= 100 else 0.4, rasterized=values.size > 2000, label="neuron",
     )  # fmt: skip
     if n_neurons > 1:
         known = np.flatnonzero(~np.isnan(values).all(axis=1))
         p5, p25, p50, p75, p95 = np.nanpercentile(values[known], [5, 25, 50, 75, 95], axis=1)
-        ax.hlines(known, p5, p95, color="0.2", linewidth=1, label="5th to 95th percentile")
-        ax.hlines(known, p25, p75, color="0.2", linewidth=4, label="quartiles")
+        if not few:
+            ax.hlines(known, p5, p95, color="0.2", linewidth=1, label="5th to 95th\npercentile")
+            ax.hlines(known, p25, p75, color="0.2", linewidth=4, label="quartiles")
         ax.scatter(p50, known, s=22, color=MODEL, edgecolor="white", linewidth=0.8, zorder=3, label="median")
+        legend_beside(ax)
     finite = values[np.isfinite(values)]
     top = max(finite.max(initial=0), 0.02)
     ax.set_xlim(max(finite.min(initial=0), -0.3 * top) - 0.03 * top, 1.04 * top)
@@ -228,7 +235,7 @@ def contribution_distribution(
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(label)
     in_sight = (values >= ax.get_xlim()[0]).any(axis=0)
-    ax.set_title(count_neurons(data["neuron"].values, in_sight), fontsize="medium")
+    entitle(ax, count_neurons(data["neuron"].values, in_sight))
     return ax
 
 
@@ -296,7 +303,7 @@ def full_and_reduced(
     name = str(names[found[0]])
     ax.set_xlabel(f"Fraction deviance explained\n{f'by {name} alone' if alone else f'without {name}'}")
     ax.set_ylabel("Fraction deviance explained\nby the full model")
-    ax.set_title(count_neurons(data["neuron"].values, _in_sight(ax, reduced, full)), fontsize="medium")
+    entitle(ax, count_neurons(data["neuron"].values, _in_sight(ax, reduced, full)))
     return ax
 
 
@@ -372,10 +379,8 @@ def breakdown_and_comparison(
     ax.set_xlabel(f"{label}\n(model breakdown)")
     ax.set_ylabel(f"{label}\n(model comparison)")
     in_sight = _in_sight(ax, *(values.transpose("neuron", "variable").values for values in (x, y))).any(axis=1)
-    what = count_neurons(x["neuron"].values, in_sight)
-    if not colored:
-        what = f"{names[0] if len(names) == 1 else f'{len(names)} variables'}, {what}"
-    ax.set_title(what, fontsize="medium")
+    of = [] if colored else [names[0] if len(names) == 1 else f"{len(names)} variables"]
+    entitle(ax, *of, count_neurons(x["neuron"].values, in_sight))
     return ax
 
 
@@ -409,3 +414,5 @@ def _diagonal(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     ax.set_xlim(limits)
     ax.set_ylim(limits)
     ax.set_aspect("equal")
+    for axis in (ax.xaxis, ax.yaxis):  # the same limits have the same ticks
+        axis.set_major_locator(MaxNLocator(5))

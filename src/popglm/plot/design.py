@@ -13,7 +13,7 @@ from popglm.design import Design
 from popglm.design.terms import Term
 from popglm.explain.kernels import categorical_axes
 from popglm.plot.labelled import pick, with_unit
-from popglm.plot.style import axes_or_new
+from popglm.plot.style import axes_or_new, entitle
 
 __all__ = ["basis_functions", "design_matrix"]
 
@@ -94,7 +94,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
     ax.margins(x=0.05 if look["marker"] else 0)
     ax.set_xlabel(with_unit(term.axes[0], unit))
     ax.set_ylabel("Basis function")
-    ax.set_title(f"{term.name}, {basis.shape[1]} column{'s' * (basis.shape[1] > 1)}", fontsize="medium")
+    entitle(ax, term.name, f"{basis.shape[1]} column{'s' * (basis.shape[1] > 1)}")
     return ax
 
 
@@ -161,7 +161,7 @@ def design_matrix(X: pd.DataFrame, ax: Axes | None = None, *, unit: str = "s.d."
     ax.set_yticks(places, label[starts], fontsize=size)
     ax.tick_params(axis="y", length=0, pad=8)
     ax.set_xlabel("Sample")
-    ax.set_title(f"{len(values):,} samples × {n_features:,} columns in {n_groups} groups", fontsize="medium")
+    entitle(ax, f"{len(values):,} samples × {n_features:,} columns in {n_groups} group{'s' * (n_groups > 1)}")
     return ax
 
 

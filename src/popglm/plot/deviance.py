@@ -16,6 +16,9 @@ from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, 
 
 __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]
 
+#: A neuron of which a smaller fraction of deviance is explained is as good as unexplained.
+LEAST = 1e-3
+
 
 def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     """Draw the held-out fraction deviance explained over the regularisation strengths.
@@ -137,19 +140,24 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     # 0 is an edge, so that no bar holds both neurons above and below the null model
     first = np.floor(shown.min(initial=0) / width + 1e-9)
     last = np.floor(shown.max(initial=0.1) / width + 1e-9) + 1
-    ax.hist(shown, bins=width * np.arange(first, last + 1), color=NEURON, edgecolor="white", linewidth=0.5)
+    heights, *_ = ax.hist(
+        shown, bins=width * np.arange(first, last + 1), color=NEURON, edgecolor="white", linewidth=0.5
+    )
+    ax.set_ylim(0, 1.25 * max(heights.max(), 1))  # with room for notes above the bars
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     if len(shown) < len(fractions):
         ax.annotate(
-            f"← {len(fractions) - len(shown):,} below {low:g}", (0, 0.85), xycoords="axes fraction", xytext=(2, 0),
-            textcoords="offset points", va="top", color=NEURON, fontsize="small",
+            f"← {len(fractions) - len(shown):,} below {low:g}", (0, 0.9), xycoords="axes fraction", xytext=(2, 0),
+            textcoords="offset points", va="top", color=NEURON, fontsize="small", backgroundcolor=(1, 1, 1, 0.7),
         )  # fmt: skip
     median = float(np.median(fractions))
     if median >= low:
         ax.axvline(median, color=MODEL, linewidth=2)
+    left = median > np.mean(ax.get_xlim())  # of its line, where there is more room
     ax.annotate(
-        f"median {median:.3f}", (max(median, low), 1), xycoords=("data", "axes fraction"), xytext=(5, -2),
-        textcoords="offset points", va="top", color=MODEL, fontsize="small",
+        f"median {median:.3f}", (max(median, low), 1), xycoords=("data", "axes fraction"),
+        xytext=(-5 if left else 5, -2), textcoords="offset points", va="top", ha="right" if left else "left",
+        color=MODEL, fontsize="small",
     )  # fmt: skip
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("Fraction deviance explained")
@@ -212,8 +220,8 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
     """Draw the deviance that the model explains against the null deviance, a dot per neuron.
 
     On logarithmic axes the fraction deviance explained is the distance from the diagonal, where all of the null
-    deviance is explained; the red line is the median fraction. Neurons of which nothing is explained stand as triangles
-    at the bottom; those without null deviance are left out.
+    deviance is explained; the red line is the median fraction. Neurons of which less than 0.1 % is explained stand as
+    triangles at the bottom; those without null deviance are left out.
 
     Parameters
     ----------
@@ -253,24 +261,23 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
     if not scored.any():
         raise ValueError("evaluation holds no neuron with a null deviance above 0")
     null, explained = null[scored], explained[scored]
-    some = explained > 0
+    some = explained >= LEAST * null
 
     ax = axes_or_new(ax, width=4.0, height=3.4)
     ax.set_xscale("log")
     ax.set_yscale("log")
     low, high = _decades(null.min(), null.max())
-    # at most three decades below: a neuron of which less is explained is as good as unexplained
-    bottom, top = _decades(max(explained[some].min(initial=low), null.min() / 1e3), null.max())
+    bottom, top = _decades(explained[some].min(initial=high), null.max())
     ends = np.array([low, high])
     ax.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0, label="all explained")
     median = np.median(explained / null)
-    if median > 0:
+    if median >= LEAST:
         ax.plot(ends, median * ends, color=MODEL, linewidth=1.5, label=f"median fraction {median:.3f}")
     dots(ax, null[some], explained[some])
     if not some.all():
         floor = np.full((~some).sum(), 1.1 * bottom)
         dots(
-            ax, null[~some], floor, marker="v", color="0.4", clip_on=False, label=f"nothing explained ({len(floor):,})"
+            ax, null[~some], floor, marker="v", color="0.4", clip_on=False, label=f"below {LEAST:.1%} ({len(floor):,})"
         )
     ax.set_xlim(low, high)
     ax.set_ylim(bottom, top)

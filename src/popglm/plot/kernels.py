@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from popglm.plot.labelled import (
     along,
@@ -27,6 +29,7 @@ from popglm.plot.style import (
     SEVERAL,
     axes_or_new,
     curve,
+    entitle,
     faint_curves,
     from_end_to_end,
     legend_beside,
@@ -59,8 +62,8 @@ def kernel_curves(
     """Draw kernels over one axis, a curve per neuron.
 
     Up to ten neurons have a colour and a place in the legend each, and the bands of `popglm.bootstrap` where
-    there are any; more are drawn faint, with their mean in red; gains of the
-    highest 5 % of these neurons run out of the picture.
+    there are any; more are drawn faint, with their mean in red (of gains the geometric mean, that of the kernels).
+    Where a few of them tower above the others they run out of the picture.
 
     Parameters
     ----------
@@ -120,17 +123,17 @@ def kernel_curves(
             curve(ax, place, values.values[j], low[j], high[j], color=SEVERAL[j], label=str(neuron), points=points)
     else:
         faint_curves(ax, x, values.values, points=points)
-        if "gain" in quantity:  # exp makes a few of many neurons tower above the others
-            ax.set_ylim(0, 1.05 * max(np.nanquantile(values.max(dim), 0.95), 1.0))
-        ax.plot(x, mean_and_sem(values)[0], "o" if points else "-", color=MODEL, linewidth=2, zorder=3, label="mean")
+        ax.set_ylim(_limits(values.values, 1.0 if "gain" in quantity else 0.0))
+        mean = _mean(values, quantity).values
+        ax.plot(x, mean, "o" if points else "-", color=MODEL, linewidth=2, zorder=3, label="mean")
     if several:
         legend_beside(ax)
-    what = count_neurons(values["neuron"].values, values.notnull().any(dim).values)
+    what = [count_neurons(values["neuron"].values, values.notnull().any(dim).values)]
     if n_neurons > len(SEVERAL):
-        what += " and their mean"
+        what = [f"{what[0]} and their mean"]
     elif np.isfinite(low).any() and "level" in data.attrs:
-        what += f", {100 * data.attrs['level']:g} % band"
-    ax.set_title(f"{name}, {what}", fontsize="medium")
+        what.append(f"{100 * data.attrs['level']:g} % band")
+    entitle(ax, name, *what)
     label_axis(ax.xaxis, data, dim, x, levels)
     _room_beside(ax, x, levels)
     ax.set_ylabel(label)
@@ -148,9 +151,9 @@ def kernel_image(
     """Draw kernels as an image with a colour bar.
 
     Kernels over two axes, such as a spectro-temporal receptive field: the first axis up, the second to the right,
-    the mean over the neurons if there are several. Kernels over one axis: a row per neuron, sorted by where the
-    kernel peaks; those that are 0 everywhere are last. White is no effect; the colours of several neurons end at the
-    99th percentile.
+    the mean over the neurons if there are several (of gains the geometric mean). Kernels over one axis: a row per
+    neuron, sorted by where the kernel peaks; those that are 0 everywhere are last. White is no effect; the colours of
+    more than ten neurons end at the 99th percentile.
 
     Parameters
     ----------
@@ -187,13 +190,16 @@ def kernel_image(
         raise ValueError(f"kernel_image draws one or two axes; kernels of {name!r} have {dims}: choose with .sel first")
     if len(dims) == 2:
         what = values["neuron"].values[0] if n_neurons == 1 else f"mean of {n_neurons:,} neurons"
-        image, y, y_levels = along(values.mean("neuron"), dims[0])
+        image, y, y_levels = along(_mean(values, quantity), dims[0])
         limit = np.abs(np.log(image) if "gain" in quantity else image).max().item()
+        beyond = False
     else:
         what = values["neuron"].values[0] if n_neurons == 1 else f"{n_neurons:,} neurons"
         rows, _ = by_peak(along(values, dims[0])[0].values)
         image, y = values.isel(neuron=rows), np.arange(n_neurons) + 1.0
-        limit = np.nanquantile(np.abs(np.log(values) if "gain" in quantity else values), 0.99 if n_neurons > 1 else 1)
+        size = np.abs(np.log(values) if "gain" in quantity else values)
+        limit = np.nanquantile(size, 0.99 if n_neurons > len(SEVERAL) else 1)
+        beyond = (size > limit).any()
     image, x, x_levels = along(image, dims[-1])
     limit = limit or 1.0  # kernels that are 0 everywhere
     norm = LogNorm(np.exp(-limit), np.exp(limit)) if "gain" in quantity else Normalize(-limit, limit)
@@ -201,16 +207,15 @@ def kernel_image(
     rows = n_neurons if len(dims) == 1 and n_neurons <= MOST_NAMED else 0
     ax = axes_or_new(ax, width=4.6, height=max(3.2, 1.0 + 0.18 * rows))
     mesh = ax.pcolormesh(edges(x), edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
-    beyond = "both" if len(dims) == 1 and n_neurons > 1 else "neither"
-    ticks = {"ticks": np.exp(limit * np.linspace(-1, 1, 5)), "format": "%.2g"} if "gain" in quantity else {}
-    ax.figure.colorbar(mesh, ax=ax, label=label, extend=beyond, **ticks).minorticks_off()
+    ticks = _factors(limit) if "gain" in quantity else {}
+    ax.figure.colorbar(mesh, ax=ax, label=label, extend="both" if beyond else "neither", **ticks).minorticks_off()
     label_axis(ax.xaxis, data, dims[-1], x, x_levels)
     if len(dims) == 2:
         label_axis(ax.yaxis, data, dims[0], y, y_levels)
     else:
         ax.invert_yaxis()
         name_rows(ax, [] if n_neurons == 1 else list(image["neuron"].values), "Neuron, sorted by peak")
-    ax.set_title(f"{name}, {what}", fontsize="medium")
+    entitle(ax, name, str(what))
     return ax
 
 
@@ -278,13 +283,14 @@ def mean_absolute_kernels(
     _room_beside(ax, x, levels)
     ax.set_ylim(bottom=0)
     ax.set_ylabel(_with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
-    count = count_neurons(values[chosen[0]]["neuron"].values)
-    if values[chosen[0]].sizes["neuron"] > 1:
-        count += ", mean ± s.e.m."
-    if len(chosen) == 1:
-        ax.set_title(f"{chosen[0]}, {count}", fontsize="medium")
-    else:
-        ax.set_title(count, fontsize="medium")
+    several = values[chosen[0]].sizes["neuron"] > 1
+    entitle(
+        ax,
+        *(chosen if len(chosen) == 1 else []),
+        count_neurons(values[chosen[0]]["neuron"].values),
+        *(["mean ± s.e.m."] if several else []),
+    )
+    if len(chosen) > 1:
         legend_beside(ax)
     return ax
 
@@ -324,6 +330,36 @@ def _band(data: xr.Dataset, quantity: str, dim: str) -> tuple[np.ndarray, np.nda
         return nothing, nothing
     low, high = (along(data[name].transpose("neuron", dim), dim)[0].values for name in ("lower", "upper"))
     return (np.exp(low), np.exp(high)) if quantity == "gain" else (low, high)
+
+
+def _mean(values: xr.DataArray, quantity: str) -> xr.DataArray:
+    """Mean over neurons; of gains, which are factors, the geometric one."""
+    return np.exp(np.log(values).mean("neuron")) if "gain" in quantity else values.mean("neuron")
+
+
+def _limits(curves: np.ndarray, nothing: float) -> tuple[float, float]:
+    """Limits of the vertical axis around curves (n_neurons, n_points), but for a few that tower above the others."""
+    high = _without_outliers(np.nanmax(curves, axis=1, initial=nothing) - nothing)
+    low = _without_outliers(nothing - np.nanmin(curves, axis=1, initial=nothing))
+    margin = 0.05 * (high + low) or 0.05
+    return (nothing - low - margin, nothing + high + margin) if nothing == 0 else (0.0, nothing + high + margin)
+
+
+def _without_outliers(sizes: np.ndarray) -> float:
+    """The largest of the sizes, or their 95th percentile where the largest is more than twice that."""
+    some = sizes[sizes > 0]
+    if not len(some):
+        return 0.0
+    most = float(np.quantile(some, 0.95))
+    return float(some.max()) if some.max() <= 2 * most else most
+
+
+def _factors(limit: float) -> dict[str, Any]:
+    """Ticks of a colour bar from 1 / e^limit to e^limit, with as many digits as tell them apart."""
+    ticks = np.exp(limit * np.linspace(-1, 1, 5))
+    written = ([f"{tick:.{digits}g}" for tick in ticks] for digits in range(2, 8))
+    labels = next((words for words in written if len(set(words)) == len(words)), [f"{tick:.7g}" for tick in ticks])
+    return {"ticks": FixedLocator(ticks), "format": FixedFormatter(labels)}
 
 
 def _axes_of(values: xr.DataArray) -> tuple[str, ...]:

@@ -13,9 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
-#: What varies by less than this share of its largest size is the same everywhere.
-FLAT = 1e-6
-
 __all__ = [
     "along",
     "bins_along",
@@ -144,15 +141,16 @@ def along(data: xr.DataArray, dim: str) -> tuple[xr.DataArray, np.ndarray, list[
     return data, np.arange(data.sizes[dim], dtype=float), levels
 
 
-def by_peak(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_peak(values: np.ndarray, flat: float = 1e-6) -> tuple[np.ndarray, np.ndarray]:
     """Rows (n_neurons, n_points) in the order of their peaks, and which have one.
 
-    Those that are the same everywhere, as zeros are, and those of which nothing is known come last.
+    Those that vary by less than the share ``flat`` of their largest size, as zeros do, and those of which nothing is
+    known come last.
     """
     known = ~np.isnan(values)
     high = values.max(axis=1, initial=-np.inf, where=known)
     low = values.min(axis=1, initial=np.inf, where=known)
-    peaked = high - low > FLAT * np.maximum(np.abs(high), np.abs(low))
+    peaked = high - low > flat * np.maximum(np.abs(high), np.abs(low))
     place = np.where(known, values, -np.inf).argmax(axis=1)
     rank = np.where(peaked, place, values.shape[1] + ~known.any(axis=1))
     return np.argsort(rank, kind="stable"), peaked

@@ -18,10 +18,12 @@ from popglm.plot.labelled import (
     name_rows,
     pick_neurons,
 )
-from popglm.plot.style import axes_or_new
+from popglm.plot.style import axes_or_new, entitle
 
 __all__ = ["place_map"]
 
+#: A cell whose activity varies by less than this share of its peak has no place.
+FLAT = 0.05
 LABELS = {"average": "Activity / peak of the cell", "predicted": "Predicted activity / its peak"}
 
 
@@ -67,9 +69,9 @@ def place_map(
 
     Notes
     -----
-    Cells that are active nowhere, or everywhere alike as a null model is, have no peak; they stand at the bottom and
-    are drawn as 0. Activity below 0, as deconvolution may leave
-    it, is drawn as 0, and what is not known (NaN) is empty.
+    Cells that are active nowhere, or everywhere alike as a null model is (within 5 % of their largest activity), have
+    no peak; they stand at the bottom and are drawn as 0. Activity below 0, as deconvolution may leave it, is drawn
+    as 0, and what is not known (NaN) is empty.
 
     Examples
     --------
@@ -86,7 +88,7 @@ def place_map(
         by, x_order, _ = _rates(order, axis, list(map(str, values["neuron"].values)), "average", "order")
         if len(x_order) != len(x) or not np.allclose(x_order, x):
             raise ValueError("order must be of the same bins as tuning; make both from the same centers")
-    rows, _ = by_peak(_above_zero(by))
+    rows, _ = by_peak(_above_zero(by), FLAT)
     values = values.isel(neuron=rows)
     rates = _above_zero(values)
     shades = rates / _peaks(rates)[:, None]
@@ -100,7 +102,7 @@ def place_map(
     name_rows(ax, list(values["neuron"].values), "Cell, sorted by peak")
     ax.set_xlabel(label)
     known = values.notnull().any("bin").values
-    ax.set_title(count_neurons(values["neuron"].values, known), fontsize="medium")
+    entitle(ax, count_neurons(values["neuron"].values, known))
     return ax
 
 
@@ -128,4 +130,4 @@ def _above_zero(values: xr.DataArray) -> np.ndarray:
 def _peaks(rates: np.ndarray) -> np.ndarray:
     """Largest rate of every cell (n_neurons, n_bins); infinite where no bin stands out, so that the cell is dark."""
     largest = rates.max(axis=1, initial=0, where=~np.isnan(rates))
-    return np.where(by_peak(rates)[1], largest, np.inf)
+    return np.where(by_peak(rates, FLAT)[1], largest, np.inf)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from popglm.design.session import Session
 from popglm.model.validation import name_neurons
 from popglm.plot.labelled import with_unit
-from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, whole_times
+from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, trial_marks, whole_times
 
 __all__ = ["session_overview"]
 
@@ -34,8 +34,10 @@ def session_overview(
     """Draw behavioural variables, one above the other, over the activity of all neurons.
 
     Each variable is scaled to its smallest and largest value, which stand at the right; each neuron's activity from
-    its smallest value (white) to its 99th percentile (black). Vertical lines mark where trials begin. For a closer
-    look give a stretch: ``session_overview(behavior[:600], activity[:600])``.
+    its smallest value (white) to its 99th percentile (black). Where there are more samples or neurons than the picture
+    has room for, neighbours share a pixel, which shows the largest of them: no event is lost. Vertical lines, or marks
+    at the top if there are more than sixty, show where trials begin. For a closer look give a stretch:
+    ``session_overview(behavior[:600], activity[:600])``.
 
     Parameters
     ----------
@@ -94,10 +96,13 @@ def session_overview(
     lanes = [_scaled(data.column(name)) for name in names]
     traces = np.column_stack([lane for lane, _ in lanes])
     edges, t_drawn, traces, shades = _with_gaps(t, traces, _shades(y))
+    starts = [] if trial is None else t[data.trial_starts[1:]]
+    left_edges = edges[np.searchsorted(edges, starts) - 1]
     height = min(max(1.0, 0.5 * len(neurons)), 6.0)  # of the activity; a variable's lane is 1 high
 
     ax = axes_or_new(ax, width=8.0, height=1.0 + 0.32 * (len(names) + height))
-    image = ax.pcolorfast(edges, np.linspace(height, 0, len(neurons) + 1), shades.T, cmap="Greys", vmin=0, vmax=1)
+    columns, rows, image = _image(ax, edges, np.linspace(height, 0, len(neurons) + 1), shades.T, len(names))
+    image = ax.pcolorfast(columns, rows, image, cmap="Greys", vmin=0, vmax=1)
     image.set_rasterized(True)
     for i, (trace, (_, ends)) in enumerate(zip(traces.T, lanes, strict=True)):
         bottom = height + len(names) - 1 - i
@@ -111,9 +116,7 @@ def session_overview(
             va="center", fontsize="x-small", color="0.4",
         )  # fmt: skip
     if trial is not None:
-        starts = t[data.trial_starts[1:]]
-        left_edges = edges[np.searchsorted(edges, starts) - 1]
-        ax.vlines(left_edges, 0, height + len(names), color="0.6", linewidth=0.5)
+        trial_marks(ax, left_edges, color="0.6", linewidth=0.5)
     ticks = [height + len(names) - 0.5 - i for i in range(len(names))]
     labels = [with_unit(name, (units or {}).get(name)) for name in names]
     if len(neurons) <= MOST_NAMED:
@@ -160,3 +163,25 @@ def _with_gaps(t: np.ndarray, traces: np.ndarray, shades: np.ndarray) -> tuple[n
     """Edges of the samples, and times, traces and shades with a row of NaN wherever time is missing."""
     edges, after, ends = edges_of_samples(t)
     return edges, np.insert(t, after, ends), *(np.insert(a, after, np.nan, axis=0) for a in (traces, shades))
+
+
+def _image(
+    ax: Axes, x: np.ndarray, y: np.ndarray, shades: np.ndarray, n_variables: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Edges of columns and rows, and shades, no finer than the pixels of the Axes."""
+    box = ax.get_window_extent()
+    height = box.height * y[0] / (y[0] + n_variables)
+    # names and ends of the variables take some of the width, and labels of the height
+    x, shades = _fewer(x, shades.T, 0.7 * box.width)
+    y, shades = _fewer(y, shades.T, 0.9 * height)
+    return x, y, shades
+
+
+def _fewer(edges: np.ndarray, shades: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Edges and rows of shades, at most about so many: neighbours are one row, the largest of them."""
+    step = int(np.ceil(len(shades) / max(most, 1)))
+    empty = np.flatnonzero(np.isnan(shades).all(axis=1))
+    # what is empty, such as a gap, shares no row with what is not
+    starts = np.unique(np.concatenate([np.arange(0, len(shades), step), empty, empty + 1]))
+    starts = starts[starts < len(shades)]
+    return edges[np.append(starts, len(shades))], np.fmax.reduceat(shades, starts, axis=0)

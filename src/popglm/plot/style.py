@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from popglm.explain.segments import gaps
@@ -16,11 +17,12 @@ from popglm.explain.segments import gaps
 RECORDED = "0.72"  # grey: what was measured
 MODEL = "#c8442d"  # red: what the model says
 NEURON = "#2f6690"  # blue: one neuron among many
-# as many curves as can be told apart: variables, trial types, neurons
+# as many curves as can be told apart, with red-green and blue-yellow blindness, too: variables, trial types, neurons
 SEVERAL = (
-    *("#2f6690", "#c8442d", "#3a8f5c", "#d99a2b", "#7b5ea7"),
-    *("#4fb3bf", "#b5578f", "#7a6a53", "#97b04a", "#3d3d3d"),
+    *("#2f6690", "#c8442d", "#64c175", "#6032aa", "#ec8f27"),
+    *("#e987ee", "#732a37", "#827576", "#9270f2", "#830c0b"),
 )
+MOST_LINES = 60  # where trials begin, from top to bottom of the Axes; more would hide what is drawn
 
 
 def axes_or_new(ax: Axes | None, width: float = 4.0, height: float = 3.0) -> Axes:
@@ -30,7 +32,28 @@ def axes_or_new(ax: Axes | None, width: float = 4.0, height: float = 3.0) -> Axe
     elif not isinstance(ax, Axes):
         raise TypeError(f"ax must be matplotlib Axes or None; found {type(ax).__name__}")
     ax.spines[["top", "right"]].set_visible(False)
+    _thin_out_ticks(ax)
     return ax
+
+
+def _thin_out_ticks(ax: Axes) -> None:
+    """Leave room for numbers as wide as −0.0025 between the ticks of the horizontal axis."""
+    if isinstance(ax.xaxis.get_major_locator(), MaxNLocator):
+        points = ax.get_window_extent().width / ax.figure.dpi * 72
+        ax.locator_params(axis="x", nbins=int(np.clip(points / 40, 2, 8)))
+
+
+def entitle(ax: Axes, *parts: str) -> None:
+    """Write the parts over the Axes, in one line or, where they have no room, in a line each."""
+    title = ax.set_title(", ".join(parts), fontsize="medium")
+    if len(parts) > 1 and title.get_window_extent().width > ax.get_window_extent().width:
+        title.set_text(",\n".join(parts))
+
+
+def trial_marks(ax: Axes, starts: ArrayLike, color: str, linewidth: float) -> None:
+    """Mark where trials begin: lines from bottom to top, or short ones at the top where there are many."""
+    bottom = 0.0 if len(np.atleast_1d(starts)) <= MOST_LINES else 0.97
+    ax.vlines(starts, bottom, 1, transform=ax.get_xaxis_transform(), color=color, linewidth=linewidth, zorder=0)
 
 
 def faint(n_neurons: int) -> dict[str, Any]:
@@ -61,7 +84,7 @@ def spread(n: int) -> np.ndarray:
 
 def side_by_side(x: ArrayLike, k: int, n: int) -> np.ndarray:
     """Places of the k-th of `n` points at every x, where the next x is 1 away."""
-    return np.asarray(x, dtype=float) + 0.6 * ((k + 0.5) / n - 0.5)
+    return np.asarray(x, dtype=float) + 0.5 * ((k + 0.5) / n - 0.5)
 
 
 def curve(
@@ -76,7 +99,9 @@ def curve(
         bars = [np.subtract(y, low), np.subtract(high, y)] if known else None
         ax.errorbar(x, y, bars, **{"fmt": "o", "markersize": 5, "elinewidth": 1.5, **line})
         return
-    (drawn,) = ax.plot(x, y, **{"linewidth": 1.8, "marker": ".", "markevery": _alone(y), **line})
+    alone = _alone(y)
+    look = {"linewidth": 1.8} | ({"marker": ".", "markevery": alone} if alone else {})
+    (drawn,) = ax.plot(x, y, **look, **line)
     if known:
         ax.fill_between(x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0, zorder=drawn.get_zorder() - 0.5)
 

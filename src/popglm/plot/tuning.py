@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from popglm.plot.labelled import bins_along, check_dataset, count_neurons, mean_and_sem, pick_neurons, with_unit
-from popglm.plot.style import MODEL, axes_or_new, from_end_to_end, legend_beside, named_curves
+from popglm.plot.style import MODEL, axes_or_new, entitle, from_end_to_end, legend_beside, named_curves
 
 __all__ = ["psth", "tuning_curves"]
 
@@ -148,7 +148,7 @@ def _draw(data: xr.Dataset, dim: str, x: np.ndarray, label: str, ax: Axes | None
     ax.set_ylabel(f"Activity ({unit or data.attrs.get('units', 'per sample')})")
     known = data["average"].notnull().any([split, dim]).values
     what = "average ± s.e.m." if data.sizes["neuron"] == 1 else "mean ± s.e.m."
-    ax.set_title(f"{count_neurons(data['neuron'].values, known)}, {what}", fontsize="medium")
+    entitle(ax, count_neurons(data["neuron"].values, known), what)
     return ax
 
 
