@@ -69,7 +69,8 @@ def test_totals_have_no_band_and_other_links_no_gain():
     assert not bands(ax)
     with pytest.raises(ValueError, match="quantity must be one of those there: 'kernel', 'total'; found 'gain'"):
         kernel_curves(data.drop_vars("gain"), quantity="gain")
-    assert kernel_curves(data.drop_vars("gain")).get_ylabel() == "Kernel (change of linear predictor)"
+    label = kernel_curves(data.drop_vars("gain")).get_ylabel()
+    assert label.replace("\n", " ") == "Kernel (change of linear predictor)"
 
 
 def test_lags_are_drawn_in_order():
@@ -245,6 +246,16 @@ def test_a_long_title_is_in_lines_that_fit():
     assert box.x1 < ax.figure.bbox.width
 
 
+def test_long_labels_of_the_height_are_in_two_lines():
+    data = kernel_datasets(3)["position"].drop_vars("gain")
+    ax = mean_absolute_kernels(data)
+    ax.figure.canvas.draw()
+    assert ax.get_ylabel() == "Mean |kernel|\n(change of linear predictor)"
+    box = ax.yaxis.label.get_window_extent()
+    assert box.y0 > 0
+    assert box.y1 < ax.figure.bbox.height
+
+
 def test_a_single_neuron_and_a_kernel_of_zeros_have_an_image():
     zeros = one_kernel_dataset(np.zeros((1, 25)), "position", position=("cm", POSITIONS))
     for quantity in ("kernel", "gain"):
@@ -265,7 +276,7 @@ def test_mean_absolute_kernels_with_their_standard_errors(n_neurons):
         assert_allclose(low, mean - sem)
         assert_allclose(high, mean + sem)
     assert ax.get_xlabel() == "position (cm)"
-    assert ax.get_ylabel() == "Mean |kernel| (change of log rate)"
+    assert ax.get_ylabel().replace("\n", " ") == "Mean |kernel| (change of log rate)"
     ax.figure.canvas.draw()
 
 
@@ -303,9 +314,12 @@ def test_what_is_not_there_is_named_with_what_is(draw):
 def test_groups_over_different_axes_are_not_drawn_together():
     kernels = {**kernel_datasets(2, ["position"]), "sound shifts": spectrotemporal(2)}
     with pytest.raises(
-        ValueError, match=r"'position' has \('position',\) and 'sound shifts' has \('lag', 'frequency'\)"
+        ValueError, match=r"'position' has position \(cm\) and 'sound shifts' has lag \(s\) × frequency \(kHz\)"
     ):
         mean_absolute_kernels(kernels)
+    lags = {unit: one_kernel_dataset(np.ones((2, 2)), unit, lag=(unit, [0.0, 1.0])) for unit in ("s", "samples")}
+    with pytest.raises(ValueError, match=r"'s' has lag \(s\) and 'samples' has lag \(samples\)"):
+        mean_absolute_kernels(lags)
     with pytest.raises(ValueError, match="draw them with kernel_image"):
         kernel_curves(kernels, group="sound shifts")
     ax = kernel_curves(spectrotemporal(2).sel(lag=0.1), neurons="neuron0")

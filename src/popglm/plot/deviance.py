@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, legend_above
+from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, label_height, legend_above
 
 __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]
 
@@ -284,7 +284,7 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("Null deviance (sum over samples)")
-    ax.set_ylabel("Explained deviance (sum over samples)")
+    label_height(ax, "Explained deviance (sum over samples)")
     legend_above(ax)
     return ax
 

@@ -23,6 +23,7 @@ from popglm.plot.labelled import (
     name_rows,
     pick,
     pick_neurons,
+    with_unit,
 )
 from popglm.plot.style import (
     MODEL,
@@ -32,6 +33,7 @@ from popglm.plot.style import (
     entitle,
     faint_curves,
     from_end_to_end,
+    label_height,
     legend_beside,
     named_curves,
     side_by_side,
@@ -136,7 +138,7 @@ def kernel_curves(
     entitle(ax, name, *what)
     label_axis(ax.xaxis, data, dim, x, levels)
     _room_beside(ax, x, levels)
-    ax.set_ylabel(label)
+    label_height(ax, label)
     return ax
 
 
@@ -208,7 +210,9 @@ def kernel_image(
     ax = axes_or_new(ax, width=4.6, height=max(3.2, 1.0 + 0.18 * rows))
     mesh = ax.pcolormesh(edges(x), edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
     ticks = _factors(limit) if "gain" in quantity else {}
-    ax.figure.colorbar(mesh, ax=ax, label=label, extend="both" if beyond else "neither", **ticks).minorticks_off()
+    bar = ax.figure.colorbar(mesh, ax=ax, extend="both" if beyond else "neither", **ticks)
+    bar.minorticks_off()
+    label_height(bar.ax, label)
     label_axis(ax.xaxis, data, dims[-1], x, x_levels)
     if len(dims) == 2:
         label_axis(ax.yaxis, data, dims[0], y, y_levels)
@@ -264,13 +268,17 @@ def mean_absolute_kernels(
     kernels = _as_groups(kernels)
     chosen = [list(kernels)[i] for i in pick(groups, list(kernels), "groups")]
     values = {name: np.abs(pick_neurons(kernels[name], neurons)["kernel"]) for name in chosen}
-    axes = {name: _axes_of(kernel) for name, kernel in values.items()}
-    first = axes[chosen[0]]
-    for name, dims in axes.items():
-        if len(dims) != 1 or dims != first:
+    first = _axes_of(values[chosen[0]])
+    for name, kernel in values.items():
+        found = [
+            [with_unit(dim, data[dim].attrs.get("units")) for dim in _axes_of(data)]
+            for data in (values[chosen[0]], kernel)
+        ]
+        if len(first) != 1 or found[0] != found[1]:
+            there = [" × ".join(dims) for dims in found]
             raise ValueError(
                 "mean_absolute_kernels draws groups over one and the same axis; "
-                f"{chosen[0]!r} has {first} and {name!r} has {dims}: choose with groups="
+                f"{chosen[0]!r} has {there[0]} and {name!r} has {there[1]}: choose with groups="
             )
 
     ax = axes_or_new(ax, width=4.0 if len(chosen) == 1 else 6.0)
@@ -282,7 +290,7 @@ def mean_absolute_kernels(
     label_axis(ax.xaxis, kernels[chosen[0]], first[0], x, levels)
     _room_beside(ax, x, levels)
     ax.set_ylim(bottom=0)
-    ax.set_ylabel(_with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
+    label_height(ax, _with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
     several = values[chosen[0]].sizes["neuron"] > 1
     entitle(
         ax,

@@ -50,6 +50,13 @@ def entitle(ax: Axes, *parts: str) -> None:
         title.set_text(",\n".join(parts))
 
 
+def label_height(ax: Axes, label: str) -> None:
+    """Label the vertical axis, with what stands in brackets in a line of its own where one line has no room."""
+    text = ax.set_ylabel(label)
+    if text.get_window_extent().height > ax.get_window_extent().height:
+        text.set_text(label.replace(" (", "\n(", 1))
+
+
 def trial_marks(ax: Axes, starts: ArrayLike, color: str, linewidth: float) -> None:
     """Mark where trials begin: lines from bottom to top, or short ones at the top where there are many."""
     bottom = 0.0 if len(np.atleast_1d(starts)) <= MOST_LINES else 0.97
