@@ -3,7 +3,6 @@
 import warnings
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from labelled_results import POSITIONS, bands, contribution_dataset, labelled_line, scatters, segments
@@ -226,8 +225,7 @@ def test_quartiles_are_of_more_than_ten_neurons_and_explained(n_neurons):
 def test_numbers_on_the_horizontal_axis_have_room():
     data = contribution_dataset(1)
     data["fraction_null_deviance"][:] = 0.021
-    _, ax = plt.subplots(figsize=(2.5, 2.0))
-    contribution_distribution(data, ax)
+    ax = contribution_distribution(data)
     ax.figure.canvas.draw()
     left, right = ax.get_xlim()
     boxes = [

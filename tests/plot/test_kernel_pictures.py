@@ -223,8 +223,8 @@ def test_a_neuron_that_towers_above_hundreds_hides_nothing(quantity):
     ax = kernel_curves(kernels, quantity=quantity)
     low, high = ax.get_ylim()
     others = kernels[quantity].drop_sel(neuron=["neuron7", "neuron8"]).values
-    assert (low == 0) if quantity == "gain" else (1.3 * others.min() < low < np.median(others.min(axis=1)))
-    assert np.median(others.max(axis=1)) < high < 1.3 * others.max()
+    assert (low == 0) if quantity == "gain" else (-10 < low < np.median(others.min(axis=1)))
+    assert np.median(others.max(axis=1)) < high < 2 * others.max()
     mean = kernels["kernel"].values.mean(axis=0)  # a mean of factors would be that of the largest alone
     assert_allclose(labelled_line(ax, "mean").get_ydata(), np.exp(mean) if quantity == "gain" else mean)
 

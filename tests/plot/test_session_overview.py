@@ -34,7 +34,7 @@ def test_traces_and_shades_are_the_scaled_numbers(n_neurons):
     shades = (y - y.min(axis=0)) / np.where(top > y.min(axis=0), top - y.min(axis=0), 1)
     step = -(-n_neurons // len(image.get_array()))  # neighbours share a row where there are more than pixels
     assert (step > 1) == (n_neurons == 1000)
-    rows = [shades.T[j : j + step].max(axis=0) for j in range(0, n_neurons, step)]
+    rows = [shades.T[j : j + step].mean(axis=0) for j in range(0, n_neurons, step)]
     upwards = step > 1  # as matplotlib keeps rows of unequal heights
     assert_allclose(image.get_array(), rows[::-1] if upwards else rows)
     assert_allclose(image.get_extent()[:2], [-1 / 12, 300 / 6 - 1 / 12])
@@ -85,7 +85,7 @@ def test_no_event_and_no_gap_is_lost_among_many_samples():
     (image,) = ax.images
     shades, edges = np.ma.filled(image.get_array(), np.nan)[0], np.sort(image._Ax)
     assert len(shades) < 1000
-    shown = np.flatnonzero(shades == 1.0)
+    shown = np.flatnonzero(shades > 0.1)
     assert (edges[shown] <= time[events > 0]).all()
     assert (edges[shown + 1] >= time[events > 0]).all()
     (gap,) = np.flatnonzero(np.isnan(shades))

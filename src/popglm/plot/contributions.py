@@ -415,4 +415,4 @@ def _diagonal(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     ax.set_ylim(limits)
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):  # the same limits have the same ticks
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))

@@ -148,7 +148,7 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     if len(shown) < len(fractions):
         ax.annotate(
             f"← {len(fractions) - len(shown):,} below {low:g}", (0, 0.9), xycoords="axes fraction", xytext=(2, 0),
-            textcoords="offset points", va="top", color=NEURON, fontsize="small", backgroundcolor=(1, 1, 1, 0.7),
+            textcoords="offset points", va="top", color=NEURON, fontsize="small",
         )  # fmt: skip
     median = float(np.median(fractions))
     if median >= low:
@@ -277,7 +277,13 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
     if not some.all():
         floor = np.full((~some).sum(), 1.1 * bottom)
         dots(
-            ax, null[~some], floor, marker="v", color="0.4", clip_on=False, label=f"below {LEAST:.1%} ({len(floor):,})"
+            ax,
+            null[~some],
+            floor,
+            marker="v",
+            color="0.4",
+            clip_on=False,
+            label=f"below {100 * LEAST:g} % explained ({len(floor):,})",
         )
     ax.set_xlim(low, high)
     ax.set_ylim(bottom, top)

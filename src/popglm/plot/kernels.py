@@ -354,12 +354,9 @@ def _limits(curves: np.ndarray, nothing: float) -> tuple[float, float]:
 
 
 def _without_outliers(sizes: np.ndarray) -> float:
-    """The largest of the sizes, or their 95th percentile where the largest is more than twice that."""
+    """The largest of the sizes above 0, but three times their third quartile at most."""
     some = sizes[sizes > 0]
-    if not len(some):
-        return 0.0
-    most = float(np.quantile(some, 0.95))
-    return float(some.max()) if some.max() <= 2 * most else most
+    return min(float(some.max()), 3 * float(np.quantile(some, 0.75))) if len(some) else 0.0
 
 
 def _factors(limit: float) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def session_overview(
 
     Each variable is scaled to its smallest and largest value, which stand at the right; each neuron's activity from
     its smallest value (white) to its 99th percentile (black). Where there are more samples or neurons than the picture
-    has room for, neighbours share a pixel, which shows the largest of them: no event is lost. Vertical lines, or marks
+    has room for, neighbours share a pixel, which shows their average. Vertical lines, or marks
     at the top if there are more than sixty, show where trials begin. For a closer look give a stretch:
     ``session_overview(behavior[:600], activity[:600])``.
 
@@ -95,14 +95,19 @@ def session_overview(
 
     lanes = [_scaled(data.column(name)) for name in names]
     traces = np.column_stack([lane for lane, _ in lanes])
-    edges, t_drawn, traces, shades = _with_gaps(t, traces, _shades(y))
+    edges, t_drawn, traces, y = _with_gaps(t, traces, y)
     starts = [] if trial is None else t[data.trial_starts[1:]]
     left_edges = edges[np.searchsorted(edges, starts) - 1]
     height = min(max(1.0, 0.5 * len(neurons)), 6.0)  # of the activity; a variable's lane is 1 high
 
     ax = axes_or_new(ax, width=8.0, height=1.0 + 0.32 * (len(names) + height))
-    columns, rows, image = _image(ax, edges, np.linspace(height, 0, len(neurons) + 1), shades.T, len(names))
-    image = ax.pcolorfast(columns, rows, image, cmap="Greys", vmin=0, vmax=1)
+    room = ax.get_window_extent()
+    # names and ends of the variables take some of the width, and labels of the height
+    columns, y = _pooled(edges, y, 0.7 * room.width)
+    rows, shades = _pooled(
+        np.linspace(height, 0, len(neurons) + 1), _shades(y).T, 0.9 * room.height * height / (height + len(names))
+    )
+    image = ax.pcolorfast(columns, rows, shades, cmap="Greys", vmin=0, vmax=1)
     image.set_rasterized(True)
     for i, (trace, (_, ends)) in enumerate(zip(traces.T, lanes, strict=True)):
         bottom = height + len(names) - 1 - i
@@ -159,29 +164,21 @@ def _shades(y: np.ndarray) -> np.ndarray:
     return (y - low) / np.where(span > 0, span, 1)
 
 
-def _with_gaps(t: np.ndarray, traces: np.ndarray, shades: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Edges of the samples, and times, traces and shades with a row of NaN wherever time is missing."""
+def _with_gaps(t: np.ndarray, traces: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Edges of the samples, and times, traces and activity with a row of NaN wherever time is missing."""
     edges, after, ends = edges_of_samples(t)
-    return edges, np.insert(t, after, ends), *(np.insert(a, after, np.nan, axis=0) for a in (traces, shades))
+    return edges, np.insert(t, after, ends), *(np.insert(a, after, np.nan, axis=0) for a in (traces, y))
 
 
-def _image(
-    ax: Axes, x: np.ndarray, y: np.ndarray, shades: np.ndarray, n_variables: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges of columns and rows, and shades, no finer than the pixels of the Axes."""
-    box = ax.get_window_extent()
-    height = box.height * y[0] / (y[0] + n_variables)
-    # names and ends of the variables take some of the width, and labels of the height
-    x, shades = _fewer(x, shades.T, 0.7 * box.width)
-    y, shades = _fewer(y, shades.T, 0.9 * height)
-    return x, y, shades
-
-
-def _fewer(edges: np.ndarray, shades: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """Edges and rows of shades, at most about so many: neighbours are one row, the largest of them."""
-    step = int(np.ceil(len(shades) / max(most, 1)))
-    empty = np.flatnonzero(np.isnan(shades).all(axis=1))
+def _pooled(edges: np.ndarray, values: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Edges and rows of values, at most about so many: neighbours are one row, the average of them."""
+    step = int(np.ceil(len(values) / max(most, 1)))
+    if step == 1:
+        return edges, values
+    empty = np.flatnonzero(np.isnan(values).all(axis=1))
     # what is empty, such as a gap, shares no row with what is not
-    starts = np.unique(np.concatenate([np.arange(0, len(shades), step), empty, empty + 1]))
-    starts = starts[starts < len(shades)]
-    return edges[np.append(starts, len(shades))], np.fmax.reduceat(shades, starts, axis=0)
+    starts = np.unique(np.concatenate([np.arange(0, len(values), step), empty, empty + 1]))
+    starts = starts[starts < len(values)]
+    known = np.add.reduceat(~np.isnan(values), starts, axis=0, dtype=float)
+    pooled = np.add.reduceat(np.nan_to_num(values), starts, axis=0) / np.where(known > 0, known, np.nan)
+    return edges[np.append(starts, len(values))], pooled

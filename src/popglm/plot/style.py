@@ -44,10 +44,13 @@ def _thin_out_ticks(ax: Axes) -> None:
 
 
 def entitle(ax: Axes, *parts: str) -> None:
-    """Write the parts over the Axes, in one line or, where they have no room, in a line each."""
-    title = ax.set_title(", ".join(parts), fontsize="medium")
-    if len(parts) > 1 and title.get_window_extent().width > ax.get_window_extent().width:
-        title.set_text(",\n".join(parts))
+    """Write the parts over the Axes, in a new line where one line has no room for them."""
+    title = ax.set_title(parts[0], fontsize="medium")
+    for part in parts[1:]:
+        before = title.get_text()
+        title.set_text(f"{before}, {part}")
+        if title.get_window_extent().width > ax.get_window_extent().width:
+            title.set_text(f"{before},\n{part}")
 
 
 def label_height(ax: Axes, label: str) -> None:
@@ -165,7 +168,7 @@ def from_end_to_end(ax: Axes, x: ArrayLike) -> None:
     """Let the horizontal axis span all of x, also where nothing is known."""
     ends = np.array([np.min(x), np.max(x)], dtype=float)
     ax.update_datalim(np.column_stack([ends, ends]), updatey=False)
-    ax.margins(x=0)
+    ax.margins(x=0.01)  # half a dot at either end
 
 
 def legend_above(ax: Axes) -> None:

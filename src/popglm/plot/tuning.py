@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -133,7 +134,7 @@ def _draw(data: xr.Dataset, dim: str, x: np.ndarray, label: str, ax: Axes | None
 
     ax = axes_or_new(ax, width=5.0 if several or predicted else 4.0)
     curves = {
-        str(level): (x, *_average_and_sem(data.isel({split: i}), "average", "sem"))
+        _named(level): (x, *_average_and_sem(data.isel({split: i}), "average", "sem"))
         for i, level in enumerate(data[split].values)
     }
     named_curves(ax, curves)
@@ -156,14 +157,18 @@ def _draw_predictions(ax: Axes, data: xr.Dataset, split: str, x: np.ndarray) -> 
     """A dashed curve in the colour of each recorded one, and what the dashes mean in the legend."""
     recorded = {line.get_label(): line for line in ax.lines}
     for i, level in enumerate(data[split].values):
-        if str(level) not in recorded:  # one of many that are grey
+        if _named(level) not in recorded:  # one of many that are grey
             continue
         mean, _ = _average_and_sem(data.isel({split: i}), "predicted", "predicted_sem")
-        color = recorded[str(level)].get_color() if data.sizes[split] > 1 else MODEL
+        color = recorded[_named(level)].get_color() if data.sizes[split] > 1 else MODEL
         label = "predicted" if data.sizes[split] == 1 else None
         ax.plot(x, mean, "--", color=color, linewidth=1.6, label=label, zorder=2.5)
     if data.sizes[split] > 1:
         ax.add_line(Line2D([], [], color="0.3", linestyle="--", linewidth=1.6, label="predicted"))
+
+
+def _named(level: Any) -> str:
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def _average_and_sem(part: xr.Dataset, average: str, sem: str) -> tuple[np.ndarray, np.ndarray]:
