@@ -175,6 +175,12 @@ def test_the_cumulative_distribution_steps_up_by_one_neuron(n_neurons):
     ax.figure.canvas.draw()
 
 
+def test_the_legend_of_cumulative_distributions_hides_none():
+    ax = deviance_cumulative({"training": [0.33], "held out": [0.31]})
+    ax.figure.canvas.draw()
+    assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())
+
+
 def test_the_cumulative_distribution_keeps_most_neurons_in_sight():
     left, right = deviance_cumulative([-1e29, -0.01, 0.3]).get_xlim()
     assert -0.2 < left < -0.1

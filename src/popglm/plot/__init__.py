@@ -1,12 +1,8 @@
 """Pictures with matplotlib: every function takes Axes, or makes them, and returns them."""
 
 from popglm.plot.activity import predicted_and_recorded
-from popglm.plot.contributions import (
-    breakdown_and_comparison,
-    contribution_distribution,
-    contributions_over_bins,
-    full_and_reduced,
-)
+from popglm.plot.comparison import breakdown_and_comparison, full_and_reduced
+from popglm.plot.contributions import contribution_distribution, contributions_over_bins
 from popglm.plot.design import basis_functions, design_matrix
 from popglm.plot.deviance import (
     deviance_cumulative,

@@ -72,7 +72,7 @@ def predicted_and_recorded(
     starts = np.flatnonzero(trial[1:] != trial[:-1]) + 1
     trial_marks(ax, x[starts], color="0.85", linewidth=0.8)
     # the outline keeps an event in sight where a sample is narrower than a pixel
-    ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0.5, label="recorded")
+    ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0.8, label="recorded")
     breaks = np.union1d(after, starts)
     ax.plot(
         np.insert(x, breaks, x[breaks]), np.insert(predicted, breaks, np.nan), color=MODEL, linewidth=1.3,

@@ -1,4 +1,4 @@
-"""Contributions of variables: over position or time, over neurons, and one way of measuring them against another."""
+"""Contributions of variables: over position or time, and over neurons."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from popglm.model.selection import fraction_explained
 from popglm.plot.labelled import (
     bins_along,
     check_dataset,
@@ -22,7 +20,6 @@ from popglm.plot.labelled import (
 )
 from popglm.plot.style import (
     MODEL,
-    NEURON,
     SEVERAL,
     axes_or_new,
     dots,
@@ -33,7 +30,7 @@ from popglm.plot.style import (
     spread,
 )
 
-__all__ = ["breakdown_and_comparison", "contribution_distribution", "contributions_over_bins", "full_and_reduced"]
+__all__ = ["LABELS", "MAKER", "Names", "choose", "contribution_distribution", "contributions_over_bins"]
 
 LABELS = {
     "fraction_null_deviance": "Fraction of null deviance",
@@ -123,7 +120,7 @@ def contributions_over_bins(
         raise ValueError("contributions has no bins to draw along; give by=popglm.bins(...) to breakdown or compare")
     binned = [str(name).removeprefix("binned_") for name in contributions if str(name).startswith("binned_")]
     label = check_quantity(quantity, LABELS, binned)
-    data, axis_label = bins_along(_choose(contributions, variables, neurons), axis)
+    data, axis_label = bins_along(choose(contributions, variables, neurons), axis)
     values = data[f"binned_{quantity}"].transpose("neuron", "variable", "bin")
     x = data["center"].values
     weight = _deviance_of(data, quantity) if pooled else None
@@ -207,7 +204,7 @@ def contribution_distribution(
     """
     check_dataset(contributions, [], "contributions", MAKER)
     label = check_quantity(quantity, LABELS, contributions)
-    data = _choose(contributions, variables, neurons)
+    data = choose(contributions, variables, neurons)
     values = data[quantity].transpose("variable", "neuron").values
     n_variables, n_neurons = values.shape
     place = np.arange(n_variables)
@@ -239,152 +236,8 @@ def contribution_distribution(
     return ax
 
 
-def full_and_reduced(
-    contributions: xr.Dataset, ax: Axes | None = None, *, variable: str | None = None, neurons: Names = None
-) -> Axes:
-    """Draw the deviance explained by the full model against that of the reduced model, a dot per neuron.
-
-    Above the diagonal are neurons to whose prediction the variable contributes. Values far below 0 run out of the
-    picture.
-
-    Parameters
-    ----------
-    contributions : Dataset
-        What `popglm.compare` (re-fitted without the variable) or `popglm.breakdown` returns. With ``method="add"``
-        or ``"keep"`` the reduced model has the variable alone.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure unless given.
-    variable : str, optional
-        Which variable's reduced model; may be left out if there is only one.
-    neurons : str or list of str, optional
-        Names or shell patterns of the neurons; all unless given.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the variable or a neuron is not there, or `ax` is not Axes.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> from popglm.plot import full_and_reduced
-    >>> comparison = xr.Dataset(
-    ...     {
-    ...         "null_deviance": ("neuron", [10.0, 20.0]),
-    ...         "full_deviance": ("neuron", [6.0, 10.0]),
-    ...         "reduced_deviance": (("neuron", "variable"), [[8.0], [11.0]]),
-    ...     },
-    ...     coords={"neuron": ["neuron0", "neuron1"], "variable": ["cue"]},
-    ...     attrs={"kind": "comparison", "method": "remove"},
-    ... )
-    >>> ax = full_and_reduced(comparison)
-    >>> ax.get_xlabel().replace("\\n", " "), ax.get_ylabel().replace("\\n", " ")
-    ('Fraction deviance explained without cue', 'Fraction deviance explained by the full model')
-    """
-    check_dataset(contributions, ["null_deviance", "full_deviance", "reduced_deviance"], "contributions", MAKER)
-    names = contributions["variable"].values
-    found = pick(variable, names, "variable")
-    if len(found) > 1:
-        among = ", ".join(repr(str(names[i])) for i in found)
-        raise ValueError(f"variable must name one variable to draw; there are {among}")
-    data = pick_neurons(contributions, neurons).isel(variable=found[0])
-    null = data["null_deviance"].values
-    full = fraction_explained(data["full_deviance"].values, null)
-    reduced = fraction_explained(data["reduced_deviance"].values, null)
-
-    ax = axes_or_new(ax, width=3.6, height=3.6)
-    _diagonal(ax, reduced, full)
-    dots(ax, reduced, full)
-    alone = contributions.attrs.get("method") in ("keep", "add")
-    name = str(names[found[0]])
-    ax.set_xlabel(f"Fraction deviance explained\n{f'by {name} alone' if alone else f'without {name}'}")
-    ax.set_ylabel("Fraction deviance explained\nby the full model")
-    entitle(ax, count_neurons(data["neuron"].values, _in_sight(ax, reduced, full)))
-    return ax
-
-
-def breakdown_and_comparison(
-    breakdown: xr.Dataset,
-    comparison: xr.Dataset,
-    ax: Axes | None = None,
-    *,
-    variables: Names = None,
-    neurons: Names = None,
-    quantity: str = "fraction_null_deviance",
-) -> Axes:
-    """Draw contributions by model comparison against those by model breakdown, a dot per neuron and variable.
-
-    Below the diagonal are variables that carry what correlated variables take over when the model is fitted again
-    without them. Up to ten variables have a colour each. Values far below 0 run out of the picture.
-
-    Parameters
-    ----------
-    breakdown, comparison : Dataset
-        What `popglm.breakdown` and `popglm.compare` return; neurons and variables in both are drawn.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure unless given.
-    variables, neurons : str or list of str, optional
-        Names or shell patterns; all unless given.
-    quantity : {"fraction_null_deviance", "fraction_explained_deviance"}
-        What the contribution is a fraction of.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the two share no neuron or no variable, a variable, neuron or quantity is not there, or `ax` is not Axes.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> from popglm.plot import breakdown_and_comparison
-    >>> breakdown = xr.Dataset(
-    ...     {"fraction_null_deviance": (("neuron", "variable"), [[0.1], [0.2]])},
-    ...     coords={"neuron": ["neuron0", "neuron1"], "variable": ["cue"]},
-    ... )
-    >>> ax = breakdown_and_comparison(breakdown, 0.5 * breakdown)
-    >>> ax.get_ylabel()
-    'Fraction of null deviance\\n(model comparison)'
-    """
-    for data, argument, maker in (
-        (breakdown, "breakdown", "popglm.breakdown"),
-        (comparison, "comparison", "popglm.compare"),
-    ):
-        check_dataset(data, [], argument, maker)
-        label = check_quantity(quantity, LABELS, data)
-    shared = xr.align(breakdown[quantity], comparison[quantity], join="inner")
-    for dim in ("neuron", "variable"):
-        if not shared[0].sizes[dim]:
-            raise ValueError(f"breakdown and comparison have no {dim} of the same name; make both from the same model")
-    x, y = (_choose(values.to_dataset(), variables, neurons)[quantity] for values in shared)
-    names = x["variable"].values.tolist()
-
-    colored = 1 < len(names) <= len(SEVERAL)
-    ax = axes_or_new(ax, width=5.4 if colored else 3.6, height=3.6)
-    _diagonal(ax, x.values, y.values)
-    for v, name in enumerate(names):
-        dots(
-            ax, x.isel(variable=v).values, y.isel(variable=v).values,
-            color=SEVERAL[v] if colored else NEURON, label=name,
-        )  # fmt: skip
-    if colored:
-        legend_beside(ax, markerscale=2 if x.sizes["neuron"] > 100 else 1)
-    ax.set_xlabel(f"{label}\n(model breakdown)")
-    ax.set_ylabel(f"{label}\n(model comparison)")
-    in_sight = _in_sight(ax, *(values.transpose("neuron", "variable").values for values in (x, y))).any(axis=1)
-    of = [] if colored else [names[0] if len(names) == 1 else f"{len(names)} variables"]
-    entitle(ax, *of, count_neurons(x["neuron"].values, in_sight))
-    return ax
-
-
-def _choose(contributions: xr.Dataset, variables: Names, neurons: Names) -> xr.Dataset:
+def choose(contributions: xr.Dataset, variables: Names, neurons: Names) -> xr.Dataset:
+    """The variables and neurons that were asked for."""
     found = pick(variables, contributions["variable"].values, "variables")
     return pick_neurons(contributions, neurons).isel(variable=found)
 
@@ -394,25 +247,3 @@ def _deviance_of(data: xr.Dataset, quantity: str) -> xr.DataArray:
     needed = ["null_deviance", *(["full_deviance"] if quantity == "fraction_explained_deviance" else [])]
     check_dataset(data, needed, "contributions", MAKER)
     return data["null_deviance"] - (data["full_deviance"] if len(needed) == 2 else 0)
-
-
-def _in_sight(ax: Axes, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which dots lie within the limits of the Axes."""
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    return (left <= x) & (x <= right) & (bottom <= y) & (y <= top)
-
-
-def _diagonal(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Equal axes around all values but those far below 0, with the diagonal and the zeros."""
-    values = np.concatenate([np.ravel(x), np.ravel(y)])
-    values = values[np.isfinite(values)]
-    top = max(values.max(initial=0), 0.02)
-    limits = max(values.min(initial=0), -0.3 * top) - 0.05 * top, 1.05 * top
-    ax.axline((0, 0), slope=1, color="0.6", linewidth=0.8, zorder=0)
-    for zero in (ax.axhline, ax.axvline):
-        zero(0, color="0.85", linewidth=0.8, zorder=0)
-    ax.set_xlim(limits)
-    ax.set_ylim(limits)
-    ax.set_aspect("equal")
-    for axis in (ax.xaxis, ax.yaxis):  # the same limits have the same ticks
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))

@@ -212,7 +212,7 @@ def deviance_cumulative(
     ax.set_xlabel("Fraction deviance explained")
     ax.set_ylabel("Cumulative fraction of neurons")
     if named:
-        ax.legend(frameon=False, fontsize="small", loc="lower right")
+        legend_above(ax)
     return ax
 
 

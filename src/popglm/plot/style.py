@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from popglm.explain.segments import gaps
 
-RECORDED = "0.72"  # grey: what was measured
+RECORDED = "0.62"  # grey: what was measured
 MODEL = "#c8442d"  # red: what the model says
 NEURON = "#2f6690"  # blue: one neuron among many
 # as many curves as can be told apart, with red-green and blue-yellow blindness, too: variables, trial types, neurons
