@@ -56,7 +56,8 @@ def test_averages_around_an_event_stay_in_their_trial_and_out_of_gaps(recording,
     )
     assert got["average"].dims == ("cue", "time_from_event", "neuron")
     assert_allclose(got["time_from_event"], np.arange(-4, 10) * (dt or 1))
-    assert got["time_from_event"].attrs == {"units": "samples" if dt is None else "s"}
+    unit = "samples" if dt is None else "s"
+    assert got["time_from_event"].attrs == {"units": unit, "long_name": "Time from event"}
     assert got.attrs == {"units": "per sample" if dt is None else "per second"}
     for cue in ("left", "right"):
         events = np.flatnonzero((recording["lick"] > 0) & (recording["cue"] == cue))

@@ -213,7 +213,11 @@ def test_what_is_as_good_as_unexplained_does_not_stretch_the_axis():
     data = pd.DataFrame({"deviance": [60.0, 150.0, 80.0 - 1e-9], "null_deviance": [100.0, 200.0, 80.0]})
     ax = explained_and_null_deviance(data)
     assert ax.get_ylim()[0] == 10.0
-    assert "below 0.1 % explained (1)" in ax.get_legend_handles_labels()[1]
+    ax.figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= ax.figure.bbox.width
+    assert "below 0.1 % (1)" in ax.get_legend_handles_labels()[1]
 
 
 def test_explained_deviance_needs_what_evaluate_returns():
@@ -224,7 +228,7 @@ def test_explained_deviance_needs_what_evaluate_returns():
     with pytest.raises(TypeError, match="found list"):
         explained_and_null_deviance([1.0])
     ax = explained_and_null_deviance(pd.DataFrame({"deviance": [3.0], "null_deviance": [2.0]}))
-    assert "below 0.1 % explained (1)" in ax.get_legend_handles_labels()[1]
+    assert "below 0.1 % (1)" in ax.get_legend_handles_labels()[1]
     ax.figure.canvas.draw()
 
 

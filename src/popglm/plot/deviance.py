@@ -244,8 +244,8 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
     >>> import pandas as pd
     >>> from popglm.plot import explained_and_null_deviance
     >>> evaluation = pd.DataFrame({"deviance": [60.0, 150.0], "null_deviance": [100.0, 200.0]})
-    >>> explained_and_null_deviance(evaluation).get_ylabel()
-    'Explained deviance (sum over samples)'
+    >>> explained_and_null_deviance(evaluation).get_xlabel()
+    'Null deviance (sum over samples)'
     """
     if not isinstance(evaluation, pd.DataFrame):
         raise TypeError(f"evaluation must be the DataFrame that evaluate returns; found {type(evaluation).__name__}")
@@ -283,7 +283,7 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
             marker="v",
             color="0.4",
             clip_on=False,
-            label=f"below {100 * LEAST:g} % explained ({len(floor):,})",
+            label=f"below {100 * LEAST:g} % ({len(floor):,})",
         )
     ax.set_xlim(low, high)
     ax.set_ylim(bottom, top)

@@ -107,7 +107,7 @@ def session_overview(
     rows, shades = _pooled(
         np.linspace(height, 0, len(neurons) + 1), _shades(y).T, 0.9 * room.height * height / (height + len(names))
     )
-    image = ax.pcolorfast(columns, rows, shades, cmap="Greys", vmin=0, vmax=1)
+    image = ax.pcolorfast(columns, rows, _shades(shades.T).T, cmap="Greys", vmin=0, vmax=1)
     image.set_rasterized(True)
     for i, (trace, (_, ends)) in enumerate(zip(traces.T, lanes, strict=True)):
         bottom = height + len(names) - 1 - i
