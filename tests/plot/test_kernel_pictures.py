@@ -1,5 +1,6 @@
 """Kernels, gains and mean absolute kernels: curves, bands and colours are the numbers of the Datasets."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from labelled_results import POSITIONS, bands, kernel_datasets, labelled_line, one_kernel_dataset, scatters, segments
@@ -244,6 +245,8 @@ def test_a_long_title_is_in_lines_that_fit():
     box = ax.title.get_window_extent()
     assert box.x0 > 0
     assert box.x1 < ax.figure.bbox.width
+    _, small = plt.subplots(figsize=(2.6, 2.0))
+    assert kernel_curves(kernel_datasets(500, [name]), small).get_title().startswith("time_from_the_choice ×\nprevious")
 
 
 def test_long_labels_of_the_height_are_in_two_lines():

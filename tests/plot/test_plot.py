@@ -124,7 +124,9 @@ def test_the_histogram_parts_neurons_at_zero_and_keeps_the_very_bad_ones():
     assert ax.get_title() == "2 of 5 neurons beat the null model"
 
 
-@pytest.mark.parametrize("values", [[-0.5, *[-0.09] * 9], [-0.5, *np.linspace(-0.09, 0.6, 30)], [0.1, *[0.6] * 9]])
+@pytest.mark.parametrize(
+    "values", [[-0.5, -3.0, -0.02], [-0.5, *[-0.09] * 9], [-0.5, *np.linspace(-0.09, 0.6, 30)], [0.1, *[0.6] * 9]]
+)
 def test_notes_in_the_histogram_hide_no_bar(values):
     ax = deviance_histogram(values)
     ax.figure.canvas.draw()

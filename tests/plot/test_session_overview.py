@@ -71,8 +71,11 @@ def test_gaps_in_time_stay_empty():
     edges = np.sort(image._Ax)  # of a non-uniform image matplotlib has no public name
     assert_allclose(edges[100:102], [100 / 6 - 1 / 12, 160 / 6 - 1 / 12], atol=1e-9)
     trace = ax.lines[1].get_ydata()
-    assert np.flatnonzero(np.isnan(trace)).tolist() == [100]
-    assert_allclose(np.delete(ax.lines[1].get_xdata(), 100), behavior["time"])
+    assert np.flatnonzero(np.isnan(trace)).tolist() == [100, 101]
+    times = ax.lines[1].get_xdata()
+    assert_allclose(np.delete(times, [100, 101]), behavior["time"])
+    assert ax.lines[1].get_drawstyle() == "steps-mid"  # steps end halfway to the next point: where the gap begins
+    assert_allclose((times[[99, 102]] + times[[100, 101]]) / 2, [100 / 6 - 1 / 12, 160 / 6 - 1 / 12])
     starts = behavior["time"][behavior["trial"].diff() > 0]
     assert_allclose(segments(ax)[0][:, 0, 0], starts - 1 / 12)
     ax.figure.canvas.draw()

@@ -137,6 +137,7 @@ def test_neurons_of_which_nothing_is_known_have_the_axis_of_their_neighbours():
     ((left, right),) = limits
     assert -3.2 < left <= -3
     assert 5 <= right < 5.2
+    assert psth(around, neurons="neuron1").get_title() == "nothing known of neuron1"
     data = tuning_dataset(2)
     data["average"][:, :10, 0] = np.nan
     data["sem"][:, :10, 0] = np.nan

@@ -155,7 +155,7 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
         ax.axvline(median, color=MODEL, linewidth=2)
     left = median > np.mean(ax.get_xlim())  # of its line, where there is more room
     ax.annotate(
-        f"median {median:.3f}", (max(median, low), 1), xycoords=("data", "axes fraction"),
+        f"median {median:.3f}", (np.clip(median, *ax.get_xlim()), 1), xycoords=("data", "axes fraction"),
         xytext=(-5 if left else 5, -2), textcoords="offset points", va="top", ha="right" if left else "left",
         color=MODEL, fontsize="small",
     )  # fmt: skip

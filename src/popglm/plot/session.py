@@ -165,9 +165,18 @@ def _shades(y: np.ndarray) -> np.ndarray:
 
 
 def _with_gaps(t: np.ndarray, traces: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Edges of the samples, and times, traces and activity with a row of NaN wherever time is missing."""
-    edges, after, ends = edges_of_samples(t)
-    return edges, np.insert(t, after, ends), *(np.insert(a, after, np.nan, axis=0) for a in (traces, y))
+    """Edges of the samples, and times, traces and activity with NaN wherever time is missing."""
+    edges, after, _ = edges_of_samples(t)
+    step = np.median(np.diff(t)) if len(t) > 1 else 1.0
+    # steps end halfway to the next point: one on either side of a gap keeps them out of it
+    beside = np.column_stack([t[after - 1] + step, t[after] - step]).ravel()
+    twice = np.repeat(after, 2)
+    return (
+        edges,
+        np.insert(t, twice, beside),
+        np.insert(traces, twice, np.nan, axis=0),
+        np.insert(y, after, np.nan, axis=0),
+    )
 
 
 def _pooled(edges: np.ndarray, values: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:

@@ -45,11 +45,13 @@ def _thin_out_ticks(ax: Axes) -> None:
 
 def entitle(ax: Axes, *parts: str) -> None:
     """Write the parts over the Axes, in a new line where one line has no room for them."""
-    title = ax.set_title(parts[0], fontsize="medium")
+    title, room = ax.set_title(parts[0], fontsize="medium"), ax.get_window_extent().width
+    if title.get_window_extent().width > room:
+        title.set_text(parts[0].replace(" × ", " ×\n"))
     for part in parts[1:]:
         before = title.get_text()
         title.set_text(f"{before}, {part}")
-        if title.get_window_extent().width > ax.get_window_extent().width:
+        if title.get_window_extent().width > room:
             title.set_text(f"{before},\n{part}")
 
 

@@ -149,7 +149,7 @@ def _draw(data: xr.Dataset, dim: str, x: np.ndarray, label: str, ax: Axes | None
     ax.set_ylabel(f"Activity ({unit or data.attrs.get('units', 'per sample')})")
     known = data["average"].notnull().any([split, dim]).values
     what = "average ± s.e.m." if data.sizes["neuron"] == 1 else "mean ± s.e.m."
-    entitle(ax, count_neurons(data["neuron"].values, known), what)
+    entitle(ax, count_neurons(data["neuron"].values, known), *([what] if known.any() else []))
     return ax
 
 
