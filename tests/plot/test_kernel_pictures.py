@@ -249,6 +249,14 @@ def test_a_long_title_is_in_lines_that_fit():
     assert kernel_curves(kernel_datasets(500, [name]), small).get_title().startswith("time_from_the_choice ×\nprevious")
 
 
+def test_lags_in_samples_have_whole_ticks():
+    lags = list(range(-3, 10))
+    data = one_kernel_dataset(np.random.default_rng(0).normal(size=(75, 13)), "sound shifts", lag=("samples", lags))
+    shifts = pg.shifts("sound", lags)
+    for ax in (kernel_curves(data), kernel_image(data), mean_absolute_kernels(data), basis_functions(shifts)):
+        assert_allclose(ax.get_xticks(), np.rint(ax.get_xticks()))
+
+
 def test_long_labels_of_the_height_are_in_two_lines():
     data = kernel_datasets(3)["position"].drop_vars("gain")
     ax = mean_absolute_kernels(data)

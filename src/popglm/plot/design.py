@@ -13,7 +13,7 @@ from popglm.design import Design
 from popglm.design.terms import Term
 from popglm.explain.kernels import categorical_axes
 from popglm.plot.labelled import pick, with_unit
-from popglm.plot.style import axes_or_new, entitle
+from popglm.plot.style import axes_or_new, entitle, whole_ticks
 
 __all__ = ["basis_functions", "design_matrix"]
 
@@ -89,6 +89,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
     }
     for column, color, name in zip(basis.T, colors, term.feature_names(), strict=True):
         ax.plot(x[order], column[order], color=color, linewidth=1.3, label=name, **look)
+    whole_ticks(ax, x)
     if not numeric:
         ax.set_xticks(x, [str(value) for value in values])
     ax.margins(x=0.05 if look["marker"] else 0)

@@ -37,6 +37,7 @@ from popglm.plot.style import (
     legend_beside,
     named_curves,
     side_by_side,
+    whole_ticks,
 )
 
 __all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
@@ -213,6 +214,7 @@ def kernel_image(
     bar = ax.figure.colorbar(mesh, ax=ax, extend="both" if beyond else "neither", **ticks)
     bar.minorticks_off()
     label_height(bar.ax, label)
+    whole_ticks(ax, x)
     label_axis(ax.xaxis, data, dims[-1], x, x_levels)
     if len(dims) == 2:
         label_axis(ax.yaxis, data, dims[0], y, y_levels)

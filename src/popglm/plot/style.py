@@ -171,6 +171,14 @@ def from_end_to_end(ax: Axes, x: ArrayLike) -> None:
     ends = np.array([np.min(x), np.max(x)], dtype=float)
     ax.update_datalim(np.column_stack([ends, ends]), updatey=False)
     ax.margins(x=0.01)  # half a dot at either end
+    whole_ticks(ax, x)
+
+
+def whole_ticks(ax: Axes, x: ArrayLike) -> None:
+    """Put no ticks between whole numbers, such as lags in samples, if x has no others."""
+    locator = ax.xaxis.get_major_locator()
+    if isinstance(locator, MaxNLocator) and np.equal(np.rint(x), x).all():
+        locator.set_params(integer=True)
 
 
 def legend_above(ax: Axes) -> None:
