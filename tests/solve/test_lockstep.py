@@ -105,22 +105,24 @@ def make(family="poisson", link="exp", penalty="group_lasso", l1_ratio=None, smo
 @pytest.mark.parametrize(("penalty", "l1_ratio"), [*PENALTIES, ("none", None)])
 @pytest.mark.parametrize(("family", "link"), CONVEX)
 def test_objectives_lie_within_their_certificates(family, link, penalty, l1_ratio, extras):
-    for smoothness in (0.0, 0.05):
-        problem = make(family, link, penalty, l1_ratio, smoothness, extras)
-        minima = problem.minima(max_iter=100)
-        for precision, tol, rounding in (("float64", 1e-6, 1e-8), ("float32", 1e-4, 2e-6)):
-            # a minimum at a kink, where a rate without events touches 0, is found slowly and never certified
-            kinks = problem.loss.barrier and extras
-            paths, fittable = problem.walk(NumpyEngine(precision), tol, 30 if kinks else 200)
-            assert fittable.all()
-            for path, (best, scale) in zip(paths, minima, strict=True):
-                excess = (path.objective - best.objective) / scale
-                # beside a kink the estimate of a smooth model is an estimate alone
-                assert (excess <= np.maximum(path.gap, kinks * tol) + rounding).all()
-                if not kinks:
-                    assert (path.gap <= tol).all()
-                    # the minima themselves are known to this
-                    assert (excess > -max(rounding, 1e-7)).all()
+    # every pair of what the problem is made of, not every combination
+    smoothness = 0.05 * (([*PENALTIES, ("none", None)].index((penalty, l1_ratio)) + extras) % 2)
+    problem = make(family, link, penalty, l1_ratio, smoothness, extras)
+    # a minimum at a kink, where a rate without events touches 0, is found slowly and never certified
+    kinks = problem.loss.barrier and extras
+    problem.counts = problem.counts[: 2 if kinks else None]
+    minima = problem.minima(max_iter=60 if kinks else 100)
+    for precision, tol, rounding in (("float64", 1e-6, 1e-8), ("float32", 1e-4, 2e-6)):
+        paths, fittable = problem.walk(NumpyEngine(precision), tol, 20 if kinks else 200)
+        assert fittable.all()
+        for path, (best, scale) in zip(paths, minima, strict=True):
+            excess = (path.objective - best.objective) / scale
+            # beside a kink the estimate of a smooth model is an estimate alone
+            assert (excess <= np.maximum(path.gap, kinks * tol) + rounding).all()
+            if not kinks:
+                assert (path.gap <= tol).all()
+                # the minima themselves are known to this
+                assert (excess > -max(rounding, 1e-7)).all()
 
 
 def test_objectives_are_those_of_the_formula():

@@ -55,7 +55,7 @@ def value(B, g, tau, lam2, w, d):
 
 
 def proximal_gradient(B, g, tau, lam2, w):
-    """The minimiser, by 20,000 accelerated proximal gradient steps."""
+    """The minimiser, by accelerated proximal gradient steps until they stand still, or 20,000."""
     step = 1 / (np.linalg.eigvalsh(B)[-1] + lam2)
     d = momentum = np.zeros(P)
     for k in range(20_000):
@@ -63,7 +63,10 @@ def proximal_gradient(B, g, tau, lam2, w):
         norms = np.sqrt(np.bincount(BLOCK, z**2))
         new = (z * np.maximum(1 - step * tau / np.maximum(norms, 1e-300), 0)[BLOCK]) - w
         momentum = new + k / (k + 3) * (new - d)
+        still = np.abs(new - d).max() <= 1e-14 * np.abs(new).max() and np.abs(momentum - d).max() <= 1e-13
         d = new
+        if still:
+            break
     return d
 
 
