@@ -10,6 +10,8 @@ import popglm as pg
 
 N_FOLDS = 5
 BLOCKS_PER_FOLD = 10
+# of the samples that a GLM learns from; more find strengths that predict no better
+INNER_FOLDS = 2
 
 
 def contiguous_blocks(n_samples: int) -> np.ndarray:
@@ -45,7 +47,7 @@ def glm_held_out(
     for f in range(N_FOLDS):
         train, test = blocks % N_FOLDS != f, blocks % N_FOLDS == f
         X = design.fit_transform({name: values[train] for name, values in session.items()})
-        model = pg.GLMCV(family="poisson", penalty="group_lasso", n_lambdas=8, lambda_min_ratio=1e-2, cv=N_FOLDS - 1)
+        model = pg.GLMCV(family="poisson", penalty="group_lasso", n_lambdas=6, lambda_min_ratio=1e-2, cv=INNER_FOLDS)
         model.fit(X, counts[train], groups=blocks[train])
         predicted[test] = model.predict(design.transform({name: v[test] for name, v in session.items()}))
     return predicted

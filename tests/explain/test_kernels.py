@@ -347,7 +347,7 @@ class Maze:
         self.X = self.design.fit_transform(self.session.behavior)
 
     def fit(self):
-        model = pg.GLMCV(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -3.25, 10), cv=5, tol=1e-3)
+        model = pg.GLMCV(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -3.25, 6), cv=3, tol=1e-3)
         return model.fit(self.X, self.session.activity, groups=self.session.behavior["trial"])
 
     def correlations(self, model):

@@ -1,6 +1,7 @@
 """A fitted model comes back from a file, a pickle or a clone as it was."""
 
 import pickle
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -53,8 +54,9 @@ def assert_same(a, b):
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(scope="module", params=MODELS)
 def model(request):
+    """A fitted model that no test changes."""
     return clone(MODELS[request.param]).fit(X, Y)
 
 
@@ -87,7 +89,7 @@ class TestFile:
                 assert loaded == value, name
 
     def test_selects_again(self, stored):
-        model, again = stored
+        model, again = copy(stored[0]), stored[1]
         if isinstance(model, GLMCV):
             for rule in ({"se_fraction": 1.0}, {"min_lambda": 0.05}, {}):
                 assert_same(model.select(**rule), again.select(**rule))
@@ -188,6 +190,6 @@ class TestPickleAndClone:
 
     @pytest.mark.parametrize("name", MODELS)
     def test_clone(self, name):
-        copy = clone(MODELS[name])
-        assert str(copy.get_params()) == str(MODELS[name].get_params())
-        assert not hasattr(copy, "coef_path_")
+        again = clone(MODELS[name])
+        assert str(again.get_params()) == str(MODELS[name].get_params())
+        assert not hasattr(again, "coef_path_")

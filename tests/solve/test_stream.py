@@ -92,7 +92,7 @@ def test_missing_samples_and_offset():
 
 def test_first_order_solver():
     X, Y, _ = recording()
-    job = settings("poisson", "ridge", lambdas=[0.1], tol=1e-4, solver="adam")
+    job = settings("poisson", "ridge", lambdas=[0.1], max_iter=2, solver="adam")
     agree(GLM(**job).fit(RowStream(X, MEMORY), Y), GLM(**job).fit(X, Y), 1e-5)
 
 

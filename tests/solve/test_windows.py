@@ -69,9 +69,9 @@ def fit(engine, X, Y, **settings):
 @pytest.mark.parametrize("first_order", [None, FirstOrder("adam"), FirstOrder("sgd", batch_size=500)])
 @pytest.mark.parametrize("limits", [{"largest": N * P}, {"beside_X": False}], ids=["X", "passes"])
 def test_without_room_for_X_the_fit_is_the_same(data, limits, first_order, caplog):
-    expected = fit(NumpyEngine("float64"), *data, first_order=first_order, max_iter=4)
+    expected = fit(NumpyEngine("float64"), *data, first_order=first_order, max_iter=2)
     with caplog.at_level(logging.WARNING, logger="popglm"):
-        found = fit(short(**limits), *data, first_order=first_order, max_iter=4)
+        found = fit(short(**limits), *data, first_order=first_order, max_iter=2)
     assert "no room for X; copying it window by window" in caplog.text
     for name in ("coef", "intercept", "cv_coef", "cv_deviance", "n_iter"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
