@@ -1,6 +1,12 @@
-"""Doctests are looked for in every file; those that need a library which is absent are left out of the collection."""
+"""What is collected and compiled before any test runs.
 
+Doctests are looked for in every file; those that need a library which is absent are left out of the collection.
+"""
+
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 NEEDS = {
     "src/popglm/engines/jax_engine.py": ("jax",),
@@ -15,3 +21,13 @@ NEEDS = {
 }
 
 collect_ignore = [file for file, libraries in NEEDS.items() if any(find_spec(name) is None for name in libraries)]
+
+
+def pytest_configure(config):
+    """Fill numba's cache before several workers start, each of which would compile the kernels for itself."""
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        return
+    script = Path(__file__).parent / "tests" / "compile_kernels.py"
+    compilers = [subprocess.Popen([sys.executable, script, precision]) for precision in ("float32", "float64")]
+    for compiler in compilers:
+        compiler.wait()

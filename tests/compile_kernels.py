@@ -1,0 +1,34 @@
+"""Compile the kernels of one precision into numba's cache: ``python tests/compile_kernels.py float32``."""
+
+import sys
+import warnings
+
+import numpy as np
+
+import popglm as pg
+from popglm.solve import walk
+
+
+def main(precision: str) -> None:
+    """Fit small populations that come by every kernel."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 40))
+    Y = rng.poisson(np.exp(0.3 * X[:, :6])).astype(float)
+    settings = {"precision": precision, "tol": 1e-3}
+    groups = [10, 10, 10, 10]
+    pg.GLMCV(penalty="group_lasso", feature_groups=groups, lambdas=[0.1, 1e-2, 1e-4], cv=2, **settings).fit(X, Y)
+    pg.GLM(penalty="group_lasso", feature_groups=groups, smoothness=0.1, lambdas=[0.1], **settings).fit(X, Y)
+    pg.GLM(penalty="lasso", lambdas=[0.1, 1e-2], **settings).fit(X, Y)
+    # Newton steps, for neurons that use more than 120 columns
+    wide = rng.standard_normal((300, 140))
+    pg.GLM(penalty="group_lasso", feature_groups=[10] * 14, lambdas=[1e-2, 1e-4], **settings).fit(wide, Y)
+    # models of single neurons, which only slow ones get
+    walk.PATIENCE = 1
+    for penalty in ("group_lasso", "lasso"):
+        pg.GLM(penalty=penalty, feature_groups=groups, lambdas=[1e-2, 1e-4], tol=1e-6, precision=precision).fit(X, Y)
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        main(sys.argv[1])
