@@ -20,6 +20,7 @@ FLAT = X.set_axis(["speed", "left", "right"], axis=1)
 Y = pd.DataFrame(RNG.poisson(np.exp(X.to_numpy() @ np.array([[0.8, 0.0], [0.0, -0.7], [0.1, 0.0]]))), TIMES, ["a", "b"])
 WEIGHT = pd.Series(RNG.uniform(0.5, 2, N), index=TIMES)
 OFFSET = pd.Series(RNG.normal(size=N) * 0.2, index=TIMES)
+GIVEN = {"sample_weight": WEIGHT, "offset": OFFSET}
 MODEL = GLMCV(lambdas=[0.1, 0.01], cv=4, penalty="lasso")
 SHUFFLED = RNG.permutation(N)
 BINS = pg.bins(pd.Series(X["speed"].iloc[:, 0].to_numpy(), TIMES), [-1, 1], 1.0, name="speed")
@@ -48,8 +49,8 @@ class TestColumns:
             lambda data: fitted.predict(data, OFFSET),
             lambda data: fitted.predict_held_out(data, OFFSET),
             lambda data: fitted.evaluate(data, Y, WEIGHT, OFFSET).to_numpy(),
-            lambda data: pg.breakdown(fitted, data, Y, offset=OFFSET).reduced_deviance.values,
-            lambda data: pg.compare(fitted, data, Y, offset=OFFSET).reduced_deviance.values,
+            lambda data: pg.breakdown(fitted, data, Y, **GIVEN).reduced_deviance.values,
+            lambda data: pg.compare(fitted, data, Y, **GIVEN).reduced_deviance.values,
         ):
             np.testing.assert_array_equal(use(other), use(table))
 
@@ -91,8 +92,8 @@ class TestNeurons:
         other = Y[["b", "a"]]
         for use in (
             lambda data: model.evaluate(X, data, offset=OFFSET).to_numpy(),
-            lambda data: pg.breakdown(model, X, data, offset=OFFSET).reduced_deviance.values,
-            lambda data: pg.compare(model, X, data, test=(X, data), offset=OFFSET).reduced_deviance.values,
+            lambda data: pg.breakdown(model, X, data, **GIVEN).reduced_deviance.values,
+            lambda data: pg.compare(model, X, data, test=(X, data, OFFSET), **GIVEN).reduced_deviance.values,
         ):
             np.testing.assert_array_equal(use(other), use(Y))
 
@@ -104,7 +105,7 @@ class TestNeurons:
     def test_others_are_refused(self, model):
         for use in (
             lambda data: model.evaluate(X, data, offset=OFFSET),
-            lambda data: pg.breakdown(model, X, data, offset=OFFSET),
+            lambda data: pg.breakdown(model, X, data, **GIVEN),
         ):
             with pytest.raises(ValueError, match="Y lacks neuron 'b' of the fit and has neuron 'c'"):
                 use(Y.rename(columns={"b": "c"}))
@@ -154,7 +155,7 @@ class TestRows:
         assert_same(fit(X, Y.set_axis(TIMES + 1e-12)), model)
 
     def test_everywhere_else(self, model):
-        rows = {"sample_weight": WEIGHT, "offset": OFFSET}
+        rows = GIVEN
         other = {"sample_weight": WEIGHT.iloc[::-1], "offset": OFFSET.iloc[::-1]}
         moved, activity, trial = X.iloc[SHUFFLED], Y.iloc[SHUFFLED[::-1]], TRIAL.iloc[::-1]
         speed = pd.Series(X["speed"].iloc[:, 0].to_numpy(), TIMES)
@@ -191,11 +192,11 @@ class TestRows:
     def test_other_rows_in_explain(self, model):
         late = X.set_axis(TIMES + 9)
         for use in (
-            lambda: pg.breakdown(model, late, Y, offset=0),
-            lambda: pg.breakdown(model, X, Y.set_axis(TIMES + 9), offset=0),
-            lambda: pg.breakdown(model, X, Y, by=pg.bins(pd.Series(np.zeros(N), TIMES + 9), [0], 1.0), offset=0),
+            lambda: pg.breakdown(model, late, Y, **GIVEN),
+            lambda: pg.breakdown(model, X, Y.set_axis(TIMES + 9), **GIVEN),
+            lambda: pg.breakdown(model, X, Y, by=pg.bins(pd.Series(np.zeros(N), TIMES + 9), [0], 1.0), **GIVEN),
             lambda: model.predict_held_out(late, 0),
-            lambda: pg.significance(model, X, Y, trial=TRIAL.set_axis(TIMES + 9), n_shifts=9, offset=0),
+            lambda: pg.significance(model, X, Y, trial=TRIAL.set_axis(TIMES + 9), n_shifts=9, **GIVEN),
         ):
             with pytest.raises(ValueError, match="different row labels"):
                 use()
@@ -208,20 +209,80 @@ class TestRows:
             fit(X, nap.TsdFrame(t=TIMES + 5, d=Y.to_numpy(), columns=["a", "b"]))
 
 
-class TestOffset:
-    def test_needed_where_the_fit_had_one(self, model):
+DESIGN = pg.Design([pg.linear("speed"), pg.linear("left")])
+FEATURES = DESIGN.fit_transform({"speed": FLAT["speed"].to_numpy(), "left": FLAT["left"].to_numpy()})
+#: What fits the rows of the fit again, or scores its held-out predictions.
+AGAIN = {
+    "breakdown": lambda model, **given: pg.breakdown(model, X, Y, **given),
+    "compare": lambda model, **given: pg.compare(model, X, Y, **given),
+    "significance": lambda model, **given: pg.significance(model, X, Y, trial=TRIAL, n_shifts=9, **given),
+    "bootstrap": lambda model, **given: pg.bootstrap(model, DESIGN, FEATURES, Y, trial=TRIAL, n_resamples=2, **given),
+}
+
+
+class TestWeightsAndOffset:
+    @staticmethod
+    def fitted(who, **given):
+        features = FEATURES if who == "bootstrap" else X
+        return GLMCV(**MODEL.get_params()).fit(features, Y, groups=TRIAL, **given)
+
+    @pytest.mark.parametrize("who", AGAIN)
+    @pytest.mark.parametrize("name", ["sample_weight", "offset"])
+    @pytest.mark.parametrize("file", [False, True], ids=["", "file"])
+    def test_go_with_the_fit(self, who, name, file, tmp_path):
+        given = {name: GIVEN[name]}
+        model = self.fitted(who, **given)
+        if file:
+            model.save(tmp_path / "model.nc")
+            model = pg.load(tmp_path / "model.nc")
+        use = AGAIN[who]
+        use(model, **given)
+        with pytest.raises(ValueError, match=rf"{who} needs {name}=: the model was fitted with"):
+            use(model)
+        none = {name: 1 if name == "sample_weight" else 0}
+        if who == "breakdown":
+            use(model, **none)
+        else:
+            with pytest.raises(ValueError, match=rf"{who} needs {name}=.* re-fits without are not comparable"):
+                use(model, **none)
+
+    @pytest.mark.parametrize("who", AGAIN)
+    def test_are_not_added_later(self, who):
+        model = self.fitted(who, sample_weight=np.full(N, 2.0), offset=0)
+        for name, values in GIVEN.items():
+            with pytest.raises(ValueError, match=rf"{who} has {name}=, but the model was fitted without"):
+                AGAIN[who](model, **{name: values})
+        # all alike is as good as none
+        AGAIN[who](model, sample_weight=3, offset=np.zeros(N))
+
+    def test_new_rows_need_no_weights(self):
+        model = GLM(lambdas=[0.1]).fit(X, Y, sample_weight=WEIGHT)
+        assert model.fitted_with_sample_weight_
+        model.evaluate(X, Y)
+        model.evaluate(X, Y, sample_weight=WEIGHT)
+        assert pg.breakdown(model, X, Y, held_out=False).deviance_explained.shape == (2,)
+
+    def test_a_file_of_an_earlier_revision_is_not_asked(self, tmp_path):
+        model = self.fitted("compare")
+        model.fitted_with_sample_weight_ = model.fitted_with_offset_ = None
+        model.save(tmp_path / "model.nc")
+        pg.compare(pg.load(tmp_path / "model.nc"), X, Y, **GIVEN)
+
+    def test_an_offset_is_needed_where_the_fit_had_one(self, model):
         for use in (
             model.predict_held_out,
             lambda: model.predict(X),
             lambda: model.evaluate(X, Y),
             lambda: model.score(X, Y),
-            lambda: pg.breakdown(model, X, Y),
-            lambda: pg.compare(model, X, Y),
-            lambda: pg.significance(model, X, Y, trial=TRIAL, n_shifts=9),
+            lambda: pg.compare(model, X, Y, test=(X, Y), **GIVEN),
             lambda: GLM(lambdas=[0.1]).fit(X, Y, offset=OFFSET).select(X, Y),
         ):
             with pytest.raises(ValueError, match=r"needs offset=: the model was fitted with an offset"):
                 use()
+
+    def test_the_offset_of_test_rows_counts(self, model):
+        tested = pg.compare(model, X, Y, ["speed"], test=(X, Y, OFFSET), **GIVEN)
+        np.testing.assert_allclose(tested.full_deviance, model.evaluate(X, Y, offset=OFFSET)["deviance"])
 
     def test_a_number_is_that_of_all_samples(self, model):
         np.testing.assert_array_equal(model.predict(X, 0.5), model.predict(X, np.full(N, 0.5)))

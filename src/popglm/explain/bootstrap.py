@@ -18,7 +18,7 @@ from popglm.explain.trials import check_trials
 from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM
-from popglm.model.validation import check_offset, check_vector
+from popglm.model.validation import check_as_in_fit
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]
@@ -76,7 +76,8 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or as in `kernels`.
+        If an argument is not as above, or as in `kernels`; if the fit had sample weights or an offset that are not
+        given, or those given it did not have.
 
     Warns
     -----
@@ -120,10 +121,9 @@ def bootstrap(
     X = check_design_matrix(model, X, "bootstrap", held_out=False)
     Y = check_activity(model, Y, len(X), labels)
     codes = check_trials(trial, len(X), labels)
-    offset = check_offset(model, offset, len(X), labels, "bootstrap")
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, "bootstrap", refits=True)
     if not codes.any():
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
-    weight = check_vector(sample_weight, "sample_weight", len(X), non_negative=True, rows=labels)
     weight = np.ones(len(X)) if weight is None else weight
 
     n_trials = codes.max() + 1

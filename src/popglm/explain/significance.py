@@ -98,10 +98,10 @@ def significance(
         If X is a `RowStream`: sums over all shifts need its columns whole.
     ValueError
         If the model is not cross-validated; if labels of rows, columns or neurons are not those of the fit, or the fit
-        had an offset and none is given; if `trial` or `strata` has another length, a missing label, or a trial
-        whose rows do not follow each other; if a method is asked for that the trials do not allow; if the recording has
-        fewer than `n_shifts` trial-safe shifts; for unknown variables; and with ``refit=True`` if some row is never
-        held out.
+        had sample weights or an offset that are not given, or lacked those given; if `trial` or `strata` has another
+        length, a missing label, or a trial whose rows do not follow each other; if a method is asked for that the
+        trials do not allow; if the recording has fewer than `n_shifts` trial-safe shifts; for unknown variables; and
+        with ``refit=True`` if some row is never held out.
 
     Warns
     -----

@@ -12,7 +12,7 @@ from popglm.explain.contributions import check_activity, rows_of
 from popglm.explain.trials import check_trials
 from popglm.model.estimators import GLMCV
 from popglm.model.splits import check_labels
-from popglm.model.validation import check_offset, check_vector
+from popglm.model.validation import check_as_in_fit
 
 __all__ = ["TestedData"]
 
@@ -43,8 +43,7 @@ class TestedData:
     def make(cls, model, values, X, Y, trial, strata, sample_weight, offset) -> TestedData:
         labels = rows_of(model, X, held_out=True)
         y = check_activity(model, Y, len(values), labels)
-        weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
-        offset = check_offset(model, offset, len(values), labels, "significance")
+        weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "significance", refits=True)
         rows = np.flatnonzero(model.fold_ >= 0)
         codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
         if strata is not None:

@@ -27,6 +27,7 @@ from popglm.model.validation import (
     check_offset,
     check_responses,
     check_vector,
+    has_effect,
     name_neurons,
     shape_of,
     warn_neurons,
@@ -174,8 +175,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
         splits = splits_of(len(values), rows, responses)
-        # an offset of 0 is none
-        self.fitted_with_offset_ = offset is not None and bool(offset.any())
+        self.fitted_with_offset_ = has_effect("offset", offset)
+        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
         self._row_labels = rows.labels
         self._check_memory(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)

@@ -93,6 +93,8 @@ class GLM(PopulationGLM):
     neuron_names_ : list of str
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
+    fitted_with_sample_weight_ : bool
+        Whether `fit` had sample weights that are not all alike; what fits its rows again then needs them.
     null_fitted_ : ndarray of bool, shape (n_neurons,)
         Neurons with nothing to fit (silent, constant, one event): weights 0.
     trace_ : DataFrame

@@ -17,10 +17,12 @@ from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
     "as_numbers",
+    "check_as_in_fit",
     "check_features",
     "check_offset",
     "check_responses",
     "check_vector",
+    "has_effect",
     "name_neurons",
     "shape_of",
 ]
@@ -295,17 +297,67 @@ def check_vector(
     return vector if order is None else vector[order]
 
 
+#: What a fit may have had beside X and Y: what it is called, what goes without it, and how to ask for none on purpose.
+_BESIDE = {
+    "offset": ("an offset", "without it the predictions are of another size", "offset=0"),
+    "sample_weight": ("sample weights", "without them all samples count alike", "sample_weight=1"),
+}
+
+
+def has_effect(name: str, vector: np.ndarray | None) -> bool:
+    """Whether an offset is other than 0, or sample weights are not all alike: else it is as good as none."""
+    if vector is None:
+        return False
+    return bool(vector.any()) if name == "offset" else bool((vector != vector[0]).any())
+
+
 def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who: str) -> np.ndarray | None:
     """`check_vector` of an offset, which a model that was fitted with one cannot do without.
 
     A single number is the offset of all samples: 0 asks for none on purpose.
     """
     if offset is None and getattr(model, "fitted_with_offset_", False):
-        raise ValueError(
-            f"{who} needs offset=: the model was fitted with an offset, and without it the predictions are of another "
-            "size. Give the offset of these rows, or offset=0 for the prediction without one."
-        )
+        raise _lacking(who, "offset", "Give the offset of these rows, or offset=0 for the prediction without one.")
     return check_vector(offset, "offset", n_samples, rows=rows)
+
+
+def check_as_in_fit(
+    model: Any, sample_weight: Any, offset: Any, n_samples: int, rows: Rows | None, who: str, refits: bool
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """`check_vector` of sample weights and offset of the rows of the fit: given as to the fit, or not as there.
+
+    Parameters
+    ----------
+    refits : bool
+        Whether the model is fitted again, and needs what it had. Else a single number asks on purpose for none.
+
+    Raises
+    ------
+    ValueError
+        If the fit had one that is not given, or one is given that the fit did not have.
+    """
+    found = {"offset": offset, "sample_weight": sample_weight}
+    for name, values in found.items():
+        vector = check_vector(values, name, n_samples, non_negative=name == "sample_weight", rows=rows)
+        # files of earlier revisions do not say, and leave it at None
+        fitted, given = getattr(model, f"fitted_with_{name}_", None), has_effect(name, vector)
+        what, _, none = _BESIDE[name]
+        if fitted and refits and not given:
+            raise _lacking(who, name, f"Give {name} as in the fit: re-fits without are not comparable with the model.")
+        if fitted and vector is None:
+            raise _lacking(who, name, f"Give {name} as in the fit, or {none} to do without on purpose.")
+        if fitted is False and given:
+            raise ValueError(
+                f"{who} has {name}=, but the model was fitted without {what}. Leave {name} out, or fit the model with "
+                "it as well."
+            )
+        found[name] = vector
+    return found["sample_weight"], found["offset"]
+
+
+def _lacking(who: str, name: str, remedy: str) -> ValueError:
+    what, without, _ = _BESIDE[name]
+    return ValueError(f"{who} needs {name}=: the model was fitted with {what}, and {without}. {remedy}")
 
 
 def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: type = PopglmWarning) -> None:
