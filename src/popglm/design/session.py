@@ -12,6 +12,7 @@ import pandas as pd
 
 from popglm.design.checks import check_names
 from popglm.design.levels import as_text, factorize
+from popglm.labels import times
 
 __all__ = ["Session", "find_gaps"]
 
@@ -138,10 +139,9 @@ class Session:
 
 def find_gaps(index: pd.Index) -> np.ndarray:
     """Return the rows that follow a gap: a step of more than 1.5 × the median step of labels that rise."""
-    is_time = isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or pd.api.types.is_numeric_dtype(index.dtype)
-    if isinstance(index, pd.RangeIndex) or not is_time or len(index) < 3:
+    numbers = times(index)
+    if numbers is None or len(index) < 3:
         return np.array([], dtype=int)
-    numbers = index.asi8 if hasattr(index, "asi8") else index.to_numpy(dtype=np.float64, na_value=np.nan)
     steps = np.diff(numbers)
     if not (steps > 0).all():  # no times, or not in order
         return np.array([], dtype=int)

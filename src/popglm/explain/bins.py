@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
-from popglm.model.labels import Rows, row_labels
+from popglm.labels import Rows, row_labels
 from popglm.model.validation import as_numbers
 from popglm.warnings import PopglmWarning, warn
 

@@ -13,9 +13,9 @@ import xarray as xr
 from sklearn.utils.validation import check_is_fitted
 
 from popglm.explain.bins import BinAxis
+from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLMCV
-from popglm.model.labels import Rows, row_labels
 from popglm.model.losses import unit_deviance
 from popglm.model.selection import fraction_explained
 from popglm.model.validation import check_features, check_responses, check_vector, name_neurons

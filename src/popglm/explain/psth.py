@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.explain.segments import segments
+from popglm.explain.segments import segments, step_back
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
-from popglm.model.labels import Rows, neuron_order, row_labels
+from popglm.labels import Rows, label_text, neuron_order, row_labels, times
 from popglm.model.validation import check_responses, name_neurons, shape_of
 
 __all__ = ["psth"]
@@ -54,7 +54,8 @@ def psth(
     trial : array-like, shape (n_samples,), optional
         Trial of every sample; the standard error is then over trials. Samples with a missing label are left out.
     time : array-like, shape (n_samples,), optional
-        Time of every sample, increasing; steps above 1.5 × the median are gaps.
+        Time of every sample, numbers or dates that increase within each trial; steps above 1.5 × the median are gaps.
+        The labels of Y's rows unless given, where these are numbers or dates.
 
     Returns
     -------
@@ -71,8 +72,8 @@ def psth(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, they differ in their number of samples or the labels of these, or there is
-        no event.
+        If an argument is not as above, they differ in their number of samples or the labels of these, the rows of Y
+        are not in order of time, or there is no event.
 
     Examples
     --------
@@ -108,7 +109,7 @@ def psth(
     lags = _lags(before, after, dt, n_samples)
     rows = _event_rows(events, labels, n_samples, shared)
     dim, levels, codes = split_levels(split, n_samples, shared)
-    stretch = segments(n_samples, labels, _check_time(time, n_samples, shared))
+    stretch = segments(n_samples, labels, _times(time, labels, n_samples, shared))
 
     tables = {name: pd.DataFrame(values) for name, values in parts.items()}
     shape = (len(levels), len(lags))
@@ -173,10 +174,24 @@ def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int, shared: 
     return rows
 
 
-def _check_time(time: Any, n_samples: int, shared: Rows) -> np.ndarray | None:
-    if time is None:
+def _times(time: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -> np.ndarray | None:
+    """Times of the samples: those given, else the labels of the rows if they can be times."""
+    labels = shared.labels if time is None else pd.Index(label_column(time, "time", n_samples, shared))
+    found = times(labels)
+    if found is None:
+        if time is not None:
+            raise TypeError(f"psth: time must hold numbers or dates; found {labels.dtype}.")
         return None
-    values = label_column(time, "time", n_samples, shared).to_numpy(dtype=float, na_value=np.nan)
-    if not (np.diff(values) > 0).all():
-        raise ValueError("time must increase from sample to sample, without NaN.")
-    return values
+    row = step_back(found, trials)
+    if row is None:
+        return found
+    if time is not None:
+        raise ValueError(f"psth: time must increase within a trial, without NaN; row {row} is not after row {row - 1}.")
+    if trials is not None and not np.diff(found)[trials[1:] == trials[:-1]].any():
+        # each is the label of a whole trial
+        return None
+    raise ValueError(
+        f"psth: the row labels of {shared.owner} do not increase: row {row} has {label_text(labels[row])} after "
+        f"{label_text(labels[row - 1])}. Sort the rows by time, give trial= where recordings follow each other, or "
+        "time= where the labels are no times."
+    )

@@ -13,8 +13,8 @@ import xarray as xr
 from popglm.design.checks import check_positive
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
+from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
-from popglm.model.labels import Rows, row_labels
 from popglm.model.splits import as_labels
 from popglm.model.validation import check_offset, check_responses, name_neurons, shape_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from popglm.model.labels import Rows, row_labels
+from popglm.labels import Rows, row_labels
 
 __all__ = [
     "FAMILIES",

@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves, memory_of_machine
+from popglm.labels import Rows, row_labels
 from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.model.convergence import late_fits
-from popglm.model.labels import Rows, row_labels
 from popglm.model.leaks import warn_of_copies
 from popglm.model.losses import Loss, get_loss
 from popglm.model.null import FEW_EVENTS, null_models

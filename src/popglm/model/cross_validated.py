@@ -10,9 +10,9 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import like
+from popglm.labels import Rows
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
-from popglm.model.labels import Rows
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.splits import check_folds
 from popglm.model.validation import check_features, check_offset, check_vector

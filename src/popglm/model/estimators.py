@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from popglm.labels import Rows, row_labels
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
 from popglm.model.cross_validated import GLMCV
-from popglm.model.labels import Rows, row_labels
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.validation import check_features, check_offset
 

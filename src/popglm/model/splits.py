@@ -10,8 +10,8 @@ import xarray as xr
 from sklearn.model_selection import GroupKFold, KFold
 
 from popglm.engines import as_numpy
+from popglm.labels import Rows
 from popglm.model.arguments import shown
-from popglm.model.labels import Rows
 
 __all__ = ["as_labels", "check_folds", "check_labels"]
 

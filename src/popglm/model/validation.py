@@ -11,7 +11,7 @@ import xarray as xr
 from sklearn.utils.validation import check_array, validate_data
 
 from popglm.engines import as_numpy
-from popglm.model.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
+from popglm.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
 from popglm.solve.stream import check_stream, is_streamed
 from popglm.warnings import PopglmWarning, warn
 

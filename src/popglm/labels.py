@@ -16,8 +16,10 @@ __all__ = [
     "column_order",
     "column_text",
     "is_counted",
+    "label_text",
     "neuron_order",
     "row_labels",
+    "times",
 ]
 
 
@@ -57,6 +59,21 @@ def column_labels(values: Any) -> list[Any] | None:
 def column_text(label: Any) -> str:
     """A label as it is shown; that of a column in a group has both parts."""
     return " / ".join(str(part) for part in label) if isinstance(label, tuple) else str(label)
+
+
+def label_text(label: Any) -> str:
+    """A row's label in a message: as Python writes it, without the type of NumPy or pandas around it.
+
+    Examples
+    --------
+    >>> label_text(np.float64(0.5)), label_text("a"), label_text(pd.Timestamp("2026-01-01"))
+    ('0.5', "'a'", '2026-01-01 00:00:00')
+    """
+    if isinstance(label, tuple):
+        return f"({', '.join(map(label_text, label))})"
+    if isinstance(label, pd.Timestamp | pd.Timedelta | pd.Period | np.datetime64 | np.timedelta64):
+        return str(label)
+    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def check_distinct(names: Sequence[str], name: str, what: str) -> None:
@@ -168,9 +185,9 @@ class Rows:
         row = next(k for k, (a, b) in enumerate(zip(found, self.labels, strict=True)) if a != b)
         again = "" if found.is_unique and self.labels.is_unique else ", and labels repeat, so they cannot be sorted"
         raise ValueError(
-            f"{name} and {self.owner} have different row labels: row {row} is {found[row]!r} in {name} and "
-            f"{self.labels[row]!r} in {self.owner}{again}. Give both the same samples with the same index or times, or "
-            "arrays without labels where the order is right."
+            f"{name} and {self.owner} have different row labels: row {row} is {label_text(found[row])} in {name} and "
+            f"{label_text(self.labels[row])} in {self.owner}{again}. Give both the same samples with the same index or "
+            "times, or arrays without labels where the order is right."
         )
 
 
@@ -188,6 +205,25 @@ def _same(a: pd.Index, b: pd.Index) -> bool:
 def is_counted(labels: pd.Index) -> bool:
     """Whether labels only count the rows from 0, as pandas does unasked."""
     return isinstance(labels, pd.RangeIndex) and labels.start == 0 and labels.step == 1
+
+
+def times(labels: pd.Index | None) -> np.ndarray | None:
+    """Labels of rows as numbers where they can be times, numbers or dates; else None.
+
+    Examples
+    --------
+    >>> times(pd.Index([0.5, 0.6]))
+    array([0.5, 0.6])
+    >>> times(pd.to_datetime(["2026-01-01 00:00", "2026-01-01 00:01"]).as_unit("s"))
+    array([1767225600, 1767225660])
+    >>> times(pd.Index(["a", "b"])) is None
+    True
+    """
+    if isinstance(labels, pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex):
+        return labels.asi8
+    if labels is None or not pd.api.types.is_numeric_dtype(labels.dtype) or pd.api.types.is_bool_dtype(labels.dtype):
+        return None
+    return labels.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _are_numbered(names: Sequence[str]) -> bool:
