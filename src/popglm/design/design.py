@@ -37,7 +37,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     trial : str, optional
         Variable that labels the trial of each sample, without gaps or returns. No lag crosses from one trial to
         another. Without it the whole session is one trial. Nor does a lag cross a gap in time: where the rows of the
-        session are labelled with times or numbers that rise, a step of more than 1.5 × the median step.
+        session, a table or a mapping of labelled variables, are labelled with times or numbers that rise, a step of
+        more than 1.5 × the median step.
     standardize : bool
         Subtract each column's mean and divide by its standard deviation (ddof 0), both over the samples of the fitted
         session at which it is known. A column is then 0 where it is unknown. Without it, columns are left as they
@@ -116,9 +117,10 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Parameters
         ----------
         session : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
-            One value per variable and sample; a mapping may hold arrays, Series, DataArrays or pynapple Tsd.
-            NaN marks samples at which a variable is unknown or does not apply: bumps, splines and events
-            are 0 there before z-scoring, all other columns are 0 after it.
+            One value per variable and sample; a mapping may hold arrays, Series, DataArrays or pynapple Tsd. Those with
+            an index or times are put in the order of the first of them, which must be of the same samples. NaN
+            marks samples at which a variable is unknown or does not apply: bumps, splines and events are 0 there
+            before z-scoring, all other columns are 0 after it.
         y : None
             Ignored; for scikit-learn pipelines.
 
@@ -132,9 +134,9 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         TypeError
             If an argument has the wrong type, or `session` is none of the above.
         ValueError
-            If two groups share a name; if a variable is missing, not 1-D, of another length than the others,
-            not numeric where it must be, or infinite; if trial labels are missing or come back after another
-            trial.
+            If two groups share a name; if a variable is missing, not 1-D, of another length or of other samples than
+            the others, not numeric where it must be, or infinite; if trial labels are missing or come back after
+            another trial.
         """
         session = self._learn(session)
         dependence = Dependence(session.n_samples, self.group_sizes_)
@@ -166,8 +168,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Returns
         -------
         X : DataFrame of `dtype`, shape (n_samples, n_features)
-            Columns are a MultiIndex (group, feature); rows have the index of a DataFrame, the times of a
-            TsdFrame, or count from 0.
+            Columns are a MultiIndex (group, feature); rows have the index of a DataFrame or of the entries of a
+            mapping, the coordinate of a Dataset, the times of pynapple objects, or count from 0.
 
         Raises
         ------
