@@ -141,6 +141,7 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
             "feature_names": None if names is None else [_plain_label(name) for name in names],
             "fitted_with_offset": model.fitted_with_offset_,
             "fitted_with_sample_weight": getattr(model, "fitted_with_sample_weight_", None),
+            "far_from_zero": getattr(model, "_far_from_zero", None),
             "rule": getattr(model, "_rule", None),
             "group_names": list(model.feature_group_names_),
             "group_sizes": [int(size) for size in model.feature_group_sizes_],
@@ -214,7 +215,8 @@ def _restore(data: xr.Dataset, about: dict[str, Any], kind: type) -> GLM | GLMCV
     model.feature_group_sizes_ = np.array(about["group_sizes"])
     model.lambdas_ = model._lambda_grid if about["own_grids"] else model._lambda_grid[:, 0].copy()
     model.timings_ = about["timings"]
-    # files of earlier revisions say nothing of names, offsets, weights, labels of rows, and rules of selection
+    # files of earlier revisions say nothing of names, offsets, weights, the place of the activity, labels of rows, and
+    # rules of selection
     if about.get("feature_names") is not None:
         model.feature_names_in_ = np.empty(model.n_features_in_, object)
         model.feature_names_in_[:] = [
@@ -222,6 +224,8 @@ def _restore(data: xr.Dataset, about: dict[str, Any], kind: type) -> GLM | GLMCV
         ]
     model.fitted_with_offset_ = about.get("fitted_with_offset")
     model.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
+    far = about.get("far_from_zero")
+    model._far_from_zero = model.family == "gaussian" if far is None else far
     model._row_labels = _restore_rows(data)
     if kind is GLMCV:
         model._rule = tuple(about.get("rule") or (model.se_fraction, model.min_lambda))

@@ -27,6 +27,7 @@ from popglm.model.validation import (
     check_offset,
     check_responses,
     check_vector,
+    far_from_zero,
     has_effect,
     name_neurons,
     shape_of,
@@ -177,6 +178,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         splits = splits_of(len(values), rows, responses)
         self.fitted_with_offset_ = has_effect("offset", offset)
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
+        self._far_from_zero = self.family == "gaussian" and far_from_zero(responses)
         self._row_labels = rows.labels
         self._check_memory(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
@@ -326,7 +328,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         device = self.device[0] if isinstance(self.device, list | tuple) else self.device
         engine = get_engine(self.engine, device, values.dtype.name, X)
         if not engine.is_accelerator:
-            mu = np.empty((len(values), len(coef)), values.dtype)
+            mu = np.empty((len(values), len(coef)), self._type_of_means(values))
             for a in range(0, len(values), ROWS):
                 at = slice(a, a + ROWS)
                 eta = self._eta(values[at], coef, intercept, None if offset is None else offset[at])
@@ -340,15 +342,25 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         center = values.mean(axis=0, dtype=float).astype(values.dtype)
         intercept = intercept + coef.astype(float) @ center.astype(float)
 
+        exact = self._type_of_means(values) != values.dtype
+
         def mean(rows: np.ndarray) -> np.ndarray:
             at = slice(rows[0], rows[-1] + 1)
-            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef))) + place(intercept)
+            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef)))
+            if exact:
+                eta = engine.to_numpy(eta).astype(float) + intercept
+                return self._loss.link.mean(np, eta if offset is None else eta + offset[at, None])
+            eta += place(intercept)
             if offset is not None:
                 eta += place(offset[at, None])
             return engine.to_numpy(self._loss.link.mean(xp, eta))
 
         with engine.exact_products(), np.errstate(over="ignore"):
             return in_halves(mean, np.arange(len(values)), "rows")
+
+    def _type_of_means(self, X: np.ndarray) -> np.dtype:
+        """Type of predictions: that of X, unless float32 cannot tell the values of the activity apart."""
+        return np.dtype(float) if getattr(self, "_far_from_zero", False) else X.dtype
 
     def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
         """η (n_samples, n_neurons) in float64: a column of large mean would leave float32 none of its digits."""
@@ -376,7 +388,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray, shape (n_samples, n_neurons), or (n_samples,) after a fit to a 1-D response
-            In the units of Y. For a tensor of PyTorch, TensorFlow or JAX, one of the same kind, type and device.
+            In the units of Y, in the type of X; in float64 if that is float32 and Gaussian activity lies so far from 0
+            that float32 would round it by more than 1e-4 of its deviation. For a tensor of PyTorch, TensorFlow or JAX,
+            one of the same kind and device.
 
         Raises
         ------
@@ -390,7 +404,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         values = check_features(self, X, reset=False)
         offset = check_offset(self, offset, len(values), Rows(row_labels(X)), "predict")
         mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
-        return like(mu[:, 0] if self._one_neuron else mu, X)
+        return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
 
     def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Deviance of every neuron on data.

@@ -275,7 +275,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Returns
         -------
         ndarray, shape (n_samples, n_neurons) or (n_samples,)
-            NaN in rows that no fold held out.
+            NaN in rows that no fold held out. Its type is that of `predict`.
 
         Raises
         ------
@@ -297,7 +297,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         order = rows.order(X, "X")
         values = values if order is None else values[order]
         offset = check_offset(self, offset, len(values), rows, "predict_held_out")
-        mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
+        mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))
         coefs, intercepts = self._fold_weights()
         for first, last, block in read_rows(values):
             for fold in range(len(self.cv_coef_path_)):
@@ -306,7 +306,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
                 eta = self._eta(block[rows], coefs[fold], intercepts[fold], shift)
                 with np.errstate(over="ignore"):
                     mu[first + rows] = self._loss.link.mean(np, eta)
-        return like(mu[:, 0] if self._one_neuron else mu, X)
+        return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
 
     def summary(self) -> pd.Series:
         """The fit in a few numbers, among them how many neurons beat the null model on held-out samples.

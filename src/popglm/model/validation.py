@@ -22,6 +22,7 @@ __all__ = [
     "check_offset",
     "check_responses",
     "check_vector",
+    "far_from_zero",
     "has_effect",
     "name_neurons",
     "shape_of",
@@ -271,6 +272,25 @@ def check_responses(
         )
     values = values if order is None else values[order]
     return np.ascontiguousarray(values if neurons is None else values[:, neurons])
+
+
+#: Share of the standard deviation of an activity by which rounding to float32 may move it.
+ROUNDING = 1e-4
+
+
+def far_from_zero(responses: np.ndarray) -> bool:
+    """Whether rounding to float32 would move some neuron's activity by more than `ROUNDING` of its deviation.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [np.nan]])
+    >>> far_from_zero(x), far_from_zero(1e8 + x)
+    (False, True)
+    """
+    recorded = responses[:, ~np.isnan(responses).all(axis=0)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = np.abs(np.nanmean(recorded, axis=0)), np.nanstd(recorded, axis=0)
+        return bool(((deviation > 0) & (mean * np.finfo(np.float32).eps > ROUNDING * deviation)).any())
 
 
 def check_vector(
