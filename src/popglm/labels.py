@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.messages import shown
+
 __all__ = [
     "Rows",
     "check_distinct",
@@ -16,7 +18,6 @@ __all__ = [
     "column_order",
     "column_text",
     "is_counted",
-    "label_text",
     "neuron_order",
     "row_labels",
     "times",
@@ -59,21 +60,6 @@ def column_labels(values: Any) -> list[Any] | None:
 def column_text(label: Any) -> str:
     """A label as it is shown; that of a column in a group has both parts."""
     return " / ".join(str(part) for part in label) if isinstance(label, tuple) else str(label)
-
-
-def label_text(label: Any) -> str:
-    """A row's label in a message: as Python writes it, without the type of NumPy or pandas around it.
-
-    Examples
-    --------
-    >>> label_text(np.float64(0.5)), label_text("a"), label_text(pd.Timestamp("2026-01-01"))
-    ('0.5', "'a'", '2026-01-01 00:00:00')
-    """
-    if isinstance(label, tuple):
-        return f"({', '.join(map(label_text, label))})"
-    if isinstance(label, pd.Timestamp | pd.Timedelta | pd.Period | np.datetime64 | np.timedelta64):
-        return str(label)
-    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def check_distinct(names: Sequence[str], name: str, what: str) -> None:
@@ -185,8 +171,8 @@ class Rows:
         row = next(k for k, (a, b) in enumerate(zip(found, self.labels, strict=True)) if a != b)
         again = "" if found.is_unique and self.labels.is_unique else ", and labels repeat, so they cannot be sorted"
         raise ValueError(
-            f"{name} and {self.owner} have different row labels: row {row} is {label_text(found[row])} in {name} and "
-            f"{label_text(self.labels[row])} in {self.owner}{again}. Give both the same samples with the same index or "
+            f"{name} and {self.owner} have different row labels: row {row} is {shown(found[row])} in {name} and "
+            f"{shown(self.labels[row])} in {self.owner}{again}. Give both the same samples with the same index or "
             "times, or arrays without labels where the order is right."
         )
 

@@ -151,7 +151,7 @@ def test_gaussian_activity_far_from_zero_is_predicted_with_all_its_digits(name, 
     rng = np.random.default_rng(3)
     X = rng.standard_normal((400, 2)).astype(np.float32)
     effect = X[:, :1].astype(float) * [1.0, 0.1]
-    Y = [1e8, 5e4] + effect
+    Y = np.array([1e8, 5e4]) + effect
     make = {"numpy": np.asarray, "torch": getattr(library, "from_numpy", None)}.get(name)
     if make is None:
         make = library.numpy.asarray if name == "jax" else library.convert_to_tensor

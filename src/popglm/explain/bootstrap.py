@@ -15,6 +15,7 @@ from popglm.design.checks import check_count
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
+from popglm.messages import shown
 from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM
@@ -115,7 +116,7 @@ def bootstrap(
     check_count("bootstrap", "n_resamples", n_resamples, least=2)
     check_seed(seed, "bootstrap")
     if not (isinstance(level, Real) and not isinstance(level, bool) and 0 < level < 1):
-        raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {level!r}.")
+        raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     results = kernels(model, design, n_points=n_points, units=units)
     labels = rows_of(model, X, held_out=False)
     X = check_design_matrix(model, X, "bootstrap", held_out=False)
@@ -188,9 +189,9 @@ def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resa
     ):
         neurons = np.flatnonzero(times)
         if len(neurons):
-            shown = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
+            listed = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
             more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-            parts.append(f"{what}: {shown}{more}")
+            parts.append(f"{what}: {listed}{more}")
     if parts:
         category = ConvergenceWarning if unfinished.any() else PopglmWarning
         message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."

@@ -25,6 +25,7 @@ from popglm.explain.contributions import (
     take_columns,
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.messages import shown
 from popglm.model.estimators import GLMCV
 from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import RowStream
@@ -126,9 +127,9 @@ def compare(
     {'speed': 0.1, 'pace': 0.1, 'touch': 0.6}
     """
     if method not in ("remove", "add"):
-        raise ValueError(f"compare: method={method!r} is unknown; use remove or add.")
+        raise ValueError(f"compare: method={shown(method)} is unknown; use remove or add.")
     if weaker is not None and (not isinstance(weaker, int | np.integer) or weaker < 0):
-        raise ValueError(f"compare: weaker={weaker!r} must be a whole number of strengths, 0 or more, or None.")
+        raise ValueError(f"compare: weaker={shown(weaker)} must be a whole number of strengths, 0 or more, or None.")
     values = check_design_matrix(model, X, "compare", held_out=True)
     check_splits(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_

@@ -11,7 +11,8 @@ import xarray as xr
 
 from popglm.explain.segments import segments, step_back
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
-from popglm.labels import Rows, label_text, neuron_order, row_labels, times
+from popglm.labels import Rows, neuron_order, row_labels, times
+from popglm.messages import shown
 from popglm.model.validation import check_responses, name_neurons, shape_of
 
 __all__ = ["psth"]
@@ -148,10 +149,10 @@ def _lags(before: float, after: float, dt: float | None, n_samples: int) -> np.n
     """Distances of the window in samples."""
     for name, reach in (("before", before), ("after", after)):
         if not isinstance(reach, Real) or isinstance(reach, bool) or not np.isfinite(reach) or reach < 0:
-            raise ValueError(f"psth: {name} must be a number of at least 0; found {reach!r}.")
+            raise ValueError(f"psth: {name} must be a number of at least 0; found {shown(reach)}.")
         if reach / (dt or 1) > n_samples:
             unit = "samples" if dt is None else "s"
-            raise ValueError(f"psth: {name}={reach!r} {unit} reaches further than the {n_samples} samples of Y.")
+            raise ValueError(f"psth: {name}={shown(reach)} {unit} reaches further than the {n_samples} samples of Y.")
     first, last = (round(float(reach) / (dt or 1)) for reach in (before, after))
     return np.arange(-first, last + 1)
 
@@ -191,7 +192,7 @@ def _times(time: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -
         # each is the label of a whole trial
         return None
     raise ValueError(
-        f"psth: the row labels of {shared.owner} do not increase: row {row} has {label_text(labels[row])} after "
-        f"{label_text(labels[row - 1])}. Sort the rows by time, give trial= where recordings follow each other, or "
+        f"psth: the row labels of {shared.owner} do not increase: row {row} has {shown(labels[row])} after "
+        f"{shown(labels[row - 1])}. Sort the rows by time, give trial= where recordings follow each other, or "
         "time= where the labels are no times."
     )

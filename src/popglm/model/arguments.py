@@ -11,9 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from popglm.engines import as_numpy
+from popglm.messages import shown
 from popglm.model.validation import as_numbers
 
-__all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "feature_group_sizes", "shown"]
+__all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "feature_group_sizes"]
 
 
 def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
@@ -145,9 +146,3 @@ def check_seed(seed: Any, who: str) -> None:
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool | np.bool_)
     if seed is not None and not (whole and seed >= 0):
         raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
-
-
-def shown(value: Any) -> str:
-    """A value in a message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves, memory_of_machine
 from popglm.labels import Rows, row_labels
+from popglm.messages import shown
 from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.model.convergence import late_fits
 from popglm.model.leaks import warn_of_copies
@@ -43,6 +44,7 @@ from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["PopulationGLM"]
 
+SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
 PRECISIONS = ("float32", "tf32", "float64")
 #: Rows that are predicted at a time.
 ROWS = 4096
@@ -75,14 +77,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_number("n_lambdas", 1, whole=True)
         self._check_number("lambda_min_ratio", 0, strict=True)
         if self.lambda_min_ratio >= 1:
-            raise ValueError(f"lambda_min_ratio={self.lambda_min_ratio!r} must lie between 0 and 1.")
+            raise ValueError(f"lambda_min_ratio={shown(self.lambda_min_ratio)} must lie between 0 and 1.")
         if self.l1_ratio is not None:
             self._check_number("l1_ratio", 0)
             if self.l1_ratio > 1:
-                raise ValueError(f"l1_ratio={self.l1_ratio!r} must lie between 0 and 1.")
+                raise ValueError(f"l1_ratio={shown(self.l1_ratio)} must lie between 0 and 1.")
             if self.penalty in ("none", "ridge", "lasso"):
                 raise ValueError(
-                    f"l1_ratio={self.l1_ratio!r} has no effect under penalty={self.penalty!r}; use "
+                    f"l1_ratio={shown(self.l1_ratio)} has no effect under penalty={self.penalty!r}; use "
                     "penalty='elastic_net' or 'group_lasso'."
                 )
         if self.precision not in PRECISIONS:
@@ -117,29 +119,27 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         value = getattr(self, name)
         kind = Integral if whole else Real
         if not isinstance(value, kind) or isinstance(value, bool | np.bool_) or not np.isfinite(value):
-            raise ValueError(f"{name}={value!r} must be {'an integer' if whole else 'a finite number'}.")
+            raise ValueError(f"{name}={shown(value)} must be {'an integer' if whole else 'a finite number'}.")
         if value < low or (strict and value == low):
-            raise ValueError(f"{name}={value!r} must be {'above' if strict else 'at least'} {low}.")
+            raise ValueError(f"{name}={shown(value)} must be {'above' if strict else 'at least'} {low}.")
 
     def _check_names(self) -> None:
         """Complain of settings that are no names; whether there is such a name is asked where it is used."""
         for name in ("family", "penalty", "precision", "inverse_link"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "inverse_link" and value is None):
-                raise ValueError(f"{name}={value!r} is unknown; it must be the name of one, as text.")
+                raise ValueError(f"{name}={shown(value)} is unknown; it must be the name of one, as text.")
         check_verbose(self.verbose)
 
     def _check_flag(self, name: str) -> None:
         value = getattr(self, name)
         if not isinstance(value, bool | np.bool_ | int):
-            raise ValueError(f"{name}={value!r} must be True or False.")
+            raise ValueError(f"{name}={shown(value)} must be True or False.")
 
     def _first_order(self, loss: Loss) -> FirstOrder | None:
         """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
         if not isinstance(self.solver, str | FirstOrder):
-            raise ValueError(
-                f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
-            )
+            raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
         match self.solver:
             case "auto":
                 return None if loss.smooth else FirstOrder("adam")
@@ -153,9 +153,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
             )
-        raise ValueError(
-            f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
-        )
+        raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
 
     def _fit(self, X, Y, splits_of, sample_weight, offset, refit, start=None) -> tuple[PopulationFit, np.ndarray]:
         """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `fit_population`."""
@@ -191,7 +189,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
-        with engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
+        # what overflows on the way shows in a certificate, and so in a warning that names the neuron
+        quiet = np.errstate(all="ignore")
+        with quiet, engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
             fit = fit_population(
                 engine, values, responses, weights, offset, splits, settings, refit, advance, start, shares
             )
@@ -278,10 +278,22 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self.neuron_names_,
         )
 
+    def __getattr__(self, name: str) -> Any:
+        # only where there is no such attribute
+        if name in ("coef_", "intercept_") and vars(self).get("coef_path_", self) is None:
+            raise AttributeError(
+                f"{name} does not exist: the model was fitted with refit=False, to its folds alone. Their weights are "
+                f"in cv_{name.removesuffix('_')}_path_; use refit=True for weights of all rows."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def _keep(self, index: np.ndarray) -> None:
         """Take strength ``index[j]`` for neuron j, the null model where that is the number of strengths."""
         self.lambda_index_, self.lambda_ = index, at_strengths(self._lambda_grid, index, np.inf)
         if self.coef_path_ is None:
+            # those of an earlier fit
+            for name in ("coef_", "intercept_"):
+                vars(self).pop(name, None)
             return
         coef = at_strengths(self.coef_path_, index, 0.0)
         intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
@@ -311,6 +323,18 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             warn(
                 f"The selected strength lies at an end of its grid: of {len(explained)} neurons {' and '.join(said)}.",
                 PopglmWarning,
+            )
+
+    def _warn_of_floor(self, min_lambda: float) -> None:
+        """Name neurons whose whole grid lies below `min_lambda`, which has no effect on them then."""
+        largest = self._lambda_grid[0]
+        below = np.flatnonzero(~self.null_fitted_ & (largest < min_lambda))
+        if len(below):
+            warn_neurons(
+                f"min_lambda={min_lambda:g} lies above all strengths, the largest of which is "
+                f"{largest[below].max():g}, and only that one or the null model could be selected; use larger lambdas",
+                below,
+                self.neuron_names_,
             )
 
     @property
@@ -398,13 +422,18 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
             is given.
         """
-        check_is_fitted(self, "lambda_index_")
-        if self.coef_path_ is None:
-            raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
+        self._check_weights("predict")
         values = check_features(self, X, reset=False)
         offset = check_offset(self, offset, len(values), Rows(row_labels(X)), "predict")
         mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
         return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
+
+    def _check_weights(self, who: str) -> None:
+        check_is_fitted(self, "lambda_index_")
+        if self.coef_path_ is None:
+            raise ValueError(
+                f"{who}: this model was fitted with refit=False and has no weights for new data; use refit=True."
+            )
 
     def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Deviance of every neuron on data.
@@ -428,12 +457,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         TypeError, ValueError
             If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels.
         """
-        check_is_fitted(self, "lambda_index_")
-        if self.coef_path_ is None:
-            raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
+        return self._evaluate("evaluate", X, Y, sample_weight, offset)
+
+    def _evaluate(self, who: str, X: Any, Y: Any, sample_weight: Any, offset: Any) -> pd.DataFrame:
+        """`evaluate` for ``who`` asks, in whose name it complains."""
+        self._check_weights(who)
         values = check_features(self, X, reset=False)
         rows = Rows(row_labels(X))
-        offset = check_offset(self, offset, len(values), rows, "evaluate")
+        offset = check_offset(self, offset, len(values), rows, who)
         eta = self._predictor(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
         deviance, null = self._deviances(eta[None], Y, sample_weight, rows)
         return pd.DataFrame(
@@ -465,7 +496,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Fraction deviance explained, averaged over neurons; arguments as in `evaluate`."""
-        return float(self.evaluate(X, y, sample_weight, offset)["deviance_explained"].mean())
+        return float(self._evaluate("score", X, y, sample_weight, offset)["deviance_explained"].mean())
 
     def to_xarray(self):
         """Everything fitted as an `xarray.Dataset` with named dimensions.

@@ -38,7 +38,7 @@ class GLMCV(PopulationGLM):
     se_fraction : float
         Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
     min_lambda : float
-        No smaller strength is chosen.
+        No smaller strength is chosen; where all are smaller, the largest or the null model, with a warning.
     refit : bool
         Fit all rows too; without, there are held-out results but no weights for new data.
     patience : int, optional
@@ -252,6 +252,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         )
         null = fraction_explained(np.nansum(nulls, axis=0), self.cv_null_deviance_)
         self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, self.lambda_index_, null)
+        self._warn_of_floor(min_lambda)
         return self
 
     def _fold_weights(self) -> tuple[np.ndarray, np.ndarray]:

@@ -200,7 +200,7 @@ class GLM(PopulationGLM):
         X, Y : array-like
             Validation data, as in `fit`.
         min_lambda : float
-            No smaller strength is chosen.
+            No smaller strength is chosen; where all are smaller, the largest or the null model, with a warning.
         sample_weight, offset : array-like, shape (n_samples,), optional
 
         Returns
@@ -227,6 +227,7 @@ class GLM(PopulationGLM):
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)
         nulls = deviance[None, -1]
         self._keep(select_strengths(deviance[None, :-1], self._lambda_grid, 0.0, min_lambda, nulls, self.null_margin_))
+        self._warn_of_floor(min_lambda)
         chosen = at_strengths(self.deviance_explained_path_, self.lambda_index_, 0.0)
         self._warn_of_ends(chosen, self.coef_path_[:1])
         return self

@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from popglm.engines import as_numpy
 from popglm.labels import Rows
-from popglm.model.arguments import shown
+from popglm.messages import shown
 
 __all__ = ["as_labels", "check_folds", "check_labels"]
 
@@ -147,7 +147,7 @@ def _split(cv: Any, n_samples: int, codes: np.ndarray | None, kinds: Any, respon
                 f" It is given Y of {y.shape[1]} neurons; to stratify by one label per sample, use "
                 "cv=list(splitter.split(X, label, groups))."
             )
-        raise ValueError(f"cv={cv!r} cannot split these samples: {error}{hint}") from error
+        raise ValueError(f"cv={shown(cv)} cannot split these samples: {error}{hint}") from error
 
 
 def _row_index(rows: Any, n_samples: int) -> np.ndarray:

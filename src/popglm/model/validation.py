@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from popglm.engines import as_numpy
 from popglm.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
+from popglm.messages import shown
 from popglm.solve.stream import check_stream, is_streamed
 from popglm.warnings import PopglmWarning, warn
 
@@ -43,20 +45,23 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     _check_kind(X)
     if is_streamed(X):
         stream = check_stream(X)
+        if not reset:
+            _check_width(estimator, stream.shape[1])
         validate_data(estimator, stream, reset=reset, skip_check_array=True)
         if reset:
             vars(estimator).pop("feature_names_in_", None)
         return stream
     X = as_numpy(X)
     labels = column_labels(X)
-    if isinstance(X, pd.DataFrame):
-        _check_text(X)
+    _check_numbers(X)
     order = _check_columns(estimator, labels, reset, who)
     # in float64 throughout where that is asked for, so that float32 of the same values gives the same bits
     kinds = [np.float64] if estimator.precision == "float64" else [np.float64, np.float32]
     values = check_array(
         _as_array(X), dtype=kinds, ensure_all_finite=False, ensure_min_samples=1, estimator=estimator, input_name="X"
     )
+    if not reset:
+        _check_width(estimator, values.shape[1])
     # an array has no names, and those of a table were compared above
     names = vars(estimator).pop("feature_names_in_", None)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
@@ -79,7 +84,28 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
                 f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows "
                 "in that column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
             )
+    _check_size(X, values, order, reset)
     return values
+
+
+#: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
+LARGEST = 1e35
+
+
+def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: bool) -> None:
+    """Complain of columns in a unit that floating-point numbers do not hold."""
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(float)
+    if largest.max() > LARGEST:
+        column = int(largest.argmax())
+        found = f"{largest[column]:g} in {_column_name(X, column if order is None else int(order[column]))}"
+    elif reset and 0 < largest.max() < 1 / LARGEST:
+        found = f"at most {largest.max():g}"
+    else:
+        return
+    raise ValueError(
+        f"X reaches {found}, which lies outside {1 / LARGEST:g} to {LARGEST:g}: sums of its squares are lost. Give X "
+        "in another unit; popglm.Design standardises columns."
+    )
 
 
 def _check_kind(X: Any) -> None:
@@ -105,17 +131,49 @@ def _check_kind(X: Any) -> None:
         )
 
 
-def _check_text(X: pd.DataFrame) -> None:
-    for k, dtype in enumerate(X.dtypes):
-        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
-            column = X.iloc[:, k]
+def _check_numbers(X: Any) -> None:
+    """Complain of columns that hold no real numbers: text, dates, complex numbers."""
+    table = X if isinstance(X, pd.DataFrame) else _as_array(X)
+    if getattr(table, "ndim", 0) != 2 or (isinstance(table, np.ndarray) and table.dtype.kind in "fiub"):
+        return
+    for k in range(table.shape[1]):
+        column = table.iloc[:, k] if isinstance(table, pd.DataFrame) else pd.Series(table[:, k])
+        dtype = column.dtype
+        if is_date(dtype):
+            what, where, remedy = "dates or durations", f" ({dtype})", ", such as seconds"
+        elif pd.api.types.is_complex_dtype(dtype):
+            what, where, remedy = "complex numbers", " (Complex data not supported)", ", such as their absolute values"
+        elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+            continue
+        else:
             bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                raise ValueError(
-                    f"X holds text in {_column_name(X, k)}, first in row {row}: {X.iloc[row, k]!r}. Make "
-                    "numbers of it first, for example with popglm.categories in a Design."
-                )
+            bad &= np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
+            if not bad.any():
+                continue
+            row = int(np.flatnonzero(bad)[0])
+            is_text = isinstance(column.iloc[row], str | bytes)
+            what = "text" if is_text else "dates or durations"
+            where = f", first in row {row}: {shown(column.iloc[row])}"
+            remedy = ", for example with popglm.categories in a Design" if is_text else ", such as seconds"
+        raise ValueError(f"X holds {what} in {_column_name(X, k)}{where}. Make numbers of it first{remedy}.")
+
+
+def is_date(dtype: Any) -> bool:
+    """Whether values are dates, durations or periods, which are no numbers, though they can be read as nanoseconds."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "mM"
+    return isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or getattr(dtype, "kind", "O") in "mM"
+
+
+def _check_width(estimator: Any, n_features: int) -> None:
+    """Complain of another number of columns than in the fit."""
+    expected = getattr(estimator, "n_features_in_", n_features)
+    if n_features != expected:
+        # scikit-learn's words, which its checks of estimators look for
+        raise ValueError(
+            f"X has {n_features} features, but {type(estimator).__name__} is expecting {expected} features as input: "
+            "the columns of the fit, in the same order."
+        )
 
 
 def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | None) -> np.ndarray | None:
@@ -176,9 +234,13 @@ def as_numbers(values: Any) -> np.ndarray:
     """
     if isinstance(values, Mapping | str | bytes | bytearray | set | xr.Dataset):
         raise TypeError(f"found {type(values).__name__}")
-    numbers = np.asarray(_as_array(as_numpy(values)))
+    values = as_numpy(values)
+    dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", None)]
+    numbers = np.asarray(_as_array(values))
+    if any(is_date(dtype) for dtype in [*dtypes, numbers.dtype]):
+        raise ValueError("found dates or durations; make numbers of them first, such as seconds")
     if np.iscomplexobj(numbers):
-        raise ValueError("Complex data not supported")
+        raise ValueError("found complex numbers (Complex data not supported)")
     return numbers.astype(float)
 
 
@@ -256,8 +318,17 @@ def check_responses(
         "an infinite value (Input y contains infinity or a value too large for dtype('float64').)",
         "Use NaN for samples that were not recorded.",
     )
-    if np.isnan(values).all():
-        raise ValueError("Y holds no recorded sample: Input y contains NaN in every row of every neuron.")
+    complain(
+        np.abs(values) > LARGEST,
+        f"a value above {LARGEST:g} in size",
+        "Give the activity in another unit: squares of such values overflow.",
+    )
+    largest = np.abs(np.where(np.isnan(values), 0, values)).max(axis=0, initial=0)
+    complain(
+        (values != 0) & ~np.isnan(values) & (largest < 1 / LARGEST),
+        f"no value above {1 / LARGEST:g} in size",
+        "Give the activity in another unit: squares of such values vanish.",
+    )
     if family == "poisson":
         complain(
             values < 0,
@@ -383,6 +454,6 @@ def _lacking(who: str, name: str, remedy: str) -> ValueError:
 def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: type = PopglmWarning) -> None:
     """One warning that names the neurons (the first ten of them)."""
     if len(neurons):
-        shown = ", ".join(names[j] for j in neurons[:10])
+        listed = ", ".join(names[j] for j in neurons[:10])
         more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warn(f"{what}: {shown}{more}.", category)
+        warn(f"{what}: {listed}{more}.", category)
