@@ -255,6 +255,14 @@ class TestWeightsAndOffset:
         # all alike is as good as none
         AGAIN[who](model, sample_weight=3, offset=np.zeros(N))
 
+    @pytest.mark.parametrize("who", ["compare", "significance", "bootstrap"])
+    def test_are_those_of_the_fit(self, who):
+        model = self.fitted(who, **GIVEN)
+        for name in GIVEN:
+            other = GIVEN | {name: GIVEN[name].to_numpy()[::-1]}
+            with pytest.raises(ValueError, match=rf"{who}: X, Y, sample_weight or offset are not those of the fit"):
+                AGAIN[who](model, **other)
+
     def test_new_rows_need_no_weights(self):
         model = GLM(lambdas=[0.1]).fit(X, Y, sample_weight=WEIGHT)
         assert model.fitted_with_sample_weight_
@@ -266,7 +274,9 @@ class TestWeightsAndOffset:
         model = self.fitted("compare")
         model.fitted_with_sample_weight_ = model.fitted_with_offset_ = None
         model.save(tmp_path / "model.nc")
-        pg.compare(pg.load(tmp_path / "model.nc"), X, Y, **GIVEN)
+        again = pg.load(tmp_path / "model.nc")
+        assert again.fitted_with_sample_weight_ is None
+        pg.breakdown(again, X, Y, **GIVEN)
 
     def test_an_offset_is_needed_where_the_fit_had_one(self, model):
         for use in (
@@ -289,6 +299,91 @@ class TestWeightsAndOffset:
 
     def test_zero_is_none(self):
         assert not GLM(lambdas=[0.1]).fit(X, Y, offset=np.zeros(N)).fitted_with_offset_
+
+
+class TestDataOfTheFit:
+    @pytest.mark.parametrize(
+        "other", [Y * 2, Y.to_numpy()[::-1], Y[["b", "a"]].to_numpy(), Y.iloc[:50].reindex(Y.index)]
+    )
+    def test_another_activity_is_refused(self, other):
+        model = GLMCV(**MODEL.get_params()).fit(X, Y, groups=TRIAL)
+        for use in (
+            lambda: pg.compare(model, X, other),
+            lambda: pg.compare(model, X, other, test=(X, Y)),
+            lambda: pg.significance(model, X, other, trial=TRIAL, n_shifts=9),
+        ):
+            with pytest.raises(ValueError, match="are not those of the fit: the held-out deviance explained of neuron"):
+                use()
+        # what only scores may take others, such as a part of the samples
+        assert pg.breakdown(model, X, other).deviance_explained.shape == (2,)
+
+    def test_rows_in_another_order_draw_the_same_trials(self):
+        model = GLMCV(**MODEL.get_params()).fit(FEATURES.set_axis(TIMES), Y, groups=TRIAL)
+        moved = FEATURES.set_axis(TIMES).iloc[SHUFFLED]
+        found, expected = (
+            pg.bootstrap(model, DESIGN, data, Y, trial=TRIAL, n_resamples=3) for data in (moved, moved.sort_index())
+        )
+        for group in expected:
+            xr.testing.assert_equal(found[group], expected[group])
+        with pytest.raises(ValueError, match="X and the fit have different row labels"):
+            pg.bootstrap(model, DESIGN, moved.set_axis(TIMES + 9), Y, trial=TRIAL, n_resamples=3)
+
+
+class TestOrderOfTime:
+    MOVED = X.iloc[SHUFFLED]
+
+    def test_blocks_are_of_samples_that_follow_each_other(self):
+        expected = GLMCV(**MODEL.get_params()).fit(X, Y).fold_
+        for data in (self.MOVED, X.iloc[::-1], self.MOVED.set_axis(pd.to_timedelta(self.MOVED.index, unit="s"))):
+            activity = Y.loc[self.MOVED.index].to_numpy() if data is not self.MOVED else Y
+            found = pd.Series(GLMCV(**MODEL.get_params()).fit(data, activity).fold_, data.index).sort_index()
+            np.testing.assert_array_equal(found, expected)
+
+    def test_significance_refuses_trials_out_of_order(self):
+        within = np.concatenate([np.arange(k, k + 10)[::-1] for k in range(0, N, 10)])
+        model = GLMCV(**MODEL.get_params()).fit(X.iloc[within], Y, groups=TRIAL)
+        with pytest.raises(ValueError, match=r"significance: the row labels of the fit do not increase: row 1"):
+            pg.significance(model, X, Y, trial=TRIAL, n_shifts=9)
+
+    @pytest.mark.parametrize("order", [SHUFFLED, np.arange(N)[::-1]])
+    @pytest.mark.parametrize("index", [TIMES, np.arange(N), pd.to_timedelta(TIMES, unit="s")])
+    def test_lags_refuse_rows_out_of_order(self, order, index):
+        table = FLAT.set_axis(pd.Index(index)).iloc[order]
+        basis = pg.log_bumps("lag", n=2, low=1, high=5)
+        for term in (pg.shifts("speed", [1]), pg.kernel("left", basis), pg.history("right", basis)):
+            with pytest.raises(ValueError, match="lags: the row labels of the session do not increase: row 1 has"):
+                pg.Design([term]).fit(table)
+        # what looks at no other row may stand in any order
+        pg.Design([pg.linear("speed")]).fit(table)
+
+    def test_lags_of_sessions_one_after_the_other(self):
+        twice = pd.concat([FLAT, FLAT]).assign(session=np.repeat([1, 2], N))
+        lags = [pg.shifts("speed", [1])]
+        found = pg.Design(lags, trial="session", standardize=False).fit_transform(twice)
+        alone = pg.Design(lags, standardize=False).fit_transform(FLAT)
+        np.testing.assert_array_equal(found, np.tile(alone, (2, 1)))
+        # the label of a session is no time
+        found = pg.Design(lags, trial="session", standardize=False).fit_transform(twice.set_index(twice["session"]))
+        np.testing.assert_array_equal(found, np.tile(alone, (2, 1)))
+        with pytest.raises(ValueError, match="give trial= where recordings follow each other"):
+            pg.Design(lags).fit(twice)
+
+    def test_pictures(self):
+        from popglm.plot import predicted_and_recorded, session_overview
+
+        recorded, drawn = Y["a"], FLAT["speed"].abs()
+        kwargs = {"time": pd.Series(TIMES, TIMES), "trial": TRIAL}
+        lines = [
+            predicted_and_recorded(recorded, values.iloc[order], **{k: v.iloc[order] for k, v in kwargs.items()})
+            .lines[0]
+            .get_xydata()
+            for values, order in ((drawn, slice(None)), (drawn, SHUFFLED))
+        ]
+        np.testing.assert_array_equal(*lines)
+        images = [session_overview(FLAT, data).images[0].get_array() for data in (Y, Y.iloc[SHUFFLED])]
+        np.testing.assert_array_equal(*images)
+        with pytest.raises(ValueError, match="activity and the session have different row labels"):
+            session_overview(FLAT, Y.set_axis(TIMES + 9))
 
 
 def test_select_is_remembered():

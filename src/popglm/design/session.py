@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from popglm.design.checks import check_names
 from popglm.design.levels import as_text, factorize
-from popglm.labels import Rows, times
+from popglm.labels import Rows, check_order, times
 
 __all__ = ["Session", "find_gaps"]
 
@@ -47,6 +48,7 @@ class Session:
     TypeError
         If `data` is none of the above.
     ValueError
+        If runs are asked for, as lags do, and the rows of a trial are not in order of the times in the index.
         If a variable is missing, not 1-D or of another length than the rest, or has labels of other rows; or if a
         trial label is missing or comes back after another trial.
 
@@ -82,8 +84,18 @@ class Session:
         self.index = pd.RangeIndex(self.n_samples) if rows.labels is None else rows.labels
         self.trial_starts = np.array([0]) if trial is None else self._find_trials(trial)
         self.trial_stops = np.append(self.trial_starts[1:], self.n_samples)
-        self.run_starts = np.union1d(self.trial_starts, find_gaps(self.index))
-        self.run_stops = np.append(self.run_starts[1:], self.n_samples)
+
+    @cached_property
+    def run_starts(self) -> np.ndarray:
+        """First row of every run, shape (n_runs,)."""
+        trial = np.repeat(np.arange(len(self.trial_starts)), self.trial_stops - self.trial_starts)
+        check_order(self.index, "the session", "lags", trial)
+        return np.union1d(self.trial_starts, find_gaps(self.index))
+
+    @property
+    def run_stops(self) -> np.ndarray:
+        """The rows after the last of every run, shape (n_runs,)."""
+        return np.append(self.run_starts[1:], self.n_samples)
 
     def column(self, variable: str) -> pd.Series:
         """Return the variable as it was given, shape (n_samples,)."""

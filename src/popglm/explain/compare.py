@@ -18,6 +18,7 @@ from popglm.explain.contributions import (
     Predictor,
     Tally,
     check_activity,
+    check_data_of_fit,
     check_design_matrix,
     check_splits,
     neuron_blocks,
@@ -90,9 +91,9 @@ def compare(
     Raises
     ------
     ValueError
-        If the model is not cross-validated, X or Y are not those of its fit by number or by labels, a variable fits no
-        group (the nearest are named), or variables overlap; if the fit had sample weights or an offset that are not
-        given, or those given it did not have.
+        If the model is not cross-validated, X or Y are not those of its fit by number, labels or held-out deviance, a
+        variable fits no group (the nearest are named), or variables overlap; if the fit had sample weights or an offset
+        that are not given, or those given it did not have.
 
     Warns
     -----
@@ -137,6 +138,7 @@ def compare(
     labels = rows_of(model, X, held_out=True)
     sample_weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "compare", refits=True)
     Y = check_activity(model, Y, len(values), labels)
+    check_data_of_fit(model, values, Y, sample_weight, offset, "compare")
     X_scored, Y_scored, scored_offset = (values, Y, offset) if test is None else _check_test(model, test)
     scored_weight = sample_weight if test is None else None
     full = Predictor.make(model, X_scored, scored_offset, test is None)

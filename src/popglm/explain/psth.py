@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.explain.segments import segments, step_back
+from popglm.explain.segments import segments
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
-from popglm.labels import Rows, neuron_order, row_labels, times
+from popglm.labels import Rows, check_order, neuron_order, row_labels, step_back, times
 from popglm.messages import shown
 from popglm.model.validation import check_responses, name_neurons, shape_of
 
@@ -177,22 +177,13 @@ def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int, shared: 
 
 def _times(time: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -> np.ndarray | None:
     """Times of the samples: those given, else the labels of the rows if they can be times."""
-    labels = shared.labels if time is None else pd.Index(label_column(time, "time", n_samples, shared))
+    if time is None:
+        return check_order(shared.labels, shared.owner, "psth", trials)
+    labels = pd.Index(label_column(time, "time", n_samples, shared))
     found = times(labels)
     if found is None:
-        if time is not None:
-            raise TypeError(f"psth: time must hold numbers or dates; found {labels.dtype}.")
-        return None
+        raise TypeError(f"psth: time must hold numbers or dates; found {labels.dtype}.")
     row = step_back(found, trials)
-    if row is None:
-        return found
-    if time is not None:
+    if row is not None:
         raise ValueError(f"psth: time must increase within a trial, without NaN; row {row} is not after row {row - 1}.")
-    if trials is not None and not np.diff(found)[trials[1:] == trials[:-1]].any():
-        # each is the label of a whole trial
-        return None
-    raise ValueError(
-        f"psth: the row labels of {shared.owner} do not increase: row {row} has {shown(labels[row])} after "
-        f"{shown(labels[row - 1])}. Sort the rows by time, give trial= where recordings follow each other, or "
-        "time= where the labels are no times."
-    )
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["gaps", "segments", "step_back"]
+__all__ = ["gaps", "segments"]
 
 
 def gaps(time: np.ndarray, trial: np.ndarray | None = None) -> np.ndarray:
@@ -37,17 +37,3 @@ def segments(n_samples: int, trial: np.ndarray | None, time: np.ndarray | None) 
         begins[gaps(time, trial)] = True
     numbers = np.cumsum(begins)
     return numbers if trial is None else np.where(trial < 0, -1, numbers)
-
-
-def step_back(time: np.ndarray, trial: np.ndarray | None = None) -> int | None:
-    """First row of a trial that is not later than the row before; None where there is none.
-
-    Examples
-    --------
-    >>> step_back(np.array([0, 1, 0, 1]), np.array([3, 3, 4, 4])), step_back(np.array([0, 1, 0, 1]))
-    (None, 2)
-    """
-    back = ~(np.diff(time) > 0)
-    if trial is not None:
-        back &= (trial[1:] == trial[:-1]) & (trial[1:] >= 0)
-    return int(back.argmax()) + 1 if back.any() else None

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.explain.contributions import check_activity, rows_of
+from popglm.explain.contributions import check_activity, check_data_of_fit, rows_of
 from popglm.explain.trials import check_trials
+from popglm.labels import check_order
 from popglm.model.estimators import GLMCV
 from popglm.model.splits import check_labels
 from popglm.model.validation import check_as_in_fit
@@ -44,8 +45,10 @@ class TestedData:
         labels = rows_of(model, X, held_out=True)
         y = check_activity(model, Y, len(values), labels)
         weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "significance", refits=True)
+        check_data_of_fit(model, values, y, weight, offset, "significance")
         rows = np.flatnonzero(model.fold_ >= 0)
         codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
+        check_order(None if labels.labels is None else labels.labels[rows], labels.owner, "significance", codes)
         if strata is not None:
             strata = _check_strata(check_labels(strata, "strata", len(values), labels)[0], codes, rows, trial)
         return cls(model, values, X, y, weight, offset, rows, codes, strata)

@@ -32,7 +32,8 @@ class GLMCV(PopulationGLM):
     Parameters
     ----------
     cv : int, scikit-learn splitter, or iterable of (train, test)
-        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples. A
+        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples, in
+        order of the row labels where these are times. A
         splitter is given Y, with shape (n_samples,) if there is a single neuron: for more, those that stratify by one
         label per sample are called beforehand, ``cv=list(splitter.split(X, label))``.
     se_fraction : float

@@ -10,7 +10,7 @@ import xarray as xr
 from sklearn.model_selection import GroupKFold, KFold
 
 from popglm.engines import as_numpy
-from popglm.labels import Rows
+from popglm.labels import Rows, times
 from popglm.messages import shown
 
 __all__ = ["as_labels", "check_folds", "check_labels"]
@@ -105,6 +105,9 @@ def check_folds(
             raise ValueError(f"cv={cv} folds need at least as many units: {unit}={n_units}. Use fewer folds.")
         splitter = KFold(int(cv)) if codes is None else GroupKFold(int(cv))
         splits = splitter.split(np.zeros(n_samples), groups=codes)
+        if codes is None and (order := _order_of_time(rows)) is not None:
+            # blocks are of samples that follow each other in time, wherever they stand
+            splits = [(np.sort(order[train]), np.sort(order[test])) for train, test in splits]
     elif hasattr(cv, "split") and not isinstance(cv, str | bytes):
         splits = _split(cv, n_samples, codes, kinds, responses)
     else:
@@ -129,6 +132,14 @@ def check_folds(
                 f"{test[seen][0]}; a score is held out only where training and test rows differ."
             )
     return pairs
+
+
+def _order_of_time(rows: Rows | None) -> np.ndarray | None:
+    """Rows in order of their labels where these are different times that do not increase already."""
+    time = None if rows is None or rows.labels is None or not rows.labels.is_unique else times(rows.labels)
+    if time is None or not (np.diff(time) < 0).any():
+        return None
+    return np.argsort(time, kind="stable")
 
 
 def _split(cv: Any, n_samples: int, codes: np.ndarray | None, kinds: Any, responses: np.ndarray | None) -> list:

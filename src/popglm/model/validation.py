@@ -133,6 +133,8 @@ def _check_kind(X: Any) -> None:
 
 def _check_numbers(X: Any) -> None:
     """Complain of columns that hold no real numbers: text, dates, complex numbers."""
+    if hasattr(X, "tocsr"):
+        return
     table = X if isinstance(X, pd.DataFrame) else _as_array(X)
     if getattr(table, "ndim", 0) != 2 or (isinstance(table, np.ndarray) and table.dtype.kind in "fiub"):
         return

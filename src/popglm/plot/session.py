@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from popglm.design.session import Session
 from popglm.explain.kernels import check_units
+from popglm.labels import Rows
 from popglm.model.validation import name_neurons
 from popglm.plot.labelled import with_unit
 from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, trial_marks, whole_times
@@ -91,6 +92,8 @@ def session_overview(
     y = np.asarray(activity, dtype=float).reshape(len(activity), len(neurons))
     if len(y) != data.n_samples:
         raise ValueError(f"activity has {len(y)} samples and the session has {data.n_samples}; both need the same rows")
+    order = Rows(data.index, "the session").order(activity, "activity")
+    y = y if order is None else y[order]
     t = np.arange(data.n_samples, dtype=float) if time is None else data.numeric(time)
     if not (np.diff(t) > 0).all():
         raise ValueError(f"time variable {time!r} must increase from sample to sample, without NaN")
