@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from sklearn.model_selection import TimeSeriesSplit
 
 import popglm as pg
 from popglm import GLM, GLMCV
@@ -78,6 +79,21 @@ class TestColumns:
             with pytest.raises(ValueError, match=r"lacks column 'speed / speed'.*has column 'pupil / x'"):
                 use()
 
+    def test_counted_columns_in_another_order(self):
+        counted = pd.DataFrame(X.to_numpy())
+        model = GLM(lambdas=[0.1]).fit(counted, Y)
+        expected = model.predict(counted)
+        for other in (counted.iloc[:, ::-1], counted.iloc[:, [2, 0, 1]]):
+            np.testing.assert_array_equal(model.predict(other), expected)
+
+    def test_groups_by_column(self):
+        groups = pd.Series(["a", "b", "b"], index=FLAT.columns)
+        lasso = {"penalty": "group_lasso", "lambdas": [0.1]}
+        expected = GLM(feature_groups=groups, **lasso).fit(FLAT, Y)
+        found = GLM(feature_groups=groups.iloc[::-1], **lasso).fit(FLAT, Y)
+        assert found.feature_group_sizes_.tolist() == [1, 2]
+        np.testing.assert_array_equal(found.coef_, expected.coef_)
+
     def test_twice(self):
         with pytest.raises(ValueError, match="X has the column 'speed' more than once"):
             GLM().fit(FLAT.set_axis(["speed", "speed", "x"], axis=1), Y)
@@ -96,6 +112,13 @@ class TestNeurons:
             lambda data: pg.compare(model, X, data, test=(X, data, OFFSET), **GIVEN).reduced_deviance.values,
         ):
             np.testing.assert_array_equal(use(other), use(Y))
+
+    def test_strengths_by_neuron(self):
+        grid = pd.DataFrame({"b": [0.5, 0.05], "a": [0.2, 0.02]})
+        for lambdas in (grid, xr.DataArray(grid, dims=("strength", "neuron"), coords={"neuron": ["b", "a"]})):
+            np.testing.assert_array_equal(GLM(lambdas=lambdas).fit(X, Y).lambda_, [0.02, 0.05])
+        with pytest.raises(ValueError, match="lambdas lacks neuron 'a' of the fit and has neuron 'c'"):
+            GLM(lambdas=grid.rename(columns={"a": "c"})).fit(X, Y)
 
     def test_select_of_a_path(self):
         path = GLM(lambdas=[0.3, 0.01]).fit(X, Y)
@@ -150,6 +173,11 @@ class TestRows:
         GLM(lambdas=[0.1]).fit(X.set_axis(twice), Y.set_axis(twice))
         with pytest.raises(ValueError, match="labels repeat"):
             GLM().fit(X.set_axis(twice), Y.set_axis(twice).iloc[::-1])
+
+    def test_masks_of_folds(self):
+        first = pd.Series(np.arange(N) < N // 2, index=TIMES)
+        folds = [GLMCV(lambdas=[0.1], cv=[(~mask, mask)]).fit(X, Y).fold_ for mask in (first, first.iloc[SHUFFLED])]
+        np.testing.assert_array_equal(*folds)
 
     def test_times_may_differ_by_rounding(self, model):
         assert_same(fit(X, Y.set_axis(TIMES + 1e-12)), model)
@@ -327,6 +355,13 @@ class TestDataOfTheFit:
             xr.testing.assert_equal(found[group], expected[group])
         with pytest.raises(ValueError, match="X and the fit have different row labels"):
             pg.bootstrap(model, DESIGN, moved.set_axis(TIMES + 9), Y, trial=TRIAL, n_resamples=3)
+
+
+def test_significance_of_folds_that_train_on_rows_that_none_holds_out():
+    model = GLMCV(**MODEL.get_params()).set_params(cv=TimeSeriesSplit(3)).fit(X, Y)
+    with pytest.raises(ValueError, match=r"fold 0 trains on rows that no fold holds out.* or use refit=False"):
+        pg.significance(model, X, Y, trial=TRIAL, n_shifts=9)
+    assert pg.significance(model, X, Y, trial=TRIAL, n_shifts=9, refit=False).p_value.shape == (2,)
 
 
 class TestOrderOfTime:

@@ -73,7 +73,14 @@ class TestedData:
             folds = [np.flatnonzero(self.model.fold_ == k) for k in range(len(self.model.cv_coef_path_))]
             known = [(np.setdiff1d(self.rows, test), test) for test in folds]
         splits = [(number[train], number[test]) for train, test in known]
-        return [(train[train >= 0], test) for train, test in splits]
+        splits = [(train[train >= 0], test) for train, test in splits]
+        empty = [fold for fold, (train, _) in enumerate(splits) if len(train) < 2]
+        if empty:
+            raise ValueError(
+                f"significance: fold {empty[0]} trains on rows that no fold holds out, and surrogates are of rows held "
+                "out alone. Fit with folds that together hold out all rows, or use refit=False."
+            )
+        return splits
 
     def taken(self, a: np.ndarray | None) -> np.ndarray | None:
         """The rows held out of an array."""

@@ -94,11 +94,11 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
         if self.penalty == "none":
-            if self.lambdas is not None and check_lambdas(self.lambdas, n_neurons).any():
+            if self.lambdas is not None and check_lambdas(self.lambdas, self.neuron_names_).any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
             lambdas = np.zeros((1, n_neurons))
         else:
-            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, n_neurons)
+            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, self.neuron_names_)
         return Settings(
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
             self.max_iter, self._first_order(loss),

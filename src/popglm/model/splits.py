@@ -119,7 +119,7 @@ def check_folds(
             f"cv={shown(cv)} is neither an integer, a scikit-learn splitter, nor an iterable of (train, test) row "
             "indices."
         ) from error
-    pairs = [(_row_index(train, n_samples), _row_index(test, n_samples)) for train, test in pairs]
+    pairs = [(_row_index(train, n_samples, rows), _row_index(test, n_samples, rows)) for train, test in pairs]
     if not pairs:
         raise ValueError("cv holds no folds; at least one (train, test) pair is needed.")
     for fold, (train, test) in enumerate(pairs):
@@ -161,8 +161,11 @@ def _split(cv: Any, n_samples: int, codes: np.ndarray | None, kinds: Any, respon
         raise ValueError(f"cv={shown(cv)} cannot split these samples: {error}{hint}") from error
 
 
-def _row_index(rows: Any, n_samples: int) -> np.ndarray:
-    rows = np.asarray(rows)
+def _row_index(rows: Any, n_samples: int, labels: Rows | None) -> np.ndarray:
+    is_mask = len(getattr(rows, "shape", ())) == 1 and len(rows) == n_samples and rows.dtype == bool
+    # a mask has a value per sample, and may have the label of each
+    order = labels.order(rows, "cv") if is_mask and labels is not None else None
+    rows = np.asarray(rows) if order is None else np.asarray(rows)[order]
     if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "biu"):
         raise ValueError(
             f"cv must hold pairs of training and test row indices; found {rows.dtype} of shape {rows.shape}."

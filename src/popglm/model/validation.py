@@ -186,6 +186,9 @@ def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | 
         check_distinct([column_text(label) for label in labels], "X", "column")
         return None
     fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is None and set(labels) == set(range(getattr(estimator, "n_features_in_", 0))):
+        # columns that are merely counted have no names, but these are the same numbers in another order
+        fitted = range(len(labels))
     if fitted is None or len(labels) != len(fitted):
         return None
     return column_order(labels, list(fitted), who or type(estimator).__name__)
