@@ -169,3 +169,23 @@ def test_gaussian_activity_far_from_zero_is_predicted_with_all_its_digits(name, 
     np.testing.assert_allclose(curves["predicted"], curves["average"], rtol=0, atol=1e-3)
     near = pg.GLM(family="gaussian", lambdas=[1e-6]).fit(given, effect + 10)
     assert near.predict(given).dtype == given.dtype
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
+    pytest.importorskip(name)
+    rng = np.random.default_rng(4)
+    X, offset = rng.standard_normal((300, 2)).astype(np.float32), rng.normal(size=300)
+    Y = np.array([1e8, 5e4]) + X[:, :1].astype(float) + offset[:, None]
+    model = pg.GLM(family="gaussian", lambdas=[1e-6], engine=name).fit(X, Y, offset=offset)
+    expected = model.predict(X, offset)
+
+    def accelerator(*args):
+        engine = get_engine(*args)
+        engine.is_accelerator = True
+        return engine
+
+    monkeypatch.setattr("popglm.model.base.get_engine", accelerator)
+    found = model.predict(X, offset)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
