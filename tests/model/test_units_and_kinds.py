@@ -115,6 +115,16 @@ class TestSizes:
             with pytest.raises(ValueError, match="X reaches"):
                 fit().predict(X * scale)
 
+    def test_predictions_that_overflow(self):
+        model = GLMCV(lambdas=[0.01], cv=3).fit(X, Y)
+        far = X * 1e5
+        assert np.isneginf(model.evaluate(far, Y)["deviance_explained"]).all()
+        assert np.isnan(pg.breakdown(model, far, Y, held_out=False).fraction_null_deviance).any()
+        by = pg.bins(X[:, 0], [0], 1.0)
+        pg.breakdown(model, far, Y, by=by, held_out=False)
+        with pytest.raises(ValueError, match=r"an infinite mean is predicted for neuron .neuron0., first in row \d+"):
+            pg.predicted_tuning(model, far, Y, by, held_out=False)
+
     def test_categories_that_match_nothing(self):
         session = {"odour": ["rose", "mint"] * 10}
         with pytest.warns(PopglmWarning, match="no sample of 'odour' has a known category"):

@@ -318,7 +318,7 @@ class Tally:
             carries what they miss.
         """
         null, full, reduced = self.null[:, None], self.full[:, None], self.reduced
-        carried = null - reduced if alone else reduced - full
+        carried = _carried(null, full, reduced, alone)
         variables: dict[str, Any] = {
             "null_deviance": ("neuron", self.null),
             "full_deviance": ("neuron", self.full),
@@ -330,7 +330,7 @@ class Tally:
         coords: dict[str, Any] = {"neuron": self.activity.model.neuron_names_, "variable": self.variables}
         if self.activity.axis is not None:
             bin_null, bin_full = self.binned_null[:, None], self.binned_full[:, None]
-            carried = bin_null - self.binned_reduced if alone else self.binned_reduced - bin_full
+            carried = _carried(bin_null, bin_full, self.binned_reduced, alone)
             samples = self.activity.weights.sum(axis=0)[:, None, None]
             with np.errstate(invalid="ignore", divide="ignore"):
                 null, explained = null[..., None] / samples, (null - full)[..., None] / samples
@@ -347,6 +347,12 @@ class Tally:
             }
             coords |= self.activity.axis.coords()
         return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _carried(null: np.ndarray, full: np.ndarray, reduced: np.ndarray, alone: bool) -> np.ndarray:
+    """Deviance that a variable carries, NaN where two infinite ones are compared."""
+    with np.errstate(invalid="ignore"):
+        return null - reduced if alone else reduced - full
 
 
 def _share(carried: np.ndarray, cap: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.ndarray:

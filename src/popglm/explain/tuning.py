@@ -185,6 +185,12 @@ def predicted_tuning(
     offset = check_offset(model, offset, len(values), labels, "predicted_tuning")
     predicted = model.predict_held_out(values, offset) if held_out else model.predict(values, offset)
     predicted = np.asarray(predicted, dtype=float).reshape(activity.shape)
+    if np.isinf(predicted).any():
+        row, j = np.argwhere(np.isinf(predicted))[0]
+        raise ValueError(
+            f"predicted_tuning: an infinite mean is predicted for neuron {model.neuron_names_[j]!r}, first in row "
+            f"{row}: X or the offset there is far from all that it was fitted to. Leave out such rows."
+        )
     unknown = np.isnan(activity) | np.isnan(predicted)
     recorded, expected = (
         tuning(
