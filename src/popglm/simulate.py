@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from popglm.design import Design, bumps, splines
 from popglm.design.checks import check_room
+from popglm.messages import shown
 
 __all__ = ["TASK_VARIABLES", "VELOCITIES", "MazeSession", "MazeTruth", "maze_design", "maze_session"]
 
@@ -150,12 +151,12 @@ def maze_session(
     """
     for name, value in (("n_samples", n_samples), ("n_neurons", n_neurons)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a whole number, 1 or more, not {value!r}.")
+            raise ValueError(f"{name} must be a whole number, 1 or more, not {shown(value)}.")
     _check_n_task_variables(n_task_variables)
     if not isinstance(sampling_rate, (int, float, np.number)) or not 0 < sampling_rate < np.inf:
-        raise ValueError(f"sampling_rate must be a positive number (Hz), not {sampling_rate!r}.")
+        raise ValueError(f"sampling_rate must be a positive number (Hz), not {shown(sampling_rate)}.")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed must be a whole number, 0 or more, not {seed!r}.")
+        raise ValueError(f"seed must be a whole number, 0 or more, not {shown(seed)}.")
     _check_memory(n_samples, n_neurons, n_task_variables, sampling_rate)
 
     # One stream each, so that more neurons or more task variables leave the behaviour as it was.
@@ -236,7 +237,7 @@ def _check_memory(n_samples: int, n_neurons: int, n_task_variables: int, samplin
 
 def _check_n_task_variables(n: int) -> None:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= len(TASK_VARIABLES):
-        raise ValueError(f"n_task_variables must be a whole number from 0 to 29, not {n!r}.")
+        raise ValueError(f"n_task_variables must be a whole number from 0 to 29, not {shown(n)}.")
 
 
 # ---------------------------------------------------------------------------------------------- behaviour

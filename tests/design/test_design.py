@@ -206,6 +206,74 @@ def test_every_kind_of_session_gives_the_same_matrix():
     np.testing.assert_array_equal(everything().fit_transform(whatever), expected)
 
 
+TIMES = np.r_[0:4, 100:104] * 0.1
+
+
+class TestLabelsInAMapping:
+    TABLE = pd.DataFrame({"u": np.arange(1.0, 9), "c": np.arange(8.0) ** 2, "kind": list("aabbabab")}, index=TIMES)
+
+    @staticmethod
+    def design():
+        return Design([shifts("u", [1]), linear("c"), categories("kind")], standardize=False)
+
+    @pytest.mark.parametrize("kind", ["Series", "DataArray", "Tsd"])
+    def test_entries_stand_in_the_order_of_the_first(self, kind):
+        Tsd = pytest.importorskip("pynapple").Tsd if kind == "Tsd" else None
+
+        def labelled(name):
+            column = self.TABLE[name] if name == "u" or kind == "Tsd" else self.TABLE[name].iloc[::-1]
+            if kind == "Series":
+                return column
+            if kind == "Tsd":
+                return Tsd(t=column.index.to_numpy(), d=column.to_numpy())
+            return xr.DataArray(column.to_numpy(), coords={"time": column.index}, dims="time")
+
+        expected = self.design().fit_transform(self.TABLE)
+        # the gap between the rows 3 and 4 is found in the labels
+        assert expected.iloc[4, 0] == 0
+        session = {name: labelled(name) for name in ("u", "c")} | {"kind": self.TABLE["kind"].to_numpy()}
+        design = self.design()
+        for found in (design.fit_transform(session), design.transform(session)):
+            pd.testing.assert_frame_equal(found.rename_axis(index=None), expected)
+
+    def test_a_dataset_has_its_coordinate(self):
+        data = xr.Dataset({name: ("time", self.TABLE[name].to_numpy()) for name in self.TABLE}, {"time": TIMES})
+        found = self.design().fit_transform(data).rename_axis(index=None)
+        pd.testing.assert_frame_equal(found, self.design().fit_transform(self.TABLE))
+
+    def test_a_count_is_no_label(self):
+        plain = self.TABLE.reset_index(drop=True)
+        expected = self.design().fit_transform(self.TABLE)
+        mixed = {"u": self.TABLE["u"], "c": plain["c"], "kind": list(plain["kind"])}
+        pd.testing.assert_frame_equal(self.design().fit_transform(mixed), expected)
+        mixed = {"u": plain["u"], "c": self.TABLE["c"], "kind": plain["kind"]}
+        pd.testing.assert_frame_equal(self.design().fit_transform(mixed), expected)
+        arrays = {name: plain[name].to_numpy() for name in plain}
+        assert isinstance(self.design().fit_transform(arrays).index, pd.RangeIndex)
+
+    def test_trials_are_put_in_order_too(self):
+        trial = pd.Series(np.repeat([1, 2, 3, 4], 2), TIMES)
+        table = self.TABLE.assign(trial=trial)
+        session = {name: self.TABLE[name] for name in self.TABLE} | {"trial": trial.sample(frac=1, random_state=0)}
+        expected = self.design().set_params(trial="trial").fit_transform(table)
+        pd.testing.assert_frame_equal(self.design().set_params(trial="trial").fit_transform(session), expected)
+
+    def test_labels_of_other_samples_are_refused(self):
+        session = {name: self.TABLE[name] for name in self.TABLE} | {"c": self.TABLE["c"].set_axis(TIMES + 7)}
+        with pytest.raises(ValueError, match=r"variable 'c' and variable 'u' have different row labels: row 0 is 7\.0"):
+            self.design().fit_transform(session)
+
+
+def test_values_under_a_mask_are_missing():
+    masked = {
+        "x": np.ma.masked_array([1.0, 2.0, 1e6], mask=[0, 0, 1]),
+        "i": np.ma.masked_array([1, 2, 99], mask=[0, 1, 0]),
+        "kind": np.ma.masked_array(["a", "b", "c"], mask=[0, 0, 1]),
+    }
+    X = Design([linear("x"), linear("i"), categories("kind")], standardize=False).fit_transform(masked)
+    np.testing.assert_array_equal(X, [[1, 1, 1, 0], [2, 0, 0, 1], [0, 99, 0, 0]])
+
+
 def test_pandas_types_with_missing_values_are_numbers_too():
     session = pd.DataFrame(
         {

@@ -109,9 +109,54 @@ def test_predictions_are_averaged_over_the_same_samples(recording):
     assert_allclose(got["average"].sel(neuron="a"), late["average"].sel(neuron="a"), rtol=0.2)
 
 
+T = np.r_[0:4, 100:104] * 0.1
+LABELS = [pd.Index(T), pd.Timestamp("2026-01-01") + pd.to_timedelta(T, unit="s"), pd.to_timedelta(T, unit="s")]
+
+
+class TestLabels:
+    ACTIVITY = np.array([0.0, 0, 0, 0, 9, 9, 9, 9])
+    EVENT = np.array([0.0, 0, 0, 1, 0, 0, 0, 0])
+
+    @pytest.mark.parametrize("labels", LABELS, ids=["numbers", "dates", "durations"])
+    def test_windows_stay_out_of_gaps_in_the_labels(self, labels):
+        activity, event = pd.Series(self.ACTIVITY, labels), pd.Series(self.EVENT, labels)
+        expected = psth(self.ACTIVITY, self.EVENT, before=1, after=2, time=T)
+        assert expected["n_events"].values.tolist() == [1, 1, 0, 0]
+        for Y, events in ((activity, event), (activity, self.EVENT), (self.ACTIVITY, event)):
+            assert psth(Y, events, before=1, after=2).equals(expected)
+        # times that are given come first, those of the labels cross nothing in a count
+        assert psth(activity, event, before=1, after=2, time=np.arange(8))["n_events"].values.tolist() == [1] * 4
+        assert (
+            psth(pd.Series(self.ACTIVITY), event.to_numpy(), before=1, after=2)["n_events"].values.tolist() == [1] * 4
+        )
+
+    @pytest.mark.parametrize("labels", [pd.RangeIndex(8), *LABELS])
+    @pytest.mark.parametrize("order", [np.arange(8)[::-1], np.array([0, 2, 1, 3, 4, 5, 6, 7])])
+    def test_rows_that_are_not_in_order_of_time_are_refused(self, labels, order):
+        activity, event = pd.Series(self.ACTIVITY, labels), pd.Series(self.EVENT, labels)
+        with pytest.raises(ValueError, match=r"the row labels of Y do not increase: row \d has (?!np).* after (?!np)"):
+            psth(activity.iloc[order], event, before=1, after=2)
+        # events may stand in any order
+        assert psth(activity, event.iloc[order], before=1, after=2).equals(psth(activity, event, before=1, after=2))
+
+    def test_every_trial_has_its_own_time(self):
+        again, trial = np.r_[0:4, 0:4] * 0.1, np.repeat([1, 2], 4)
+        events = np.array([0.0, 0, 1, 0, 0, 1, 0, 0])
+        expected = psth(self.ACTIVITY, events, before=1, after=2, trial=trial)
+        assert psth(pd.Series(self.ACTIVITY, again), events, before=1, after=2, trial=trial).equals(expected)
+        # the label of a trial is no time, nor is a name
+        for labels in (trial, list("aabbccdd")):
+            assert psth(pd.Series(self.ACTIVITY, labels), events, before=1, after=2, trial=trial).equals(expected)
+        with pytest.raises(ValueError, match=r"row 4 has 0\.0 after 0\.3"):
+            psth(pd.Series(self.ACTIVITY, again), events, before=1, after=2)
+        with pytest.raises(ValueError, match="row 6 has"):
+            psth(pd.Series(self.ACTIVITY, again).iloc[[0, 1, 2, 3, 4, 6, 5, 7]], events, before=1, after=2, trial=trial)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
+        ({"time": np.full(N, "late")}, TypeError, "time must hold numbers or dates; found"),
         ({"events": np.zeros(N)}, ValueError, "events is 0 in all samples"),
         ({"events": np.full(N, "lick")}, TypeError, "events must hold numbers or bool"),
         ({"events": None}, ValueError, "give events, or trial"),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from sklearn.model_selection import TimeSeriesSplit
 
 import popglm as pg
 from popglm import GLM, GLMCV
@@ -20,6 +21,7 @@ FLAT = X.set_axis(["speed", "left", "right"], axis=1)
 Y = pd.DataFrame(RNG.poisson(np.exp(X.to_numpy() @ np.array([[0.8, 0.0], [0.0, -0.7], [0.1, 0.0]]))), TIMES, ["a", "b"])
 WEIGHT = pd.Series(RNG.uniform(0.5, 2, N), index=TIMES)
 OFFSET = pd.Series(RNG.normal(size=N) * 0.2, index=TIMES)
+GIVEN = {"sample_weight": WEIGHT, "offset": OFFSET}
 MODEL = GLMCV(lambdas=[0.1, 0.01], cv=4, penalty="lasso")
 SHUFFLED = RNG.permutation(N)
 BINS = pg.bins(pd.Series(X["speed"].iloc[:, 0].to_numpy(), TIMES), [-1, 1], 1.0, name="speed")
@@ -48,8 +50,8 @@ class TestColumns:
             lambda data: fitted.predict(data, OFFSET),
             lambda data: fitted.predict_held_out(data, OFFSET),
             lambda data: fitted.evaluate(data, Y, WEIGHT, OFFSET).to_numpy(),
-            lambda data: pg.breakdown(fitted, data, Y, offset=OFFSET).reduced_deviance.values,
-            lambda data: pg.compare(fitted, data, Y, offset=OFFSET).reduced_deviance.values,
+            lambda data: pg.breakdown(fitted, data, Y, **GIVEN).reduced_deviance.values,
+            lambda data: pg.compare(fitted, data, Y, **GIVEN).reduced_deviance.values,
         ):
             np.testing.assert_array_equal(use(other), use(table))
 
@@ -77,6 +79,21 @@ class TestColumns:
             with pytest.raises(ValueError, match=r"lacks column 'speed / speed'.*has column 'pupil / x'"):
                 use()
 
+    def test_counted_columns_in_another_order(self):
+        counted = pd.DataFrame(X.to_numpy())
+        model = GLM(lambdas=[0.1]).fit(counted, Y)
+        expected = model.predict(counted)
+        for other in (counted.iloc[:, ::-1], counted.iloc[:, [2, 0, 1]]):
+            np.testing.assert_array_equal(model.predict(other), expected)
+
+    def test_groups_by_column(self):
+        groups = pd.Series(["a", "b", "b"], index=FLAT.columns)
+        lasso = {"penalty": "group_lasso", "lambdas": [0.1]}
+        expected = GLM(feature_groups=groups, **lasso).fit(FLAT, Y)
+        found = GLM(feature_groups=groups.iloc[::-1], **lasso).fit(FLAT, Y)
+        assert found.feature_group_sizes_.tolist() == [1, 2]
+        np.testing.assert_array_equal(found.coef_, expected.coef_)
+
     def test_twice(self):
         with pytest.raises(ValueError, match="X has the column 'speed' more than once"):
             GLM().fit(FLAT.set_axis(["speed", "speed", "x"], axis=1), Y)
@@ -91,10 +108,17 @@ class TestNeurons:
         other = Y[["b", "a"]]
         for use in (
             lambda data: model.evaluate(X, data, offset=OFFSET).to_numpy(),
-            lambda data: pg.breakdown(model, X, data, offset=OFFSET).reduced_deviance.values,
-            lambda data: pg.compare(model, X, data, test=(X, data), offset=OFFSET).reduced_deviance.values,
+            lambda data: pg.breakdown(model, X, data, **GIVEN).reduced_deviance.values,
+            lambda data: pg.compare(model, X, data, test=(X, data, OFFSET), **GIVEN).reduced_deviance.values,
         ):
             np.testing.assert_array_equal(use(other), use(Y))
+
+    def test_strengths_by_neuron(self):
+        grid = pd.DataFrame({"b": [0.5, 0.05], "a": [0.2, 0.02]})
+        for lambdas in (grid, xr.DataArray(grid, dims=("strength", "neuron"), coords={"neuron": ["b", "a"]})):
+            np.testing.assert_array_equal(GLM(lambdas=lambdas).fit(X, Y).lambda_, [0.02, 0.05])
+        with pytest.raises(ValueError, match="lambdas lacks neuron 'a' of the fit and has neuron 'c'"):
+            GLM(lambdas=grid.rename(columns={"a": "c"})).fit(X, Y)
 
     def test_select_of_a_path(self):
         path = GLM(lambdas=[0.3, 0.01]).fit(X, Y)
@@ -104,7 +128,7 @@ class TestNeurons:
     def test_others_are_refused(self, model):
         for use in (
             lambda data: model.evaluate(X, data, offset=OFFSET),
-            lambda data: pg.breakdown(model, X, data, offset=OFFSET),
+            lambda data: pg.breakdown(model, X, data, **GIVEN),
         ):
             with pytest.raises(ValueError, match="Y lacks neuron 'b' of the fit and has neuron 'c'"):
                 use(Y.rename(columns={"b": "c"}))
@@ -150,11 +174,16 @@ class TestRows:
         with pytest.raises(ValueError, match="labels repeat"):
             GLM().fit(X.set_axis(twice), Y.set_axis(twice).iloc[::-1])
 
+    def test_masks_of_folds(self):
+        first = pd.Series(np.arange(N) < N // 2, index=TIMES)
+        folds = [GLMCV(lambdas=[0.1], cv=[(~mask, mask)]).fit(X, Y).fold_ for mask in (first, first.iloc[SHUFFLED])]
+        np.testing.assert_array_equal(*folds)
+
     def test_times_may_differ_by_rounding(self, model):
         assert_same(fit(X, Y.set_axis(TIMES + 1e-12)), model)
 
     def test_everywhere_else(self, model):
-        rows = {"sample_weight": WEIGHT, "offset": OFFSET}
+        rows = GIVEN
         other = {"sample_weight": WEIGHT.iloc[::-1], "offset": OFFSET.iloc[::-1]}
         moved, activity, trial = X.iloc[SHUFFLED], Y.iloc[SHUFFLED[::-1]], TRIAL.iloc[::-1]
         speed = pd.Series(X["speed"].iloc[:, 0].to_numpy(), TIMES)
@@ -191,11 +220,11 @@ class TestRows:
     def test_other_rows_in_explain(self, model):
         late = X.set_axis(TIMES + 9)
         for use in (
-            lambda: pg.breakdown(model, late, Y, offset=0),
-            lambda: pg.breakdown(model, X, Y.set_axis(TIMES + 9), offset=0),
-            lambda: pg.breakdown(model, X, Y, by=pg.bins(pd.Series(np.zeros(N), TIMES + 9), [0], 1.0), offset=0),
+            lambda: pg.breakdown(model, late, Y, **GIVEN),
+            lambda: pg.breakdown(model, X, Y.set_axis(TIMES + 9), **GIVEN),
+            lambda: pg.breakdown(model, X, Y, by=pg.bins(pd.Series(np.zeros(N), TIMES + 9), [0], 1.0), **GIVEN),
             lambda: model.predict_held_out(late, 0),
-            lambda: pg.significance(model, X, Y, trial=TRIAL.set_axis(TIMES + 9), n_shifts=9, offset=0),
+            lambda: pg.significance(model, X, Y, trial=TRIAL.set_axis(TIMES + 9), n_shifts=9, **GIVEN),
         ):
             with pytest.raises(ValueError, match="different row labels"):
                 use()
@@ -208,26 +237,188 @@ class TestRows:
             fit(X, nap.TsdFrame(t=TIMES + 5, d=Y.to_numpy(), columns=["a", "b"]))
 
 
-class TestOffset:
-    def test_needed_where_the_fit_had_one(self, model):
+DESIGN = pg.Design([pg.linear("speed"), pg.linear("left")])
+FEATURES = DESIGN.fit_transform({"speed": FLAT["speed"].to_numpy(), "left": FLAT["left"].to_numpy()})
+#: What fits the rows of the fit again, or scores its held-out predictions.
+AGAIN = {
+    "breakdown": lambda model, **given: pg.breakdown(model, X, Y, **given),
+    "compare": lambda model, **given: pg.compare(model, X, Y, **given),
+    "significance": lambda model, **given: pg.significance(model, X, Y, trial=TRIAL, n_shifts=9, **given),
+    "bootstrap": lambda model, **given: pg.bootstrap(model, DESIGN, FEATURES, Y, trial=TRIAL, n_resamples=2, **given),
+}
+
+
+class TestWeightsAndOffset:
+    @staticmethod
+    def fitted(who, **given):
+        features = FEATURES if who == "bootstrap" else X
+        return GLMCV(**MODEL.get_params()).fit(features, Y, groups=TRIAL, **given)
+
+    @pytest.mark.parametrize("who", AGAIN)
+    @pytest.mark.parametrize("name", ["sample_weight", "offset"])
+    @pytest.mark.parametrize("file", [False, True], ids=["", "file"])
+    def test_go_with_the_fit(self, who, name, file, tmp_path):
+        given = {name: GIVEN[name]}
+        model = self.fitted(who, **given)
+        if file:
+            model.save(tmp_path / "model.nc")
+            model = pg.load(tmp_path / "model.nc")
+        use = AGAIN[who]
+        use(model, **given)
+        with pytest.raises(ValueError, match=rf"{who} needs {name}=: the model was fitted with"):
+            use(model)
+        none = {name: 1 if name == "sample_weight" else 0}
+        if who == "breakdown":
+            use(model, **none)
+        else:
+            with pytest.raises(ValueError, match=rf"{who} needs {name}=.* re-fits without are not comparable"):
+                use(model, **none)
+
+    @pytest.mark.parametrize("who", AGAIN)
+    def test_are_not_added_later(self, who):
+        model = self.fitted(who, sample_weight=np.full(N, 2.0), offset=0)
+        for name, values in GIVEN.items():
+            with pytest.raises(ValueError, match=rf"{who} has {name}=, but the model was fitted without"):
+                AGAIN[who](model, **{name: values})
+        # all alike is as good as none
+        AGAIN[who](model, sample_weight=3, offset=np.zeros(N))
+
+    @pytest.mark.parametrize("who", ["compare", "significance", "bootstrap"])
+    def test_are_those_of_the_fit(self, who):
+        model = self.fitted(who, **GIVEN)
+        for name in GIVEN:
+            other = GIVEN | {name: GIVEN[name].to_numpy()[::-1]}
+            with pytest.raises(ValueError, match=rf"{who}: X, Y, sample_weight or offset are not those of the fit"):
+                AGAIN[who](model, **other)
+
+    def test_new_rows_need_no_weights(self):
+        model = GLM(lambdas=[0.1]).fit(X, Y, sample_weight=WEIGHT)
+        assert model.fitted_with_sample_weight_
+        model.evaluate(X, Y)
+        model.evaluate(X, Y, sample_weight=WEIGHT)
+        assert pg.breakdown(model, X, Y, held_out=False).deviance_explained.shape == (2,)
+
+    def test_a_file_of_an_earlier_revision_is_not_asked(self, tmp_path):
+        model = self.fitted("compare")
+        model.fitted_with_sample_weight_ = model.fitted_with_offset_ = None
+        model.save(tmp_path / "model.nc")
+        again = pg.load(tmp_path / "model.nc")
+        assert again.fitted_with_sample_weight_ is None
+        pg.breakdown(again, X, Y, **GIVEN)
+
+    def test_an_offset_is_needed_where_the_fit_had_one(self, model):
         for use in (
             model.predict_held_out,
             lambda: model.predict(X),
             lambda: model.evaluate(X, Y),
             lambda: model.score(X, Y),
-            lambda: pg.breakdown(model, X, Y),
-            lambda: pg.compare(model, X, Y),
-            lambda: pg.significance(model, X, Y, trial=TRIAL, n_shifts=9),
+            lambda: pg.compare(model, X, Y, test=(X, Y), **GIVEN),
             lambda: GLM(lambdas=[0.1]).fit(X, Y, offset=OFFSET).select(X, Y),
         ):
             with pytest.raises(ValueError, match=r"needs offset=: the model was fitted with an offset"):
                 use()
+
+    def test_the_offset_of_test_rows_counts(self, model):
+        tested = pg.compare(model, X, Y, ["speed"], test=(X, Y, OFFSET), **GIVEN)
+        np.testing.assert_allclose(tested.full_deviance, model.evaluate(X, Y, offset=OFFSET)["deviance"])
 
     def test_a_number_is_that_of_all_samples(self, model):
         np.testing.assert_array_equal(model.predict(X, 0.5), model.predict(X, np.full(N, 0.5)))
 
     def test_zero_is_none(self):
         assert not GLM(lambdas=[0.1]).fit(X, Y, offset=np.zeros(N)).fitted_with_offset_
+
+
+class TestDataOfTheFit:
+    @pytest.mark.parametrize(
+        "other", [Y * 2, Y.to_numpy()[::-1], Y[["b", "a"]].to_numpy(), Y.iloc[:50].reindex(Y.index)]
+    )
+    def test_another_activity_is_refused(self, other):
+        model = GLMCV(**MODEL.get_params()).fit(X, Y, groups=TRIAL)
+        for use in (
+            lambda: pg.compare(model, X, other),
+            lambda: pg.compare(model, X, other, test=(X, Y)),
+            lambda: pg.significance(model, X, other, trial=TRIAL, n_shifts=9),
+        ):
+            with pytest.raises(ValueError, match="are not those of the fit: the held-out deviance explained of neuron"):
+                use()
+        # what only scores may take others, such as a part of the samples
+        assert pg.breakdown(model, X, other).deviance_explained.shape == (2,)
+
+    def test_rows_in_another_order_draw_the_same_trials(self):
+        model = GLMCV(**MODEL.get_params()).fit(FEATURES.set_axis(TIMES), Y, groups=TRIAL)
+        moved = FEATURES.set_axis(TIMES).iloc[SHUFFLED]
+        found, expected = (
+            pg.bootstrap(model, DESIGN, data, Y, trial=TRIAL, n_resamples=3) for data in (moved, moved.sort_index())
+        )
+        for group in expected:
+            xr.testing.assert_equal(found[group], expected[group])
+        with pytest.raises(ValueError, match="X and the fit have different row labels"):
+            pg.bootstrap(model, DESIGN, moved.set_axis(TIMES + 9), Y, trial=TRIAL, n_resamples=3)
+
+
+def test_significance_of_folds_that_train_on_rows_that_none_holds_out():
+    model = GLMCV(**MODEL.get_params()).set_params(cv=TimeSeriesSplit(3)).fit(X, Y)
+    with pytest.raises(ValueError, match=r"fold 0 trains on rows that no fold holds out.* or use refit=False"):
+        pg.significance(model, X, Y, trial=TRIAL, n_shifts=9)
+    assert pg.significance(model, X, Y, trial=TRIAL, n_shifts=9, refit=False).p_value.shape == (2,)
+
+
+class TestOrderOfTime:
+    MOVED = X.iloc[SHUFFLED]
+
+    def test_blocks_are_of_samples_that_follow_each_other(self):
+        expected = GLMCV(**MODEL.get_params()).fit(X, Y).fold_
+        for data in (self.MOVED, X.iloc[::-1], self.MOVED.set_axis(pd.to_timedelta(self.MOVED.index, unit="s"))):
+            activity = Y.loc[self.MOVED.index].to_numpy() if data is not self.MOVED else Y
+            found = pd.Series(GLMCV(**MODEL.get_params()).fit(data, activity).fold_, data.index).sort_index()
+            np.testing.assert_array_equal(found, expected)
+
+    def test_significance_refuses_trials_out_of_order(self):
+        within = np.concatenate([np.arange(k, k + 10)[::-1] for k in range(0, N, 10)])
+        model = GLMCV(**MODEL.get_params()).fit(X.iloc[within], Y, groups=TRIAL)
+        with pytest.raises(ValueError, match=r"significance: the row labels of the fit do not increase: row 1"):
+            pg.significance(model, X, Y, trial=TRIAL, n_shifts=9)
+
+    @pytest.mark.parametrize("order", [SHUFFLED, np.arange(N)[::-1]])
+    @pytest.mark.parametrize("index", [TIMES, np.arange(N), pd.to_timedelta(TIMES, unit="s")])
+    def test_lags_refuse_rows_out_of_order(self, order, index):
+        table = FLAT.set_axis(pd.Index(index)).iloc[order]
+        basis = pg.log_bumps("lag", n=2, low=1, high=5)
+        for term in (pg.shifts("speed", [1]), pg.kernel("left", basis), pg.history("right", basis)):
+            with pytest.raises(ValueError, match="lags: the row labels of the session do not increase: row 1 has"):
+                pg.Design([term]).fit(table)
+        # what looks at no other row may stand in any order
+        pg.Design([pg.linear("speed")]).fit(table)
+
+    def test_lags_of_sessions_one_after_the_other(self):
+        twice = pd.concat([FLAT, FLAT]).assign(session=np.repeat([1, 2], N))
+        lags = [pg.shifts("speed", [1])]
+        found = pg.Design(lags, trial="session", standardize=False).fit_transform(twice)
+        alone = pg.Design(lags, standardize=False).fit_transform(FLAT)
+        np.testing.assert_array_equal(found, np.tile(alone, (2, 1)))
+        # the label of a session is no time
+        found = pg.Design(lags, trial="session", standardize=False).fit_transform(twice.set_index(twice["session"]))
+        np.testing.assert_array_equal(found, np.tile(alone, (2, 1)))
+        with pytest.raises(ValueError, match="give trial= where recordings follow each other"):
+            pg.Design(lags).fit(twice)
+
+    def test_pictures(self):
+        from popglm.plot import predicted_and_recorded, session_overview
+
+        recorded, drawn = Y["a"], FLAT["speed"].abs()
+        kwargs = {"time": pd.Series(TIMES, TIMES), "trial": TRIAL}
+        lines = [
+            predicted_and_recorded(recorded, values.iloc[order], **{k: v.iloc[order] for k, v in kwargs.items()})
+            .lines[0]
+            .get_xydata()
+            for values, order in ((drawn, slice(None)), (drawn, SHUFFLED))
+        ]
+        np.testing.assert_array_equal(*lines)
+        images = [session_overview(FLAT, data).images[0].get_array() for data in (Y, Y.iloc[SHUFFLED])]
+        np.testing.assert_array_equal(*images)
+        with pytest.raises(ValueError, match="activity and the session have different row labels"):
+            session_overview(FLAT, Y.set_axis(TIMES + 9))
 
 
 def test_select_is_remembered():

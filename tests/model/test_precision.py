@@ -143,3 +143,49 @@ def test_objective_and_held_out_deviance_with_a_large_constant_offset():
             w, b = model.cv_coef_path_[fold, k, 0].astype(float), model.cv_intercept_path_[fold, k, 0]
             expected = at.sum() * mean_poisson_deviance(y[at], np.exp(X[at] @ w + b + 40))
             assert model.cv_deviance_[fold, k, 0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_gaussian_activity_far_from_zero_is_predicted_with_all_its_digits(name, tmp_path):
+    library = pytest.importorskip(name)
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((400, 2)).astype(np.float32)
+    effect = X[:, :1].astype(float) * [1.0, 0.1]
+    Y = np.array([1e8, 5e4]) + effect
+    make = {"numpy": np.asarray, "torch": getattr(library, "from_numpy", None)}.get(name)
+    if make is None:
+        make = library.numpy.asarray if name == "jax" else library.convert_to_tensor
+    given = make(X)
+    model = pg.GLMCV(family="gaussian", lambdas=[1e-6], cv=3).fit(given, Y)
+    model.save(tmp_path / "model.nc")
+    for fitted in (model, pg.load(tmp_path / "model.nc")):
+        for predicted in (fitted.predict(given), fitted.predict_held_out(given), fitted.predict(given[:1])):
+            assert type(predicted) is type(given)
+            found = np.asarray(predicted)
+            assert found.dtype == np.float64
+            np.testing.assert_allclose(found - [1e8, 5e4], effect[: len(found)], rtol=1e-3, atol=1e-3)
+    by = pg.bins(X[:, 0], [-0.5, 0.5], 0.5)
+    curves = pg.predicted_tuning(model, given, Y, by)
+    np.testing.assert_allclose(curves["predicted"], curves["average"], rtol=0, atol=1e-3)
+    near = pg.GLM(family="gaussian", lambdas=[1e-6]).fit(given, effect + 10)
+    assert near.predict(given).dtype == given.dtype
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
+    pytest.importorskip(name)
+    rng = np.random.default_rng(4)
+    X, offset = rng.standard_normal((300, 2)).astype(np.float32), rng.normal(size=300)
+    Y = np.array([1e8, 5e4]) + X[:, :1].astype(float) + offset[:, None]
+    model = pg.GLM(family="gaussian", lambdas=[1e-6], engine=name).fit(X, Y, offset=offset)
+    expected = model.predict(X, offset)
+
+    def accelerator(*args):
+        engine = get_engine(*args)
+        engine.is_accelerator = True
+        return engine
+
+    monkeypatch.setattr("popglm.model.base.get_engine", accelerator)
+    found = model.predict(X, offset)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

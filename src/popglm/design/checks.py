@@ -8,6 +8,8 @@ from itertools import islice
 
 import numpy as np
 
+from popglm.messages import shown
+
 __all__ = [
     "MOST_COLUMNS",
     "check_choice",
@@ -36,7 +38,7 @@ def check_names(maker: str, argument: str, names: object) -> tuple[str, ...]:
     if isinstance(names, str):
         return (names,)
     if not isinstance(names, Iterable) or isinstance(names, bytes):
-        raise TypeError(f"{maker}: {argument} must be a name or a sequence of names (strings); found {names!r}")
+        raise TypeError(f"{maker}: {argument} must be a name or a sequence of names (strings); found {shown(names)}")
     names = tuple(names)
     for name in names:
         if not isinstance(name, str):
@@ -52,17 +54,17 @@ def check_name(maker: str, name: object) -> None:
 def check_choice(maker: str, argument: str, found: object, choices: tuple[str, ...]) -> None:
     if not isinstance(found, str) or found not in choices:
         *others, last = map(repr, choices)
-        raise ValueError(f"{maker}: {argument} must be {', '.join(others)} or {last}; found {found!r}")
+        raise ValueError(f"{maker}: {argument} must be {', '.join(others)} or {last}; found {shown(found)}")
 
 
 def check_flag(maker: str, argument: str, found: object) -> None:
     if not isinstance(found, (bool, np.bool_)):
-        raise TypeError(f"{maker}: {argument} must be True or False; found {found!r}")
+        raise TypeError(f"{maker}: {argument} must be True or False; found {shown(found)}")
 
 
 def check_count(maker: str, argument: str, found: object, least: int, most: int | None = None) -> None:
     if isinstance(found, bool) or not isinstance(found, (int, np.integer)) or found < least:
-        raise ValueError(f"{maker}: {argument} must be an integer >= {least}; found {found!r}")
+        raise ValueError(f"{maker}: {argument} must be an integer >= {least}; found {shown(found)}")
     if most is not None and found > most:
         raise ValueError(
             f"{maker}: {argument} must be an integer from {least} to {most:,}; found {int(found):,}, and the "
@@ -73,12 +75,14 @@ def check_count(maker: str, argument: str, found: object, least: int, most: int 
 def check_range(maker: str, low: object, high: object) -> None:
     finite = all(isinstance(v, (int, float, np.number)) and np.isfinite(v) for v in (low, high))
     if not (finite and low < high):
-        raise ValueError(f"{maker}: low and high must be finite numbers with low < high; found {low!r} and {high!r}")
+        raise ValueError(
+            f"{maker}: low and high must be finite numbers with low < high; found {shown(low)} and {shown(high)}"
+        )
 
 
 def check_positive(maker: str, argument: str, found: object) -> None:
     if not (isinstance(found, (int, float, np.number)) and np.isfinite(found) and found > 0):
-        raise ValueError(f"{maker}: {argument} must be a positive number; found {found!r}")
+        raise ValueError(f"{maker}: {argument} must be a positive number; found {shown(found)}")
 
 
 def no_more_than(maker: str, argument: str, values: Iterable, most: int = MOST_COLUMNS) -> list:

@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.design.checks import MOST_COLUMNS, check_count, check_name, check_positive, check_range, check_variable
 from popglm.design.session import Session
-from popglm.design.terms import Term, even_points
+from popglm.design.terms import Term, all_outside, even_points
 
 __all__ = ["Bumps", "LogBumps"]
 
@@ -115,6 +115,9 @@ class Bumps(Term):
     def outside(self, session: Session) -> np.ndarray | None:
         return beyond(session.numeric(self.variable), *self.support)
 
+    def surprises(self, session: Session) -> list[str]:
+        return all_outside(self.variable, session.numeric(self.variable), self.low, self.high, self.outside(session))
+
     def feature_names(self) -> list[str]:
         return [f"bump{i}" for i in range(self.n)]
 
@@ -216,6 +219,9 @@ class LogBumps(Term):
 
     def outside(self, session: Session) -> np.ndarray | None:
         return beyond(session.numeric(self.variable), *self.support)
+
+    def surprises(self, session: Session) -> list[str]:
+        return all_outside(self.variable, session.numeric(self.variable), self.low, self.high, self.outside(session))
 
     def feature_names(self) -> list[str]:
         return [f"bump{i}" for i in range(self.n)]

@@ -17,6 +17,7 @@ from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score
 from popglm.design.session import Session
 from popglm.design.terms import Term
+from popglm.messages import shown
 from popglm.warnings import warn
 
 __all__ = ["Design"]
@@ -37,7 +38,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     trial : str, optional
         Variable that labels the trial of each sample, without gaps or returns. No lag crosses from one trial to
         another. Without it the whole session is one trial. Nor does a lag cross a gap in time: where the rows of the
-        session are labelled with times or numbers that rise, a step of more than 1.5 × the median step.
+        session, a table or a mapping of labelled variables, are labelled with times or numbers that rise, a step of
+        more than 1.5 × the median step.
     standardize : bool
         Subtract each column's mean and divide by its standard deviation (ddof 0), both over the samples of the fitted
         session at which it is known. A column is then 0 where it is unknown. Without it, columns are left as they
@@ -67,8 +69,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     -----
     PopglmWarning
         Once per fit, naming the columns that are constant, or as good as, and therefore 0 (only with `standardize`).
-        Once per `transform`, naming the splines that were evaluated outside their fitted range, and the terms of
-        categories of which no sample has a known level.
+        Once per `transform`, naming the splines that were evaluated outside their fitted range. In both, naming bumps
+        in whose range no sample lies, and terms of categories of which no sample has a known level.
 
     Notes
     -----
@@ -116,9 +118,10 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Parameters
         ----------
         session : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
-            One value per variable and sample; a mapping may hold arrays, Series, DataArrays or pynapple Tsd.
-            NaN marks samples at which a variable is unknown or does not apply: bumps, splines and events
-            are 0 there before z-scoring, all other columns are 0 after it.
+            One value per variable and sample; a mapping may hold arrays, Series, DataArrays or pynapple Tsd. Those with
+            an index or times are put in the order of the first of them, which must be of the same samples. NaN
+            marks samples at which a variable is unknown or does not apply: bumps, splines and events are 0 there
+            before z-scoring, all other columns are 0 after it.
         y : None
             Ignored; for scikit-learn pipelines.
 
@@ -132,16 +135,16 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         TypeError
             If an argument has the wrong type, or `session` is none of the above.
         ValueError
-            If two groups share a name; if a variable is missing, not 1-D, of another length than the others,
-            not numeric where it must be, or infinite; if trial labels are missing or come back after another
-            trial.
+            If two groups share a name; if a variable is missing, not 1-D, of another length or of other samples than
+            the others, not numeric where it must be, or infinite; if trial labels are missing or come back after
+            another trial.
         """
         session = self._learn(session)
         dependence = Dependence(session.n_samples, self.group_sizes_)
         rows = []
         for block in self._blocks(session):
             self._measure(block, session, dependence, rows)
-        self._finish(dependence, rows)
+        self._finish(dependence, rows, session)
         return self
 
     def fit_transform(self, session: Any, y: None = None) -> pd.DataFrame:
@@ -152,7 +155,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         rows = []
         for block in self._blocks(session):
             X[:, block.columns] = self._measure(block, session, dependence, rows)
-        self._finish(dependence, rows)
+        self._finish(dependence, rows, session)
         return self._label(X, session)
 
     def transform(self, session: Any) -> pd.DataFrame:
@@ -166,8 +169,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Returns
         -------
         X : DataFrame of `dtype`, shape (n_samples, n_features)
-            Columns are a MultiIndex (group, feature); rows have the index of a DataFrame, the times of a
-            TsdFrame, or count from 0.
+            Columns are a MultiIndex (group, feature); rows have the index of a DataFrame or of the entries of a
+            mapping, the coordinate of a Dataset, the times of pynapple objects, or count from 0.
 
         Raises
         ------
@@ -348,7 +351,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if count > 1:
             raise ValueError(f"Design: {count} terms are named {name!r}; give each a name of its own with name=")
         if not (self.trial is None or isinstance(self.trial, str)):
-            raise TypeError(f"Design: trial must be the name of a variable or None; found {self.trial!r}")
+            raise TypeError(f"Design: trial must be the name of a variable or None; found {shown(self.trial)}")
         check_flag("Design", "standardize", self.standardize)
         check_choice("Design", "dtype", self.dtype, ("float32", "float64"))
 
@@ -380,28 +383,33 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.means_[block.columns], self.scales_[block.columns] = mean, scale
         return z_scored
 
-    def _finish(self, dependence: Dependence, rows: list[dict]) -> None:
+    def _finish(self, dependence: Dependence, rows: list[dict], session: Session) -> None:
         self.report_ = self._tabulate(dependence, rows)
-        self._warn_of_constant_columns()
+        self._warn_of_useless_columns(session)
 
     def _tabulate(self, dependence: Dependence, rows: list[dict]) -> pd.DataFrame:
         index = pd.Index(self.groups_, name="group")
         return pd.DataFrame(rows, index=index).assign(collinear=dependence.collinear())
 
-    def _warn_of_constant_columns(self) -> None:
+    def _warn_of_useless_columns(self, session: Session) -> None:
+        """Name columns that are constant, and say of which variables no sample is in the range of a term."""
+        sentences = []
         constant = self.columns_[np.isinf(self.scales_)]
         if len(constant):
             features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
             named = "; ".join(f"{group} ({names})" for group, names in features.items())
-            message = f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"
-            warn(message)
+            sentences = [f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"]
+        sentences += self._surprises(session)
+        if sentences:
+            warn("; ".join(sentences))
 
     def _warn_of_new_values(self, session: Session) -> None:
-        """Warn of splines outside their fitted range, and of categories of which no sample has a level."""
-        sentences = dict.fromkeys(s for term in self.terms_.values() for s in term.surprises(session))
-        if sentences:
-            message = f"this session differs from the fitted one: {'; '.join(sentences)}"
-            warn(message)
+        """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
+        if sentences := self._surprises(session):
+            warn(f"this session differs from the fitted one: {'; '.join(sentences)}")
+
+    def _surprises(self, session: Session) -> list[str]:
+        return list(dict.fromkeys(s for term in self.terms_.values() for s in term.surprises(session)))
 
     def _empty(self, session: Session) -> np.ndarray:
         shape = session.n_samples, len(self.columns_)

@@ -15,6 +15,7 @@ from popglm.design.checks import check_name, check_names, check_variable, no_mor
 from popglm.design.levels import as_levels, match_levels
 from popglm.design.session import Session
 from popglm.design.terms import Term, cross_grids, even_points, finite_range, where_known
+from popglm.messages import shown
 
 __all__ = ["Categories", "Transformed"]
 
@@ -69,12 +70,13 @@ class Categories(Term):
 
     def _check_levels(self, maker: str) -> None:
         if isinstance(self.levels, (str, bytes)) or not isinstance(self.levels, Iterable):
-            raise ValueError(f"{maker}: levels must be a sequence of different categories; found {self.levels!r}")
+            raise ValueError(f"{maker}: levels must be a sequence of different categories; found {shown(self.levels)}")
         listed = no_more_than(maker, "levels", self.levels)
         levels = as_levels(listed if all(isinstance(level, Hashable) for level in listed) else [])
         if not len(levels) or pd.isna(levels).any() or not levels.is_unique:
             raise ValueError(
-                f"{maker}: levels must be one or more different categories, none of them missing; found {self.levels!r}"
+                f"{maker}: levels must be one or more different categories, none of them missing; found "
+                f"{shown(self.levels)}"
             )
 
     def fit(self, session: Session) -> Categories:

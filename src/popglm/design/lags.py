@@ -15,6 +15,7 @@ from popglm.design.checks import check_choice, check_name, check_positive, check
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.session import Session
 from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names, peaks, typical_size
+from popglm.messages import shown
 
 __all__ = ["Kernel", "Shifts", "check_basis", "convolve_trials", "known_share", "lag_axis"]
 
@@ -314,14 +315,16 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
     if dt is not None:
         check_positive(maker, "dt", dt)
     if not isinstance(lags, Iterable):
-        raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {lags!r}")
+        raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {shown(lags)}")
     listed = no_more_than(maker, "lags", lags)
     try:
         lags = np.array(listed, dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {lags!r}") from None
+        raise TypeError(
+            f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {shown(lags)}"
+        ) from None
     if lags.ndim != 1 or len(lags) == 0 or not np.isfinite(lags).all():
-        raise ValueError(f"{maker}: lags must be one or more finite numbers; found {lags.tolist()!r}")
+        raise ValueError(f"{maker}: lags must be one or more finite numbers; found {shown(lags.tolist())}")
     if dt is None and (lags != np.rint(lags)).any():
         found = lags[lags != np.rint(lags)][0]
         raise ValueError(

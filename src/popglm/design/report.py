@@ -68,7 +68,7 @@ def describe(block: Block, session: Session) -> tuple[dict, np.ndarray, np.ndarr
         never |= visits < LEAST_VISIT
         enough = np.minimum(FULL_VISITS, np.maximum(OF_SAMPLES * n_known, OF_GROUP * visits.max()))
         hardly = (visits < enough) & ~never
-        held_back = deviation * (enough / np.where(hardly, visits, enough)) ** 4
+        held_back = deviation * np.divide(enough, visits, out=np.ones_like(visits), where=hardly) ** 4
         scale = np.where(hardly, np.minimum(held_back, np.maximum(peak / 2, deviation)), deviation)
     scale = np.where(never, np.inf, scale)
     outside = term.outside(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from popglm.design.checks import check_names
 from popglm.design.levels import as_text, factorize
+from popglm.labels import Rows, check_order, times
 
 __all__ = ["Session", "find_gaps"]
 
@@ -23,7 +25,7 @@ class Session:
     ----------
     data : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
         One value per variable and sample. A mapping may hold lists, arrays, Series, DataArrays or pynapple
-        Tsd.
+        Tsd; those with an index or times are put in the order of the first of them.
     variables : iterable of str
         The variables that will be read; all others are ignored, whatever they hold.
     trial : str or None
@@ -33,7 +35,8 @@ class Session:
     ----------
     n_samples : int
     index : pandas.Index
-        Row labels: those of a DataFrame, the times of a TsdFrame, else 0, 1, 2, ...
+        Row labels: those of a DataFrame or of the entries of a mapping, a coordinate of a Dataset, the times of
+        pynapple objects, else 0, 1, 2, ...
     trial_starts, trial_stops : ndarray of int, shape (n_trials,)
         Trial i is the rows ``trial_starts[i]:trial_stops[i]``.
     run_starts, run_stops : ndarray of int, shape (n_runs,)
@@ -45,8 +48,9 @@ class Session:
     TypeError
         If `data` is none of the above.
     ValueError
-        If a variable is missing, not 1-D or of another length than the rest, or if a trial label is missing
-        or comes back after another trial.
+        If runs are asked for, as lags do, and the rows of a trial are not in order of the times in the index.
+        If a variable is missing, not 1-D or of another length than the rest, or has labels of other rows; or if a
+        trial label is missing or comes back after another trial.
 
     Examples
     --------
@@ -64,7 +68,9 @@ class Session:
         if not names:
             raise ValueError("Session: variables is empty; name at least one")
         names = list(names)
-        self._columns = {name: _read(data, name) for name in names}
+        # the index of a table holds for all of its columns; entries of a mapping bring their own
+        rows = Rows(data.index if isinstance(data, pd.DataFrame) else None, "the session")
+        self._columns = {name: _in_order(_find(data, name), name, rows) for name in names}
         first = names[0]
         self.n_samples = len(self._columns[first])
         for name, column in self._columns.items():
@@ -75,11 +81,21 @@ class Session:
                 )
         if self.n_samples == 0:
             raise ValueError(f"the session is empty: {first!r} has 0 samples")
-        self.index = data.index if isinstance(data, pd.DataFrame) else pd.RangeIndex(self.n_samples)
+        self.index = pd.RangeIndex(self.n_samples) if rows.labels is None else rows.labels
         self.trial_starts = np.array([0]) if trial is None else self._find_trials(trial)
         self.trial_stops = np.append(self.trial_starts[1:], self.n_samples)
-        self.run_starts = np.union1d(self.trial_starts, find_gaps(self.index))
-        self.run_stops = np.append(self.run_starts[1:], self.n_samples)
+
+    @cached_property
+    def run_starts(self) -> np.ndarray:
+        """First row of every run, shape (n_runs,)."""
+        trial = np.repeat(np.arange(len(self.trial_starts)), self.trial_stops - self.trial_starts)
+        check_order(self.index, "the session", "lags", trial)
+        return np.union1d(self.trial_starts, find_gaps(self.index))
+
+    @property
+    def run_stops(self) -> np.ndarray:
+        """The rows after the last of every run, shape (n_runs,)."""
+        return np.append(self.run_starts[1:], self.n_samples)
 
     def column(self, variable: str) -> pd.Series:
         """Return the variable as it was given, shape (n_samples,)."""
@@ -138,10 +154,9 @@ class Session:
 
 def find_gaps(index: pd.Index) -> np.ndarray:
     """Return the rows that follow a gap: a step of more than 1.5 × the median step of labels that rise."""
-    is_time = isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or pd.api.types.is_numeric_dtype(index.dtype)
-    if isinstance(index, pd.RangeIndex) or not is_time or len(index) < 3:
+    numbers = times(index)
+    if numbers is None or len(index) < 3:
         return np.array([], dtype=int)
-    numbers = index.asi8 if hasattr(index, "asi8") else index.to_numpy(dtype=np.float64, na_value=np.nan)
     steps = np.diff(numbers)
     if not (steps > 0).all():  # no times, or not in order
         return np.array([], dtype=int)
@@ -159,15 +174,25 @@ def _as_mapping(data: Any) -> pd.DataFrame | Mapping:
     )
 
 
-def _read(data: pd.DataFrame | Mapping, name: str) -> pd.Series:
+def _find(data: pd.DataFrame | Mapping, name: str) -> Any:
     try:
-        found = data[name]
+        return data[name]
     except KeyError:
         known = [str(key) for key in data]
         near = difflib.get_close_matches(name, known, n=3) or known[:10]
         raise ValueError(
             f"variable {name!r} is not in the session; nearest names: {', '.join(map(repr, near)) or 'none'}"
         ) from None
+
+
+def _in_order(found: Any, name: str, rows: Rows) -> pd.Series:
+    """The variable as a column whose rows stand as those of the other variables do."""
+    column = _as_column(found, name)
+    order = rows.order(found, f"variable {name!r}")
+    return column if order is None else column.iloc[order]
+
+
+def _as_column(found: Any, name: str) -> pd.Series:
     if isinstance(found, pd.DataFrame):
         raise ValueError(
             f"variable {name!r} must be 1-D with one value per sample; found {found.shape[1]} columns of that name; "
@@ -179,13 +204,14 @@ def _read(data: pd.DataFrame | Mapping, name: str) -> pd.Series:
         return pd.Series(found, dtype=None if len(found) else np.float64)
     if isinstance(found, (pd.Index, pd.api.extensions.ExtensionArray)):
         return pd.Series(found)
-    values = np.asarray(found)
+    values = np.ma.getdata(found) if isinstance(found, np.ma.MaskedArray) else np.asarray(found)
     if values.ndim != 1:
         raise ValueError(
             f"variable {name!r} must be 1-D with one value per sample; found shape {np.shape(values)}"
             "; give each of its columns a name of its own"
         )
-    return pd.Series(_native(values), copy=False)
+    column = pd.Series(_native(values), copy=False)
+    return column.mask(np.ma.getmaskarray(found)) if np.ma.is_masked(found) else column
 
 
 def _is_foreign(dtype: Any) -> bool:

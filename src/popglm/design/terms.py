@@ -99,7 +99,7 @@ class Term(ABC):
         """
 
     def surprises(self, session: Session) -> list[str]:
-        """Return sentences on what a new session holds and the fitted one did not, for a warning."""
+        """Return sentences on values for which the term was not made or not fitted, for a warning."""
         return []
 
     def __mul__(self, other: Term | str) -> Product:
@@ -299,6 +299,18 @@ def cross_grids(
         parts = [part.astype(object) for part in parts]
     values = np.column_stack(parts)
     return values, np.kron(A, B)
+
+
+def all_outside(variable: str, values: np.ndarray, low: float, high: float, outside: np.ndarray | None) -> list[str]:
+    """Return the sentence for `Term.surprises` where every known value lies outside; else none."""
+    known = ~np.isnan(values)
+    if outside is None or not known.any() or not outside[known].all():
+        return []
+    first, last = finite_range(values)
+    return [
+        f"no sample of {variable!r} is inside [{low:g}, {high:g}], the range of its bumps: the samples run from "
+        f"{first:g} to {last:g}"
+    ]
 
 
 def finite_range(values: np.ndarray) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -54,24 +55,31 @@ def as_numpy(a: Any) -> Any:
     return a.astype(np.float32) if str(a.dtype) == "bfloat16" else a
 
 
-def like(a: np.ndarray, template: Any) -> Any:
-    """``a`` as an array of the library and on the device of ``template``, in its type where that is a real one."""
+def like(a: np.ndarray, template: Any, exact: bool = False) -> Any:
+    """``a`` as an array of the library and on the device of ``template``, in its type where that is a real one.
+
+    With ``exact`` it keeps the type of ``a``.
+    """
     match library_of(template):
         case "torch":
             import torch
 
-            dtype = template.dtype if template.dtype.is_floating_point else None
-            return torch.from_numpy(np.ascontiguousarray(a)).to(device=template.device, dtype=dtype)
+            dtype = template.dtype if template.dtype.is_floating_point and not exact else None
+            # Apple's accelerators have no float64
+            device = "cpu" if exact and template.device.type == "mps" else template.device
+            return torch.from_numpy(np.ascontiguousarray(a)).to(device=device, dtype=dtype)
         case "tensorflow":
             import tensorflow as tf
 
             with tf.device(template.device):
                 tensor = tf.convert_to_tensor(a)
-                return tf.cast(tensor, template.dtype) if template.dtype.is_floating else tensor
+                return tf.cast(tensor, template.dtype) if template.dtype.is_floating and not exact else tensor
         case "jax":
             import jax
 
             # a whole number has no room for a mean
-            values = a.astype(template.dtype) if "float" in str(template.dtype) else a
-            return jax.device_put(values, min(template.devices(), key=lambda device: device.id))
+            values = a.astype(template.dtype) if "float" in str(template.dtype) and not exact else a
+            device = min(template.devices(), key=lambda device: device.id)
+            with jax.enable_x64(True) if exact else nullcontext():
+                return jax.device_put(values, device)
     return a

@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
-from popglm.model.labels import Rows, row_labels
+from popglm.labels import Rows, row_labels
+from popglm.messages import shown
 from popglm.model.validation import as_numbers
 from popglm.warnings import PopglmWarning, warn
 
@@ -76,6 +77,8 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
 
     Raises
     ------
+    TypeError
+        If `name` or `unit` is no text.
     ValueError
         If `values` is not 1-D and numeric, a centre is not finite, or `half_width` is not positive.
 
@@ -93,6 +96,9 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     >>> b.counts
     array([2, 3, 1])
     """
+    for argument, found in (("name", name), ("unit", unit)):
+        if not isinstance(found, str) and not (argument == "name" and found is None):
+            raise TypeError(f"bins: {argument} must be text, such as 'position' or 'cm'; found {shown(found)}.")
     name = name or (str(values.name) if isinstance(values, pd.Series) and values.name is not None else "value")
     index = row_labels(values)
     try:
@@ -103,18 +109,20 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     if values.ndim != 1:
         raise ValueError(f"bins: values must have shape (n_samples,), one value per sample; it has {values.shape}.")
     if centers.ndim != 1 or not len(centers) or not np.isfinite(centers).all():
-        raise ValueError(f"bins: centers must be one or more finite numbers; found {centers.tolist()!r}.")
+        raise ValueError(f"bins: centers must be one or more finite numbers; found {shown(centers.tolist())}.")
     if not (np.isscalar(half_width) and np.isfinite(half_width) and half_width > 0):
-        raise ValueError(f"bins: half_width must be a positive number in the units of values; found {half_width!r}.")
+        raise ValueError(
+            f"bins: half_width must be a positive number in the units of values; found {shown(half_width)}."
+        )
     inside = [np.flatnonzero((values >= c - half_width) & (values < c + half_width)) for c in centers]
     ends = np.cumsum([0, *(len(rows) for rows in inside)])
     members = sparse.csr_array((np.ones(ends[-1]), np.concatenate(inside), ends), shape=(len(centers), len(values)))
     empty = centers[np.diff(ends) == 0]
     if len(empty):
-        shown = ", ".join(f"{c:g}" for c in empty[:10]) + (" …" if len(empty) > 10 else "")
+        listed = ", ".join(f"{c:g}" for c in empty[:10]) + (" …" if len(empty) > 10 else "")
         warn(
             f"{len(empty)} of {len(centers)} bins of {name!r} hold no sample, and results there are NaN; centres: "
-            f"{shown}.",
+            f"{listed}.",
             PopglmWarning,
         )
     return Bins(name, unit, centers, float(half_width), members, index)

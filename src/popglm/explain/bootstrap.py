@@ -12,13 +12,14 @@ import xarray as xr
 
 from popglm.design import Design
 from popglm.design.checks import check_count
-from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
+from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
+from popglm.messages import shown
 from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
-from popglm.model.estimators import GLM
-from popglm.model.validation import check_offset, check_vector
+from popglm.model.estimators import GLM, GLMCV
+from popglm.model.validation import check_as_in_fit
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]
@@ -52,6 +53,7 @@ def bootstrap(
         Made X.
     X : DataFrame, array-like or RowStream, shape (n_samples, n_features)
     Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
+        Those of the fit.
     trial : array-like, shape (n_samples,)
         Trial of every sample. Whole trials are drawn, since samples within a trial are not independent.
     n_resamples : int
@@ -76,7 +78,9 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or as in `kernels`.
+        If an argument is not as above, or as in `kernels`; if X or Y are not those of the fit by labels or, after
+        `GLMCV`, by held-out deviance; if the fit had sample weights or an offset that are not given, or those given it
+        did not have.
 
     Warns
     -----
@@ -114,16 +118,19 @@ def bootstrap(
     check_count("bootstrap", "n_resamples", n_resamples, least=2)
     check_seed(seed, "bootstrap")
     if not (isinstance(level, Real) and not isinstance(level, bool) and 0 < level < 1):
-        raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {level!r}.")
+        raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     results = kernels(model, design, n_points=n_points, units=units)
-    labels = rows_of(model, X, held_out=False)
+    labels = rows_of(model, X, held_out=True)
+    order = labels.order(X, "X")
     X = check_design_matrix(model, X, "bootstrap", held_out=False)
+    X = X if order is None else X[order]
     Y = check_activity(model, Y, len(X), labels)
     codes = check_trials(trial, len(X), labels)
-    offset = check_offset(model, offset, len(X), labels, "bootstrap")
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, "bootstrap", refits=True)
+    if isinstance(model, GLMCV) and model._held_out_once:
+        check_data_of_fit(model, X, Y, weight, offset, "bootstrap")
     if not codes.any():
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
-    weight = check_vector(sample_weight, "sample_weight", len(X), non_negative=True, rows=labels)
     weight = np.ones(len(X)) if weight is None else weight
 
     n_trials = codes.max() + 1
@@ -188,9 +195,9 @@ def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resa
     ):
         neurons = np.flatnonzero(times)
         if len(neurons):
-            shown = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
+            listed = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
             more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-            parts.append(f"{what}: {shown}{more}")
+            parts.append(f"{what}: {listed}{more}")
     if parts:
         category = ConvergenceWarning if unfinished.any() else PopglmWarning
         message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."

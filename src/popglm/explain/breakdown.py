@@ -11,9 +11,10 @@ import xarray as xr
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks, rows_of
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.messages import shown
 from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
-from popglm.model.validation import check_offset
+from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import read_rows
 from popglm.warnings import PopglmWarning, warn
 
@@ -64,7 +65,8 @@ def breakdown(
     held_out : bool
         Predict each row by the weights of the fold that held it out; else by the weights of the fit to all rows.
     sample_weight, offset : array-like, shape (n_samples,), optional
-        As in the fit.
+        As in the fit, and needed if that had them; ``sample_weight=1`` and ``offset=0`` ask for none on purpose. With
+        ``held_out=False`` those of the rows of X.
 
     Returns
     -------
@@ -84,7 +86,8 @@ def breakdown(
     ValueError
         If the model is not cross-validated (unless ``held_out=False``), X comes from another design, a variable fits no
         group (the nearest are named), or variables overlap; if rows, columns or neurons have other labels than in the
-        fit, or the fit had an offset and none is given.
+        fit; if the fit had an offset and none is given; or if held-out predictions are scored without the weights of
+        the fit, or with weights or an offset that it did not have.
 
     Warns
     -----
@@ -117,12 +120,17 @@ def breakdown(
     Name: fraction_explained_deviance, dtype: float64
     """
     if method not in METHODS:
-        raise ValueError(f"breakdown: method={method!r} is unknown; use one of {', '.join(METHODS)}.")
+        raise ValueError(f"breakdown: method={shown(method)} is unknown; use one of {', '.join(METHODS)}.")
     check_seed(seed, "breakdown")
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
     values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
     labels = rows_of(model, X, held_out)
-    offset = check_offset(model, offset, len(values), labels, "breakdown")
+    if held_out:
+        sample_weight, offset = check_as_in_fit(
+            model, sample_weight, offset, len(values), labels, "breakdown", refits=False
+        )
+    else:
+        offset = check_offset(model, offset, len(values), labels, "breakdown")
     predictor = Predictor.make(model, values, offset, held_out)
     axis = check_bins(by, len(values), labels)
     activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, axis, labels)

@@ -18,6 +18,7 @@ from popglm.explain.contributions import (
     Predictor,
     Tally,
     check_activity,
+    check_data_of_fit,
     check_design_matrix,
     check_splits,
     neuron_blocks,
@@ -25,8 +26,9 @@ from popglm.explain.contributions import (
     take_columns,
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.messages import shown
 from popglm.model.estimators import GLMCV
-from popglm.model.validation import check_offset, check_vector
+from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import RowStream
 from popglm.warnings import ConvergenceWarning, warn
 
@@ -41,7 +43,7 @@ def compare(
     by: Bins | Iterable[Bins] | None = None,
     *,
     method: str = "remove",
-    test: tuple[Any, Any] | None = None,
+    test: tuple[Any, ...] | None = None,
     reselect: bool = True,
     weaker: int | None = 1,
     sample_weight: Any = None,
@@ -68,9 +70,9 @@ def compare(
     method : {"remove", "add"}
         "remove": all columns but the variable's. "add": the variable's columns alone, on top of the null model; its
         contribution is what that model explains.
-    test : tuple of (X_test, Y_test), optional
+    test : tuple of (X_test, Y_test) or (X_test, Y_test, offset_test), optional
         Score all models on these rows by the weights of the fits to all rows of X; unless given, each row of X is
-        scored by the fold that held it out.
+        scored by the fold that held it out. The offset is needed if the fit had one; 0 asks for none.
     reselect : bool
         Select a strength for every re-fit; without, a neuron keeps the strength of the full model, which most would
         select again, and the re-fits take a third of the time.
@@ -79,7 +81,7 @@ def compare(
         since a smaller model seldom wants a weaker penalty and the weakest take the longest; None walks the whole
         path.
     sample_weight, offset : array-like, shape (n_samples,), optional
-        As in the fit. With ``test`` they enter the fits alone.
+        As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
 
     Returns
     -------
@@ -89,8 +91,9 @@ def compare(
     Raises
     ------
     ValueError
-        If the model is not cross-validated, X or Y are not those of its fit by number or by labels, a variable fits no
-        group (the nearest are named), or variables overlap; if the fit had an offset and none is given.
+        If the model is not cross-validated, X or Y are not those of its fit by number, labels or held-out deviance, a
+        variable fits no group (the nearest are named), or variables overlap; if the fit had sample weights or an offset
+        that are not given, or those given it did not have.
 
     Warns
     -----
@@ -125,19 +128,19 @@ def compare(
     {'speed': 0.1, 'pace': 0.1, 'touch': 0.6}
     """
     if method not in ("remove", "add"):
-        raise ValueError(f"compare: method={method!r} is unknown; use remove or add.")
+        raise ValueError(f"compare: method={shown(method)} is unknown; use remove or add.")
     if weaker is not None and (not isinstance(weaker, int | np.integer) or weaker < 0):
-        raise ValueError(f"compare: weaker={weaker!r} must be a whole number of strengths, 0 or more, or None.")
+        raise ValueError(f"compare: weaker={shown(weaker)} must be a whole number of strengths, 0 or more, or None.")
     values = check_design_matrix(model, X, "compare", held_out=True)
     check_splits(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
     labels = rows_of(model, X, held_out=True)
-    offset = check_offset(model, offset, len(values), labels, "compare")
-    sample_weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
+    sample_weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "compare", refits=True)
     Y = check_activity(model, Y, len(values), labels)
-    X_scored, Y_scored = (values, Y) if test is None else _check_test(model, test)
-    scored_offset, scored_weight = (offset, sample_weight) if test is None else (None, None)
+    check_data_of_fit(model, values, Y, sample_weight, offset, "compare")
+    X_scored, Y_scored, scored_offset = (values, Y, offset) if test is None else _check_test(model, test)
+    scored_weight = sample_weight if test is None else None
     full = Predictor.make(model, X_scored, scored_offset, test is None)
     axis = check_bins(by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
     tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis), list(chosen))
@@ -158,12 +161,14 @@ def compare(
     return result.assign(selected_strength=(("neuron", "variable"), strengths))
 
 
-def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray]:
-    """X_test and Y_test as arrays, in the order of the model's columns and neurons."""
-    if not isinstance(test, tuple | list) or len(test) != 2:
-        raise ValueError(f"compare: test must be (X_test, Y_test); found {type(test).__name__}.")
-    X = check_design_matrix(model, test[0], "compare", False)
-    return X, check_activity(model, test[1], len(X), rows_of(model, test[0], held_out=False))
+def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """X_test, Y_test and the offset as arrays, in the order of the model's columns and neurons."""
+    if not isinstance(test, tuple | list) or len(test) not in (2, 3):
+        found = f"a {type(test).__name__} of {len(test)}" if isinstance(test, tuple | list) else type(test).__name__
+        raise ValueError(f"compare: test must be (X_test, Y_test) or (X_test, Y_test, offset_test); found {found}.")
+    X, labels = check_design_matrix(model, test[0], "compare", False), rows_of(model, test[0], held_out=False)
+    offset = check_offset(model, test[2] if len(test) == 3 else None, len(X), labels, "compare: test")
+    return X, check_activity(model, test[1], len(X), labels), offset
 
 
 def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:

@@ -13,11 +13,11 @@ import xarray as xr
 from sklearn.utils.validation import check_is_fitted
 
 from popglm.explain.bins import BinAxis
+from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLMCV
-from popglm.model.labels import Rows, row_labels
 from popglm.model.losses import unit_deviance
-from popglm.model.selection import fraction_explained
+from popglm.model.selection import at_strengths, fraction_explained
 from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
 from popglm.solve.coordinates import product64
 from popglm.solve.responses import response_sums
@@ -29,6 +29,7 @@ __all__ = [
     "Tally",
     "check_activity",
     "check_cross_validated",
+    "check_data_of_fit",
     "check_design_matrix",
     "check_splits",
     "neuron_blocks",
@@ -113,6 +114,40 @@ def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:
     if getattr(model, "_splits", None) is None:
         raise ValueError(f"{who}: a model from a file carries no folds that train on part of the rest; fit it again.")
     return model._splits
+
+
+#: Fractions of held-out deviance of the fit and of the data given differ by less than this, which is rounding.
+SAME = 0.01
+
+
+def check_data_of_fit(
+    model: GLMCV, X: Any, Y: np.ndarray, sample_weight: np.ndarray | None, offset: np.ndarray | None, who: str
+) -> None:
+    """Complain of checked data whose held-out deviance is not that of the fit.
+
+    Raises
+    ------
+    ValueError
+    """
+    if len(X) != len(model.fold_):
+        raise ValueError(f"{who}: X has {len(X)} rows, but the model was fitted to {len(model.fold_)}.")
+    predictor = Predictor.make(model, X, offset, held_out=True)
+    activity = Activity.make(model, Y, len(X), predictor.rows, sample_weight, None)
+    path = at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1)
+    # as fractions, which know no unit of weights
+    expected = fraction_explained(np.nansum(path, axis=0), model.cv_null_deviance_)
+    for neurons in neuron_blocks(len(X), len(expected)):
+        deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
+        found, fitted = fraction_explained(deviance, null), expected[neurons]
+        with np.errstate(invalid="ignore"):
+            other = np.abs(found - fitted) > SAME * np.maximum(1, 1 - fitted)
+        if other.any():
+            j = int(np.flatnonzero(other)[0])
+            raise ValueError(
+                f"{who}: X, Y, sample_weight or offset are not those of the fit: the held-out deviance explained of "
+                f"neuron {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was {fitted[j]:.3g} in the fit. "
+                "Give the data that the model was fitted to, in its order."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +318,7 @@ class Tally:
             carries what they miss.
         """
         null, full, reduced = self.null[:, None], self.full[:, None], self.reduced
-        carried = null - reduced if alone else reduced - full
+        carried = _carried(null, full, reduced, alone)
         variables: dict[str, Any] = {
             "null_deviance": ("neuron", self.null),
             "full_deviance": ("neuron", self.full),
@@ -295,7 +330,7 @@ class Tally:
         coords: dict[str, Any] = {"neuron": self.activity.model.neuron_names_, "variable": self.variables}
         if self.activity.axis is not None:
             bin_null, bin_full = self.binned_null[:, None], self.binned_full[:, None]
-            carried = bin_null - self.binned_reduced if alone else self.binned_reduced - bin_full
+            carried = _carried(bin_null, bin_full, self.binned_reduced, alone)
             samples = self.activity.weights.sum(axis=0)[:, None, None]
             with np.errstate(invalid="ignore", divide="ignore"):
                 null, explained = null[..., None] / samples, (null - full)[..., None] / samples
@@ -312,6 +347,12 @@ class Tally:
             }
             coords |= self.activity.axis.coords()
         return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _carried(null: np.ndarray, full: np.ndarray, reduced: np.ndarray, alone: bool) -> np.ndarray:
+    """Deviance that a variable carries, NaN where two infinite ones are compared."""
+    with np.errstate(invalid="ignore"):
+        return null - reduced if alone else reduced - full
 
 
 def _share(carried: np.ndarray, cap: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.ndarray:

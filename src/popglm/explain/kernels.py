@@ -17,6 +17,7 @@ from popglm.design.lags import Kernel, Shifts
 from popglm.design.past import Past
 from popglm.design.session import Session
 from popglm.design.terms import Product, Term
+from popglm.messages import shown
 from popglm.model.base import PopulationGLM
 
 __all__ = [
@@ -301,5 +302,11 @@ def check_units(units: Mapping[str, str] | None) -> Mapping[str, str]:
     """Units by variable; none for None."""
     units = {} if units is None else units
     if not isinstance(units, Mapping):
-        raise TypeError(f"units must be a mapping such as {{'position': 'cm'}}; found {units!r}.")
+        raise TypeError(f"units must be a mapping such as {{'position': 'cm'}}; found {shown(units)}.")
+    for variable, unit in units.items():
+        if not isinstance(variable, str) or not isinstance(unit, str):
+            raise TypeError(
+                f"units must map names of variables to units, both text, as in {{'position': 'cm'}}; found "
+                f"{variable!r}: {shown(unit)}."
+            )
     return units

@@ -11,7 +11,8 @@ import xarray as xr
 
 from popglm.explain.segments import segments
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
-from popglm.model.labels import Rows, neuron_order, row_labels
+from popglm.labels import Rows, check_order, neuron_order, row_labels, step_back, times
+from popglm.messages import shown
 from popglm.model.validation import check_responses, name_neurons, shape_of
 
 __all__ = ["psth"]
@@ -54,7 +55,8 @@ def psth(
     trial : array-like, shape (n_samples,), optional
         Trial of every sample; the standard error is then over trials. Samples with a missing label are left out.
     time : array-like, shape (n_samples,), optional
-        Time of every sample, increasing; steps above 1.5 × the median are gaps.
+        Time of every sample, numbers or dates that increase within each trial; steps above 1.5 × the median are gaps.
+        The labels of Y's rows unless given, where these are numbers or dates.
 
     Returns
     -------
@@ -71,8 +73,8 @@ def psth(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, they differ in their number of samples or the labels of these, or there is
-        no event.
+        If an argument is not as above, they differ in their number of samples or the labels of these, the rows of Y
+        are not in order of time, or there is no event.
 
     Examples
     --------
@@ -108,7 +110,7 @@ def psth(
     lags = _lags(before, after, dt, n_samples)
     rows = _event_rows(events, labels, n_samples, shared)
     dim, levels, codes = split_levels(split, n_samples, shared)
-    stretch = segments(n_samples, labels, _check_time(time, n_samples, shared))
+    stretch = segments(n_samples, labels, _times(time, labels, n_samples, shared))
 
     tables = {name: pd.DataFrame(values) for name, values in parts.items()}
     shape = (len(levels), len(lags))
@@ -147,10 +149,10 @@ def _lags(before: float, after: float, dt: float | None, n_samples: int) -> np.n
     """Distances of the window in samples."""
     for name, reach in (("before", before), ("after", after)):
         if not isinstance(reach, Real) or isinstance(reach, bool) or not np.isfinite(reach) or reach < 0:
-            raise ValueError(f"psth: {name} must be a number of at least 0; found {reach!r}.")
+            raise ValueError(f"psth: {name} must be a number of at least 0; found {shown(reach)}.")
         if reach / (dt or 1) > n_samples:
             unit = "samples" if dt is None else "s"
-            raise ValueError(f"psth: {name}={reach!r} {unit} reaches further than the {n_samples} samples of Y.")
+            raise ValueError(f"psth: {name}={shown(reach)} {unit} reaches further than the {n_samples} samples of Y.")
     first, last = (round(float(reach) / (dt or 1)) for reach in (before, after))
     return np.arange(-first, last + 1)
 
@@ -173,10 +175,15 @@ def _event_rows(events: Any, trials: np.ndarray | None, n_samples: int, shared: 
     return rows
 
 
-def _check_time(time: Any, n_samples: int, shared: Rows) -> np.ndarray | None:
+def _times(time: Any, trials: np.ndarray | None, n_samples: int, shared: Rows) -> np.ndarray | None:
+    """Times of the samples: those given, else the labels of the rows if they can be times."""
     if time is None:
-        return None
-    values = label_column(time, "time", n_samples, shared).to_numpy(dtype=float, na_value=np.nan)
-    if not (np.diff(values) > 0).all():
-        raise ValueError("time must increase from sample to sample, without NaN.")
-    return values
+        return check_order(shared.labels, shared.owner, "psth", trials)
+    labels = pd.Index(label_column(time, "time", n_samples, shared))
+    found = times(labels)
+    if found is None:
+        raise TypeError(f"psth: time must hold numbers or dates; found {labels.dtype}.")
+    row = step_back(found, trials)
+    if row is not None:
+        raise ValueError(f"psth: time must increase within a trial, without NaN; row {row} is not after row {row - 1}.")
+    return found

@@ -7,8 +7,8 @@ import numpy as np
 __all__ = ["gaps", "segments"]
 
 
-def gaps(time: np.ndarray) -> np.ndarray:
-    """Samples before which time is missing: steps longer than 1.5 × the median step.
+def gaps(time: np.ndarray, trial: np.ndarray | None = None) -> np.ndarray:
+    """Samples before which time is missing: steps longer than 1.5 × the median step, within a trial.
 
     Examples
     --------
@@ -16,7 +16,8 @@ def gaps(time: np.ndarray) -> np.ndarray:
     array([3])
     """
     steps = np.diff(time)
-    return np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else np.zeros(0, int)
+    inside = np.ones(len(steps), bool) if trial is None else trial[1:] == trial[:-1]
+    return np.flatnonzero(inside & (steps > 1.5 * np.median(steps[inside]))) + 1 if inside.any() else np.zeros(0, int)
 
 
 def segments(n_samples: int, trial: np.ndarray | None, time: np.ndarray | None) -> np.ndarray:
@@ -33,6 +34,6 @@ def segments(n_samples: int, trial: np.ndarray | None, time: np.ndarray | None) 
     if trial is not None:
         begins[1:] |= trial[1:] != trial[:-1]
     if time is not None:
-        begins[gaps(time)] = True
+        begins[gaps(time, trial)] = True
     numbers = np.cumsum(begins)
     return numbers if trial is None else np.where(trial < 0, -1, numbers)

@@ -19,6 +19,7 @@ from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
 from popglm.explain.tested import TestedData
 from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.messages import shown
 from popglm.model.arguments import check_seed
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
@@ -98,10 +99,10 @@ def significance(
         If X is a `RowStream`: sums over all shifts need its columns whole.
     ValueError
         If the model is not cross-validated; if labels of rows, columns or neurons are not those of the fit, or the fit
-        had an offset and none is given; if `trial` or `strata` has another length, a missing label, or a trial
-        whose rows do not follow each other; if a method is asked for that the trials do not allow; if the recording has
-        fewer than `n_shifts` trial-safe shifts; for unknown variables; and with ``refit=True`` if some row is never
-        held out.
+        had sample weights or an offset that are not given, or lacked those given; if `trial` or `strata` has another
+        length, a missing label, or a trial whose rows do not follow each other; if a method is asked for that the
+        trials do not allow; if the recording has fewer than `n_shifts` trial-safe shifts; for unknown variables; and
+        with ``refit=True`` if some row is never held out.
 
     Warns
     -----
@@ -205,9 +206,11 @@ def significance(
     """
     check_count("significance", "n_shifts", n_shifts, 1)
     if method not in METHODS:
-        raise ValueError(f"significance: method={method!r} is unknown; use {', '.join(METHODS[:-1])} or {METHODS[-1]}.")
+        raise ValueError(
+            f"significance: method={shown(method)} is unknown; use {', '.join(METHODS[:-1])} or {METHODS[-1]}."
+        )
     if refit is not None and method not in ("auto", "circular_shift"):
-        raise ValueError(f"significance: method={method!r} has its own refit; leave refit=None.")
+        raise ValueError(f"significance: method={shown(method)} has its own refit; leave refit=None.")
     check_seed(seed, "significance")
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
     data = TestedData.make(model, values, X, Y, trial, strata, sample_weight, offset)

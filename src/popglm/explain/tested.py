@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.explain.contributions import check_activity, rows_of
+from popglm.explain.contributions import check_activity, check_data_of_fit, rows_of
 from popglm.explain.trials import check_trials
+from popglm.labels import check_order
 from popglm.model.estimators import GLMCV
 from popglm.model.splits import check_labels
-from popglm.model.validation import check_offset, check_vector
+from popglm.model.validation import check_as_in_fit
 
 __all__ = ["TestedData"]
 
@@ -43,10 +44,11 @@ class TestedData:
     def make(cls, model, values, X, Y, trial, strata, sample_weight, offset) -> TestedData:
         labels = rows_of(model, X, held_out=True)
         y = check_activity(model, Y, len(values), labels)
-        weight = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=labels)
-        offset = check_offset(model, offset, len(values), labels, "significance")
+        weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "significance", refits=True)
+        check_data_of_fit(model, values, y, weight, offset, "significance")
         rows = np.flatnonzero(model.fold_ >= 0)
         codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
+        check_order(None if labels.labels is None else labels.labels[rows], labels.owner, "significance", codes)
         if strata is not None:
             strata = _check_strata(check_labels(strata, "strata", len(values), labels)[0], codes, rows, trial)
         return cls(model, values, X, y, weight, offset, rows, codes, strata)
@@ -71,7 +73,14 @@ class TestedData:
             folds = [np.flatnonzero(self.model.fold_ == k) for k in range(len(self.model.cv_coef_path_))]
             known = [(np.setdiff1d(self.rows, test), test) for test in folds]
         splits = [(number[train], number[test]) for train, test in known]
-        return [(train[train >= 0], test) for train, test in splits]
+        splits = [(train[train >= 0], test) for train, test in splits]
+        empty = [fold for fold, (train, _) in enumerate(splits) if len(train) < 2]
+        if empty:
+            raise ValueError(
+                f"significance: fold {empty[0]} trains on rows that no fold holds out, and surrogates are of rows held "
+                "out alone. Fit with folds that together hold out all rows, or use refit=False."
+            )
+        return splits
 
     def taken(self, a: np.ndarray | None) -> np.ndarray | None:
         """The rows held out of an array."""

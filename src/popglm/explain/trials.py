@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.model.labels import Rows
+from popglm.labels import Rows
 from popglm.model.splits import check_labels
 
 __all__ = ["check_trials"]

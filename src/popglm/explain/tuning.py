@@ -13,8 +13,8 @@ import xarray as xr
 from popglm.design.checks import check_positive
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
+from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
-from popglm.model.labels import Rows, row_labels
 from popglm.model.splits import as_labels
 from popglm.model.validation import check_offset, check_responses, name_neurons, shape_of
 
@@ -185,6 +185,12 @@ def predicted_tuning(
     offset = check_offset(model, offset, len(values), labels, "predicted_tuning")
     predicted = model.predict_held_out(values, offset) if held_out else model.predict(values, offset)
     predicted = np.asarray(predicted, dtype=float).reshape(activity.shape)
+    if np.isinf(predicted).any():
+        row, j = np.argwhere(np.isinf(predicted))[0]
+        raise ValueError(
+            f"predicted_tuning: an infinite mean is predicted for neuron {model.neuron_names_[j]!r}, first in row "
+            f"{row}: X or the offset there is far from all that it was fitted to. Leave out such rows."
+        )
     unknown = np.isnan(activity) | np.isnan(predicted)
     recorded, expected = (
         tuning(

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from popglm.messages import shown
+
 __all__ = ["group_columns", "resolve_variables"]
 
 Choice = str | Callable[[str], bool]
@@ -56,7 +58,7 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
         except TypeError:
             raise TypeError(
                 f"variables must be a list of group names, or a mapping from variables to their groups; found "
-                f"{variables!r}."
+                f"{shown(variables)}."
             ) from None
         variables = {name: name for name in names}
     if not variables:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from popglm.model.labels import Rows, row_labels
+from popglm.labels import Rows, row_labels
+from popglm.messages import shown
 
 __all__ = [
     "FAMILIES",
@@ -74,7 +75,7 @@ def check_initial(name: str, values: ArrayLike | None, shape: tuple[int, int]) -
 def check_sizes(sizes: Sequence[int]) -> list[int]:
     array = np.atleast_1d(np.asarray(sizes, float))
     if array.ndim != 1 or not array.size or not np.all((array >= 1) & (array % 1 == 0)):
-        raise UsageError(f"feature_group_size must be a list of whole numbers of at least 1; it is {sizes!r}.")
+        raise UsageError(f"feature_group_size must be a list of whole numbers of at least 1; it is {shown(sizes)}.")
     return array.astype(int).tolist()
 
 
@@ -109,24 +110,24 @@ def check_same_rows(name_X: str, X: ArrayLike, name_Y: str, Y: ArrayLike) -> Non
 def check_lambda_series(lambda_series: ArrayLike) -> np.ndarray:
     lambdas = np.atleast_1d(np.asarray(lambda_series, float))
     if lambdas.ndim != 1 or not lambdas.size or not np.all(np.isfinite(lambdas) & (lambdas >= 0)):
-        raise UsageError(f"lambda_series must be a list of finite numbers of at least 0; it is {lambda_series!r}.")
+        raise UsageError(f"lambda_series must be a list of finite numbers of at least 0; it is {shown(lambda_series)}.")
     return np.sort(lambdas)[::-1].copy()
 
 
 def check_name(name: str, value: Any, allowed: Any) -> Any:
     if not isinstance(value, str) or value not in allowed:
-        raise UsageError(f"{name}={value!r} is unknown; use one of {', '.join(allowed)}.")
+        raise UsageError(f"{name}={shown(value)} is unknown; use one of {', '.join(allowed)}.")
     return value
 
 
 def check_number(name: str, value: Any, low: float, high: float = np.inf) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value) or not low <= value <= high:
         upper = f" and at most {high:g}" if high < np.inf else ""
-        raise UsageError(f"{name}={value!r} must be a finite number of at least {low:g}{upper}.")
+        raise UsageError(f"{name}={shown(value)} must be a finite number of at least {low:g}{upper}.")
     return float(value)
 
 
 def check_whole(name: str, value: Any) -> int:
     if check_number(name, value, 1) % 1:
-        raise UsageError(f"{name}={value!r} must be a whole number.")
+        raise UsageError(f"{name}={shown(value)} must be a whole number.")
     return int(value)

@@ -13,8 +13,8 @@ import xarray as xr
 
 from popglm.engines import as_numpy
 from popglm.io.files import check_source, check_target, write_whole
+from popglm.labels import is_counted
 from popglm.model.estimators import GLM, GLMCV
-from popglm.model.labels import is_counted
 from popglm.solve.first_order import FirstOrder
 
 __all__ = ["load", "save", "to_dataset"]
@@ -139,7 +139,9 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
             "own_grids": model.lambdas_.ndim == 2,
             "n_features_in": int(model.n_features_in_),
             "feature_names": None if names is None else [_plain_label(name) for name in names],
-            "fitted_with_offset": bool(model.fitted_with_offset_),
+            "fitted_with_offset": model.fitted_with_offset_,
+            "fitted_with_sample_weight": getattr(model, "fitted_with_sample_weight_", None),
+            "far_from_zero": getattr(model, "_far_from_zero", None),
             "rule": getattr(model, "_rule", None),
             "group_names": list(model.feature_group_names_),
             "group_sizes": [int(size) for size in model.feature_group_sizes_],
@@ -213,13 +215,17 @@ def _restore(data: xr.Dataset, about: dict[str, Any], kind: type) -> GLM | GLMCV
     model.feature_group_sizes_ = np.array(about["group_sizes"])
     model.lambdas_ = model._lambda_grid if about["own_grids"] else model._lambda_grid[:, 0].copy()
     model.timings_ = about["timings"]
-    # files of earlier revisions say nothing of names, offsets, labels of rows, and rules of selection
+    # files of earlier revisions say nothing of names, offsets, weights, the place of the activity, labels of rows, and
+    # rules of selection
     if about.get("feature_names") is not None:
         model.feature_names_in_ = np.empty(model.n_features_in_, object)
         model.feature_names_in_[:] = [
             tuple(name) if isinstance(name, list) else name for name in about["feature_names"]
         ]
-    model.fitted_with_offset_ = bool(about.get("fitted_with_offset", False))
+    model.fitted_with_offset_ = about.get("fitted_with_offset")
+    model.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
+    far = about.get("far_from_zero")
+    model._far_from_zero = model.family == "gaussian" if far is None else far
     model._row_labels = _restore_rows(data)
     if kind is GLMCV:
         model._rule = tuple(about.get("rule") or (model.se_fraction, model.min_lambda))

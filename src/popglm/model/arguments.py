@@ -11,13 +11,17 @@ import pandas as pd
 import xarray as xr
 
 from popglm.engines import as_numpy
+from popglm.labels import column_labels, is_counted, neuron_order
+from popglm.messages import shown
 from popglm.model.validation import as_numbers
 
-__all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "feature_group_sizes", "shown"]
+__all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "feature_group_sizes"]
 
 
-def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
-    """Strengths as (n_lambdas, n_neurons), descending."""
+def check_lambdas(lambdas: Any, names: Sequence[str]) -> np.ndarray:
+    """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order."""
+    n_neurons = len(names)
+    order = neuron_order(lambdas, names, "lambdas", "Y") if np.ndim(as_numpy(lambdas)) == 2 else None
     try:
         grid = as_numbers(lambdas)
     except (TypeError, ValueError) as error:
@@ -32,6 +36,7 @@ def check_lambdas(lambdas: Any, n_neurons: int) -> np.ndarray:
     if grid.ndim == 2 and grid.shape[1] != n_neurons:
         raise ValueError(f"lambdas has {grid.shape[1]} columns for {n_neurons} neurons; give one column per neuron.")
     grid = grid if grid.ndim == 2 else np.repeat(grid[:, None], n_neurons, axis=1)
+    grid = grid if order is None else grid[:, order]
     bad = ~np.isfinite(grid) | (grid < 0)
     if bad.any():
         k = int(np.argwhere(bad)[0][0])
@@ -65,7 +70,7 @@ def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: 
                 "per column, or an X with (group, feature) columns as popglm.Design makes it."
             )
         return np.ones(n_features, int), [f"feature{k}" for k in range(n_features)]
-    labels = _group_labels(feature_groups)
+    labels = _group_labels(feature_groups, X)
     if not labels:
         raise ValueError(f"feature_groups must be a list of sizes or a label per column, not {shown(feature_groups)}.")
     integers = all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in labels)
@@ -88,8 +93,14 @@ def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: 
     )
 
 
-def _group_labels(feature_groups: Any) -> list | None:
+def _group_labels(feature_groups: Any, X: Any) -> list | None:
     feature_groups = as_numpy(feature_groups)
+    columns = column_labels(X)
+    if isinstance(feature_groups, pd.Series) and columns is not None and len(feature_groups) == len(columns):
+        found = list(feature_groups.index)
+        if not is_counted(feature_groups.index) and set(found) == set(columns):
+            # a label per column, in another order than theirs
+            feature_groups = feature_groups.iloc[[found.index(column) for column in columns]]
     if isinstance(feature_groups, pd.Series | xr.DataArray):
         feature_groups = feature_groups.values
     if isinstance(feature_groups, str | bytes) or not isinstance(
@@ -145,9 +156,3 @@ def check_seed(seed: Any, who: str) -> None:
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool | np.bool_)
     if seed is not None and not (whole and seed >= 0):
         raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
-
-
-def shown(value: Any) -> str:
-    """A value in a message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves, memory_of_machine
+from popglm.labels import Rows, row_labels
+from popglm.messages import shown
 from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.model.convergence import late_fits
-from popglm.model.labels import Rows, row_labels
 from popglm.model.leaks import warn_of_copies
 from popglm.model.losses import Loss, get_loss
 from popglm.model.null import FEW_EVENTS, null_models
@@ -27,6 +28,8 @@ from popglm.model.validation import (
     check_offset,
     check_responses,
     check_vector,
+    far_from_zero,
+    has_effect,
     name_neurons,
     shape_of,
     warn_neurons,
@@ -41,6 +44,7 @@ from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["PopulationGLM"]
 
+SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
 PRECISIONS = ("float32", "tf32", "float64")
 #: Rows that are predicted at a time.
 ROWS = 4096
@@ -73,14 +77,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_number("n_lambdas", 1, whole=True)
         self._check_number("lambda_min_ratio", 0, strict=True)
         if self.lambda_min_ratio >= 1:
-            raise ValueError(f"lambda_min_ratio={self.lambda_min_ratio!r} must lie between 0 and 1.")
+            raise ValueError(f"lambda_min_ratio={shown(self.lambda_min_ratio)} must lie between 0 and 1.")
         if self.l1_ratio is not None:
             self._check_number("l1_ratio", 0)
             if self.l1_ratio > 1:
-                raise ValueError(f"l1_ratio={self.l1_ratio!r} must lie between 0 and 1.")
+                raise ValueError(f"l1_ratio={shown(self.l1_ratio)} must lie between 0 and 1.")
             if self.penalty in ("none", "ridge", "lasso"):
                 raise ValueError(
-                    f"l1_ratio={self.l1_ratio!r} has no effect under penalty={self.penalty!r}; use "
+                    f"l1_ratio={shown(self.l1_ratio)} has no effect under penalty={self.penalty!r}; use "
                     "penalty='elastic_net' or 'group_lasso'."
                 )
         if self.precision not in PRECISIONS:
@@ -90,11 +94,11 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
         if self.penalty == "none":
-            if self.lambdas is not None and check_lambdas(self.lambdas, n_neurons).any():
+            if self.lambdas is not None and check_lambdas(self.lambdas, self.neuron_names_).any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
             lambdas = np.zeros((1, n_neurons))
         else:
-            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, n_neurons)
+            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, self.neuron_names_)
         return Settings(
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
             self.max_iter, self._first_order(loss),
@@ -115,29 +119,27 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         value = getattr(self, name)
         kind = Integral if whole else Real
         if not isinstance(value, kind) or isinstance(value, bool | np.bool_) or not np.isfinite(value):
-            raise ValueError(f"{name}={value!r} must be {'an integer' if whole else 'a finite number'}.")
+            raise ValueError(f"{name}={shown(value)} must be {'an integer' if whole else 'a finite number'}.")
         if value < low or (strict and value == low):
-            raise ValueError(f"{name}={value!r} must be {'above' if strict else 'at least'} {low}.")
+            raise ValueError(f"{name}={shown(value)} must be {'above' if strict else 'at least'} {low}.")
 
     def _check_names(self) -> None:
         """Complain of settings that are no names; whether there is such a name is asked where it is used."""
         for name in ("family", "penalty", "precision", "inverse_link"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "inverse_link" and value is None):
-                raise ValueError(f"{name}={value!r} is unknown; it must be the name of one, as text.")
+                raise ValueError(f"{name}={shown(value)} is unknown; it must be the name of one, as text.")
         check_verbose(self.verbose)
 
     def _check_flag(self, name: str) -> None:
         value = getattr(self, name)
         if not isinstance(value, bool | np.bool_ | int):
-            raise ValueError(f"{name}={value!r} must be True or False.")
+            raise ValueError(f"{name}={shown(value)} must be True or False.")
 
     def _first_order(self, loss: Loss) -> FirstOrder | None:
         """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
         if not isinstance(self.solver, str | FirstOrder):
-            raise ValueError(
-                f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
-            )
+            raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
         match self.solver:
             case "auto":
                 return None if loss.smooth else FirstOrder("adam")
@@ -151,9 +153,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
             )
-        raise ValueError(
-            f"solver={self.solver!r} is unknown; use 'auto', 'quasi-newton', 'adam', 'sgd', or a popglm.FirstOrder."
-        )
+        raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
 
     def _fit(self, X, Y, splits_of, sample_weight, offset, refit, start=None) -> tuple[PopulationFit, np.ndarray]:
         """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `fit_population`."""
@@ -174,8 +174,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
         splits = splits_of(len(values), rows, responses)
-        # an offset of 0 is none
-        self.fitted_with_offset_ = offset is not None and bool(offset.any())
+        self.fitted_with_offset_ = has_effect("offset", offset)
+        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
+        self._far_from_zero = self.family == "gaussian" and far_from_zero(responses)
         self._row_labels = rows.labels
         self._check_memory(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
@@ -188,7 +189,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
-        with engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
+        # what overflows on the way shows in a certificate, and so in a warning that names the neuron
+        quiet = np.errstate(all="ignore")
+        with quiet, engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
             fit = fit_population(
                 engine, values, responses, weights, offset, splits, settings, refit, advance, start, shares
             )
@@ -275,10 +278,22 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self.neuron_names_,
         )
 
+    def __getattr__(self, name: str) -> Any:
+        # only where there is no such attribute
+        if name in ("coef_", "intercept_") and vars(self).get("coef_path_", self) is None:
+            raise AttributeError(
+                f"{name} does not exist: the model was fitted with refit=False, to its folds alone. Their weights are "
+                f"in cv_{name.removesuffix('_')}_path_; use refit=True for weights of all rows."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def _keep(self, index: np.ndarray) -> None:
         """Take strength ``index[j]`` for neuron j, the null model where that is the number of strengths."""
         self.lambda_index_, self.lambda_ = index, at_strengths(self._lambda_grid, index, np.inf)
         if self.coef_path_ is None:
+            # those of an earlier fit
+            for name in ("coef_", "intercept_"):
+                vars(self).pop(name, None)
             return
         coef = at_strengths(self.coef_path_, index, 0.0)
         intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
@@ -310,6 +325,18 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 PopglmWarning,
             )
 
+    def _warn_of_floor(self, min_lambda: float) -> None:
+        """Name neurons whose whole grid lies below `min_lambda`, which has no effect on them then."""
+        largest = self._lambda_grid[0]
+        below = np.flatnonzero(~self.null_fitted_ & (largest < min_lambda))
+        if len(below):
+            warn_neurons(
+                f"min_lambda={min_lambda:g} lies above all strengths, the largest of which is "
+                f"{largest[below].max():g}, and only that one or the null model could be selected; use larger lambdas",
+                below,
+                self.neuron_names_,
+            )
+
     @property
     def _loss(self) -> Loss:
         return get_loss(self.family, self.inverse_link)
@@ -325,7 +352,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         device = self.device[0] if isinstance(self.device, list | tuple) else self.device
         engine = get_engine(self.engine, device, values.dtype.name, X)
         if not engine.is_accelerator:
-            mu = np.empty((len(values), len(coef)), values.dtype)
+            mu = np.empty((len(values), len(coef)), self._type_of_means(values))
             for a in range(0, len(values), ROWS):
                 at = slice(a, a + ROWS)
                 eta = self._eta(values[at], coef, intercept, None if offset is None else offset[at])
@@ -339,15 +366,25 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         center = values.mean(axis=0, dtype=float).astype(values.dtype)
         intercept = intercept + coef.astype(float) @ center.astype(float)
 
+        exact = self._type_of_means(values) != values.dtype
+
         def mean(rows: np.ndarray) -> np.ndarray:
             at = slice(rows[0], rows[-1] + 1)
-            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef))) + place(intercept)
+            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef)))
+            if exact:
+                eta = engine.to_numpy(eta).astype(float) + intercept
+                return self._loss.link.mean(np, eta if offset is None else eta + offset[at, None])
+            eta += place(intercept)
             if offset is not None:
                 eta += place(offset[at, None])
             return engine.to_numpy(self._loss.link.mean(xp, eta))
 
         with engine.exact_products(), np.errstate(over="ignore"):
             return in_halves(mean, np.arange(len(values)), "rows")
+
+    def _type_of_means(self, X: np.ndarray) -> np.dtype:
+        """Type of predictions: that of X, unless float32 cannot tell the values of the activity apart."""
+        return np.dtype(float) if getattr(self, "_far_from_zero", False) else X.dtype
 
     def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
         """η (n_samples, n_neurons) in float64: a column of large mean would leave float32 none of its digits."""
@@ -375,7 +412,9 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray, shape (n_samples, n_neurons), or (n_samples,) after a fit to a 1-D response
-            In the units of Y. For a tensor of PyTorch, TensorFlow or JAX, one of the same kind, type and device.
+            In the units of Y, in the type of X; in float64 if that is float32 and Gaussian activity lies so far from 0
+            that float32 would round it by more than 1e-4 of its deviation. For a tensor of PyTorch, TensorFlow or JAX,
+            one of the same kind and device.
 
         Raises
         ------
@@ -383,13 +422,18 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
             is given.
         """
-        check_is_fitted(self, "lambda_index_")
-        if self.coef_path_ is None:
-            raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
+        self._check_weights("predict")
         values = check_features(self, X, reset=False)
         offset = check_offset(self, offset, len(values), Rows(row_labels(X)), "predict")
         mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
-        return like(mu[:, 0] if self._one_neuron else mu, X)
+        return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
+
+    def _check_weights(self, who: str) -> None:
+        check_is_fitted(self, "lambda_index_")
+        if self.coef_path_ is None:
+            raise ValueError(
+                f"{who}: this model was fitted with refit=False and has no weights for new data; use refit=True."
+            )
 
     def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Deviance of every neuron on data.
@@ -413,12 +457,14 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         TypeError, ValueError
             If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels.
         """
-        check_is_fitted(self, "lambda_index_")
-        if self.coef_path_ is None:
-            raise ValueError("This model was fitted with refit=False and has no weights for new data; use refit=True.")
+        return self._evaluate("evaluate", X, Y, sample_weight, offset)
+
+    def _evaluate(self, who: str, X: Any, Y: Any, sample_weight: Any, offset: Any) -> pd.DataFrame:
+        """`evaluate` for ``who`` asks, in whose name it complains."""
+        self._check_weights(who)
         values = check_features(self, X, reset=False)
         rows = Rows(row_labels(X))
-        offset = check_offset(self, offset, len(values), rows, "evaluate")
+        offset = check_offset(self, offset, len(values), rows, who)
         eta = self._predictor(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
         deviance, null = self._deviances(eta[None], Y, sample_weight, rows)
         return pd.DataFrame(
@@ -450,7 +496,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Fraction deviance explained, averaged over neurons; arguments as in `evaluate`."""
-        return float(self.evaluate(X, y, sample_weight, offset)["deviance_explained"].mean())
+        return float(self._evaluate("score", X, y, sample_weight, offset)["deviance_explained"].mean())
 
     def to_xarray(self):
         """Everything fitted as an `xarray.Dataset` with named dimensions.

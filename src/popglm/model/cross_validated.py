@@ -10,9 +10,9 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from popglm.engines import like
+from popglm.labels import Rows
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
-from popglm.model.labels import Rows
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.splits import check_folds
 from popglm.model.validation import check_features, check_offset, check_vector
@@ -32,13 +32,14 @@ class GLMCV(PopulationGLM):
     Parameters
     ----------
     cv : int, scikit-learn splitter, or iterable of (train, test)
-        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples. A
+        An integer deals whole trials to folds where `fit` gets ``groups``, else contiguous blocks of samples, in
+        order of the row labels where these are times. A
         splitter is given Y, with shape (n_samples,) if there is a single neuron: for more, those that stratify by one
         label per sample are called beforehand, ``cv=list(splitter.split(X, label))``.
     se_fraction : float
         Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
     min_lambda : float
-        No smaller strength is chosen.
+        No smaller strength is chosen; where all are smaller, the largest or the null model, with a warning.
     refit : bool
         Fit all rows too; without, there are held-out results but no weights for new data.
     patience : int, optional
@@ -252,6 +253,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         )
         null = fraction_explained(np.nansum(nulls, axis=0), self.cv_null_deviance_)
         self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, self.lambda_index_, null)
+        self._warn_of_floor(min_lambda)
         return self
 
     def _fold_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -275,7 +277,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Returns
         -------
         ndarray, shape (n_samples, n_neurons) or (n_samples,)
-            NaN in rows that no fold held out.
+            NaN in rows that no fold held out. Its type is that of `predict`.
 
         Raises
         ------
@@ -297,7 +299,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         order = rows.order(X, "X")
         values = values if order is None else values[order]
         offset = check_offset(self, offset, len(values), rows, "predict_held_out")
-        mu = np.full((len(values), len(self.lambda_index_)), np.nan, values.dtype)
+        mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))
         coefs, intercepts = self._fold_weights()
         for first, last, block in read_rows(values):
             for fold in range(len(self.cv_coef_path_)):
@@ -306,7 +308,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
                 eta = self._eta(block[rows], coefs[fold], intercepts[fold], shift)
                 with np.errstate(over="ignore"):
                     mu[first + rows] = self._loss.link.mean(np, eta)
-        return like(mu[:, 0] if self._one_neuron else mu, X)
+        return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
 
     def summary(self) -> pd.Series:
         """The fit in a few numbers, among them how many neurons beat the null model on held-out samples.

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from popglm.labels import Rows, row_labels
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
 from popglm.model.cross_validated import GLMCV
-from popglm.model.labels import Rows, row_labels
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.validation import check_features, check_offset
 
@@ -93,6 +93,8 @@ class GLM(PopulationGLM):
     neuron_names_ : list of str
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
+    fitted_with_sample_weight_ : bool
+        Whether `fit` had sample weights that are not all alike; what fits its rows again then needs them.
     null_fitted_ : ndarray of bool, shape (n_neurons,)
         Neurons with nothing to fit (silent, constant, one event): weights 0.
     trace_ : DataFrame
@@ -198,7 +200,7 @@ class GLM(PopulationGLM):
         X, Y : array-like
             Validation data, as in `fit`.
         min_lambda : float
-            No smaller strength is chosen.
+            No smaller strength is chosen; where all are smaller, the largest or the null model, with a warning.
         sample_weight, offset : array-like, shape (n_samples,), optional
 
         Returns
@@ -225,6 +227,7 @@ class GLM(PopulationGLM):
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)
         nulls = deviance[None, -1]
         self._keep(select_strengths(deviance[None, :-1], self._lambda_grid, 0.0, min_lambda, nulls, self.null_margin_))
+        self._warn_of_floor(min_lambda)
         chosen = at_strengths(self.deviance_explained_path_, self.lambda_index_, 0.0)
         self._warn_of_ends(chosen, self.coef_path_[:1])
         return self

@@ -10,8 +10,8 @@ import xarray as xr
 from sklearn.model_selection import GroupKFold, KFold
 
 from popglm.engines import as_numpy
-from popglm.model.arguments import shown
-from popglm.model.labels import Rows
+from popglm.labels import Rows, times
+from popglm.messages import shown
 
 __all__ = ["as_labels", "check_folds", "check_labels"]
 
@@ -105,6 +105,9 @@ def check_folds(
             raise ValueError(f"cv={cv} folds need at least as many units: {unit}={n_units}. Use fewer folds.")
         splitter = KFold(int(cv)) if codes is None else GroupKFold(int(cv))
         splits = splitter.split(np.zeros(n_samples), groups=codes)
+        if codes is None and (order := _order_of_time(rows)) is not None:
+            # blocks are of samples that follow each other in time, wherever they stand
+            splits = [(np.sort(order[train]), np.sort(order[test])) for train, test in splits]
     elif hasattr(cv, "split") and not isinstance(cv, str | bytes):
         splits = _split(cv, n_samples, codes, kinds, responses)
     else:
@@ -116,7 +119,7 @@ def check_folds(
             f"cv={shown(cv)} is neither an integer, a scikit-learn splitter, nor an iterable of (train, test) row "
             "indices."
         ) from error
-    pairs = [(_row_index(train, n_samples), _row_index(test, n_samples)) for train, test in pairs]
+    pairs = [(_row_index(train, n_samples, rows), _row_index(test, n_samples, rows)) for train, test in pairs]
     if not pairs:
         raise ValueError("cv holds no folds; at least one (train, test) pair is needed.")
     for fold, (train, test) in enumerate(pairs):
@@ -129,6 +132,14 @@ def check_folds(
                 f"{test[seen][0]}; a score is held out only where training and test rows differ."
             )
     return pairs
+
+
+def _order_of_time(rows: Rows | None) -> np.ndarray | None:
+    """Rows in order of their labels where these are different times that do not increase already."""
+    time = None if rows is None or rows.labels is None or not rows.labels.is_unique else times(rows.labels)
+    if time is None or not (np.diff(time) < 0).any():
+        return None
+    return np.argsort(time, kind="stable")
 
 
 def _split(cv: Any, n_samples: int, codes: np.ndarray | None, kinds: Any, responses: np.ndarray | None) -> list:
@@ -147,11 +158,14 @@ def _split(cv: Any, n_samples: int, codes: np.ndarray | None, kinds: Any, respon
                 f" It is given Y of {y.shape[1]} neurons; to stratify by one label per sample, use "
                 "cv=list(splitter.split(X, label, groups))."
             )
-        raise ValueError(f"cv={cv!r} cannot split these samples: {error}{hint}") from error
+        raise ValueError(f"cv={shown(cv)} cannot split these samples: {error}{hint}") from error
 
 
-def _row_index(rows: Any, n_samples: int) -> np.ndarray:
-    rows = np.asarray(rows)
+def _row_index(rows: Any, n_samples: int, labels: Rows | None) -> np.ndarray:
+    is_mask = len(getattr(rows, "shape", ())) == 1 and len(rows) == n_samples and rows.dtype == bool
+    # a mask has a value per sample, and may have the label of each
+    order = labels.order(rows, "cv") if is_mask and labels is not None else None
+    rows = np.asarray(rows) if order is None else np.asarray(rows)[order]
     if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "biu"):
         raise ValueError(
             f"cv must hold pairs of training and test row indices; found {rows.dtype} of shape {rows.shape}."

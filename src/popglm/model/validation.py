@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,20 @@ import xarray as xr
 from sklearn.utils.validation import check_array, validate_data
 
 from popglm.engines import as_numpy
-from popglm.model.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
+from popglm.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
+from popglm.messages import shown
 from popglm.solve.stream import check_stream, is_streamed
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
     "as_numbers",
+    "check_as_in_fit",
     "check_features",
     "check_offset",
     "check_responses",
     "check_vector",
+    "far_from_zero",
+    "has_effect",
     "name_neurons",
     "shape_of",
 ]
@@ -40,20 +45,23 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     _check_kind(X)
     if is_streamed(X):
         stream = check_stream(X)
+        if not reset:
+            _check_width(estimator, stream.shape[1])
         validate_data(estimator, stream, reset=reset, skip_check_array=True)
         if reset:
             vars(estimator).pop("feature_names_in_", None)
         return stream
     X = as_numpy(X)
     labels = column_labels(X)
-    if isinstance(X, pd.DataFrame):
-        _check_text(X)
+    _check_numbers(X)
     order = _check_columns(estimator, labels, reset, who)
     # in float64 throughout where that is asked for, so that float32 of the same values gives the same bits
     kinds = [np.float64] if estimator.precision == "float64" else [np.float64, np.float32]
     values = check_array(
         _as_array(X), dtype=kinds, ensure_all_finite=False, ensure_min_samples=1, estimator=estimator, input_name="X"
     )
+    if not reset:
+        _check_width(estimator, values.shape[1])
     # an array has no names, and those of a table were compared above
     names = vars(estimator).pop("feature_names_in_", None)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
@@ -76,7 +84,28 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
                 f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows "
                 "in that column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
             )
+    _check_size(X, values, order, reset)
     return values
+
+
+#: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
+LARGEST = 1e35
+
+
+def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: bool) -> None:
+    """Complain of columns in a unit that floating-point numbers do not hold."""
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(float)
+    if largest.max() > LARGEST:
+        column = int(largest.argmax())
+        found = f"{largest[column]:g} in {_column_name(X, column if order is None else int(order[column]))}"
+    elif reset and 0 < largest.max() < 1 / LARGEST:
+        found = f"at most {largest.max():g}"
+    else:
+        return
+    raise ValueError(
+        f"X reaches {found}, which lies outside {1 / LARGEST:g} to {LARGEST:g}: sums of its squares are lost. Give X "
+        "in another unit; popglm.Design standardises columns."
+    )
 
 
 def _check_kind(X: Any) -> None:
@@ -102,17 +131,51 @@ def _check_kind(X: Any) -> None:
         )
 
 
-def _check_text(X: pd.DataFrame) -> None:
-    for k, dtype in enumerate(X.dtypes):
-        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
-            column = X.iloc[:, k]
+def _check_numbers(X: Any) -> None:
+    """Complain of columns that hold no real numbers: text, dates, complex numbers."""
+    if hasattr(X, "tocsr"):
+        return
+    table = X if isinstance(X, pd.DataFrame) else _as_array(X)
+    if getattr(table, "ndim", 0) != 2 or (isinstance(table, np.ndarray) and table.dtype.kind in "fiub"):
+        return
+    for k in range(table.shape[1]):
+        column = table.iloc[:, k] if isinstance(table, pd.DataFrame) else pd.Series(table[:, k])
+        dtype = column.dtype
+        if is_date(dtype):
+            what, where, remedy = "dates or durations", f" ({dtype})", ", such as seconds"
+        elif pd.api.types.is_complex_dtype(dtype):
+            what, where, remedy = "complex numbers", " (Complex data not supported)", ", such as their absolute values"
+        elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+            continue
+        else:
             bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                raise ValueError(
-                    f"X holds text in {_column_name(X, k)}, first in row {row}: {X.iloc[row, k]!r}. Make "
-                    "numbers of it first, for example with popglm.categories in a Design."
-                )
+            bad &= np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
+            if not bad.any():
+                continue
+            row = int(np.flatnonzero(bad)[0])
+            is_text = isinstance(column.iloc[row], str | bytes)
+            what = "text" if is_text else "dates or durations"
+            where = f", first in row {row}: {shown(column.iloc[row])}"
+            remedy = ", for example with popglm.categories in a Design" if is_text else ", such as seconds"
+        raise ValueError(f"X holds {what} in {_column_name(X, k)}{where}. Make numbers of it first{remedy}.")
+
+
+def is_date(dtype: Any) -> bool:
+    """Whether values are dates, durations or periods, which are no numbers, though they can be read as nanoseconds."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "mM"
+    return isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or getattr(dtype, "kind", "O") in "mM"
+
+
+def _check_width(estimator: Any, n_features: int) -> None:
+    """Complain of another number of columns than in the fit."""
+    expected = getattr(estimator, "n_features_in_", n_features)
+    if n_features != expected:
+        # scikit-learn's words, which its checks of estimators look for
+        raise ValueError(
+            f"X has {n_features} features, but {type(estimator).__name__} is expecting {expected} features as input: "
+            "the columns of the fit, in the same order."
+        )
 
 
 def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | None) -> np.ndarray | None:
@@ -123,6 +186,9 @@ def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | 
         check_distinct([column_text(label) for label in labels], "X", "column")
         return None
     fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is None and set(labels) == set(range(getattr(estimator, "n_features_in_", 0))):
+        # columns that are merely counted have no names, but these are the same numbers in another order
+        fitted = range(len(labels))
     if fitted is None or len(labels) != len(fitted):
         return None
     return column_order(labels, list(fitted), who or type(estimator).__name__)
@@ -173,9 +239,13 @@ def as_numbers(values: Any) -> np.ndarray:
     """
     if isinstance(values, Mapping | str | bytes | bytearray | set | xr.Dataset):
         raise TypeError(f"found {type(values).__name__}")
-    numbers = np.asarray(_as_array(as_numpy(values)))
+    values = as_numpy(values)
+    dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", None)]
+    numbers = np.asarray(_as_array(values))
+    if any(is_date(dtype) for dtype in [*dtypes, numbers.dtype]):
+        raise ValueError("found dates or durations; make numbers of them first, such as seconds")
     if np.iscomplexobj(numbers):
-        raise ValueError("Complex data not supported")
+        raise ValueError("found complex numbers (Complex data not supported)")
     return numbers.astype(float)
 
 
@@ -253,8 +323,17 @@ def check_responses(
         "an infinite value (Input y contains infinity or a value too large for dtype('float64').)",
         "Use NaN for samples that were not recorded.",
     )
-    if np.isnan(values).all():
-        raise ValueError("Y holds no recorded sample: Input y contains NaN in every row of every neuron.")
+    complain(
+        np.abs(values) > LARGEST,
+        f"a value above {LARGEST:g} in size",
+        "Give the activity in another unit: squares of such values overflow.",
+    )
+    largest = np.abs(np.where(np.isnan(values), 0, values)).max(axis=0, initial=0)
+    complain(
+        (values != 0) & ~np.isnan(values) & (largest < 1 / LARGEST),
+        f"no value above {1 / LARGEST:g} in size",
+        "Give the activity in another unit: squares of such values vanish.",
+    )
     if family == "poisson":
         complain(
             values < 0,
@@ -269,6 +348,25 @@ def check_responses(
         )
     values = values if order is None else values[order]
     return np.ascontiguousarray(values if neurons is None else values[:, neurons])
+
+
+#: Share of the standard deviation of an activity by which rounding to float32 may move it.
+ROUNDING = 1e-4
+
+
+def far_from_zero(responses: np.ndarray) -> bool:
+    """Whether rounding to float32 would move some neuron's activity by more than `ROUNDING` of its deviation.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [np.nan]])
+    >>> far_from_zero(x), far_from_zero(1e8 + x)
+    (False, True)
+    """
+    recorded = responses[:, ~np.isnan(responses).all(axis=0)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = np.abs(np.nanmean(recorded, axis=0)), np.nanstd(recorded, axis=0)
+        return bool(((deviation > 0) & (mean * np.finfo(np.float32).eps > ROUNDING * deviation)).any())
 
 
 def check_vector(
@@ -295,22 +393,72 @@ def check_vector(
     return vector if order is None else vector[order]
 
 
+#: What a fit may have had beside X and Y: what it is called, what goes without it, and how to ask for none on purpose.
+_BESIDE = {
+    "offset": ("an offset", "without it the predictions are of another size", "offset=0"),
+    "sample_weight": ("sample weights", "without them all samples count alike", "sample_weight=1"),
+}
+
+
+def has_effect(name: str, vector: np.ndarray | None) -> bool:
+    """Whether an offset is other than 0, or sample weights are not all alike: else it is as good as none."""
+    if vector is None:
+        return False
+    return bool(vector.any()) if name == "offset" else bool((vector != vector[0]).any())
+
+
 def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who: str) -> np.ndarray | None:
     """`check_vector` of an offset, which a model that was fitted with one cannot do without.
 
     A single number is the offset of all samples: 0 asks for none on purpose.
     """
     if offset is None and getattr(model, "fitted_with_offset_", False):
-        raise ValueError(
-            f"{who} needs offset=: the model was fitted with an offset, and without it the predictions are of another "
-            "size. Give the offset of these rows, or offset=0 for the prediction without one."
-        )
+        raise _lacking(who, "offset", "Give the offset of these rows, or offset=0 for the prediction without one.")
     return check_vector(offset, "offset", n_samples, rows=rows)
+
+
+def check_as_in_fit(
+    model: Any, sample_weight: Any, offset: Any, n_samples: int, rows: Rows | None, who: str, refits: bool
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """`check_vector` of sample weights and offset of the rows of the fit: given as to the fit, or not as there.
+
+    Parameters
+    ----------
+    refits : bool
+        Whether the model is fitted again, and needs what it had. Else a single number asks on purpose for none.
+
+    Raises
+    ------
+    ValueError
+        If the fit had one that is not given, or one is given that the fit did not have.
+    """
+    found = {"offset": offset, "sample_weight": sample_weight}
+    for name, values in found.items():
+        vector = check_vector(values, name, n_samples, non_negative=name == "sample_weight", rows=rows)
+        # files of earlier revisions do not say, and leave it at None
+        fitted, given = getattr(model, f"fitted_with_{name}_", None), has_effect(name, vector)
+        what, _, none = _BESIDE[name]
+        if fitted and refits and not given:
+            raise _lacking(who, name, f"Give {name} as in the fit: re-fits without are not comparable with the model.")
+        if fitted and vector is None:
+            raise _lacking(who, name, f"Give {name} as in the fit, or {none} to do without on purpose.")
+        if fitted is False and given:
+            raise ValueError(
+                f"{who} has {name}=, but the model was fitted without {what}. Leave {name} out, or fit the model with "
+                "it as well."
+            )
+        found[name] = vector
+    return found["sample_weight"], found["offset"]
+
+
+def _lacking(who: str, name: str, remedy: str) -> ValueError:
+    what, without, _ = _BESIDE[name]
+    return ValueError(f"{who} needs {name}=: the model was fitted with {what}, and {without}. {remedy}")
 
 
 def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: type = PopglmWarning) -> None:
     """One warning that names the neurons (the first ten of them)."""
     if len(neurons):
-        shown = ", ".join(names[j] for j in neurons[:10])
+        listed = ", ".join(names[j] for j in neurons[:10])
         more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warn(f"{what}: {shown}{more}.", category)
+        warn(f"{what}: {listed}{more}.", category)

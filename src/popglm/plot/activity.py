@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from popglm.labels import Rows, row_labels
 from popglm.plot.style import MODEL, RECORDED, axes_or_new, edges_of_samples, trial_marks, whole_times
 
 __all__ = ["predicted_and_recorded"]
@@ -25,7 +26,8 @@ def predicted_and_recorded(
     Parameters
     ----------
     recorded, predicted : array_like, shape (n_samples,)
-        Activity and predicted mean in the same unit. What is NaN stays empty.
+        Activity and predicted mean in the same unit. What is NaN stays empty. Where arguments have row labels, they are
+        put in the order of the first that has.
     time : array_like, shape (n_samples,), optional
         Time of every sample in seconds, increasing. Gaps in it (steps above 1.5 × the median) stay empty. Unless given
         the axis counts samples.
@@ -44,7 +46,8 @@ def predicted_and_recorded(
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not 1-D of one length, time does not increase, or `ax` is not Axes.
+        If the arrays are not 1-D of one length or have labels of other rows, time does not increase, or `ax` is not
+        Axes.
 
     Examples
     --------
@@ -53,6 +56,14 @@ def predicted_and_recorded(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Time (s)', 'Activity (per sample)')
     """
+    rows = Rows(row_labels(recorded), "recorded")
+    predicted, time, trial = (
+        values if order is None else np.asarray(values)[order]
+        for values, order in (
+            (values, rows.order(values, name))
+            for name, values in (("predicted", predicted), ("time", time), ("trial", trial))
+        )
+    )
     recorded = np.asarray(recorded, dtype=float)
     x = np.arange(len(recorded), dtype=float) if time is None else np.asarray(time, dtype=float)
     predicted = np.asarray(predicted, dtype=float)

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
+from popglm.messages import shown
+
 __all__ = [
     "along",
     "bins_along",
@@ -43,7 +45,7 @@ def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str)
     if asked is None:
         return list(range(len(names)))
     if not isinstance(asked, str | Iterable):
-        raise TypeError(f"{argument} must be a name, a shell pattern or a list of these; found {asked!r}")
+        raise TypeError(f"{argument} must be a name, a shell pattern or a list of these; found {shown(asked)}")
     asked = [asked] if isinstance(asked, str) else list(asked)
     if not asked:
         raise ValueError(f"{argument} is empty; {_offer(names)}")
@@ -85,7 +87,7 @@ def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str
     there = set(there)
     if quantity not in there.intersection(labels):
         offered = ", ".join(repr(name) for name in labels if name in there)
-        raise ValueError(f"quantity must be one of those there: {offered or 'none'}; found {quantity!r}")
+        raise ValueError(f"quantity must be one of those there: {offered or 'none'}; found {shown(quantity)}")
     return labels[quantity]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from popglm.messages import shown
 from popglm.plot.labelled import (
     bins_along,
     by_peak,
@@ -115,8 +116,8 @@ def _rates(
     levels = [str(dim) for dim in tuning[quantity].dims if dim not in ("bin", "neuron")]
     if levels:
         raise ValueError(
-            f"{argument} has several types of trial along {levels[0]!r}; choose one, as with "
-            f".sel({levels[0]}={tuning[levels[0]].values[0]!r})"
+            f"{argument} has several types of trial along {shown(levels[0])}; choose one, as with "
+            f".sel({levels[0]}={shown(tuning[levels[0]].values[0])})"
         )
     data, label = bins_along(pick_neurons(tuning, neurons), axis)
     return data[quantity].transpose("neuron", "bin"), data["center"].values, label

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from popglm.design.session import Session
+from popglm.explain.kernels import check_units
+from popglm.labels import Rows
 from popglm.model.validation import name_neurons
 from popglm.plot.labelled import with_unit
 from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, trial_marks, whole_times
@@ -79,6 +81,7 @@ def session_overview(
     >>> ax.get_xlabel(), [label.get_text() for label in ax.get_yticklabels()][:2]
     ('Time (s)', ['position (cm)', 'cue'])
     """
+    units = check_units(units)
     everything = list(session.columns) if hasattr(session, "columns") else list(session)
     names = [str(name) for name in everything if name not in (time, trial)] if variables is None else list(variables)
     # the activity's length is checked against that of a variable, so there must be one
@@ -89,6 +92,8 @@ def session_overview(
     y = np.asarray(activity, dtype=float).reshape(len(activity), len(neurons))
     if len(y) != data.n_samples:
         raise ValueError(f"activity has {len(y)} samples and the session has {data.n_samples}; both need the same rows")
+    order = Rows(data.index, "the session").order(activity, "activity")
+    y = y if order is None else y[order]
     t = np.arange(data.n_samples, dtype=float) if time is None else data.numeric(time)
     if not (np.diff(t) > 0).all():
         raise ValueError(f"time variable {time!r} must increase from sample to sample, without NaN")
@@ -123,7 +128,7 @@ def session_overview(
     if trial is not None:
         trial_marks(ax, left_edges, color="0.6", linewidth=0.5)
     ticks = [height + len(names) - 0.5 - i for i in range(len(names))]
-    labels = [with_unit(name, (units or {}).get(name)) for name in names]
+    labels = [with_unit(name, units.get(name)) for name in names]
     if len(neurons) <= MOST_NAMED:
         ticks += list(height * (1 - (np.arange(len(neurons)) + 0.5) / len(neurons)))
         labels += neurons

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from popglm.messages import shown
+
 __all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
 
 #: Bytes that a stream may hold; arrays on disk that are smaller are read whole.
@@ -77,13 +79,13 @@ class RowStream:
             )
         for name, value in (("memory", memory), ("n_workers", n_workers)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer | float) or not value >= 1:
-                raise ValueError(f"{name}={value!r} must be a number of at least 1.")
+                raise ValueError(f"{name}={shown(value)} must be a number of at least 1.")
         if len(source.shape) != 2:
             raise ValueError(f"X must have shape (n_samples, n_features); it has {tuple(source.shape)}.")
         try:
             kind = np.dtype(kind)
         except TypeError as error:
-            raise ValueError(f"X must hold real numbers; the array on disk has dtype {kind!r}.") from error
+            raise ValueError(f"X must hold real numbers; the array on disk has dtype {shown(kind)}.") from error
         if kind.kind not in "fiub":
             raise ValueError(f"X must hold real numbers; the array on disk has dtype {kind}.")
         self.source, self.memory, self.n_workers = source, memory, n_workers
@@ -96,8 +98,8 @@ class RowStream:
         rows = int(memory / (n_blocks * row_bytes))
         if rows < 1:
             raise ValueError(
-                f"memory={memory!r} bytes are too few to read X of {self.shape[1]} columns in blocks; use at least "
-                f"{n_blocks * row_bytes}."
+                f"memory={shown(memory)} bytes are too few to read X of {self.shape[1]} columns in blocks; use at "
+                f"least {n_blocks * row_bytes}."
             )
         stored = (getattr(source, "chunks", None) or (1,))[0]
         stored = stored if isinstance(stored, int) and stored <= rows else 1

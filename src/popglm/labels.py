@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.messages import shown
+
 __all__ = [
     "Rows",
     "check_distinct",
+    "check_order",
     "column_labels",
     "column_order",
     "column_text",
     "is_counted",
     "neuron_order",
     "row_labels",
+    "step_back",
+    "times",
 ]
 
 
@@ -168,9 +173,9 @@ class Rows:
         row = next(k for k, (a, b) in enumerate(zip(found, self.labels, strict=True)) if a != b)
         again = "" if found.is_unique and self.labels.is_unique else ", and labels repeat, so they cannot be sorted"
         raise ValueError(
-            f"{name} and {self.owner} have different row labels: row {row} is {found[row]!r} in {name} and "
-            f"{self.labels[row]!r} in {self.owner}{again}. Give both the same samples with the same index or times, or "
-            "arrays without labels where the order is right."
+            f"{name} and {self.owner} have different row labels: row {row} is {shown(found[row])} in {name} and "
+            f"{shown(self.labels[row])} in {self.owner}{again}. Give both the same samples with the same index or "
+            "times, or arrays without labels where the order is right."
         )
 
 
@@ -188,6 +193,71 @@ def _same(a: pd.Index, b: pd.Index) -> bool:
 def is_counted(labels: pd.Index) -> bool:
     """Whether labels only count the rows from 0, as pandas does unasked."""
     return isinstance(labels, pd.RangeIndex) and labels.start == 0 and labels.step == 1
+
+
+def times(labels: pd.Index | None) -> np.ndarray | None:
+    """Labels of rows as numbers where they can be times, numbers or dates; else None.
+
+    Examples
+    --------
+    >>> times(pd.Index([0.5, 0.6]))
+    array([0.5, 0.6])
+    >>> times(pd.to_datetime(["2026-01-01 00:00", "2026-01-01 00:01"]).as_unit("s"))
+    array([1767225600, 1767225660])
+    >>> times(pd.Index(["a", "b"])) is None
+    True
+    """
+    if isinstance(labels, pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex):
+        return labels.asi8
+    if labels is None or not pd.api.types.is_numeric_dtype(labels.dtype) or pd.api.types.is_bool_dtype(labels.dtype):
+        return None
+    return labels.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def check_order(labels: pd.Index | None, owner: str, who: str, trial: np.ndarray | None = None) -> np.ndarray | None:
+    """Labels of rows as times, if they increase within every trial; None where they are no times.
+
+    Parameters
+    ----------
+    trial : ndarray of int, shape (n_samples,), optional
+        −1 for rows of no trial.
+
+    Raises
+    ------
+    ValueError
+        If a row comes before an earlier one, or at the same time.
+
+    Examples
+    --------
+    >>> check_order(pd.Index([0.5, 0.6, 0.5]), "Y", "psth", np.array([0, 0, 1]))
+    array([0.5, 0.6, 0.5])
+    """
+    time = times(labels)
+    row = None if time is None else step_back(time, trial)
+    if row is None:
+        return time
+    if trial is not None and not np.diff(time)[trial[1:] == trial[:-1]].any():
+        # each is the label of a whole trial
+        return None
+    raise ValueError(
+        f"{who}: the row labels of {owner} do not increase: row {row} has {shown(labels[row])} after "
+        f"{shown(labels[row - 1])}. Sort the rows by time, give trial= where recordings follow each other, or data "
+        "without labels (reset_index(drop=True)) where these are no times."
+    )
+
+
+def step_back(time: np.ndarray, trial: np.ndarray | None = None) -> int | None:
+    """First row of a trial that is not later than the row before; None where there is none.
+
+    Examples
+    --------
+    >>> step_back(np.array([0, 1, 0, 1]), np.array([3, 3, 4, 4])), step_back(np.array([0, 1, 0, 1]))
+    (None, 2)
+    """
+    back = ~(np.diff(time) > 0)
+    if trial is not None:
+        back &= (trial[1:] == trial[:-1]) & (trial[1:] >= 0)
+    return int(back.argmax()) + 1 if back.any() else None
 
 
 def _are_numbered(names: Sequence[str]) -> bool:
