@@ -9,7 +9,7 @@ from sklearn.linear_model import PoissonRegressor
 import popglm as pg
 from popglm.model.convergence import late_fits
 from popglm.model.losses import get_loss
-from popglm.model.null import null_intercepts
+from popglm.model.null import null_intercepts, null_models
 from popglm.model.selection import at_strengths, select_strengths
 
 N = 600
@@ -173,3 +173,15 @@ def test_units_with_few_events_do_not_lose_by_their_weights():
     model.null_margin_ = np.zeros(units)
     model.select()
     assert worst() < -0.15
+
+
+def test_a_fold_that_holds_out_no_weight_has_no_deviance():
+    """Of 0 the null model would look perfect there."""
+    rng = np.random.default_rng(0)
+    Y = rng.poisson(1.0, (60, 2)).astype(float)
+    halves = [(np.arange(30, 60), np.arange(30)), (np.arange(30), np.arange(30, 60))]
+    weights = np.repeat([0.0, 1.0], 30)
+    for family in ("poisson", "gaussian"):
+        found = null_models(get_loss(family), Y, weights, None, halves, fit_intercept=True)
+        assert np.isnan(found.cv_deviance[0]).all()
+        assert (found.cv_deviance[1] > 0).all()

@@ -89,7 +89,7 @@ def null_models(
             unit = loss.deviance(eta, y[:, test])
             scored = s[:, test] > 0
             total = np.where(scored, s[:, test] * np.where(scored, unit, 0), 0).sum(axis=1)
-            found.cv_deviance[fold, at] = np.where(known[:, test].any(axis=1), total, np.nan)
+            found.cv_deviance[fold, at] = np.where(scored.any(axis=1), total, np.nan)
     return found
 
 
