@@ -7,7 +7,7 @@ from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
 from popglm.model.losses import get_loss
 from popglm.model.penalties import Penalty
-from popglm.solve import walk
+from popglm.solve import curvature_grams, walk
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.path import Fit
@@ -58,19 +58,35 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
 
 
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
-def test_weighted_gram_is_the_covariance_under_the_curvature_of_all_fits(recording, family):
+def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recording, family, monkeypatch):
+    monkeypatch.setattr(curvature_grams, "SAMPLES_PER_FEATURE", N)
     X, Y, weights, offset = recording
     Y, loss, rng = np.minimum(Y, 1), get_loss(family), np.random.default_rng(1)
     columns = np.array([1, Q + 1, 2 * Q + 1])
     W, b = rng.normal(0, 1, (3, P)), np.array([-0.3, 0.2, 0.1])
     extras = weights, offset
     objective = RowObjective(NumpyEngine("float64"), loss, X, Y, *extras, FITS)
-    curvatures = list(_curvatures(loss, X, Y, weights, offset, W, b))
-    expected = np.cov(X.T, aweights=sum(h / h.sum() for h in curvatures), ddof=0)
-    np.testing.assert_allclose(objective.weighted_gram(columns, W, b), expected, rtol=1e-10, atol=1e-13)
-    for i, h in enumerate(curvatures):
+    for i, h in enumerate(_curvatures(loss, X, Y, weights, offset, W, b)):
         (each,) = objective.weighted_grams(columns[[i]], W[[i]], b[[i]])
         np.testing.assert_allclose(each, np.cov(X.T, aweights=h, ddof=0), rtol=1e-10, atol=1e-13)
+
+
+def test_thinned_samples_stand_for_all_of_them():
+    """Shares over four decades, of a signal that is on in one sample of forty, where the share is smallest."""
+    rng = np.random.default_rng(0)
+    t = np.arange(20_000)
+    rare = (t // 50) % 40 == 7
+    share = rng.exponential(size=len(t)) ** 3 * np.where(rare, 1e-3, 1)
+    share /= share.sum()
+    own = curvature_grams.thinned(share, 5000, share)
+    assert 4900 <= np.count_nonzero(own) <= 5000
+    # none counts less than in the whole sum, and the largest count for themselves alone
+    assert (own[own > 0] >= share[own > 0]).all()
+    np.testing.assert_array_equal(own[share > 1e-3], share[share > 1e-3])
+    smooth = 1 + np.sin(t / 300)
+    for x, rtol in ((np.ones(len(t)), 0.01), (smooth, 0.02), (rare * smooth, 0.25)):
+        np.testing.assert_allclose(own @ x, share @ x, rtol=rtol)
+    np.testing.assert_array_equal(curvature_grams.thinned(share, len(t), share), share)
 
 
 def _curvatures(loss, X, Y, weights, offset, W, b):
@@ -116,7 +132,7 @@ def columns_with_own_models():
     roots = rng.normal(size=(3, 40, P)) @ rng.normal(size=(3, P, P))
     G = np.einsum("ntp,ntq->npq", roots, roots) / 40
     terms, engine = Penalty.make("group_lasso", None, 0.0, sizes), NumpyEngine("float64")
-    models = OwnModels(engine, terms, 5, P, 1e6)
+    models = OwnModels(QuadraticModel(engine, np.eye(P), terms), 5, P, 1e6)
     assert models.make_room(columns).all()
     models.put(columns, G)
     return models, QuadraticModel(engine, G[0], terms).memory(5), columns, G, terms

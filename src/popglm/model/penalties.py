@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -84,12 +85,12 @@ class Penalty:
         R = smoothness_matrix(group_sizes) if smoothness > 0 else None
         return cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R)
 
-    @property
+    @cached_property
     def starts(self) -> np.ndarray:
         """First column of every block, and the number of columns at the end."""
         return np.concatenate([[0], np.cumsum(self.block_sizes)])
 
-    @property
+    @cached_property
     def block_of_column(self) -> np.ndarray:
         """Block of every column, shape (n_features,)."""
         return np.repeat(np.arange(len(self.block_sizes)), self.block_sizes)

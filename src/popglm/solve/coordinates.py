@@ -113,13 +113,13 @@ def gram(
     """
 
     def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        x = take(X).astype(dtype)
         if weights is None:
+            x = take(X).astype(dtype)
             return x.T @ x, x.sum(axis=0, dtype=float)
         s = take(weights)
         # rows of other folds may be many
         root = np.sqrt(s[s > 0])
-        x = x[s > 0] * root[:, None].astype(x.dtype)
+        x = take(X)[s > 0].astype(dtype) * root[:, None].astype(dtype)
         # a product with itself takes half the multiplications: NumPy sees that it is one
         return x.T @ x, np.einsum("t,tk->k", root, x, dtype=float)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from popglm.engines.numpy_engine import NumpyEngine
 from popglm.model.losses import Loss
-from popglm.solve.coordinates import gram
+from popglm.solve.curvature_grams import row_sizes, weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
 from popglm.solve.passes import (
@@ -199,7 +199,11 @@ class RowObjective:
             columns = columns or [np.zeros((n, *v.shape[1:])) for v in values]
             for total, v in zip(columns, values, strict=True):
                 total[at] += v[:size]
-        return columns, [(batches[fit].at[: batches[fit].n], h[: batches[fit].n]) for fit, h in some]
+        sampled: dict[int, list[np.ndarray]] = {}
+        for fit, h in some:
+            sampled.setdefault(fit, []).append(h)
+        own = {fit: np.concatenate(parts, axis=1)[: batches[fit].n] for fit, parts in sampled.items()}
+        return columns, [(batches[fit].at[: batches[fit].n], h) for fit, h in own.items()]
 
     def _poisson_exp(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
@@ -303,65 +307,14 @@ class RowObjective:
             b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
 
-    def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Covariance of the features, samples weighted by the curvature h of the loss, the mean over some columns.
-
-        All samples count: the rows that hold 95 % of h alone, with the shared matrix for the rest, took 1.3 × the
-        evaluations and certified too early where a neuron is silent (1,000 to 8,000 samples, λ ≤ 1e-5).
-        """
-        fits, neurons = np.divmod(columns, len(self.Y))
-        W, b = W.astype(self.engine.dtype), b.astype(self.engine.dtype)
-        h = np.zeros((len(columns), self.Y.shape[1]), self.engine.dtype)
-        with np.errstate(all="ignore"):
-            for first, last in self.windows.chunks:
-                eta = (self.X[first:last] @ W.T).T + b[:, None]
-                eta = eta if self.offset is None else eta + self.offset[first:last]
-                h[:, first:last] = self.loss.derivatives(np, eta, self.Y[neurons, first:last])[1]
-            if self.weights is not None:
-                s = self.weights if self.weights.ndim == 1 else self.weights[neurons]
-                h = np.where(s > 0, s * h, 0)
-            share = np.zeros(h.shape[1])
-            for own, fit in zip(h, fits, strict=True):
-                inside = np.zeros(len(share), bool)
-                for first, last in self.fits[fit]:
-                    inside[first:last] = True
-                own = np.where(inside, own, 0)
-                share += own / (own.sum(dtype=float) * len(h))
-            XX, x = gram(self.engine, self.X, share, [(0, len(share))], self.engine.dtype)
-            return XX - np.outer(x, x) if self.fit_intercept else XX
+    @cached_property
+    def row_sizes(self) -> np.ndarray:
+        """See `popglm.solve.curvature_grams`."""
+        return row_sizes(self)
 
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """`weighted_gram` of each of some columns of one fit, shape (n, n_features, n_features)."""
-        engine, fit = self.engine, int(columns[0]) // len(self.Y)
-        neurons, W, b = columns % len(self.Y), W.astype(engine.dtype), b.astype(engine.dtype)
-        n, p = W.shape
-
-        def sums(windows: list[int]) -> tuple[np.ndarray, ...]:
-            total, x, XX = np.zeros(n), np.zeros((n, p)), np.zeros((n, p, p))
-            for k in windows:
-                first, last = self.windows.chunks[k]
-                X = np.asarray(self.X[first:last], engine.dtype)
-                eta = (NumpyEngine.pad(W) @ X.T)[:n] + b[:, None]
-                eta = eta if self.offset is None else eta + self.offset[first:last]
-                h = self.loss.derivatives(np, eta, self.Y[neurons, first:last])[1]
-                if self.weights is not None:
-                    s = self.weights if self.weights.ndim == 1 else self.weights[neurons]
-                    h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)
-                total += h.sum(axis=1, dtype=float)
-                x += NumpyEngine.product(engine, h, X)
-                for own, root in zip(XX, np.sqrt(h), strict=True):
-                    scaled = X * root[:, None]
-                    # a product with itself takes half the multiplications: NumPy sees that it is one
-                    own += scaled.T @ scaled
-            return total, x, XX
-
-        counting = [k for k, kind in enumerate(self.windows.kind) if self.windows.members[kind][fit]]
-        # as many parts on any machine, so that sums have one order
-        parts = [part.tolist() for part in np.array_split(np.array(counting), 2) if len(part)]
-        with np.errstate(all="ignore"):
-            total, x, XX = (sum(some) for some in zip(*engine.map(sums, [(part,) for part in parts]), strict=True))
-            x, XX = x / total[:, None], XX / total[:, None, None]
-        return XX - x[:, :, None] * x[:, None] if self.fit_intercept else XX
+        """See `popglm.solve.curvature_grams`; the columns are of one fit."""
+        return weighted_grams(self, int(columns[0]) // len(self.Y), columns % len(self.Y), W, b)
 
     def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `popglm.solve.hessian.derivatives`."""
@@ -434,10 +387,6 @@ class FitRows:
         """See `RowObjective`."""
         return self.rows.evaluate(self.columns(neurons), W, b)
 
-    def weighted_gram(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """See `RowObjective`."""
-        return self.rows.weighted_gram(self.columns(neurons), W, b)
-
     def weighted_grams(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         return self.rows.weighted_grams(self.columns(neurons), W, b)
@@ -479,16 +428,14 @@ def pieces(ranges: list[tuple[int, int]], size: int = 2048) -> list[tuple[int, i
 
 def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
     """Mean of mean(h)/h of n columns; ``some``: columns and h at rows of theirs, NaN where a row does not count."""
-
-    def mean(values: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-        total, count = np.zeros(n), np.zeros(n)
-        for columns, h in some:
-            v = values(columns, h)
-            total[columns] += np.nansum(v, axis=1, dtype=float)
-            count[columns] += np.count_nonzero(~np.isnan(v), axis=1)
-        # a neuron none of whose sampled rows count has 1
-        return np.where(count > 0, total, 1) / np.maximum(count, 1)
-
-    average = mean(lambda columns, h: h)
-    least = np.maximum(LEAST_WEIGHT * average, np.finfo(some[0][1].dtype).tiny).astype(some[0][1].dtype)
-    return average * mean(lambda columns, h: 1 / (h + least[columns, None]))
+    # a neuron none of whose sampled rows count has 1
+    spread = np.ones(n)
+    for columns, h in some:
+        known = ~np.isnan(h)
+        count = np.count_nonzero(known, axis=1)
+        any_, safe = count > 0, np.maximum(count, 1)
+        average = np.sum(h, axis=1, dtype=float, where=known) / safe
+        least = np.maximum(LEAST_WEIGHT * average, np.finfo(h.dtype).tiny).astype(h.dtype)
+        inverse = np.sum(1 / (h + least[:, None]), axis=1, dtype=float, where=known) / safe
+        spread[columns[any_]] = (average * inverse)[any_]
+    return spread

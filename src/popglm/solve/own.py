@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
 from popglm.solve.compact import JIT
 from popglm.solve.quadratic import MAX_SWEEPS, CurvatureMemory, QuadraticModel
@@ -15,8 +14,8 @@ from popglm.solve.quadratic import MAX_SWEEPS, CurvatureMemory, QuadraticModel
 __all__ = ["OwnModels"]
 
 #: Features up to which columns' own models are kept together; beyond, `newton_steps` is the cheaper way to a step where
-#: nearly all of them are in use.
-MAX_FEATURES = 256
+#: nearly all of them are in use, although it holds Python's lock.
+MAX_FEATURES = 400
 
 
 class OwnModels:
@@ -24,9 +23,8 @@ class OwnModels:
 
     Parameters
     ----------
-    engine : engine
-    penalty : Penalty
-        Norms of groups, without smoothness; in solver coordinates.
+    model : QuadraticModel
+        The one that columns without a model of their own share: one for which `suit` holds.
     n_columns : int
         Columns of the fit.
     n_features : int
@@ -43,13 +41,14 @@ class OwnModels:
 
     shares_out = True
 
-    def __init__(self, engine: Any, penalty: Penalty, n_columns: int, n_features: int, n_bytes: float) -> None:
-        self.engine, self.penalty = engine, penalty
-        size = 2 * engine.dtype.itemsize * n_features**2
+    def __init__(self, model: QuadraticModel, n_columns: int, n_features: int, n_bytes: float) -> None:
+        self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
+        dtype = self.engine.dtype
+        size = 2 * dtype.itemsize * n_features**2
         n_slots = int(np.clip(n_bytes // size, 1, n_columns))
         self.slot, self._free = np.full(n_columns, -1), list(range(n_slots))[::-1]
         # a slot takes memory when it is first written
-        self.G, self.V = (np.zeros((n_slots, n_features, n_features), engine.dtype) for _ in range(2))
+        self.G, self.V = (np.zeros((n_slots, n_features, n_features), dtype) for _ in range(2))
 
     @staticmethod
     def suit(model: QuadraticModel) -> bool:
@@ -122,7 +121,7 @@ class OwnModels:
         return D, np.maximum(promise, 0)
 
     def _share_out(self, work: Any, n: int) -> None:
-        size = max(-(-n // (2 * self.engine.n_workers)), 8)
+        size = max(-(-n // (2 * self.n_parts)), 8)
         self.engine.map(work, [(np.arange(a, min(a + size, n)),) for a in range(0, n, size)])
 
 
@@ -196,7 +195,7 @@ def own_descent(
 ):
     """`block_descent` for columns with models of their own; row ``at[j]`` of D and slopes is written for column j."""
     p, kind = W.shape[1], G.dtype
-    R = np.zeros((0, 0), kind)
+    R, zero = np.zeros((0, 0), kind), np.zeros(1, kind)[0]
     w, g, step, slope = np.empty((1, p), kind), np.empty((1, p), kind), np.empty((1, p), kind), np.empty((1, p), kind)
     for j in range(len(W)):
         own, turn, i = G[slots[j]], V[slots[j]], rows[j]
@@ -204,7 +203,7 @@ def own_descent(
         _rotate(grad[j], turn, starts, g[0])
         block_descent(
             own, R, starts, w, g, c[j : j + 1], S[i : i + 1], Y[i : i + 1], GS[i : i + 1], count[i : i + 1],
-            tau[j : j + 1], lam2[j : j + 1], lam2[j] * 0, rounding, accuracy, max_sweeps,
+            tau[j : j + 1], lam2[j : j + 1], zero, rounding, accuracy, max_sweeps,
             step, slope,
         )  # fmt: skip
         _unrotate(step[0], turn, starts, D[at[j]])

@@ -89,7 +89,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
-            self.together = OwnModels(self.model.engine, self.model.penalty, *self.W.shape, OWN_BYTES)
+            self.together = OwnModels(self.model, *self.W.shape, OWN_BYTES)
 
     @property
     def is_fitted(self) -> np.ndarray:
@@ -164,7 +164,7 @@ class Fit:
         if column not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
             return
         here = np.array([column])
-        G = self.objective.weighted_gram(here, self.W[here], self.at.b[here])
+        (G,) = self.objective.weighted_grams(here, self.W[here], self.at.b[here])
         if np.isfinite(G).all():
             self.own[column] = RotatedModel(self.model.engine, G, self.model.penalty)
             self.memory.forget(here)

@@ -84,10 +84,15 @@ class QuadraticModel:
         Its R in solver coordinates.
     thin : bool
         Whether it serves few columns, those of one neuron.
+    n_parts : int, optional
+        Parts that the columns of a step are shared out in; one for every worker unless given.
     """
 
-    def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty, thin: bool = False) -> None:
+    def __init__(
+        self, engine: Any, G: np.ndarray, penalty: Penalty, thin: bool = False, n_parts: int | None = None
+    ) -> None:
         self.engine, self.G, self.penalty, self.thin = engine, G, penalty, thin
+        self.n_parts = n_parts or engine.n_workers
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
         if self.split:
@@ -134,7 +139,7 @@ class QuadraticModel:
         if self.thin:
             return thin_product(A, M)
         M = M.astype(A.dtype, copy=False)
-        parts = _portions(np.arange(len(A)), -(-len(A) // self.engine.n_workers))
+        parts = _portions(np.arange(len(A)), -(-len(A) // self.n_parts))
         return np.concatenate(self.engine.map(lambda at: self.engine.product(A[at], M), [(at,) for at in parts]))
 
     def step(
@@ -260,20 +265,20 @@ class QuadraticModel:
         self._share_out(descend, which, 8)
 
     def _share_out(self, work: Callable, which: np.ndarray, portion: int | None = None) -> None:
-        """Call ``work`` on equal portions of the neurons ``which``, one for every worker or of at most ``portion``."""
-        fine = max(len(which) // (2 * self.engine.n_workers), 1)
+        """Call ``work`` on equal portions of the neurons ``which``, `n_parts` or of at most ``portion``."""
+        fine = max(len(which) // (2 * self.n_parts), 1)
         size = self._even(len(which)) if portion is None else min(portion, fine)
         self.engine.map(work, [(at,) for at in _portions(which, size)])
 
     def _even(self, n: int) -> int:
-        """Size of as many equal portions of n columns as there are workers."""
+        """Size of `n_parts` equal portions of n columns."""
         # products take as long for one row as for a tile of four: with few neurons left, 0.8 × the CPU time
-        return max(-(-n // self.engine.n_workers), 4)
+        return max(-(-n // self.n_parts), 4)
 
     @cached_property
     def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Eigenvalues and eigenvectors of G, and the latter's transpose, in the engine's precision."""
-        values, vectors = (a.astype(self.engine.dtype) for a in eigh(self.G_fast.astype(float)))
+        values, vectors = (a.astype(self.engine.dtype) for a in np.linalg.eigh(self.G_fast.astype(float)))
         # of its own: with few neurons a product with a transposed view took up to 7 × the time
         return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)
 

@@ -93,10 +93,6 @@ class RotatedObjective:
         """See `RowObjective`."""
         return self.rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
 
-    def weighted_gram(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """See `RowObjective`."""
-        return self.coordinates.rotate_matrix(self.objective.weighted_gram(columns, self.coordinates.unrotate(W), b))
-
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         G = self.objective.weighted_grams(columns, self.coordinates.unrotate(W), b)

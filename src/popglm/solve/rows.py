@@ -244,7 +244,9 @@ class RowFits:
         return own, np.diag(values) if self.schedule == "lockstep" else values
 
     def _model(self, f: int) -> QuadraticModel:
-        return self.settings.model(self.engine, self.G[f], self.coordinates[f])
+        # fits side by side keep all workers busy: each is one part then
+        n_parts = 1 if len(self._fits) >= self.engine.n_workers else None
+        return self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts)
 
     def _start(self, fits: list[int]) -> list[Fit]:
         """Some of the fits at their null models."""

@@ -85,12 +85,12 @@ class Settings:
         """The size of an event."""
         return 1.0 if self.units is None else 1 / self.units.size
 
-    def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates) -> QuadraticModel:
+    def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None) -> QuadraticModel:
         """Quadratic model with the penalty in solver coordinates; G is in them already."""
         penalty = self.penalty
         if penalty.R is not None:
             penalty = replace(penalty, R=coordinates.rotate_matrix(penalty.R), product=engine.product)
-        return QuadraticModel(engine, G, penalty)
+        return QuadraticModel(engine, G, penalty, n_parts=n_parts)
 
 
 def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray) -> Fit:

@@ -117,13 +117,23 @@ def walk_paths(
         for fit, guide in zip(fits, guides or [None] * len(fits), strict=True)
     ]
     seconds = walks[0].path
+    engine = fits[0].model.engine
+    # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
+    side_by_side = engine.map if len(walks) >= engine.n_workers else lambda work, each: [work(*a) for a in each]
+
+    def choose(walk: Walk) -> tuple[Walk, Round, np.ndarray]:
+        here = walk.leave_strengths(walk.set_out(walk.least_far()))
+        return walk, here, walk.propose(here)
+
+    def learn(walk: Walk, here: Round, d: np.ndarray, trial: Evaluation) -> None:
+        walk.try_out(here, d, trial)
+        walk.renew_models(here)
+
     paths = [walk.path for walk in walks]
     while going := [walk for walk in walks if walk.is_going]:
         with seconds.timed("blocks"):
-            rounds = [walk.leave_strengths(walk.set_out(walk.least_far())) for walk in going]
-            trying = [
-                (walk, here, walk.propose(here)) for walk, here in zip(going, rounds, strict=True) if len(here.columns)
-            ]
+            chosen = side_by_side(choose, [(walk,) for walk in going])
+            trying = [(walk, here, d) for walk, here, d in chosen if len(here.columns)]
         with seconds.timed("evaluate"):
             found = evaluate(
                 [
@@ -131,11 +141,8 @@ def walk_paths(
                     for walk, here, d in trying
                 ]
             )
-            for (walk, here, d), trial in zip(trying, found, strict=True):
-                walk.try_out(here, d, trial)
         with seconds.timed("blocks"):
-            for walk, here, _ in trying:
-                walk.renew_models(here)
+            side_by_side(learn, [(*each, trial) for each, trial in zip(trying, found, strict=True)])
         level = np.stack([walk.level for walk in walks])
         if stop is not None:
             stopped = stop(paths, level)
