@@ -189,3 +189,36 @@ def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
     found = model.predict(X, offset)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
+def test_a_group_that_is_no_longer_penalised_does_not_follow_rounding(family):
+    """A column that is the sum of others but for 1e-9: float32 does not hold the difference, and no weight grows by it.
+
+    A norm of no strength must end where a ridge of none does.
+    """
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 1, 800)
+    bumps = np.exp(-0.5 * ((t[:, None] * 3 % 1 - np.linspace(0, 1, 8)) / 0.15) ** 2)
+    total = bumps.sum(axis=1, keepdims=True) + 1e-9 * rng.normal(size=(800, 1))
+    X = np.column_stack([bumps, total, rng.normal(size=(800, 5))])
+    eta = X @ np.concatenate([rng.normal(0, 0.5, 8), [0], rng.normal(0, 0.3, 5)])
+    draw = {
+        "gaussian": lambda: eta + rng.normal(size=800),
+        "poisson": lambda: rng.poisson(np.exp(np.minimum(eta, 3))),
+        "bernoulli": lambda: rng.random(800) < 1 / (1 + np.exp(-eta)),
+    }
+    y = draw[family]().astype(float)
+    settings = {"family": family, "feature_groups": [9, 5], "lambdas": [0.1, 0]}
+    models = [pg.GLM(penalty=penalty, **settings).fit(X, y[:, None]) for penalty in ("group_lasso", "ridge")]
+    for model in models:
+        eta = X @ model.coef_path_[-1, 0].astype(float) + model.intercept_path_[-1, 0]
+        loss = {
+            "gaussian": 0.5 * (y - eta) ** 2,
+            "poisson": np.exp(eta) - y * eta,
+            "bernoulli": np.logaddexp(0, eta) - y * eta,
+        }[family].mean()
+        assert abs(model.loss_path_[-1, 0] - loss) < 1e-6
+        assert np.abs(model.coef_path_[-1]).max() < 10
+        assert model.gap_[-1, 0] <= 1e-4
+    assert abs(models[0].loss_path_[-1, 0] - models[1].loss_path_[-1, 0]) < 1e-4

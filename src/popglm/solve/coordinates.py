@@ -70,6 +70,10 @@ class Coordinates:
         """A symmetric (n_features, n_features) matrix to the solver's columns."""
         return self.rotate(np.ascontiguousarray(self.rotate(M.copy()).T))
 
+    def unrotate_matrix(self, M: np.ndarray) -> np.ndarray:
+        """A symmetric (n_features, n_features) matrix to the user's columns."""
+        return self.unrotate(np.ascontiguousarray(self.unrotate(M).T))
+
     def unrotate(self, W: np.ndarray) -> np.ndarray:
         """Rows of W, in the solver's columns, to the user's (a rotation alone)."""
         W = W.copy()

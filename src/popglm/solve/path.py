@@ -170,6 +170,15 @@ class Fit:
             self.memory.forget(here)
             self.damping[here] = 1
 
+    def leave_norms(self, columns: np.ndarray) -> None:
+        """Give columns that come to a strength of 0 the shared model: their own, kept together, serve norms alone."""
+        if self.together is None:
+            return
+        own = columns[self.together.has(columns)]
+        self.together.drop(own)
+        self.memory.forget(own)
+        self.damping[own] = 1
+
     def drop_models(self, finished: np.ndarray) -> None:
         """Let go of the models of columns that are finished: others may be waiting for room."""
         if self.together is not None:
@@ -202,8 +211,13 @@ class Fit:
             g[:-1] += penalty.smooth_gradient(w[None])[0]
             root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
             R = np.vstack([R, np.column_stack([root, np.zeros(len(root))])])
+        own = self.model.coordinates
+        if own is not None:
+            # which directions hold rounding alone is told in the user's columns
+            g[:-1], R[:, :-1] = own.unrotate(g[None, :-1])[0], own.unrotate(R[:, :-1])
         step, decrement = newton(g, R, self.model.engine.dtype)
-        return step[:-1], 0.5 * SAFETY * decrement / self.scale[column]
+        step = step[None, :-1]
+        return (step if own is None else own.rotate(step.copy()))[0], 0.5 * SAFETY * decrement / self.scale[column]
 
 
 @dataclass

@@ -16,7 +16,7 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
 from popglm.solve.compact import LocalModel, thin_product
-from popglm.solve.coordinates import principal_axes
+from popglm.solve.coordinates import Coordinates, principal_axes
 from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
 
@@ -86,12 +86,20 @@ class QuadraticModel:
         Whether it serves few columns, those of one neuron.
     n_parts : int, optional
         Parts that the columns of a step are shared out in; one for every worker unless given.
+    coordinates : Coordinates, optional
+        Those that G is in; the user's own unless given.
     """
 
     def __init__(
-        self, engine: Any, G: np.ndarray, penalty: Penalty, thin: bool = False, n_parts: int | None = None
+        self,
+        engine: Any,
+        G: np.ndarray,
+        penalty: Penalty,
+        thin: bool = False,
+        n_parts: int | None = None,
+        coordinates: Coordinates | None = None,
     ) -> None:
-        self.engine, self.G, self.penalty, self.thin = engine, G, penalty, thin
+        self.engine, self.G, self.penalty, self.thin, self.coordinates = engine, G, penalty, thin, coordinates
         self.n_parts = n_parts or engine.n_workers
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
         self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
@@ -161,7 +169,15 @@ class QuadraticModel:
         if self.penalty.l1_ratio > 0:
             if self.split:
                 return self._split_step(memory, neurons, W, grad, c, lam, most)
-            return self._norm_step(memory, neurons, W, grad, c, lam)
+            d, promise = np.zeros_like(grad), np.zeros(len(grad))
+            # norms of no strength are none: without them the step has a closed form, which leaves flat directions alone
+            for way, at in ((self._norm_step, lam > 0), (self._plain_step, lam == 0)):
+                if at.any():
+                    d[at], promise[at] = way(memory, neurons[at], W[at], grad[at], c[at], lam[at])
+            return d, promise
+        return self._plain_step(memory, neurons, W, grad, c, lam)
+
+    def _plain_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         lam2 = (1 - self.penalty.l1_ratio) * lam
         total_grad = grad + lam2[:, None] * W
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
@@ -348,10 +364,14 @@ class QuadraticModel:
         if self.G.ndim == 1:
             return self.G, None
         if fixed is None:
-            deviation = np.sqrt(np.diag(self.G))
+            # in the user's columns: among principal axes those of hardly any variance would be scaled up
+            own = self.coordinates
+            G = self.G if own is None else own.unrotate_matrix(self.G)
+            deviation = np.sqrt(np.diag(G))
             deviation = np.where(deviation > 0, deviation, 1)
-            values, vectors = principal_axes(self.G / np.outer(deviation, deviation))
-            return values, vectors / deviation[:, None]
+            values, vectors = principal_axes(G / np.outer(deviation, deviation))
+            vectors = vectors / deviation[:, None]
+            return values, vectors if own is None else own.rotate(np.ascontiguousarray(vectors.T)).T
         if self.penalty.R is None:
             return principal_axes(self.G)
         L = cholesky(fixed * np.eye(len(self.G)) + sigma * self.penalty.R, lower=True)

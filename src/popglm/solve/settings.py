@@ -90,7 +90,7 @@ class Settings:
         penalty = self.penalty
         if penalty.R is not None:
             penalty = replace(penalty, R=coordinates.rotate_matrix(penalty.R), product=engine.product)
-        return QuadraticModel(engine, G, penalty, n_parts=n_parts)
+        return QuadraticModel(engine, G, penalty, n_parts=n_parts, coordinates=coordinates)
 
 
 def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray) -> Fit:

@@ -245,6 +245,7 @@ class Walk:
         fit, k, new = self.fit, self.level[columns], self.fresh[columns]
         lam = self.lambdas[k, columns]
         self.trace.append(k[new], 0, columns[new], fit.reported(columns[new], lam[new]))
+        fit.leave_norms(columns[new & (lam == 0)])
         self.fresh[columns], self.quiet[columns] = False, np.where(new, 0, self.quiet[columns])
         # where the strength is the same again, the column is there already
         jumps = new & (self.guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, columns]))
@@ -354,6 +355,8 @@ class Walk:
         periods, rest = np.divmod(self.path.n_iter[here.k, here.columns], self.patience)
         slow = (rest == 0) & (periods > 0) & (periods & (periods - 1) == 0)
         doubtful = np.isin(here.columns, self.doubtful)
+        if self.fit.together is not None:
+            slow, doubtful = slow & (here.lam > 0), doubtful & (here.lam > 0)
         renewed = []
         for i in np.flatnonzero(slow | doubtful):
             column = int(here.columns[i])
