@@ -313,12 +313,13 @@ class _Maker:
                 _warn(f"{what} is tested by {n_trials} trials; below {FEWEST_TRIALS} the level is not held reliably.")
             return
         worth = independent_samples(X, residuals)[~self.data.null]
-        slow = int((worth < FEWEST_SAMPLES).sum())
-        if slow:
+        slow = worth[worth < FEWEST_SAMPLES]
+        if len(slow):
             _warn(
-                f"{what} and {slow} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
-                f"fewer than {FEWEST_SAMPLES} independent samples of their product. No shift is like another time "
-                "then, and their p-values can be too small. Take slow drifts into the model (splines of time) or out "
+                f"{what} and {len(slow)} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
+                f"fewer than {FEWEST_SAMPLES} independent samples of their product ({np.median(slow):.0f} in the "
+                "median). Few shifts differ then, and none may be like another time: p-values are too small, the "
+                "more the fewer samples. Take slow drifts into the model (splines of time) or out "
                 "of both, or test a variable that was randomised over trials by method='trial_permutation'."
             )
 
