@@ -137,8 +137,8 @@ class TrialSigns:
     """The residuals of runs of trials with a random sign each; the same signs for all neurons.
 
     Runs are of some √n trials, as blocks are in block bootstraps (Künsch 1989), since neighbours may depend on each
-    other: activity that ends a trial high begins the next one high. Where a run ends that is lost, so runs are few. What
-    is so slow that it goes through many runs would be torn by each of their ends; see `without_slow`.
+    other: activity that ends a trial high begins the next one high. Where a run ends that is lost, so runs are few.
+    What is so slow that it goes on through several trials would be torn at every end; see `without_slow`.
 
     Parameters
     ----------
