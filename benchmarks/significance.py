@@ -100,7 +100,7 @@ def level(kind: str, n_trials: int, n_neurons: int, n_shifts: int) -> dict:
     for seed in range(-(-n_neurons // TOGETHER)):
         rng = np.random.default_rng([seed, n_trials])
         X, Y, trial, family, groups, variable = recording(kind, n_trials, TOGETHER, rng)
-        model = pg.GLMCV(family, penalty="ridge", n_lambdas=10, refit=False, feature_groups=groups, tol=1e-3)
+        model = pg.GLMCV(family, penalty="ridge", n_lambdas=10, refit=False, feature_groups=groups)
         model.fit(X, Y, groups=trial)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
