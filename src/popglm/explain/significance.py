@@ -160,7 +160,8 @@ def significance(
 
     *Neurons* that are fitted as the null model, or for which the null model was selected, have a p-value of 1. To
     test these too, `select` another strength. A fit within the model's ``tol`` of the null model stays there. In long
-    recordings ``tol`` should be far below columns over samples, what chance alone explains; else p-values are too large.
+    recordings ``tol`` should be far below columns over samples, what chance alone explains, or p-values are too
+    large.
 
     *refit=False* keeps the fitted weights. Every loss here is :math:`a(\eta) - y\,\theta(\eta)` plus a constant in η,
     so the deviance at all shifts is a circular cross-correlation. Two corrections stand for the fits. Folds share
