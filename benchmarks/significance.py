@@ -2,13 +2,14 @@
 
 Run in popglm's environment::
 
-    python benchmarks/significance.py [--quick] [--neurons 1000] [--shifts 199]
+    python benchmarks/significance.py [--quick] [--neurons 1000] [--shifts 199] [--trials 30 300 3000] [--kinds ...]
 
 Simulated are neurons that do not follow X, in recordings of 30 to 3,000 trials: white, slow, locked to trials, bursting
 and drifting activity; the share with p ≤ .05 should be .05. Then a worm: slow calcium that follows slow behaviour or
 does not, where the local refits of ``method="auto"`` stand beside fits of the model itself (``refit=True``) and given
-weights (``refit=False``). Last, CPU time over that of the model's own fit. Written are docs/significance.csv and
-docs/images/significance.png, unless ``--quick``.
+weights (``refit=False``). Last, CPU time over that of the model's own fit. Each level goes into docs/significance.csv
+and docs/images/significance.png as soon as it is there, unless ``--quick``; with ``--kinds`` or ``--trials`` other rows
+stay, and only levels are measured.
 """
 
 import argparse
@@ -28,8 +29,9 @@ matplotlib.use("Agg")
 DOCS = Path(__file__).parents[1] / "docs"
 TRIALS = (30, 300, 3000)
 LENGTH = 20
-#: Neurons of one recording: they share X, so a level needs several of them.
-TOGETHER = 50
+#: Neurons of one recording: they share X, so a level needs many recordings.
+TOGETHER = 25
+COLUMNS = ("activity", "trials", "method", "neurons", "level", "standard_error", "warned")
 
 
 def smooth(rng: np.random.Generator, n: int, q: int, tau: float) -> np.ndarray:
@@ -92,20 +94,27 @@ def recording(kind: str, n_trials: int, q: int, rng: np.random.Generator) -> tup
     return standardised(X), Y.astype(float), trial, family, groups, variable
 
 
-def level(kind: str, n_trials: int, n_neurons: int, n_shifts: int) -> tuple[float, str]:
-    """Share of null neurons with p ≤ .05, and the method."""
-    found = []
+def level(kind: str, n_trials: int, n_neurons: int, n_shifts: int) -> dict:
+    """A row of the table: share of null neurons with p ≤ .05, and of recordings in which `significance` warned."""
+    found, warned = [], []
     for seed in range(-(-n_neurons // TOGETHER)):
         rng = np.random.default_rng([seed, n_trials])
         X, Y, trial, family, groups, variable = recording(kind, n_trials, TOGETHER, rng)
-        model = pg.GLMCV(family, penalty="ridge", n_lambdas=10, refit=False, feature_groups=groups, tol=1e-3)
+        model = pg.GLMCV(family, penalty="ridge", n_lambdas=10, refit=False, feature_groups=groups)
         model.fit(X, Y, groups=trial)
-        result = pg.significance(model, X, Y, variable, trial=trial, n_shifts=n_shifts, seed=seed)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = pg.significance(model, X, Y, variable, trial=trial, n_shifts=n_shifts, seed=seed)
+        warned.append(any("significance:" in str(each.message) for each in caught))
         p, method = result.p_value, result.attrs["method"]
         if variable:
             p, method = result.contribution_p_value[:, 0], str(result.contribution_method.values[0])
-        found.append(p.values)
-    return float((np.concatenate(found)[:n_neurons] <= 0.05).mean()), method
+        found.append((p.values <= 0.05).mean())
+    values = (
+        kind, n_trials, method, len(found) * TOGETHER, round(np.mean(found), 3),
+        round(np.std(found, ddof=1) / np.sqrt(len(found)), 4), round(np.mean(warned), 2),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def worm(seed: int, n: int = 1137, q: int = 136, tau: float = 60) -> tuple:
@@ -176,10 +185,15 @@ def draw(rows: list[dict], path: Path) -> None:
     axes.axhspan(0.035, 0.065, color="0.9", label="0.05 ± 0.015")
     axes.axhline(0.05, color="0.5", lw=1)
     for marker, trials in zip("osD", TRIALS, strict=True):
-        shown = [(KINDS.index(row["activity"]), row["level"]) for row in rows if row["trials"] == trials]
+        shown = [row for row in rows if int(row["trials"]) == trials]
         if not shown:
             continue
-        axes.plot(*zip(*shown, strict=True), marker, label=f"{trials:,} trials", mfc="none")
+        place, level, error = (
+            np.array([float(value) for value in values])
+            for values in ([KINDS.index(row["activity"]) + (TRIALS.index(trials) - 1) * 0.2 for row in shown],
+                           [row["level"] for row in shown], [row["standard_error"] or 0 for row in shown])
+        )  # fmt: skip
+        axes.errorbar(place, level, 2 * error, fmt=marker, label=f"{trials:,} trials", mfc="none", lw=1, ms=5)
     axes.set_xticks(range(len(KINDS)), [kind.replace(", ", ",\n") for kind in KINDS], rotation=45, ha="right")
     axes.set_ylabel("share of null neurons\nwith p ≤ 0.05")
     axes.set_yscale("log")
@@ -190,30 +204,37 @@ def draw(rows: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def main(n_neurons: int, n_shifts: int, quick: bool, kinds: list[str]) -> None:
+def main(n_neurons: int, n_shifts: int, quick: bool, trials: list[int], kinds: list[str]) -> None:
     """Simulate, print, write."""
     warnings.simplefilter("ignore")
-    rows = []
-    for n_trials in TRIALS[: 2 if quick else 3]:
+    for n_trials in trials:
         for kind in kinds:
-            share, method = level(kind, n_trials, n_neurons, n_shifts)
-            rows.append({"activity": kind, "trials": n_trials, "method": method, "level": round(share, 3)})
-            print(f"{kind:24} {n_trials:5} trials  {method:18} level {share:.3f}", flush=True)
-        if not quick and list(kinds) == list(KINDS):
-            write(rows)
+            row = level(kind, n_trials, n_neurons, n_shifts)
+            print("{activity:24} {trials:5} trials  {method:18} level {level:.3f} ± {standard_error:.3f}, "
+                  "warned in {warned:.0%}".format(**row), flush=True)  # fmt: skip
+            if not quick:
+                write(row)
+    if list(kinds) != list(KINDS) or (not quick and list(trials) != list(TRIALS)):
+        return
     for row in power(1 if quick else 5, n_shifts):
         print("worm: {method:18} found {power:.2f}, level {level:.3f}, {seconds:.1f} s".format(**row), flush=True)
     for row in costs():
         print("{family} {penalty}: 200 shifts take {ratio:.1f} x the fit ({fit:.2f} s)".format(**row), flush=True)
 
 
-def write(rows: list[dict]) -> None:
-    """The table and the figure of the docs."""
-    with (DOCS / "significance.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["activity", "trials", "method", "level"])
+def write(row: dict) -> None:
+    """A row into the table of the docs, in place of the one that was there, and the figure."""
+    path, rows = DOCS / "significance.csv", {}
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = {(old["activity"], int(old["trials"])): old for old in csv.DictReader(file)}
+    rows[row["activity"], row["trials"]] = row
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
-    draw(rows, DOCS / "images" / "significance.png")
+        order = [(kind, n_trials) for n_trials in TRIALS for kind in KINDS]
+        writer.writerows(rows[key] for key in order if key in rows)
+    draw(list(rows.values()), DOCS / "images" / "significance.png")
 
 
 if __name__ == "__main__":
@@ -221,6 +242,8 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--neurons", type=int)
     parser.add_argument("--shifts", type=int, default=199)
-    parser.add_argument("--kinds", nargs="*", default=KINDS)
+    parser.add_argument("--trials", nargs="*", type=int, choices=TRIALS)
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
     options = parser.parse_args()
-    main(options.neurons or (100 if options.quick else 1000), options.shifts, options.quick, options.kinds)
+    trials = options.trials or TRIALS[: 2 if options.quick else 3]
+    main(options.neurons or (100 if options.quick else 1000), options.shifts, options.quick, trials, options.kinds)

@@ -88,7 +88,8 @@ def test_patterns_of_signs_are_drawn_once_and_are_never_the_activity():
 def test_all_signs_of_few_trials_are_done():
     rng = np.random.default_rng(1)
     trial, t = np.repeat(np.arange(6), 5), np.tile(np.arange(5.0), 6)
-    X, y = t[:, None], 0.3 * t + rng.standard_normal(30)
+    # trials with levels of their own, for which there is nothing slow to take out
+    X, y = t[:, None], 0.3 * t + rng.standard_normal(30) + 3 * rng.standard_normal(6)[trial]
     model = pg.GLMCV("gaussian", penalty="none", cv=3, precision="float64").fit(X, y, groups=trial)
     result = pg.significance(model, X, y, trial=trial)
     assert result.attrs["method"] == "time_in_trial"
@@ -210,11 +211,41 @@ def test_trials_stay_in_their_stratum():
     np.testing.assert_array_equal(moved.reshape(8, 3)[:, 0] / 3, surrogates.orders[0])
 
 
-def test_a_shift_moves_values_as_roll_does():
+def test_every_other_shift_runs_backwards():
     values, order = np.arange(10.0), np.array([3, 1, 4, 0])
-    shifts = CircularShifts(np.array([[3], [7]]))
-    expected = [np.roll(values, 3)[order], np.roll(values, 7)[order]]
-    np.testing.assert_array_equal(shifts.apply(values, 0, slice(0, 2), order), expected)
+    shifts = CircularShifts(np.array([[3], [7], [4]]))
+    expected = [np.roll(values, 3)[order], np.roll(values[::-1], 7)[order], np.roll(values, 4)[order]]
+    np.testing.assert_array_equal(shifts.apply(values, 0, slice(0, 3), order), expected)
+    np.testing.assert_array_equal(shifts.apply(values, 0, slice(1, 3), order), expected[1:])
+
+
+@pytest.mark.parametrize("kind", ["goes on", "jumps"])
+def test_time_in_trial_where_activity_goes_on_through_trials_and_where_their_levels_jump(kind):
+    rng = np.random.default_rng(0)
+    n_trials, length, q = 30, 10, 300
+    trial, t = np.repeat(np.arange(n_trials), length), np.tile(np.arange(length), n_trials)
+    X = standardised(np.exp(-0.5 * ((t[:, None] - [0, 3, 6, 9]) / 1.5) ** 2))
+    Y = smooth(rng, len(trial), q, 2 * length)
+    if kind == "jumps":
+        Y = 3 * rng.standard_normal((n_trials, q))[trial] + rng.standard_normal((len(trial), q))
+    model = pg.GLMCV("gaussian", lambdas=PATH[:3], refit=False).fit(X, Y, groups=trial)
+    # a model that is the null model is not tested; here all are, for p-values up to .2 tell more than those up to .05
+    model.lambda_ = np.where(np.isfinite(model.lambda_), model.lambda_, PATH[0])
+    result = pg.significance(model, X, Y, trial=trial, n_shifts=99)
+    assert result.attrs["method"] == "time_in_trial"
+    assert binom.ppf(0.001, q, 0.2) <= (result.p_value <= 0.2).sum() <= binom.ppf(0.999, q, 0.2)
+
+
+def test_slow_fluctuations_are_taken_out_and_columns_keep_what_they_explain():
+    rng = np.random.default_rng(0)
+    trial, X = np.repeat(np.arange(40), 10), np.tile(rng.standard_normal((10, 2)), (40, 1))
+    seconds = np.arange(400) / 10
+    slow = np.sin(2 * np.pi * seconds / 20)[:, None]
+    fast = X[:, :1] + np.sin(2 * np.pi * seconds / 2.5)[:, None]
+    jumping = 5 * rng.standard_normal((40, 1))[trial] + rng.standard_normal((400, 1))
+    signs = TrialSigns(trial, 19, 0)
+    np.testing.assert_allclose(signs.without_slow(slow + fast, X), fast, atol=1e-12)
+    np.testing.assert_array_equal(signs.without_slow(jumping, X), jumping)
 
 
 def test_strengths_selected_by_another_rule_are_tested_as_they_are():

@@ -127,6 +127,8 @@ class LocalTest:
         grid = grid[thinned(len(grid))]
         tested = np.flatnonzero(~skip)
         residuals = np.where(self.known, (self.y - mean) / deviation, 0.0)
+        if isinstance(surrogates, TrialSigns):
+            residuals = np.where(self.known, surrogates.without_slow(residuals, X), 0.0)
         statistic, null = np.full(q, np.nan), np.full((n_draws, q), np.nan)
 
         def score(neurons: np.ndarray, draws: slice | None) -> np.ndarray:

@@ -116,10 +116,13 @@ def significance(
     them, ``(1 + number of surrogates at least as good) / (1 + n_shifts)`` (Phipson & Smyth 2010), so it holds its level
     whatever the statistic is, if only the surrogates are as likely as the activity was. No method is for all tasks:
 
-    *Circular shifts* of the activity against X keep how both fluctuate in time. They ask that one of the two be
-    stationary. They fail where trials have equal length and X holds time in trial: a shifted average over trials is
-    as good as the average. They are the choice for variables that change within trials, and for variables that are
-    constant within trials if these and activity change slowly over trials (blocks of a task).
+    *Circular shifts* of the activity against X keep how both fluctuate in time. Every other surrogate is shifted and
+    runs backwards: its autocorrelation is the same, and a short recording has twice as many that differ. They ask that
+    one of the two be stationary, and that the recording be long beside the fluctuations of both; below some 40
+    independent samples of their product p-values are too small, and a warning says so. They fail where trials have
+    equal length and X holds time in trial: a shifted average over trials is as good as the average. They are the choice
+    for variables that change within trials, and for variables that are constant within trials if these and activity
+    change slowly over trials (blocks of a task).
 
     *Permutations of trials* exchange the activity of whole trials, within strata. They ask that trials could have
     come in another order, and are the choice for variables that are constant within trials, like cue or choice. If
@@ -130,7 +133,11 @@ def significance(
     trials by the columns, in the quadratic approximation around the null model; and its null distribution is that of
     the same sum with the residuals of whole trials flipped in sign at random (Hemerik, Goeman & Finos 2020). It asks
     that trials be independent of each other given X, and nothing of what happens inside them: no particular variance,
-    no independent samples. It is the choice where trials have equal length and X holds time in trial.
+    no independent samples. It is the choice where trials have equal length and X holds time in trial. Signs are those
+    of runs of some √n trials, at least ten runs, for neighbours may depend on each other. Activity that goes on from
+    trial to trial would be torn where signs change, and no surrogate would be as good as the average in which a trial
+    ends as the next begins. So fluctuations slower than four trials, of which X says nothing, are taken out of the
+    residuals first, for those neurons whose runs become more alike by that; `statistic` is then a fraction of the rest.
 
     *The local refit.* Held-out deviance is that of fits to the activity's training rows, so surrogates have to go
     through fits too: weights that were fitted to the activity do worse on any other. The quadratic approximation of
@@ -152,7 +159,9 @@ def significance(
     and could do without.
 
     *Neurons* that are fitted as the null model, or for which the null model was selected, have a p-value of 1. To
-    test these too, `select` another strength.
+    test these too, `select` another strength. A fit within the model's ``tol`` of the null model stays there. In long
+    recordings ``tol`` should be far below columns over samples, what chance alone explains, or p-values are too
+    large.
 
     *refit=False* keeps the fitted weights. Every loss here is :math:`a(\eta) - y\,\theta(\eta)` plus a constant in η,
     so the deviance at all shifts is a circular cross-correlation. Two corrections stand for the fits. Folds share
@@ -313,13 +322,15 @@ class _Maker:
                 _warn(f"{what} is tested by {n_trials} trials; below {FEWEST_TRIALS} the level is not held reliably.")
             return
         worth = independent_samples(X, residuals)[~self.data.null]
-        slow = int((worth < FEWEST_SAMPLES).sum())
-        if slow:
+        slow = worth[worth < FEWEST_SAMPLES]
+        if len(slow):
             _warn(
-                f"{what} and {slow} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
-                f"fewer than {FEWEST_SAMPLES} independent samples of their product. No shift is like another time "
-                "then, and their p-values can be too small. Take slow drifts into the model (splines of time) or out "
-                "of both, or test a variable that was randomised over trials by method='trial_permutation'."
+                f"{what} and {len(slow)} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
+                f"fewer than {FEWEST_SAMPLES} independent samples of their product ({np.median(slow):.0f} in the "
+                "median). Few shifts differ then, and none may be like another time: p-values are too small. With 20 "
+                "samples, some 8 of 100 neurons without an effect have p ≤ 0.05. Take slow drifts into the model "
+                "(splines of time) or out of both, or test a variable that was randomised over trials by "
+                "method='trial_permutation'."
             )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from math import factorial, prod
 
 import numpy as np
+from scipy.fft import irfft, rfft
 
 __all__ = ["CircularShifts", "TrialPermutations", "TrialSigns", "draw_offsets"]
 
 #: As many runs of trials at least, where there are as many trials.
 FEWEST_RUNS = 10
+#: Fluctuations that last longer than so many trials are slow.
+SLOW = 4
 
 
 def draw_offsets(n: int, longest: int, n_shifts: int, n_neurons: int, seed: int) -> np.ndarray:
@@ -29,7 +32,10 @@ def draw_offsets(n: int, longest: int, n_shifts: int, n_neurons: int, seed: int)
 
 @dataclass(eq=False)
 class CircularShifts:
-    """The residuals of a neuron, moved in time around the whole recording.
+    """The residuals of a neuron, moved in time around the whole recording, and every other time turned around.
+
+    Shifts by about as much are about alike, so a short recording of slow activity has few shifts that differ, and their
+    ranks are coarse. Backwards, activity has the same autocorrelation and no moment in common with X: as many more.
 
     Attributes
     ----------
@@ -44,8 +50,9 @@ class CircularShifts:
 
     def apply(self, values: np.ndarray, neuron: int, draws: slice, order: np.ndarray) -> np.ndarray:
         """Surrogates of a series (n_samples,), shape (n_draws, n_samples), the samples in ``order``."""
-        n, twice = len(values), np.concatenate([values, values])
-        return np.stack([twice[order + (n - shift)] for shift in self.offsets[draws, neuron]])
+        n, ways = len(values), (np.concatenate([values, values]), np.concatenate([values, values])[::-1])
+        numbers = range(len(self))[draws]
+        return np.stack([ways[k % 2][order + (n - self.offsets[k, neuron])] for k in numbers])
 
     def known(self, values: np.ndarray, neuron: int, draws: slice, order: np.ndarray) -> np.ndarray:
         """Where the surrogates are known."""
@@ -131,6 +138,7 @@ class TrialSigns:
 
     Runs are of some √n trials, as blocks are in block bootstraps (Künsch 1989), since neighbours may depend on each
     other: activity that ends a trial high begins the next one high. Where a run ends that is lost, so runs are few.
+    What is so slow that it goes on through several trials would be torn at every end; see `without_slow`.
 
     Parameters
     ----------
@@ -162,6 +170,35 @@ class TrialSigns:
 
     def __len__(self) -> int:
         return len(self.signs)
+
+    def without_slow(self, residuals: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """Residuals without fluctuations slower than `SLOW` trials, for the neurons whose runs are more alike then.
+
+        Columns that are the same in every trial say nothing on slow fluctuations, and activity that goes on from trial
+        to trial brings next to nothing of them into its average over trials. With a sign that changes between two
+        trials it would. Where trials are pieces of a recording with something between them, their levels jump, a slow
+        curve through them fits badly, and residuals stay as they are. The choice does not depend on signs of runs.
+
+        Parameters
+        ----------
+        residuals : ndarray, shape (n_samples, n_neurons)
+        X : ndarray, shape (n_samples, n_columns)
+            What is tested.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_neurons)
+        """
+        spectrum = rfft(residuals, axis=0)
+        spectrum[1 : -(-len(self.run) // SLOW)] = 0
+        fast = irfft(spectrum, len(residuals), axis=0)
+        return np.where(self._spread(fast, X) < self._spread(residuals, X), fast, residuals)
+
+    def _spread(self, residuals: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """Sum over runs of their squared products with the columns, shape (n_neurons,)."""
+        centred, run = X - X.mean(axis=0, dtype=float), self.run[self.trial]
+        ends = np.searchsorted(run, np.arange(run[-1] + 2))
+        return sum(((centred[a:b].T @ residuals[a:b]) ** 2).sum(axis=0) for a, b in pairwise(ends))
 
     def apply(self, values: np.ndarray, neuron: int, draws: slice, order: np.ndarray) -> np.ndarray:
         """See `CircularShifts`."""
