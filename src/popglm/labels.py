@@ -186,6 +186,8 @@ def _same(a: pd.Index, b: pd.Index) -> bool:
     if not all(isinstance(labels.dtype, np.dtype) and labels.dtype.kind in "iuf" for labels in (a, b)):
         return False
     x, y = a.to_numpy(float), b.to_numpy(float)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return False
     step = np.median(np.abs(np.diff(x))) if len(x) > 1 else 0.0
     return bool(np.allclose(x, y, rtol=0, atol=1e-6 * step))
 

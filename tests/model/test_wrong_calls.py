@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.sparse import csr_array
 from sklearn.model_selection import (
     GroupShuffleSplit,
     KFold,
@@ -112,6 +113,29 @@ def test_the_argument_is_named(name, call, value):
     with pytest.raises((ValueError, TypeError)) as caught:
         call(value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "settings", "words"),
+    [
+        ([[1, 2], [3]], Y, {}, "X has rows of different lengths"),
+        (X, [[1], [1, 2]], {}, "Y has rows of different lengths"),
+        (X, csr_array(Y), {}, "Y must hold numbers, one column per neuron: found a sparse matrix"),
+        (X, Y, {"lambdas": [[1], [2, 3]]}, "lambdas must hold numbers: found rows of different lengths"),
+    ],
+)
+def test_what_is_no_table_is_told_in_own_words(x, y, settings, words):
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        GLM(**settings).fit(x, y)
+    assert "inhomogeneous" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_time_that_is_not_known_is_told_without_a_warning_of_numpy():
+    times = np.arange(len(X)) * 0.1
+    x, y = pd.DataFrame(X, index=times), pd.DataFrame(Y, index=[np.nan, *times[1:]])
+    with pytest.raises(ValueError, match="row"):
+        GLM(lambdas=[0.1]).fit(x, y)
 
 
 def test_more_strengths_than_fit_into_memory():

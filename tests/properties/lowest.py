@@ -17,10 +17,13 @@ def problem_objective(problem: Problem, j: int, lam: float, b: float, w: np.ndar
     kind, l1_ratio = problem.penalty
     y = Y[:, j]
     s = np.ones(len(y)) if weights is None else weights
+    # a sample without weight may have an infinite loss
+    kept = s > 0
+    offset = np.zeros(len(y)) if offset is None else offset
     with np.errstate(all="ignore"):
         value = objective(
-            X, y, float(b), np.asarray(w, float), lam, problem.family, loss_link(problem), kind, l1_ratio,
-            problem.smoothness, list(problem.sizes), s, 0.0 if offset is None else offset,
+            X[kept], y[kept], float(b), np.asarray(w, float), lam, problem.family, loss_link(problem), kind, l1_ratio,
+            problem.smoothness, list(problem.sizes), s[kept], offset[kept],
         )  # fmt: skip
     return value if np.isfinite(value) else np.inf
 

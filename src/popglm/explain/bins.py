@@ -105,7 +105,7 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
         values = as_numbers(values)
         centers = np.atleast_1d(np.asarray(centers, dtype=float))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"bins: values and centers must hold numbers: {error}.") from error
+        raise ValueError(f"bins: values and centers must hold numbers: {str(error).rstrip('.')}.") from error
     if values.ndim != 1:
         raise ValueError(f"bins: values must have shape (n_samples,), one value per sample; it has {values.shape}.")
     if centers.ndim != 1 or not len(centers) or not np.isfinite(centers).all():

@@ -43,7 +43,7 @@ def as_matrix(name: str, values: ArrayLike) -> np.ndarray:
     try:
         array = array if array.dtype in (np.float32, np.float64) else array.astype(float)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} must hold numbers: {error}.") from error
+        raise UsageError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
         raise UsageError(f"{name} must have one or two axes, samples first; it has shape {array.shape}.")

@@ -21,11 +21,11 @@ __all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "featur
 def check_lambdas(lambdas: Any, names: Sequence[str]) -> np.ndarray:
     """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order."""
     n_neurons = len(names)
-    order = neuron_order(lambdas, names, "lambdas", "Y") if np.ndim(as_numpy(lambdas)) == 2 else None
     try:
+        order = neuron_order(lambdas, names, "lambdas", "Y") if as_numbers(lambdas).ndim == 2 else None
         grid = as_numbers(lambdas)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"lambdas must hold numbers: {error}.") from error
+        raise ValueError(f"lambdas must hold numbers: {str(error).rstrip('.')}.") from error
     if grid.ndim == 0:
         grid = grid[None]
     if grid.ndim > 2 or grid.size == 0:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from popglm.engines import as_numpy
@@ -51,6 +52,7 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         if reset:
             vars(estimator).pop("feature_names_in_", None)
         return stream
+    _check_even(X, "X has")
     X = as_numpy(X)
     labels = column_labels(X)
     _check_numbers(X)
@@ -240,6 +242,9 @@ def as_numbers(values: Any) -> np.ndarray:
     if isinstance(values, Mapping | str | bytes | bytearray | set | xr.Dataset):
         raise TypeError(f"found {type(values).__name__}")
     values = as_numpy(values)
+    if issparse(values):
+        raise TypeError("found a sparse matrix; its method toarray() makes a dense one")
+    _check_even(values)
     dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", None)]
     numbers = np.asarray(_as_array(values))
     if any(is_date(dtype) for dtype in [*dtypes, numbers.dtype]):
@@ -249,10 +254,20 @@ def as_numbers(values: Any) -> np.ndarray:
     return numbers.astype(float)
 
 
+def _check_even(values: Any, what: str = "found") -> None:
+    if isinstance(values, list | tuple):
+        lengths = {len(row) for row in values if isinstance(row, list | tuple)}
+        if len(lengths) > 1:
+            raise ValueError(f"{what} rows of different lengths, from {min(lengths)} to {max(lengths)}.")
+
+
 def shape_of(values: Any) -> tuple[int, ...]:
     """Shape of an array or a table of any library."""
     values = as_numpy(values)
-    return tuple(values.shape) if hasattr(values, "shape") else np.asarray(values).shape
+    if hasattr(values, "shape"):
+        return tuple(values.shape)
+    _check_even(values, "Y has")
+    return np.asarray(values).shape
 
 
 def name_neurons(Y: Any) -> list[str]:
@@ -299,7 +314,7 @@ def check_responses(
     try:
         values = as_numbers(Y)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Y must hold numbers, one column per neuron: {error}.") from error
+        raise ValueError(f"Y must hold numbers, one column per neuron: {str(error).rstrip('.')}.") from error
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[1] == 0:
@@ -379,7 +394,7 @@ def check_vector(
     try:
         vector = as_numbers(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers: {error}.") from error
+        raise ValueError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
     if vector.ndim == 0:
         vector = np.full(n_samples, float(vector))
     if vector.shape != (n_samples,):
