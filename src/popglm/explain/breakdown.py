@@ -9,16 +9,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.explain.bins import Bins, check_bins
-from popglm.explain.contributions import (
-    Activity,
-    Predictor,
-    Tally,
-    check_activity,
-    check_data_of_fit,
-    check_design_matrix,
-    neuron_blocks,
-    rows_of,
-)
+from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks, rows_of
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
 from popglm.model.arguments import check_seed
@@ -135,14 +126,9 @@ def breakdown(
     values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
     labels = rows_of(model, X, held_out)
     if held_out:
-        # a single number asks on purpose for predictions without what the fit had
-        on_purpose = any(given is not None and np.ndim(given) == 0 for given in (sample_weight, offset))
         sample_weight, offset = check_as_in_fit(
             model, sample_weight, offset, len(values), labels, "breakdown", refits=False
         )
-        if not on_purpose:
-            activity = check_activity(model, Y, len(values), labels)
-            check_data_of_fit(model, values, activity, sample_weight, offset, "breakdown")
     else:
         offset = check_offset(model, offset, len(values), labels, "breakdown")
     predictor = Predictor.make(model, values, offset, held_out)
