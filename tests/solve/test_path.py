@@ -7,7 +7,7 @@ from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
 from popglm.model.losses import get_loss
 from popglm.model.penalties import Penalty
-from popglm.solve import curvature_grams, walk
+from popglm.solve import walk
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.path import Fit
@@ -58,8 +58,7 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
 
 
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
-def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recording, family, monkeypatch):
-    monkeypatch.setattr(curvature_grams, "SAMPLES_PER_FEATURE", N)
+def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recording, family):
     X, Y, weights, offset = recording
     Y, loss, rng = np.minimum(Y, 1), get_loss(family), np.random.default_rng(1)
     columns = np.array([1, Q + 1, 2 * Q + 1])
@@ -69,24 +68,6 @@ def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recordin
     for i, h in enumerate(_curvatures(loss, X, Y, weights, offset, W, b)):
         (each,) = objective.weighted_grams(columns[[i]], W[[i]], b[[i]])
         np.testing.assert_allclose(each, np.cov(X.T, aweights=h, ddof=0), rtol=1e-10, atol=1e-13)
-
-
-def test_thinned_samples_stand_for_all_of_them():
-    """Shares over four decades, of a signal that is on in one sample of forty, where the share is smallest."""
-    rng = np.random.default_rng(0)
-    t = np.arange(20_000)
-    rare = (t // 50) % 40 == 7
-    share = rng.exponential(size=len(t)) ** 3 * np.where(rare, 1e-3, 1)
-    share /= share.sum()
-    own = curvature_grams.thinned(share, 5000, share)
-    assert 4900 <= np.count_nonzero(own) <= 5000
-    # none counts less than in the whole sum, and the largest count for themselves alone
-    assert (own[own > 0] >= share[own > 0]).all()
-    np.testing.assert_array_equal(own[share > 1e-3], share[share > 1e-3])
-    smooth = 1 + np.sin(t / 300)
-    for x, rtol in ((np.ones(len(t)), 0.01), (smooth, 0.02), (rare * smooth, 0.25)):
-        np.testing.assert_allclose(own @ x, share @ x, rtol=rtol)
-    np.testing.assert_array_equal(curvature_grams.thinned(share, len(t), share), share)
 
 
 def _curvatures(loss, X, Y, weights, offset, W, b):

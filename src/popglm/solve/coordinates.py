@@ -109,21 +109,21 @@ def principal_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gram(
-    engine: Any, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]], dtype: Any = float
+    engine: Any, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges, each chunk's products in ``dtype``.
+    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges.
 
     In float32 rounding bends directions without variance downwards, and a Gaussian fit at a weak strength runs off.
     """
 
     def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         if weights is None:
-            x = take(X).astype(dtype)
+            x = take(X).astype(float)
             return x.T @ x, x.sum(axis=0, dtype=float)
         s = take(weights)
         # rows of other folds may be many
         root = np.sqrt(s[s > 0])
-        x = take(X)[s > 0].astype(dtype) * root[:, None].astype(dtype)
+        x = take(X)[s > 0].astype(float) * root[:, None]
         # a product with itself takes half the multiplications: NumPy sees that it is one
         return x.T @ x, np.einsum("t,tk->k", root, x, dtype=float)
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from popglm.model.losses import Loss
-from popglm.solve.curvature_grams import row_sizes, weighted_grams
+from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
 from popglm.solve.passes import (
@@ -306,11 +305,6 @@ class RowObjective:
             limit = np.inf if self.loss.inverse_link in ("identity", "relu") else 2.0
             b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
         return b
-
-    @cached_property
-    def row_sizes(self) -> np.ndarray:
-        """See `popglm.solve.curvature_grams`."""
-        return row_sizes(self)
 
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `popglm.solve.curvature_grams`; the columns are of one fit."""
