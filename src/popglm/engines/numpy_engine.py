@@ -106,11 +106,11 @@ class NumpyEngine:
         return list(self._pool.map(call, arguments))
 
     def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
-        """Split rows so that a chunk of a hundred neurons, one fit, stays in a core's cache.
+        """Split rows so that a chunk of a few hundred neurons fits in a core's cache.
 
         The edges depend on nothing else, so that the sums of one neuron do not depend on its company.
         """
-        n_chunks = -(-n_rows // 2048)
+        n_chunks = -(-n_rows // 1024)
         n_chunks = -(-n_chunks // self.n_workers) * self.n_workers if n_chunks > 1 else 1
         edges = np.linspace(0, n_rows, n_chunks + 1).astype(int).tolist()
         return [(a, b) for a, b in pairwise(edges) if b > a]
