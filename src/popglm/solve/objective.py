@@ -17,6 +17,7 @@ from popglm.model.losses import Loss
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
+from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -28,7 +29,7 @@ from popglm.solve.passes import (
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.windows import Windows
 
-__all__ = ["FitRows", "RowObjective", "closed_step", "is_fine"]
+__all__ = ["FitRows", "RowObjective", "is_fine"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
@@ -36,8 +37,6 @@ SPREAD_ROWS = 4096
 LEAST_WEIGHT = 0.003
 #: A null loss below this many roundings of the mean response is summed from terms that vanish where a model is right.
 FINE = 1e5
-#: A step of an intercept that is below this has no successor: the next one is about its square.
-CLOSED = 1e-4
 
 
 @dataclass
@@ -262,9 +261,8 @@ class RowObjective:
     def _best_intercept(
         self, columns: np.ndarray, batches: dict[int, Batch], etas: list[dict[int, Any]], b: np.ndarray
     ) -> np.ndarray:
-        """1-D Newton on every column's intercept, kept inside the domain of the loss."""
-        engine, dtype, windows = self.engine, self.engine.dtype, self.windows
-        b = b.copy()
+        """Every column's best intercept beside its weights; see `popglm.solve.intercepts`."""
+        engine, windows = self.engine, self.windows
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
 
@@ -278,33 +276,19 @@ class RowObjective:
                     batch = batches[fit]
                     at, found = batch.at[: batch.n], engine.to_numpy(values)[: batch.n]
                     lowest[at] = np.maximum(lowest[at], -found.astype(float))
-            scale = np.maximum(np.abs(lowest), self.y_mean[columns])
-            b = np.maximum(b, lowest + 1e-3 * scale)
 
         def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
             _, Y, s, _, size, masked, at = window
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
             return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
 
-        moving = np.ones(len(b), bool)
-        for _ in range(50):
-            b_now = self._placed(batches, b)
-            (gradient, curvature, size), _ = self._add_up(chunk, batches, len(b), with_x=False)
-            if self.loss.closed_form_intercept:
-                b, moving = closed_step(b, gradient, curvature, moving)
-                if not moving.any():
-                    break
-                continue
-            open_ = np.abs(gradient) > 8 * np.finfo(dtype).eps * size
-            step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
-            # each neuron stops by itself, whatever the others still need
-            moving = np.abs(step) > 4 * np.finfo(dtype).eps * np.maximum(np.abs(b), 1e-300)
-            if not moving.any():
+        steps = InterceptSteps(self.loss, engine.dtype, b, lowest, self.y_mean[columns], self.total[columns])
+        for _ in range(MAX_STEPS):
+            b_now = self._placed(batches, steps.b)
+            steps.take(*self._add_up(chunk, batches, len(b), with_x=False)[0])
+            if not steps.moving.any():
                 break
-            # steps in η of more than 2 leave the range in which a local model of exp-like links holds
-            limit = np.inf if self.loss.inverse_link in ("identity", "relu") else 2.0
-            b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
-        return b
+        return steps.b
 
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `popglm.solve.curvature_grams`; the columns are of one fit."""
@@ -399,20 +383,6 @@ class FitRows:
 def is_fine(sums: ResponseSums, dtype: np.dtype) -> np.ndarray:
     """Whether a null loss is so far below the mean response that a difference of sums would be rounding."""
     return sums.null < FINE * np.finfo(dtype).eps * sums.mean
-
-
-def closed_step(
-    b: np.ndarray, residual: np.ndarray, rate: np.ndarray, moving: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Intercepts at which Σμ = Σy, for an exponential link, from Σ(μ − y) and Σμ, where they are still ``moving``.
-
-    The sum of residuals keeps its digits near the minimum, where Σy/Σμ has none. Returns them, and which still move:
-    each stops by itself, whatever the others need.
-    """
-    with np.errstate(all="ignore"):
-        step = np.log1p(-residual / rate)
-    usable = moving & np.isfinite(step)
-    return np.where(usable, b + step, b), usable & (np.abs(step) > CLOSED)
 
 
 def pieces(ranges: list[tuple[int, int]], size: int = 2048) -> list[tuple[int, int]]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.model.losses import Loss
+from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
 from popglm.solve.lockstep import passes
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.passes import TILE
-from popglm.solve.objective import closed_step
 
 __all__ = ["BatchRows", "Columns", "Point"]
 
@@ -293,26 +293,14 @@ class BatchRows:
         return Point(loss, b32.astype(float), weight, chi, weight * inverse, smooth, wyx, grad)
 
     def _best_intercept(self, at: Columns, b: np.ndarray, total_of: Callable[..., np.ndarray]) -> np.ndarray:
-        """1-D Newton of every column, as `RowObjective._best_intercept`; sums on the device, steps on the host."""
-        eps, b = np.finfo(self.engine.dtype).eps, b.copy()
+        """See `popglm.solve.intercepts`: sums on the device, steps on the host."""
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
             lowest = -total_of(self.engine.compile(passes.lowest_chunk, self.engine.xp)).min(axis=0)[:, 0]
-            b = np.maximum(b, lowest + 1e-3 * np.maximum(np.abs(lowest), at.y_mean))
         part = self.engine.fuse(passes.newton_chunk, self.loss)
-        limit = np.inf if self.loss.inverse_link in ("identity", "relu") else 2.0
-        moving = np.ones(len(b), bool)
-        for _ in range(50):
-            gradient, curvature, size = total_of(part, vector(self.engine, b)).sum(axis=0).T
-            if self.loss.closed_form_intercept:
-                b, moving = closed_step(b, gradient, curvature, moving)
-                if not moving.any():
-                    break
-                continue
-            open_ = np.abs(gradient) > 8 * eps * size
-            step = np.where(open_ & (curvature > 0), gradient / np.where(curvature > 0, curvature, 1), 0.0)
-            moving = np.abs(step) > 4 * eps * np.maximum(np.abs(b), 1e-300)
-            if not moving.any():
+        steps = InterceptSteps(self.loss, self.engine.dtype, b, lowest, at.y_mean, at.total)
+        for _ in range(MAX_STEPS):
+            steps.take(*total_of(part, vector(self.engine, steps.b)).sum(axis=0).T)
+            if not steps.moving.any():
                 break
-            b = np.where(moving, np.maximum(b - np.clip(step, -limit, limit), 0.5 * (b + lowest)), b)
-        return b
+        return steps.b
