@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 from scipy.special import expit
 
+from popglm.checks import check_room
 from popglm.design import Design, bumps, splines
-from popglm.design.checks import check_room
 from popglm.messages import shown
 
 __all__ = ["TASK_VARIABLES", "VELOCITIES", "MazeSession", "MazeTruth", "maze_design", "maze_session"]

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from popglm.design.checks import check_choice, check_flag, check_room
+from popglm.checks import check_choice, check_flag, check_room
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score
 from popglm.design.session import Session

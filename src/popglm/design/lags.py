@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from popglm.design.checks import check_choice, check_name, check_positive, check_variable, no_more_than
+from popglm.checks import check_choice, check_name, check_positive, check_variable, no_more_than
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.session import Session
 from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names, peaks, typical_size

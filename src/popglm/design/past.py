@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from popglm.design.checks import check_name, check_names
+from popglm.checks import check_name, check_names
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.lags import check_basis, convolve_trials, known_share, lag_axis
 from popglm.design.session import Session

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.design.checks import check_names
+from popglm.checks import check_names
 from popglm.design.levels import as_text, factorize
 from popglm.labels import Rows, check_order, times
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from popglm.design.checks import check_count, check_name, check_variable
+from popglm.checks import check_count, check_name, check_variable
 from popglm.design.session import Session
 
 __all__ = ["Linear", "Product", "Term"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popglm.checks import check_count
 from popglm.design import Design
-from popglm.design.checks import check_count
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_count
 from popglm.design import Design
-from popglm.design.checks import check_count
 from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
 from popglm.design.past import Past

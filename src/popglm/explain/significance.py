@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control
 
-from popglm.design.checks import check_count
+from popglm.checks import check_count
 from popglm.explain.breakdown import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, independent_samples
 from popglm.explain.contributions import Predictor, check_design_matrix

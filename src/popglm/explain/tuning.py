@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.design.checks import check_positive
+from popglm.checks import check_positive
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.labels import Rows, row_labels
