@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 from scipy.special import expit
 
-from popglm.checks import check_room
+from popglm.checks import check_flag, check_room, is_number
 from popglm.design import Design, bumps, splines
 from popglm.messages import shown
 
@@ -150,12 +150,12 @@ def maze_session(
     0.26
     """
     for name, value in (("n_samples", n_samples), ("n_neurons", n_neurons)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        if not is_number(value, whole=True) or value < 1:
             raise ValueError(f"{name} must be a whole number, 1 or more, not {shown(value)}.")
     _check_n_task_variables(n_task_variables)
-    if not isinstance(sampling_rate, (int, float, np.number)) or not 0 < sampling_rate < np.inf:
+    if not is_number(sampling_rate) or sampling_rate <= 0:
         raise ValueError(f"sampling_rate must be a positive number (Hz), not {shown(sampling_rate)}.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not is_number(seed, whole=True) or seed < 0:
         raise ValueError(f"seed must be a whole number, 0 or more, not {shown(seed)}.")
     _check_memory(n_samples, n_neurons, n_task_variables, sampling_rate)
 
@@ -210,6 +210,7 @@ def maze_design(n_task_variables: int = 8, *, standardize: bool = True) -> Desig
     ((2000, 318), 21)
     """
     _check_n_task_variables(n_task_variables)
+    check_flag("maze_design", "standardize", standardize)
     task = TASK_VARIABLES[:n_task_variables]
     position = bumps("position", n=20, low=MAZE_START, high=CHOICE_POINT)
     elapsed = bumps("time_from_choice", n=13, low=0, high=LONGEST_WAIT)
@@ -230,13 +231,13 @@ def _check_memory(n_samples: int, n_neurons: int, n_task_variables: int, samplin
     # at most so many float64 at a time: of behaviour, of the design, and of rates and activity
     columns = 3 * len(TASK_VARIABLES) + 33 * (n_task_variables + 1) + 21
     check_room(
-        f"maze_session: n_samples={n_samples:,} and n_neurons={n_neurons:,} at sampling_rate={sampling_rate:,g}",
+        f"maze_session: n_samples={n_samples:,} and n_neurons={n_neurons:,} at sampling_rate={sampling_rate:g}",
         8.0 * (simulated * 3 * len(TASK_VARIABLES) + n_samples * (columns + 4.0 * n_neurons)),
     )
 
 
 def _check_n_task_variables(n: int) -> None:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= len(TASK_VARIABLES):
+    if not is_number(n, whole=True) or not 0 <= n <= len(TASK_VARIABLES):
         raise ValueError(f"n_task_variables must be a whole number from 0 to 29, not {shown(n)}.")
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from popglm.checks import check_choice, check_flag, check_room
+from popglm.checks import check_choice, check_fitted, check_flag, check_room
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score
 from popglm.design.session import Session
@@ -179,7 +178,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         TypeError, ValueError
             As in `fit`.
         """
-        check_is_fitted(self)
+        check_fitted(self, "columns_", "transform")
         session = self._read(session, self.terms_.values())
         X = self._empty(session)
         for block in self._blocks(session):
@@ -246,7 +245,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         twice    0.00
         Name: outside, dtype: float64
         """
-        check_is_fitted(self)
+        check_fitted(self, "columns_", "report")
         session = self._read(session, self.terms_.values())
         dependence = Dependence(session.n_samples, self.group_sizes_)
         rows = []
@@ -290,9 +289,11 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         self._check_parameters()
         sources = {term.source for term in self.terms if isinstance(term, Past)}
-        if neuron not in sources:
+        if not isinstance(neuron, str) or neuron not in sources:
             found = ", ".join(map(repr, sorted(sources)[:10])) or "none"
-            raise ValueError(f"for_neuron: no history or coupling term reads {neuron!r}; neurons with one: {found}")
+            raise ValueError(
+                f"for_neuron: no history or coupling term reads {shown(neuron)}; neurons with one: {found}"
+            )
         kept = [t for t in self.terms if not isinstance(t, Past) or t.own == (t.source == neuron)]
         if not kept:
             raise ValueError(f"for_neuron: no term is left to explain {neuron!r}; add its history or other neurons")
@@ -320,7 +321,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         -------
         ndarray of str, shape (n_features,)
         """
-        check_is_fitted(self)
+        check_fitted(self, "columns_", "get_feature_names_out")
         return np.array([f"{group}_{feature}" for group, feature in self.columns_], dtype=object)
 
     def _learn(self, session: Any) -> Session:
@@ -341,12 +342,12 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _check_parameters(self) -> None:
         if not isinstance(self.terms, (list, tuple)) or not self.terms:
-            raise TypeError(f"Design: terms must be a list of terms such as bumps(...); found {self.terms!r}")
+            raise TypeError(f"Design: terms must be a list of terms such as bumps(...); found {shown(self.terms)}")
         for i, term in enumerate(self.terms):
             if not isinstance(term, Term):
                 hint = f"; for the variable as it is write linear({term!r})" if isinstance(term, str) else ""
                 hint = "; unpack a list of terms with *" if isinstance(term, (list, tuple)) else hint
-                raise TypeError(f"Design: terms[{i}] must be a term such as bumps(...); found {term!r}{hint}")
+                raise TypeError(f"Design: terms[{i}] must be a term such as bumps(...); found {shown(term)}{hint}")
         name, count = Counter(term.name for term in self.terms).most_common(1)[0]
         if count > 1:
             raise ValueError(f"Design: {count} terms are named {name!r}; give each a name of its own with name=")

@@ -167,7 +167,7 @@ class Transformed(Term):
         if not (hasattr(self.transformer, "fit") and hasattr(self.transformer, "transform")):
             raise TypeError(
                 f"transformed({self.variables}): transformer must be a scikit-learn transformer (fit and "
-                f"transform); found {self.transformer!r}"
+                f"transform); found {shown(self.transformer)}"
             )
         self.name = self.name or ", ".join(self.variables)
 

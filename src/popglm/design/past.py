@@ -14,6 +14,7 @@ from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.lags import check_basis, convolve_trials, known_share, lag_axis
 from popglm.design.session import Session
 from popglm.design.terms import Term, typical_size
+from popglm.messages import shown
 
 __all__ = ["Past", "coupling", "history"]
 
@@ -143,7 +144,7 @@ def history(neuron: str, basis: Bumps | LogBumps, *, dt: float | None = None, na
     3          0.0    0.0
     """
     if not isinstance(neuron, str):
-        raise TypeError(f"history: neuron must be the name of a variable (a string); found {neuron!r}")
+        raise TypeError(f"history: neuron must be the name of a variable (a string); found {shown(neuron)}")
     return Past(neuron, basis, own=True, dt=dt, name=name)
 
 

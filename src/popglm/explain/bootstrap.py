@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popglm.checks import check_count
+from popglm.checks import check_count, check_seed, is_number
 from popglm.design import Design
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
-from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM, GLMCV
 from popglm.model.validation import check_as_in_fit
@@ -117,7 +115,7 @@ def bootstrap(
     """
     check_count("bootstrap", "n_resamples", n_resamples, least=2)
     check_seed(seed, "bootstrap")
-    if not (isinstance(level, Real) and not isinstance(level, bool) and 0 < level < 1):
+    if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     results = kernels(model, design, n_points=n_points, units=units)
     labels = rows_of(model, X, held_out=True)

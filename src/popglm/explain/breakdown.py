@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popglm.checks import check_seed
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks, rows_of
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
-from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import read_rows
@@ -119,7 +119,7 @@ def breakdown(
     cue     -0.0
     Name: fraction_explained_deviance, dtype: float64
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"breakdown: method={shown(method)} is unknown; use one of {', '.join(METHODS)}.")
     check_seed(seed, "breakdown")
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"

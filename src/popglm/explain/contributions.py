@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted, check_flag
 from popglm.explain.bins import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
@@ -31,6 +31,7 @@ __all__ = [
     "check_cross_validated",
     "check_data_of_fit",
     "check_design_matrix",
+    "check_model",
     "check_splits",
     "neuron_blocks",
     "rows_of",
@@ -59,9 +60,10 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
             f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
             "the array on disk."
         )
+    check_flag(who, "held_out", held_out)
     if held_out:
         check_cross_validated(model, who)
-    check_is_fitted(model, "lambda_index_")
+    check_model(model, who)
     if not held_out and model.coef_path_ is None:
         raise ValueError(f"{who}: the model was fitted with refit=False and has no weights for new data.")
     if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex) and model.feature_groups is None:
@@ -84,6 +86,13 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
     return values if order is None else values[order]
 
 
+def check_model(model: Any, who: str) -> None:
+    """Complain unless it is a fitted model of a population."""
+    if not isinstance(model, PopulationGLM):
+        raise TypeError(f"{who}: model must be a popglm.GLM or popglm.GLMCV; found {type(model).__name__}.")
+    check_fitted(model, "lambda_index_", who)
+
+
 def rows_of(model: PopulationGLM, X: Any, held_out: bool) -> Rows:
     """Labels of the samples: those of the fit, if the rows are of the fit, else those of X."""
     fitted = getattr(model, "_row_labels", None) if held_out else None
@@ -94,7 +103,9 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
     """Complain unless the model has a held-out prediction of every row that a fold holds out."""
     if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
-        raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
+        raise ValueError(
+            f"{who}: model must be a fitted popglm.GLMCV, since held-out predictions are scored; found {found}."
+        )
     if not model._held_out_once:
         raise ValueError(
             f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."

@@ -178,9 +178,8 @@ def predicted_tuning(
     >>> curves["average"].round().values, curves["predicted"].round().values
     (array([ 1., 19.]), array([ 1., 19.]))
     """
-    labels = rows_of(model, X, held_out)
-    labels = rows_of(model, X, held_out)
     values = check_design_matrix(model, X, "predicted_tuning", held_out)
+    labels = rows_of(model, X, held_out)
     activity = check_activity(model, Y, len(values), labels)
     offset = check_offset(model, offset, len(values), labels, "predicted_tuning")
     predicted = model.predict_held_out(values, offset) if held_out else model.predict(values, offset)
@@ -244,7 +243,7 @@ def split_levels(split: Any, n_samples: int, rows: Rows | None = None) -> tuple[
 
 def label_column(labels: Any, name: str, n_samples: int, rows: Rows | None = None) -> pd.Series:
     """Labels as a Series, one per sample, in the order of ``rows``."""
-    column = as_labels(labels)
+    column = as_labels(labels, name)
     if column.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one label per sample; it has {column.shape}.")
     order = None if rows is None else rows.order(labels, name)

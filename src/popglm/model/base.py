@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted, is_number
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves, memory_of_machine
 from popglm.labels import Rows, row_labels
@@ -117,8 +116,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_number(self, name: str, low: float, strict: bool = False, whole: bool = False) -> None:
         value = getattr(self, name)
-        kind = Integral if whole else Real
-        if not isinstance(value, kind) or isinstance(value, bool | np.bool_) or not np.isfinite(value):
+        if not is_number(value, whole):
             raise ValueError(f"{name}={shown(value)} must be {'an integer' if whole else 'a finite number'}.")
         if value < low or (strict and value == low):
             raise ValueError(f"{name}={shown(value)} must be {'above' if strict else 'at least'} {low}.")
@@ -133,7 +131,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_flag(self, name: str) -> None:
         value = getattr(self, name)
-        if not isinstance(value, bool | np.bool_ | int):
+        if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
             raise ValueError(f"{name}={shown(value)} must be True or False.")
 
     def _first_order(self, loss: Loss) -> FirstOrder | None:
@@ -429,7 +427,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
 
     def _check_weights(self, who: str) -> None:
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", who)
         if self.coef_path_ is None:
             raise ValueError(
                 f"{who}: this model was fitted with refit=False and has no weights for new data; use refit=True."
@@ -508,7 +506,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         from popglm.io import to_dataset
 
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", "to_xarray")
         return to_dataset(self)
 
     def save(self, path: Any) -> None:
@@ -520,5 +518,5 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         from popglm.io import save
 
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", "save")
         save(self, path)

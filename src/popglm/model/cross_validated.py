@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.labels import Rows
 from popglm.model.arguments import check_rule
@@ -242,7 +242,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         ValueError
             If one is no finite number of at least 0.
         """
-        check_is_fitted(self, "cv_deviance_")
+        check_fitted(self, "cv_deviance_", "select")
         se_fraction = self.se_fraction if se_fraction is None else se_fraction
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
         check_rule(se_fraction, min_lambda)
@@ -285,7 +285,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             If rows are held out by more than one fold, X has other rows than in `fit`, or X is not given and the
             model comes from a file; if the model was fitted with an offset and none is given.
         """
-        check_is_fitted(self, "fold_")
+        check_fitted(self, "fold_", "predict_held_out")
         if not self._held_out_once:
             raise ValueError("cv holds some rows out more than once, so their held-out prediction is not one number.")
         if X is None:
@@ -328,7 +328,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         >>> int(GLMCV(penalty="lasso").fit(X, y).summary()["neurons that beat the null"])
         1
         """
-        check_is_fitted(self, "cv_deviance_explained_")
+        check_fitted(self, "cv_deviance_explained_", "summary")
         explained = self.cv_deviance_explained_
         weakest, strongest = self._at_ends(explained, self.cv_coef_path_[:, 0])
         return pd.Series(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted
 from popglm.labels import Rows, row_labels
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
@@ -215,7 +215,7 @@ class GLM(PopulationGLM):
             If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels; if the
             model was fitted with an offset and none is given.
         """
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", "select")
         check_rule(0.0, min_lambda)
         values = check_features(self, X, reset=False)
         rows = Rows(row_labels(X))

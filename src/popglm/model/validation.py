@@ -28,6 +28,7 @@ __all__ = [
     "far_from_zero",
     "has_effect",
     "name_neurons",
+    "numbers_of",
     "shape_of",
 ]
 
@@ -59,9 +60,10 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     order = _check_columns(estimator, labels, reset, who)
     # in float64 throughout where that is asked for, so that float32 of the same values gives the same bits
     kinds = [np.float64] if estimator.precision == "float64" else [np.float64, np.float32]
-    values = check_array(
-        _as_array(X), dtype=kinds, ensure_all_finite=False, ensure_min_samples=1, estimator=estimator, input_name="X"
-    )
+    try:
+        values = check_array(_as_array(X), dtype=kinds, ensure_all_finite=False, estimator=estimator, input_name="X")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"X must hold numbers: {error}") from error
     if not reset:
         _check_width(estimator, values.shape[1])
     # an array has no names, and those of a table were compared above
@@ -113,14 +115,13 @@ def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: boo
 def _check_kind(X: Any) -> None:
     """Complain of what is no matrix at all."""
     if hasattr(X, "tocsr"):
-        # scikit-learn's own sentence says that sparse matrices are not supported
-        return
+        raise TypeError("X is a sparse matrix, which is not supported; its method toarray() makes a dense one.")
     if X is None or isinstance(X, Mapping | str | bytes | bytearray | set | xr.Dataset | pd.Series | pd.Index):
         raise TypeError(
             f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data, or let "
             "popglm.Design(...).fit_transform make X of a session's variables."
         )
-    shape = getattr(X, "shape", None)
+    shape = np.shape(X) if isinstance(X, list | tuple) and not len(X) else getattr(X, "shape", None)
     if shape is None and not hasattr(X, "__array__") and not hasattr(X, "__len__"):
         raise TypeError(
             f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data to two "
@@ -131,12 +132,17 @@ def _check_kind(X: Any) -> None:
             f"X must have shape (n_samples, n_features); it has {tuple(shape)}. Reshape your data to two dimensions, "
             "with X.reshape(-1, 1) for a single feature."
         )
+    if shape is not None and 0 in shape:
+        # scikit-learn's words, which its checks of estimators look for
+        lacks = "sample" if shape[0] == 0 else "feature"
+        raise ValueError(
+            f"X is empty: found 0 {lacks}(s) (shape={tuple(shape)}) while a minimum of 1 is required. Look at how its "
+            f"{'rows' if shape[0] == 0 else 'columns'} were selected."
+        )
 
 
 def _check_numbers(X: Any) -> None:
     """Complain of columns that hold no real numbers: text, dates, complex numbers."""
-    if hasattr(X, "tocsr"):
-        return
     table = X if isinstance(X, pd.DataFrame) else _as_array(X)
     if getattr(table, "ndim", 0) != 2 or (isinstance(table, np.ndarray) and table.dtype.kind in "fiub"):
         return
@@ -252,6 +258,19 @@ def as_numbers(values: Any) -> np.ndarray:
     if np.iscomplexobj(numbers):
         raise ValueError("found complex numbers (Complex data not supported)")
     return numbers.astype(float)
+
+
+def numbers_of(values: Any, name: str) -> np.ndarray:
+    """`as_numbers` of an argument, whose name the complaint has.
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        return as_numbers(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
 
 
 def _check_even(values: Any, what: str = "found") -> None:
@@ -391,10 +410,7 @@ def check_vector(
     if values is None:
         return None
     order = None if rows is None else rows.order(values, name)
-    try:
-        vector = as_numbers(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
+    vector = numbers_of(values, name)
     if vector.ndim == 0:
         vector = np.full(n_samples, float(vector))
     if vector.shape != (n_samples,):

@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
+from popglm.model.validation import numbers_of
 from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, label_height, legend_above
 
 __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]
@@ -304,7 +305,7 @@ def _fractions(values: pd.DataFrame | ArrayLike) -> np.ndarray:
                 f"found {', '.join(map(repr, values.columns))}"
             )
         values = values["deviance_explained"]
-    fractions = np.asarray(values, dtype=float).reshape(-1)
+    fractions = numbers_of(values, "values").reshape(-1)
     fractions = fractions[~np.isnan(fractions)]
     if not fractions.size:
         raise ValueError("values holds no neuron with a known fraction deviance explained")
