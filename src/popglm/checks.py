@@ -37,19 +37,16 @@ MOST_COLUMNS = 100_000
 
 
 def is_number(value: object, whole: bool = False) -> bool:
-    """Whether a value is a finite real number, or a whole one, that fits into a float; a bool is none.
+    """Whether a value is a finite real number, or a whole one, that NumPy holds; a bool is none.
 
     Examples
     --------
-    >>> is_number(0.5), is_number(np.int64(3), whole=True), is_number(True), is_number("1"), is_number(10**400)
+    >>> is_number(0.5), is_number(np.int64(3), whole=True), is_number(True), is_number("1"), is_number(10**30)
     (True, True, False, False, False)
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral if whole else Real):
         return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    return abs(value) < 2**63 if isinstance(value, Integral) else math.isfinite(value)
 
 
 def check_fitted(estimator: Any, attribute: str, who: str) -> None:
@@ -133,7 +130,8 @@ def check_seed(seed: object, who: str) -> None:
     ------
     ValueError
     """
-    if seed is not None and not (is_number(seed, whole=True) and seed >= 0):
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool | np.bool_)
+    if seed is not None and not (whole and seed >= 0):
         raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
 
 
@@ -153,6 +151,5 @@ def check_room(what: str, n_bytes: float) -> None:
     except (AttributeError, OSError, ValueError):
         return
     if n_bytes > room:
-        raise ValueError(
-            f"{what} would take {n_bytes / 1e9:,.0f} GB, but this machine has {room / 1e9:,.0f} GB; ask for less"
-        )
+        needed = f"{n_bytes / 1e9:,.0f}" if n_bytes < 1e18 else f"{n_bytes / 1e9:.3g}"
+        raise ValueError(f"{what} would take {needed} GB, but this machine has {room / 1e9:,.0f} GB; ask for less")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popglm.checks import check_count, check_seed, is_number
+from popglm.checks import check_count, check_room, check_seed, is_number
 from popglm.design import Design
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.kernels import group_slices, kernel_grid, kernels
@@ -131,9 +131,11 @@ def bootstrap(
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
     weight = np.ones(len(X)) if weight is None else weight
 
-    n_trials = codes.max() + 1
+    n_trials, n_neurons = codes.max() + 1, len(model.neuron_names_)
+    check_room(
+        f"bootstrap: n_resamples={n_resamples:,} re-fits", 8.0 * n_resamples * (n_trials + n_neurons * X.shape[1])
+    )
     drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
-    n_neurons = len(model.neuron_names_)
     weights = np.empty((n_resamples, n_neurons, X.shape[1]))
     selected = np.isfinite(model.lambda_)
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)

@@ -34,6 +34,7 @@ __all__ = [
     "check_model",
     "check_splits",
     "neuron_blocks",
+    "other_than_in_fit",
     "rows_of",
     "take_columns",
 ]
@@ -104,7 +105,7 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
     if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
         raise ValueError(
-            f"{who}: model must be a fitted popglm.GLMCV, since held-out predictions are scored; found {found}."
+            f"{who} scores held-out predictions, so its model must be a fitted popglm.GLMCV; found {found}."
         )
     if not model._held_out_once:
         raise ValueError(
@@ -144,21 +145,30 @@ def check_data_of_fit(
         raise ValueError(f"{who}: X has {len(X)} rows, but the model was fitted to {len(model.fold_)}.")
     predictor = Predictor.make(model, X, offset, held_out=True)
     activity = Activity.make(model, Y, len(X), predictor.rows, sample_weight, None)
+    for neurons in neuron_blocks(len(X), len(model.neuron_names_)):
+        deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
+        if said := other_than_in_fit(model, neurons, deviance, null):
+            raise ValueError(
+                f"{who}: X, Y, sample_weight or offset are not those of the fit: {said}. Give the data that the model "
+                "was fitted to, in its order."
+            )
+
+
+def other_than_in_fit(model: GLMCV, neurons: np.ndarray, deviance: np.ndarray, null_deviance: np.ndarray) -> str:
+    """Which of the neurons has another held-out deviance than in the fit, in words; empty if none has."""
     path = at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1)
     # as fractions, which know no unit of weights
-    expected = fraction_explained(np.nansum(path, axis=0), model.cv_null_deviance_)
-    for neurons in neuron_blocks(len(X), len(expected)):
-        deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
-        found, fitted = fraction_explained(deviance, null), expected[neurons]
-        with np.errstate(invalid="ignore"):
-            other = np.abs(found - fitted) > SAME * np.maximum(1, 1 - fitted)
-        if other.any():
-            j = int(np.flatnonzero(other)[0])
-            raise ValueError(
-                f"{who}: X, Y, sample_weight or offset are not those of the fit: the held-out deviance explained of "
-                f"neuron {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was {fitted[j]:.3g} in the fit. "
-                "Give the data that the model was fitted to, in its order."
-            )
+    fitted = fraction_explained(np.nansum(path, axis=0), model.cv_null_deviance_)[neurons]
+    found = fraction_explained(deviance, null_deviance)
+    with np.errstate(invalid="ignore"):
+        other = np.flatnonzero(np.abs(found - fitted) > SAME * np.maximum(1, 1 - fitted))
+    if not len(other):
+        return ""
+    j = other[0]
+    return (
+        f"the held-out deviance explained of neuron {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was "
+        f"{fitted[j]:.3g} in the fit"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +275,10 @@ class Activity:
         return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis)
 
     def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins)."""
+        """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins).
+
+        NaN where nothing is known of a neuron.
+        """
         return self._sum(self.model._loss.deviance(eta, self.y[:, neurons]), neurons)
 
     def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -280,11 +293,12 @@ class Activity:
         s = self.weights[:, neurons]
         # where, since a sample that does not count may have an infinite deviance
         weighted = np.where(s > 0, s * np.where(s > 0, unit, 0), 0)
+        total = np.where((s > 0).any(axis=0), weighted.sum(axis=0), np.nan)
         if self.axis is None:
-            return weighted.sum(axis=0), np.empty((len(neurons), 0))
+            return total, np.empty((len(neurons), 0))
         counted = self.axis.sums(s)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return weighted.sum(axis=0), (self.axis.sums(weighted) / counted).T
+            return total, (self.axis.sums(weighted) / counted).T
 
 
 @dataclass(eq=False)

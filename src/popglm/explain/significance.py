@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control
 
-from popglm.checks import check_count, check_flag, check_seed
+from popglm.checks import check_count, check_flag, check_room, check_seed
 from popglm.explain.breakdown import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, independent_samples
 from popglm.explain.contributions import Predictor, check_design_matrix
@@ -227,6 +227,8 @@ def significance(
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = {} if variables is None else resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+    size = len(model.neuron_names_) * (1 + len(chosen)) + data.trial.max() + 1  # of a surrogate's statistics and draw
+    check_room(f"significance: n_shifts={n_shifts:,} surrogates", 8.0 * n_shifts * size)
     own = unique_columns(values[data.rows], columns)
     if refit is None:
         return _by_local_refits(data, method, chosen, columns, own, n_shifts, seed)

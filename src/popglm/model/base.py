@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from popglm.checks import check_fitted, is_number
 from popglm.engines import as_numpy, get_engine, library_of, like
 from popglm.engines.memory import in_halves, memory_of_machine
-from popglm.labels import Rows, row_labels
+from popglm.labels import Rows, column_text, row_labels
 from popglm.messages import shown
 from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.model.convergence import late_fits
@@ -25,6 +25,7 @@ from popglm.model.selection import at_strengths, fraction_explained
 from popglm.model.validation import (
     check_features,
     check_offset,
+    check_reach,
     check_responses,
     check_vector,
     far_from_zero,
@@ -171,6 +172,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
+        check_reach(offset, responses, settings.loss, settings.fit_intercept)
         splits = splits_of(len(values), rows, responses)
         self.fitted_with_offset_ = has_effect("offset", offset)
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
@@ -419,12 +421,40 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
             is given.
+
+        Warns
+        -----
+        PopglmWarning
+            If a mean is infinite: X or the offset is far outside of what was fitted. It stays in the result.
         """
         self._check_weights("predict")
         values = check_features(self, X, reset=False)
         offset = check_offset(self, offset, len(values), Rows(row_labels(X)), "predict")
-        mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
+        coef = np.atleast_2d(self.coef_)
+        mu = self._mean(X, values, coef, np.atleast_1d(self.intercept_), offset)
+        self._warn_of_infinite(mu, values, coef, offset, "predict")
         return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
+
+    def _warn_of_infinite(self, mu: np.ndarray, X: Any, coef: np.ndarray, offset: np.ndarray | None, who: str) -> None:
+        """Count infinite means, and name what the first of them comes from."""
+        infinite = np.isinf(mu)
+        if not infinite.any():
+            return
+        row, neuron = (int(index) for index in np.argwhere(infinite)[0])
+        x = np.asarray(X[row : row + 1])[0].astype(float)
+        parts = x * coef[neuron]
+        column = int(np.abs(parts).argmax())
+        cause = f"column {column} of X is {x[column]:g}"
+        if (names := getattr(self, "feature_names_in_", None)) is not None:
+            cause = f"column {column_text(names[column])!r} of X is {x[column]:g}"
+        if offset is not None and abs(offset[row]) > abs(parts[column]):
+            cause = f"the offset is {offset[row]:g}"
+        warn(
+            f"{who}: the mean is infinite in {infinite.any(axis=1).sum()} of {len(mu)} samples, for "
+            f"{infinite.any(axis=0).sum()} of {mu.shape[1]} neurons, first in row {row} for "
+            f"{self.neuron_names_[neuron]}, where {cause}: far outside of what was fitted.",
+            PopglmWarning,
+        )
 
     def _check_weights(self, who: str) -> None:
         check_fitted(self, "lambda_index_", who)
@@ -448,7 +478,8 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         DataFrame
             Indexed by neuron: ``deviance_explained`` (fraction, 0 where the null deviance is 0), ``deviance`` and
-            ``null_deviance`` (summed over samples; the null model is the mean of these samples).
+            ``null_deviance`` (summed over samples; the null model is the mean of these samples). NaN where a neuron was
+            recorded in no sample that counts.
 
         Raises
         ------
@@ -490,10 +521,11 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
             unit = self._loss.deviance(eta, y)
             total.append(np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0))
         sums = response_sums(self._loss, y.T, s.T, [(0, len(y))])
-        return np.array(total), 2 * sums.null * sums.total
+        known = (s > 0).any(axis=0)
+        return np.where(known, total, np.nan), np.where(known, 2 * sums.null * sums.total, np.nan)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Fraction deviance explained, averaged over neurons; arguments as in `evaluate`."""
+        """Fraction deviance explained, averaged over the neurons recorded there; arguments as in `evaluate`."""
         return float(self._evaluate("score", X, y, sample_weight, offset)["deviance_explained"].mean())
 
     def to_xarray(self):

@@ -40,9 +40,11 @@ class GLM(PopulationGLM):
         Sizes of consecutive groups, or a label per column; None reads the first level of X's columns. A 1 per column
         would be both, and is refused: say ``[n_features]`` for one group, or give names as labels.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
-        Strengths, descending; a grid below each neuron's λ_max unless given. That is the smallest strength with all
-        weights 0 for a norm; for a ridge, ten times the largest curvature of the loss at the null model. It follows the
-        unit of the activity by itself.
+        Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
+        is the smallest strength with all weights 0 for a norm; for a ridge, ten times the largest curvature of the
+        loss at the null model. It follows the unit of the activity by itself. Three things do not, and select
+        another model in another unit: a norm and a ridge together (an elastic net) on Gaussian activity,
+        ``smoothness``, which is one number for all strengths, and softplus.
     n_lambdas : int
         Length of that grid.
     lambda_min_ratio : float

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, validate_data
 from popglm.engines import as_numpy
 from popglm.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
 from popglm.messages import shown
+from popglm.model.losses import Loss
 from popglm.solve.stream import check_stream, is_streamed
 from popglm.warnings import PopglmWarning, warn
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_as_in_fit",
     "check_features",
     "check_offset",
+    "check_reach",
     "check_responses",
     "check_vector",
     "far_from_zero",
@@ -419,11 +421,16 @@ def check_vector(
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{name} must be finite{' and ≥ 0' if non_negative else ''}; row {row} holds {vector[row]:g}.")
+    if (np.abs(vector) > LARGEST).any():
+        row = int(np.abs(vector).argmax())
+        raise ValueError(f"{name} must not exceed {LARGEST:g} in size; row {row} holds {vector[row]:g}.")
     if non_negative and not (vector > 0).any():
         raise ValueError(f"{name} is zero in every row; at least one sample must count.")
     return vector if order is None else vector[order]
 
 
+#: Share of the linear predictor's reach that may be rounded away beside an offset.
+LOST = 1e-3
 #: What a fit may have had beside X and Y: what it is called, what goes without it, and how to ask for none on purpose.
 _BESIDE = {
     "offset": ("an offset", "without it the predictions are of another size", "offset=0"),
@@ -446,6 +453,32 @@ def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who
     if offset is None and getattr(model, "fitted_with_offset_", False):
         raise _lacking(who, "offset", "Give the offset of these rows, or offset=0 for the prediction without one.")
     return check_vector(offset, "offset", n_samples, rows=rows)
+
+
+def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Loss, fit_intercept: bool) -> None:
+    """Complain of a checked offset beside which float64 does not hold what the weights add, or whose mean is infinite.
+
+    A fit finds a constant of any other size again in its intercept.
+    """
+    if offset is None:
+        return
+    # means of other links change where the predictor changes by 1, whatever the unit of the activity
+    in_units = loss.link.name in ("identity", "relu")
+    needed = np.nanmax(np.abs(responses), initial=0.0) if in_units else 1.0
+    row = int(np.abs(offset).argmax())
+    if np.abs(offset[row]) * np.finfo(float).eps > LOST * needed > 0:
+        lost, remedy = "what the weights add", "give the logarithm of an exposure, not the exposure"
+        if in_units:
+            lost, remedy = f"activity of {needed:g} at most", "give both in the same unit"
+        raise ValueError(f"offset is {offset[row]:g} in row {row}, beside which {lost} is rounded away; {remedy}.")
+    if not fit_intercept:
+        with np.errstate(over="ignore"):
+            infinite = np.flatnonzero(np.isinf(loss.link.mean(np, offset)))
+        if len(infinite):
+            raise ValueError(
+                f"offset is {offset[infinite[0]]:g} in row {infinite[0]}, where the mean is infinite without an "
+                "intercept; use fit_intercept=True, or give the logarithm of an exposure, not the exposure."
+            )
 
 
 def check_as_in_fit(

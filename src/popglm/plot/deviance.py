@@ -254,7 +254,7 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
         if column not in evaluation:
             raise ValueError(
                 f"evaluation must have the column {column!r}, as evaluate returns it; "
-                f"found {', '.join(map(repr, evaluation.columns))}"
+                f"found {', '.join(map(repr, evaluation.columns)) or 'no columns'}"
             )
     null = evaluation["null_deviance"].to_numpy(dtype=float)
     explained = null - evaluation["deviance"].to_numpy(dtype=float)
@@ -302,7 +302,7 @@ def _fractions(values: pd.DataFrame | ArrayLike) -> np.ndarray:
         if "deviance_explained" not in values:
             raise ValueError(
                 "values: a DataFrame must have the column 'deviance_explained', as evaluate returns it; "
-                f"found {', '.join(map(repr, values.columns))}"
+                f"found {', '.join(map(repr, values.columns)) or 'no columns'}"
             )
         values = values["deviance_explained"]
     fractions = numbers_of(values, "values").reshape(-1)

@@ -78,9 +78,11 @@ def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -
         raise TypeError(f"{argument} must be the Dataset that {maker} returns; found {type(data).__name__}")
     missing = [name for name in needed if name not in data]
     if missing:
-        raise ValueError(
-            f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {', '.join(map(repr, data))}"
-        )
+        there = ", ".join(map(repr, data)) or "nothing"
+        raise ValueError(f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}")
+    empty = [str(dim) for dim, size in data.sizes.items() if size == 0]
+    if empty:
+        raise ValueError(f"{argument} has no {empty[0]} to draw")
 
 
 def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str]) -> str:

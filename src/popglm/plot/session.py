@@ -95,7 +95,7 @@ def session_overview(
         raise ValueError("session_overview: variables is empty; name at least one to draw")
     data = Session(session, [*names, *([] if time is None else [time])], trial)
     y, neurons = numbers_of(activity, "activity"), name_neurons(activity)
-    if y.ndim not in (1, 2) or len(y) != data.n_samples:
+    if y.ndim not in (1, 2) or len(y) != data.n_samples or not y.size:
         raise ValueError(
             f"activity must have a row for each of the {data.n_samples} samples of the session; it has shape {y.shape}"
         )
