@@ -12,7 +12,7 @@ import xarray as xr
 from popglm.checks import check_count, check_room, check_seed, is_number
 from popglm.design import Design
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
-from popglm.explain.kernels import group_slices, kernel_grid, kernels
+from popglm.explain.kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
 from popglm.model.base import PopulationGLM
@@ -117,6 +117,7 @@ def bootstrap(
     check_seed(seed, "bootstrap")
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
+    check_design_of(model, design, "bootstrap")
     results = kernels(model, design, n_points=n_points, units=units)
     labels = rows_of(model, X, held_out=True)
     order = labels.order(X, "X")

@@ -104,9 +104,7 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
     """Complain unless the model has a held-out prediction of every row that a fold holds out."""
     if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
-        raise ValueError(
-            f"{who} scores held-out predictions, so its model must be a fitted popglm.GLMCV; found {found}."
-        )
+        raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
     if not model._held_out_once:
         raise ValueError(
             f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."
@@ -129,7 +127,7 @@ def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 #: Fractions of held-out deviance of the fit and of the data given differ by less than this, which is rounding.
-SAME = 0.01
+SAME = 0.001
 
 
 def check_data_of_fit(

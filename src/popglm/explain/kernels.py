@@ -176,12 +176,12 @@ def raw_weights(model: PopulationGLM, design: Design) -> tuple[np.ndarray, np.nd
     return weights, np.atleast_1d(model.intercept_).astype(float)
 
 
-def check_design_of(model: PopulationGLM, design: Design) -> None:
-    """Complain unless the model has weights, and they are of the columns of the design."""
-    check_model(model, "kernels")
+def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") -> None:
+    """Complain, in the name of ``who``, unless the model has weights, and they are of the columns of the design."""
+    check_model(model, who)
     if not isinstance(design, Design):
-        raise TypeError(f"kernels: design must be a popglm.Design; found {type(design).__name__}.")
-    check_fitted(design, "columns_", "kernels")
+        raise TypeError(f"{who}: design must be a popglm.Design; found {type(design).__name__}.")
+    check_fitted(design, "columns_", who)
     if model.coef_path_ is None:
         raise ValueError("model was fitted with refit=False and has no weights of its own; use refit=True.")
     fitted = _describe(model.feature_group_names_, model.feature_group_sizes_)
