@@ -97,7 +97,8 @@ def check_flag(maker: str, argument: str, found: object) -> None:
 
 
 def check_count(maker: str, argument: str, found: object, least: int, most: int | None = None) -> None:
-    if not is_number(found, whole=True) or found < least:
+    whole = isinstance(found, Integral) and not isinstance(found, bool | np.bool_)
+    if not whole or found < least or (most is None and not is_number(found)):
         raise ValueError(f"{maker}: {argument} must be an integer >= {least}; found {shown(found)}")
     if most is not None and found > most:
         raise ValueError(
