@@ -14,7 +14,7 @@ from scipy import sparse
 from popglm.checks import is_number
 from popglm.labels import Rows, row_labels
 from popglm.messages import shown
-from popglm.model.validation import numbers_of
+from popglm.model.numbers import numbers_of
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["BinAxis", "Bins", "bins", "check_bins"]

@@ -16,9 +16,10 @@ from popglm.explain.bins import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLMCV
+from popglm.model.features import check_features
 from popglm.model.losses import unit_deviance
 from popglm.model.selection import at_strengths, fraction_explained
-from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
+from popglm.model.validation import check_responses, check_vector, name_neurons
 from popglm.solve.coordinates import product64
 from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, is_streamed, read_rows

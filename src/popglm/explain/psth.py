@@ -13,7 +13,8 @@ from popglm.explain.segments import segments
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
 from popglm.labels import Rows, check_order, neuron_order, row_labels, step_back, times
 from popglm.messages import shown
-from popglm.model.validation import check_responses, name_neurons, shape_of
+from popglm.model.numbers import shape_of
+from popglm.model.validation import check_responses, name_neurons
 
 __all__ = ["psth"]
 

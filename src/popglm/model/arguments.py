@@ -13,7 +13,7 @@ from popglm.checks import is_number
 from popglm.engines import as_numpy
 from popglm.labels import column_labels, is_counted, neuron_order
 from popglm.messages import shown
-from popglm.model.validation import numbers_of
+from popglm.model.numbers import numbers_of
 
 __all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
 

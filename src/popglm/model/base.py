@@ -13,21 +13,21 @@ from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
 from popglm.labels import Rows, row_labels
 from popglm.model.convergence import late_fits
+from popglm.model.features import check_features
 from popglm.model.leaks import warn_of_copies
 from popglm.model.null import FEW_EVENTS, null_models
+from popglm.model.numbers import shape_of
 from popglm.model.parameters import Parameters
 from popglm.model.predictions import Predictions
 from popglm.model.progress import fit_progress
 from popglm.model.selection import at_strengths
 from popglm.model.validation import (
-    check_features,
     check_reach,
     check_responses,
     check_vector,
     far_from_zero,
     has_effect,
     name_neurons,
-    shape_of,
     warn_neurons,
 )
 from popglm.solve.population import PopulationFit, Settings, fit_population

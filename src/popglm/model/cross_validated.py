@@ -13,9 +13,10 @@ from popglm.engines import like
 from popglm.labels import Rows
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
+from popglm.model.features import check_features
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.splits import check_folds
-from popglm.model.validation import check_features, check_offset, check_vector
+from popglm.model.validation import check_offset, check_vector
 from popglm.solve.responses import response_sums
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows

@@ -11,8 +11,9 @@ from popglm.labels import Rows, row_labels
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
 from popglm.model.cross_validated import GLMCV
+from popglm.model.features import check_features
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
-from popglm.model.validation import check_features, check_offset
+from popglm.model.validation import check_offset
 
 __all__ = ["GLM", "GLMCV"]
 

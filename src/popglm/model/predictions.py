@@ -11,15 +11,10 @@ from popglm.checks import check_fitted
 from popglm.engines import get_engine, library_of, like
 from popglm.engines.memory import in_halves
 from popglm.labels import Rows, column_text, row_labels
+from popglm.model.features import check_features
 from popglm.model.losses import Loss, get_loss
 from popglm.model.selection import fraction_explained
-from popglm.model.validation import (
-    check_features,
-    check_offset,
-    check_responses,
-    check_vector,
-    name_neurons,
-)
+from popglm.model.validation import check_offset, check_responses, check_vector, name_neurons
 from popglm.solve.coordinates import product64
 from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, read_rows
