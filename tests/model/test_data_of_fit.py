@@ -117,8 +117,9 @@ class TestDataOfTheFit:
         ):
             with pytest.raises(ValueError, match="are not those of the fit: the held-out deviance explained of neuron"):
                 use()
-        # what only scores may take others, such as a part of the samples
-        assert pg.breakdown(model, X, other).deviance_explained.shape == (2,)
+        # what only scores may take others, such as a part of the samples, and says so
+        with pytest.warns(pg.PopglmWarning, match="breakdown: X and Y are not those of the fit"):
+            assert pg.breakdown(model, X, other).deviance_explained.shape == (2,)
 
     def test_rows_in_another_order_draw_the_same_trials(self):
         model = GLMCV(**MODEL.get_params()).fit(FEATURES.set_axis(TIMES), Y, groups=TRIAL)
