@@ -12,7 +12,9 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from popglm.glm_class.checks import UsageError, check_number, check_rows, check_whole
 from popglm.glm_class.deviances import make_prediction
-from popglm.glm_class.glm import GLM, LAMBDA_SERIES, at_strengths, series_of
+from popglm.glm_class.figures import draw_selection
+from popglm.glm_class.glm import GLM, LAMBDA_SERIES
+from popglm.glm_class.series import at_strengths, series_of
 from popglm.model import estimators
 from popglm.model.selection import select_strengths
 from popglm.warnings import PopglmWarning, warn
@@ -179,7 +181,7 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
         self._take(self._not_below(select_strengths(held_out, lambdas, se_fraction), min_lambda))
         self.selected_frac_dev_expl_cv = self._explained[self.selected_lambda_ind, np.arange(self.n_responses)]
         if make_fig:
-            self._draw_selection(self._explained)
+            draw_selection(self.lambda_series, self.selected_lambda_ind, self._explained)
 
     def make_prediction_cv(self, X_ablated: ArrayLike) -> np.ndarray:
         """Mean response of each sample by the fold that held it out, at the selected strengths.
