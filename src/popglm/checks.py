@@ -46,7 +46,7 @@ def is_number(value: object, whole: bool = False) -> bool:
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral if whole else Real):
         return False
-    return abs(value) < 2**63 if isinstance(value, Integral) else math.isfinite(value)
+    return abs(int(value)) < 2**63 if isinstance(value, Integral) else math.isfinite(value)
 
 
 def check_fitted(estimator: Any, attribute: str, who: str) -> None:
