@@ -13,11 +13,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from popglm.checks import check_choice, check_fitted, check_flag, check_room
 from popglm.design.past import Past
-from popglm.design.report import Block, Dependence, describe, score
+from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.session import Session
 from popglm.design.terms import Term
 from popglm.messages import shown
-from popglm.warnings import warn
 
 __all__ = ["Design"]
 
@@ -183,7 +182,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         X = self._empty(session)
         for block in self._blocks(session):
             X[:, block.columns] = score(block, self.means_[block.columns], self.scales_[block.columns])
-        self._warn_of_new_values(session)
+        warn_of_new_values(self.terms_.values(), session)
         return self._label(X, session)
 
     def report(self, session: Any) -> pd.DataFrame:
@@ -386,31 +385,11 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _finish(self, dependence: Dependence, rows: list[dict], session: Session) -> None:
         self.report_ = self._tabulate(dependence, rows)
-        self._warn_of_useless_columns(session)
+        warn_of_useless_columns(self.columns_[np.isinf(self.scales_)], self.terms_.values(), session)
 
     def _tabulate(self, dependence: Dependence, rows: list[dict]) -> pd.DataFrame:
         index = pd.Index(self.groups_, name="group")
         return pd.DataFrame(rows, index=index).assign(collinear=dependence.collinear())
-
-    def _warn_of_useless_columns(self, session: Session) -> None:
-        """Name columns that are constant, and say of which variables no sample is in the range of a term."""
-        sentences = []
-        constant = self.columns_[np.isinf(self.scales_)]
-        if len(constant):
-            features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
-            named = "; ".join(f"{group} ({names})" for group, names in features.items())
-            sentences = [f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"]
-        sentences += self._surprises(session)
-        if sentences:
-            warn("; ".join(sentences))
-
-    def _warn_of_new_values(self, session: Session) -> None:
-        """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
-        if sentences := self._surprises(session):
-            warn(f"this session differs from the fitted one: {'; '.join(sentences)}")
-
-    def _surprises(self, session: Session) -> list[str]:
-        return list(dict.fromkeys(s for term in self.terms_.values() for s in term.surprises(session)))
 
     def _empty(self, session: Session) -> np.ndarray:
         shape = session.n_samples, len(self.columns_)
