@@ -136,7 +136,7 @@ def breakdown(
     values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
     labels = rows_of(model, X, held_out)
     # a single number asks on purpose for predictions without what the fit had
-    as_in_fit = held_out and all(given is None or np.ndim(given) for given in (sample_weight, offset))
+    as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
     if held_out:
         sample_weight, offset = check_as_in_fit(
             model, sample_weight, offset, len(values), labels, "breakdown", refits=False

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import GroupKFold, KFold
 
-from popglm.glm_class.checks import UsageError, check_number, check_rows, check_whole
+from popglm.glm_class.checks import UsageError, check_flag, check_number, check_rows, check_whole
 from popglm.glm_class.deviances import make_prediction
 from popglm.glm_class.figures import draw_selection
 from popglm.glm_class.glm import GLM, LAMBDA_SERIES
@@ -104,7 +104,10 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
             momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_tol, solver=solver,
         )  # fmt: skip
         self.n_folds = check_whole("n_folds", n_folds)
-        self.auto_split, self.split_by_group = bool(auto_split), bool(split_by_group)
+        self.auto_split, self.split_by_group = (
+            check_flag("auto_split", auto_split),
+            check_flag("split_by_group", split_by_group),
+        )
         self.split_random_state = split_random_state
 
     def fit(
