@@ -289,10 +289,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_parameters()
         sources = {term.source for term in self.terms if isinstance(term, Past)}
         if not isinstance(neuron, str) or neuron not in sources:
-            found = ", ".join(map(repr, sorted(sources)[:10])) or "none"
-            raise ValueError(
-                f"for_neuron: no history or coupling term reads {shown(neuron)}; neurons with one: {found}"
-            )
+            read = ", ".join(map(repr, sorted(sources)[:10])) or "none"
+            raise ValueError(f"for_neuron: no history or coupling term reads {shown(neuron)}; neurons with one: {read}")
         kept = [t for t in self.terms if not isinstance(t, Past) or t.own == (t.source == neuron)]
         if not kept:
             raise ValueError(f"for_neuron: no term is left to explain {neuron!r}; add its history or other neurons")
