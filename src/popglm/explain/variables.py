@@ -89,7 +89,7 @@ def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> 
             fits = {group for group in groups if part(group)}
         elif not isinstance(part, str):
             raise TypeError(
-                f"variables: {shown(part)} of {name!r} is neither the name of a group, a pattern, nor a callable."
+                f"variables, {name!r}: {shown(part)} is neither the name of a group, a pattern, nor a callable."
             )
         elif part in groups:
             fits = {part}
