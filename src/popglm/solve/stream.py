@@ -82,7 +82,8 @@ class RowStream:
             if not is_number(value) or value < 1:
                 raise ValueError(f"{name}={shown(value)} must be a number of at least 1.")
         if len(source.shape) != 2 or 0 in source.shape:
-            raise ValueError(f"source: X must have shape (n_samples, n_features), not {tuple(source.shape)}.")
+            shape = tuple(source.shape)
+            raise ValueError(f"source: X must have shape (n_samples, n_features); it has {shape}.")
         try:
             kind = np.dtype(kind)
         except TypeError as error:
