@@ -96,10 +96,10 @@ def session_overview(
         raise ValueError("session_overview: variables is empty; name at least one to draw")
     data = Session(session, [*names, *([] if time is None else [time])], trial)
     y, neurons = numbers_of(activity, "activity"), name_neurons(activity)
-    if y.ndim not in (1, 2) or len(y) != data.n_samples or not y.size:
-        raise ValueError(
-            f"activity must have a row for each of the {data.n_samples} samples of the session; it has shape {y.shape}"
-        )
+    if y.ndim not in (1, 2) or not y.size:
+        raise ValueError(f"activity must have shape (n_samples, n_neurons) or (n_samples,); it has {y.shape}")
+    if len(y) != data.n_samples:
+        raise ValueError(f"activity has {len(y)} samples and the session has {data.n_samples}; both need the same rows")
     y = y.reshape(len(y), len(neurons))
     order = Rows(data.index, "the session").order(activity, "activity")
     y = y if order is None else y[order]
