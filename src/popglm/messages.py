@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 __all__ = ["shown"]
 
@@ -14,14 +16,18 @@ LONGEST = 80
 
 
 def shown(value: Any) -> str:
-    """A value as Python writes it, without types of NumPy and pandas around numbers and dates; cut where it is long.
+    """A value as Python writes it, on one line; cut where it is long.
+
+    Numbers and dates stand without the types of NumPy and pandas around them, tables and matrices by their shape.
 
     Examples
     --------
     >>> print(shown(np.float64(0.5)), shown([np.int64(1), "a"]), shown(pd.Timestamp("2026-01-01")))
     0.5 [1, 'a'] 2026-01-01 00:00:00
+    >>> print(shown(np.zeros((3, 2))), shown(pd.DataFrame()))
+    ndarray of shape (3, 2) DataFrame of shape (0, 0)
     """
-    text = _written(value)
+    text = re.sub(r"\s*\n\s*", " ", _written(value))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
@@ -30,6 +36,10 @@ def _written(value: Any) -> str:
         return str(value)
     if isinstance(value, np.generic):
         return repr(value.item())
+    if isinstance(value, xr.Dataset):
+        return f"Dataset of sizes {dict(value.sizes)}"
+    if isinstance(shape := getattr(value, "shape", None), tuple) and len(shape) > 1:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
     if type(value) is list:
         return f"[{', '.join(map(_written, value[:LONGEST]))}]"
     if type(value) is tuple:

@@ -1,5 +1,7 @@
 """Breakdown against predictions made by hand, sklearn's deviances, and the Gaussian identity."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,6 +206,26 @@ def test_shares_are_nan_where_nothing_is_explained_and_0_for_silent_neurons(popu
     assert (result.null_deviance[3], result.deviance_explained[3]) == (0, 0)
     assert np.isnan(result.fraction_explained_deviance[3]).all()
     assert np.isfinite(result.fraction_explained_deviance[:3]).all()
+
+
+class TestOtherData:
+    """Rows without labels can be in another order than in the fit; only what the model predicts of them tells."""
+
+    def test_permuted_rows_are_told(self, population):
+        model, X, Y, _ = population
+        order = np.random.default_rng(3).permutation(len(X))
+        with pytest.warns(pg.PopglmWarning, match="breakdown: X and Y are not those of the fit, or in another order"):
+            pg.breakdown(model, X.to_numpy()[order], Y[order])
+        with pytest.warns(pg.PopglmWarning, match=r"explained of neuron 'neuron0' is .*, and was .* in the fit\."):
+            pg.breakdown(model, X.to_numpy(), Y[order])
+
+    @pytest.mark.parametrize("held_out", [True, False])
+    def test_the_data_of_the_fit_and_parts_of_it_are_not(self, population, held_out):
+        model, X, Y, _ = population
+        rows = slice(None) if held_out else np.arange(1, len(X), 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pg.breakdown(model, X.to_numpy()[rows], Y[rows], held_out=held_out)
 
 
 class TestBadInput:

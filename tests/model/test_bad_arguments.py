@@ -199,6 +199,28 @@ class TestSettings:
         with pytest.raises(ValueError, match=sentence):
             GLMCV().fit(X, COUNTS, groups=trials)
 
+    @pytest.mark.parametrize(
+        ("settings", "activity", "offset", "sentence"),
+        [
+            ({}, COUNTS, 1e300, r"offset must not exceed 1e\+35 in size; row 0 holds 1e\+300"),
+            ({}, COUNTS, 1e14, r"offset is 1e\+14 in row 0, .*the logarithm of an exposure"),
+            ({"family": "bernoulli"}, EVENTS, np.r_[0, -1e14, np.zeros(298)], r"offset is -1e\+14 in row 1,"),
+            ({"family": "gaussian"}, COUNTS, 1e16, "beside which activity of .* at most is rounded away"),
+            ({"fit_intercept": False}, COUNTS, 800.0, "offset is 800 in row 0, where the mean is infinite without"),
+        ],
+    )
+    def test_offsets_that_nothing_adds_to(self, settings, activity, offset, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            GLM(lambdas=[0.1], **settings).fit(X, activity, offset=offset)
+
+    def test_an_offset_in_large_units_is_one_of_the_activity(self):
+        fits = [GLM("gaussian", lambdas=[0.1]).fit(X, unit * COUNTS, offset=unit * X[:, 0]) for unit in (1.0, 2.0**80)]
+        np.testing.assert_allclose(fits[1].coef_ / 2.0**80, fits[0].coef_, rtol=1e-5, atol=1e-6)
+
+    def test_weights_whose_sums_overflow(self):
+        with pytest.raises(ValueError, match=r"sample_weight must not exceed 1e\+35 in size; row 3 holds 1e\+306"):
+            GLM().fit(X, COUNTS, sample_weight=np.where(np.arange(300) == 3, 1e306, 1.0))
+
     def test_rejected_predictions(self):
         with pytest.raises(ValueError, match="refit=False"):
             GLMCV(refit=False, n_lambdas=2).fit(X, COUNTS).predict(X)

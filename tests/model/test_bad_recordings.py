@@ -8,6 +8,7 @@ import pytest
 from recordings import COUNTS, ETA, EVENTS, WEIGHTS, N, X, assert_sane
 from sklearn.preprocessing import SplineTransformer
 
+import popglm as pg
 from popglm import GLM, GLMCV, ConvergenceWarning, PopglmWarning
 
 #: Activity that leaves nothing to fit, under Poisson.
@@ -170,3 +171,62 @@ def test_offset_that_overflows_the_rate_is_survived():
         model = GLM(n_lambdas=3, precision="float64").fit(X, COUNTS, offset=offset)
     assert np.isfinite(model.coef_path_).all()
     assert np.isfinite(model.intercept_path_).all()
+
+
+class TestPredictionsFarOutside:
+    MODEL = GLMCV(lambdas=[0.01], cv=3).fit(pd.DataFrame(X).add_prefix("x"), COUNTS)
+
+    @pytest.mark.parametrize("who", ["predict", "predict_held_out"])
+    def test_infinite_means_stay_and_are_counted(self, who):
+        far = X.copy()
+        far[7, 2] = 1e6
+        far[9, 1] = -1e6
+        with pytest.warns(PopglmWarning) as caught:
+            mean = getattr(self.MODEL, who)(pd.DataFrame(far).add_prefix("x"))
+        infinite = np.isinf(mean)
+        assert infinite.any()
+        assert not infinite[np.delete(np.arange(N), [7, 9])].any()
+        (warning,) = caught
+        row, column = (7, "x2") if infinite[7].any() else (9, "x1")
+        said = f"infinite in {infinite.any(axis=1).sum()} of {N} samples, for {infinite.any(axis=0).sum()} of"
+        assert f"{who}: the mean is {said}" in str(warning.message)
+        assert f"first in row {row} for" in str(warning.message)
+        assert f"column {column!r} of X is {far[row, int(column[1])]:g}" in str(warning.message)
+
+    def test_an_offset_that_does_it_is_named(self):
+        with pytest.warns(PopglmWarning, match=rf"in {N} of {N} samples.*where the offset is 1e\+06"):
+            self.MODEL.predict(pd.DataFrame(X).add_prefix("x"), offset=1e6)
+
+    def test_no_warning_otherwise(self, quiet):
+        self.MODEL.predict(pd.DataFrame(X).add_prefix("x"), offset=100.0)
+
+
+class TestNothingRecorded:
+    """A neuron without a sample that counts has no deviance; a silent one has, and explains 0 of it."""
+
+    Y = COUNTS.astype(float)
+    SOME = np.where(np.arange(COUNTS.shape[1]) == 1, np.nan, Y)
+
+    def test_scores_are_nan_for_that_neuron_alone(self):
+        model = GLM(lambdas=[0.1]).fit(X, self.Y)
+        found, complete = model.evaluate(X, self.SOME), model.evaluate(X, self.Y)
+        assert found.iloc[1].isna().all()
+        pd.testing.assert_frame_equal(found.drop("neuron1"), complete.drop("neuron1"))
+        assert model.score(X, self.SOME) == pytest.approx(complete["deviance_explained"].drop("neuron1").mean())
+        assert np.isnan(model.score(X, np.nan * self.Y))
+        weight = (np.arange(N) < 50).astype(float)
+        late = np.where((np.arange(N) < 50)[:, None] & (np.arange(COUNTS.shape[1]) == 0), np.nan, self.Y)
+        assert model.evaluate(X, late, sample_weight=weight)["deviance_explained"].isna().tolist()[:2] == [True, False]
+        silent = model.evaluate(X, 0 * self.Y)
+        assert (silent[["deviance_explained", "null_deviance"]] == 0).all(axis=None)
+
+    def test_cross_validation_and_breakdown_alike(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PopglmWarning)
+            model = GLMCV(lambdas=[0.1], cv=3).fit(X, self.SOME)
+            again = GLM(lambdas=[0.1]).fit(X, self.Y).select(X, self.SOME)
+        for found in (model.cv_deviance_explained_, pg.breakdown(model, X, self.SOME).deviance_explained.values):
+            np.testing.assert_array_equal(np.isnan(found), np.arange(COUNTS.shape[1]) == 1)
+        assert np.isfinite(model.summary()).sum() >= 8
+        assert np.isinf(again.lambda_[1])
+        assert np.isnan(again.deviance_explained_path_[0, 1])

@@ -185,7 +185,7 @@ def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
         engine.is_accelerator = True
         return engine
 
-    monkeypatch.setattr("popglm.model.base.get_engine", accelerator)
+    monkeypatch.setattr("popglm.model.predictions.get_engine", accelerator)
     found = model.predict(X, offset)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

@@ -1,10 +1,14 @@
 """No wrong call ends in another library's sentence: the complaint is a ValueError or TypeError naming the argument."""
 
+import os
+import traceback
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from scipy.sparse import csr_array
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import (
     GroupShuffleSplit,
     KFold,
@@ -30,6 +34,7 @@ FITTED = GLMCV(lambdas=[0.1], cv=4).fit(X, Y, groups=TRIAL)
 PATH = GLM(lambdas=[0.1, 0.01]).fit(X, Y)
 DESIGN = pg.Design([pg.linear("a"), pg.linear("b")]).fit({"a": X[:, 0], "b": X[:, 1]})
 DESIGNED = GLM(lambdas=[0.1]).fit(DESIGN.transform({"a": X[:, 0], "b": X[:, 1]}), Y)
+BINS = pg.bins(X[:, 0], [0.0], 9.0)
 
 MATRICES = [
     {"a": X[:, 0]},
@@ -41,12 +46,19 @@ MATRICES = [
     None,
     X[:, :, None],
     object(),
+    [],
+    X[:0],
+    X[:, :0],
+    pd.DataFrame(),
+    [[object(), object()]] * N,
 ]
 ACTIVITIES = [{"a": Y[:, 0]}, xr.Dataset({"a": ("t", X[:, 0])}), b"bytes", "text", 3.0, object(), Y[:-1], Y[:, :, None]]
-VECTORS = ["text", b"b", {"a": 1}, [pd.NA] * N, np.ones((N, 2)), np.ones(N - 1), object(), ["x"] * N]
-LABELS = ["text", 5, np.ones((N, 2)), [None] * N, {"a": 1}, object(), [[1]] * N]
+VECTORS = ["text", b"b", {"a": 1}, [pd.NA] * N, np.ones((N, 2)), np.ones(N - 1), object(), ["x"] * N, xr.Dataset()]
+LABELS = ["text", 5, np.ones((N, 2)), [None] * N, {"a": 1}, object(), [[1]] * N, xr.Dataset(), pd.DataFrame(X)]
 SEEDS = [True, -1, np.arange(3.0), "seed", 1.5, pd.NA]
-NUMBERS = [pd.NA, "1", pd.Series([1.0]), np.nan, None, [0.1], True, -1]
+NUMBERS = [pd.NA, "1", pd.Series([1.0]), np.nan, None, [0.1], True, -1, 10**30, pd.DataFrame(), xr.Dataset()]
+NO_NAMES = [np.array([1, 2]), pd.NA, pd.DataFrame(), 3, [], object()]
+NO_FLAGS = [np.array([True, False]), pd.NA, "yes", None, 2, pd.DataFrame()]
 
 
 def calls():
@@ -67,6 +79,7 @@ def calls():
         yield name, lambda v, name=name: GLM().fit(X, Y, **{name: v}), VECTORS
         yield name, lambda v, name=name: FITTED.evaluate(X, Y, **{name: v}), VECTORS
         yield name, lambda v, name=name: pg.compare(FITTED, X, Y, **{name: v}), VECTORS
+        yield name, lambda v, name=name: pg.breakdown(FITTED, X, Y, **{name: v}), VECTORS
     yield "groups", lambda v: GLMCV().fit(X, Y, groups=v), LABELS
     yield "trial", lambda v: pg.significance(FITTED, X, Y, trial=v, n_shifts=5), LABELS
     yield "trial", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=v), LABELS
@@ -74,20 +87,52 @@ def calls():
     yield "seed", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, n_shifts=5, seed=v), SEEDS
     yield "seed", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, seed=v), SEEDS
     yield "level", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, level=v), NUMBERS
+    yield "n_resamples", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, n_resamples=v), [*NUMBERS, 10**15]
+    yield "n_shifts", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, n_shifts=v), [*NUMBERS, 10**15]
+    yield "method", lambda v: pg.breakdown(FITTED, X, Y, method=v), NO_NAMES
+    yield "method", lambda v: pg.compare(FITTED, X, Y, method=v), NO_NAMES
+    yield "method", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, method=v), NO_NAMES
+    yield "variables", lambda v: pg.breakdown(FITTED, X, Y, v), [np.arange(2), X[:, :0], [object()], b"feature0", 3]
+    yield "held_out", lambda v: pg.breakdown(FITTED, X, Y, held_out=v), NO_FLAGS
+    yield "held_out", lambda v: pg.predicted_tuning(FITTED, X, Y, BINS, held_out=v), NO_FLAGS
+    yield "reselect", lambda v: pg.compare(FITTED, X, Y, reselect=v), NO_FLAGS
+    yield "refit", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, refit=v), [v for v in NO_FLAGS if v is not None]
+    yield "weaker", lambda v: pg.compare(FITTED, X, Y, weaker=v), [v for v in NUMBERS if v is not None]
+    yield "standardize", lambda v: pg.maze_design(2, standardize=v), NO_FLAGS
+    yield "half_width", lambda v: pg.bins(X[:, 0], [0], v), [*NUMBERS, object(), 1j]
+    yield "values", lambda v: pg.bins(v, [0], 1.0), [[], "text", object(), X, None]
+    yield "centers", lambda v: pg.bins(X[:, 0], v, 1.0), [[], "1", object(), X, [np.nan]]
+    for name in ("split", "trial"):
+        yield name, lambda v, name=name: pg.tuning(Y, BINS, **{name: v}), [xr.Dataset(), {"a": 1}, "text", X]
+    for name in ("events", "trial", "time"):
+        wrong = [xr.Dataset(), {"a": 1}, "text", X, pd.DataFrame(X)]
+        yield name, lambda v, name=name: pg.psth(Y, **{"events": EVENTS, name: v}, before=1, after=1), wrong
+    for name in ("before", "after"):
+        yield name, lambda v, name=name: pg.psth(Y, EVENTS, **{"before": 1, "after": 1, name: v}), NUMBERS
+    yield "dt", lambda v: pg.psth(Y, EVENTS, before=1, after=1, dt=v), [v for v in NUMBERS if v is not None]
+    for name in ("learning_rate", "momentum", "check_every", "batch_size"):
+        wrong = [v for v in NUMBERS if v is not None]
+        yield name, lambda v, name=name: pg.FirstOrder(**{name: v}), wrong
+    yield "method", lambda v: pg.FirstOrder(v), NO_NAMES
+    yield "seed", lambda v: pg.FirstOrder(seed=v), SEEDS
     yield "by", lambda v: pg.breakdown(FITTED, X, Y, by=v), [3, "text", [1], object()]
     yield "test", lambda v: pg.compare(FITTED, X, Y, test=v), [3, X, (X,), "text"]
     for name in ("tol", "max_iter", "n_lambdas", "lambda_min_ratio", "smoothness"):
         yield name, lambda v, name=name: GLM(**{name: v}).fit(X, Y), NUMBERS
     yield "l1_ratio", lambda v: GLM(penalty="elastic_net", l1_ratio=v).fit(X, Y), [v for v in NUMBERS if v is not None]
     for name in ("family", "penalty", "precision", "inverse_link", "solver", "engine", "device"):
-        wrong = [pd.NA, 3, pd.Series(["a"]), ["poisson"], np.array(["a", "b"]), object()]
+        wrong = [pd.NA, 3, pd.Series(["a"]), ["poisson"], np.array(["a", "b"]), object(), pd.DataFrame()]
         yield name, lambda v, name=name: GLM(**{name: v}).fit(X, Y), wrong
-    yield "verbose", lambda v: GLM(verbose=v).fit(X, Y), ["1", pd.NA, pd.Series([1]), None]
+    yield "verbose", lambda v: GLM(verbose=v).fit(X, Y), ["1", pd.NA, pd.Series([1]), None, 9, -1]
     yield "fit_intercept", lambda v: GLM(fit_intercept=v).fit(X, Y), ["yes", pd.NA, pd.Series([True]), None]
     yield "refit", lambda v: GLMCV(refit=v).fit(X, Y), ["yes", pd.NA, pd.Series([True, False]), None]
     yield "lambdas", lambda v: GLM(lambdas=v).fit(X, Y), [pd.NA, "strong", {"a": 1}, [pd.NA], [None], object()]
     yield "feature_groups", lambda v: GLM(feature_groups=v).fit(X, Y), [pd.NA, "ab", 3, [pd.NA, 1], {"a": 1}, [1, 1]]
-    yield "cv", lambda v: GLMCV(cv=v).fit(X, Y), [pd.NA, "a", 2.5, [1, 2], [("a", "b")], {"a": 1}, StratifiedKFold(2)]
+    yield (
+        "cv",
+        lambda v: GLMCV(cv=v).fit(X, Y),
+        [pd.NA, "a", 2.5, [1, 2], [("a", "b")], {"a": 1}, StratifiedKFold(2), [np.arange(N)]],
+    )
     for name in ("se_fraction", "min_lambda"):
         wrong = [pd.NA, "1", pd.Series([1.0, 2.0]), np.nan, -1, [0.1]]
         yield name, lambda v, name=name: FITTED.select(**{name: v}), wrong
@@ -97,7 +142,8 @@ def calls():
     yield "path", lambda v: PATH.save(v), [3, None, b"m.nc", "", "no/such/folder/m.nc", "/", pd.NA]
     yield "path", pg.load, [3, None, b"m.nc", "", "/", pd.NA, [1]]
     yield "source", RowStream, [3, "text", [1, 2], object(), {"a": 1}]
-    yield "memory", lambda v: RowStream(X, memory=v), ["much", None, pd.NA, -1, True]
+    yield "source", RowStream, [X[:0], X[:, :0]]
+    yield "memory", lambda v: RowStream(X, memory=v), ["much", None, pd.NA, -1, True, np.inf]
 
 
 CALLS = [(name, call, value) for name, call, values in calls() for value in values]
@@ -113,6 +159,36 @@ def test_the_argument_is_named(name, call, value):
     with pytest.raises((ValueError, TypeError)) as caught:
         call(value)
     assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    last = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert f"{os.sep}popglm{os.sep}" in last.filename
+    assert last.line.startswith("raise ")
+
+
+@pytest.mark.parametrize(
+    ("who", "call"),
+    [
+        ("predict", lambda: GLM().predict(X)),
+        ("predict_held_out", lambda: GLMCV().predict_held_out(X)),
+        ("evaluate", lambda: GLM().evaluate(X, Y)),
+        ("score", lambda: GLMCV().score(X, Y)),
+        ("select", lambda: GLM().select(X, Y)),
+        ("select", lambda: GLMCV().select()),
+        ("summary", lambda: GLMCV().summary()),
+        ("save", lambda: GLM().save("model.nc")),
+        ("to_xarray", lambda: GLM().to_xarray()),
+        ("kernels", lambda: pg.kernels(GLM(), DESIGN)),
+        ("kernels", lambda: pg.kernels(DESIGNED, pg.Design([pg.linear("a")]))),
+        ("breakdown", lambda: pg.breakdown(GLM(), X, Y, held_out=False)),
+        ("bootstrap", lambda: pg.bootstrap(GLM(), DESIGN, X, Y, trial=TRIAL)),
+        ("transform", lambda: pg.Design([pg.linear("a")]).transform({"a": X[:, 0]})),
+    ],
+)
+def test_before_the_fit(who, call):
+    with pytest.raises(
+        NotFittedError, match=rf"^{who}: this \w+ is not fitted yet; call fit\((X, Y|session)\) first\."
+    ):
+        call()
 
 
 @pytest.mark.parametrize(

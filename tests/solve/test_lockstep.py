@@ -16,11 +16,12 @@ from popglm.model.losses import Loss, get_loss
 from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
+from popglm.solve.fit_rows import FitRows
 from popglm.solve.lockstep import model as lockstep_model
 from popglm.solve.lockstep import passes as lockstep_passes
 from popglm.solve.lockstep import proximal
 from popglm.solve.lockstep.walk import Lockstep
-from popglm.solve.objective import FitRows, RowObjective
+from popglm.solve.objective import RowObjective
 from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import response_sums

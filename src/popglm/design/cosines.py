@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.design.checks import MOST_COLUMNS, check_count, check_name, check_positive, check_range, check_variable
+from popglm.checks import MOST_COLUMNS, check_count, check_name, check_positive, check_range, check_variable
 from popglm.design.session import Session
 from popglm.design.terms import Term, all_outside, even_points
 

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from popglm.design.checks import check_choice, check_flag, check_room
+from popglm.checks import check_choice, check_fitted, check_flag, check_room
 from popglm.design.past import Past
-from popglm.design.report import Block, Dependence, describe, score
+from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.session import Session
 from popglm.design.terms import Term
 from popglm.messages import shown
-from popglm.warnings import warn
 
 __all__ = ["Design"]
 
@@ -179,12 +177,12 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         TypeError, ValueError
             As in `fit`.
         """
-        check_is_fitted(self)
+        check_fitted(self, "columns_", "transform")
         session = self._read(session, self.terms_.values())
         X = self._empty(session)
         for block in self._blocks(session):
             X[:, block.columns] = score(block, self.means_[block.columns], self.scales_[block.columns])
-        self._warn_of_new_values(session)
+        warn_of_new_values(self.terms_.values(), session)
         return self._label(X, session)
 
     def report(self, session: Any) -> pd.DataFrame:
@@ -246,7 +244,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         twice    0.00
         Name: outside, dtype: float64
         """
-        check_is_fitted(self)
+        check_fitted(self, "columns_", "report")
         session = self._read(session, self.terms_.values())
         dependence = Dependence(session.n_samples, self.group_sizes_)
         rows = []
@@ -290,9 +288,9 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         self._check_parameters()
         sources = {term.source for term in self.terms if isinstance(term, Past)}
-        if neuron not in sources:
-            found = ", ".join(map(repr, sorted(sources)[:10])) or "none"
-            raise ValueError(f"for_neuron: no history or coupling term reads {neuron!r}; neurons with one: {found}")
+        if not isinstance(neuron, str) or neuron not in sources:
+            read = ", ".join(map(repr, sorted(sources)[:10])) or "none"
+            raise ValueError(f"for_neuron: no history or coupling term reads {shown(neuron)}; neurons with one: {read}")
         kept = [t for t in self.terms if not isinstance(t, Past) or t.own == (t.source == neuron)]
         if not kept:
             raise ValueError(f"for_neuron: no term is left to explain {neuron!r}; add its history or other neurons")
@@ -320,7 +318,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         -------
         ndarray of str, shape (n_features,)
         """
-        check_is_fitted(self)
+        check_fitted(self, "columns_", "get_feature_names_out")
         return np.array([f"{group}_{feature}" for group, feature in self.columns_], dtype=object)
 
     def _learn(self, session: Any) -> Session:
@@ -341,12 +339,12 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _check_parameters(self) -> None:
         if not isinstance(self.terms, (list, tuple)) or not self.terms:
-            raise TypeError(f"Design: terms must be a list of terms such as bumps(...); found {self.terms!r}")
+            raise TypeError(f"Design: terms must be a list of terms such as bumps(...); found {shown(self.terms)}")
         for i, term in enumerate(self.terms):
             if not isinstance(term, Term):
                 hint = f"; for the variable as it is write linear({term!r})" if isinstance(term, str) else ""
                 hint = "; unpack a list of terms with *" if isinstance(term, (list, tuple)) else hint
-                raise TypeError(f"Design: terms[{i}] must be a term such as bumps(...); found {term!r}{hint}")
+                raise TypeError(f"Design: terms[{i}] must be a term such as bumps(...); found {shown(term)}{hint}")
         name, count = Counter(term.name for term in self.terms).most_common(1)[0]
         if count > 1:
             raise ValueError(f"Design: {count} terms are named {name!r}; give each a name of its own with name=")
@@ -385,31 +383,11 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _finish(self, dependence: Dependence, rows: list[dict], session: Session) -> None:
         self.report_ = self._tabulate(dependence, rows)
-        self._warn_of_useless_columns(session)
+        warn_of_useless_columns(self.columns_[np.isinf(self.scales_)], self.terms_.values(), session)
 
     def _tabulate(self, dependence: Dependence, rows: list[dict]) -> pd.DataFrame:
         index = pd.Index(self.groups_, name="group")
         return pd.DataFrame(rows, index=index).assign(collinear=dependence.collinear())
-
-    def _warn_of_useless_columns(self, session: Session) -> None:
-        """Name columns that are constant, and say of which variables no sample is in the range of a term."""
-        sentences = []
-        constant = self.columns_[np.isinf(self.scales_)]
-        if len(constant):
-            features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
-            named = "; ".join(f"{group} ({names})" for group, names in features.items())
-            sentences = [f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"]
-        sentences += self._surprises(session)
-        if sentences:
-            warn("; ".join(sentences))
-
-    def _warn_of_new_values(self, session: Session) -> None:
-        """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
-        if sentences := self._surprises(session):
-            warn(f"this session differs from the fitted one: {'; '.join(sentences)}")
-
-    def _surprises(self, session: Session) -> list[str]:
-        return list(dict.fromkeys(s for term in self.terms_.values() for s in term.surprises(session)))
 
     def _empty(self, session: Session) -> np.ndarray:
         shape = session.n_samples, len(self.columns_)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import clone
 
-from popglm.design.checks import check_name, check_names, check_variable, no_more_than
+from popglm.checks import check_name, check_names, check_variable, no_more_than
 from popglm.design.levels import as_levels, match_levels
 from popglm.design.session import Session
 from popglm.design.terms import Term, cross_grids, even_points, finite_range, where_known
@@ -167,7 +167,7 @@ class Transformed(Term):
         if not (hasattr(self.transformer, "fit") and hasattr(self.transformer, "transform")):
             raise TypeError(
                 f"transformed({self.variables}): transformer must be a scikit-learn transformer (fit and "
-                f"transform); found {self.transformer!r}"
+                f"transform); found {shown(self.transformer)}"
             )
         self.name = self.name or ", ".join(self.variables)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from popglm.design.checks import check_choice, check_name, check_positive, check_variable, no_more_than
+from popglm.checks import check_choice, check_name, check_positive, check_variable, no_more_than
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.session import Session
 from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names, peaks, typical_size
@@ -196,7 +196,7 @@ class Kernel(Term):
         check_basis(maker, self.basis, self.dt)
         check_choice(maker, "side", self.side, ("causal", "anti-causal", "both"))
         if not (self.events is None or isinstance(self.events, (bool, np.bool_))):
-            raise TypeError(f"{maker}: events must be True, False or None; found {self.events!r}")
+            raise TypeError(f"{maker}: events must be True, False or None; found {shown(self.events)}")
         check_name(maker, self.name)
         self.name = self.name or f"{self.variable} kernel"
         self.variables = (self.variable,)
@@ -258,7 +258,7 @@ class Kernel(Term):
 
 def check_basis(maker: str, basis: object, dt: object) -> None:
     if not isinstance(basis, (Bumps, LogBumps)):
-        raise TypeError(f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {basis!r}")
+        raise TypeError(f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {shown(basis)}")
     if dt is not None:
         check_positive(maker, "dt", dt)
 

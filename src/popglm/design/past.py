@@ -9,11 +9,12 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from popglm.design.checks import check_name, check_names
+from popglm.checks import check_name, check_names
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.lags import check_basis, convolve_trials, known_share, lag_axis
 from popglm.design.session import Session
 from popglm.design.terms import Term, typical_size
+from popglm.messages import shown
 
 __all__ = ["Past", "coupling", "history"]
 
@@ -143,7 +144,7 @@ def history(neuron: str, basis: Bumps | LogBumps, *, dt: float | None = None, na
     3          0.0    0.0
     """
     if not isinstance(neuron, str):
-        raise TypeError(f"history: neuron must be the name of a variable (a string); found {neuron!r}")
+        raise TypeError(f"history: neuron must be the name of a variable (a string); found {shown(neuron)}")
     return Past(neuron, basis, own=True, dt=dt, name=name)
 
 
@@ -194,13 +195,10 @@ def coupling(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import popglm as pg
-    >>> spikes = {f"n{j}": np.random.default_rng(j).poisson(0.3, 200) for j in range(3)}
-    >>> basis = pg.log_bumps("lag", n=3, low=1, high=12)
-    >>> design = pg.Design([pg.history("n0", basis), *pg.coupling(spikes, basis, exclude="n0")])
-    >>> design.fit_transform(spikes).columns.unique("group").tolist()
-    ['n0 history', 'n1 coupling', 'n2 coupling']
+    >>> from popglm.design import coupling, log_bumps
+    >>> terms = coupling(["n0", "n1", "n2"], log_bumps("lag", n=3, low=1, high=12), exclude="n0")
+    >>> [(term.name, term.reach) for term in terms]
+    [('n1 coupling', 11), ('n2 coupling', 11)]
     """
     sources = check_names("coupling", "sources", sources)
     excluded = check_names("coupling", "exclude", exclude)

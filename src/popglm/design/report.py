@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from popglm.design.session import Session
 from popglm.design.terms import Term
+from popglm.warnings import warn
 
-__all__ = ["Block", "Dependence", "describe", "score"]
+__all__ = ["Block", "Dependence", "describe", "score", "warn_of_new_values", "warn_of_useless_columns"]
 
 #: A column counts as never visited when its squares around the mean add up to less than this share of one full
 #: visit: a single sample that comes to a tenth of a bump's peak is enough.
@@ -142,3 +145,25 @@ class Dependence:
         part[used] = (null**2).sum(axis=1) > 1e-8
         stops = np.cumsum(self.sizes)
         return np.array([part[1:][stop - size : stop].sum() for stop, size in zip(stops, self.sizes, strict=True)])
+
+
+def warn_of_useless_columns(constant: pd.MultiIndex, terms: Iterable[Term], session: Session) -> None:
+    """Name columns that are constant, and say of which variables no sample is in the range of a term."""
+    sentences = []
+    if len(constant):
+        features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
+        named = "; ".join(f"{group} ({names})" for group, names in features.items())
+        sentences = [f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"]
+    sentences += _surprises(terms, session)
+    if sentences:
+        warn("; ".join(sentences))
+
+
+def warn_of_new_values(terms: Iterable[Term], session: Session) -> None:
+    """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
+    if sentences := _surprises(terms, session):
+        warn(f"this session differs from the fitted one: {'; '.join(sentences)}")
+
+
+def _surprises(terms: Iterable[Term], session: Session) -> list[str]:
+    return list(dict.fromkeys(sentence for term in terms for sentence in term.surprises(session)))

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.design.checks import check_names
+from popglm.checks import check_names
 from popglm.design.levels import as_text, factorize
 from popglm.labels import Rows, check_order, times
+from popglm.messages import shown
 
 __all__ = ["Session", "find_gaps"]
 
@@ -63,7 +64,7 @@ class Session:
         data = _as_mapping(data)
         names = dict.fromkeys(check_names("Session", "variables", variables))
         if not (trial is None or isinstance(trial, str)):
-            raise TypeError(f"Session: trial must be the name of a variable or None; found {trial!r}")
+            raise TypeError(f"Session: trial must be the name of a variable or None; found {shown(trial)}")
         names |= {} if trial is None else {trial: None}
         if not names:
             raise ValueError("Session: variables is empty; name at least one")

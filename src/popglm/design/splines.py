@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
-from popglm.design.checks import MOST_COLUMNS, check_count, check_name, check_range, check_variable
+from popglm.checks import MOST_COLUMNS, check_count, check_name, check_range, check_variable
 from popglm.design.cosines import beyond
 from popglm.design.session import Session
 from popglm.design.terms import Term, even_points, finite_range

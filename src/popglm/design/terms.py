@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from popglm.design.checks import check_count, check_name, check_variable
+from popglm.checks import check_count, check_name, check_variable
 from popglm.design.session import Session
+from popglm.messages import shown
 
 __all__ = ["Linear", "Product", "Term"]
 
@@ -324,7 +325,7 @@ def as_term(maker: str, term: Term | str) -> Term:
     if isinstance(term, str):
         return Linear(term)
     if not isinstance(term, Term):
-        raise TypeError(f"{maker}: expected a term or the name of a variable; found {term!r}")
+        raise TypeError(f"{maker}: expected a term or the name of a variable; found {shown(term)}")
     return term
 
 

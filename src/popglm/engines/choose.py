@@ -9,6 +9,7 @@ from typing import Any
 from popglm.engines.arrays import library_of
 from popglm.engines.devices import device_of
 from popglm.engines.numpy_engine import NumpyEngine
+from popglm.messages import shown
 
 __all__ = ["ENGINES", "choose_engine", "get_engine"]
 
@@ -33,7 +34,7 @@ def choose_engine(name: str, *arrays: Any) -> str:
     'torch'
     """
     if not isinstance(name, str) or name not in ("auto", *ENGINES):
-        raise ValueError(f"engine={name!r} is unknown; use one of auto, {', '.join(ENGINES)}.")
+        raise ValueError(f"engine={shown(name)} is unknown; use one of auto, {', '.join(ENGINES)}.")
     if name != "auto":
         return name
     for array in arrays:
@@ -79,7 +80,7 @@ def get_engine(name: str = "auto", device: str | None = None, precision: str = "
     arrays = X if isinstance(X, list | tuple) else [X]
     chosen = choose_engine(name, *arrays)
     if device is not None and not isinstance(device, str):
-        raise ValueError(f"device={device!r} must be a string such as 'cpu' or 'cuda:1', or None.")
+        raise ValueError(f"device={shown(device)} must be a string such as 'cpu' or 'cuda:1', or None.")
     if chosen == "numpy":
         if device not in (None, "cpu"):
             raise ValueError(

@@ -11,9 +11,10 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
+from popglm.checks import is_number
 from popglm.labels import Rows, row_labels
 from popglm.messages import shown
-from popglm.model.validation import as_numbers
+from popglm.model.numbers import numbers_of
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["BinAxis", "Bins", "bins", "check_bins"]
@@ -101,16 +102,12 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
             raise TypeError(f"bins: {argument} must be text, such as 'position' or 'cm'; found {shown(found)}.")
     name = name or (str(values.name) if isinstance(values, pd.Series) and values.name is not None else "value")
     index = row_labels(values)
-    try:
-        values = as_numbers(values)
-        centers = np.atleast_1d(np.asarray(centers, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"bins: values and centers must hold numbers: {str(error).rstrip('.')}.") from error
-    if values.ndim != 1:
+    values, centers = numbers_of(values, "bins: values"), np.atleast_1d(numbers_of(centers, "bins: centers"))
+    if values.ndim != 1 or not len(values):
         raise ValueError(f"bins: values must have shape (n_samples,), one value per sample; it has {values.shape}.")
     if centers.ndim != 1 or not len(centers) or not np.isfinite(centers).all():
         raise ValueError(f"bins: centers must be one or more finite numbers; found {shown(centers.tolist())}.")
-    if not (np.isscalar(half_width) and np.isfinite(half_width) and half_width > 0):
+    if not (is_number(half_width) and half_width > 0):
         raise ValueError(
             f"bins: half_width must be a positive number in the units of values; found {shown(half_width)}."
         )
@@ -163,7 +160,7 @@ def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int, rows: Rows | No
     parts = [by] if isinstance(by, Bins) else list(by)
     for part in parts:
         if not isinstance(part, Bins):
-            raise TypeError(f"by must be popglm.bins(...) or a list of them; found {part!r}.")
+            raise TypeError(f"by must be popglm.bins(...) or a list of them; found {shown(part)}.")
         if part.members.shape[1] != n_samples:
             raise ValueError(
                 f"by: the bins of {part.name!r} were made from {part.members.shape[1]} samples, but the data has "

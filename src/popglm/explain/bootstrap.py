@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from popglm.checks import check_count, check_room, check_seed, is_number
 from popglm.design import Design
-from popglm.design.checks import check_count
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
-from popglm.explain.kernels import group_slices, kernel_grid, kernels
+from popglm.explain.kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
-from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLM, GLMCV
 from popglm.model.validation import check_as_in_fit
@@ -117,8 +115,9 @@ def bootstrap(
     """
     check_count("bootstrap", "n_resamples", n_resamples, least=2)
     check_seed(seed, "bootstrap")
-    if not (isinstance(level, Real) and not isinstance(level, bool) and 0 < level < 1):
+    if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
+    check_design_of(model, design, "bootstrap")
     results = kernels(model, design, n_points=n_points, units=units)
     labels = rows_of(model, X, held_out=True)
     order = labels.order(X, "X")
@@ -133,9 +132,11 @@ def bootstrap(
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
     weight = np.ones(len(X)) if weight is None else weight
 
-    n_trials = codes.max() + 1
+    n_trials, n_neurons = codes.max() + 1, len(model.neuron_names_)
+    check_room(
+        f"bootstrap: n_resamples={n_resamples:,} re-fits", 8.0 * n_resamples * (n_trials + n_neurons * X.shape[1])
+    )
     drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
-    n_neurons = len(model.neuron_names_)
     weights = np.empty((n_resamples, n_neurons, X.shape[1]))
     selected = np.isfinite(model.lambda_)
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)

@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popglm.checks import check_seed
 from popglm.explain.bins import Bins, check_bins
-from popglm.explain.contributions import Activity, Predictor, Tally, check_design_matrix, neuron_blocks, rows_of
+from popglm.explain.contributions import (
+    Activity,
+    Predictor,
+    Tally,
+    check_design_matrix,
+    neuron_blocks,
+    other_than_in_fit,
+    rows_of,
+)
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
-from popglm.model.arguments import check_seed
 from popglm.model.base import PopulationGLM
 from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import read_rows
@@ -74,10 +82,11 @@ def breakdown(
         Deviances summed over samples, ``null_deviance``, ``full_deviance`` (neuron) and ``reduced_deviance`` (neuron,
         variable); ``deviance_explained`` (neuron); ``fraction_null_deviance`` and ``fraction_explained_deviance``
         (neuron, variable), the contribution over the null and over the explained deviance, 1 at most; the latter is NaN
-        where the full model explains nothing. With ``by`` also ``binned_…`` of each, over a dimension ``bin`` with
-        coordinates ``axis``, ``center``, ``unit`` and ``n_samples``: deviances are means per sample of a bin, and
-        fractions are ``min(reduced − full, cap)`` over the average null or explained deviance of *all* samples, where
-        cap is the null deviance or the explained deviance of the bin (at least 0).
+        where the full model explains nothing. All are NaN for a neuron that was recorded in no scored sample. With
+        ``by`` also ``binned_…`` of each, over a dimension ``bin`` with coordinates ``axis``, ``center``, ``unit`` and
+        ``n_samples``: deviances are means per sample of a bin, and fractions are ``min(reduced − full, cap)`` over the
+        average null or explained deviance of *all* samples, where cap is the null deviance or the explained deviance of
+        the bin (at least 0).
 
     Raises
     ------
@@ -92,7 +101,8 @@ def breakdown(
     Warns
     -----
     PopglmWarning
-        If ablated columns are far from centred, so that 0 is not their mean.
+        If ablated columns are far from centred, so that 0 is not their mean; if X and Y are as many samples as in the
+        fit, but predicted worse or better than there.
 
     Notes
     -----
@@ -119,12 +129,14 @@ def breakdown(
     cue     -0.0
     Name: fraction_explained_deviance, dtype: float64
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"breakdown: method={shown(method)} is unknown; use one of {', '.join(METHODS)}.")
     check_seed(seed, "breakdown")
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
     values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
     labels = rows_of(model, X, held_out)
+    # a single number asks on purpose for predictions without what the fit had
+    as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
     if held_out:
         sample_weight, offset = check_as_in_fit(
             model, sample_weight, offset, len(values), labels, "breakdown", refits=False
@@ -152,6 +164,12 @@ def breakdown(
             if sources is not None:
                 reduced += predictor.part(own, neurons, sources[v])
             tally.add_reduced(neurons, v, reduced)
+    if as_in_fit and (said := other_than_in_fit(model, np.arange(len(tally.full)), tally.full, tally.null)):
+        warn(
+            f"breakdown: X and Y are not those of the fit, or in another order, but are predicted row by row by the "
+            f"folds of the fit: {said}. Use held_out=False for other samples.",
+            PopglmWarning,
+        )
     return tally.dataset(method == "keep", kind="breakdown", method=method, held_out=int(held_out))
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from sklearn.base import clone
 
+from popglm.checks import check_flag, is_number
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import (
     Activity,
@@ -127,10 +128,11 @@ def compare(
     >>> pg.breakdown(model, X, Y).fraction_explained_deviance[0].to_series().round(1).to_dict()
     {'speed': 0.1, 'pace': 0.1, 'touch': 0.6}
     """
-    if method not in ("remove", "add"):
+    if not isinstance(method, str) or method not in ("remove", "add"):
         raise ValueError(f"compare: method={shown(method)} is unknown; use remove or add.")
-    if weaker is not None and (not isinstance(weaker, int | np.integer) or weaker < 0):
+    if weaker is not None and (not is_number(weaker, whole=True) or weaker < 0):
         raise ValueError(f"compare: weaker={shown(weaker)} must be a whole number of strengths, 0 or more, or None.")
+    check_flag("compare", "reselect", reselect)
     values = check_design_matrix(model, X, "compare", held_out=True)
     check_splits(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
@@ -178,7 +180,7 @@ def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
     selected = np.where(model.lambda_index_ == n_lambdas, -1, model.lambda_index_)
     if not reselect:
         return np.maximum(selected, 0)[None]
-    ends = np.full(len(selected), n_lambdas - 1) if weaker is None else selected + weaker
+    ends = np.full(len(selected), n_lambdas - 1) if weaker is None else selected + min(weaker, n_lambdas)
     return np.minimum(np.arange(n_lambdas)[:, None], np.clip(ends, 0, n_lambdas - 1))
 
 

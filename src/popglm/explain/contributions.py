@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted, check_flag
 from popglm.explain.bins import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
 from popglm.model.estimators import GLMCV
+from popglm.model.features import check_features
 from popglm.model.losses import unit_deviance
 from popglm.model.selection import at_strengths, fraction_explained
-from popglm.model.validation import check_features, check_responses, check_vector, name_neurons
+from popglm.model.validation import check_responses, check_vector, name_neurons
 from popglm.solve.coordinates import product64
 from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, is_streamed, read_rows
@@ -31,8 +32,10 @@ __all__ = [
     "check_cross_validated",
     "check_data_of_fit",
     "check_design_matrix",
+    "check_model",
     "check_splits",
     "neuron_blocks",
+    "other_than_in_fit",
     "rows_of",
     "take_columns",
 ]
@@ -59,9 +62,10 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
             f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
             "the array on disk."
         )
+    check_flag(who, "held_out", held_out)
     if held_out:
         check_cross_validated(model, who)
-    check_is_fitted(model, "lambda_index_")
+    check_model(model, who)
     if not held_out and model.coef_path_ is None:
         raise ValueError(f"{who}: the model was fitted with refit=False and has no weights for new data.")
     if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex) and model.feature_groups is None:
@@ -82,6 +86,13 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
         )
     order = rows_of(model, X, held_out).order(X, "X")
     return values if order is None else values[order]
+
+
+def check_model(model: Any, who: str) -> None:
+    """Complain unless it is a fitted model of a population."""
+    if not isinstance(model, PopulationGLM):
+        raise TypeError(f"{who}: model must be a popglm.GLM or popglm.GLMCV; found {type(model).__name__}.")
+    check_fitted(model, "lambda_index_", who)
 
 
 def rows_of(model: PopulationGLM, X: Any, held_out: bool) -> Rows:
@@ -117,7 +128,7 @@ def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 #: Fractions of held-out deviance of the fit and of the data given differ by less than this, which is rounding.
-SAME = 0.01
+SAME = 0.001
 
 
 def check_data_of_fit(
@@ -133,21 +144,30 @@ def check_data_of_fit(
         raise ValueError(f"{who}: X has {len(X)} rows, but the model was fitted to {len(model.fold_)}.")
     predictor = Predictor.make(model, X, offset, held_out=True)
     activity = Activity.make(model, Y, len(X), predictor.rows, sample_weight, None)
+    for neurons in neuron_blocks(len(X), len(model.neuron_names_)):
+        deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
+        if said := other_than_in_fit(model, neurons, deviance, null):
+            raise ValueError(
+                f"{who}: X, Y, sample_weight or offset are not those of the fit: {said}. Give the data that the model "
+                "was fitted to, in its order."
+            )
+
+
+def other_than_in_fit(model: GLMCV, neurons: np.ndarray, deviance: np.ndarray, null_deviance: np.ndarray) -> str:
+    """Which of the neurons has another held-out deviance than in the fit, in words; empty if none has."""
     path = at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1)
     # as fractions, which know no unit of weights
-    expected = fraction_explained(np.nansum(path, axis=0), model.cv_null_deviance_)
-    for neurons in neuron_blocks(len(X), len(expected)):
-        deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
-        found, fitted = fraction_explained(deviance, null), expected[neurons]
-        with np.errstate(invalid="ignore"):
-            other = np.abs(found - fitted) > SAME * np.maximum(1, 1 - fitted)
-        if other.any():
-            j = int(np.flatnonzero(other)[0])
-            raise ValueError(
-                f"{who}: X, Y, sample_weight or offset are not those of the fit: the held-out deviance explained of "
-                f"neuron {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was {fitted[j]:.3g} in the fit. "
-                "Give the data that the model was fitted to, in its order."
-            )
+    fitted = fraction_explained(np.nansum(path, axis=0), model.cv_null_deviance_)[neurons]
+    found = fraction_explained(deviance, null_deviance)
+    with np.errstate(invalid="ignore"):
+        other = np.flatnonzero(np.abs(found - fitted) > SAME * np.maximum(1, 1 - fitted))
+    if not len(other):
+        return ""
+    j = other[0]
+    return (
+        f"the held-out deviance explained of neuron {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was "
+        f"{fitted[j]:.3g} in the fit"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +274,10 @@ class Activity:
         return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis)
 
     def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins)."""
+        """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins).
+
+        NaN where nothing is known of a neuron.
+        """
         return self._sum(self.model._loss.deviance(eta, self.y[:, neurons]), neurons)
 
     def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -269,11 +292,12 @@ class Activity:
         s = self.weights[:, neurons]
         # where, since a sample that does not count may have an infinite deviance
         weighted = np.where(s > 0, s * np.where(s > 0, unit, 0), 0)
+        total = np.where((s > 0).any(axis=0), weighted.sum(axis=0), np.nan)
         if self.axis is None:
-            return weighted.sum(axis=0), np.empty((len(neurons), 0))
+            return total, np.empty((len(neurons), 0))
         counted = self.axis.sums(s)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return weighted.sum(axis=0), (self.axis.sums(weighted) / counted).T
+            return total, (self.axis.sums(weighted) / counted).T
 
 
 @dataclass(eq=False)

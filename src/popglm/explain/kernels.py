@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_count, check_fitted
 from popglm.design import Design
-from popglm.design.checks import check_count
 from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
 from popglm.design.past import Past
 from popglm.design.session import Session
 from popglm.design.terms import Product, Term
+from popglm.explain.contributions import check_model
 from popglm.messages import shown
 from popglm.model.base import PopulationGLM
 
@@ -176,14 +176,12 @@ def raw_weights(model: PopulationGLM, design: Design) -> tuple[np.ndarray, np.nd
     return weights, np.atleast_1d(model.intercept_).astype(float)
 
 
-def check_design_of(model: PopulationGLM, design: Design) -> None:
-    """Complain unless the model has weights, and they are of the columns of the design."""
-    if not isinstance(model, PopulationGLM):
-        raise TypeError(f"model must be a popglm.GLM or popglm.GLMCV; found {type(model).__name__}.")
+def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") -> None:
+    """Complain, in the name of ``who``, unless the model has weights, and they are of the columns of the design."""
+    check_model(model, who)
     if not isinstance(design, Design):
-        raise TypeError(f"design must be a popglm.Design; found {type(design).__name__}.")
-    check_is_fitted(model, "lambda_index_")
-    check_is_fitted(design)
+        raise TypeError(f"{who}: design must be a popglm.Design; found {type(design).__name__}.")
+    check_fitted(design, "columns_", who)
     if model.coef_path_ is None:
         raise ValueError("model was fitted with refit=False and has no weights of its own; use refit=True.")
     fitted = _describe(model.feature_group_names_, model.feature_group_sizes_)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.checks import is_number
 from popglm.explain.segments import segments
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
 from popglm.labels import Rows, check_order, neuron_order, row_labels, step_back, times
 from popglm.messages import shown
-from popglm.model.validation import check_responses, name_neurons, shape_of
+from popglm.model.numbers import shape_of
+from popglm.model.validation import check_responses, name_neurons
 
 __all__ = ["psth"]
 
@@ -148,7 +149,7 @@ def psth(
 def _lags(before: float, after: float, dt: float | None, n_samples: int) -> np.ndarray:
     """Distances of the window in samples."""
     for name, reach in (("before", before), ("after", after)):
-        if not isinstance(reach, Real) or isinstance(reach, bool) or not np.isfinite(reach) or reach < 0:
+        if not is_number(reach) or reach < 0:
             raise ValueError(f"psth: {name} must be a number of at least 0; found {shown(reach)}.")
         if reach / (dt or 1) > n_samples:
             unit = "samples" if dt is None else "s"

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control
 
-from popglm.design.checks import check_count
+from popglm.checks import check_count, check_flag, check_room, check_seed
 from popglm.explain.breakdown import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, independent_samples
 from popglm.explain.contributions import Predictor, check_design_matrix
@@ -20,7 +20,6 @@ from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSi
 from popglm.explain.tested import TestedData
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
-from popglm.model.arguments import check_seed
 from popglm.model.estimators import GLMCV
 from popglm.model.selection import select_strengths
 from popglm.warnings import warn
@@ -214,10 +213,12 @@ def significance(
     ('circular_shift', 'the model changes within trials and not alike in all of them')
     """
     check_count("significance", "n_shifts", n_shifts, 1)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(
             f"significance: method={shown(method)} is unknown; use {', '.join(METHODS[:-1])} or {METHODS[-1]}."
         )
+    if refit is not None:
+        check_flag("significance", "refit", refit)
     if refit is not None and method not in ("auto", "circular_shift"):
         raise ValueError(f"significance: method={shown(method)} has its own refit; leave refit=None.")
     check_seed(seed, "significance")
@@ -226,6 +227,8 @@ def significance(
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = {} if variables is None else resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+    size = len(model.neuron_names_) * (1 + len(chosen)) + data.trial.max() + 1  # of a surrogate's statistics and draw
+    check_room(f"significance: n_shifts={n_shifts:,} surrogates", 8.0 * n_shifts * size)
     own = unique_columns(values[data.rows], columns)
     if refit is None:
         return _by_local_refits(data, method, chosen, columns, own, n_shifts, seed)

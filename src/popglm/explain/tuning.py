@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.design.checks import check_positive
+from popglm.checks import check_positive
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.labels import Rows, row_labels
 from popglm.model.base import PopulationGLM
+from popglm.model.numbers import shape_of
 from popglm.model.splits import as_labels
-from popglm.model.validation import check_offset, check_responses, name_neurons, shape_of
+from popglm.model.validation import check_offset, check_responses, name_neurons
 
 __all__ = ["as_rate", "average_and_sem", "label_column", "predicted_tuning", "split_levels", "tuning"]
 
@@ -178,9 +179,8 @@ def predicted_tuning(
     >>> curves["average"].round().values, curves["predicted"].round().values
     (array([ 1., 19.]), array([ 1., 19.]))
     """
-    labels = rows_of(model, X, held_out)
-    labels = rows_of(model, X, held_out)
     values = check_design_matrix(model, X, "predicted_tuning", held_out)
+    labels = rows_of(model, X, held_out)
     activity = check_activity(model, Y, len(values), labels)
     offset = check_offset(model, offset, len(values), labels, "predicted_tuning")
     predicted = model.predict_held_out(values, offset) if held_out else model.predict(values, offset)
@@ -244,7 +244,7 @@ def split_levels(split: Any, n_samples: int, rows: Rows | None = None) -> tuple[
 
 def label_column(labels: Any, name: str, n_samples: int, rows: Rows | None = None) -> pd.Series:
     """Labels as a Series, one per sample, in the order of ``rows``."""
-    column = as_labels(labels)
+    column = as_labels(labels, name)
     if column.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one label per sample; it has {column.shape}.")
     order = None if rows is None else rows.order(labels, name)

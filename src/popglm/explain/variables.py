@@ -60,6 +60,11 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
                 f"variables must be a list of group names, or a mapping from variables to their groups; found "
                 f"{shown(variables)}."
             ) from None
+        strange = [name for name in names if not isinstance(name, str)]
+        if strange:
+            raise TypeError(
+                f"variables must be names of groups or patterns, as text; found {shown(strange[0])} in the list."
+            )
         variables = {name: name for name in names}
     if not variables:
         raise ValueError("variables is empty; name at least one, or give None for every group.")
@@ -77,19 +82,21 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
 
 
 def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> list[str]:
-    parts = [choice] if isinstance(choice, str) or callable(choice) else list(choice)
+    parts = list(choice) if isinstance(choice, Iterable) and not isinstance(choice, str | bytes) else [choice]
     found: set[str] = set()
     for part in parts:
         if callable(part):
             fits = {group for group in groups if part(group)}
         elif not isinstance(part, str):
-            raise TypeError(f"variable {name!r}: {part!r} is neither the name of a group, a pattern, nor a callable.")
+            raise TypeError(
+                f"variables, {name!r}: {shown(part)} is neither the name of a group, a pattern, nor a callable."
+            )
         elif part in groups:
             fits = {part}
         else:
             fits = {group for group in groups if fnmatchcase(group, part)}
         if not fits:
-            raise ValueError(f"variable {name!r}: no group fits {part!r}. {_nearest(part, groups)}")
+            raise ValueError(f"variables, {name!r}: no group fits {shown(part)}. {_nearest(part, groups)}")
         found |= fits
     if not found:
         raise ValueError(f"variable {name!r} has no groups; give it at least one of {', '.join(map(repr, groups))}.")

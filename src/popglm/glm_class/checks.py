@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from popglm.checks import is_number
 from popglm.labels import Rows, row_labels
 from popglm.messages import shown
+from popglm.model.numbers import numbers_of
 
 __all__ = [
     "FAMILIES",
     "LINKS",
     "UsageError",
     "as_features",
+    "as_floats",
     "as_matrix",
+    "check_flag",
     "check_initial",
     "check_lambda_series",
     "check_name",
@@ -37,13 +40,19 @@ class UsageError(AssertionError, ValueError):
     """A wrong argument or a call out of order; an AssertionError too, for code that catches that."""
 
 
+def as_floats(name: str, values: ArrayLike) -> np.ndarray:
+    """An array of floats of any shape; float32 stays as it is."""
+    if isinstance(values, np.ndarray) and values.dtype == np.float32:
+        return values
+    try:
+        return numbers_of(values, name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def as_matrix(name: str, values: ArrayLike) -> np.ndarray:
     """An array of floats with two axes; one column for 1-D."""
-    array = np.asarray(values)
-    try:
-        array = array if array.dtype in (np.float32, np.float64) else array.astype(float)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
+    array = as_floats(name, values)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
         raise UsageError(f"{name} must have one or two axes, samples first; it has shape {array.shape}.")
@@ -64,7 +73,7 @@ def as_features(name: str, values: ArrayLike) -> np.ndarray:
 def check_initial(name: str, values: ArrayLike | None, shape: tuple[int, int]) -> None:
     if values is None:
         return
-    array = np.asarray(values, float)
+    array = as_floats(name, values)
     is_vector = array.ndim == 1 and 1 in shape and array.size == max(shape)
     if array.shape != shape and not is_vector:
         raise UsageError(f"{name} must have shape {shape}; it has {array.shape}.")
@@ -73,7 +82,7 @@ def check_initial(name: str, values: ArrayLike | None, shape: tuple[int, int]) -
 
 
 def check_sizes(sizes: Sequence[int]) -> list[int]:
-    array = np.atleast_1d(np.asarray(sizes, float))
+    array = np.atleast_1d(as_floats("feature_group_size", sizes))
     if array.ndim != 1 or not array.size or not np.all((array >= 1) & (array % 1 == 0)):
         raise UsageError(f"feature_group_size must be a list of whole numbers of at least 1; it is {shown(sizes)}.")
     return array.astype(int).tolist()
@@ -108,7 +117,7 @@ def check_same_rows(name_X: str, X: ArrayLike, name_Y: str, Y: ArrayLike) -> Non
 
 
 def check_lambda_series(lambda_series: ArrayLike) -> np.ndarray:
-    lambdas = np.atleast_1d(np.asarray(lambda_series, float))
+    lambdas = np.atleast_1d(as_floats("lambda_series", lambda_series)).astype(float)
     if lambdas.ndim != 1 or not lambdas.size or not np.all(np.isfinite(lambdas) & (lambdas >= 0)):
         raise UsageError(f"lambda_series must be a list of finite numbers of at least 0; it is {shown(lambda_series)}.")
     return np.sort(lambdas)[::-1].copy()
@@ -121,10 +130,16 @@ def check_name(name: str, value: Any, allowed: Any) -> Any:
 
 
 def check_number(name: str, value: Any, low: float, high: float = np.inf) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value) or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high:
         upper = f" and at most {high:g}" if high < np.inf else ""
         raise UsageError(f"{name}={shown(value)} must be a finite number of at least {low:g}{upper}.")
     return float(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+        raise UsageError(f"{name}={shown(value)} must be True or False.")
+    return bool(value)
 
 
 def check_whole(name: str, value: Any) -> int:

@@ -7,12 +7,9 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from popglm.glm_class.checks import (
@@ -30,16 +27,17 @@ from popglm.glm_class.checks import (
     check_whole,
 )
 from popglm.glm_class.deviances import make_prediction, null_deviance, recorded_sum
+from popglm.glm_class.figures import draw_evaluation, draw_selection
+from popglm.glm_class.series import at_strengths, series_of
 from popglm.model import estimators
 from popglm.model.losses import get_loss
 from popglm.model.selection import fraction_explained, select_strengths
 from popglm.model.validation import check_responses, name_neurons
-from popglm.plot import deviance_histogram, deviance_over_strengths, explained_and_null_deviance
 from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
 from popglm.warnings import PopglmWarning
 
-__all__ = ["GLM", "LAMBDA_SERIES", "at_strengths", "series_of"]
+__all__ = ["GLM", "LAMBDA_SERIES"]
 
 LAMBDA_SERIES = 10.0 ** np.linspace(-1, -8, 30)
 MIN_TOL, MAX_TOL = 1e-10, 1e-4
@@ -224,7 +222,7 @@ class GLM:
         self._take(self._not_below(best, min_lambda))
         self.selected_frac_dev_expl_val = explained[self.selected_lambda_ind, np.arange(self.n_responses)]
         if make_fig:
-            self._draw_selection(explained)
+            draw_selection(self.lambda_series, self.selected_lambda_ind, explained)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Mean response at the selected strengths.
@@ -274,7 +272,7 @@ class GLM:
         fraction = fraction_explained(model, null)
         print(f"Fraction deviance explained: mean = {fraction.mean():.4f}, median = {np.median(fraction):.4f}")
         if make_fig:
-            _draw_evaluation(fraction, model, null)
+            draw_evaluation(fraction, model, null)
         return fraction, model, null, null - model
 
     def _check_data(self, X, Y, initial_w0, initial_w, feature_group_size) -> tuple[np.ndarray, np.ndarray]:
@@ -379,33 +377,3 @@ class GLM:
     def _require(self, done: bool, method: str, before: str) -> None:
         if not done:
             raise UsageError(f"{method} comes after {before}; call {before} first.")
-
-    def _draw_selection(self, explained: np.ndarray) -> None:
-        selected = explained[self.selected_lambda_ind, np.arange(self.n_responses)]
-        _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-        path = SimpleNamespace(
-            lambdas_=self.lambda_series,
-            lambda_index_=self.selected_lambda_ind,
-            cv_deviance_explained_path_=explained,
-        )
-        deviance_over_strengths(path, left)
-        deviance_histogram(selected, right)
-
-
-def _draw_evaluation(fraction: np.ndarray, model: np.ndarray, null: np.ndarray) -> None:
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    deviance_histogram(fraction, left)
-    # all responses silent: there is no deviance to draw
-    if (null > 0).any():
-        explained_and_null_deviance(pd.DataFrame({"deviance": model, "null_deviance": null}), right)
-
-
-def series_of(coef_path: np.ndarray, intercept_path: np.ndarray) -> list[list[np.ndarray]]:
-    """[w0 (1, n_responses), w (n_features, n_responses)] of every strength."""
-    return [[b[None], w.T] for w, b in zip(coef_path, intercept_path, strict=True)]
-
-
-def at_strengths(series: list[list[np.ndarray]], index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (n_features, n_responses) and intercepts (n_responses,) of response j at strength ``index[j]``."""
-    w = np.stack([series[k][1][:, j] for j, k in enumerate(index)], axis=1)
-    return w, np.array([series[k][0][0, j] for j, k in enumerate(index)])

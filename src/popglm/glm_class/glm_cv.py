@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import GroupKFold, KFold
 
-from popglm.glm_class.checks import UsageError, check_number, check_rows, check_whole
+from popglm.glm_class.checks import UsageError, check_flag, check_number, check_rows, check_whole
 from popglm.glm_class.deviances import make_prediction
-from popglm.glm_class.glm import GLM, LAMBDA_SERIES, at_strengths, series_of
+from popglm.glm_class.figures import draw_selection
+from popglm.glm_class.glm import GLM, LAMBDA_SERIES
+from popglm.glm_class.series import at_strengths, series_of
 from popglm.model import estimators
 from popglm.model.selection import select_strengths
 from popglm.warnings import PopglmWarning, warn
@@ -102,7 +104,10 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
             momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_tol, solver=solver,
         )  # fmt: skip
         self.n_folds = check_whole("n_folds", n_folds)
-        self.auto_split, self.split_by_group = bool(auto_split), bool(split_by_group)
+        self.auto_split, self.split_by_group = (
+            check_flag("auto_split", auto_split),
+            check_flag("split_by_group", split_by_group),
+        )
         self.split_random_state = split_random_state
 
     def fit(
@@ -179,7 +184,7 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
         self._take(self._not_below(select_strengths(held_out, lambdas, se_fraction), min_lambda))
         self.selected_frac_dev_expl_cv = self._explained[self.selected_lambda_ind, np.arange(self.n_responses)]
         if make_fig:
-            self._draw_selection(self._explained)
+            draw_selection(self.lambda_series, self.selected_lambda_ind, self._explained)
 
     def make_prediction_cv(self, X_ablated: ArrayLike) -> np.ndarray:
         """Mean response of each sample by the fold that held it out, at the selected strengths.

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from popglm.messages import shown
+
 __all__ = ["check_source", "check_target", "write_whole"]
 
 
@@ -126,7 +128,7 @@ def _complaint(error: Exception, path: Path, n_bytes: int) -> OSError:
 
 def _as_path(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike) or not str(path):
-        raise TypeError(f"path must be the name of a file, as text or a pathlib.Path; found {path!r}.")
+        raise TypeError(f"path must be the name of a file, as text or a pathlib.Path; found {shown(path)}.")
     if "\0" in str(path):
         raise ValueError(f"path={str(path)!r} holds a null character, which no file name can have.")
     return Path(path)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.checks import is_number
 from popglm.engines import as_numpy
 from popglm.labels import column_labels, is_counted, neuron_order
 from popglm.messages import shown
-from popglm.model.validation import as_numbers
+from popglm.model.numbers import numbers_of
 
-__all__ = ["check_lambdas", "check_rule", "check_seed", "check_verbose", "feature_group_sizes"]
+__all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
 
 
 def check_lambdas(lambdas: Any, names: Sequence[str]) -> np.ndarray:
     """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order."""
     n_neurons = len(names)
-    try:
-        order = neuron_order(lambdas, names, "lambdas", "Y") if as_numbers(lambdas).ndim == 2 else None
-        grid = as_numbers(lambdas)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"lambdas must hold numbers: {str(error).rstrip('.')}.") from error
+    grid = numbers_of(lambdas, "lambdas")
+    order = neuron_order(lambdas, names, "lambdas", "Y") if grid.ndim == 2 else None
     if grid.ndim == 0:
         grid = grid[None]
     if grid.ndim > 2 or grid.size == 0:
@@ -135,24 +132,11 @@ def check_rule(se_fraction: Any, min_lambda: Any) -> None:
     ValueError
     """
     for name, value in (("se_fraction", se_fraction), ("min_lambda", min_lambda)):
-        number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-        if not number or not np.isfinite(value) or value < 0:
+        if not is_number(value) or value < 0:
             raise ValueError(f"{name}={shown(value)} must be a finite number of at least 0.")
 
 
 def check_verbose(verbose: Any) -> None:
-    """Complain unless it is a whole number."""
-    if not isinstance(verbose, int | np.integer | np.bool_):
+    """Complain unless it is one of the numbers that say how much is shown."""
+    if not isinstance(verbose, int | np.integer | np.bool_) or verbose not in (0, 1, 2):
         raise ValueError(f"verbose={shown(verbose)} must be 0, 1 or 2.")
-
-
-def check_seed(seed: Any, who: str) -> None:
-    """Complain unless ``numpy.random.default_rng`` can be seeded by it: a whole number from 0, or None.
-
-    Raises
-    ------
-    ValueError
-    """
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool | np.bool_)
-    if seed is not None and not (whole and seed >= 0):
-        raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")

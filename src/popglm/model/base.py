@@ -1,56 +1,43 @@
-"""What `GLM` and `GLMCV` share: parameters to solver settings, prediction, evaluation, labelled export."""
+"""What `GLM` and `GLMCV` share: the fit and its warnings, the choice of a strength, export."""
 
 from __future__ import annotations
 
 import time
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
-from popglm.engines import as_numpy, get_engine, library_of, like
-from popglm.engines.memory import in_halves, memory_of_machine
+from popglm.checks import check_fitted
+from popglm.engines import as_numpy, get_engine
 from popglm.labels import Rows, row_labels
-from popglm.messages import shown
-from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.model.convergence import late_fits
+from popglm.model.features import check_features
 from popglm.model.leaks import warn_of_copies
-from popglm.model.losses import Loss, get_loss
 from popglm.model.null import FEW_EVENTS, null_models
-from popglm.model.penalties import PENALTIES, Penalty
+from popglm.model.numbers import shape_of
+from popglm.model.parameters import Parameters
+from popglm.model.predictions import Predictions
 from popglm.model.progress import fit_progress
-from popglm.model.selection import at_strengths, fraction_explained
+from popglm.model.selection import at_strengths
 from popglm.model.validation import (
-    check_features,
-    check_offset,
+    check_reach,
     check_responses,
     check_vector,
     far_from_zero,
     has_effect,
     name_neurons,
-    shape_of,
     warn_neurons,
 )
-from popglm.solve.coordinates import product64
-from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import PopulationFit, Settings, fit_population
-from popglm.solve.responses import response_sums
 from popglm.solve.separation import can_separate, separated
-from popglm.solve.stream import RowStream, read_rows
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["PopulationGLM"]
 
-SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
-PRECISIONS = ("float32", "tf32", "float64")
-#: Rows that are predicted at a time.
-ROWS = 4096
 
-
-class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Base of `GLM` and `GLMCV`; see there."""
 
     def __sklearn_tags__(self):
@@ -66,94 +53,6 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         # the training data is kept by reference for predict_held_out(); a pickle need not carry it
         state.pop("_X_fit", None)
         return state
-
-    def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
-        loss = get_loss(self.family, self.inverse_link)
-        if self.penalty not in PENALTIES:
-            raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
-        self._check_number("smoothness", 0)
-        self._check_number("tol", 0, strict=True)
-        self._check_number("max_iter", 1, whole=True)
-        self._check_number("n_lambdas", 1, whole=True)
-        self._check_number("lambda_min_ratio", 0, strict=True)
-        if self.lambda_min_ratio >= 1:
-            raise ValueError(f"lambda_min_ratio={shown(self.lambda_min_ratio)} must lie between 0 and 1.")
-        if self.l1_ratio is not None:
-            self._check_number("l1_ratio", 0)
-            if self.l1_ratio > 1:
-                raise ValueError(f"l1_ratio={shown(self.l1_ratio)} must lie between 0 and 1.")
-            if self.penalty in ("none", "ridge", "lasso"):
-                raise ValueError(
-                    f"l1_ratio={shown(self.l1_ratio)} has no effect under penalty={self.penalty!r}; use "
-                    "penalty='elastic_net' or 'group_lasso'."
-                )
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
-        grouped = self.penalty == "group_lasso" or self.smoothness > 0
-        sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
-        self.feature_group_sizes_, self.feature_group_names_ = sizes, names
-        penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
-        if self.penalty == "none":
-            if self.lambdas is not None and check_lambdas(self.lambdas, self.neuron_names_).any():
-                raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
-            lambdas = np.zeros((1, n_neurons))
-        else:
-            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, self.neuron_names_)
-        return Settings(
-            loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
-            self.max_iter, self._first_order(loss),
-        )  # fmt: skip
-
-    def _check_memory(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
-        """Complain of paths that no memory holds, before they are walked."""
-        n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
-        needed = 4 * n_lambdas * n_neurons * (n_features + 8) * max(n_fits, 1)
-        memory = memory_of_machine()
-        if needed > memory:
-            raise ValueError(
-                f"n_lambdas={n_lambdas} strengths of {n_neurons} neurons and {n_features} columns in {n_fits} fits "
-                f"take {needed / 1e9:.3g} GB of weights; this machine has {memory / 1e9:.3g} GB. Use fewer strengths."
-            )
-
-    def _check_number(self, name: str, low: float, strict: bool = False, whole: bool = False) -> None:
-        value = getattr(self, name)
-        kind = Integral if whole else Real
-        if not isinstance(value, kind) or isinstance(value, bool | np.bool_) or not np.isfinite(value):
-            raise ValueError(f"{name}={shown(value)} must be {'an integer' if whole else 'a finite number'}.")
-        if value < low or (strict and value == low):
-            raise ValueError(f"{name}={shown(value)} must be {'above' if strict else 'at least'} {low}.")
-
-    def _check_names(self) -> None:
-        """Complain of settings that are no names; whether there is such a name is asked where it is used."""
-        for name in ("family", "penalty", "precision", "inverse_link"):
-            value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "inverse_link" and value is None):
-                raise ValueError(f"{name}={shown(value)} is unknown; it must be the name of one, as text.")
-        check_verbose(self.verbose)
-
-    def _check_flag(self, name: str) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, bool | np.bool_ | int):
-            raise ValueError(f"{name}={shown(value)} must be True or False.")
-
-    def _first_order(self, loss: Loss) -> FirstOrder | None:
-        """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
-        if not isinstance(self.solver, str | FirstOrder):
-            raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
-        match self.solver:
-            case "auto":
-                return None if loss.smooth else FirstOrder("adam")
-            case "quasi-newton" if loss.smooth:
-                return None
-            case "adam" | "sgd":
-                return FirstOrder(self.solver)
-            case FirstOrder():
-                return self.solver
-        if self.solver == "quasi-newton":
-            raise ValueError(
-                "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
-            )
-        raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
 
     def _fit(self, X, Y, splits_of, sample_weight, offset, refit, start=None) -> tuple[PopulationFit, np.ndarray]:
         """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `fit_population`."""
@@ -173,6 +72,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
+        check_reach(offset, responses, settings.loss, settings.fit_intercept)
         splits = splits_of(len(values), rows, responses)
         self.fitted_with_offset_ = has_effect("offset", offset)
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
@@ -337,167 +237,6 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 self.neuron_names_,
             )
 
-    @property
-    def _loss(self) -> Loss:
-        return get_loss(self.family, self.inverse_link)
-
-    def _mean(self, X: Any, values: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: Any) -> np.ndarray:
-        """Mean response of checked ``values``, in the library of X; X as it was given."""
-        if isinstance(values, RowStream):
-            blocks = (
-                self._mean(rows, rows, coef, intercept, None if offset is None else offset[first:last])
-                for first, last, rows in read_rows(values)
-            )
-            return np.concatenate(list(blocks))
-        device = self.device[0] if isinstance(self.device, list | tuple) else self.device
-        engine = get_engine(self.engine, device, values.dtype.name, X)
-        if not engine.is_accelerator:
-            mu = np.empty((len(values), len(coef)), self._type_of_means(values))
-            for a in range(0, len(values), ROWS):
-                at = slice(a, a + ROWS)
-                eta = self._eta(values[at], coef, intercept, None if offset is None else offset[at])
-                with np.errstate(over="ignore"):
-                    mu[at] = self._loss.link.mean(np, eta)
-            return mu
-        # where X is in the engine's library already, it need not travel again
-        data = X if library_of(X) == engine.name else values
-        xp, place = engine.xp, engine.asarray
-        # in float32 the columns are centred first: the large parts of two terms must not be left to cancel
-        center = values.mean(axis=0, dtype=float).astype(values.dtype)
-        intercept = intercept + coef.astype(float) @ center.astype(float)
-
-        exact = self._type_of_means(values) != values.dtype
-
-        def mean(rows: np.ndarray) -> np.ndarray:
-            at = slice(rows[0], rows[-1] + 1)
-            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef)))
-            if exact:
-                eta = engine.to_numpy(eta).astype(float) + intercept
-                return self._loss.link.mean(np, eta if offset is None else eta + offset[at, None])
-            eta += place(intercept)
-            if offset is not None:
-                eta += place(offset[at, None])
-            return engine.to_numpy(self._loss.link.mean(xp, eta))
-
-        with engine.exact_products(), np.errstate(over="ignore"):
-            return in_halves(mean, np.arange(len(values)), "rows")
-
-    def _type_of_means(self, X: np.ndarray) -> np.dtype:
-        """Type of predictions: that of X, unless float32 cannot tell the values of the activity apart."""
-        return np.dtype(float) if getattr(self, "_far_from_zero", False) else X.dtype
-
-    def _eta(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-        """η (n_samples, n_neurons) in float64: a column of large mean would leave float32 none of its digits."""
-        eta = product64(X, coef) + intercept
-        return eta if offset is None else eta + offset[:, None]
-
-    def _predictor(self, X: Any, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-        """`_eta`, block by block where X is a stream."""
-        blocks = (
-            self._eta(rows, coef, intercept, None if offset is None else offset[first:last])
-            for first, last, rows in read_rows(X)
-        )
-        return np.concatenate(list(blocks))
-
-    def predict(self, X: Any, offset: Any = None) -> np.ndarray:
-        """Mean response μ.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
-            Columns with names may stand in any order.
-        offset : float or array-like, shape (n_samples,), optional
-            Added to the linear predictor. A model that was fitted with one needs it; 0 asks for none.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_neurons), or (n_samples,) after a fit to a 1-D response
-            In the units of Y, in the type of X; in float64 if that is float32 and Gaussian activity lies so far from 0
-            that float32 would round it by more than 1e-4 of its deviation. For a tensor of PyTorch, TensorFlow or JAX,
-            one of the same kind and device.
-
-        Raises
-        ------
-        ValueError
-            If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
-            is given.
-        """
-        self._check_weights("predict")
-        values = check_features(self, X, reset=False)
-        offset = check_offset(self, offset, len(values), Rows(row_labels(X)), "predict")
-        mu = self._mean(X, values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
-        return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
-
-    def _check_weights(self, who: str) -> None:
-        check_is_fitted(self, "lambda_index_")
-        if self.coef_path_ is None:
-            raise ValueError(
-                f"{who}: this model was fitted with refit=False and has no weights for new data; use refit=True."
-            )
-
-    def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
-        """Deviance of every neuron on data.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame, shape (n_samples, n_features)
-        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-            NaN samples are left out. Neurons with names may stand in any order.
-        sample_weight, offset : array-like, shape (n_samples,), optional
-            An offset is needed if the model was fitted with one; 0 asks for none.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by neuron: ``deviance_explained`` (fraction, 0 where the null deviance is 0), ``deviance`` and
-            ``null_deviance`` (summed over samples; the null model is the mean of these samples).
-
-        Raises
-        ------
-        TypeError, ValueError
-            If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels.
-        """
-        return self._evaluate("evaluate", X, Y, sample_weight, offset)
-
-    def _evaluate(self, who: str, X: Any, Y: Any, sample_weight: Any, offset: Any) -> pd.DataFrame:
-        """`evaluate` for ``who`` asks, in whose name it complains."""
-        self._check_weights(who)
-        values = check_features(self, X, reset=False)
-        rows = Rows(row_labels(X))
-        offset = check_offset(self, offset, len(values), rows, who)
-        eta = self._predictor(values, np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_), offset)
-        deviance, null = self._deviances(eta[None], Y, sample_weight, rows)
-        return pd.DataFrame(
-            {
-                "deviance_explained": fraction_explained(deviance[0], null),
-                "deviance": deviance[0],
-                "null_deviance": null,
-            },
-            index=pd.Index(self.neuron_names_, name="neuron"),
-        )
-
-    def _deviances(self, etas: Any, Y: Any, sample_weight: Any, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Deviance (n_etas, n_neurons) of every linear predictor, and null deviance (n_neurons,)."""
-        etas = iter(etas)
-        first = next(etas)
-        responses = check_responses(Y, len(first), self.family, name_neurons(Y), rows, self.neuron_names_)
-        if responses.shape[1] != len(self.neuron_names_):
-            raise ValueError(f"Y has {responses.shape[1]} neurons; the model was fitted to {len(self.neuron_names_)}.")
-        weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True, rows=rows)
-        counted = ~np.isnan(responses)
-        s = counted * (1.0 if weights is None else weights[:, None])
-        y = np.where(counted, responses, 0.0)
-        total = []
-        for eta in (first, *etas):
-            unit = self._loss.deviance(eta, y)
-            total.append(np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0))
-        sums = response_sums(self._loss, y.T, s.T, [(0, len(y))])
-        return np.array(total), 2 * sums.null * sums.total
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Fraction deviance explained, averaged over neurons; arguments as in `evaluate`."""
-        return float(self._evaluate("score", X, y, sample_weight, offset)["deviance_explained"].mean())
-
     def to_xarray(self):
         """Everything fitted as an `xarray.Dataset` with named dimensions.
 
@@ -508,7 +247,7 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         from popglm.io import to_dataset
 
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", "to_xarray")
         return to_dataset(self)
 
     def save(self, path: Any) -> None:
@@ -520,5 +259,5 @@ class PopulationGLM(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         from popglm.io import save
 
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", "save")
         save(self, path)

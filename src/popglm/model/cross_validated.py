@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.labels import Rows
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
+from popglm.model.features import check_features
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
 from popglm.model.splits import check_folds
-from popglm.model.validation import check_features, check_offset, check_vector
+from popglm.model.validation import check_offset, check_vector
 from popglm.solve.responses import response_sums
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows
@@ -59,7 +60,8 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         Summed over the fold's held-out samples; NaN where these hold no activity of a neuron, or no weight.
     cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
     cv_null_deviance_ : ndarray, shape (n_neurons,)
-        Of all held-out samples around their mean.
+        Of all held-out samples around their mean; NaN, as the fractions below, where no fold holds out a sample of a
+        neuron.
     cv_deviance_explained_path_ : ndarray, shape (n_lambdas, n_neurons)
         Fraction over all held-out samples.
     cv_deviance_explained_ : ndarray, shape (n_neurons,)
@@ -209,13 +211,9 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         self.cv_deviance_ = fit.cv_deviance
         weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self._row_labels))
         weights = 1.0 if weights is None else weights[:, None]
-        sums = response_sums(
-            self._loss,
-            np.nan_to_num(responses[tested], nan=0.0).T,
-            np.broadcast_to(scored * weights, responses.shape)[tested].T,
-            [(0, len(tested))],
-        )
-        self.cv_null_deviance_ = 2 * sums.null * sums.total
+        counted = np.broadcast_to(scored * weights, responses.shape)[tested].T
+        sums = response_sums(self._loss, np.nan_to_num(responses[tested], nan=0.0).T, counted, [(0, len(tested))])
+        self.cv_null_deviance_ = np.where((counted > 0).any(axis=1), 2 * sums.null * sums.total, np.nan)
         explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
         went = np.arange(len(explained))[:, None] < fit.n_fitted
         self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
@@ -242,7 +240,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         ValueError
             If one is no finite number of at least 0.
         """
-        check_is_fitted(self, "cv_deviance_")
+        check_fitted(self, "cv_deviance_", "select")
         se_fraction = self.se_fraction if se_fraction is None else se_fraction
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
         check_rule(se_fraction, min_lambda)
@@ -285,7 +283,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             If rows are held out by more than one fold, X has other rows than in `fit`, or X is not given and the
             model comes from a file; if the model was fitted with an offset and none is given.
         """
-        check_is_fitted(self, "fold_")
+        check_fitted(self, "fold_", "predict_held_out")
         if not self._held_out_once:
             raise ValueError("cv holds some rows out more than once, so their held-out prediction is not one number.")
         if X is None:
@@ -308,6 +306,9 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
                 eta = self._eta(block[rows], coefs[fold], intercepts[fold], shift)
                 with np.errstate(over="ignore"):
                     mu[first + rows] = self._loss.link.mean(np, eta)
+        if np.isinf(mu).any():
+            fold = self.fold_[np.flatnonzero(np.isinf(mu).any(axis=1))[0]]
+            self._warn_of_infinite(mu, values, coefs[fold], offset, "predict_held_out")
         return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
 
     def summary(self) -> pd.Series:
@@ -328,7 +329,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         >>> int(GLMCV(penalty="lasso").fit(X, y).summary()["neurons that beat the null"])
         1
         """
-        check_is_fitted(self, "cv_deviance_explained_")
+        check_fitted(self, "cv_deviance_explained_", "summary")
         explained = self.cv_deviance_explained_
         weakest, strongest = self._at_ends(explained, self.cv_coef_path_[:, 0])
         return pd.Series(
@@ -339,8 +340,8 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
                 "neurons that beat the null": int((explained > 0).sum()),
                 "neurons at the weakest strength": len(weakest),
                 "neurons at the strongest strength": len(strongest),
-                "held-out deviance explained, median": float(np.median(explained)),
-                "held-out deviance explained, mean": float(np.mean(explained)),
+                "held-out deviance explained, median": pd.Series(explained).median(),
+                "held-out deviance explained, mean": pd.Series(explained).mean(),
                 "strength, median": float(np.median(self.lambda_)),
                 "largest gap": float(np.nanmax(np.concatenate([self.gap_[None], self.cv_gap_]))),
             },

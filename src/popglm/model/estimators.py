@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from popglm.checks import check_fitted
 from popglm.labels import Rows, row_labels
 from popglm.model.arguments import check_rule
 from popglm.model.base import PopulationGLM
 from popglm.model.cross_validated import GLMCV
+from popglm.model.features import check_features
 from popglm.model.selection import at_strengths, fraction_explained, select_strengths
-from popglm.model.validation import check_features, check_offset
+from popglm.model.validation import check_offset
 
 __all__ = ["GLM", "GLMCV"]
 
@@ -40,9 +41,11 @@ class GLM(PopulationGLM):
         Sizes of consecutive groups, or a label per column; None reads the first level of X's columns. A 1 per column
         would be both, and is refused: say ``[n_features]`` for one group, or give names as labels.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
-        Strengths, descending; a grid below each neuron's λ_max unless given. That is the smallest strength with all
-        weights 0 for a norm; for a ridge, ten times the largest curvature of the loss at the null model. It follows the
-        unit of the activity by itself.
+        Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
+        is the smallest strength with all weights 0 for a norm; for a ridge, ten times the largest curvature of the
+        loss at the null model. It follows the unit of the activity by itself. Three things do not, and select
+        another model in another unit: a norm and a ridge together (an elastic net) on Gaussian activity,
+        ``smoothness``, which is one number for all strengths, and softplus.
     n_lambdas : int
         Length of that grid.
     lambda_min_ratio : float
@@ -215,7 +218,7 @@ class GLM(PopulationGLM):
             If X has other columns, Y other neurons than in `fit`, or the rows of the arguments other labels; if the
             model was fitted with an offset and none is given.
         """
-        check_is_fitted(self, "lambda_index_")
+        check_fitted(self, "lambda_index_", "select")
         check_rule(0.0, min_lambda)
         values = check_features(self, X, reset=False)
         rows = Rows(row_labels(X))

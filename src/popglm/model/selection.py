@@ -10,16 +10,17 @@ __all__ = ["at_strengths", "fitted_strengths", "fraction_explained", "select_str
 
 
 def fraction_explained(deviance: np.ndarray, null_deviance: np.ndarray) -> np.ndarray:
-    """1 − D/D_null, and 0 where D_null = 0 (a neuron that was silent in the scored samples).
+    """1 − D/D_null, 0 where D_null = 0 (a neuron that was silent in the scored samples), NaN where D_null is NaN.
 
     Examples
     --------
-    >>> fraction_explained(np.array([30.0, 5.0]), np.array([40.0, 0.0]))
-    array([0.25, 0.  ])
+    >>> fraction_explained(np.array([30.0, 5.0, np.nan]), np.array([40.0, 0.0, np.nan]))
+    array([0.25, 0.  ,  nan])
     """
     deviance, null_deviance = np.broadcast_arrays(deviance, null_deviance)
     live = null_deviance > 0
-    return np.where(live, 1 - deviance / np.where(live, null_deviance, 1), 0.0)
+    fraction = 1 - deviance / np.where(live, null_deviance, 1)
+    return np.where(live, fraction, np.where(np.isnan(null_deviance), np.nan, 0.0))
 
 
 #: A model beats the null model where it gains more than this share of the null model's deviance: less is rounding.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def check_labels(labels: Any, name: str, n_samples: int, rows: Rows | None = Non
     array([1, 1, 0])
     """
     order = None if rows is None else rows.order(labels, name)
-    column = as_labels(as_numpy(labels))
+    column = as_labels(as_numpy(labels), name)
     if column.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one label per sample; it has {column.shape}.")
     try:
@@ -58,8 +59,16 @@ def check_labels(labels: Any, name: str, n_samples: int, rows: Rows | None = Non
     return codes, kinds
 
 
-def as_labels(labels: Any) -> Any:
-    """Labels as pandas can number them, (n_samples,)."""
+def as_labels(labels: Any, name: str) -> Any:
+    """Labels as pandas can number them, (n_samples,); ``name`` is that of the argument.
+
+    Raises
+    ------
+    TypeError
+        If it is a table or a mapping.
+    """
+    if isinstance(labels, Mapping | xr.Dataset | pd.DataFrame):
+        raise TypeError(f"{name} must hold one label per sample; found {type(labels).__name__}. Give one column of it.")
     if isinstance(labels, pd.MultiIndex):
         labels = labels.to_numpy()
     if isinstance(labels, pd.Series):

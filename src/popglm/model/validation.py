@@ -1,273 +1,30 @@
-"""Checks of the arrays that users hand in; every complaint names the argument, the place and the remedy."""
+"""Checks of the activity and of what stands beside it; every complaint names the argument, the place, the remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.sparse import issparse
-from sklearn.utils.validation import check_array, validate_data
 
-from popglm.engines import as_numpy
-from popglm.labels import Rows, check_distinct, column_labels, column_order, column_text, neuron_order
-from popglm.messages import shown
-from popglm.solve.stream import check_stream, is_streamed
+from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
+from popglm.model.losses import Loss
+from popglm.model.numbers import LARGEST, as_numbers, numbers_of, shape_of
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
-    "as_numbers",
     "check_as_in_fit",
-    "check_features",
     "check_offset",
+    "check_reach",
     "check_responses",
     "check_vector",
     "far_from_zero",
     "has_effect",
     "name_neurons",
-    "shape_of",
+    "warn_neurons",
 ]
-
-
-def _column_name(X: Any, column: int) -> str:
-    labels = column_labels(X)
-    return f"column {column}" if labels is None else f"column {column} ({column_text(labels[column])!r})"
-
-
-def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) -> Any:
-    """X, of any library, as a float array (n_samples, n_features) of NumPy without NaN or inf, its rows contiguous.
-
-    Columns with names are put in the order of the fit; ``who`` is what its columns are compared for. An array on disk
-    that is larger than memory becomes a `popglm.solve.stream.RowStream`.
-    """
-    _check_kind(X)
-    if is_streamed(X):
-        stream = check_stream(X)
-        if not reset:
-            _check_width(estimator, stream.shape[1])
-        validate_data(estimator, stream, reset=reset, skip_check_array=True)
-        if reset:
-            vars(estimator).pop("feature_names_in_", None)
-        return stream
-    _check_even(X, "X has")
-    X = as_numpy(X)
-    labels = column_labels(X)
-    _check_numbers(X)
-    order = _check_columns(estimator, labels, reset, who)
-    # in float64 throughout where that is asked for, so that float32 of the same values gives the same bits
-    kinds = [np.float64] if estimator.precision == "float64" else [np.float64, np.float32]
-    values = check_array(
-        _as_array(X), dtype=kinds, ensure_all_finite=False, ensure_min_samples=1, estimator=estimator, input_name="X"
-    )
-    if not reset:
-        _check_width(estimator, values.shape[1])
-    # an array has no names, and those of a table were compared above
-    names = vars(estimator).pop("feature_names_in_", None)
-    validate_data(estimator, values, reset=reset, skip_check_array=True)
-    if reset and labels is not None:
-        names = np.empty(len(labels), object)
-        names[:] = labels
-    if names is not None and (labels is not None or not reset):
-        estimator.feature_names_in_ = names
-    # one layout in memory, so that a table and the same array give the same bits
-    values = np.ascontiguousarray(values if order is None else values[:, order])
-    # the sum of a column is finite unless something in it is not; only then look closer
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspect = np.flatnonzero(~np.isfinite(values.sum(axis=0, dtype=np.float64)))
-    for column in suspect:
-        rows = np.flatnonzero(~np.isfinite(values[:, column]))
-        if len(rows):
-            what = "NaN" if np.isnan(values[rows[0], column]) else "inf"
-            given = int(column) if order is None else int(order[column])
-            raise ValueError(
-                f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows "
-                "in that column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
-            )
-    _check_size(X, values, order, reset)
-    return values
-
-
-#: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
-LARGEST = 1e35
-
-
-def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: bool) -> None:
-    """Complain of columns in a unit that floating-point numbers do not hold."""
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(float)
-    if largest.max() > LARGEST:
-        column = int(largest.argmax())
-        found = f"{largest[column]:g} in {_column_name(X, column if order is None else int(order[column]))}"
-    elif reset and 0 < largest.max() < 1 / LARGEST:
-        found = f"at most {largest.max():g}"
-    else:
-        return
-    raise ValueError(
-        f"X reaches {found}, which lies outside {1 / LARGEST:g} to {LARGEST:g}: sums of its squares are lost. Give X "
-        "in another unit; popglm.Design standardises columns."
-    )
-
-
-def _check_kind(X: Any) -> None:
-    """Complain of what is no matrix at all."""
-    if hasattr(X, "tocsr"):
-        # scikit-learn's own sentence says that sparse matrices are not supported
-        return
-    if X is None or isinstance(X, Mapping | str | bytes | bytearray | set | xr.Dataset | pd.Series | pd.Index):
-        raise TypeError(
-            f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data, or let "
-            "popglm.Design(...).fit_transform make X of a session's variables."
-        )
-    shape = getattr(X, "shape", None)
-    if shape is None and not hasattr(X, "__array__") and not hasattr(X, "__len__"):
-        raise TypeError(
-            f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data to two "
-            "dimensions."
-        )
-    if shape is not None and len(shape) != 2:
-        raise ValueError(
-            f"X must have shape (n_samples, n_features); it has {tuple(shape)}. Reshape your data to two dimensions, "
-            "with X.reshape(-1, 1) for a single feature."
-        )
-
-
-def _check_numbers(X: Any) -> None:
-    """Complain of columns that hold no real numbers: text, dates, complex numbers."""
-    if hasattr(X, "tocsr"):
-        return
-    table = X if isinstance(X, pd.DataFrame) else _as_array(X)
-    if getattr(table, "ndim", 0) != 2 or (isinstance(table, np.ndarray) and table.dtype.kind in "fiub"):
-        return
-    for k in range(table.shape[1]):
-        column = table.iloc[:, k] if isinstance(table, pd.DataFrame) else pd.Series(table[:, k])
-        dtype = column.dtype
-        if is_date(dtype):
-            what, where, remedy = "dates or durations", f" ({dtype})", ", such as seconds"
-        elif pd.api.types.is_complex_dtype(dtype):
-            what, where, remedy = "complex numbers", " (Complex data not supported)", ", such as their absolute values"
-        elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
-            continue
-        else:
-            bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-            bad &= np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
-            if not bad.any():
-                continue
-            row = int(np.flatnonzero(bad)[0])
-            is_text = isinstance(column.iloc[row], str | bytes)
-            what = "text" if is_text else "dates or durations"
-            where = f", first in row {row}: {shown(column.iloc[row])}"
-            remedy = ", for example with popglm.categories in a Design" if is_text else ", such as seconds"
-        raise ValueError(f"X holds {what} in {_column_name(X, k)}{where}. Make numbers of it first{remedy}.")
-
-
-def is_date(dtype: Any) -> bool:
-    """Whether values are dates, durations or periods, which are no numbers, though they can be read as nanoseconds."""
-    if isinstance(dtype, np.dtype):
-        return dtype.kind in "mM"
-    return isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or getattr(dtype, "kind", "O") in "mM"
-
-
-def _check_width(estimator: Any, n_features: int) -> None:
-    """Complain of another number of columns than in the fit."""
-    expected = getattr(estimator, "n_features_in_", n_features)
-    if n_features != expected:
-        # scikit-learn's words, which its checks of estimators look for
-        raise ValueError(
-            f"X has {n_features} features, but {type(estimator).__name__} is expecting {expected} features as input: "
-            "the columns of the fit, in the same order."
-        )
-
-
-def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | None) -> np.ndarray | None:
-    """The order that puts columns with names where those of the fit stand."""
-    if labels is None:
-        return None
-    if reset:
-        check_distinct([column_text(label) for label in labels], "X", "column")
-        return None
-    fitted = getattr(estimator, "feature_names_in_", None)
-    if fitted is None and set(labels) == set(range(getattr(estimator, "n_features_in_", 0))):
-        # columns that are merely counted have no names, but these are the same numbers in another order
-        fitted = range(len(labels))
-    if fitted is None or len(labels) != len(fitted):
-        return None
-    return column_order(labels, list(fitted), who or type(estimator).__name__)
-
-
-def _as_array(values: Any) -> Any:
-    """Numbers of a table, nullable ones too, or of an array of objects; NaN where a value is missing."""
-    if isinstance(values, pd.DataFrame):
-        kinds = set(values.dtypes)
-        if len(kinds) == 1 and isinstance(kind := kinds.pop(), np.dtype) and kind.kind in "fiubc":
-            return values.to_numpy()
-        try:
-            return values.to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError):
-            values = values.to_numpy(dtype=object)
-    elif isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
-        if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiubc":
-            return values.to_numpy()
-        try:
-            return values.to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError):
-            values = values.to_numpy(dtype=object)
-    elif isinstance(values, xr.DataArray) or hasattr(values, "time_support"):
-        return np.asarray(values.values)
-    if isinstance(values, np.ma.MaskedArray):
-        return np.ma.filled(values.astype(np.float64), np.nan) if np.ma.is_masked(values) else values.data
-    if isinstance(values, list | tuple):
-        values = np.asarray(values)
-    if isinstance(values, np.ndarray) and values.dtype == object:
-        missing = pd.isna(values)
-        if missing.any():
-            values = np.where(missing, np.nan, values)
-    return values
-
-
-def as_numbers(values: Any) -> np.ndarray:
-    """Real numbers of any array or table as float64, NaN where a value is missing.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If something is no real number.
-
-    Examples
-    --------
-    >>> as_numbers(pd.array([1, None], "Int64"))
-    array([ 1., nan])
-    """
-    if isinstance(values, Mapping | str | bytes | bytearray | set | xr.Dataset):
-        raise TypeError(f"found {type(values).__name__}")
-    values = as_numpy(values)
-    if issparse(values):
-        raise TypeError("found a sparse matrix; its method toarray() makes a dense one")
-    _check_even(values)
-    dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", None)]
-    numbers = np.asarray(_as_array(values))
-    if any(is_date(dtype) for dtype in [*dtypes, numbers.dtype]):
-        raise ValueError("found dates or durations; make numbers of them first, such as seconds")
-    if np.iscomplexobj(numbers):
-        raise ValueError("found complex numbers (Complex data not supported)")
-    return numbers.astype(float)
-
-
-def _check_even(values: Any, what: str = "found") -> None:
-    if isinstance(values, list | tuple):
-        lengths = {len(row) for row in values if isinstance(row, list | tuple)}
-        if len(lengths) > 1:
-            raise ValueError(f"{what} rows of different lengths, from {min(lengths)} to {max(lengths)}.")
-
-
-def shape_of(values: Any) -> tuple[int, ...]:
-    """Shape of an array or a table of any library."""
-    values = as_numpy(values)
-    if hasattr(values, "shape"):
-        return tuple(values.shape)
-    _check_even(values, "Y has")
-    return np.asarray(values).shape
 
 
 def name_neurons(Y: Any) -> list[str]:
@@ -391,10 +148,7 @@ def check_vector(
     if values is None:
         return None
     order = None if rows is None else rows.order(values, name)
-    try:
-        vector = as_numbers(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
+    vector = numbers_of(values, name)
     if vector.ndim == 0:
         vector = np.full(n_samples, float(vector))
     if vector.shape != (n_samples,):
@@ -403,9 +157,16 @@ def check_vector(
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{name} must be finite{' and ≥ 0' if non_negative else ''}; row {row} holds {vector[row]:g}.")
+    if (np.abs(vector) > LARGEST).any():
+        row = int(np.abs(vector).argmax())
+        raise ValueError(f"{name} must not exceed {LARGEST:g} in size; row {row} holds {vector[row]:g}.")
     if non_negative and not (vector > 0).any():
         raise ValueError(f"{name} is zero in every row; at least one sample must count.")
     return vector if order is None else vector[order]
+
+
+#: Share of the linear predictor's reach that may be rounded away beside an offset.
+LOST = 1e-3
 
 
 #: What a fit may have had beside X and Y: what it is called, what goes without it, and how to ask for none on purpose.
@@ -430,6 +191,32 @@ def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who
     if offset is None and getattr(model, "fitted_with_offset_", False):
         raise _lacking(who, "offset", "Give the offset of these rows, or offset=0 for the prediction without one.")
     return check_vector(offset, "offset", n_samples, rows=rows)
+
+
+def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Loss, fit_intercept: bool) -> None:
+    """Complain of a checked offset beside which float64 does not hold what the weights add, or whose mean is infinite.
+
+    A fit finds a constant of any other size again in its intercept.
+    """
+    if offset is None:
+        return
+    # means of other links change where the predictor changes by 1, whatever the unit of the activity
+    in_units = loss.link.name in ("identity", "relu")
+    needed = np.nanmax(np.abs(responses), initial=0.0) if in_units else 1.0
+    row = int(np.abs(offset).argmax())
+    if np.abs(offset[row]) * np.finfo(float).eps > LOST * needed > 0:
+        lost, remedy = "what the weights add", "give the logarithm of an exposure, not the exposure"
+        if in_units:
+            lost, remedy = f"activity of {needed:g} at most", "give both in the same unit"
+        raise ValueError(f"offset is {offset[row]:g} in row {row}, beside which {lost} is rounded away; {remedy}.")
+    if not fit_intercept:
+        with np.errstate(over="ignore"):
+            infinite = np.flatnonzero(np.isinf(loss.link.mean(np, offset)))
+        if len(infinite):
+            raise ValueError(
+                f"offset is {offset[infinite[0]]:g} in row {infinite[0]}, where the mean is infinite without an "
+                "intercept; use fit_intercept=True, or give the logarithm of an exposure, not the exposure."
+            )
 
 
 def check_as_in_fit(

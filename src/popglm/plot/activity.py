@@ -7,6 +7,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from popglm.labels import Rows, row_labels
+from popglm.model.numbers import numbers_of
+from popglm.model.splits import as_labels
+from popglm.plot.labelled import check_unit
 from popglm.plot.style import MODEL, RECORDED, axes_or_new, edges_of_samples, trial_marks, whole_times
 
 __all__ = ["predicted_and_recorded"]
@@ -56,6 +59,7 @@ def predicted_and_recorded(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Time (s)', 'Activity (per sample)')
     """
+    check_unit(unit)
     rows = Rows(row_labels(recorded), "recorded")
     predicted, time, trial = (
         values if order is None else np.asarray(values)[order]
@@ -64,12 +68,11 @@ def predicted_and_recorded(
             for name, values in (("predicted", predicted), ("time", time), ("trial", trial))
         )
     )
-    recorded = np.asarray(recorded, dtype=float)
-    x = np.arange(len(recorded), dtype=float) if time is None else np.asarray(time, dtype=float)
-    predicted = np.asarray(predicted, dtype=float)
-    trial = np.zeros(len(recorded)) if trial is None else np.asarray(trial)
+    recorded, predicted = numbers_of(recorded, "recorded"), numbers_of(predicted, "predicted")
+    x = np.arange(recorded.size, dtype=float) if time is None else numbers_of(time, "time")
+    trial = np.zeros(recorded.size) if trial is None else np.asarray(as_labels(trial, "trial"))
     for name, values in (("recorded", recorded), ("predicted", predicted), ("time", x), ("trial", trial)):
-        if values.ndim != 1 or len(values) != len(recorded):
+        if values.ndim != 1 or values.shape != recorded.shape:
             raise ValueError(
                 f"{name} must be 1-D, one value per sample of one neuron, as long as recorded; "
                 f"found shape {values.shape} beside {recorded.shape}"

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from popglm.checks import check_flag
 from popglm.plot.labelled import (
     bins_along,
     check_dataset,
@@ -123,6 +124,7 @@ def contributions_over_bins(
     data, axis_label = bins_along(choose(contributions, variables, neurons), axis)
     values = data[f"binned_{quantity}"].transpose("neuron", "variable", "bin")
     x = data["center"].values
+    check_flag("contributions_over_bins", "pooled", pooled)
     weight = _deviance_of(data, quantity) if pooled else None
 
     ax = axes_or_new(ax, width=6.0 if data.sizes["variable"] > 1 else 4.0)

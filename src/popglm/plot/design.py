@@ -134,8 +134,8 @@ def design_matrix(X: pd.DataFrame, ax: Axes | None = None, *, unit: str = "s.d."
     """
     if not isinstance(X, pd.DataFrame) or X.columns.nlevels != 2:
         raise TypeError("X must be the DataFrame that popglm.Design returns, with (group, feature) columns")
-    if not len(X):
-        raise ValueError("X has no rows to draw")
+    if not X.size:
+        raise ValueError(f"X has no {'columns' if len(X) else 'rows'} to draw")
     values = X.to_numpy(dtype=float)
     label = X.columns.get_level_values(0)
     starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])

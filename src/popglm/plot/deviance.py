@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
+from popglm.model.numbers import numbers_of
 from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, label_height, legend_above
 
 __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]
@@ -253,7 +254,7 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
         if column not in evaluation:
             raise ValueError(
                 f"evaluation must have the column {column!r}, as evaluate returns it; "
-                f"found {', '.join(map(repr, evaluation.columns))}"
+                f"found {', '.join(map(repr, evaluation.columns)) or 'no columns'}"
             )
     null = evaluation["null_deviance"].to_numpy(dtype=float)
     explained = null - evaluation["deviance"].to_numpy(dtype=float)
@@ -301,10 +302,10 @@ def _fractions(values: pd.DataFrame | ArrayLike) -> np.ndarray:
         if "deviance_explained" not in values:
             raise ValueError(
                 "values: a DataFrame must have the column 'deviance_explained', as evaluate returns it; "
-                f"found {', '.join(map(repr, values.columns))}"
+                f"found {', '.join(map(repr, values.columns)) or 'no columns'}"
             )
         values = values["deviance_explained"]
-    fractions = np.asarray(values, dtype=float).reshape(-1)
+    fractions = numbers_of(values, "values").reshape(-1)
     fractions = fractions[~np.isnan(fractions)]
     if not fractions.size:
         raise ValueError("values holds no neuron with a known fraction deviance explained")

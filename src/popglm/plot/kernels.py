@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
+from popglm.messages import shown
 from popglm.plot.labelled import (
     along,
     by_peak,
@@ -309,7 +310,7 @@ def _as_groups(kernels: Kernels) -> Mapping[str, xr.Dataset]:
     if isinstance(kernels, xr.Dataset):  # which is a Mapping too
         kernels = {str(kernels.attrs.get("group", "kernel")): kernels}
     if not isinstance(kernels, Mapping) or not kernels:
-        raise TypeError(f"kernels must be what popglm.kernels returns, or one of its Datasets; found {kernels!r}")
+        raise TypeError(f"kernels must be what popglm.kernels returns, or one of its Datasets; found {shown(kernels)}")
     for data in kernels.values():
         check_dataset(data, ["kernel"], "kernels", "popglm.kernels")
     return kernels

@@ -21,6 +21,7 @@ __all__ = [
     "by_peak",
     "check_dataset",
     "check_quantity",
+    "check_unit",
     "count_neurons",
     "edges",
     "label_axis",
@@ -77,15 +78,17 @@ def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -
         raise TypeError(f"{argument} must be the Dataset that {maker} returns; found {type(data).__name__}")
     missing = [name for name in needed if name not in data]
     if missing:
-        raise ValueError(
-            f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {', '.join(map(repr, data))}"
-        )
+        there = ", ".join(map(repr, data)) or "nothing"
+        raise ValueError(f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}")
+    empty = [str(dim) for dim, size in data.sizes.items() if size == 0]
+    if empty:
+        raise ValueError(f"{argument} has no {empty[0]} to draw")
 
 
 def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str]) -> str:
     """The label of a quantity, if it is one of `labels` and is there."""
     there = set(there)
-    if quantity not in there.intersection(labels):
+    if not isinstance(quantity, str) or quantity not in there.intersection(labels):
         offered = ", ".join(repr(name) for name in labels if name in there)
         raise ValueError(f"quantity must be one of those there: {offered or 'none'}; found {shown(quantity)}")
     return labels[quantity]
@@ -124,7 +127,9 @@ def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
     names = list(dict.fromkeys(data["axis"].values.tolist()))
     if axis is None and len(names) > 1:
         raise ValueError(f"axis must say along what to draw: the bins lie along {', '.join(map(repr, names))}")
-    chosen = pick(axis or names[0], names, "axis")[0]
+    if axis is not None and not isinstance(axis, str):
+        raise TypeError(f"axis must be the name of one, as text; found {shown(axis)}")
+    chosen = pick(names[0] if axis is None else axis, names, "axis")[0]
     part = data.isel(bin=np.flatnonzero(data["axis"].values == names[chosen]))
     part = part.isel(bin=np.argsort(part["center"].values, kind="stable"))
     return part, with_unit(names[chosen], str(part["unit"].values[0]))
@@ -178,8 +183,15 @@ def name_rows(ax: Axes, names: Sequence[Any], otherwise: str) -> None:
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
+def check_unit(unit: Any) -> None:
+    """Complain of a unit that is no text."""
+    if not isinstance(unit, str | None):
+        raise TypeError(f"unit must be text, such as 'cm'; found {shown(unit)}")
+
+
 def with_unit(name: str, unit: str | None) -> str:
     """``"name (unit)"``, or the name alone where it has no unit or ends in it already, as "lag (s)" does."""
+    check_unit(unit)
     return f"{name} ({unit})" if unit and not name.endswith(f"({unit})") else name
 
 

@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from popglm.checks import check_names
 from popglm.design.session import Session
 from popglm.explain.kernels import check_units
 from popglm.labels import Rows
+from popglm.model.numbers import numbers_of
 from popglm.model.validation import name_neurons
 from popglm.plot.labelled import with_unit
 from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, trial_marks, whole_times
@@ -82,16 +84,23 @@ def session_overview(
     ('Time (s)', ['position (cm)', 'cue'])
     """
     units = check_units(units)
-    everything = list(session.columns) if hasattr(session, "columns") else list(session)
-    names = [str(name) for name in everything if name not in (time, trial)] if variables is None else list(variables)
+    if variables is None:
+        if not isinstance(session, Iterable):
+            raise TypeError(f"session must be a table or a mapping of variables; found {type(session).__name__}")
+        everything = list(session.columns) if hasattr(session, "columns") else list(session)
+        names = [str(name) for name in everything if not (isinstance(name, str) and name in (time, trial))]
+    else:
+        names = list(check_names("session_overview", "variables", variables))
     # the activity's length is checked against that of a variable, so there must be one
     if not names:
         raise ValueError("session_overview: variables is empty; name at least one to draw")
     data = Session(session, [*names, *([] if time is None else [time])], trial)
-    neurons = name_neurons(activity)
-    y = np.asarray(activity, dtype=float).reshape(len(activity), len(neurons))
+    y, neurons = numbers_of(activity, "activity"), name_neurons(activity)
+    if y.ndim not in (1, 2) or not y.size:
+        raise ValueError(f"activity must have shape (n_samples, n_neurons) or (n_samples,); it has {y.shape}")
     if len(y) != data.n_samples:
         raise ValueError(f"activity has {len(y)} samples and the session has {data.n_samples}; both need the same rows")
+    y = y.reshape(len(y), len(neurons))
     order = Rows(data.index, "the session").order(activity, "activity")
     y = y if order is None else y[order]
     t = np.arange(data.n_samples, dtype=float) if time is None else data.numeric(time)

@@ -10,7 +10,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from popglm.plot.labelled import bins_along, check_dataset, count_neurons, mean_and_sem, pick_neurons, with_unit
+from popglm.plot.labelled import (
+    bins_along,
+    check_dataset,
+    check_unit,
+    count_neurons,
+    mean_and_sem,
+    pick_neurons,
+    with_unit,
+)
 from popglm.plot.style import MODEL, axes_or_new, entitle, from_end_to_end, legend_beside, named_curves
 
 __all__ = ["psth", "tuning_curves"]
@@ -132,6 +140,7 @@ def _draw(data: xr.Dataset, dim: str, x: np.ndarray, label: str, ax: Axes | None
     (split,) = levels
     several = data.sizes[split] > 1
 
+    check_unit(unit)
     ax = axes_or_new(ax, width=5.0 if several or predicted else 4.0)
     curves = {
         _named(level): (x, *_average_and_sem(data.isel({split: i}), "average", "sem"))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 import numpy as np
 
+from popglm.checks import check_seed, is_number
 from popglm.messages import shown
 from popglm.solve.path import Fit, Path, empty_path
 
@@ -55,20 +55,21 @@ class FirstOrder:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in ("adam", "sgd"):
+        if not isinstance(self.method, str) or self.method not in ("adam", "sgd"):
             raise ValueError(f"method={shown(self.method)} is unknown; use 'adam' or 'sgd'.")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", {"adam": 0.01, "sgd": 1.0}[self.method])
-        if not isinstance(self.learning_rate, Real) or not 0 < self.learning_rate < np.inf:
+        if not is_number(self.learning_rate) or self.learning_rate <= 0:
             raise ValueError(f"learning_rate={shown(self.learning_rate)} must be a finite number above 0.")
-        if not isinstance(self.momentum, Real) or not 0 <= self.momentum < 1:
+        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
             raise ValueError(f"momentum={shown(self.momentum)} must lie in [0, 1).")
         for name in ("batch_size", "check_every"):
             value = getattr(self, name)
             if value is None and name == "batch_size":
                 continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            if not is_number(value, whole=True) or value < 1:
                 raise ValueError(f"{name}={shown(value)} must be an integer of at least 1.")
+        check_seed(self.seed, "FirstOrder")
 
 
 def walk_first_order(

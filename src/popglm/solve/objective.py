@@ -29,7 +29,7 @@ from popglm.solve.passes import (
 from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.windows import Windows
 
-__all__ = ["FitRows", "RowObjective", "is_fine"]
+__all__ = ["RowObjective", "is_fine"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
@@ -342,42 +342,6 @@ class RowObjective:
         grad = np.asarray(RX, float) / total[:, None]
         zero = np.zeros(len(W))
         return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0)
-
-
-class FitRows:
-    """One of the fits of a `RowObjective`, whose columns are the neurons.
-
-    Parameters
-    ----------
-    rows : RowObjective
-    fit : int
-    """
-
-    def __init__(self, rows: RowObjective, fit: int = 0) -> None:
-        self.rows, self.fit = rows, fit
-        self.by_sums = rows.by_sums[self.columns(np.arange(len(rows.Y)))]
-
-    def columns(self, neurons: np.ndarray) -> np.ndarray:
-        """Columns of `RowObjective` that are neurons of this fit."""
-        return self.fit * len(self.rows.Y) + neurons
-
-    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
-        """See `RowObjective`."""
-        return self.rows.evaluate(self.columns(neurons), W, b)
-
-    def weighted_grams(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """See `RowObjective`."""
-        return self.rows.weighted_grams(self.columns(neurons), W, b)
-
-    def derivatives(self, neuron: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
-        """See `RowObjective`."""
-        return self.rows.derivatives(int(self.columns(np.array([neuron]))[0]), w, b)
-
-    def sampled_gradient(
-        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
-    ) -> Evaluation:
-        """See `RowObjective`."""
-        return self.rows.sampled_gradient(self.columns(neurons), W, b, size, rng)
 
 
 def is_fine(sums: ResponseSums, dtype: np.dtype) -> np.ndarray:

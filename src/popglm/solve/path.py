@@ -13,8 +13,8 @@ import numpy as np
 from popglm.model.losses import Loss
 from popglm.solve.certificate import certificate, decrement
 from popglm.solve.evaluation import Evaluation, GramObjective
+from popglm.solve.fit_rows import FitRows
 from popglm.solve.hessian import SAFETY, newton
-from popglm.solve.objective import FitRows
 from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.responses import ResponseSums

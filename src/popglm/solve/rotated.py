@@ -10,7 +10,7 @@ import numpy as np
 from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.objective import FitRows
+from popglm.solve.fit_rows import FitRows
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 
 __all__ = ["RotatedModel", "RotatedObjective"]

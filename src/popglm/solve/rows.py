@@ -12,11 +12,12 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import walk_first_order
+from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.lockstep.held_out import held_out_in_batches
 from popglm.solve.lockstep.null import null_gradient
-from popglm.solve.objective import FitRows, RowObjective
+from popglm.solve.objective import RowObjective
 from popglm.solve.path import MAX_COLUMNS, Fit, Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.responses import ResponseSums, response_sums

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.checks import is_number
 from popglm.messages import shown
 
 __all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
@@ -78,10 +79,11 @@ class RowStream:
                 f"{type(source).__name__}. Give it as np.memmap, zarr.Array or h5py.Dataset."
             )
         for name, value in (("memory", memory), ("n_workers", n_workers)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer | float) or not value >= 1:
+            if not is_number(value) or value < 1:
                 raise ValueError(f"{name}={shown(value)} must be a number of at least 1.")
-        if len(source.shape) != 2:
-            raise ValueError(f"X must have shape (n_samples, n_features); it has {tuple(source.shape)}.")
+        if len(source.shape) != 2 or 0 in source.shape:
+            shape = tuple(source.shape)
+            raise ValueError(f"source: X must have shape (n_samples, n_features); it has {shape}.")
         try:
             kind = np.dtype(kind)
         except TypeError as error:

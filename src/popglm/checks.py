@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from itertools import islice
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 
 from popglm.messages import shown
 
@@ -14,13 +18,17 @@ __all__ = [
     "MOST_COLUMNS",
     "check_choice",
     "check_count",
+    "check_fitted",
     "check_flag",
     "check_name",
     "check_names",
     "check_positive",
     "check_range",
     "check_room",
+    "check_seed",
+    "check_text",
     "check_variable",
+    "is_number",
     "no_more_than",
 ]
 
@@ -28,9 +36,35 @@ __all__ = [
 MOST_COLUMNS = 100_000
 
 
+def is_number(value: object, whole: bool = False) -> bool:
+    """Whether a value is a finite real number, or a whole one, that NumPy holds; a bool is none.
+
+    Examples
+    --------
+    >>> is_number(0.5), is_number(np.int64(3), whole=True), is_number(True), is_number("1"), is_number(10**30)
+    (True, True, False, False, False)
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral if whole else Real):
+        return False
+    return abs(int(value)) < 2**63 if isinstance(value, Integral) else math.isfinite(value)
+
+
+def check_fitted(estimator: Any, attribute: str, who: str) -> None:
+    """Complain unless an estimator has the attribute that its ``fit`` leaves.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+    """
+    if not hasattr(estimator, attribute):
+        name = type(estimator).__name__
+        data = "session" if name == "Design" else "X, Y"
+        raise NotFittedError(f"{who}: this {name} is not fitted yet; call fit({data}) first.")
+
+
 def check_variable(maker: str, variable: object) -> None:
     if not isinstance(variable, str):
-        raise TypeError(f"{maker}: variable must be the name of a variable (a string); found {variable!r}")
+        raise TypeError(f"{maker}: variable must be the name of a variable (a string); found {shown(variable)}")
 
 
 def check_names(maker: str, argument: str, names: object) -> tuple[str, ...]:
@@ -42,13 +76,13 @@ def check_names(maker: str, argument: str, names: object) -> tuple[str, ...]:
     names = tuple(names)
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"{maker}: {argument} must be names (strings); found {name!r} among them")
+            raise TypeError(f"{maker}: {argument} must be names (strings); found {shown(name)} among them")
     return names
 
 
 def check_name(maker: str, name: object) -> None:
     if not (name is None or isinstance(name, str)):
-        raise TypeError(f"{maker}: name must be a string or None; found {name!r}")
+        raise TypeError(f"{maker}: name must be a string or None; found {shown(name)}")
 
 
 def check_choice(maker: str, argument: str, found: object, choices: tuple[str, ...]) -> None:
@@ -63,7 +97,8 @@ def check_flag(maker: str, argument: str, found: object) -> None:
 
 
 def check_count(maker: str, argument: str, found: object, least: int, most: int | None = None) -> None:
-    if isinstance(found, bool) or not isinstance(found, (int, np.integer)) or found < least:
+    whole = isinstance(found, Integral) and not isinstance(found, bool | np.bool_)
+    if not whole or found < least or (most is None and not is_number(found)):
         raise ValueError(f"{maker}: {argument} must be an integer >= {least}; found {shown(found)}")
     if most is not None and found > most:
         raise ValueError(
@@ -73,16 +108,32 @@ def check_count(maker: str, argument: str, found: object, least: int, most: int 
 
 
 def check_range(maker: str, low: object, high: object) -> None:
-    finite = all(isinstance(v, (int, float, np.number)) and np.isfinite(v) for v in (low, high))
-    if not (finite and low < high):
+    if not (is_number(low) and is_number(high) and low < high):
         raise ValueError(
             f"{maker}: low and high must be finite numbers with low < high; found {shown(low)} and {shown(high)}"
         )
 
 
 def check_positive(maker: str, argument: str, found: object) -> None:
-    if not (isinstance(found, (int, float, np.number)) and np.isfinite(found) and found > 0):
+    if not (is_number(found) and found > 0):
         raise ValueError(f"{maker}: {argument} must be a positive number; found {shown(found)}")
+
+
+def check_text(maker: str, argument: str, found: object) -> None:
+    if not isinstance(found, str):
+        raise TypeError(f"{maker}: {argument} must be text, such as 'cm'; found {shown(found)}")
+
+
+def check_seed(seed: object, who: str) -> None:
+    """Complain unless ``numpy.random.default_rng`` can be seeded by it: a whole number from 0, or None.
+
+    Raises
+    ------
+    ValueError
+    """
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool | np.bool_)
+    if seed is not None and not (whole and seed >= 0):
+        raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
 
 
 def no_more_than(maker: str, argument: str, values: Iterable, most: int = MOST_COLUMNS) -> list:
@@ -101,6 +152,5 @@ def check_room(what: str, n_bytes: float) -> None:
     except (AttributeError, OSError, ValueError):
         return
     if n_bytes > room:
-        raise ValueError(
-            f"{what} would take {n_bytes / 1e9:,.0f} GB, but this machine has {room / 1e9:,.0f} GB; ask for less"
-        )
+        needed = f"{n_bytes / 1e9:,.0f}" if n_bytes < 1e18 else f"{n_bytes / 1e9:.3g}"
+        raise ValueError(f"{what} would take {needed} GB, but this machine has {room / 1e9:,.0f} GB; ask for less")

@@ -1,0 +1,178 @@
+"""Checks of X; every complaint names the column, the place and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.utils.validation import check_array, validate_data
+
+from popglm.engines import as_numpy
+from popglm.labels import check_distinct, column_labels, column_order, column_text
+from popglm.messages import shown
+from popglm.model.numbers import LARGEST, as_array, check_even, is_date
+from popglm.solve.stream import check_stream, is_streamed
+
+__all__ = ["check_features"]
+
+
+def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) -> Any:
+    """X, of any library, as a float array (n_samples, n_features) of NumPy without NaN or inf, its rows contiguous.
+
+    Columns with names are put in the order of the fit; ``who`` is what its columns are compared for. An array on disk
+    that is larger than memory becomes a `popglm.solve.stream.RowStream`.
+    """
+    _check_kind(X)
+    if is_streamed(X):
+        stream = check_stream(X)
+        if not reset:
+            _check_width(estimator, stream.shape[1])
+        validate_data(estimator, stream, reset=reset, skip_check_array=True)
+        if reset:
+            vars(estimator).pop("feature_names_in_", None)
+        return stream
+    check_even(X, "X has")
+    X = as_numpy(X)
+    labels = column_labels(X)
+    _check_numbers(X)
+    order = _check_columns(estimator, labels, reset, who)
+    # in float64 throughout where that is asked for, so that float32 of the same values gives the same bits
+    kinds = [np.float64] if estimator.precision == "float64" else [np.float64, np.float32]
+    try:
+        values = check_array(as_array(X), dtype=kinds, ensure_all_finite=False, estimator=estimator, input_name="X")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"X must hold numbers: {error}") from error
+    if not reset:
+        _check_width(estimator, values.shape[1])
+    # an array has no names, and those of a table were compared above
+    names = vars(estimator).pop("feature_names_in_", None)
+    validate_data(estimator, values, reset=reset, skip_check_array=True)
+    if reset and labels is not None:
+        names = np.empty(len(labels), object)
+        names[:] = labels
+    if names is not None and (labels is not None or not reset):
+        estimator.feature_names_in_ = names
+    # one layout in memory, so that a table and the same array give the same bits
+    values = np.ascontiguousarray(values if order is None else values[:, order])
+    # the sum of a column is finite unless something in it is not; only then look closer
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = np.flatnonzero(~np.isfinite(values.sum(axis=0, dtype=np.float64)))
+    for column in suspect:
+        rows = np.flatnonzero(~np.isfinite(values[:, column]))
+        if len(rows):
+            what = "NaN" if np.isnan(values[rows[0], column]) else "inf"
+            given = int(column) if order is None else int(order[column])
+            raise ValueError(
+                f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows "
+                "in that column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
+            )
+    _check_size(X, values, order, reset)
+    return values
+
+
+def _column_name(X: Any, column: int) -> str:
+    labels = column_labels(X)
+    return f"column {column}" if labels is None else f"column {column} ({column_text(labels[column])!r})"
+
+
+def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: bool) -> None:
+    """Complain of columns in a unit that floating-point numbers do not hold."""
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(float)
+    if largest.max() > LARGEST:
+        column = int(largest.argmax())
+        found = f"{largest[column]:g} in {_column_name(X, column if order is None else int(order[column]))}"
+    elif reset and 0 < largest.max() < 1 / LARGEST:
+        found = f"at most {largest.max():g}"
+    else:
+        return
+    raise ValueError(
+        f"X reaches {found}, which lies outside {1 / LARGEST:g} to {LARGEST:g}: sums of its squares are lost. Give X "
+        "in another unit; popglm.Design standardises columns."
+    )
+
+
+def _check_kind(X: Any) -> None:
+    """Complain of what is no matrix at all."""
+    if hasattr(X, "tocsr"):
+        raise TypeError("X is a sparse matrix, which is not supported; its method toarray() makes a dense one.")
+    if X is None or isinstance(X, Mapping | str | bytes | bytearray | set | xr.Dataset | pd.Series | pd.Index):
+        raise TypeError(
+            f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data, or let "
+            "popglm.Design(...).fit_transform make X of a session's variables."
+        )
+    shape = np.shape(X) if isinstance(X, list | tuple) and not len(X) else getattr(X, "shape", None)
+    if shape is None and not hasattr(X, "__array__") and not hasattr(X, "__len__"):
+        raise TypeError(
+            f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data to two "
+            "dimensions."
+        )
+    if shape is not None and len(shape) != 2:
+        raise ValueError(
+            f"X must have shape (n_samples, n_features); it has {tuple(shape)}. Reshape your data to two dimensions, "
+            "with X.reshape(-1, 1) for a single feature."
+        )
+    if shape is not None and 0 in shape:
+        # scikit-learn's words, which its checks of estimators look for
+        lacks = "sample" if shape[0] == 0 else "feature"
+        raise ValueError(
+            f"X is empty: found 0 {lacks}(s) (shape={tuple(shape)}) while a minimum of 1 is required. Look at how its "
+            f"{'rows' if shape[0] == 0 else 'columns'} were selected."
+        )
+
+
+def _check_numbers(X: Any) -> None:
+    """Complain of columns that hold no real numbers: text, dates, complex numbers."""
+    table = X if isinstance(X, pd.DataFrame) else as_array(X)
+    if getattr(table, "ndim", 0) != 2 or (isinstance(table, np.ndarray) and table.dtype.kind in "fiub"):
+        return
+    for k in range(table.shape[1]):
+        column = table.iloc[:, k] if isinstance(table, pd.DataFrame) else pd.Series(table[:, k])
+        dtype = column.dtype
+        if is_date(dtype):
+            what, where, remedy = "dates or durations", f" ({dtype})", ", such as seconds"
+        elif pd.api.types.is_complex_dtype(dtype):
+            what, where, remedy = "complex numbers", " (Complex data not supported)", ", such as their absolute values"
+        elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+            continue
+        else:
+            bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+            bad &= np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
+            if not bad.any():
+                continue
+            row = int(np.flatnonzero(bad)[0])
+            is_text = isinstance(column.iloc[row], str | bytes)
+            what = "text" if is_text else "dates or durations"
+            where = f", first in row {row}: {shown(column.iloc[row])}"
+            remedy = ", for example with popglm.categories in a Design" if is_text else ", such as seconds"
+        raise ValueError(f"X holds {what} in {_column_name(X, k)}{where}. Make numbers of it first{remedy}.")
+
+
+def _check_width(estimator: Any, n_features: int) -> None:
+    """Complain of another number of columns than in the fit."""
+    expected = getattr(estimator, "n_features_in_", n_features)
+    if n_features != expected:
+        # scikit-learn's words, which its checks of estimators look for
+        raise ValueError(
+            f"X has {n_features} features, but {type(estimator).__name__} is expecting {expected} features as input: "
+            "the columns of the fit, in the same order."
+        )
+
+
+def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | None) -> np.ndarray | None:
+    """The order that puts columns with names where those of the fit stand."""
+    if labels is None:
+        return None
+    if reset:
+        check_distinct([column_text(label) for label in labels], "X", "column")
+        return None
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is None and set(labels) == set(range(getattr(estimator, "n_features_in_", 0))):
+        # columns that are merely counted have no names, but these are the same numbers in another order
+        fitted = range(len(labels))
+    if fitted is None or len(labels) != len(fitted):
+        return None
+    return column_order(labels, list(fitted), who or type(estimator).__name__)

@@ -1,0 +1,112 @@
+"""Real numbers from arrays and tables of any library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.sparse import issparse
+
+from popglm.engines import as_numpy
+
+__all__ = ["LARGEST", "as_array", "as_numbers", "check_even", "is_date", "numbers_of", "shape_of"]
+
+#: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
+LARGEST = 1e35
+
+
+def is_date(dtype: Any) -> bool:
+    """Whether values are dates, durations or periods, which are no numbers, though they can be read as nanoseconds."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "mM"
+    return isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or getattr(dtype, "kind", "O") in "mM"
+
+
+def as_array(values: Any) -> Any:
+    """Numbers of a table, nullable ones too, or of an array of objects; NaN where a value is missing."""
+    if isinstance(values, pd.DataFrame):
+        kinds = set(values.dtypes)
+        if len(kinds) == 1 and isinstance(kind := kinds.pop(), np.dtype) and kind.kind in "fiubc":
+            return values.to_numpy()
+        try:
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            values = values.to_numpy(dtype=object)
+    elif isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+        if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiubc":
+            return values.to_numpy()
+        try:
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            values = values.to_numpy(dtype=object)
+    elif isinstance(values, xr.DataArray) or hasattr(values, "time_support"):
+        return np.asarray(values.values)
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.float64), np.nan) if np.ma.is_masked(values) else values.data
+    if isinstance(values, list | tuple):
+        values = np.asarray(values)
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        missing = pd.isna(values)
+        if missing.any():
+            values = np.where(missing, np.nan, values)
+    return values
+
+
+def as_numbers(values: Any) -> np.ndarray:
+    """Real numbers of any array or table as float64, NaN where a value is missing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is no real number.
+
+    Examples
+    --------
+    >>> as_numbers(pd.array([1, None], "Int64"))
+    array([ 1., nan])
+    """
+    if isinstance(values, Mapping | str | bytes | bytearray | set | xr.Dataset):
+        raise TypeError(f"found {type(values).__name__}")
+    values = as_numpy(values)
+    if issparse(values):
+        raise TypeError("found a sparse matrix; its method toarray() makes a dense one")
+    check_even(values)
+    dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", None)]
+    numbers = np.asarray(as_array(values))
+    if any(is_date(dtype) for dtype in [*dtypes, numbers.dtype]):
+        raise ValueError("found dates or durations; make numbers of them first, such as seconds")
+    if np.iscomplexobj(numbers):
+        raise ValueError("found complex numbers (Complex data not supported)")
+    return numbers.astype(float)
+
+
+def numbers_of(values: Any, name: str) -> np.ndarray:
+    """`as_numbers` of an argument, whose name the complaint has.
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        return as_numbers(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
+
+
+def check_even(values: Any, what: str = "found") -> None:
+    if isinstance(values, list | tuple):
+        lengths = {len(row) for row in values if isinstance(row, list | tuple)}
+        if len(lengths) > 1:
+            raise ValueError(f"{what} rows of different lengths, from {min(lengths)} to {max(lengths)}.")
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """Shape of an array or a table of any library."""
+    values = as_numpy(values)
+    if hasattr(values, "shape"):
+        return tuple(values.shape)
+    check_even(values, "Y has")
+    return np.asarray(values).shape

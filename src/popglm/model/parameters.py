@@ -1,0 +1,112 @@
+"""The constructor arguments of estimators, checked and handed to the solver as its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from popglm.checks import is_number
+from popglm.engines.memory import memory_of_machine
+from popglm.messages import shown
+from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
+from popglm.model.losses import Loss, get_loss
+from popglm.model.penalties import PENALTIES, Penalty
+from popglm.solve.first_order import FirstOrder
+from popglm.solve.population import Settings
+
+__all__ = ["Parameters"]
+
+SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
+PRECISIONS = ("float32", "tf32", "float64")
+
+
+class Parameters:
+    """What `GLM` and `GLMCV` do with their constructor arguments."""
+
+    def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
+        loss = get_loss(self.family, self.inverse_link)
+        if self.penalty not in PENALTIES:
+            raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
+        self._check_number("smoothness", 0)
+        self._check_number("tol", 0, strict=True)
+        self._check_number("max_iter", 1, whole=True)
+        self._check_number("n_lambdas", 1, whole=True)
+        self._check_number("lambda_min_ratio", 0, strict=True)
+        if self.lambda_min_ratio >= 1:
+            raise ValueError(f"lambda_min_ratio={shown(self.lambda_min_ratio)} must lie between 0 and 1.")
+        if self.l1_ratio is not None:
+            self._check_number("l1_ratio", 0)
+            if self.l1_ratio > 1:
+                raise ValueError(f"l1_ratio={shown(self.l1_ratio)} must lie between 0 and 1.")
+            if self.penalty in ("none", "ridge", "lasso"):
+                raise ValueError(
+                    f"l1_ratio={shown(self.l1_ratio)} has no effect under penalty={self.penalty!r}; use "
+                    "penalty='elastic_net' or 'group_lasso'."
+                )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
+        grouped = self.penalty == "group_lasso" or self.smoothness > 0
+        sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
+        self.feature_group_sizes_, self.feature_group_names_ = sizes, names
+        penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
+        if self.penalty == "none":
+            if self.lambdas is not None and check_lambdas(self.lambdas, self.neuron_names_).any():
+                raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
+            lambdas = np.zeros((1, n_neurons))
+        else:
+            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, self.neuron_names_)
+        return Settings(
+            loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
+            self.max_iter, self._first_order(loss),
+        )  # fmt: skip
+
+    def _check_memory(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
+        """Complain of paths that no memory holds, before they are walked."""
+        n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
+        needed = 4 * n_lambdas * n_neurons * (n_features + 8) * max(n_fits, 1)
+        memory = memory_of_machine()
+        if needed > memory:
+            raise ValueError(
+                f"n_lambdas={n_lambdas} strengths of {n_neurons} neurons and {n_features} columns in {n_fits} fits "
+                f"take {needed / 1e9:.3g} GB of weights; this machine has {memory / 1e9:.3g} GB. Use fewer strengths."
+            )
+
+    def _check_number(self, name: str, low: float, strict: bool = False, whole: bool = False) -> None:
+        value = getattr(self, name)
+        if not is_number(value, whole):
+            raise ValueError(f"{name}={shown(value)} must be {'an integer' if whole else 'a finite number'}.")
+        if value < low or (strict and value == low):
+            raise ValueError(f"{name}={shown(value)} must be {'above' if strict else 'at least'} {low}.")
+
+    def _check_names(self) -> None:
+        """Complain of settings that are no names; whether there is such a name is asked where it is used."""
+        for name in ("family", "penalty", "precision", "inverse_link"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "inverse_link" and value is None):
+                raise ValueError(f"{name}={shown(value)} is unknown; it must be the name of one, as text.")
+        check_verbose(self.verbose)
+
+    def _check_flag(self, name: str) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
+            raise ValueError(f"{name}={shown(value)} must be True or False.")
+
+    def _first_order(self, loss: Loss) -> FirstOrder | None:
+        """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
+        if not isinstance(self.solver, str | FirstOrder):
+            raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
+        match self.solver:
+            case "auto":
+                return None if loss.smooth else FirstOrder("adam")
+            case "quasi-newton" if loss.smooth:
+                return None
+            case "adam" | "sgd":
+                return FirstOrder(self.solver)
+            case FirstOrder():
+                return self.solver
+        if self.solver == "quasi-newton":
+            raise ValueError(
+                "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
+            )
+        raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")

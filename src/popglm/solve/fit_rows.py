@@ -1,0 +1,46 @@
+"""The objective of one fit among those whose rows are read together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popglm.solve.evaluation import Evaluation
+from popglm.solve.objective import RowObjective
+
+__all__ = ["FitRows"]
+
+
+class FitRows:
+    """One of the fits of a `RowObjective`, whose columns are the neurons.
+
+    Parameters
+    ----------
+    rows : RowObjective
+    fit : int
+    """
+
+    def __init__(self, rows: RowObjective, fit: int = 0) -> None:
+        self.rows, self.fit = rows, fit
+        self.by_sums = rows.by_sums[self.columns(np.arange(len(rows.Y)))]
+
+    def columns(self, neurons: np.ndarray) -> np.ndarray:
+        """Columns of `RowObjective` that are neurons of this fit."""
+        return self.fit * len(self.rows.Y) + neurons
+
+    def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
+        """See `RowObjective`."""
+        return self.rows.evaluate(self.columns(neurons), W, b)
+
+    def weighted_grams(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """See `RowObjective`."""
+        return self.rows.weighted_grams(self.columns(neurons), W, b)
+
+    def derivatives(self, neuron: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `RowObjective`."""
+        return self.rows.derivatives(int(self.columns(np.array([neuron]))[0]), w, b)
+
+    def sampled_gradient(
+        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
+    ) -> Evaluation:
+        """See `RowObjective`."""
+        return self.rows.sampled_gradient(self.columns(neurons), W, b, size, rng)
