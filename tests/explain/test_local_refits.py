@@ -8,6 +8,7 @@ from scipy.stats import binom, chisquare
 from signals import PATH, smooth, standardised
 
 import popglm as pg
+from popglm.explain.choice import drift_together
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
@@ -312,6 +313,11 @@ def test_warnings_and_complaints():
     fitted = pg.GLMCV("gaussian", lambdas=PATH, refit=False, cv=3).fit(slow, drift, groups=trial)
     with pytest.warns(pg.PopglmWarning, match=r"of 3 neurons fluctuate so slowly together"):
         pg.significance(fitted, slow, drift, trial=trial, n_shifts=19, method="circular_shift")
+    trend, trials = np.linspace(-0.5, 0.5, 2000)[:, None], np.arange(2000) // 20
+    slow, drift = trend + 0.3 * rng.standard_normal((2000, 2)), trend * [0, 1, 1] + rng.standard_normal((2000, 3))
+    fitted = pg.GLMCV("gaussian", lambdas=PATH, refit=False, cv=3).fit(slow, drift, groups=trials)
+    with pytest.warns(pg.PopglmWarning, match=r"the model and 2 of \d neurons drift through the whole recording"):
+        pg.significance(fitted, slow, drift, trial=trials, n_shifts=19)
     with pytest.raises(ValueError, match="method='shift' is unknown; use auto, circular_shift"):
         pg.significance(model, X, Y, trial=trial, method="shift")
     with pytest.raises(ValueError, match="has its own refit"):
@@ -320,3 +326,19 @@ def test_warnings_and_complaints():
         pg.significance(model, X, Y, trial=trial, strata=np.arange(60) // 3)
     with pytest.raises(ValueError, match=r"strata must have shape \(60,\)"):
         pg.significance(model, X, Y, trial=trial, strata=[0])
+
+
+def test_a_drift_is_told_from_fluctuations_and_from_drifts_of_one_side():
+    found = {"both": [], "activity alone": [], "X alone": [], "neither": []}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, Y = standardised(smooth(rng, 1500, 6, 5)), smooth(rng, 1500, 10, 10)
+        walk = np.cumsum(rng.standard_normal((1500, 10)), axis=0) / np.sqrt(1500)
+        trend = X + np.linspace(-1, 1, 1500)[:, None] * [0, 0, 2, 0, 0, 0]
+        for name, x, y in (
+            ("both", trend, Y + 3 * walk), ("activity alone", X, Y + 3 * walk), ("X alone", trend, Y), ("neither", X, Y)
+        ):  # fmt: skip
+            found[name].append(drift_together(x, y).mean())
+    assert np.mean(found["both"]) > 0.65
+    assert np.mean(found["X alone"]) < 0.03
+    assert max(np.mean(found["activity alone"]), np.mean(found["neither"])) < 0.02

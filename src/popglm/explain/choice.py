@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
+from scipy.stats import f as f_distribution
 
-__all__ = ["METHODS", "Layout", "Method", "independent_samples", "serial_dependence"]
+__all__ = ["METHODS", "Layout", "Method", "drift_together", "independent_samples", "serial_dependence"]
 
 METHODS = ("auto", "circular_shift", "trial_permutation", "time_in_trial")
 #: What remains of a column's variance counts as rounding below this share.
@@ -16,6 +17,9 @@ ROUNDING = 1e-8
 FEWEST_TRIALS = 10
 #: Dependence between trials, as a factor on the variance of a score, that is no longer small.
 MOST_DEPENDENCE = 1.5
+#: A drift has far more power in its slowest waves over the recording than in some that are little faster: numbers of
+#: waves, and the probability of such a ratio where power is even.
+SLOWEST, FASTER, DRIFTS_BY_CHANCE = (1, 2), (4, 5, 6, 7, 8, 9, 10, 11, 12), 0.005
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,35 @@ def independent_samples(X: np.ndarray, Y: np.ndarray, n_lags: int | None = None)
         r = (own / own[0])[1:, None] * (other / other[0])[1:]
     weight = 1 - np.arange(1, len(r) + 1) / n
     return n / np.maximum(1 + 2 * np.nan_to_num(weight @ r), 1)
+
+
+def drift_together(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Which columns of Y drift through the whole recording, if X does too, shape (n_neurons,).
+
+    What drifts is unlike at all other times, so that no shift of it is a surrogate. A trend or a random walk of many
+    samples has a power that falls with the square of the number of waves. Told by an F test of the slowest waves, for X
+    corrected for the number of its columns (Bonferroni).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> noise, time = rng.standard_normal((2000, 2)), np.linspace(-1, 1, 2000)[:, None]
+    >>> drift_together(noise + time, noise + time * [0, 1])
+    array([False,  True])
+    >>> drift_together(noise, noise + time * [0, 1]).any()
+    np.False_
+    """
+    if len(X) < 2 * FASTER[-1]:
+        return np.zeros(Y.shape[1], bool)
+    x, y = (_power(A, SLOWEST) / np.maximum(_power(A, FASTER), np.finfo(float).tiny) for A in (X, Y))
+    most = f_distribution.isf(DRIFTS_BY_CHANCE / np.array([len(x), 1]), 2 * len(SLOWEST), 2 * len(FASTER))
+    return (x > most[0]).any() & (y > most[1])
+
+
+def _power(A: np.ndarray, waves: tuple[int, ...]) -> np.ndarray:
+    """Mean power of some numbers of waves over the recording, for every column."""
+    phases = np.exp(-2j * np.pi * np.outer(waves, np.arange(len(A))) / len(A))
+    return (np.abs(phases @ (A - A.mean(axis=0, dtype=float))) ** 2).mean(axis=0)
 
 
 def _autocovariance(A: np.ndarray, n_lags: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from popglm.checks import check_count, check_flag, check_room, check_seed
 from popglm.explain.breakdown import breakdown
-from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, independent_samples
+from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, drift_together, independent_samples
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.full_refits import full_refits
 from popglm.explain.refits import LocalTest
@@ -28,6 +28,13 @@ __all__ = ["significance"]
 
 #: A shift test of fewer independent fluctuations than this does not hold its level.
 FEWEST_SAMPLES = 40
+#: Share of neurons that seem to drift beside an X that does, by chance.
+MOST_BY_CHANCE = 0.05
+#: What helps where shifts do not.
+REMEDY = (
+    "Take slow drifts into the model (splines of time) or out of both, or test a variable that was randomised over "
+    "trials by method='trial_permutation'."
+)
 #: Fractions of deviance this close are equal: rounding in the Fourier transforms must not break a tie.
 TIE = 1e-9
 #: With fewer surrogates no p-value is below .05.
@@ -107,7 +114,7 @@ def significance(
     -----
     PopglmWarning
         Where a test does not hold its level or cannot reach it: too few trials, too few shifts, or activity and X that
-        fluctuate as slowly as the recording is long.
+        fluctuate as slowly as the recording is long, or both drift through it.
 
     Notes
     -----
@@ -331,9 +338,13 @@ class _Maker:
                 f"{what} and {len(slow)} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
                 f"fewer than {FEWEST_SAMPLES} independent samples of their product ({np.median(slow):.0f} in the "
                 "median). Few shifts differ then, and none may be like another time: p-values are too small. With 20 "
-                "samples, some 8 of 100 neurons without an effect have p ≤ 0.05. Take slow drifts into the model "
-                "(splines of time) or out of both, or test a variable that was randomised over trials by "
-                "method='trial_permutation'."
+                f"samples, some 8 of 100 neurons without an effect have p ≤ 0.05. {REMEDY}"
+            )
+        drift = drift_together(X, residuals)[~self.data.null] & (worth >= FEWEST_SAMPLES)
+        if drift.sum() > MOST_BY_CHANCE * len(worth):
+            _warn(
+                f"{what} and {drift.sum()} of {len(worth)} neurons drift through the whole recording. No shift is like "
+                f"another time then, and p-values are far too small. {REMEDY}"
             )
 
 
