@@ -342,7 +342,7 @@ class Maze:
     """A session of the maze task, and how kernels fitted to it agree with the true ones."""
 
     def __init__(self, n_task_variables):
-        self.session = pg.maze_session(n_neurons=30, n_task_variables=n_task_variables)
+        self.session = pg.maze_session(n_neurons=20, n_task_variables=n_task_variables)
         self.design = pg.maze_design(n_task_variables)
         self.X = self.design.fit_transform(self.session.behavior)
 
@@ -378,7 +378,7 @@ def test_kernels_of_well_explained_neurons_are_the_true_ones():
     groups = groups[groups["neuron"].isin(good)]
     print(f"{len(good)} neurons: min {r[good].min():.3f}, median {np.median(r[good]):.3f}")
     print(f"{len(groups)} groups: > 0.9 {(groups['r'] > 0.9).mean():.3f}, median {groups['r'].median():.3f}")
-    assert len(good) >= 20
+    assert len(good) >= 13
     assert (r[good] > 0.9).all()
     assert np.median(r[good]) > 0.98
     assert (groups["r"] > 0.9).mean() > 0.9
@@ -396,5 +396,5 @@ def test_kernels_of_correlated_variables_are_bound_by_noise_and_shrinkage():
     assert (r[good] > 0.9).mean() > 0.9
     assert np.median(r[good]) > 0.97
     # without noise, and next to no penalty, the kernels of all neurons are the true ones
-    path = pg.GLM(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -5, 9)).fit(maze.X, maze.session.truth.rate)
+    path = pg.GLM(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -5, 5)).fit(maze.X, maze.session.truth.rate)
     assert (maze.correlations(path)[0] > 0.99).all()
