@@ -78,7 +78,7 @@ def place_model(session, counts, terms_of):
     low, high = session["position"].quantile([0.01, 0.99])
     design = pg.Design(terms_of(pg.bumps("position", n=20, low=low, high=high)))
     X = design.fit_transform(session)
-    model = pg.GLMCV(penalty="ridge", lambdas=10.0 ** np.linspace(0, -5, 6), cv=3)
+    model = pg.GLMCV(penalty="ridge", lambdas=10.0 ** np.linspace(0, -5, 6), cv=5)
     return kernels(model.fit(X, counts, groups=session["fold"]), design, n_points=40, units={"position": "px"})
 
 
