@@ -59,9 +59,9 @@ def test_a_fit_changes_no_setting(data, name, precision):
         before = state()
         GLM(lambdas=[0.1], engine=name, precision=precision).fit(*data).predict(data[0])
         assert state() == before
-    with pytest.raises(ValueError, match="negative"):
-        GLM(lambdas=[0.1], engine=name).fit(data[0], -1.0 * data[1])
-    assert state() == before
+        with pytest.raises(ValueError, match="negative"):
+            GLM(lambdas=[0.1], engine=name).fit(data[0], -1.0 * data[1])
+        assert state() == before
 
 
 def test_settings_are_put_back_when_a_fit_fails(data, monkeypatch):
