@@ -3,6 +3,7 @@
 Doctests are looked for in every file; those that need a library which is absent are left out of the collection.
 """
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -27,6 +28,8 @@ def pytest_configure(config):
     """Fill numba's cache before several workers start, each of which would compile the kernels for itself."""
     if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
         return
+    # OpenBLAS's threads wait busily, for cores that another worker has
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     script = Path(__file__).parent / "tests" / "compile_kernels.py"
     compilers = [subprocess.Popen([sys.executable, script, precision]) for precision in ("float32", "float64")]
     for compiler in compilers:

@@ -47,19 +47,21 @@ def _settings_of(name):
 @pytest.mark.parametrize("precision", ["float64", "tf32"])
 def test_a_fit_changes_no_setting(data, name, precision):
     pytest.importorskip(name)
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info, threadpool_limits
 
     def state():
         pools = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
         return _settings_of(name), pools, np.geterr()
 
     get_engine(name)  # what importing a library changes is not the fit's doing
-    before = state()
-    GLM(lambdas=[0.1], engine=name, precision=precision).fit(*data).predict(data[0])
-    assert state() == before
-    with pytest.raises(ValueError, match="negative"):
-        GLM(lambdas=[0.1], engine=name).fit(data[0], -1.0 * data[1])
-    assert state() == before
+    # more than the one thread that a fit needs
+    with threadpool_limits(2, user_api="blas"):
+        before = state()
+        GLM(lambdas=[0.1], engine=name, precision=precision).fit(*data).predict(data[0])
+        assert state() == before
+        with pytest.raises(ValueError, match="negative"):
+            GLM(lambdas=[0.1], engine=name).fit(data[0], -1.0 * data[1])
+        assert state() == before
 
 
 def test_settings_are_put_back_when_a_fit_fails(data, monkeypatch):

@@ -144,35 +144,40 @@ SWITCHES = {
     "new": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
 }
 RESET = """
-import sys
+import os, sys
 from test_torch_compile import SWITCHES, TorchEngine, torch
-SWITCHES[sys.argv[1]]()
-engine = TorchEngine("tf32", "cpu")
-engine._device = torch.device("cuda")
-products = torch.backends.cuda.matmul
-name = "fp32_precision" if hasattr(products, "fp32_precision") else "allow_tf32"
-before = getattr(products, name)
-with engine.exact_products():
-    inside = [getattr(products, name)]
-    with engine.fast_products():
+
+def check(way):
+    SWITCHES[way]()
+    engine = TorchEngine("tf32", "cpu")
+    engine._device = torch.device("cuda")
+    products = torch.backends.cuda.matmul
+    name = "fp32_precision" if hasattr(products, "fp32_precision") else "allow_tf32"
+    before = getattr(products, name)
+    with engine.exact_products():
+        inside = [getattr(products, name)]
+        with engine.fast_products():
+            inside.append(getattr(products, name))
         inside.append(getattr(products, name))
-    inside.append(getattr(products, name))
-assert inside in (["ieee", "tf32", "ieee"], [False, True, False]), inside
-assert before == getattr(products, name)
-if sys.argv[1] != "new":
-    print(torch.get_float32_matmul_precision(), products.allow_tf32)
+    assert inside in (["ieee", "tf32", "ieee"], [False, True, False]), inside
+    assert before == getattr(products, name)
+    print(way, *(() if way == "new" else (torch.get_float32_matmul_precision(), products.allow_tf32)), sep=", ")
+
+for way in SWITCHES:
+    if not os.fork():
+        check(way)
+        sys.exit()
+    assert os.wait()[1] == 0, way
 """
 
 
-@pytest.mark.parametrize(
-    ("way", "then"), [("untouched", "highest False"), ("of old", "high True"), ("by name", "medium True"), ("new", "")]
-)
-def test_tf32_is_put_back_whichever_switch_was_used(way, then):
-    # in a process of its own: PyTorch complains of mixed switches for as long as it lives
+def test_tf32_is_put_back_whichever_switch_was_used():
+    # a process for each: PyTorch complains of mixed switches for as long as it lives
     run = subprocess.run(
-        [sys.executable, "-c", RESET, way],
+        [sys.executable, "-c", RESET],
         env=dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(__file__), *sys.path])),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.strip() == then
+    then = ["untouched, highest, False", "of old, high, True", "by name, medium, True", "new"]
+    assert run.stdout.splitlines() == then

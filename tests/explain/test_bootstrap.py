@@ -88,7 +88,7 @@ def test_standard_error_of_a_slope(cluster):
     design = pg.Design([pg.linear("x")], dtype="float64")
     X = design.fit_transform({"x": x})
     model = pg.GLM(family="gaussian", penalty="none", precision="float64").fit(X, y)
-    line = bootstrap(model, design, X, y, trial=trial, n_resamples=200, n_points=3)["x"].isel(x=-1)
+    line = bootstrap(model, design, X, y, trial=trial, n_resamples=120, n_points=3)["x"].isel(x=-1)
     assert_allclose(line["sem"] / line["x"], expected, rtol=0.12)
     width = (line["upper"] - line["lower"]) / line["x"]
     assert_allclose(width, 2 * 1.96 * expected, rtol=0.2)

@@ -28,9 +28,15 @@ def held_out_deviance(model):
     return at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1).sum(axis=0)
 
 
-@pytest.mark.parametrize("penalty", ["group_lasso", "ridge"])
-@pytest.mark.parametrize("family", ["poisson", "gaussian"])
-@pytest.mark.parametrize("method", ["remove", "add"])
+@pytest.mark.parametrize(
+    ("family", "penalty", "method"),
+    [
+        ("poisson", "group_lasso", "remove"),
+        ("poisson", "ridge", "add"),
+        ("gaussian", "group_lasso", "add"),
+        ("gaussian", "ridge", "remove"),
+    ],
+)
 def test_refits_from_the_path_are_refits_from_scratch(family, penalty, method):
     model, X, Y, _ = fitted(family, penalty, tol=1e-8)
     result = pg.compare(model, X, Y, VARIABLES, method=method, weaker=None)

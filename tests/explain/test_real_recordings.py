@@ -160,7 +160,7 @@ def test_receptive_fields_of_song(song):
     lambdas = 10.0 ** np.linspace(1, -3, 5)
 
     def fit(smoothness, Y):
-        model = pg.GLMCV(penalty="ridge", smoothness=smoothness, lambdas=lambdas, cv=5, tol=1e-3)
+        model = pg.GLMCV(penalty="ridge", smoothness=smoothness, lambdas=lambdas, cv=3, tol=1e-3)
         with pytest.warns(pg.PopglmWarning, match="null model"):  # one neuron is silent
             return model.fit(X, Y, groups=block)
 

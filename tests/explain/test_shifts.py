@@ -19,10 +19,7 @@ def held_out_eta(model, X, fold_of_row, k, j):
     """Linear predictor of the rows by the weights of their folds; by their null models after the last strength."""
     if k == len(model._lambda_grid):
         return model.cv_null_intercept_[fold_of_row, j]
-    eta = np.zeros(len(X))
-    for row, fold in enumerate(fold_of_row):
-        eta[row] = X[row] @ model.cv_coef_path_[fold, k, j] + model.cv_intercept_path_[fold, k, j]
-    return eta
+    return (X * model.cv_coef_path_[fold_of_row, k, j]).sum(axis=1) + model.cv_intercept_path_[fold_of_row, k, j]
 
 
 def deviances_by_hand(model, X, y, j, shift):

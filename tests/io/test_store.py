@@ -60,10 +60,10 @@ def model(request):
     return clone(MODELS[request.param]).fit(X, Y)
 
 
-@pytest.fixture
-def stored(model, tmp_path):
-    """The model and what comes back from its file."""
-    path = tmp_path / "model.nc"
+@pytest.fixture(scope="module")
+def stored(model, tmp_path_factory):
+    """The model and what comes back from its file, which no test changes."""
+    path = tmp_path_factory.mktemp("models") / "model.nc"
     model.save(path)
     return model, popglm.load(path)
 
@@ -89,7 +89,7 @@ class TestFile:
                 assert loaded == value, name
 
     def test_selects_again(self, stored):
-        model, again = copy(stored[0]), stored[1]
+        model, again = map(copy, stored)
         if isinstance(model, GLMCV):
             for rule in ({"se_fraction": 1.0}, {"min_lambda": 0.05}, {}):
                 assert_same(model.select(**rule), again.select(**rule))
@@ -105,7 +105,7 @@ class TestFile:
             again.predict_held_out()
 
     def test_fits_again(self, stored):
-        model, again = stored
+        model, again = stored[0], copy(stored[1])
         again.fit(X, Y)
         np.testing.assert_allclose(again.lambdas_, model.lambdas_, rtol=1e-5)
 

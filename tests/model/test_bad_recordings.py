@@ -230,3 +230,16 @@ class TestNothingRecorded:
         assert np.isfinite(model.summary()).sum() >= 8
         assert np.isinf(again.lambda_[1])
         assert np.isnan(again.deviance_explained_path_[0, 1])
+
+
+def test_without_a_penalty_a_neuron_may_be_missing_in_the_training_rows_of_a_fold():
+    rng = np.random.default_rng(0)
+    X, rows = rng.standard_normal((120, 3)), np.arange(120)
+    Y = rng.poisson(np.exp(0.3 * X[:, :2])).astype(float)
+    Y[60:, 0] = np.nan
+    settings = {"penalty": "none", "cv": [(rows[60:], rows[:60]), (rows[:60], rows[60:])]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        together, alone = (GLMCV(**settings).fit(X, y) for y in (Y, Y[:, 1]))
+    np.testing.assert_allclose(together.cv_coef_path_[:, :, 1], alone.cv_coef_path_[:, :, 0], atol=1e-5)
+    assert np.isfinite(together.coef_).all()

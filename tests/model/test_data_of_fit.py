@@ -30,8 +30,7 @@ class TestWeightsAndOffset:
         return GLMCV(**MODEL.get_params()).fit(features, Y, groups=TRIAL, **given)
 
     @pytest.mark.parametrize("who", AGAIN)
-    @pytest.mark.parametrize("name", ["sample_weight", "offset"])
-    @pytest.mark.parametrize("file", [False, True], ids=["", "file"])
+    @pytest.mark.parametrize(("name", "file"), [("sample_weight", False), ("offset", True)])
     def test_go_with_the_fit(self, who, name, file, tmp_path):
         given = {name: GIVEN[name]}
         model = self.fitted(who, **given)

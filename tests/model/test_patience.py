@@ -135,7 +135,7 @@ def missing(Y):
 )
 def test_other_fits(case, monkeypatch):
     X, Y = recording("gaussian" if case == "gaussian" else "poisson")
-    settings = {"lambdas": LAMBDAS[::2], "cv": 4, "trial": None}
+    settings = {"lambdas": LAMBDAS[::2], "cv": 3, "trial": None}
     if case == "no refit":
         settings["refit"] = False
     elif case == "gaussian":
@@ -148,7 +148,7 @@ def test_other_fits(case, monkeypatch):
         rows = np.arange(N)
         settings["cv"] = [(rows[(rows - i) % 4 > 1], rows[(rows - i) % 4 < 2]) for i in range(3)]
     elif case == "adam":
-        settings |= {"solver": "adam", "tol": 1e-2, "max_iter": 2, "lambdas": LAMBDAS[:5:2], "refit": False}
+        settings |= {"solver": "adam", "tol": 1e-2, "max_iter": 1, "lambdas": LAMBDAS[:5:2], "refit": False}
         Y = missing(Y)
     elif case == "stream":
         X = pg.RowStream(X)

@@ -12,7 +12,7 @@ from popglm.model.losses import get_loss
 from popglm.solve.lockstep.sums import sums_of_fits
 from popglm.solve.responses import response_sums
 
-UNITS = (1e-12, 1e-4, 1e3, 1e12)
+UNITS = (1e-12, 1e3, 1e12)
 
 
 def quiet(model, *data, **options):

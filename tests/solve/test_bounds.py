@@ -71,12 +71,16 @@ def badly_scaled(family, ratio, seed=0, n=500):
     return X, (rng.poisson(np.exp(eta)) if family == "poisson" else rng.random(n) < expit(eta)).astype(float)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+RATIOS = [12, 400, 1e8]
+
+
 @pytest.mark.parametrize(("penalty", "l1_ratio"), [("lasso", 1.0), ("elastic_net", 0.5)])
-@pytest.mark.parametrize("ratio", [12, 400, 1e8])
+@pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("family", LINK)
-def test_gap_bounds_the_excess_of_a_column_in_other_units(family, ratio, penalty, l1_ratio, precision):
-    X, y = badly_scaled(family, ratio)
+def test_gap_bounds_the_excess_of_a_column_in_other_units(family, ratio, penalty, l1_ratio):
+    # every pair with a precision, not every combination
+    odd = (list(LINK).index(family) + RATIOS.index(ratio) + (penalty == "lasso")) % 2
+    X, y, precision = *badly_scaled(family, ratio), ("float32", "float64")[odd]
     model = quietly(GLM(family, penalty=penalty, precision=precision, n_lambdas=10), X, y)
     deviation, unit = X.std(axis=0), half_null_deviance(y, family)
     Z, w, b = (X - X.mean(axis=0)) / deviation, np.zeros(5), {"poisson": np.log(y.mean())}.get(family, 0.0)

@@ -20,12 +20,6 @@ SPLITS = {
     "shuffled": KFold(3, shuffle=True, random_state=0),  # a count per row
     "overlapping": [(np.arange(0, 2_000), np.arange(2_000, N)), (np.arange(1_200, N), np.arange(0, 1_000))],
 }
-JOBS = [
-    ("poisson", "group_lasso"),
-    ("gaussian", "ridge"),
-    ("gaussian", "group_lasso"),
-    ("bernoulli", "elastic_net"),
-]
 
 
 def recording(family="poisson", q=3, seed=0):
@@ -67,8 +61,16 @@ def agree(streamed, whole, atol):
         np.testing.assert_array_equal(streamed.lambda_index_, whole.lambda_index_)
 
 
-@pytest.mark.parametrize(("family", "penalty"), JOBS)
-@pytest.mark.parametrize("splits", SPLITS)
+# sums of outer products serve Gaussian activity, passes over the samples all else
+@pytest.mark.parametrize(
+    ("family", "penalty", "splits"),
+    [
+        *(("poisson", "group_lasso", splits) for splits in SPLITS),
+        *(("gaussian", "ridge", splits) for splits in SPLITS),
+        ("gaussian", "group_lasso", "shuffled"),
+        ("bernoulli", "elastic_net", "shuffled"),
+    ],
+)
 def test_cross_validation_is_that_of_the_array_in_memory(family, penalty, splits):
     X, Y, trial = recording(family)
     groups = trial if splits == "trials" else None

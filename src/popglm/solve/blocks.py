@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from popglm.solve.compact import JIT
+from popglm.solve.compact import INNER, JIT
 
 __all__ = ["block_descent"]
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _shrink_block(r, H, tau, z):
     """z = argmin −r·z + ½ zᵀ diag(H) z + τ‖z‖: zero, or r/(H + τ/ν) with ν = ‖z‖ the root of a scalar equation."""
     size = len(r)
@@ -27,7 +27,10 @@ def _shrink_block(r, H, tau, z):
             z[k] = r[k] * shrink / H[k]
         return
     # Σ r²/(Hν + τ)² = 1; Newton on 1/√Σ, which is nearly linear in ν, from the left of the root
-    nu = (np.sqrt(norm2) - tau) / H.max()
+    top = H[0]
+    for k in range(size):
+        top = max(top, H[k])
+    nu = (np.sqrt(norm2) - tau) / top
     for _ in range(30):
         total, slope = 0.0, 0.0
         for k in range(size):
@@ -43,7 +46,7 @@ def _shrink_block(r, H, tau, z):
         z[k] = r[k] / (H[k] + tau / nu)
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _curvature_vectors(c, S, Y, GS, count, U, V):
     """B = cG + Σ uuᵀ − Σ vvᵀ from the curvature pairs, oldest first (Nocedal & Wright 2006, eq. 6.19)."""
     memory, p = S.shape
@@ -73,7 +76,7 @@ def _curvature_vectors(c, S, Y, GS, count, U, V):
     return held
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _bound_block(c, G, U, V, R, sigma, lam2, ridge, lo, hi, bound):
     """A diagonal above the block lo:hi of B + λ₂I: cG is diagonal there, uuᵀ ⪯ ‖u‖²I, and −vvᵀ ⪯ 0."""
     low_rank, known, stiff = 0.0, 0.0, 0.0
@@ -84,7 +87,10 @@ def _bound_block(c, G, U, V, R, sigma, lam2, ridge, lo, hi, bound):
     if sigma > 0:
         # the largest absolute row sum bounds the eigenvalues of a block of R
         for k in range(lo, hi):
-            stiff = max(stiff, sigma * np.abs(R[k, lo:hi]).sum())
+            total = 0.0
+            for m in range(lo, hi):
+                total += abs(R[k, m])
+            stiff = max(stiff, sigma * total)
     top = 0.0
     for k in range(lo, hi):
         bound[k] = c * G[k, k] + low_rank + stiff + lam2 + ridge
@@ -97,7 +103,7 @@ def _bound_block(c, G, U, V, R, sigma, lam2, ridge, lo, hi, bound):
         bound[k] = max(bound[k], 1e-7 * top)
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _pack(c, G, U, V, R, sigma, ridge, at, B):
     """B on the working columns ``at``, as one dense matrix."""
     n, held = len(at), len(U)
@@ -110,7 +116,9 @@ def _pack(c, G, U, V, R, sigma, ridge, at, B):
     if held > 0:
         np.dot(left, right, B)
     else:
-        B[:] = 0.0
+        for m in range(n):
+            for k in range(n):
+                B[m, k] = 0.0
     for m in range(n):
         row = G[at[m]]
         for k in range(n):
@@ -122,7 +130,7 @@ def _pack(c, G, U, V, R, sigma, ridge, at, B):
                 B[m, k] += sigma * R[at[m], at[k]]
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _full_slope(c, G, U, V, R, sigma, ridge, at, step, grad, slope):
     """g + Bd in all columns, for a step in the working columns."""
     p = len(slope)
@@ -146,13 +154,15 @@ def _full_slope(c, G, U, V, R, sigma, ridge, at, step, grad, slope):
             slope[k] += U[i, k] * u - V[i, k] * v
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _solve_positive(A, x):
     """A⁻¹x by Cholesky, half the work of a general solver; 0 where rounding left A indefinite."""
     try:
         L = np.linalg.cholesky(A)
     except Exception:
-        return np.zeros_like(x)
+        for k in range(len(x)):
+            x[k] = 0.0
+        return x
     for i in range(len(x)):
         total = x[i]
         for k in range(i):
@@ -165,45 +175,49 @@ def _solve_positive(A, x):
     return x
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _newton_direction(B, first, tau, lam2, w, step, slope, direction):
     """Newton's direction for the model on the blocks that are not zero, where it is smooth."""
-    n = len(w)
-    inside = np.zeros(n, np.bool_)
-    norms = np.zeros(len(tau), B.dtype)
+    n, used = len(w), 0
+    at, norms = np.empty(n, np.int64), np.empty(len(tau), B.dtype)
     for b in range(len(tau)):
         norm2 = 0.0
         for k in range(first[b], first[b + 1]):
             norm2 += (w[k] + step[k]) ** 2
         norms[b] = np.sqrt(norm2)
-        inside[first[b] : first[b + 1]] = norms[b] > 0
-    at = np.flatnonzero(inside)
-    direction[:] = 0.0
-    if len(at) < 2:
+        if norms[b] > 0:
+            for k in range(first[b], first[b + 1]):
+                at[used] = k
+                used += 1
+    for k in range(n):
+        direction[k] = 0.0
+    if used < 2:
         return
-    A, force = np.empty((len(at), len(at)), B.dtype), np.empty(len(at), B.dtype)
+    A, force = np.empty((used, used), B.dtype), np.empty(used, B.dtype)
     trace = 0.0
-    for m in range(len(at)):
-        for k in range(len(at)):
+    for m in range(used):
+        for k in range(used):
             A[m, k] = B[at[m], at[k]]
         trace += A[m, m]
     start = 0
     for b in range(len(tau)):
-        if not inside[first[b]]:
+        if not norms[b] > 0:
             continue
         lo, size, pull = first[b], first[b + 1] - first[b], tau[b] / norms[b]
         for m in range(size):
             z_m = w[lo + m] + step[lo + m]
             force[start + m] = -slope[lo + m] - (lam2 + pull) * z_m
             # rounding may make B slightly indefinite
-            A[start + m, start + m] += lam2 + pull + 1e-6 * trace / len(at)
+            A[start + m, start + m] += lam2 + pull + 1e-6 * trace / used
             for k in range(size):
                 A[start + m, start + k] -= pull * z_m * (w[lo + k] + step[lo + k]) / norms[b] ** 2
         start += size
-    direction[at] = _solve_positive(A, force)
+    solution = _solve_positive(A, force)
+    for m in range(used):
+        direction[at[m]] = solution[m]
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _model_value(step, slope, grad, w, lam2, tau, first):
     """½dᵀ(g + slope) + λ₂/2‖w + d‖² + Σ τ_b‖w_b + d_b‖ over the working columns, slope = g + Bd."""
     value = 0.0
@@ -217,17 +231,17 @@ def _model_value(step, slope, grad, w, lam2, tau, first):
     return value
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _sweep(B, bound, first, tau, lam2, w, step, slope, r, z):
     """One pass over all blocks; ``step`` and ``slope`` (= g + B step) are updated. Returns the decrease bound."""
     gained = 0.0
     for b in range(len(tau)):
         lo, hi = first[b], first[b + 1]
-        size = hi - lo
-        top = bound[lo:hi].max()
+        size, H, top = hi - lo, bound[lo:hi], bound[lo]
+        for k in range(size):
+            top = max(top, H[k])
         if top <= 0.0:
             continue
-        H = bound[lo:hi]
         for k in range(size):
             here = w[lo + k] + step[lo + k]
             r[k] = H[k] * here - slope[lo + k] - lam2 * here
@@ -244,7 +258,7 @@ def _sweep(B, bound, first, tau, lam2, w, step, slope, r, z):
     return gained
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_sweeps):
     """Sweeps find which blocks are zero; a Newton step in the others, every fourth sweep, ends the slow tail.
 
@@ -262,7 +276,8 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
         if not settled and sweep % 4 != 3:
             continue
         _newton_direction(B, first, tau, lam2, w, step, slope, direction)
-        turn[:] = 0.0
+        for k in range(n):
+            turn[k] = 0.0
         for k in range(n):
             if direction[k] != 0.0:
                 row, share = B[k], direction[k]
@@ -275,7 +290,8 @@ def _descend(B, bound, first, tau, lam2, w, grad, step, slope, accuracy, max_swe
                 guess_slope[k] = slope[k] + size * turn[k]
             then = _model_value(guess_step, guess_slope, grad, w, lam2, tau, first)
             if then < now:
-                step[:], slope[:] = guess_step, guess_slope
+                for k in range(n):
+                    step[k], slope[k] = guess_step[k], guess_slope[k]
                 leap = now - then
                 total += leap
                 break
@@ -312,8 +328,11 @@ def block_descent(
     U, V = np.empty((memory, p), kind), np.empty((memory, p), kind)
     packed, bound, columns = np.empty(p * p, kind), np.empty(p, kind), np.empty(p, np.int64)
     working = np.empty(n_blocks, np.bool_)
-    slope = np.empty(p, kind)
-    proximal = rounding * np.trace(G)
+    blocks, first, slope = np.empty(n_blocks, np.int64), np.zeros(n_blocks + 1, np.int64), np.empty(p, kind)
+    trace = 0.0
+    for k in range(p):
+        trace += G[k, k]
+    proximal = rounding * trace
     for j in range(n_neurons):
         held = _curvature_vectors(c[j], S[j], Y[j], GS[j], count[j], U, V)
         # a proximal term: rounding in UUᵀ − VVᵀ must not leave a direction of negative curvature
@@ -329,22 +348,28 @@ def block_descent(
         for k in range(p):
             slope[k], D[j, k] = grad[j, k], 0.0
         for _ in range(6):
-            n, blocks = 0, np.flatnonzero(working)
-            first = np.zeros(len(blocks) + 1, np.int64)
-            for i, b in enumerate(blocks):
-                for k in range(starts[b], starts[b + 1]):
-                    columns[n] = k
-                    n += 1
-                first[i + 1] = n
+            n, n_working = 0, 0
+            for b in range(n_blocks):
+                if working[b]:
+                    for k in range(starts[b], starts[b + 1]):
+                        columns[n] = k
+                        n += 1
+                    blocks[n_working] = b
+                    n_working += 1
+                    first[n_working] = n
             if n == 0:
                 break
             at = columns[:n]
             B = packed[: n * n].reshape(n, n)
             _pack(c[j], G, U[:held], V[:held], R, sigma, ridge, at, B)
             w, g, step, local = np.empty(n, kind), np.empty(n, kind), np.empty(n, kind), np.empty(n, kind)
+            H, thresholds = np.empty(n, kind), np.empty(n_working, kind)
             for k in range(n):
                 w[k], g[k], step[k], local[k] = W[j, at[k]], grad[j, at[k]], D[j, at[k]], slope[at[k]]
-            _descend(B, bound[at], first, tau[j][blocks], lam2[j], w, g, step, local, accuracy, max_sweeps)
+                H[k] = bound[at[k]]
+            for b in range(n_working):
+                thresholds[b] = tau[j, blocks[b]]
+            _descend(B, H, first, thresholds, lam2[j], w, g, step, local, accuracy, max_sweeps)
             for k in range(n):
                 D[j, at[k]] = step[k]
             _full_slope(c[j], G, U[:held], V[:held], R, sigma, ridge, at, step, grad[j], slope)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from popglm.solve.compact import JIT
+from popglm.solve.compact import INNER, JIT
 
 __all__ = ["empty_past", "extrapolate"]
 
@@ -40,6 +40,14 @@ def empty_past(n: int, p: int, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.n
     return np.zeros((n, 2 * MEMORY + 2, p), dtype), np.zeros((n, MEMORY, MEMORY)), np.zeros(n, int)
 
 
+@njit(**INNER)
+def _dot(x, y):
+    total = x.dtype.type(0)
+    for k in range(len(x)):
+        total += x[k] * y[k]
+    return total
+
+
 @njit(**JIT)
 def extrapolate(v, mapped, past, gram, held, goes_on):
     """Replace v by what follows ``mapped`` = F(v): ``mapped`` itself unless the iteration ``goes_on``."""
@@ -55,12 +63,12 @@ def extrapolate(v, mapped, past, gram, held, goes_on):
     if n == 0:
         return
     for i in range(n):
-        gram[slot, i] = gram[i, slot] = np.dot(past[slot], past[i])
+        gram[slot, i] = gram[i, slot] = _dot(past[slot], past[i])
     if not goes_on:
         return
     system, weights, trace = gram.copy(), np.empty(n), TINY
     for i in range(n):
-        weights[i] = np.dot(past[i], past[2 * MEMORY])
+        weights[i] = _dot(past[i], past[2 * MEMORY])
         trace += gram[i, i]
     # elimination without pivots, since the matrix is positive definite: a library's call takes longer
     for i in range(n):

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from popglm.solve.blocks import _shrink_block
-from popglm.solve.compact import JIT, LocalModel
+from popglm.solve.compact import JIT, LocalModel, _add_rows, _dots
 
 __all__ = ["newton_steps", "precondition"]
 
@@ -206,7 +206,7 @@ def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
     for j in range(len(c)):
         own = rows[j]
         outer = np.zeros(2 * memory, kind)
-        inner = np.empty(2 * memory, kind)
+        inner, added = np.empty(2 * memory, kind), np.empty(2 * memory, kind)
         for b in range(len(starts) - 1):
             # a diagonal above B there: cG is diagonal, Σyyᵀ is below its trace, and what BFGS takes away is ≤ 0
             low_rank, top = 0.0, 0.0
@@ -230,7 +230,8 @@ def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
                         now -= c[j] * GS[own, i, k] * outer[i] + Y[own, i, k] * outer[memory + i]
                     r[k] = H[k] * here - now - lam2[j] * here
                 _shrink_block(r[lo:hi], H[lo:hi], tau[j, b], z[lo:hi])
-                inner[:] = 0.0
+                for i in range(2 * memory):
+                    inner[i] = 0.0
                 moved = False
                 for k in range(lo, hi):
                     delta = z[k] - W[j, k] - D[j, k]
@@ -246,6 +247,12 @@ def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
                         inner[i] += c[j] * GS[own, i, k] * delta
                         inner[memory + i] += Y[own, i, k] * delta
                 if moved:
-                    outer += np.dot(middle[j], inner)
-        slope[j] -= np.dot(c[j] * outer[:memory], GS[own]) + np.dot(outer[memory:], Y[own])
+                    _dots(middle[j], inner, added)
+                    for i in range(2 * memory):
+                        outer[i] += added[i]
+        for i in range(memory):
+            outer[i] *= -c[j]
+            outer[memory + i] *= -1
+        _add_rows(outer[:memory], GS[own], slope[j])
+        _add_rows(outer[memory:], Y[own], slope[j])
     return gained

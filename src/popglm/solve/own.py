@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -106,14 +107,22 @@ class OwnModels:
         tau = (penalty.l1_ratio * lam[:, None] * penalty.block_weights).astype(dtype)
         lam2, c = ((1 - penalty.l1_ratio) * lam).astype(dtype), c.astype(dtype)
         D, slope = np.empty((2, *W.shape))
+        R = np.zeros((0, 0), dtype)
         rounding, accuracy = dtype.type(np.finfo(dtype).eps), dtype.type(1e-3 if dtype == np.float32 else 1e-6)
 
         def descend(at: np.ndarray) -> None:
-            own_descent(
-                self.G, self.V, slots[at], penalty.starts, W[at], grad[at], c[at], columns[at],
-                memory.S, memory.Y, memory.GS, memory.count, tau[at], lam2[at],
-                rounding, accuracy, MAX_SWEEPS, at, D, slope,
-            )  # fmt: skip
+            w, g = (rotated(a[at], self.V, slots[at], penalty.starts).astype(dtype) for a in (W, grad))
+            step, after = np.empty((2, *w.shape), dtype)
+            for j, (i, column) in enumerate(zip(at, columns[at], strict=True)):
+                # slices, so that every array has one row
+                row, own, its = slice(j, j + 1), slice(i, i + 1), slice(column, column + 1)
+                block_descent(
+                    self.G[slots[i]], R, penalty.starts, w[row], g[row], c[own],
+                    memory.S[its], memory.Y[its], memory.GS[its], memory.count[its], tau[own], lam2[own],
+                    dtype.type(0), rounding, accuracy, MAX_SWEEPS, step[row], after[row],
+                )  # fmt: skip
+            unrotated(step, self.V, slots[at], penalty.starts, at, D)
+            unrotated(after, self.V, slots[at], penalty.starts, at, slope)
 
         self._share_out(descend, len(columns))
         before, after = penalty.norm_value(W, lam), penalty.norm_value(W + D, lam)
@@ -125,86 +134,54 @@ class OwnModels:
         self.engine.map(work, [(np.arange(a, min(a + size, n)),) for a in range(0, n, size)])
 
 
-@njit(**JIT)
-def principal_blocks(G, starts, slots, out, V):
-    """Rotate every block of each G to its principal axes: VᵀGV into ``out[slot]``, the axes into ``V[slot]``."""
-    p = G.shape[1]
-    half = np.empty((p, p))
-    for j in range(len(G)):
-        own, turn = G[j], V[slots[j]]
-        turn[:] = 0
-        for b in range(len(starts) - 1):
-            lo, hi = starts[b], starts[b + 1]
-            axes = np.linalg.eigh(own[lo:hi, lo:hi].copy())[1]
-            turn[lo:hi, lo:hi] = axes
-            half[:, lo:hi] = np.dot(own[:, lo:hi].copy(), axes)
-        for b in range(len(starts) - 1):
-            lo, hi = starts[b], starts[b + 1]
-            axes = turn[lo:hi, lo:hi].astype(np.float64)
-            out[slots[j], lo:hi] = np.dot(axes.T.copy(), half[lo:hi])
+def principal_blocks(G: np.ndarray, starts: np.ndarray, slots: np.ndarray, out: np.ndarray, V: np.ndarray) -> None:
+    """Rotate every block of each G to its principal axes: VᵀGV into ``out[slot]``, the axes into ``V[slot]``.
 
-
-@njit(**JIT)
-def _rotate(x, V, starts, out):
-    """out = Vᵀx, block by block."""
-    for b in range(len(starts) - 1):
-        lo, hi = starts[b], starts[b + 1]
-        for m in range(lo, hi):
-            out[m] = 0.0
-        for k in range(lo, hi):
-            for m in range(lo, hi):
-                out[m] += V[k, m] * x[k]
-
-
-@njit(**JIT)
-def _unrotate(x, V, starts, out):
-    """out = Vx, block by block."""
-    for b in range(len(starts) - 1):
-        lo, hi = starts[b], starts[b + 1]
-        for k in range(lo, hi):
-            total = 0.0
-            for m in range(lo, hi):
-                total += V[k, m] * x[m]
-            out[k] = total
+    G is changed.
+    """
+    V[slots] = 0
+    for lo, hi in pairwise(starts):
+        axes = np.linalg.eigh(G[:, lo:hi, lo:hi])[1]
+        V[slots, lo:hi, lo:hi] = axes
+        G[:, :, lo:hi] = G[:, :, lo:hi] @ axes
+    for lo, hi in pairwise(starts):
+        axes = V[slots, lo:hi, lo:hi].astype(float)
+        out[slots, lo:hi] = axes.transpose(0, 2, 1) @ G[:, lo:hi]
 
 
 @njit(**JIT)
 def rotated(A, V, slots, starts):
-    """The rows of A in the coordinates of their models."""
-    out = np.empty_like(A)
+    """The rows of A in the coordinates of their models: Vᵀa, block by block."""
+    out = np.zeros(A.shape, A.dtype)
     for j in range(len(A)):
-        _rotate(A[j], V[slots[j]], starts, out[j])
+        turn = V[slots[j]]
+        for b in range(len(starts) - 1):
+            for k in range(starts[b], starts[b + 1]):
+                for m in range(starts[b], starts[b + 1]):
+                    out[j, m] += turn[k, m] * A[j, k]
     return out
+
+
+@njit(**JIT)
+def unrotated(A, V, slots, starts, at, out):
+    """Va, block by block, for the rows a of A; row ``at[j]`` of ``out`` is written for row j."""
+    for j in range(len(A)):
+        turn = V[slots[j]]
+        for b in range(len(starts) - 1):
+            for k in range(starts[b], starts[b + 1]):
+                total = 0.0
+                for m in range(starts[b], starts[b + 1]):
+                    total += turn[k, m] * A[j, m]
+                out[at[j], k] = total
 
 
 @njit(**JIT)
 def products(A, G, slots):
     """The rows of A times the Gram matrices of their models, in float64."""
-    out = np.zeros_like(A)
+    out = np.zeros(A.shape, A.dtype)
     for j in range(len(A)):
         for k in range(A.shape[1]):
             row, share = G[slots[j], k], A[j, k]
             for m in range(A.shape[1]):
                 out[j, m] += share * row[m]
     return out
-
-
-@njit(**JIT)
-def own_descent(
-    G, V, slots, starts, W, grad, c, rows, S, Y, GS, count, tau, lam2, rounding, accuracy, max_sweeps, at, D, slopes
-):
-    """`block_descent` for columns with models of their own; row ``at[j]`` of D and slopes is written for column j."""
-    p, kind = W.shape[1], G.dtype
-    R, zero = np.zeros((0, 0), kind), np.zeros(1, kind)[0]
-    w, g, step, slope = np.empty((1, p), kind), np.empty((1, p), kind), np.empty((1, p), kind), np.empty((1, p), kind)
-    for j in range(len(W)):
-        own, turn, i = G[slots[j]], V[slots[j]], rows[j]
-        _rotate(W[j], turn, starts, w[0])
-        _rotate(grad[j], turn, starts, g[0])
-        block_descent(
-            own, R, starts, w, g, c[j : j + 1], S[i : i + 1], Y[i : i + 1], GS[i : i + 1], count[i : i + 1],
-            tau[j : j + 1], lam2[j : j + 1], zero, rounding, accuracy, max_sweeps,
-            step, slope,
-        )  # fmt: skip
-        _unrotate(step[0], turn, starts, D[at[j]])
-        _unrotate(slope[0], turn, starts, slopes[at[j]])

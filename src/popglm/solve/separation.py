@@ -69,7 +69,8 @@ def separated(
     for j in np.flatnonzero(~found):
         own = counted[:, j]
         eta = X[own] @ coef[j]
-        if np.ptp(eta) > -np.log(SUSPECT):
+        # a neuron may not have been recorded in the training rows of a fold at all
+        if len(eta) and np.ptp(eta) > -np.log(SUSPECT):
             found[j] = _by_program(np.asarray(X[own], float), upper[own, j], lower[own, j], fit_intercept)
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import JIT, LocalModel, low_rank_row, thin_product
+from popglm.solve.compact import INNER, JIT, LocalModel, low_rank_row, thin_product
 from popglm.solve.extrapolation import empty_past, extrapolate
 
 __all__ = ["resolvent", "split_steps"]
@@ -127,7 +127,7 @@ def split_steps(
     return out_Z - W, np.maximum(out_gained, 0), out_left, out_rho
 
 
-@njit(**JIT)
+@njit(**INNER)
 def _shrink(v, rho, tau, ridge):
     """argmin_z τ|z| + ridge/2 z² + ρ/2 (z − v)²."""
     threshold = tau / rho
@@ -157,7 +157,9 @@ def _iterate(
                 R[j, k] = (rho[j] * R[j, k] - pull[j, k]) * inverse[j, k]
             i = rows[j]
             if count[i] > 0:
-                R[j] += inverse[j] * low_rank_row(c[j], GS[i], Y[i], core[j], R[j])
+                bent = low_rank_row(c[j], GS[i], Y[i], core[j], R[j])
+                for k in range(p):
+                    R[j, k] += inverse[j, k] * bent[k]
         X = np.dot(R, transposed) if tile else thin_product(R, transposed)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
@@ -188,7 +190,7 @@ def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pu
     One compiled call: NumPy's passes took 1.5 × the time.
     """
     n, p = V.shape
-    Z, missing, scaled = np.empty_like(V), np.empty_like(V), np.empty(p, V.dtype)
+    Z, missing, scaled = np.empty((n, p), V.dtype), np.empty((n, p), V.dtype), np.empty(p, V.dtype)
     A = np.zeros((-(-2 * n // tile) * tile if tile else 2 * n, p), V.dtype)
     gained, left, share = np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
@@ -210,7 +212,9 @@ def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pu
             missing[j, k] = pull[j, k] + bent + rho[j] * u[k]
             scaled[k] = missing[j, k] * inverse[j, k]
             apart += missing[j, k] * scaled[k]
-        apart += np.dot(scaled, low_rank_row(c[j], GS[i], Y[i], core[j], scaled))
+        taken = low_rank_row(c[j], GS[i], Y[i], core[j], scaled)
+        for k in range(p):
+            apart += scaled[k] * taken[k]
         gained[j] -= bowed
         left[j] = apart / 2
     return Z, missing, gained, left, share
