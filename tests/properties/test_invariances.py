@@ -69,7 +69,8 @@ def check_rewording(problem: Problem, how: str) -> None:
     if (other := reworded(problem, how)) is None:
         return
     (X, Y, weights, offset), back, sizes = other
-    settings = {**problem.settings(), "feature_groups": sizes}
+    labels = [f"group {i}" for i, size in enumerate(sizes) for _ in range(size)]
+    settings = {**problem.settings(), "feature_groups": labels}
     model = quietly(GLM(**settings), X, Y, sample_weight=weights, offset=offset)
     if how == "repeated rows":
         # the times of the rows are the weights of the first wording

@@ -7,7 +7,7 @@ import pytest
 
 import popglm as pg
 from popglm.engines import NumpyEngine
-from popglm.model import base
+from popglm.model import predictions
 from popglm.model.losses import get_loss
 from popglm.model.penalties import Penalty
 from popglm.solve.first_order import FirstOrder
@@ -109,7 +109,7 @@ def test_prediction_takes_fewer_rows_at_a_time(data, monkeypatch, caplog):
     model = pg.GLM(lambdas=[0.01]).fit(X, Y)
     offset = np.linspace(-1, 1, N)
     expected = model.predict(X, offset)
-    monkeypatch.setattr(base, "get_engine", lambda *_: short(largest=N * P // 3, is_accelerator=True))
+    monkeypatch.setattr(predictions, "get_engine", lambda *_: short(largest=N * P // 3, is_accelerator=True))
     with caplog.at_level(logging.WARNING, logger="popglm"):
         np.testing.assert_allclose(model.predict(X, offset), expected, rtol=1e-5)
     assert "rows at a time" in caplog.text

@@ -21,7 +21,7 @@ class Evaluation:
         r²/h; and the mean of mean(h)/h, 1 where all weights are equal.
     grad : ndarray, shape (n_neurons, n_features)
     smooth : ndarray of bool, shape (n_neurons,)
-        Whether no sample lies beyond a kink of its loss.
+        Whether no sample lies near a kink of its loss, or beyond.
     """
 
     loss: np.ndarray

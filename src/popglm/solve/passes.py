@@ -16,9 +16,21 @@ import numpy as np
 
 from popglm.model.losses import Loss
 
-__all__ = ["event_floor", "exp_sums", "intercept_sums", "linear_predictor", "loss_sums", "residuals", "value_sums"]
+__all__ = [
+    "NEAR_KINK",
+    "event_floor",
+    "exp_sums",
+    "intercept_sums",
+    "linear_predictor",
+    "loss_sums",
+    "residuals",
+    "value_sums",
+]
 
 Array = Any
+#: A rate that is its own predictor counts as at its kink, 0, below this share of the mean rate: without events the loss
+#: is a line there, and its Fisher weights, which a model is made of, say the opposite.
+NEAR_KINK = 0.05
 
 
 def _counted(ops: Any, size: int, masked: bool, at: Array) -> Array | None:
@@ -82,7 +94,7 @@ def loss_sums(
     ops: Any, size: int, masked: bool, every: int, loss: Loss, tiny: float,
     X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Σsℓ, Σsh, Σsr²/h, rows beyond a kink, Σsrx, and h at every ``every``-th row.
+    """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsrx, and h at every ``every``-th row.
 
     ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight.
     """
@@ -99,7 +111,8 @@ def loss_sums(
     sums = [xp.sum(v, axis=1) for v in (value, h, pearson)]
     beyond = xp.zeros_like(sums[0])
     if loss.barrier:
-        outside = eta <= 0 if keep is None else (eta <= 0) & keep
+        near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
+        outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
     return *sums, beyond, xp.matmul(r, ops.rows(X, at[0], size)), _sampled(ops, h, s, every)
 

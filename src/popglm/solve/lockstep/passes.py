@@ -12,6 +12,7 @@ import numpy as np
 
 from popglm.model.losses import Loss
 from popglm.solve.objective import LEAST_WEIGHT
+from popglm.solve.passes import NEAR_KINK
 
 __all__ = [
     "TILE",
@@ -79,7 +80,7 @@ def loss_chunk(
     chi = r * r / xp.where(h > tiny, h, tiny + 0 * h)
     floor = LEAST_WEIGHT * reference[:, None] + h
     inverse = 1 / xp.where(floor > tiny, floor, tiny + 0 * floor)
-    beyond = xp.where(eta <= 0, xp.ones_like(eta), 0 * s)
+    beyond = xp.where(eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1], xp.ones_like(eta), 0 * s)
     # a sample of weight 0 may hold anything, an infinite loss too
     value, r, h, chi, inverse, beyond = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, chi, inverse, beyond))
     return xp.stack([_sum(xp, v) for v in (value, h, chi, inverse, beyond)], axis=1), xp.matmul(r, X)
