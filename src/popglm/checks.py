@@ -1,4 +1,4 @@
-"""Arguments that several term makers share, each checked with one sentence."""
+"""Arguments of any function that are checked alike, each with one sentence."""
 
 from __future__ import annotations
 
