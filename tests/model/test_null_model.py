@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn.linear_model import PoissonRegressor
 
 import popglm as pg
@@ -185,3 +187,18 @@ def test_a_fold_that_holds_out_no_weight_has_no_deviance():
         found = null_models(get_loss(family), Y, weights, None, halves, fit_intercept=True)
         assert np.isnan(found.cv_deviance[0]).all()
         assert (found.cv_deviance[1] > 0).all()
+
+
+@pytest.mark.parametrize("mean", [0.002, 0.5])
+@pytest.mark.parametrize("kind", ["masked", "spread", "far"])
+def test_null_intercepts_beside_offsets_that_lie_far_apart(kind, mean):
+    rng = np.random.default_rng(0)
+    n = 5000
+    dark = np.arange(n) % 2 == 0
+    offset = {"masked": np.where(dark, -300.0, 0), "spread": rng.normal(0, 50, n), "far": np.where(dark, 500.0, 0)}[
+        kind
+    ]
+    y = (rng.random(n) < mean).astype(float)
+    model = pg.GLM("bernoulli", lambdas=[0.1]).fit(rng.standard_normal((n, 2)), y, offset=offset)
+    root = brentq(lambda b: expit(offset + b).mean() - y.mean(), -900, 900, xtol=1e-12)
+    assert model.null_intercept_[0] == pytest.approx(root, abs=1e-6)

@@ -290,3 +290,19 @@ def test_a_constant_offset_is_a_shift_of_the_intercept_within_the_certificates()
         for k in (0, 1):
             allowed = max(m.gap_[k, 0] for m in models)
             assert abs(values[k] - values[2 + k]) / unit <= allowed + 2e-6
+
+
+@pytest.mark.parametrize("every", [2, 4])
+@pytest.mark.parametrize("family", ["poisson", "bernoulli"])
+def test_rows_that_a_mask_shuts_off_periodically_do_not_stand_for_the_others(family, every):
+    rng = np.random.default_rng(0)
+    X, n = rng.standard_normal((20_000, 4)), 20_000
+    dark = np.arange(n) % every == 0
+    rate = np.exp(X @ [0.5, -0.4, 0, 0] - 1)
+    y = np.where(dark, 0, rng.poisson(rate) if family == "poisson" else rng.random(n) < rate / (1 + rate))
+    offset = np.where(dark, -100.0, 0)
+    model = GLM(family, lambdas=[1e-3]).fit(X, y, offset=offset)
+    # the strength per sample of the rows that see light
+    light = GLM(family, lambdas=[1e-3 * n / (~dark).sum()], precision="float64", tol=1e-9).fit(X[~dark], y[~dark])
+    np.testing.assert_allclose(model.coef_, light.coef_, atol=3e-3)
+    assert model.gap_.max() <= model.tol

@@ -46,7 +46,8 @@ class InterceptSteps:
         # a local model of exp-like links holds for some distance
         self.limit = np.inf if loss.inverse_link in ("identity", "relu") else FURTHEST
         if loss.barrier:
-            self.b = np.maximum(b, lowest + 1e-3 * np.maximum(np.abs(lowest), y_mean))
+            inside = np.where(np.isfinite(lowest), lowest, 0)
+            self.b = np.where(inside == lowest, np.maximum(b, inside + 1e-3 * np.maximum(np.abs(inside), y_mean)), b)
         if loss.closed_form_intercept:
             self._step = self._by_rates
         elif loss.family == "bernoulli":
@@ -72,7 +73,7 @@ class InterceptSteps:
     def _by_newton(self, gradient: np.ndarray, curvature: np.ndarray, size: np.ndarray) -> None:
         open_ = (np.abs(gradient) > 8 * self.eps * size) & (curvature > 0)
         step = np.where(open_, -gradient / np.where(curvature > 0, curvature, 1), 0.0)
-        self.moving &= self._is_long(step)
+        self.moving &= np.isfinite(step) & self._is_long(step)
         step = np.clip(step, -self.limit, self.limit)
         self.b = np.where(self.moving, np.maximum(self.b + step, 0.5 * (self.b + self.lowest)), self.b)
 

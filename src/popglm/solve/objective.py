@@ -35,6 +35,8 @@ __all__ = ["RowObjective", "is_fine"]
 SPREAD_ROWS = 4096
 #: Weights below this share of their mean count as this much.
 LEAST_WEIGHT = 0.003
+#: Rows with a mean weight this many times as large or small as that of all rows do not stand for these.
+UNLIKE = 3.0
 #: A null loss below this many roundings of the mean response is summed from terms that vanish where a model is right.
 FINE = 1e5
 
@@ -224,7 +226,7 @@ class RowObjective:
         loss -= b_best * y_mean + y_offset / total + self.floor[columns]
         grad = (kappa / total)[:, None] * MX - YX
         chi2 = chi / (kappa * total) - y_mean
-        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some, len(W)), np.ones(len(W), bool))
+        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some, mu_sum / total), np.ones(len(W), bool))
 
     def _general(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
         engine, windows = self.engine, self.windows
@@ -252,7 +254,7 @@ class RowObjective:
         sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
         loss, weight, chi, grad = (v / self.total[columns].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
-        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, len(W)), beyond == 0)
+        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, weight), beyond == 0)
 
     def _placed(self, batches: dict[int, Batch], b: np.ndarray) -> dict[int, Any]:
         """Intercepts of every batch, in the engine's library."""
@@ -354,10 +356,14 @@ def pieces(ranges: list[tuple[int, int]], size: int = 2048) -> list[tuple[int, i
     return [(a, min(a + size, last)) for first, last in ranges for a in range(first, last, size)]
 
 
-def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
-    """Mean of mean(h)/h of n columns; ``some``: columns and h at rows of theirs, NaN where a row does not count."""
+def _spread(some: list[tuple[np.ndarray, np.ndarray]], mean: np.ndarray) -> np.ndarray:
+    """Mean of mean(h)/h of columns whose h has a ``mean``.
+
+    ``some`` are columns and h at rows of theirs, NaN where a row does not count. Infinite where these rows are unlike
+    the rest: in a task with a period they may all lie in one phase of it.
+    """
     # a neuron none of whose sampled rows count has 1
-    spread = np.ones(n)
+    spread = np.ones(len(mean))
     for columns, h in some:
         known = ~np.isnan(h)
         count = np.count_nonzero(known, axis=1)
@@ -365,5 +371,6 @@ def _spread(some: list[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
         average = np.sum(h, axis=1, dtype=float, where=known) / safe
         least = np.maximum(LEAST_WEIGHT * average, np.finfo(h.dtype).tiny).astype(h.dtype)
         inverse = np.sum(1 / (h + least[:, None]), axis=1, dtype=float, where=known) / safe
-        spread[columns[any_]] = (average * inverse)[any_]
+        unlike = ~((average > mean[columns] / UNLIKE) & (average < mean[columns] * UNLIKE))
+        spread[columns[any_]] = np.where(unlike, np.inf, np.maximum(average * inverse, 1))[any_]
     return spread

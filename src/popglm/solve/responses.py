@@ -9,13 +9,12 @@ import numpy as np
 from scipy.special import xlogy
 
 from popglm.model.losses import Loss
+from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
 
 __all__ = ["ResponseSums", "divergence", "mean_intercept", "response_sums", "saturated_mean"]
 
 #: Rows that are worked on at a time.
 CHUNK = 4096
-#: Newton steps of a null model's intercept at most.
-MOST_STEPS = 50
 
 
 @dataclass
@@ -193,35 +192,29 @@ def _intercept(loss: Loss, samples: _Samples, mean: np.ndarray, n: np.ndarray, t
         usable = (seen > 0) & (squared > 0)
         closed = np.log(np.where(usable, seen, 1)) - np.log(np.where(usable, squared, 1)) - top
         return np.where(usable, closed, np.log(inside) - top)
-    return _by_newton(loss, samples, inside, np.where(inside == mean, np.nan, inside), total)
+    return _by_steps(loss, samples, inside, np.where(inside == mean, np.nan, inside), total)
 
 
-def _by_newton(loss: Loss, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Fisher scoring of the intercept; ``instead`` of their responses some neurons have a constant one."""
+def _by_steps(loss: Loss, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """See `InterceptSteps`; ``instead`` of their responses some neurons have a constant one."""
     level, lowest = np.zeros(len(inside)), np.full(len(inside), -np.inf)
     for y, s, o in samples.chunks():
         level += s @ o
         if loss.barrier:
             lowest = np.maximum(lowest, np.where((s > 0) & (y > 0), -o, -np.inf).max(axis=1))
-    b = start = loss.link.link(inside) - level / total
-    bounded = np.isfinite(lowest)
-    floor = np.where(bounded, lowest, 0)
-    if loss.barrier:
-        b = np.where(bounded, np.maximum(start, floor + 1e-3 * np.maximum(np.abs(floor), inside)), start)
-    limit = np.inf if loss.inverse_link in ("identity", "relu") else 2.0
-    for _ in range(MOST_STEPS):
-        slope, curvature = np.zeros(len(b)), np.zeros(len(b))
+    start = loss.link.link(inside) - level / total
+    steps = InterceptSteps(loss, np.dtype(float), start, lowest, inside, total)
+    for _ in range(MAX_STEPS):
+        slope, curvature, size = np.zeros((3, len(start)))
         with np.errstate(over="ignore", invalid="ignore"):
             for y, s, o in samples.chunks():
                 known = np.where(np.isnan(instead)[:, None], y, instead[:, None])
-                r, h = loss.derivatives(np, b[:, None] + o, known)
-                slope += np.where(s > 0, s * r, 0).sum(axis=1)
+                r, h = loss.derivatives(np, steps.b[:, None] + o, known)
+                r = np.where(s > 0, s * r, 0)
+                slope += r.sum(axis=1)
+                size += np.abs(r).sum(axis=1)
                 curvature += np.where(s > 0, s * h, 0).sum(axis=1)
-        usable = np.isfinite(slope) & np.isfinite(curvature) & (curvature > 0)
-        step = np.clip(np.where(usable, slope, 0) / np.where(usable, curvature, 1), -limit, limit)
-        moved = np.maximum(b - step, np.where(bounded, 0.5 * (b + floor), -np.inf))
-        still = np.abs(moved - b) <= 1e-13 * np.maximum(np.abs(b), 1)
-        b = np.where(still, b, moved)
-        if still.all():
+        steps.take(slope, curvature, size)
+        if not steps.moving.any():
             break
-    return np.where(np.isfinite(b), b, start)
+    return np.where(np.isfinite(steps.b), steps.b, start)
