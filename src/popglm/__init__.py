@@ -1,5 +1,8 @@
 """popglm: generalized linear encoding models for whole neural populations."""
 
+from importlib import import_module
+from types import ModuleType
+
 from popglm.design import (
     Design,
     bumps,
@@ -68,3 +71,10 @@ __all__ = [
     "transformed",
     "tuning",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # pictures bring matplotlib, which a fit has no need of
+    if name == "plot":
+        return import_module("popglm.plot")
+    raise AttributeError(f"module 'popglm' has no attribute {name!r}")
