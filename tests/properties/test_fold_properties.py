@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("hypothesis", reason="the property suite needs hypothesis, of the dev extra")
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from independent import unit_loss
 from lowest import loss_link
@@ -138,6 +138,15 @@ def test_held_out_activity(problem, splitter, how, refit):
     check_held_out_activity(problem, splitter, how, refit)
 
 
+#: A rate that is its own predictor, near its kink, where the promise of a model is a third of what is left.
+NEAR_ITS_KINK = Problem(
+    seed=95459, n_samples=60, n_neurons=3, sizes=(3, 3, 1, 1), family="poisson", link="identity",
+    penalty=("elastic_net", 0.3), smoothness=0.0, strengths=(0.3,), weights="with zeros", offset="none", missing=0.2,
+    column_scales="uneven", collinear=False,
+)  # fmt: skip
+
+
+@example(NEAR_ITS_KINK, "blocks")
 @given(*PROPERTIES["folds alone"][1])
 def test_folds_alone(problem, splitter):
     check_folds_alone(problem, splitter)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 from popglm.engines import as_numpy
 from popglm.labels import check_distinct, column_labels, column_order, column_text
 from popglm.messages import shown
-from popglm.model.numbers import LARGEST, as_array, check_even, is_date
+from popglm.model.numbers import LARGEST, as_array, check_even, first_not_finite, is_date
 from popglm.solve.stream import check_stream, is_streamed
 
 __all__ = ["check_features"]
@@ -58,18 +58,13 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         estimator.feature_names_in_ = names
     # one layout in memory, so that a table and the same array give the same bits
     values = np.ascontiguousarray(values if order is None else values[:, order])
-    # the sum of a column is finite unless something in it is not; only then look closer
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspect = np.flatnonzero(~np.isfinite(values.sum(axis=0, dtype=np.float64)))
-    for column in suspect:
-        rows = np.flatnonzero(~np.isfinite(values[:, column]))
-        if len(rows):
-            what = "NaN" if np.isnan(values[rows[0], column]) else "inf"
-            given = int(column) if order is None else int(order[column])
-            raise ValueError(
-                f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows "
-                "in that column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
-            )
+    if found := first_not_finite(values):
+        what, column, rows = found
+        given = column if order is None else int(order[column])
+        raise ValueError(
+            f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows in that "
+            "column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
+        )
     _check_size(X, values, order, reset)
     return values
 

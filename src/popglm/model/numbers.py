@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 
 from popglm.engines import as_numpy
 
-__all__ = ["LARGEST", "as_array", "as_numbers", "check_even", "is_date", "numbers_of", "shape_of"]
+__all__ = ["LARGEST", "as_array", "as_numbers", "check_even", "first_not_finite", "is_date", "numbers_of", "shape_of"]
 
 #: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
 LARGEST = 1e35
@@ -101,6 +101,24 @@ def check_even(values: Any, what: str = "found") -> None:
         lengths = {len(row) for row in values if isinstance(row, list | tuple)}
         if len(lengths) > 1:
             raise ValueError(f"{what} rows of different lengths, from {min(lengths)} to {max(lengths)}.")
+
+
+def first_not_finite(X: np.ndarray) -> tuple[str, int, np.ndarray] | None:
+    """ "NaN" or "inf", the first column that holds one, and the rows in which this column is not finite; None for none.
+
+    Examples
+    --------
+    >>> first_not_finite(np.array([[1.0, 2.0], [3.0, np.inf]]))
+    ('inf', 1, array([1]))
+    """
+    # the sum of a column is finite unless something in it is not; only then look closer
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = np.flatnonzero(~np.isfinite(X.sum(axis=0, dtype=np.float64)))
+    for column in suspect:
+        rows = np.flatnonzero(~np.isfinite(X[:, column]))
+        if len(rows):
+            return "NaN" if np.isnan(X[rows[0], column]) else "inf", int(column), rows
+    return None
 
 
 def shape_of(values: Any) -> tuple[int, ...]:

@@ -46,8 +46,9 @@ class InterceptSteps:
         # a local model of exp-like links holds for some distance
         self.limit = np.inf if loss.inverse_link in ("identity", "relu") else FURTHEST
         if loss.barrier:
-            inside = np.where(np.isfinite(lowest), lowest, 0)
-            self.b = np.where(inside == lowest, np.maximum(b, inside + 1e-3 * np.maximum(np.abs(inside), y_mean)), b)
+            ends = np.isfinite(lowest)
+            inside = lowest[ends] + 1e-3 * np.maximum(np.abs(lowest[ends]), y_mean[ends])
+            self.b[ends] = np.maximum(b[ends], inside)
         if loss.closed_form_intercept:
             self._step = self._by_rates
         elif loss.family == "bernoulli":

@@ -12,6 +12,7 @@ import numpy as np
 
 from popglm.checks import is_number
 from popglm.messages import shown
+from popglm.model.numbers import first_not_finite
 
 __all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
 
@@ -293,16 +294,11 @@ def check_stream(X: Any) -> RowStream:
     """
     stream = X if isinstance(X, RowStream) else RowStream(X)
     for first, _, rows in stream.blocks():
-        # a sum is finite unless something in it is not; only then look closer
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspect = np.flatnonzero(~np.isfinite(rows.sum(axis=0, dtype=np.float64)))
-        for column in suspect:
-            bad = np.flatnonzero(~np.isfinite(rows[:, column]))
-            if len(bad):
-                what = "NaN" if np.isnan(rows[bad[0], column]) else "inf"
-                stream.close()
-                raise ValueError(
-                    f"X contains {what} in column {column}, first in row {first + bad[0]}. Fill or drop these samples; "
-                    "popglm.Design turns a NaN of a variable into 0."
-                )
+        if found := first_not_finite(rows):
+            what, column, bad = found
+            stream.close()
+            raise ValueError(
+                f"X contains {what} in column {column}, first in row {first + bad[0]}. Fill or drop these samples; "
+                "popglm.Design turns a NaN of a variable into 0."
+            )
     return stream
