@@ -322,6 +322,14 @@ def test_the_warnings_can_be_filtered_by_class():
     assert issubclass(ConvergenceWarning, SklearnConvergenceWarning)
 
 
+def test_a_variable_that_is_never_known_is_not_called_constant():
+    session = {"x": np.linspace(0, 1, 50), "pupil": np.full(50, np.nan)}
+    with pytest.warns(PopglmWarning) as caught:
+        X = Design([linear("x"), linear("pupil")]).fit_transform(session)
+    assert str(caught[0].message) == "no sample is known (NaN) of 1 term(s), which are set to 0: pupil"
+    assert not X["pupil"].to_numpy().any()
+
+
 def test_the_tail_of_a_bump_that_was_not_visited_counts_as_constant():
     """Its values of 1e-6 or so, z-scored, would be a million at its peak in new data."""
     seen = {"x": np.append(np.linspace(0, 50, 999), 54.0)}

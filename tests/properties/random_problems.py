@@ -122,6 +122,17 @@ class Problem:
             "fit_intercept": self.fit_intercept, "precision": self.precision, "engine": self.engine,
         }  # fmt: skip
 
+    def weighted(self, weights: np.ndarray) -> Problem:
+        """The same problem with these sample weights."""
+        problem = self
+
+        class Weighted(Problem):
+            def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+                X, Y, _, offset = problem.arrays()
+                return X, Y, weights, offset
+
+        return Weighted(**{name: getattr(self, name) for name in self.__dataclass_fields__})
+
     def fit(self, **more: Any) -> GLM:
         """A path fitted to all rows."""
         X, Y, weights, offset = self.arrays()

@@ -75,48 +75,20 @@ def check_rewording(problem: Problem, how: str) -> None:
     if how == "repeated rows":
         # the times of the rows are the weights of the first wording
         times = np.random.default_rng(problem.seed + 2).integers(0, 3, problem.n_samples).astype(float)
-        first = _weighted(problem, times)
-    else:
-        first = problem.fit()
-        times = None
+        problem = problem.weighted(times)
+    first = problem.fit()
     rounding = 1e-5 if problem.precision == "float32" else 1e-7
     lambdas = [0.0] if problem.lambdas is None else problem.lambdas
     for k, lam in enumerate(lambdas):
         for j in np.flatnonzero(~first.null_fitted_ & ~model.null_fitted_):
             here = first.intercept_path_[k, j], first.coef_path_[k, j]
             there = back(model.intercept_path_[k, j], model.coef_path_[k, j])
-            values = [_objective(problem, j, lam, *point, times) for point in (here, there)]
-            unit = unit_of_gap(problem, j) if times is None else _unit(problem, j, times)
-            difference = (values[1] - values[0]) / unit
+            values = [problem_objective(problem, j, lam, *point) for point in (here, there)]
+            difference = (values[1] - values[0]) / unit_of_gap(problem, j)
             allowed = first.gap_[k, j] if difference < 0 else model.gap_[k, j]
             assert abs(difference) <= allowed + rounding, (
                 f"strength {k}, neuron {j}: {difference:.1e} for {allowed:.1e}"
             )
-
-
-def _weighted(problem: Problem, times: np.ndarray) -> GLM:
-    X, Y, _, offset = problem.arrays()
-    return quietly(GLM(**problem.settings()), X, Y, sample_weight=times, offset=offset)
-
-
-def _with_weights(problem: Problem, times: np.ndarray | None) -> Problem:
-    if times is None:
-        return problem
-
-    class Weighted(Problem):
-        def arrays(self):
-            X, Y, _, offset = problem.arrays()
-            return X, Y, times, offset
-
-    return Weighted(**{name: getattr(problem, name) for name in problem.__dataclass_fields__})
-
-
-def _objective(problem: Problem, j: int, lam: float, b: float, w: np.ndarray, times: np.ndarray | None) -> float:
-    return problem_objective(_with_weights(problem, times), j, lam, b, w)
-
-
-def _unit(problem: Problem, j: int, times: np.ndarray) -> float:
-    return unit_of_gap(_with_weights(problem, times), j)
 
 
 def check_units_of_gaussian_activity(problem: Problem, exponent: int) -> None:

@@ -383,7 +383,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _finish(self, dependence: Dependence, rows: list[dict], session: Session) -> None:
         self.report_ = self._tabulate(dependence, rows)
-        warn_of_useless_columns(self.columns_[np.isinf(self.scales_)], self.terms_.values(), session)
+        unknown = self.report_.index[self.report_["unknown"] == 1].tolist()
+        warn_of_useless_columns(self.columns_[np.isinf(self.scales_)], unknown, self.terms_.values(), session)
 
     def _tabulate(self, dependence: Dependence, rows: list[dict]) -> pd.DataFrame:
         index = pd.Index(self.groups_, name="group")

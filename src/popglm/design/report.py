@@ -147,13 +147,20 @@ class Dependence:
         return np.array([part[1:][stop - size : stop].sum() for stop, size in zip(stops, self.sizes, strict=True)])
 
 
-def warn_of_useless_columns(constant: pd.MultiIndex, terms: Iterable[Term], session: Session) -> None:
-    """Name columns that are constant, and say of which variables no sample is in the range of a term."""
+def warn_of_useless_columns(
+    constant: pd.MultiIndex, unknown: list[str], terms: Iterable[Term], session: Session
+) -> None:
+    """Name columns that are constant, groups without a known value, and variables with no sample in a term's range."""
     sentences = []
+    constant = constant[~constant.isin(unknown, level="group")]
     if len(constant):
         features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
         named = "; ".join(f"{group} ({names})" for group, names in features.items())
-        sentences = [f"{len(constant)} constant column(s) carry no information and are set to 0: {named}"]
+        sentences.append(f"{len(constant)} constant column(s) carry no information and are set to 0: {named}")
+    if unknown:
+        sentences.append(
+            f"no sample is known (NaN) of {len(unknown)} term(s), which are set to 0: {', '.join(unknown)}"
+        )
     sentences += _surprises(terms, session)
     if sentences:
         warn("; ".join(sentences))

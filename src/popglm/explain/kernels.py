@@ -87,8 +87,9 @@ def kernels(
     sklearn.exceptions.NotFittedError
         If the model or the design is not fitted.
     TypeError, ValueError
-        If an argument is not as above, the model was fitted to the columns of another design, or with
-        ``refit=False``.
+        If an argument is not as above, the model was fitted to other groups of columns, or with ``refit=False``. A
+        design of the same groups that was fitted to another session cannot be told from the one that made X: it would
+        scale the kernels by its own session.
 
     Notes
     -----

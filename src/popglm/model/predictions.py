@@ -206,8 +206,6 @@ class Predictions:
         etas = iter(etas)
         first = next(etas)
         responses = check_responses(Y, len(first), self.family, name_neurons(Y), rows, self.neuron_names_)
-        if responses.shape[1] != len(self.neuron_names_):
-            raise ValueError(f"Y has {responses.shape[1]} neurons; the model was fitted to {len(self.neuron_names_)}.")
         weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True, rows=rows)
         counted = ~np.isnan(responses)
         s = counted * (1.0 if weights is None else weights[:, None])

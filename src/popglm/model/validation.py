@@ -64,6 +64,11 @@ def check_responses(
         Labels that the samples are put in order by.
     fitted : list of str, optional
         Names of a model's neurons, in whose order the columns are put.
+
+    Raises
+    ------
+    ValueError
+        If Y has another shape, other neurons than the model, or values outside of the range of the family.
     """
     _check_activity_kind(Y)
     order = None if rows is None else rows.order(Y, "Y")
@@ -80,6 +85,11 @@ def check_responses(
         raise ValueError(
             f"X has {n_samples} samples and Y has {len(values)} (inconsistent numbers of samples); both need one row "
             "per time point."
+        )
+    if fitted is not None and values.shape[1] != len(fitted):
+        raise ValueError(
+            f"Y has {values.shape[1]} neurons; the model was fitted to {len(fitted)}. Give a column for every neuron "
+            "of the fit, NaN where it was not recorded."
         )
 
     def complain(bad: np.ndarray, what: str, remedy: str) -> None:
