@@ -1,0 +1,86 @@
+"""What popglm offers; the package imports each name when it is first asked for."""
+
+from . import plot as plot
+from .design import (
+    Design,
+    bumps,
+    categories,
+    coupling,
+    cyclic_splines,
+    history,
+    kernel,
+    linear,
+    log_bumps,
+    product,
+    shifts,
+    splines,
+    transformed,
+)
+from .explain import (
+    bins,
+    bootstrap,
+    breakdown,
+    compare,
+    kernels,
+    predicted_tuning,
+    psth,
+    significance,
+    tuning,
+)
+from .io import (
+    load,
+)
+from .model.estimators import (
+    GLM,
+    GLMCV,
+)
+from .simulate import (
+    maze_design,
+    maze_session,
+)
+from .solve.first_order import (
+    FirstOrder,
+)
+from .solve.stream import (
+    RowStream,
+)
+from .warnings import (
+    ConvergenceWarning,
+    PopglmWarning,
+)
+
+__version__: str
+
+__all__ = [
+    "GLM",
+    "GLMCV",
+    "ConvergenceWarning",
+    "Design",
+    "FirstOrder",
+    "PopglmWarning",
+    "RowStream",
+    "bins",
+    "bootstrap",
+    "breakdown",
+    "bumps",
+    "categories",
+    "compare",
+    "coupling",
+    "cyclic_splines",
+    "history",
+    "kernel",
+    "kernels",
+    "linear",
+    "load",
+    "log_bumps",
+    "maze_design",
+    "maze_session",
+    "predicted_tuning",
+    "product",
+    "psth",
+    "shifts",
+    "significance",
+    "splines",
+    "transformed",
+    "tuning",
+]
