@@ -2,7 +2,8 @@
 
 To be run once before every change of the files.
 
-Writes ``saved/NAME-*.nc`` and what the models answer, ``saved/NAME.json``. Files stay as they are: later revisions have
+Writes ``saved/NAME-*.nc`` and what the models answer, ``saved/NAME.json``. Files stay as they are: later revisions
+have to open them.
 """
 
 import json
