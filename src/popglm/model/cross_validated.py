@@ -44,7 +44,7 @@ class GLMCV(PopulationGLM):
     refit : bool
         Fit all rows too; without, there are held-out results but no weights for new data.
     patience : int, optional
-        A neuron stops to descend after this many strengths in a row whose mean held-out deviance lies more than one
+        A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, lambdas, n_lambdas, lambda_min_ratio, \
 fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
