@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("hypothesis", reason="the property suite needs hypothesis, of the dev extra")
 
-from hypothesis import given
+from hypothesis import example, given
 from lowest import lowest_objective, problem_objective, unit_of_gap
 from random_problems import Problem, problems, quietly
 
@@ -40,6 +40,15 @@ def check_certificates(problem: Problem) -> None:
 PROPERTIES = {"certificates": (check_certificates, (problems(),))}
 
 
+#: A rate that is its own predictor, whose best intercept puts a sample on the kink of its loss.
+INTERCEPT_AT_A_KINK = Problem(
+    seed=68741, n_samples=42, n_neurons=1, sizes=(1, 2, 4, 4), family="poisson", link="identity",
+    penalty=("elastic_net", 0.3), smoothness=0.0, strengths=(0.01, 0.002, 0.0004), weights="integers", offset="large",
+    missing=0.0, column_scales="uneven", collinear=True, precision="float64",
+)  # fmt: skip
+
+
+@example(INTERCEPT_AT_A_KINK)
 @given(*PROPERTIES["certificates"][1])
 def test_certificates(problem):
     check_certificates(problem)

@@ -7,6 +7,9 @@ the penalty's bound, is dual feasible (Σ r = 0 because the intercept is solved 
 
 and the last sum is at most min{(1−θ)(loss − saturated loss), (1−θ)² χ²}: by convexity of ℓ*, and for the
 canonical links because a Kullback-Leibler divergence is at most χ² (Fercoq, Gramfort & Salmon 2015 use θ alike).
+
+Where a rate is its own predictor, the best intercept may put a sample on the kink of its loss, and Σ r ≠ 0 on either
+side. The gap then also counts what the slope in b is worth over |b|, about the mean rate.
 """
 
 from __future__ import annotations
@@ -71,7 +74,7 @@ def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation
             gap = plain
     if not loss.convex:
         return decrement(model, W, grad, at, tau, lam2)
-    gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
+    gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * np.abs(at.b)
     return np.where(lam > 0, gap, excess) if penalty.R is None else gap
 
 

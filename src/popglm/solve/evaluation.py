@@ -22,6 +22,8 @@ class Evaluation:
     grad : ndarray, shape (n_neurons, n_features)
     smooth : ndarray of bool, shape (n_neurons,)
         Whether no sample lies near a kink of its loss, or beyond.
+    slope : ndarray, shape (n_neurons,)
+        Size of dloss/db at the intercept: 0 but where the best one puts a sample on the kink of its loss.
     """
 
     loss: np.ndarray
@@ -31,6 +33,7 @@ class Evaluation:
     chi2: np.ndarray
     spread: np.ndarray
     smooth: np.ndarray
+    slope: np.ndarray
 
     def take(self, index: np.ndarray | slice) -> Evaluation:
         """Rows ``index``."""
@@ -71,5 +74,12 @@ class GramObjective:
         loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
         loss = np.maximum(loss, 0)
         return Evaluation(
-            loss, self.y_mean[neurons], WG - C, np.ones(len(W)), 2 * loss, np.ones(len(W)), np.ones(len(W), bool)
+            loss,
+            self.y_mean[neurons],
+            WG - C,
+            np.ones(len(W)),
+            2 * loss,
+            np.ones(len(W)),
+            np.ones(len(W), bool),
+            np.zeros(len(W)),
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from popglm.model.losses import Loss
 
-__all__ = ["MAX_STEPS", "InterceptSteps"]
+__all__ = ["MAX_STEPS", "InterceptSteps", "slope_at_kink"]
 
 #: Steps after which an intercept is left where it is.
 MAX_STEPS = 50
@@ -104,3 +104,11 @@ class InterceptSteps:
     def _is_long(self, step: np.ndarray) -> np.ndarray:
         """Whether intercepts feel a step, in the precision of the sums."""
         return np.abs(step) > 4 * self.eps * np.maximum(np.abs(self.b), 1e-300)
+
+
+def slope_at_kink(loss: Loss, fit_intercept: bool, slope: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Size of dloss/db beyond rounding, where the best intercept may put a sample on the kink of its loss; else 0."""
+    if not (loss.barrier and fit_intercept):
+        return np.zeros(len(slope))
+    # residuals are about 1 in size
+    return np.maximum(np.abs(slope) - 64 * np.finfo(dtype).eps, 0)

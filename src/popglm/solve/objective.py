@@ -17,7 +17,7 @@ from popglm.model.losses import Loss
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
-from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
+from popglm.solve.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -226,7 +226,8 @@ class RowObjective:
         loss -= b_best * y_mean + y_offset / total + self.floor[columns]
         grad = (kappa / total)[:, None] * MX - YX
         chi2 = chi / (kappa * total) - y_mean
-        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, _spread(some, mu_sum / total), np.ones(len(W), bool))
+        spread, n = _spread(some, mu_sum / total), len(W)
+        return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, spread, np.ones(n, bool), np.zeros(n))
 
     def _general(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
         engine, windows = self.engine, self.windows
@@ -253,8 +254,9 @@ class RowObjective:
 
         sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
-        loss, weight, chi, grad = (v / self.total[columns].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
-        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, weight), beyond == 0)
+        loss, weight, chi, slope, grad = (v / self.total[columns].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
+        slope = slope_at_kink(self.loss, self.fit_intercept, slope, engine.dtype)
+        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, weight), beyond == 0, slope)
 
     def _placed(self, batches: dict[int, Batch], b: np.ndarray) -> dict[int, Any]:
         """Intercepts of every batch, in the engine's library."""
@@ -343,7 +345,7 @@ class RowObjective:
             b = b - 0.1 * np.clip(step, -2, 2)
         grad = np.asarray(RX, float) / total[:, None]
         zero = np.zeros(len(W))
-        return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0)
+        return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0, zero)
 
 
 def is_fine(sums: ResponseSums, dtype: np.dtype) -> np.ndarray:

@@ -94,7 +94,7 @@ def loss_sums(
     ops: Any, size: int, masked: bool, every: int, loss: Loss, tiny: float,
     X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsrx, and h at every ``every``-th row.
+    """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsr, Σsrx, and h at every ``every``-th row.
 
     ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight.
     """
@@ -114,7 +114,7 @@ def loss_sums(
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
-    return *sums, beyond, xp.matmul(r, ops.rows(X, at[0], size)), _sampled(ops, h, s, every)
+    return *sums, beyond, xp.sum(r, axis=1), xp.matmul(r, ops.rows(X, at[0], size)), _sampled(ops, h, s, every)
 
 
 def intercept_sums(

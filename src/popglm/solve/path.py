@@ -290,7 +290,14 @@ def start_fit(
     q, p = len(intercept), len(model.G)
     W = np.zeros((q, p))
     at = Evaluation(
-        np.zeros(q), intercept.copy(), np.zeros((q, p)), np.ones(q), np.zeros(q), np.ones(q), np.ones(q, bool)
+        np.zeros(q),
+        intercept.copy(),
+        np.zeros((q, p)),
+        np.ones(q),
+        np.zeros(q),
+        np.ones(q),
+        np.ones(q, bool),
+        np.zeros(q),
     )
     for first in range(0, len(fittable), MAX_COLUMNS):
         columns = fittable[first : first + MAX_COLUMNS]

@@ -83,7 +83,7 @@ def loss_chunk(
     beyond = xp.where(eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1], xp.ones_like(eta), 0 * s)
     # a sample of weight 0 may hold anything, an infinite loss too
     value, r, h, chi, inverse, beyond = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, chi, inverse, beyond))
-    return xp.stack([_sum(xp, v) for v in (value, h, chi, inverse, beyond)], axis=1), xp.matmul(r, X)
+    return xp.stack([_sum(xp, v) for v in (value, h, chi, inverse, beyond, r)], axis=1), xp.matmul(r, X)
 
 
 def newton_chunk(

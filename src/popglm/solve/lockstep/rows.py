@@ -14,7 +14,7 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.model.losses import Loss
-from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
+from popglm.solve.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.solve.lockstep import passes
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.passes import TILE
@@ -65,10 +65,11 @@ class Point:
     chi2: np.ndarray
     spread: np.ndarray
     smooth: np.ndarray
+    slope: np.ndarray
     wyx: np.ndarray
     grad: Array
 
-    SCALARS = ("loss", "b", "curvature", "chi2", "spread", "smooth", "wyx")
+    SCALARS = ("loss", "b", "curvature", "chi2", "spread", "smooth", "slope", "wyx")
 
 
 class BatchRows:
@@ -255,10 +256,8 @@ class BatchRows:
         loss = at.y_mean - wyx - b_best * at.y_mean - at.y_offset - at.floor
         grad = MX * vector(self.engine, kappa / at.total)[:, None] - at.YX
         spread = mu_sum / at.total * inverse / at.total
-        return Point(
-            loss, b_best, at.y_mean.copy(), chi / (kappa * at.total) - at.y_mean, spread, np.ones(len(b), bool), wyx,
-            grad,
-        )  # fmt: skip
+        chi2, n = chi / (kappa * at.total) - at.y_mean, len(b)
+        return Point(loss, b_best, at.y_mean.copy(), chi2, spread, np.ones(n, bool), np.zeros(n), wyx, grad)
 
     def _general(self, at: Columns, W: Array, b: np.ndarray, wyx: np.ndarray, reference: np.ndarray) -> Point:
         engine, dtype = self.engine, self.engine.dtype
@@ -287,10 +286,11 @@ class BatchRows:
             some, product = part(values, vector(self.engine, b32), vector(self.engine, reference), *pairs, *chunk[:4])
             scalars = scalars + np.asarray(engine.to_numpy(some), float)
             grad = product if grad is None else grad + product
-        loss, weight, chi, inverse, beyond = scalars.T / at.total
+        loss, weight, chi, inverse, beyond, slope = scalars.T / at.total
         smooth = beyond == 0 if self.loss.barrier else np.ones(len(b), bool)
         grad = grad / vector(self.engine, at.total)[:, None]
-        return Point(loss, b32.astype(float), weight, chi, weight * inverse, smooth, wyx, grad)
+        slope = slope_at_kink(self.loss, self.fit_intercept, slope, dtype)
+        return Point(loss, b32.astype(float), weight, chi, weight * inverse, smooth, slope, wyx, grad)
 
     def _best_intercept(self, at: Columns, b: np.ndarray, total_of: Callable[..., np.ndarray]) -> np.ndarray:
         """See `popglm.solve.intercepts`: sums on the device, steps on the host."""

@@ -195,7 +195,7 @@ class Lockstep:
             gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2), np.inf)
             if self.model.normed:
                 gap = np.where(lam2 > 0, gap, scaled + 0.5 * lam2 * w2 + 0.5 * left**2 * wRw + fenchel)
-        gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess)
+        gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + point.slope * np.abs(point.b)
         gap = np.where(at.lam > 0, gap, excess)
         if not self.loss.convex:
             gap = decrement
