@@ -19,6 +19,7 @@ __all__ = [
     "column_order",
     "column_text",
     "is_counted",
+    "neuron_labels",
     "neuron_order",
     "row_labels",
     "step_back",
@@ -88,20 +89,38 @@ def column_order(found: Sequence[Any], fitted: Sequence[Any], who: str) -> np.nd
     return _order(found, fitted, "X", "column", who)
 
 
-def neuron_order(Y: Any, names: Sequence[str], name: str = "Y", owner: str = "the model") -> np.ndarray | None:
+def neuron_labels(Y: Any) -> list[str] | None:
+    """Names that Y gives its neurons; None for arrays and for columns that are merely counted."""
+    if isinstance(Y, pd.Series):
+        return None if Y.name is None else [column_text(Y.name)]
+    labels = column_labels(Y)
+    return None if labels is None else [column_text(label) for label in labels]
+
+
+def neuron_order(
+    Y: Any, names: Sequence[str], name: str = "Y", owner: str = "the model", given: bool = True
+) -> np.ndarray | None:
     """Where the neurons of the fit stand among the columns of Y; None where they are the same, or have no names.
+
+    Parameters
+    ----------
+    given : bool
+        Whether the names are those of the data; others, which only count the neurons of an array, are found again where
+        all are there, and bind nobody else.
 
     Raises
     ------
     ValueError
         If Y has neurons of other names, or one of them twice.
+
+    Examples
+    --------
+    >>> Y = pd.DataFrame([[1.0, 2.0]], columns=["neuron1", "neuron0"])
+    >>> neuron_order(Y, ["neuron0", "neuron1"], given=False)
+    array([1, 0])
     """
-    if isinstance(Y, pd.Series):
-        found = None if Y.name is None else [column_text(Y.name)]
-    else:
-        labels = column_labels(Y)
-        found = None if labels is None else [column_text(label) for label in labels]
-    if found is None or len(found) != len(names) or _are_numbered(names):
+    found = neuron_labels(Y)
+    if found is None or len(found) != len(names) or not (given or set(found) == set(names)):
         return None
     return _order(found, list(names), name, "neuron", owner)
 
@@ -260,8 +279,3 @@ def step_back(time: np.ndarray, trial: np.ndarray | None = None) -> int | None:
     if trial is not None:
         back &= (trial[1:] == trial[:-1]) & (trial[1:] >= 0)
     return int(back.argmax()) + 1 if back.any() else None
-
-
-def _are_numbered(names: Sequence[str]) -> bool:
-    """Whether names only count the neurons, as those of an array do."""
-    return list(names) == [f"neuron{j}" for j in range(len(names))]

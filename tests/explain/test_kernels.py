@@ -313,6 +313,29 @@ def test_what_does_not_belong_together(everything):
         kernels(folds_only, design)
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_design_that_was_fitted_again(saved, tmp_path):
+    """To another session, as by fit_transform in place of transform: the slope of speed would be a tenth."""
+    session, Y = recording(), activity()
+    design = pg.Design([pg.linear("speed"), pg.linear("cue")])
+    X = design.fit_transform(session)
+    model = pg.GLM(lambdas=[0.01]).fit(X, Y)
+    if saved:
+        model.save(tmp_path / "m.nc")
+        model = pg.load(tmp_path / "m.nc")
+    expected = kernels(model, design)["speed"]["kernel"].values
+    again = pg.Design(design.terms).fit(session)
+    np.testing.assert_array_equal(kernels(model, again)["speed"]["kernel"].values, expected)
+    design.fit(session | {"speed": 10 * session["speed"]})
+    sentence = "fitted to another session than the one that made X for the fit: the mean of column 'speed / linear'"
+    with pytest.raises(ValueError, match=sentence):
+        kernels(model, design)
+    with pytest.raises(ValueError, match=sentence):
+        pg.bootstrap(model, design, X, Y, trial=session["trial"], n_resamples=2)
+    # an array does not say what made it
+    kernels(pg.GLM(lambdas=[0.01], feature_groups=["speed", "cue"]).fit(X.to_numpy(), Y), design)
+
+
 def test_a_grid_that_fits_no_memory():
     names = [f"band{k}" for k in range(12)]
     session = {name: np.random.default_rng(k).normal(size=600) for k, name in enumerate(names)}

@@ -129,6 +129,30 @@ class TestNeurons:
             with pytest.raises(ValueError, match="Y lacks neuron 'b' of the fit and has neuron 'c'"):
                 use(Y.rename(columns={"b": "c"}))
 
+    @pytest.mark.parametrize("saved", [False, True])
+    def test_names_that_look_like_a_count(self, saved, tmp_path):
+        """As simulated sessions have them: they are names all the same."""
+        named = Y.set_axis(["neuron0", "neuron1"], axis=1)
+        fitted = GLMCV(lambdas=[0.3, 0.01], cv=3).fit(X, named)
+        if saved:
+            fitted.save(tmp_path / "m.nc")
+            fitted = pg.load(tmp_path / "m.nc")
+        expected, turned = fitted.evaluate(X, named), named[["neuron1", "neuron0"]]
+        pd.testing.assert_frame_equal(fitted.evaluate(X, turned), expected)
+        one, other = (pg.breakdown(fitted, X, y).reduced_deviance.values for y in (named, turned))
+        np.testing.assert_array_equal(other, one)
+        curve, mixed = (pg.predicted_tuning(fitted, X, y, BINS).average.values for y in (named, turned))
+        np.testing.assert_array_equal(mixed, curve)
+        with pytest.raises(ValueError, match="Y lacks neuron 'neuron0' of the fit"):
+            fitted.evaluate(X, Y)
+
+    def test_a_count_of_an_array_binds_nobody(self):
+        fitted = GLM(lambdas=[0.3, 0.01]).fit(X, Y.to_numpy())
+        expected = fitted.evaluate(X, Y.to_numpy()).to_numpy()
+        np.testing.assert_array_equal(fitted.evaluate(X, Y).to_numpy(), expected)
+        turned = Y.set_axis(["neuron0", "neuron1"], axis=1)[["neuron1", "neuron0"]]
+        np.testing.assert_array_equal(fitted.evaluate(X, turned).to_numpy(), expected)
+
     def test_twice(self):
         with pytest.raises(ValueError, match="Y has the neuron 'a' more than once"):
             GLM().fit(X, Y.set_axis(["a", "a"], axis=1))

@@ -17,6 +17,7 @@ from popglm.design.report import Block, Dependence, describe, score, warn_of_new
 from popglm.design.session import Session
 from popglm.design.terms import Term
 from popglm.messages import shown
+from popglm.scaling import note_scaling
 
 __all__ = ["Design"]
 
@@ -397,4 +398,6 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return np.empty(shape, dtype=self.dtype)
 
     def _label(self, X: np.ndarray, session: Session) -> pd.DataFrame:
-        return pd.DataFrame(X, index=session.index, columns=self.columns_, copy=False)
+        table = pd.DataFrame(X, index=session.index, columns=self.columns_, copy=False)
+        note_scaling(table, self.means_, self.scales_)
+        return table

@@ -114,7 +114,7 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
 
 def check_activity(model: PopulationGLM, Y: Any, n_samples: int, rows: Rows | None = None) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit, put in its order."""
-    return check_responses(Y, n_samples, model.family, name_neurons(Y), rows, model.neuron_names_)
+    return check_responses(Y, n_samples, model.family, name_neurons(Y), rows, model)
 
 
 def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:

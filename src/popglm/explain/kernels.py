@@ -19,6 +19,7 @@ from popglm.design.terms import Product, Term
 from popglm.explain.contributions import check_model
 from popglm.messages import shown
 from popglm.model.base import PopulationGLM
+from popglm.scaling import differ
 
 __all__ = [
     "categorical_axes",
@@ -87,9 +88,8 @@ def kernels(
     sklearn.exceptions.NotFittedError
         If the model or the design is not fitted.
     TypeError, ValueError
-        If an argument is not as above, the model was fitted to other groups of columns, or with ``refit=False``. A
-        design of the same groups that was fitted to another session cannot be told from the one that made X: it would
-        scale the kernels by its own session.
+        If an argument is not as above, the model was fitted to the columns of another design, or of the same one fitted
+        to another session, which the DataFrames of a design tell but arrays do not; or with ``refit=False``.
 
     Notes
     -----
@@ -188,12 +188,27 @@ def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") 
     fitted = _describe(model.feature_group_names_, model.feature_group_sizes_)
     given = _describe(design.groups_, design.group_sizes_)
     if fitted == given:
+        _check_scaling(model, design, who)
         return
     k = next((k for k, (a, b) in enumerate(zip(fitted, given, strict=False)) if a != b), min(len(fitted), len(given)))
     found, expected = (groups[k] if k < len(groups) else "nothing" for groups in (given, fitted))
     raise ValueError(
         f"design: group {k} is {found}, but the model was fitted to {expected} there. Give the design whose "
         "DataFrame the model was fitted to; a bare array does not carry its groups."
+    )
+
+
+def _check_scaling(model: PopulationGLM, design: Design, who: str) -> None:
+    """Complain of a design that was fitted again, to another session: its kernels would have other units."""
+    noted = model._scaling
+    if noted is None or not (other := differ(noted, np.stack([design.means_, design.scales_]))).any():
+        return
+    k = int(other.argmax())
+    raise ValueError(
+        f"{who}: design was fitted to another session than the one that made X for the fit: the mean of column "
+        f"{' / '.join(design.columns_[k])!r} is {design.means_[k]:.4g} and its scale {design.scales_[k]:.4g}, and were "
+        f"{noted[0, k]:.4g} and {noted[1, k]:.4g} then. Give the design of the fit; new sessions go through transform, "
+        "not fit_transform."
     )
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from popglm.checks import is_number
 from popglm.explain.segments import segments
 from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
-from popglm.labels import Rows, check_order, neuron_order, row_labels, step_back, times
+from popglm.labels import Rows, check_order, neuron_labels, neuron_order, row_labels, step_back, times
 from popglm.messages import shown
 from popglm.model.numbers import shape_of
 from popglm.model.validation import check_responses, name_neurons
@@ -99,7 +99,8 @@ def psth(
     activity = as_rate("psth", check_responses(Y, n_samples, "gaussian", names), dt)
     parts = {"": activity}
     if predicted is not None:
-        order, neurons = shared.order(predicted, "predicted"), neuron_order(predicted, names, "predicted", "Y")
+        order, given = shared.order(predicted, "predicted"), neuron_labels(Y) is not None
+        neurons = neuron_order(predicted, names, "predicted", "Y", given)
         prediction = as_rate("psth", check_responses(predicted, n_samples, "gaussian", names), dt)
         if prediction.shape != activity.shape:
             raise ValueError(f"predicted has shape {prediction.shape}, but Y has {activity.shape}; give them alike.")

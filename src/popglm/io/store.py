@@ -139,6 +139,8 @@ def save(model: GLM | GLMCV, path: str | Path) -> None:
             "own_grids": model.lambdas_.ndim == 2,
             "n_features_in": int(model.n_features_in_),
             "feature_names": None if names is None else [_plain_label(name) for name in names],
+            "neurons_are_named": model._neurons_are_named,
+            "scaling": None if model._scaling is None else model._scaling.tolist(),
             "fitted_with_offset": model.fitted_with_offset_,
             "fitted_with_sample_weight": getattr(model, "fitted_with_sample_weight_", None),
             "far_from_zero": getattr(model, "_far_from_zero", None),
@@ -217,6 +219,9 @@ def _restore(data: xr.Dataset, about: dict[str, Any], kind: type) -> GLM | GLMCV
     model.timings_ = about["timings"]
     # files of earlier revisions say nothing of names, offsets, weights, the place of the activity, labels of rows, and
     # rules of selection
+    counted = [f"neuron{j}" for j in range(len(model.neuron_names_))]
+    model._neurons_are_named = about.get("neurons_are_named", model.neuron_names_ != counted)
+    model._scaling = None if about.get("scaling") is None else np.array(about["scaling"])
     if about.get("feature_names") is not None:
         model.feature_names_in_ = np.empty(model.n_features_in_, object)
         model.feature_names_in_[:] = [

@@ -18,11 +18,14 @@ from popglm.model.numbers import numbers_of
 __all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
 
 
-def check_lambdas(lambdas: Any, names: Sequence[str]) -> np.ndarray:
-    """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order."""
+def check_lambdas(lambdas: Any, names: Sequence[str], given: bool = True) -> np.ndarray:
+    """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order.
+
+    For ``given`` see `popglm.labels.neuron_order`.
+    """
     n_neurons = len(names)
     grid = numbers_of(lambdas, "lambdas")
-    order = neuron_order(lambdas, names, "lambdas", "Y") if grid.ndim == 2 else None
+    order = neuron_order(lambdas, names, "lambdas", "Y", given) if grid.ndim == 2 else None
     if grid.ndim == 0:
         grid = grid[None]
     if grid.ndim > 2 or grid.size == 0:

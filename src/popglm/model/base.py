@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
-from popglm.labels import Rows, row_labels
+from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.model.convergence import late_fits
 from popglm.model.features import check_features
 from popglm.model.leaks import warn_of_copies
@@ -63,7 +63,7 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         self._check_flag("fit_intercept")
         values = check_features(self, X, reset=True)
         rows = Rows(row_labels(X))
-        self.neuron_names_ = name_neurons(Y)
+        self.neuron_names_, self._neurons_are_named = name_neurons(Y), neuron_labels(Y) is not None
         self._one_neuron = len(shape_of(Y)) == 1
         responses = check_responses(Y, len(values), self.family, self.neuron_names_, rows)
         if len(values) < 2:

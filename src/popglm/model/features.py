@@ -15,6 +15,7 @@ from popglm.engines import as_numpy
 from popglm.labels import check_distinct, column_labels, column_order, column_text
 from popglm.messages import shown
 from popglm.model.numbers import LARGEST, as_array, check_even, first_not_finite, is_date
+from popglm.scaling import noted_scaling
 from popglm.solve.stream import check_stream, is_streamed
 
 __all__ = ["check_features"]
@@ -27,6 +28,8 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     that is larger than memory becomes a `popglm.solve.stream.RowStream`.
     """
     _check_kind(X)
+    if reset:
+        estimator._scaling = noted_scaling(X)
     if is_streamed(X):
         stream = check_stream(X)
         if not reset:

@@ -51,15 +51,19 @@ class Parameters:
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
         if self.penalty == "none":
-            if self.lambdas is not None and check_lambdas(self.lambdas, self.neuron_names_).any():
+            if self.lambdas is not None and self._own_lambdas().any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
             lambdas = np.zeros((1, n_neurons))
         else:
-            lambdas = None if self.lambdas is None else check_lambdas(self.lambdas, self.neuron_names_)
+            lambdas = None if self.lambdas is None else self._own_lambdas()
         return Settings(
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
             self.max_iter, self._first_order(loss),
         )  # fmt: skip
+
+    def _own_lambdas(self) -> np.ndarray:
+        """The strengths given, in the order of the neurons."""
+        return check_lambdas(self.lambdas, self.neuron_names_, self._neurons_are_named)
 
     def _check_memory(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
         """Complain of paths that no memory holds, before they are walked."""

@@ -54,7 +54,7 @@ def _check_activity_kind(Y: Any) -> None:
 
 
 def check_responses(
-    Y: Any, n_samples: int, family: str, names: list[str], rows: Rows | None = None, fitted: list[str] | None = None
+    Y: Any, n_samples: int, family: str, names: list[str], rows: Rows | None = None, fitted: Any = None
 ) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons) in the family's range; NaN (not recorded) may stand anywhere.
 
@@ -62,8 +62,8 @@ def check_responses(
     ----------
     rows : Rows, optional
         Labels that the samples are put in order by.
-    fitted : list of str, optional
-        Names of a model's neurons, in whose order the columns are put.
+    fitted : GLM or GLMCV, optional
+        In the order of whose neurons the columns are put.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def check_responses(
     """
     _check_activity_kind(Y)
     order = None if rows is None else rows.order(Y, "Y")
-    neurons = None if fitted is None else neuron_order(Y, fitted)
+    neurons = None if fitted is None else neuron_order(Y, fitted.neuron_names_, given=fitted._neurons_are_named)
     try:
         values = as_numbers(Y)
     except (TypeError, ValueError) as error:
@@ -86,10 +86,10 @@ def check_responses(
             f"X has {n_samples} samples and Y has {len(values)} (inconsistent numbers of samples); both need one row "
             "per time point."
         )
-    if fitted is not None and values.shape[1] != len(fitted):
+    if fitted is not None and values.shape[1] != len(fitted.neuron_names_):
         raise ValueError(
-            f"Y has {values.shape[1]} neurons; the model was fitted to {len(fitted)}. Give a column for every neuron "
-            "of the fit, NaN where it was not recorded."
+            f"Y has {values.shape[1]} neurons; the model was fitted to {len(fitted.neuron_names_)}. Give a column for "
+            "every neuron of the fit, NaN where it was not recorded."
         )
 
     def complain(bad: np.ndarray, what: str, remedy: str) -> None:
