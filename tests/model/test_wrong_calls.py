@@ -1,5 +1,7 @@
 """No wrong call ends in another library's sentence: the complaint is a ValueError or TypeError naming the argument."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,8 +209,21 @@ def test_a_time_that_is_not_known_is_told_without_a_warning_of_numpy():
 
 
 def test_more_strengths_than_fit_into_memory():
-    with pytest.raises(ValueError, match=r"n_lambdas=1000000000000 strengths .* take .* GB"):
-        GLM(n_lambdas=10**12).fit(X, Y)
+    settings = GLM(n_lambdas=1000)
+    with pytest.raises(ValueError, match=r"n_lambdas=1000 strengths .* take .* GB"):
+        settings._check_size(SimpleNamespace(lambdas=None, n_lambdas=1000), 10**6, 10**5, 6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"n_lambdas": 10**12}, "n_lambdas=1,000,000,000,000 asks for"),
+        ({"lambdas": np.ones(1001)}, "lambdas has 1,001"),
+    ],
+)
+def test_more_strengths_than_anybody_needs(settings, found):
+    with pytest.raises(ValueError, match=f"{found} strengths; use 1,000 or fewer"):
+        GLM(**settings).fit(X, Y)
 
 
 class TestNumbersOfAnyKind:

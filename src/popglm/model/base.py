@@ -78,7 +78,7 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
         self._far_from_zero = self.family == "gaussian" and far_from_zero(responses)
         self._row_labels = rows.labels
-        self._check_memory(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
+        self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         devices = self.device if isinstance(self.device, list | tuple) else [self.device]
         if not devices:

@@ -47,7 +47,7 @@ class GLM(PopulationGLM):
         another model in another unit: a norm and a ridge together (an elastic net) on Gaussian activity,
         ``smoothness``, which is one number for all strengths, and softplus.
     n_lambdas : int
-        Length of that grid.
+        Length of that grid, at most 1,000.
     lambda_min_ratio : float
         Its last strength as a share of λ_max.
     fit_intercept : bool

@@ -19,6 +19,8 @@ __all__ = ["Parameters"]
 
 SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
 PRECISIONS = ("float32", "tf32", "float64")
+#: Strengths of a path at most: beyond some hundred, neighbours differ by less than any selection can tell.
+MOST_STRENGTHS = 1000
 
 
 class Parameters:
@@ -65,9 +67,12 @@ class Parameters:
         """The strengths given, in the order of the neurons."""
         return check_lambdas(self.lambdas, self.neuron_names_, self._neurons_are_named)
 
-    def _check_memory(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
-        """Complain of paths that no memory holds, before they are walked."""
+    def _check_size(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
+        """Complain of paths of more strengths than anybody needs, or that no memory holds, before they are walked."""
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
+        if n_lambdas > MOST_STRENGTHS:
+            found = f"n_lambdas={n_lambdas:,} asks for" if settings.lambdas is None else f"lambdas has {n_lambdas:,}"
+            raise ValueError(f"{found} strengths; use {MOST_STRENGTHS:,} or fewer, of which 20 to 100 are plenty.")
         needed = 4 * n_lambdas * n_neurons * (n_features + 8) * max(n_fits, 1)
         memory = memory_of_machine()
         if needed > memory:
