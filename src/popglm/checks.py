@@ -16,10 +16,12 @@ from popglm.messages import shown
 
 __all__ = [
     "MOST_COLUMNS",
+    "MOST_LAG",
     "check_choice",
     "check_count",
     "check_fitted",
     "check_flag",
+    "check_lag",
     "check_name",
     "check_names",
     "check_positive",
@@ -34,6 +36,9 @@ __all__ = [
 
 #: Columns that one term may have. The products of that many columns with each other fill 40 GB in float32.
 MOST_COLUMNS = 100_000
+
+#: Samples that a term may look back or ahead. A longer lag is a slip of the unit: that is hours of a recording.
+MOST_LAG = 1_000_000
 
 
 def is_number(value: object, whole: bool = False) -> bool:
@@ -117,6 +122,16 @@ def check_range(maker: str, low: object, high: object) -> None:
 def check_positive(maker: str, argument: str, found: object) -> None:
     if not (is_number(found) and found > 0):
         raise ValueError(f"{maker}: {argument} must be a positive number; found {shown(found)}")
+
+
+def check_lag(maker: str, found: str, samples: float, dt: float | None) -> None:
+    """Refuse a lag of more samples than `MOST_LAG` before anything is made of that size; ``found`` says what has it."""
+    if samples > MOST_LAG:
+        number = f"{samples:,.0f}" if samples < 1e15 else f"{samples:g}"
+        unit, remedy = "", "in samples, or in seconds together with dt= (seconds per sample)"
+        if dt is not None:
+            unit, remedy = f" of dt={dt:g} s", "in seconds, and the dt of the recording (seconds per sample)"
+        raise ValueError(f"{maker}: {found} {number} samples{unit}, but {MOST_LAG:,} are the most; give it {remedy}")
 
 
 def check_text(maker: str, argument: str, found: object) -> None:

@@ -11,13 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from popglm.checks import check_choice, check_name, check_positive, check_variable, no_more_than
+from popglm.checks import check_choice, check_lag, check_name, check_positive, check_room, check_variable, no_more_than
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.session import Session
 from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names, peaks, typical_size
 from popglm.messages import shown
 
-__all__ = ["Kernel", "Shifts", "check_basis", "convolve_trials", "known_share", "lag_axis"]
+__all__ = ["Kernel", "Shifts", "check_basis", "check_lags_of_basis", "convolve_trials", "known_share", "lag_axis"]
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class Shifts(Term):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or two lags fall on the same sample.
+        If an argument is not as above, two lags fall on the same sample, or one is longer than 1,000,000 samples.
 
     Notes
     -----
@@ -154,7 +154,8 @@ class Kernel(Term):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the basis is 0 at every whole sample of the side.
+        If an argument is not as above, or the basis is 0 at every whole sample of the side, or reaches further than
+        1,000,000 samples.
 
     Notes
     -----
@@ -198,6 +199,7 @@ class Kernel(Term):
         if not (self.events is None or isinstance(self.events, (bool, np.bool_))):
             raise TypeError(f"{maker}: events must be True, False or None; found {shown(self.events)}")
         check_name(maker, self.name)
+        check_lags_of_basis(maker, self.basis, *self._ends(), self.dt)
         self.name = self.name or f"{self.variable} kernel"
         self.variables = (self.variable,)
         self.axes = (lag_axis(self.dt),)
@@ -237,18 +239,22 @@ class Kernel(Term):
     def _mirrors(self) -> bool:
         return self.side == "both" and self.basis.low >= 0
 
+    def _ends(self) -> tuple[float, float]:
+        """Return the lags between which the basis is not 0, in samples, 0 among them."""
+        low, high = (float(end) / (self.dt or 1.0) for end in self.basis.support)
+        first, last = min(low, 0.0), max(high, 0.0)
+        if self.side == "causal":
+            return 0.0, last
+        if self.side == "anti-causal":
+            return -last, 0.0
+        return -last if self._mirrors else first, last
+
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the lags in samples, ascending, 0 among them, and the basis there (n_lags, n_columns)."""
         dt = self.dt or 1.0
-        low, high = self.basis.support
         # truncation towards 0 loses nothing: the basis is 0 at the ends of its support
-        first, last = min(int(low / dt), 0), max(int(high / dt), 0)
-        if self.side == "causal":
-            steps = np.arange(last + 1)
-        elif self.side == "anti-causal":
-            steps = np.arange(-last, 1)
-        else:
-            steps = np.arange(-last if self._mirrors else first, last + 1)
+        first, last = (int(end) for end in self._ends())
+        steps = np.arange(first, last + 1)
         if self._mirrors:
             values = self.basis.evaluate(np.abs(steps) * dt)
             after = (steps >= 0)[:, None]
@@ -261,6 +267,15 @@ def check_basis(maker: str, basis: object, dt: object) -> None:
         raise TypeError(f"{maker}: basis must be bumps('lag', ...) or log_bumps('lag', ...); found {shown(basis)}")
     if dt is not None:
         check_positive(maker, "dt", dt)
+
+
+def check_lags_of_basis(maker: str, basis: Bumps | LogBumps, first: float, last: float, dt: float | None) -> None:
+    """Refuse a basis with more lags, from first to last in samples, than a term may have or memory holds."""
+    check_lag(
+        maker, f"basis, with low={basis.low:g} and high={basis.high:g}, reaches to lags of", max(-first, last), dt
+    )
+    n_lags = int(last) - int(first) + 1
+    check_room(f"{maker}: a basis of {n_lags:,} lags × n={basis.n:,} functions", 8.0 * n_lags * basis.n)
 
 
 def convolve_trials(session: Session, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -323,8 +338,12 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
         raise TypeError(
             f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {shown(lags)}"
         ) from None
+    except OverflowError:  # a whole number beyond all floats
+        lags = np.array([np.inf])
     if lags.ndim != 1 or len(lags) == 0 or not np.isfinite(lags).all():
         raise ValueError(f"{maker}: lags must be one or more finite numbers; found {shown(lags.tolist())}")
+    longest = float(lags[np.abs(lags).argmax()])
+    check_lag(maker, f"lags holds {longest:g}, a lag of", abs(longest) / (dt or 1.0), dt)
     if dt is None and (lags != np.rint(lags)).any():
         found = lags[lags != np.rint(lags)][0]
         raise ValueError(

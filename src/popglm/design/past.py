@@ -11,7 +11,7 @@ import numpy as np
 
 from popglm.checks import check_name, check_names
 from popglm.design.cosines import Bumps, LogBumps
-from popglm.design.lags import check_basis, convolve_trials, known_share, lag_axis
+from popglm.design.lags import check_basis, check_lags_of_basis, convolve_trials, known_share, lag_axis
 from popglm.design.session import Session
 from popglm.design.terms import Term, typical_size
 from popglm.messages import shown
@@ -48,6 +48,7 @@ class Past(Term):
         maker = f"{kind}({self.source!r})"
         check_basis(maker, self.basis, self.dt)
         check_name(maker, self.name)
+        check_lags_of_basis(maker, self.basis, 1.0, self._last(), self.dt)
         self.name = self.name or f"{self.source} {kind}"
         self.variables = (self.source,)
         self.axes = (lag_axis(self.dt),)
@@ -82,12 +83,15 @@ class Past(Term):
         steps, weights = self._weights()
         return steps * (self.dt or 1.0), weights
 
+    def _last(self) -> float:
+        """Return the lag from which on the basis is 0, in samples, 1 at least."""
+        return max(float(self.basis.support[1]) / (self.dt or 1.0), 1.0)
+
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the lags in samples, 1, 2, ..., and the basis there (n_lags, n_columns)."""
-        dt = self.dt or 1.0
         # truncation loses nothing: the basis is 0 at the end of its support
-        steps = np.arange(1, max(int(self.basis.support[1] / dt), 1) + 1)
-        return steps, self.basis.evaluate(steps * dt)
+        steps = np.arange(1, int(self._last()) + 1)
+        return steps, self.basis.evaluate(steps * (self.dt or 1.0))
 
 
 def history(neuron: str, basis: Bumps | LogBumps, *, dt: float | None = None, name: str | None = None) -> Past:
@@ -116,7 +120,8 @@ def history(neuron: str, basis: Bumps | LogBumps, *, dt: float | None = None, na
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the basis is 0 at every lag of one sample or more.
+        If an argument is not as above, or the basis is 0 at every lag of one sample or more, or reaches further than
+        1,000,000 samples.
 
     Notes
     -----
@@ -180,7 +185,8 @@ def coupling(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, a source is named twice, or an excluded name is not among the sources.
+        If an argument is not as above, a source is named twice, an excluded name is not among the sources, or the basis
+        reaches further than 1,000,000 samples.
 
     Notes
     -----
