@@ -81,7 +81,7 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     TypeError
         If `name` or `unit` is no text.
     ValueError
-        If `values` is not 1-D and numeric, a centre is not finite, or `half_width` is not positive.
+        If `values` is not 1-D and numeric, or infinite, a centre is not finite, or `half_width` is not positive.
 
     Warns
     -----
@@ -105,6 +105,11 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     values, centers = numbers_of(values, "bins: values"), np.atleast_1d(numbers_of(centers, "bins: centers"))
     if values.ndim != 1 or not len(values):
         raise ValueError(f"bins: values must have shape (n_samples,), one value per sample; it has {values.shape}.")
+    if np.isinf(values).any():
+        row = int(np.flatnonzero(np.isinf(values))[0])
+        raise ValueError(
+            f"bins: values is infinite in row {row}; give a finite value there, or NaN for a sample in no bin."
+        )
     if centers.ndim != 1 or not len(centers) or not np.isfinite(centers).all():
         raise ValueError(f"bins: centers must be one or more finite numbers; found {shown(centers.tolist())}.")
     if not (is_number(half_width) and half_width > 0):

@@ -222,6 +222,8 @@ def split_levels(split: Any, n_samples: int, rows: Rows | None = None) -> tuple[
     if split is None:
         return "level", np.array(["all"]), np.zeros(n_samples, int)
     if isinstance(split, pd.DataFrame):
+        for name, column in split.items():
+            as_labels(column, f"split: column {name!r}")
         if len(split) != n_samples or not split.shape[1]:
             raise ValueError(f"split must have {n_samples} rows and at least one column; it has shape {split.shape}.")
         order = None if rows is None else rows.order(split, "split")

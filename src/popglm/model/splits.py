@@ -66,7 +66,19 @@ def as_labels(labels: Any, name: str) -> Any:
     ------
     TypeError
         If it is a table or a mapping.
+    ValueError
+        If a label is infinite, which is no event, no time and no kind of trial.
     """
+    labels = _plain_labels(labels, name)
+    # whatever kind of labels: what infinity cannot equal is not compared with it
+    infinite = pd.Series(labels).isin([np.inf, -np.inf]) if getattr(labels, "ndim", 1) == 1 else None
+    if infinite is not None and infinite.any():
+        row = int(np.flatnonzero(infinite)[0])
+        raise ValueError(f"{name} is infinite in row {row}; give a finite value there, or NaN where there is none.")
+    return labels
+
+
+def _plain_labels(labels: Any, name: str) -> Any:
     if isinstance(labels, Mapping | xr.Dataset | pd.DataFrame):
         raise TypeError(f"{name} must hold one label per sample; found {type(labels).__name__}. Give one column of it.")
     if isinstance(labels, pd.MultiIndex):
