@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from popglm.messages import shown
 
 __all__ = [
+    "LARGEST",
     "MOST_COLUMNS",
     "MOST_LAG",
     "check_choice",
@@ -33,6 +34,9 @@ __all__ = [
     "is_number",
     "no_more_than",
 ]
+
+#: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
+LARGEST = 1e35
 
 #: Columns that one term may have. The products of that many columns with each other fill 40 GB in float32.
 MOST_COLUMNS = 100_000
@@ -117,11 +121,21 @@ def check_range(maker: str, low: object, high: object) -> None:
         raise ValueError(
             f"{maker}: low and high must be finite numbers with low < high; found {shown(low)} and {shown(high)}"
         )
+    if max(abs(low), abs(high)) > LARGEST or high - low < 1 / LARGEST:
+        raise ValueError(
+            f"{maker}: low and high must lie within ±{LARGEST:g}, and {1 / LARGEST:g} apart or more; found "
+            f"{shown(low)} and {shown(high)}; give the variable in another unit"
+        )
 
 
 def check_positive(maker: str, argument: str, found: object) -> None:
     if not (is_number(found) and found > 0):
         raise ValueError(f"{maker}: {argument} must be a positive number; found {shown(found)}")
+    if not 1 / LARGEST <= found <= LARGEST:
+        raise ValueError(
+            f"{maker}: {argument} must be a number from {1 / LARGEST:g} to {LARGEST:g}; found {shown(found)}; give it "
+            "in another unit"
+        )
 
 
 def check_lag(maker: str, found: str, samples: float, dt: float | None) -> None:

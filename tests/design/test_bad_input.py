@@ -66,6 +66,8 @@ def with_value(row, value, variable="speed"):
         ({**GOOD, "speed": np.arange(6) * 1j}, ValueError, "'speed' must be numeric"),
         (with_value(3, np.inf), ValueError, "'speed' is infinite in row 3"),
         (with_value(4, -np.inf), ValueError, "'speed' is infinite in row 4"),
+        (with_value(2, -1e36), ValueError, r"'speed' is -1e\+36 in row 2, above 1e\+35 in size: .* in another unit"),
+        ({**GOOD, "speed": np.arange(6) * 1e160}, ValueError, r"'speed' is 5e\+160 in row 5, above 1e\+35 in size"),
         (with_value(1, np.nan, "trial"), ValueError, "trial variable 'trial' is missing .* in row 1"),
         ({**GOOD, "trial": [1, 1, 2, 2, 1, 3]}, ValueError, "not contiguous: label 1 comes back in row 4"),
         ({**GOOD, "trial": list("abbabb")}, ValueError, "not contiguous: label 'a' comes back in row 3"),
@@ -99,6 +101,9 @@ def test_sessions(session, error, sentence):
         (lambda: bumps("x", True, 0, 1), ValueError, "n must be an integer >= 1; found True"),
         (lambda: bumps("x", 3, 1, 1), ValueError, "low < high; found 1 and 1"),
         (lambda: bumps("x", 3, 0, np.inf), ValueError, "finite numbers with low < high; found 0 and inf"),
+        (lambda: bumps("x", 3, 0, 1e300), ValueError, r"low and high must lie within ±1e\+35, .* found 0 and 1e\+300"),
+        (lambda: bumps("x", 3, 0, 1e-300), ValueError, "1e-35 apart or more; found 0 and 1e-300; .* another unit"),
+        (lambda: bumps("x", 3, 0, 1, width=1e-320), ValueError, r"width must be a number from 1e-35 to 1e\+35; found"),
         (lambda: bumps("x", 3, "0", 1), ValueError, "found '0' and 1"),
         (lambda: bumps("x", 3, 0, 1, width=0), ValueError, "width must be a positive number; found 0"),
         (lambda: bumps(np.arange(3), 3, 0, 1), TypeError, "variable must be the name of a variable"),
@@ -226,6 +231,23 @@ def test_a_transformer_that_makes_infinities_is_named():
         design.fit({**GOOD, "side": np.arange(6)})
     with pytest.raises(ValueError, match="every sample is NaN"):
         design.fit({"side": np.arange(6), "speed": np.full(6, np.nan)})
+
+
+@pytest.mark.filterwarnings("error")
+def test_units_whose_squares_are_lost():
+    tiny = {**GOOD, "speed": np.arange(6) * -1e-160}
+    with pytest.raises(ValueError, match=r"'speed' is 5e-160 at most in size, below 1e-35: .* in another unit"):
+        Design([linear("speed")]).fit_transform(tiny)
+    # as good as 0 beside what was fitted
+    at_0 = Design([linear("speed")]).fit(GOOD).transform(tiny)
+    np.testing.assert_allclose(at_0, np.full((6, 1), -2.5 / np.std(np.arange(6))), rtol=1e-6)
+    # any unit in between gives the same columns
+    expected = Design([linear("speed")]).fit_transform(GOOD)
+    for unit in (1e-34, 1e34):
+        found = Design([linear("speed")]).fit_transform({**GOOD, "speed": GOOD["speed"] * unit})
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"term 'speed × side': .* is 1e\+40 in row 1, not within ±1e\+35"):
+        Design([linear("speed") * "side"]).fit({"speed": GOOD["speed"] * 1e20, "side": GOOD["speed"] * 1e20})
 
 
 def test_a_matrix_that_does_not_fit_is_refused_before_it_is_made():

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from popglm.checks import check_choice, check_fitted, check_flag, check_room
+from popglm.checks import LARGEST, check_choice, check_fitted, check_flag, check_room
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.session import Session
@@ -135,8 +135,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If an argument has the wrong type, or `session` is none of the above.
         ValueError
             If two groups share a name; if a variable is missing, not 1-D, of another length or of other samples than
-            the others, not numeric where it must be, or infinite; if trial labels are missing or come back after
-            another trial.
+            the others, not numeric where it must be, infinite, or in a unit whose squares overflow; if trial labels are
+            missing or come back after another trial.
         """
         session = self._learn(session)
         dependence = Dependence(session.n_samples, self.group_sizes_)
@@ -325,7 +325,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _learn(self, session: Any) -> Session:
         """Fit copies of the terms, lay out the columns, and return the session as terms read it."""
         self._check_parameters()
-        session = self._read(session, self.terms)
+        session = self._read(session, self.terms, is_fitted_to=True)
         self.terms_ = {term.name: copy.deepcopy(term).fit(session) for term in self.terms}
         names = {group: term.feature_names() for group, term in self.terms_.items()}
         self.groups_ = list(names)
@@ -354,8 +354,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_flag("Design", "standardize", self.standardize)
         check_choice("Design", "dtype", self.dtype, ("float32", "float64"))
 
-    def _read(self, session: Any, terms: Iterable[Term]) -> Session:
-        return Session(session, [variable for term in terms for variable in term.variables], self.trial)
+    def _read(self, session: Any, terms: Iterable[Term], is_fitted_to: bool = False) -> Session:
+        return Session(session, [variable for term in terms for variable in term.variables], self.trial, is_fitted_to)
 
     def _blocks(self, session: Session) -> Iterator[Block]:
         """Yield the columns of each term, before z-scoring."""
@@ -363,11 +363,13 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         for (group, term), size in zip(self.terms_.items(), self.group_sizes_, strict=True):
             start, stop = stop, stop + size
             values = term.transform(session)
-            if not np.isfinite(values.sum()):
-                row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(values)))
+            # NaN is below no number
+            if not max(values.max(initial=0), -values.min(initial=0)) <= LARGEST:
+                row, column = (int(i[0]) for i in np.nonzero(~(np.abs(values) <= LARGEST)))
                 raise ValueError(
-                    f"term {group!r}: column {term.feature_names()[column]!r} is {values[row, column]} in row "
-                    f"{row}; check its variables ({', '.join(term.variables)}) and its transformer there"
+                    f"term {group!r}: column {term.feature_names()[column]!r} is {values[row, column]:g} in row "
+                    f"{row}, not within ±{LARGEST:g}; check its variables ({', '.join(term.variables)}), their units "
+                    "and its transformer there"
                 )
             yield Block(term, slice(start, stop), values, term.known(session))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.checks import check_names
+from popglm.checks import LARGEST, check_names
 from popglm.design.levels import as_text, factorize
 from popglm.labels import Rows, check_order, times
 from popglm.messages import shown
@@ -31,6 +31,8 @@ class Session:
         The variables that will be read; all others are ignored, whatever they hold.
     trial : str or None
         Variable that labels the trial of each sample; without it the session is one trial.
+    is_fitted_to : bool
+        Whether statistics of the variables are learned, which vanish where all values are tiny.
 
     Attributes
     ----------
@@ -60,7 +62,8 @@ class Session:
     (array([1., 2., 4.]), array([0, 2]), array([2, 3]))
     """
 
-    def __init__(self, data: Any, variables: Iterable[str], trial: str | None = None):
+    def __init__(self, data: Any, variables: Iterable[str], trial: str | None = None, is_fitted_to: bool = False):
+        self._is_fitted_to = is_fitted_to
         data = _as_mapping(data)
         names = dict.fromkeys(check_names("Session", "variables", variables))
         if not (trial is None or isinstance(trial, str)):
@@ -108,7 +111,7 @@ class Session:
         Raises
         ------
         ValueError
-            If it holds anything but numbers, or an infinite value.
+            If it holds anything but numbers, an infinite value, or values in a unit whose squares overflow or vanish.
         """
         column = self._columns[variable]
         if isinstance(column.dtype, pd.CategoricalDtype):
@@ -126,12 +129,7 @@ class Session:
                 f"convert it to numbers or use categories({variable!r})"
             )
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isinf(values).any():
-            row = int(np.flatnonzero(np.isinf(values))[0])
-            raise ValueError(
-                f"variable {variable!r} is infinite in row {row}; replace it by a finite value, or by NaN "
-                "where the variable is unknown"
-            )
+        _check_sizes(variable, values, self._is_fitted_to)
         return values
 
     def _find_trials(self, trial: str) -> np.ndarray:
@@ -151,6 +149,26 @@ class Session:
                 f"row {row} after another trial; sort by trial and time, or give each run its own label"
             )
         return starts
+
+
+def _check_sizes(variable: str, values: np.ndarray, is_fitted_to: bool) -> None:
+    """Complain of infinite values, and of units whose squares floating-point numbers do not hold; NaN is fine."""
+    sizes = np.abs(values)
+    largest = np.fmax.reduce(sizes, initial=0.0)
+    if np.isinf(largest):
+        row = int(np.flatnonzero(np.isinf(values))[0])
+        raise ValueError(
+            f"variable {variable!r} is infinite in row {row}; replace it by a finite value, or by NaN "
+            "where the variable is unknown"
+        )
+    if largest > LARGEST:
+        row = int(np.nanargmax(sizes))
+        found = f"is {values[row]:g} in row {row}, above {LARGEST:g} in size: squares of such values overflow"
+    elif is_fitted_to and 0 < largest < 1 / LARGEST:
+        found = f"is {largest:g} at most in size, below {1 / LARGEST:g}: squares of such values vanish"
+    else:
+        return
+    raise ValueError(f"variable {variable!r} {found}; give it in another unit")
 
 
 def find_gaps(index: pd.Index) -> np.ndarray:

@@ -12,10 +12,7 @@ from scipy.sparse import issparse
 
 from popglm.engines import as_numpy
 
-__all__ = ["LARGEST", "as_array", "as_numbers", "check_even", "first_not_finite", "is_date", "numbers_of", "shape_of"]
-
-#: Values beyond this, or all below its inverse, overflow where they are squared and cubed.
-LARGEST = 1e35
+__all__ = ["as_array", "as_numbers", "check_even", "first_not_finite", "is_date", "numbers_of", "shape_of"]
 
 
 def is_date(dtype: Any) -> bool:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.checks import LARGEST
 from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
 from popglm.model.losses import Loss
-from popglm.model.numbers import LARGEST, as_numbers, numbers_of, shape_of
+from popglm.model.numbers import as_numbers, numbers_of, shape_of
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
