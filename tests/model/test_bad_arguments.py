@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from complaints import assert_complaint
 from recordings import COUNTS, EVENTS, TRIALS, N, X, assert_sane
 
 from popglm import GLM, GLMCV
+from popglm.solve.stream import RowStream
 
 
 class TestFeatures:
@@ -61,9 +63,20 @@ class TestFeatures:
         expected = GLM(lambdas=[0.1]).fit(numbers.astype(float), COUNTS)
         np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
 
-    def test_one_dimension(self):
-        with pytest.raises(ValueError, match=r"[Rr]eshape"):
-            GLM().fit(X[:, 0], COUNTS)
+    @pytest.mark.parametrize("bad", [X[:, 0], [None], [1.0, None], (2, 3), [[[1.0]]], [[1, [2]], [3, 4]], [1, [2]]])
+    def test_other_than_two_dimensions(self, bad):
+        model = GLM(lambdas=[0.1]).fit(X, COUNTS)
+        for use in (lambda x: GLM().fit(x, COUNTS), model.predict):
+            assert_complaint("X must have shape (n_samples, n_features)", use, bad)
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_what_to_do_about_nan_is_no_advice_on_inf(self, streamed):
+        for value, advice in ((np.nan, "Fill or drop .* an X without NaN"), (np.inf, "finite values there or drop")):
+            bad = X.copy()
+            bad[3, 1] = value
+            with pytest.raises(ValueError, match=rf"in column 1, first in row 3.*{advice}") as caught:
+                GLM(lambdas=[0.1]).fit(RowStream(bad) if streamed else bad, COUNTS)
+            assert ("NaN" in str(caught.value)) == np.isnan(value)
 
     def test_other_columns_at_predict(self):
         model = GLM(lambdas=[0.1]).fit(X, COUNTS)

@@ -15,7 +15,7 @@ from popglm.checks import LARGEST
 from popglm.engines import as_numpy
 from popglm.labels import check_distinct, column_labels, column_order, column_text
 from popglm.messages import shown
-from popglm.model.numbers import as_array, check_even, first_not_finite, is_date
+from popglm.model.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
 from popglm.scaling import noted_scaling
 from popglm.solve.stream import check_stream, is_streamed
 
@@ -39,7 +39,6 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         if reset:
             vars(estimator).pop("feature_names_in_", None)
         return stream
-    check_even(X, "X has")
     X = as_numpy(X)
     labels = column_labels(X)
     _check_numbers(X)
@@ -67,7 +66,7 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         given = column if order is None else int(order[column])
         raise ValueError(
             f"X contains {what} in {_column_name(X, given)}, first in row {rows[0]} ({len(rows)} such rows in that "
-            "column). Fill or drop these samples; popglm.Design turns a NaN of a variable into 0."
+            f"column). {remedy_for(what)}"
         )
     _check_size(X, values, order, reset)
     return values
@@ -103,7 +102,7 @@ def _check_kind(X: Any) -> None:
             f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data, or let "
             "popglm.Design(...).fit_transform make X of a session's variables."
         )
-    shape = np.shape(X) if isinstance(X, list | tuple) and not len(X) else getattr(X, "shape", None)
+    shape = _shape_of_list(X) if isinstance(X, list | tuple) else getattr(X, "shape", None)
     if shape is None and not hasattr(X, "__array__") and not hasattr(X, "__len__"):
         raise TypeError(
             f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data to two "
@@ -112,7 +111,7 @@ def _check_kind(X: Any) -> None:
     if shape is not None and len(shape) != 2:
         raise ValueError(
             f"X must have shape (n_samples, n_features); it has {tuple(shape)}. Reshape your data to two dimensions, "
-            "with X.reshape(-1, 1) for a single feature."
+            "with np.reshape(X, (-1, 1)) for a single feature."
         )
     if shape is not None and 0 in shape:
         # scikit-learn's words, which its checks of estimators look for
@@ -121,6 +120,18 @@ def _check_kind(X: Any) -> None:
             f"X is empty: found 0 {lacks}(s) (shape={tuple(shape)}) while a minimum of 1 is required. Look at how its "
             f"{'rows' if shape[0] == 0 else 'columns'} were selected."
         )
+
+
+def _shape_of_list(X: list | tuple) -> tuple[int, ...]:
+    check_even(X, "X has")
+    try:
+        return np.shape(X)
+    except ValueError:
+        kinds = sorted({type(row).__name__ for row in X})
+        raise ValueError(
+            f"X must have shape (n_samples, n_features), but its {len(X)} rows ({', '.join(kinds)}) are not of one "
+            "length. Give a number for every feature in every row, NaN where there is none."
+        ) from None
 
 
 def _check_numbers(X: Any) -> None:

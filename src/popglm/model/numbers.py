@@ -12,7 +12,16 @@ from scipy.sparse import issparse
 
 from popglm.engines import as_numpy
 
-__all__ = ["as_array", "as_numbers", "check_even", "first_not_finite", "is_date", "numbers_of", "shape_of"]
+__all__ = [
+    "as_array",
+    "as_numbers",
+    "check_even",
+    "first_not_finite",
+    "is_date",
+    "numbers_of",
+    "remedy_for",
+    "shape_of",
+]
 
 
 def is_date(dtype: Any) -> bool:
@@ -116,6 +125,13 @@ def first_not_finite(X: np.ndarray) -> tuple[str, int, np.ndarray] | None:
         if len(rows):
             return "NaN" if np.isnan(X[rows[0], column]) else "inf", int(column), rows
     return None
+
+
+def remedy_for(what: str) -> str:
+    """What to do about "NaN" or "inf" in X, as `first_not_finite` calls them."""
+    if what == "NaN":
+        return "Fill or drop these samples; a popglm.Design of the variables makes an X without NaN."
+    return "Give finite values there or drop these samples; a division by 0 or a logarithm of 0 makes inf."
 
 
 def shape_of(values: Any) -> tuple[int, ...]:

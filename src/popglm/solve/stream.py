@@ -12,7 +12,7 @@ import numpy as np
 
 from popglm.checks import is_number
 from popglm.messages import shown
-from popglm.model.numbers import first_not_finite
+from popglm.model.numbers import first_not_finite, remedy_for
 
 __all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
 
@@ -297,8 +297,5 @@ def check_stream(X: Any) -> RowStream:
         if found := first_not_finite(rows):
             what, column, bad = found
             stream.close()
-            raise ValueError(
-                f"X contains {what} in column {column}, first in row {first + bad[0]}. Fill or drop these samples; "
-                "popglm.Design turns a NaN of a variable into 0."
-            )
+            raise ValueError(f"X contains {what} in column {column}, first in row {first + bad[0]}. {remedy_for(what)}")
     return stream
