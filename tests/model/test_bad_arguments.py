@@ -84,6 +84,12 @@ class TestFeatures:
             model.predict(X[:, :5])
 
 
+@pytest.mark.parametrize("bad", [True, [0.5, True], np.array([True]), pd.Series([True], dtype="boolean")])
+@pytest.mark.parametrize("estimator", [GLM, GLMCV])
+def test_flags_are_no_strengths(bad, estimator):
+    assert_complaint("lambdas=", lambda v: estimator(lambdas=v).fit(X, COUNTS), bad)
+
+
 class TestResponses:
     def test_negative_under_poisson(self):
         bad = COUNTS.copy()

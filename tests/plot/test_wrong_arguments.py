@@ -35,6 +35,9 @@ def wrong_calls():
     yield "columns", lambda v: explained_and_null_deviance(v), [pd.DataFrame()]
     yield "columns", lambda v: deviance_histogram(v), [pd.DataFrame()]
     yield "values", lambda v: deviance_cumulative(v), [object(), "text", [], [pd.NA, object()]]
+    flat = [np.zeros((3, 3, 3)), np.zeros((3, 1)), -1, True, [True, False], np.array([True])]
+    yield "values must be fractions", lambda v: deviance_histogram(v), flat
+    yield "values must be fractions", lambda v: deviance_cumulative({"test": v}), flat
     yield "recorded", lambda v: predicted_and_recorded(v, [0, 1]), NO_NUMBERS
     yield "predicted", lambda v: predicted_and_recorded([0, 1], v), NO_NUMBERS
     yield "time", lambda v: predicted_and_recorded([0, 1], [0, 1], v), NO_NUMBERS
@@ -42,6 +45,12 @@ def wrong_calls():
     yield "session", lambda v: pp.session_overview(v, np.ones(20)), [object(), None, 3]
     yield "activity", lambda v: pp.session_overview(TWO_TRIALS, v), [*NO_NUMBERS, np.zeros((0, 3)), np.zeros((20, 0))]
     yield "variables", lambda v: pp.session_overview(TWO_TRIALS, np.ones(20), variables=v), [object(), 3, [3], []]
+    first = "give the session first, then the activity of the neurons"
+    activity = pd.DataFrame(np.ones((20, 2)), columns=["n0", "n1"])
+    yield first, lambda v: pp.session_overview(v, TWO_TRIALS), [np.ones((20, 2)), np.ones(20)]
+    yield first, lambda v: pp.session_overview(v, TWO_TRIALS, trial="trial"), [activity, np.ones(20)]
+    yield first, lambda v: pp.session_overview(activity, TWO_TRIALS, variables=v), ["speed", iter(["speed"])]
+    yield "nearest names: 'speed'", lambda v: pp.session_overview(TWO_TRIALS, activity, variables=v), [["spee"]]
 
 
 WRONG = [(name, call, value) for name, call, values in wrong_calls() for value in values]

@@ -13,7 +13,7 @@ from popglm.checks import is_number
 from popglm.engines import as_numpy
 from popglm.labels import column_labels, is_counted, neuron_order
 from popglm.messages import shown
-from popglm.model.numbers import numbers_of
+from popglm.model.numbers import holds_flags, numbers_of
 
 __all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
 
@@ -24,6 +24,8 @@ def check_lambdas(lambdas: Any, names: Sequence[str], given: bool = True) -> np.
     For ``given`` see `popglm.labels.neuron_order`.
     """
     n_neurons = len(names)
+    if holds_flags(lambdas):
+        raise ValueError(f"lambdas={shown(lambdas)} must be numbers, not True or False; give strengths such as 0.1.")
     grid = numbers_of(lambdas, "lambdas")
     order = neuron_order(lambdas, names, "lambdas", "Y", given) if grid.ndim == 2 else None
     if grid.ndim == 0:

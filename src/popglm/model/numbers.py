@@ -17,6 +17,7 @@ __all__ = [
     "as_numbers",
     "check_even",
     "first_not_finite",
+    "holds_flags",
     "is_date",
     "numbers_of",
     "remedy_for",
@@ -100,6 +101,20 @@ def numbers_of(values: Any, name: str) -> np.ndarray:
         return as_numbers(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers: {str(error).rstrip('.')}.") from error
+
+
+def holds_flags(values: Any) -> bool:
+    """Whether True or False stands among the values, which `as_numbers` reads as 1 and 0.
+
+    Examples
+    --------
+    >>> holds_flags([0.5, True]), holds_flags(np.array([1.0])), holds_flags(np.array(True))
+    (True, False, True)
+    """
+    if isinstance(values, list | tuple):
+        return any(holds_flags(value) for value in values)
+    dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", type(values))]
+    return any("bool" in str(dtype) for dtype in dtypes)
 
 
 def check_even(values: Any, what: str = "found") -> None:

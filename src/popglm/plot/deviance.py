@@ -12,7 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-from popglm.model.numbers import numbers_of
+from popglm.messages import shown
+from popglm.model.numbers import holds_flags, numbers_of
 from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, label_height, legend_above
 
 __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]
@@ -305,7 +306,11 @@ def _fractions(values: pd.DataFrame | ArrayLike) -> np.ndarray:
                 f"found {', '.join(map(repr, values.columns)) or 'no columns'}"
             )
         values = values["deviance_explained"]
-    fractions = numbers_of(values, "values").reshape(-1)
+    fractions = numbers_of(values, "values")
+    if fractions.ndim != 1 or holds_flags(values):
+        raise ValueError(
+            f"values must be fractions deviance explained of shape (n_neurons,), one per neuron; found {shown(values)}"
+        )
     fractions = fractions[~np.isnan(fractions)]
     if not fractions.size:
         raise ValueError("values holds no neuron with a known fraction deviance explained")

@@ -84,13 +84,15 @@ def session_overview(
     ('Time (s)', ['position (cm)', 'cue'])
     """
     units = check_units(units)
+    variables = None if variables is None else check_names("session_overview", "variables", variables)
+    _check_order(session, activity, [*(variables or ()), time, trial])
     if variables is None:
         if not isinstance(session, Iterable):
             raise TypeError(f"session must be a table or a mapping of variables; found {type(session).__name__}")
         everything = list(session.columns) if hasattr(session, "columns") else list(session)
         names = [str(name) for name in everything if not (isinstance(name, str) and name in (time, trial))]
     else:
-        names = list(check_names("session_overview", "variables", variables))
+        names = list(variables)
     # the activity's length is checked against that of a variable, so there must be one
     if not names:
         raise ValueError("session_overview: variables is empty; name at least one to draw")
@@ -151,6 +153,25 @@ def session_overview(
     whole_times(ax)
     ax.set_xlabel("Sample" if time is None else "Time (s)")
     return ax
+
+
+def _check_order(session: Any, activity: Any, asked: list[str | None]) -> None:
+    """Complain where the activity stands in the place of the session, and can be told by the names that it lacks."""
+    there, beside = _names(session), _names(activity)
+    lacking = [name for name in asked if name not in there and name in beside]
+    if lacking:
+        found = f"activity has the variable {lacking[0]!r}, and session lacks it"
+    elif not there and beside and hasattr(session, "__array__"):
+        found = f"session is {type(session).__name__} without names of variables, and activity has some"
+    else:
+        return
+    raise ValueError(f"session_overview: {found}; give the session first, then the activity of the neurons")
+
+
+def _names(data: Any) -> list[str]:
+    """Names of the variables or neurons; none for arrays."""
+    names = data if isinstance(data, Mapping) else getattr(data, "columns", [])
+    return [name for name in names if isinstance(name, str)]
 
 
 def _scaled(column: pd.Series) -> tuple[np.ndarray, str]:
