@@ -111,7 +111,7 @@ def test_the_histogram_counts_every_neuron_once(n_neurons):
     values = np.random.default_rng(0).uniform(0, 0.6, n_neurons)
     ax = deviance_histogram(pd.DataFrame({"deviance_explained": values, "deviance": 1.0}))
     assert sum(bar.get_height() for bar in ax.patches) == n_neurons
-    assert f"median {np.median(values):.3f}" in [text.get_text() for text in ax.texts]
+    assert f"{'median ' * (n_neurons > 1)}{np.median(values):.3f}" in [text.get_text() for text in ax.texts]
     assert ax.get_title().startswith(f"{n_neurons:,} of {n_neurons:,} ")
 
 
@@ -204,7 +204,7 @@ def test_explained_against_null_deviance(n_neurons):
     assert len(floor) == (n_neurons > 1)
     for triangles in floor:
         assert_allclose(triangles[:, 0], null[~some])
-    line = labelled_line(ax, f"median fraction {np.median(fraction):.3f}")
+    line = labelled_line(ax, f"{'median ' * (n_neurons > 1)}fraction {np.median(fraction):.3f}")
     assert_allclose(line.get_ydata() / line.get_xdata(), np.median(fraction))
     left, right = ax.get_xlim()
     assert left < null.min() <= null.max() < right
@@ -249,7 +249,7 @@ def test_recorded_and_predicted_activity_over_trials():
     boundary = drawn(ax, LineCollection).get_segments()
     assert [segment[0][0] for segment in boundary] == [0.3]
     assert ax.get_ylabel() == "Activity (spikes per bin)"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["recorded", "predicted"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["trial begins", "recorded", "predicted"]
     assert ax.get_ylim()[0] == 0
     ax.figure.canvas.draw()
 

@@ -37,7 +37,7 @@ def predicted_and_recorded(
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     trial : array_like, shape (n_samples,), optional
-        Trial of every sample: a thin line, or a mark at the top if there are more than sixty, shows where a new trial
+        Trial of every sample: a dashed line, or a mark at the top if there are more than sixty, shows where a new trial
         begins, and the prediction breaks there.
     unit : str
         Unit of the activity, for the label of the vertical axis.
@@ -84,7 +84,9 @@ def predicted_and_recorded(
     ax = axes_or_new(ax, width=7.0, height=2.2)
     edges, after, _ = edges_of_samples(x)
     starts = np.flatnonzero(trial[1:] != trial[:-1]) + 1
-    trial_marks(ax, x[starts], color="0.85", linewidth=0.8)
+    # dashed and dark, over the bars, which are as thin and as grey as a solid line would be
+    dashes = {"linestyle": (0, (4, 3)), "zorder": 1.5, "label": "trial begins"} if len(starts) else {}
+    trial_marks(ax, x[starts], color="0.15", linewidth=0.8, **dashes)
     # the outline keeps an event in sight where a sample is narrower than a pixel
     ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0.8, label="recorded")
     breaks = np.union1d(after, starts)
@@ -95,7 +97,7 @@ def predicted_and_recorded(
     ax.set_xlim(edges[0], edges[-1])
     known = np.concatenate([recorded, predicted])
     ax.set_ylim(bottom=min(0.0, np.nanmin(known, initial=0)))
-    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderpad=0)
+    ax.legend(frameon=False, fontsize="small", ncols=3, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderpad=0)
     whole_times(ax)
     ax.set_xlabel("Sample" if time is None else "Time (s)")
     ax.set_ylabel(f"Activity ({unit})")

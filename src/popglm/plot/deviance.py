@@ -80,7 +80,8 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     n_neurons = explained.shape[1]
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     lines = np.stack([strengths.T, explained.T], axis=-1)
-    ax.add_collection(LineCollection(lines, colors=NEURON, **faint(n_neurons)))
+    only = {"label": str(getattr(model, "neuron_names_", ["neuron"])[0])} if n_neurons == 1 else {}
+    ax.add_collection(LineCollection(lines, colors=NEURON, **faint(n_neurons), **only))
     ax.scatter(
         strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0,
         alpha=min(1.0, max(0.3, 2 * faint(n_neurons)["alpha"])), zorder=2.5, label="selected",
@@ -107,7 +108,7 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
 
 
 def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draw how the fraction deviance explained is distributed over neurons, with its median.
+    """Draw how the fraction deviance explained is distributed over neurons, with its median in red.
 
     Parameters
     ----------
@@ -155,16 +156,19 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     median = float(np.median(fractions))
     if median >= low:
         ax.axvline(median, color=MODEL, linewidth=2)
+    note = f"median {median:.3f}" if len(fractions) > 1 else f"{median:.3f}"
     left = median > np.mean(ax.get_xlim())  # of its line, where there is more room
     ax.annotate(
-        f"median {median:.3f}", (np.clip(median, *ax.get_xlim()), 1), xycoords=("data", "axes fraction"),
+        note, (np.clip(median, *ax.get_xlim()), 1), xycoords=("data", "axes fraction"),
         xytext=(-5 if left else 5, -2), textcoords="offset points", va="top", ha="right" if left else "left",
         color=MODEL, fontsize="small",
     )  # fmt: skip
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("Fraction deviance explained")
     ax.set_ylabel("Neurons")
-    ax.set_title(f"{(fractions > 0).sum():,} of {len(fractions):,} neurons beat the null model", fontsize="medium")
+    n_better = int((fractions > 0).sum())
+    neurons, beat = "neuron" if len(fractions) == 1 else "neurons", "beats" if n_better == 1 else "beat"
+    ax.set_title(f"{n_better:,} of {len(fractions):,} {neurons} {beat} the null model", fontsize="medium")
     return ax
 
 
@@ -274,7 +278,8 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
     ax.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0, label="all explained")
     median = np.median(explained / null)
     if median >= LEAST:
-        ax.plot(ends, median * ends, color=MODEL, linewidth=1.5, label=f"median fraction {median:.3f}")
+        what = "median fraction" if len(null) > 1 else "fraction"
+        ax.plot(ends, median * ends, color=MODEL, linewidth=1.5, label=f"{what} {median:.3f}")
     dots(ax, null[some], explained[some])
     if not some.all():
         floor = np.full((~some).sum(), 1.1 * bottom)

@@ -235,6 +235,8 @@ def mean_absolute_kernels(
 ) -> Axes:
     """Draw how strongly the population is tuned along an axis: mean absolute kernel over neurons ± s.e.m.
 
+    Groups whose kernels are 0 everywhere are noted in the picture: the penalty left them no weights.
+
     Parameters
     ----------
     kernels : Dataset or dict of Dataset
@@ -288,7 +290,8 @@ def mean_absolute_kernels(
     curves = {}
     for name, absolute in values.items():
         absolute, x, levels = along(absolute, first[0])
-        curves[name] = x, *mean_and_sem(absolute)
+        nothing = absolute.notnull().any() and not (absolute > 0).any()
+        curves[f"{name} (no weights)" if nothing else name] = x, *mean_and_sem(absolute)
     named_curves(ax, curves, points=levels is not None)
     label_axis(ax.xaxis, kernels[chosen[0]], first[0], x, levels)
     _room_beside(ax, x, levels)
@@ -303,6 +306,8 @@ def mean_absolute_kernels(
     )
     if len(chosen) > 1:
         legend_beside(ax)
+    elif nothing:
+        ax.text(0.5, 0.5, "no weights", transform=ax.transAxes, ha="center", va="center", color="0.4")
     return ax
 
 

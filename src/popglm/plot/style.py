@@ -62,10 +62,10 @@ def label_height(ax: Axes, label: str) -> None:
         text.set_text(label.replace(" (", "\n(", 1))
 
 
-def trial_marks(ax: Axes, starts: ArrayLike, color: str, linewidth: float) -> None:
+def trial_marks(ax: Axes, starts: ArrayLike, **line: Any) -> None:
     """Mark where trials begin: lines from bottom to top, or short ones at the top where there are many."""
     bottom = 0.0 if len(np.atleast_1d(starts)) <= MOST_LINES else 0.97
-    ax.vlines(starts, bottom, 1, transform=ax.get_xaxis_transform(), color=color, linewidth=linewidth, zorder=0)
+    ax.vlines(starts, bottom, 1, transform=ax.get_xaxis_transform(), **{"zorder": 0, **line})
 
 
 def faint(n_neurons: int) -> dict[str, Any]:
