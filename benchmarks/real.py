@@ -79,14 +79,14 @@ def fit(X: np.ndarray, Y: np.ndarray, fold: np.ndarray, sizes: list[int], family
     return model, time.process_time() - began
 
 
-def adelie_seconds(arrays: dict, folder: Path, threads: int) -> float:
-    """CPU seconds of all units' paths and folds, scaled from those that were fitted."""
+def adelie_seconds(arrays: dict, folder: Path, threads: int) -> tuple[float, str]:
+    """CPU seconds of all units' paths and folds, scaled from those that were fitted, and which these were."""
     np.savez(folder / "arrays.npz", **arrays)
     trouble = run(PEERS["adelie"], folder / "arrays.npz", folder / "result.npz", threads, np.inf)
     if trouble:
         raise SystemExit(f"adelie: {trouble}")
     with np.load(folder / "result.npz") as result:
-        return float(result["seconds"][0]) * threads
+        return float(result["seconds"][0]) * threads, str(result["how"])
 
 
 def main() -> None:
@@ -117,8 +117,8 @@ def main() -> None:
         arrays = {"X": X, "Y": Y[:, order], "fold": fold, "sizes": sizes, "lambdas": LAMBDAS, "family": family}
         arrays |= {"penalty": "group_lasso", "l1_ratio": 0.5, "n_compared": len(shown), "one_neuron": False}
         with tempfile.TemporaryDirectory() as folder:
-            other = adelie_seconds(arrays, Path(folder), threads=1)
-        print(f"adelie: {other:.1f} s of CPU time, popglm {other / seconds:.1f} times as fast")
+            other, how = adelie_seconds(arrays, Path(folder), threads=1)
+        print(f"adelie: {other:.1f} s of CPU time ({how}), popglm {other / seconds:.1f} times as fast")
 
 
 if __name__ == "__main__":

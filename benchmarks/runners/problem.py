@@ -90,7 +90,7 @@ def loop_over_neurons(
 
     ``fit_path(y, tolerance)`` returns intercepts (L,) and coefficients (L, p) of one neuron, all strengths, all rows.
     ``shared``: seconds of what is done once for all neurons. What is done is saved after every tolerance; nothing
-    begins after the budget is spent.
+    begins after the budget is spent. A neuron whose path ends early, with NaN, does not count among the times.
     """
     began = perf_counter()
     L, p, K = len(problem.lambdas), problem.X.shape[1], problem.n_compared
@@ -98,17 +98,23 @@ def loop_over_neurons(
     for tolerance in tolerances:
         if fits and perf_counter() - began > problem.options.budget:
             break
-        b, W, times = np.full((L, K), np.nan), np.full((L, K, p), np.nan), []
+        b, W, times, stopped = np.full((L, K), np.nan), np.full((L, K, p), np.nan), [], 0
         for j in range(K):
             if times and perf_counter() - began > problem.options.budget:
                 break
             y = np.ascontiguousarray(problem.Y[:, j], dtype=float)
             start = perf_counter()
             b[:, j], W[:, j] = fit_path(y, tolerance)
+            if np.isnan(b[:, j]).any():
+                stopped += 1
+                continue
             times.append(perf_counter() - start)
+        if not times:
+            raise RuntimeError(f"all of {stopped} neurons stopped before the last strength")
         fits.append((b, W))
         seconds.append((np.median(times) * problem.population + shared) * problem.full_fits)
         fewest = min(fewest, len(times))
         part = f"{fewest} neuron{'s' * (fewest > 1)}"
         part = f"median of {part}" if problem.one_neuron else f"{part} of {problem.population}"
+        part += f" ({stopped} more stopped early)" if stopped else ""
         write_result(problem, tolerances[: len(fits)], fits, seconds, f"{part}, all rows, scaled")

@@ -33,10 +33,12 @@ def settings_of(problem: Problem) -> dict:
 
 
 def complete(state, problem: Problem) -> Fit:
-    """Intercepts and coefficients, if adelie got to the last strength."""
-    if len(state.intercepts) < len(problem.lambdas):
-        raise RuntimeError(f"adelie stopped after {len(state.intercepts)} of {len(problem.lambdas)} strengths")
-    return state.intercepts, state.betas.toarray()
+    """Intercepts and coefficients, NaN at strengths that adelie did not get to."""
+    done, p = len(state.intercepts), problem.X.shape[1]
+    b, W = np.full(len(problem.lambdas), np.nan), np.full((len(problem.lambdas), p), np.nan)
+    if done:
+        b[:done], W[:done] = state.intercepts, state.betas.toarray()
+    return b, W
 
 
 def from_rows(problem: Problem) -> None:
