@@ -7,22 +7,21 @@ import pytest
 
 import popglm
 
-
-def imported_by(statement: str) -> set[str]:
-    """Top-level packages that a fresh interpreter has after a statement."""
-    code = f"{statement}\nimport sys; print(' '.join({{name.split('.')[0] for name in sys.modules}}))"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-
-
-def test_the_library_comes_when_it_is_asked_for():
-    assert not imported_by("import popglm") & {"numpy", "numba", "sklearn", "matplotlib"}
-    fitting = imported_by("import popglm; popglm.GLM")
-    assert {"numba", "sklearn"} <= fitting
-    assert "matplotlib" not in fitting
+#: Statements that one fresh interpreter runs, and what it has imported of these after each.
+STEPS = {
+    "import popglm": set(),
+    "import popglm.cli": set(),
+    "popglm.GLM": {"numpy", "numba", "sklearn"},
+    "popglm.plot.psth": {"numpy", "numba", "sklearn", "matplotlib"},
+}
 
 
-def test_help_needs_no_solver():
-    assert not imported_by("import popglm.cli") & {"numpy", "numba", "sklearn", "matplotlib"}
+def test_each_part_comes_when_it_is_asked_for():
+    code = "import sys\n" + "\n".join(f"{step}\nprint(*{{n.split('.')[0] for n in sys.modules}})" for step in STEPS)
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    watched = {"numpy", "numba", "sklearn", "matplotlib"}
+    for (step, expected), line in zip(STEPS.items(), lines, strict=True):
+        assert set(line.split()) & watched == expected, step
 
 
 def test_every_name_is_there():

@@ -8,7 +8,7 @@ import popglm as pg
 
 @pytest.fixture(scope="module")
 def session():
-    made = pg.maze_session(8_000, 40, n_task_variables=3)
+    made = pg.maze_session(8_000, 24, n_task_variables=3)
     X = pg.maze_design(3).fit_transform(made.behavior)
     model = pg.GLMCV(penalty="group_lasso", lambdas=10.0 ** np.linspace(-1, -3.5, 6), tol=1e-3)
     model.fit(X, made.activity, groups=made.behavior["trial"])

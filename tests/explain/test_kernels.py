@@ -364,8 +364,8 @@ def test_arguments(everything, arguments, error, message):
 class Maze:
     """A session of the maze task, and how kernels fitted to it agree with the true ones."""
 
-    def __init__(self, n_task_variables, n_neurons):
-        self.session = pg.maze_session(n_neurons=n_neurons, n_task_variables=n_task_variables)
+    def __init__(self, n_task_variables, n_neurons, n_samples):
+        self.session = pg.maze_session(n_samples, n_neurons, n_task_variables=n_task_variables)
         self.design = pg.maze_design(n_task_variables)
         self.X = self.design.fit_transform(self.session.behavior)
 
@@ -394,14 +394,14 @@ class Maze:
 
 
 def test_kernels_of_well_explained_neurons_are_the_true_ones():
-    maze = Maze(n_task_variables=3, n_neurons=30)
+    maze = Maze(n_task_variables=3, n_neurons=18, n_samples=27_396)
     model = maze.fit()
     r, groups = maze.correlations(model)
     good = np.flatnonzero(model.cv_deviance_explained_ > 0.2)
     groups = groups[groups["neuron"].isin(good)]
     print(f"{len(good)} neurons: min {r[good].min():.3f}, median {np.median(r[good]):.3f}")
     print(f"{len(groups)} groups: > 0.9 {(groups['r'] > 0.9).mean():.3f}, median {groups['r'].median():.3f}")
-    assert len(good) >= 20
+    assert len(good) >= 12
     assert (r[good] > 0.9).all()
     assert np.median(r[good]) > 0.98
     assert (groups["r"] > 0.9).mean() > 0.9
@@ -411,7 +411,7 @@ def test_kernels_of_well_explained_neurons_are_the_true_ones():
 
 def test_kernels_of_correlated_variables_are_bound_by_noise_and_shrinkage():
     # eight task variables share much of their variance, and a session of this length does not always tell them apart
-    maze = Maze(n_task_variables=8, n_neurons=16)
+    maze = Maze(n_task_variables=8, n_neurons=8, n_samples=27_396)
     model = maze.fit()
     good = model.cv_deviance_explained_ > 0.2
     r, _ = maze.correlations(model)

@@ -1,7 +1,5 @@
 """The pictures: what is drawn is what was given, for one neuron and for many."""
 
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -358,11 +356,3 @@ def test_axes_come_back_and_nothing_else_is_taken_for_axes(name):
     with pytest.raises(TypeError, match="ax must be matplotlib Axes or None; found Figure"):
         PICTURES[name](figure)
     assert PICTURES[name](None).figure is not figure
-
-
-def test_plots_are_there_without_an_import_of_their_own():
-    code = (
-        "import sys, popglm as pg; assert 'matplotlib' not in sys.modules; pg.plot.psth; assert hasattr(pg, 'plot'); "
-        "assert not hasattr(pg, 'plots')"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
