@@ -181,8 +181,10 @@ def _draw_neurons(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split) -> p
         explained = evaluation.loc[neuron, "deviance_explained"]
         ax.set_title(f"{neuron}: {explained:.0%} of the test deviance explained", fontsize="medium", loc="left")
         ax.label_outer()
+        # one legend, above the first title, is enough for all
+        ax.get_legend().remove()
     axes[-1, 0].set_xlabel("Time in the test trials, end to end (s)")
-    axes[0, 0].legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=3, loc="outside upper right")
     return figure
 
 
