@@ -27,27 +27,12 @@ from .explain import (
     significance,
     tuning,
 )
-from .io import (
-    load,
-)
-from .model.estimators import (
-    GLM,
-    GLMCV,
-)
-from .simulate import (
-    maze_design,
-    maze_session,
-)
-from .solve.first_order import (
-    FirstOrder,
-)
-from .solve.stream import (
-    RowStream,
-)
-from .warnings import (
-    ConvergenceWarning,
-    PopglmWarning,
-)
+from .io import load
+from .model.estimators import GLM, GLMCV
+from .simulate import maze_design, maze_session
+from .solve.first_order import FirstOrder
+from .solve.stream import RowStream
+from .warnings import ConvergenceWarning, PopglmWarning
 
 __version__: str
 

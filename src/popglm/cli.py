@@ -41,7 +41,4 @@ def demo(
     # what fits and draws takes seconds to import, and help has no need of it
     from popglm.demo import run_demo
 
-    try:
-        run_demo(output, n_samples, n_neurons, n_task_variables, folds, seed)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    run_demo(output, n_samples, n_neurons, n_task_variables, folds, seed)

@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import typer
 from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import d2_tweedie_score
@@ -48,7 +49,7 @@ def run_demo(output: Path, n_samples: int, n_neurons: int, n_task_variables: int
 
     Raises
     ------
-    ValueError
+    typer.BadParameter
         If the session is too short to keep a trial for the test.
     """
     console = Console()
@@ -103,7 +104,7 @@ def _split(session: MazeSession, n_task_variables: int, seed: int) -> _Split:
     """Keep whole trials for the test; the design learns its statistics from the others alone."""
     behavior, activity = session.behavior, session.activity
     if behavior["trial"].nunique() < 2:
-        raise ValueError(f"{len(behavior)} samples are a single trial; give --n-samples 1000 or more")
+        raise typer.BadParameter(f"{len(behavior)} samples are a single trial; give --n-samples 1000 or more")
     splitter = GroupShuffleSplit(n_splits=1, test_size=TEST_FRACTION, random_state=seed)
     fit_rows, test_rows = next(splitter.split(behavior, groups=behavior["trial"]))
     design = maze_design(n_task_variables)

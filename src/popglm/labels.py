@@ -98,7 +98,7 @@ def neuron_labels(Y: Any) -> list[str] | None:
 
 
 def neuron_order(
-    Y: Any, names: Sequence[str], name: str = "Y", owner: str = "the model", given: bool = True
+    Y: Any, names: Sequence[str], given: bool, name: str = "Y", owner: str = "the model"
 ) -> np.ndarray | None:
     """Where the neurons of the fit stand among the columns of Y; None where they are the same, or have no names.
 

@@ -75,7 +75,7 @@ def check_folds_alone(problem: Problem, splitter: str, tol: float) -> None:
         for path in paths:
             certified = path[2] & path_alone[2]
             check_objectives(training_problem(problem, train), path, path_alone, certified, tol, fold)
-            found, expected = (deviance_explained(problem, *weights[:2], test) for weights in (path, path_alone))
+            found, expected = (deviance_explained(problem, *one[:2], test) for one in (path, path_alone))
             difference = np.where(certified, np.abs(found - expected), 0)
             # an excess of tol lets the weights move by √tol; a fold that fails by far, as one without a minimum whose
             # events can be told from all other samples, is held to its own scale

@@ -100,7 +100,7 @@ def psth(
     parts = {"": activity}
     if predicted is not None:
         order, given = shared.order(predicted, "predicted"), neuron_labels(Y) is not None
-        neurons = neuron_order(predicted, names, "predicted", "Y", given)
+        neurons = neuron_order(predicted, names, given, "predicted", "Y")
         prediction = as_rate("psth", check_responses(predicted, n_samples, "gaussian", names), dt)
         if prediction.shape != activity.shape:
             raise ValueError(f"predicted has shape {prediction.shape}, but Y has {activity.shape}; give them alike.")

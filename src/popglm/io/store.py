@@ -217,8 +217,8 @@ def _restore(data: xr.Dataset, about: dict[str, Any], kind: type) -> GLM | GLMCV
     model.feature_group_sizes_ = np.array(about["group_sizes"])
     model.lambdas_ = model._lambda_grid if about["own_grids"] else model._lambda_grid[:, 0].copy()
     model.timings_ = about["timings"]
-    # files of earlier revisions say nothing of names, offsets, weights, the place of the activity, labels of rows, and
-    # rules of selection
+    # files of earlier revisions say nothing of names and whose they are, means and scales of columns, offsets, weights,
+    # the place of the activity, labels of rows, and rules of selection
     counted = [f"neuron{j}" for j in range(len(model.neuron_names_))]
     model._neurons_are_named = about.get("neurons_are_named", model.neuron_names_ != counted)
     model._scaling = None if about.get("scaling") is None else np.array(about["scaling"])

@@ -18,7 +18,7 @@ from popglm.model.numbers import holds_flags, numbers_of
 __all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
 
 
-def check_lambdas(lambdas: Any, names: Sequence[str], given: bool = True) -> np.ndarray:
+def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray:
     """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order.
 
     For ``given`` see `popglm.labels.neuron_order`.
@@ -27,7 +27,7 @@ def check_lambdas(lambdas: Any, names: Sequence[str], given: bool = True) -> np.
     if holds_flags(lambdas):
         raise ValueError(f"lambdas={shown(lambdas)} must be numbers, not True or False; give strengths such as 0.1.")
     grid = numbers_of(lambdas, "lambdas")
-    order = neuron_order(lambdas, names, "lambdas", "Y", given) if grid.ndim == 2 else None
+    order = neuron_order(lambdas, names, given, "lambdas", "Y") if grid.ndim == 2 else None
     if grid.ndim == 0:
         grid = grid[None]
     if grid.ndim > 2 or grid.size == 0:
