@@ -22,33 +22,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import real
-from jobs import JOBS, LAMBDAS, N_FOLDS, SIZES, write_arrays
+from jobs import JOBS, SIZES, write_arrays
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 MEASURES = {"wall": "wall (s)", "cpu": "CPU (s)", "evaluations": "evaluations", "peak": "peak (MB)"}
 
 
-def write_sparse(name: str, units: int | None, path: Path) -> None:
-    """The arrays of a job of `real.py`."""
-    X, Y, trial, sizes, family = real.simulated_session() if name == "simulated" else real.real_session()
-    if units:
-        Y = Y[:, np.sort(np.random.default_rng(0).permutation(Y.shape[1])[:units])]
-    np.savez(
-        path, X=X, Y=Y, fold=np.unique(trial, return_inverse=True)[1] % N_FOLDS, sizes=sizes, lambdas=LAMBDAS,
-        family=family, penalty="group_lasso", l1_ratio=0.5, n_compared=1, one_neuron=False,
-    )  # fmt: skip
-
-
-def run(source: Path, arrays: Path, threads: int) -> dict:
-    """What the popglm in a folder needs for a job."""
+def run(source: Path, arrays: Path, threads: int, *options: str) -> str:
+    """What the runner prints with the popglm in a folder."""
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     environment = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in names} | {"PYTHONPATH": str(source)}
     command = [sys.executable, str(HERE / "runners" / "one_revision.py"), str(arrays), "-", "--threads", str(threads)]
+    command += options
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{source}: {done.stderr.strip().splitlines()[-1]}")
-    result = json.loads(done.stdout.split("result ", 1)[1])
+    return done.stdout
+
+
+def measure(source: Path, arrays: Path, threads: int) -> dict:
+    """What the popglm in a folder needs for a job."""
+    result = json.loads(run(source, arrays, threads).split("result ", 1)[1])
     if not Path(result["module"]).is_relative_to(source):
         raise SystemExit(
             f"{source}: Python imported popglm from elsewhere; run this with the environment's own python."
@@ -59,9 +54,11 @@ def run(source: Path, arrays: Path, threads: int) -> dict:
 def compare(job: str, trees: dict[str, Path], arrays: Path, times: int, threads: int) -> None:
     """Print one job's table."""
     results: dict[str, list[dict]] = {name: [] for name in trees}
+    for source in trees.values():
+        run(source, arrays, threads, "--compile")
     for turn in range(times):
         for name in list(trees)[:: 1 if turn % 2 == 0 else -1]:
-            results[name].append(run(trees[name], arrays, threads))
+            results[name].append(measure(trees[name], arrays, threads))
             last = results[name][-1]
             print(f"  {name}: {last['wall']:.2f} s wall, {last['cpu']:.2f} s CPU", flush=True)
     tables = {name: pd.DataFrame(found).drop(columns=["held_out", "module"]) for name, found in results.items()}
@@ -94,7 +91,7 @@ def main() -> None:
             trees = {"tree": ROOT / "src", options.revision: checkout / "src"}
             for job in options.jobs:
                 if job in ("real", "simulated"):
-                    write_sparse(job, options.units, arrays)
+                    np.savez(arrays, **real.job(job == "simulated", options.units))
                 else:
                     size, name = job.split("/")
                     write_arrays(JOBS[name], SIZES[size], arrays)

@@ -67,6 +67,18 @@ def simulated_session() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int], 
     return X.astype(np.float32), Y, trial, [6] * 11, "bernoulli"
 
 
+def job(simulated: bool, units: int | None = None) -> dict:
+    """The arrays of a job as `jobs.write_arrays` saves them; of some units, drawn with seed 0, where asked for."""
+    X, Y, trial, sizes, family = simulated_session() if simulated else real_session()
+    if units:
+        Y = Y[:, np.sort(np.random.default_rng(0).permutation(Y.shape[1])[:units])]
+    fold = np.unique(trial, return_inverse=True)[1] % N_FOLDS
+    return {
+        "X": X, "Y": Y, "fold": fold, "sizes": sizes, "lambdas": LAMBDAS, "family": family, "penalty": "group_lasso",
+        "l1_ratio": 0.5, "n_compared": 1, "one_neuron": False,
+    }  # fmt: skip
+
+
 def fit(X: np.ndarray, Y: np.ndarray, fold: np.ndarray, sizes: list[int], family: str) -> tuple[pg.GLMCV, float]:
     """The fitted model, and its CPU seconds; what compiles has compiled before."""
     splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(N_FOLDS)]
@@ -96,12 +108,10 @@ def main() -> None:
     parser.add_argument("--compared", type=int, default=5, help="units that adelie fits; 0 to leave it out")
     parser.add_argument("--simulated", action="store_true", help="the Bernoulli job")
     options = parser.parse_args()
-    X, Y, trial, sizes, family = simulated_session() if options.simulated else real_session()
-    if options.units:
-        Y = Y[:, np.sort(np.random.default_rng(0).permutation(Y.shape[1])[: options.units])]
-    fold = np.unique(trial, return_inverse=True)[1] % N_FOLDS
+    arrays = job(options.simulated, options.units)
+    X, Y, family = arrays["X"], arrays["Y"], arrays["family"]
     print(f"{family}, {len(X):,} x {X.shape[1]} x {Y.shape[1]}, {Y.mean():.2%} events per sample", flush=True)
-    model, seconds = fit(X, Y, fold, sizes, family)
+    model, seconds = fit(X, Y, arrays["fold"], arrays["sizes"], family)
     gaps = np.concatenate([model.gap_[None], model.cv_gap_])
     print(f"popglm: {seconds:.1f} s of CPU time")
     print(f"fits above tol: {(~(gaps <= model.tol)).sum()} of {gaps.size}, largest gap {np.nanmax(gaps):.1e}")
@@ -114,10 +124,9 @@ def main() -> None:
         shown = live[np.linspace(0, len(live) - 1, options.compared).astype(int)]
         # the compared units first, as the runners expect them
         order = np.concatenate([shown, np.setdiff1d(np.arange(Y.shape[1]), shown)])
-        arrays = {"X": X, "Y": Y[:, order], "fold": fold, "sizes": sizes, "lambdas": LAMBDAS, "family": family}
-        arrays |= {"penalty": "group_lasso", "l1_ratio": 0.5, "n_compared": len(shown), "one_neuron": False}
+        compared = arrays | {"Y": Y[:, order], "n_compared": len(shown)}
         with tempfile.TemporaryDirectory() as folder:
-            other, how = adelie_seconds(arrays, Path(folder), threads=1)
+            other, how = adelie_seconds(compared, Path(folder), threads=1)
         print(f"adelie: {other:.1f} s of CPU time ({how}), popglm {other / seconds:.1f} times as fast")
 
 

@@ -17,7 +17,7 @@ import popglm as pg
 
 def settings_of(problem: Problem) -> dict:
     """The job in popglm's words."""
-    settings = {"family": problem.family, "penalty": problem.penalty, "solver": problem.options.solver}
+    settings = {"family": problem.family, "penalty": problem.penalty}
     if problem.penalty == "group_lasso":
         settings["feature_groups"] = problem.sizes.tolist()
     if problem.penalty == "elastic_net":
@@ -29,16 +29,17 @@ def warm_up(problem: Problem) -> float:
     """Seconds until everything is compiled."""
     began = perf_counter()
     rows = slice(0, 1000)
-    pg.GLMCV(lambdas=problem.lambdas[::2], tol=1e-2, cv=2, **settings_of(problem)).fit(
-        problem.X[rows], problem.Y[rows, :3]
+    model = pg.GLMCV(
+        lambdas=problem.lambdas[::2], tol=1e-2, cv=2, solver=problem.options.solver, **settings_of(problem)
     )
+    model.fit(problem.X[rows], problem.Y[rows, :3])
     return perf_counter() - began
 
 
 def reference(problem: Problem) -> None:
     """Minima of the compared neurons, far beyond what any library is asked for."""
     Y = problem.Y[:, : problem.n_compared]
-    settings = {**settings_of(problem), "solver": "auto"}
+    settings = settings_of(problem)
     began = perf_counter()
     model = pg.GLM(lambdas=problem.lambdas, tol=1e-7, max_iter=1000, precision="float64", **settings)
     model.fit(problem.X, Y)
@@ -54,7 +55,7 @@ def main(problem: Problem) -> None:
     for tol in problem.options.tol:
         if fits and perf_counter() - start > problem.options.budget:
             break
-        settings = {"lambdas": problem.lambdas, "tol": tol, **settings_of(problem)}
+        settings = {"lambdas": problem.lambdas, "tol": tol, "solver": problem.options.solver, **settings_of(problem)}
         model, fold_equivalents, how = pg.GLMCV(cv=splits, **settings), 1.0, "whole job"
         if problem.options.all_rows:
             part = f"median of {K} neurons" if problem.one_neuron else "population"
