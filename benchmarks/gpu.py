@@ -34,9 +34,9 @@ from jobs import LAMBDAS, N_FOLDS
 
 import popglm as pg
 from popglm.engines import get_engine
-from popglm.model.losses import get_loss
-from popglm.model.penalties import Penalty
 from popglm.solve.population import Settings, fit_population
+from popglm.statistics.losses import get_loss
+from popglm.statistics.penalties import Penalty
 
 # the libraries tell of peaks of what is used, not of what was set aside
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

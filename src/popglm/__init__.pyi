@@ -16,6 +16,7 @@ from .design import (
     splines,
     transformed,
 )
+from .estimators import GLM, GLMCV
 from .explain import (
     bins,
     bootstrap,
@@ -28,7 +29,6 @@ from .explain import (
     tuning,
 )
 from .io import load
-from .model.estimators import GLM, GLMCV
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream

@@ -84,9 +84,9 @@ def test_float32_agrees_within_the_certificates(recording, engine, model):
 def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     """Folds whose edges cut the windows of a compiled pass."""
     from popglm.engines import get_engine
-    from popglm.model.losses import get_loss
     from popglm.solve.held_out import HeldOut
     from popglm.solve.objective import RowObjective
+    from popglm.statistics.losses import get_loss
 
     X, Y, weights, offset = recording
     Y = np.nan_to_num(Y).T.copy()

@@ -66,7 +66,7 @@ def test_a_fit_changes_no_setting(data, name, precision):
 
 def test_settings_are_put_back_when_a_fit_fails(data, monkeypatch):
     jax = pytest.importorskip("jax")
-    import popglm.model.base as base
+    import popglm.estimators.base as base
 
     def fail(*args):
         assert jax.config.jax_enable_x64

@@ -7,7 +7,7 @@ import pytest
 from populations import fitted
 
 import popglm as pg
-from popglm.model.selection import at_strengths
+from popglm.statistics.selection import at_strengths
 
 VARIABLES = {"position": "position", "cue": "* × cue", "speed": "speed"}
 

@@ -6,8 +6,8 @@ from documented import LAMBDAS, PAIRS, SIZES, null_scale, objective, second_diff
 from scipy.optimize import minimize
 
 import popglm
+from popglm import estimators
 from popglm import glm_class as glm
-from popglm.model import estimators
 
 
 @pytest.mark.parametrize("smooth_strength", [0.0, 0.05])

@@ -1,6 +1,6 @@
 """The fitting problems whose solutions by other libraries are frozen in `solutions.json`.
 
-`make.py` solves them, `tests/model/test_reference.py` fits them with popglm; both build the arrays and
+`make.py` solves them, `tests/estimators/test_reference.py` fits them with popglm; both build the arrays and
 evaluate the objective here, in plain NumPy float64. Simulated arrays lie in `simulated.npz`, recordings in
 ``../shared/data`` next to the repository. Every array is rounded to float32 first, so that a float32 fit
 sees exactly the problem that was solved.

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from popglm.model.losses import get_loss
 from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
+from popglm.statistics.losses import get_loss
 
 
 def predictors(kind, n=2000, seed=0):

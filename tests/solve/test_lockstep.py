@@ -12,8 +12,6 @@ from independent import CONVEX, PENALTIES, objective, population
 
 from popglm import GLMCV
 from popglm.engines import NumpyEngine, get_engine
-from popglm.model.losses import Loss, get_loss
-from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.fit_rows import FitRows
@@ -24,9 +22,11 @@ from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import response_sums
 from popglm.solve.units import Units
 from popglm.solve.walk import walk_path
+from popglm.statistics.losses import Loss, get_loss
+from popglm.statistics.penalties import Penalty
+from popglm.statistics.responses import response_sums
 
 SIZES = [3, 1, 4, 2]
 LAMBDAS = [0.1, 0.01, 1e-3]

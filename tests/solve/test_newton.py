@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
-from popglm.model.penalties import Penalty
 from popglm.solve import newton
 from popglm.solve.compact import LocalModel
 from popglm.solve.newton import newton_steps, precondition
+from popglm.statistics.penalties import Penalty
 
 N_NEURONS, MEMORY = 3, 6
 SIZES = np.array([8] * 5 + [1, 1, 6])

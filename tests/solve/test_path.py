@@ -5,8 +5,6 @@ import pytest
 
 from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
-from popglm.model.losses import get_loss
-from popglm.model.penalties import Penalty
 from popglm.solve import walk
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
@@ -14,6 +12,8 @@ from popglm.solve.path import Fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.trace import Trace
+from popglm.statistics.losses import get_loss
+from popglm.statistics.penalties import Penalty
 
 N, P, Q = 300, 6, 3
 FITS = [[(0, N)], [(100, N)], [(0, 100), (180, N)]]

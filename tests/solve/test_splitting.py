@@ -10,9 +10,9 @@ from sklearn.linear_model import ElasticNet
 
 from popglm import GLM
 from popglm.engines import NumpyEngine
-from popglm.model.penalties import Penalty
 from popglm.solve.compact import LocalModel, thin_product
 from popglm.solve.splitting import resolvent, split_steps
+from popglm.statistics.penalties import Penalty
 
 N_NEURONS, MEMORY, P = 3, 6, 24
 

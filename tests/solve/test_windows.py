@@ -4,15 +4,15 @@ import logging
 
 import numpy as np
 import pytest
+from popglm.model import predictions
 
 import popglm as pg
 from popglm.engines import NumpyEngine
-from popglm.model import predictions
-from popglm.model.losses import get_loss
-from popglm.model.penalties import Penalty
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.held_out import HeldOut
 from popglm.solve.population import Settings, fit_population
+from popglm.statistics.losses import get_loss
+from popglm.statistics.penalties import Penalty
 
 N, P, Q = 3000, 5, 4
 LOSS = get_loss("poisson", "exp")

@@ -11,13 +11,13 @@ import xarray as xr
 
 from popglm.checks import check_count, check_room, check_seed, is_number
 from popglm.design import Design
+from popglm.estimators import GLM, GLMCV
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
-from popglm.model.base import PopulationGLM
-from popglm.model.estimators import GLM, GLMCV
-from popglm.model.validation import check_as_in_fit
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]

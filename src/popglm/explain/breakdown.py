@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_seed
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.validation import check_as_in_fit, check_offset
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import (
     Activity,
@@ -21,8 +23,6 @@ from popglm.explain.contributions import (
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
-from popglm.model.base import PopulationGLM
-from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import read_rows
 from popglm.warnings import PopglmWarning, warn
 

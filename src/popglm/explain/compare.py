@@ -13,6 +13,8 @@ import xarray as xr
 from sklearn.base import clone
 
 from popglm.checks import check_flag, is_number
+from popglm.estimators import GLMCV
+from popglm.estimators.validation import check_as_in_fit, check_offset
 from popglm.explain.bins import Bins, check_bins
 from popglm.explain.contributions import (
     Activity,
@@ -28,8 +30,6 @@ from popglm.explain.contributions import (
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
-from popglm.model.estimators import GLMCV
-from popglm.model.validation import check_as_in_fit, check_offset
 from popglm.solve.stream import RowStream
 from popglm.warnings import ConvergenceWarning, warn
 

@@ -12,17 +12,17 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import check_fitted, check_flag
+from popglm.estimators import GLMCV
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.features import check_features
+from popglm.estimators.validation import check_responses, check_vector, name_neurons
 from popglm.explain.bins import BinAxis
 from popglm.labels import Rows, row_labels
-from popglm.model.base import PopulationGLM
-from popglm.model.estimators import GLMCV
-from popglm.model.features import check_features
-from popglm.model.losses import unit_deviance
-from popglm.model.selection import at_strengths, fraction_explained
-from popglm.model.validation import check_responses, check_vector, name_neurons
 from popglm.solve.coordinates import product64
-from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, is_streamed, read_rows
+from popglm.statistics.losses import unit_deviance
+from popglm.statistics.responses import response_sums
+from popglm.statistics.selection import at_strengths, fraction_explained
 
 __all__ = [
     "Activity",

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from popglm.estimators import GLMCV
 from popglm.explain.breakdown import breakdown
 from popglm.explain.contributions import check_splits
 from popglm.explain.shifts import ShiftTest
-from popglm.model.estimators import GLMCV
 from popglm.warnings import PopglmWarning
 
 __all__ = ["full_refits"]

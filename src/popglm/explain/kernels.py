@@ -16,9 +16,9 @@ from popglm.design.lags import Kernel, Shifts
 from popglm.design.past import Past
 from popglm.design.session import Session
 from popglm.design.terms import Product, Term
+from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
 from popglm.messages import shown
-from popglm.model.base import PopulationGLM
 from popglm.scaling import differ
 
 __all__ = [

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.linalg import eigh
 
-from popglm.model.penalties import Penalty
+from popglm.statistics.penalties import Penalty
 
 __all__ = ["MOST_STRENGTHS", "LocalModel", "thinned"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.model.estimators import GLMCV
+from popglm.estimators import GLMCV
 
 __all__ = ["moments"]
 

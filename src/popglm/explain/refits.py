@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from popglm.estimators import GLMCV
 from popglm.explain.contributions import Predictor
 from popglm.explain.local import LocalModel, thinned
 from popglm.explain.moments import moments
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns
-from popglm.model.estimators import GLMCV
-from popglm.model.penalties import Penalty
-from popglm.solve.responses import response_sums
+from popglm.statistics.penalties import Penalty
+from popglm.statistics.responses import response_sums
 
 __all__ = ["EXCEEDANCES", "LocalTest", "sequential_p_values"]
 

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.linalg import eigh, lstsq
 
+from popglm.estimators import GLMCV
 from popglm.explain.contributions import Activity, neuron_blocks
 from popglm.explain.moments import moments
-from popglm.model.estimators import GLMCV
-from popglm.model.losses import Loss
-from popglm.model.selection import fraction_explained, select_strengths
+from popglm.statistics.losses import Loss
+from popglm.statistics.selection import fraction_explained, select_strengths
 
 __all__ = ["ShiftTest", "linear_parts", "shift_sums", "unique_columns"]
 
@@ -260,7 +260,7 @@ def linear_parts(loss: Loss, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Examples
     --------
-    >>> from popglm.model.losses import get_loss
+    >>> from popglm.statistics.losses import get_loss
     >>> linear_parts(get_loss("poisson"), np.array([0.0, 1.0]))[1].round(6)
     array([0., 1.])
     """

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.stats import false_discovery_control
 
 from popglm.checks import check_count, check_flag, check_room, check_seed
+from popglm.estimators import GLMCV
 from popglm.explain.breakdown import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, drift_together, independent_samples
 from popglm.explain.contributions import Predictor, check_design_matrix
@@ -20,8 +21,7 @@ from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSi
 from popglm.explain.tested import TestedData
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
-from popglm.model.estimators import GLMCV
-from popglm.model.selection import select_strengths
+from popglm.statistics.selection import select_strengths
 from popglm.warnings import warn
 
 __all__ = ["significance"]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popglm.estimators import GLMCV
+from popglm.estimators.splits import check_labels
+from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_data_of_fit, rows_of
 from popglm.explain.trials import check_trials
 from popglm.labels import check_order
-from popglm.model.estimators import GLMCV
-from popglm.model.splits import check_labels
-from popglm.model.validation import check_as_in_fit
 
 __all__ = ["TestedData"]
 

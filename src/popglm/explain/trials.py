@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popglm.estimators.splits import check_labels
 from popglm.labels import Rows
-from popglm.model.splits import check_labels
 
 __all__ = ["check_trials"]
 

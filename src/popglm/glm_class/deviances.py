@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from popglm.estimators.validation import check_responses, name_neurons
 from popglm.glm_class.checks import FAMILIES, LINKS, UsageError, as_features, as_matrix, check_name
-from popglm.model.losses import InverseLink, unit_deviance
-from popglm.model.selection import fraction_explained
-from popglm.model.validation import check_responses, name_neurons
 from popglm.solve.coordinates import product64
+from popglm.statistics.losses import InverseLink, unit_deviance
+from popglm.statistics.selection import fraction_explained
 
 __all__ = [
     "deviance",

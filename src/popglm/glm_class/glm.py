@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from popglm import estimators
+from popglm.estimators.validation import check_responses, name_neurons
 from popglm.glm_class.checks import (
     FAMILIES,
     LINKS,
@@ -29,12 +31,10 @@ from popglm.glm_class.checks import (
 from popglm.glm_class.deviances import make_prediction, null_deviance, recorded_sum
 from popglm.glm_class.figures import draw_evaluation, draw_selection
 from popglm.glm_class.series import at_strengths, series_of
-from popglm.model import estimators
-from popglm.model.losses import get_loss
-from popglm.model.selection import fraction_explained, select_strengths
-from popglm.model.validation import check_responses, name_neurons
 from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
+from popglm.statistics.losses import get_loss
+from popglm.statistics.selection import fraction_explained, select_strengths
 from popglm.warnings import PopglmWarning
 
 __all__ = ["GLM", "LAMBDA_SERIES"]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import GroupKFold, KFold
 
+from popglm import estimators
 from popglm.glm_class.checks import UsageError, check_flag, check_number, check_rows, check_whole
 from popglm.glm_class.deviances import make_prediction
 from popglm.glm_class.figures import draw_selection
 from popglm.glm_class.glm import GLM, LAMBDA_SERIES
 from popglm.glm_class.series import at_strengths, series_of
-from popglm.model import estimators
-from popglm.model.selection import select_strengths
+from popglm.statistics.selection import select_strengths
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["GLM_CV"]

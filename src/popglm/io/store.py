@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from popglm.engines import as_numpy
+from popglm.estimators import GLM, GLMCV
 from popglm.io.files import check_source, check_target, write_whole
 from popglm.labels import is_counted
-from popglm.model.estimators import GLM, GLMCV
 from popglm.solve.first_order import FirstOrder
 
 __all__ = ["load", "save", "to_dataset"]

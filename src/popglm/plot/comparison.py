@@ -7,10 +7,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from popglm.model.selection import fraction_explained
 from popglm.plot.contributions import LABELS, MAKER, Names, choose
 from popglm.plot.labelled import check_dataset, check_quantity, count_neurons, pick, pick_neurons
 from popglm.plot.style import NEURON, SEVERAL, axes_or_new, dots, entitle, legend_beside
+from popglm.statistics.selection import fraction_explained
 
 __all__ = ["breakdown_and_comparison", "full_and_reduced"]
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.model.losses import Loss
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
+from popglm.statistics.losses import Loss
 
 __all__ = ["certificate", "decrement"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numba import njit
 
-from popglm.model.penalties import Penalty
+from popglm.statistics.penalties import Penalty
 
 __all__ = ["INNER", "JIT", "LocalModel", "low_rank_row", "thin_product"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
-from popglm.model.losses import Loss
 from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
+from popglm.statistics.losses import Loss
 
 __all__ = ["walk_lockstep"]
 

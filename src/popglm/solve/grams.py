@@ -13,12 +13,12 @@ from popglm.solve.evaluation import GramObjective
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Fit, Path
-from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rows import Rows
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
 from popglm.solve.walk import walk_path
+from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["GramFits"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import in_halves
-from popglm.model.losses import Loss
-from popglm.model.selection import fitted_strengths
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
 from popglm.solve.windows import Windows
+from popglm.statistics.losses import Loss
+from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["EarlyStop", "HeldOut"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import qr, svd
 from scipy.special import expit
 
-from popglm.model.losses import Loss
+from popglm.statistics.losses import Loss
 
 __all__ = ["SAFETY", "derivatives", "newton", "second_derivative"]
 

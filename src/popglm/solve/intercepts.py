@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.model.losses import Loss
+from popglm.statistics.losses import Loss
 
 __all__ = ["MAX_STEPS", "InterceptSteps", "slope_at_kink"]
 

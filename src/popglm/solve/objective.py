@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
@@ -26,8 +25,9 @@ from popglm.solve.passes import (
     loss_sums,
     residuals,
 )
-from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.windows import Windows
+from popglm.statistics.losses import Loss
+from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowObjective", "is_fine"]
 

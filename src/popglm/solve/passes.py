@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
+from popglm.statistics.losses import Loss
 
 __all__ = [
     "NEAR_KINK",

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
 from popglm.solve.certificate import certificate, decrement
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
-from popglm.solve.responses import ResponseSums
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.units import Units
+from popglm.statistics.losses import Loss
+from popglm.statistics.responses import ResponseSums
 
 __all__ = ["MAX_COLUMNS", "Fit", "Path", "empty_path", "start_fit"]
 

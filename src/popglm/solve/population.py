@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
-from popglm.model.selection import fitted_strengths
 from popglm.solve.folds import Folds, order_by_fold
 from popglm.solve.grams import GramFits
 from popglm.solve.result import PopulationFit, merge
@@ -19,6 +17,8 @@ from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
 from popglm.solve.units import decades, in_units
+from popglm.statistics.losses import Loss
+from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
-from popglm.model.penalties import Penalty
 from popglm.solve.blocks import block_descent
 from popglm.solve.compact import LocalModel, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
 from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
+from popglm.statistics.penalties import Penalty
 
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 

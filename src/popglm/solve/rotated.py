@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.statistics.penalties import Penalty
 
 __all__ = ["RotatedModel", "RotatedObjective"]
 

@@ -20,12 +20,12 @@ from popglm.solve.lockstep.null import null_gradient
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import MAX_COLUMNS, Fit, Path
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import ResponseSums, response_sums
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import walk_path, walk_paths
+from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowFits", "Rows", "evaluate_fits"]
 

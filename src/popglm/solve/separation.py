@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
-from popglm.model.losses import Loss
 from popglm.solve.stream import RowStream, read_rows
+from popglm.statistics.losses import Loss
 
 __all__ = ["can_separate", "separated"]
 

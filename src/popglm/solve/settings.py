@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
-from popglm.model.penalties import Penalty
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.path import Fit, start_fit
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import ResponseSums
 from popglm.solve.units import Units
+from popglm.statistics.losses import Loss
+from popglm.statistics.penalties import Penalty
+from popglm.statistics.responses import ResponseSums
 
 __all__ = ["Settings", "begin", "guides", "reporter", "strengths"]
 

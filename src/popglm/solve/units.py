@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from popglm.model.losses import Loss
-from popglm.model.penalties import Penalty
-from popglm.solve.responses import ResponseSums
+from popglm.statistics.losses import Loss
+from popglm.statistics.penalties import Penalty
+from popglm.statistics.responses import ResponseSums
 
 __all__ = ["Units", "decades", "in_units"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import in_halves
-from popglm.model.losses import Loss
 from popglm.solve.lockstep.rows import BatchRows
+from popglm.statistics.losses import Loss
 
 __all__ = ["MOST_COLUMNS", "held_out_in_batches"]
 

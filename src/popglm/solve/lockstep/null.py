@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import in_halves
-from popglm.model.losses import Loss
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.rows import BatchRows, Columns, Point
-from popglm.solve.responses import ResponseSums
+from popglm.statistics.losses import Loss
+from popglm.statistics.responses import ResponseSums
 
 __all__ = ["null_gradient", "null_point", "start_intercept"]
 

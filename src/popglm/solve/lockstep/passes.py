@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
 from popglm.solve.objective import LEAST_WEIGHT
 from popglm.solve.passes import NEAR_KINK
+from popglm.statistics.losses import Loss
 
 __all__ = [
     "TILE",

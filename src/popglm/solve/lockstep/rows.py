@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
-from popglm.model.losses import Loss
 from popglm.solve.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.solve.lockstep import passes
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.passes import TILE
+from popglm.statistics.losses import Loss
 
 __all__ = ["BatchRows", "Columns", "Point"]
 

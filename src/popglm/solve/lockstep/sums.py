@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.model.losses import Loss
-from popglm.solve.responses import ResponseSums, divergence, mean_intercept, response_sums, saturated_mean
+from popglm.statistics.losses import Loss
+from popglm.statistics.responses import ResponseSums, divergence, mean_intercept, response_sums, saturated_mean
 
 __all__ = ["sums_of_fits"]
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.losses import Loss
 from popglm.solve.certificate import DECREMENT_SAFETY
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.batch import Batch
@@ -26,9 +25,10 @@ from popglm.solve.lockstep.sums import sums_of_fits
 from popglm.solve.objective import is_fine
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.responses import ResponseSums
 from popglm.solve.units import Units
 from popglm.solve.walk import MODEL_SAFETY, MOST_DAMPING, MOST_SAFETY, QUIET, RELAX, rounding
+from popglm.statistics.losses import Loss
+from popglm.statistics.responses import ResponseSums
 
 __all__ = ["Lockstep"]
 

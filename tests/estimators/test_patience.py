@@ -8,9 +8,9 @@ import pytest
 import popglm as pg
 from popglm import GLMCV
 from popglm.engines import NumpyEngine
-from popglm.model.selection import fitted_strengths, select_strengths
 from popglm.solve.trace import Trace
 from popglm.solve.walk import Walk
+from popglm.statistics.selection import fitted_strengths, select_strengths
 
 N, Q = 360, 8
 LAMBDAS = 10.0 ** np.linspace(-1, -5, 9)

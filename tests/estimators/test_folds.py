@@ -4,15 +4,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+from popglm.model import base
 from scipy.optimize import minimize
 from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
-from popglm.model import base
-from popglm.model.losses import get_loss
 from popglm.solve.lockstep import model as lockstep_model
 from popglm.solve.lockstep import proximal
+from popglm.statistics.losses import get_loss
 
 N = 240
 CONTIGUOUS = [(np.r_[0 : 60 * i, 60 * i + 60 : N], np.r_[60 * i : 60 * i + 60]) for i in range(4)]

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numba
 import numpy as np
 import pytest
+from popglm.model import progress
 
 import popglm as pg
-from popglm.model import progress
-from popglm.model.progress import COMPILING, fit_progress
+from popglm.estimators.progress import COMPILING, fit_progress
 
 
 class Terminal(io.StringIO):

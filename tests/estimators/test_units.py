@@ -8,9 +8,9 @@ from scipy.optimize import brentq
 from sklearn.linear_model import Ridge
 
 import popglm as pg
-from popglm.model.losses import get_loss
 from popglm.solve.lockstep.sums import sums_of_fits
-from popglm.solve.responses import response_sums
+from popglm.statistics.losses import get_loss
+from popglm.statistics.responses import response_sums
 
 UNITS = (1e-12, 1e3, 1e12)
 

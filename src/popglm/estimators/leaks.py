@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.model.validation import warn_neurons
+from popglm.estimators.validation import warn_neurons
 from popglm.solve.stream import read_rows
 
 __all__ = ["find_copies", "warn_of_copies"]

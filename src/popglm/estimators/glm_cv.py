@@ -10,16 +10,16 @@ import pandas as pd
 
 from popglm.checks import check_fitted
 from popglm.engines import like
+from popglm.estimators.arguments import check_rule
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.features import check_features
+from popglm.estimators.splits import check_folds
+from popglm.estimators.validation import check_offset, check_vector
 from popglm.labels import Rows
-from popglm.model.arguments import check_rule
-from popglm.model.base import PopulationGLM
-from popglm.model.features import check_features
-from popglm.model.selection import at_strengths, fraction_explained, select_strengths
-from popglm.model.splits import check_folds
-from popglm.model.validation import check_offset, check_vector
-from popglm.solve.responses import response_sums
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows
+from popglm.statistics.responses import response_sums
+from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 __all__ = ["GLMCV"]
 

@@ -13,7 +13,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from popglm import GLM, GLMCV
-from popglm.model.selection import at_strengths, fraction_explained, select_strengths
+from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 RNG = np.random.default_rng(1)
 N, P = 400, 5

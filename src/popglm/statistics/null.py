@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.model.losses import Loss
-from popglm.solve.responses import response_sums
+from popglm.statistics.losses import Loss
+from popglm.statistics.responses import response_sums
 
 __all__ = ["FEW_EVENTS", "NullModels", "null_intercepts", "null_models"]
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from popglm.checks import is_number
 from popglm.engines.memory import memory_of_machine
+from popglm.estimators.arguments import check_lambdas, check_verbose, feature_group_sizes
 from popglm.messages import shown
-from popglm.model.arguments import check_lambdas, check_verbose, feature_group_sizes
-from popglm.model.losses import Loss, get_loss
-from popglm.model.penalties import PENALTIES, Penalty
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
+from popglm.statistics.losses import Loss, get_loss
+from popglm.statistics.penalties import PENALTIES, Penalty
 
 __all__ = ["Parameters"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import popglm as pg
-from popglm.model.leaks import find_copies
+from popglm.estimators.leaks import find_copies
 from popglm.warnings import PopglmWarning
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import log_loss, mean_poisson_deviance, mean_squared_error
 
-from popglm.model.losses import FAMILIES, INVERSE_LINKS, get_loss
+from popglm.statistics.losses import FAMILIES, INVERSE_LINKS, get_loss
 
 PAIRS = [
     *(("gaussian", link) for link in INVERSE_LINKS),

@@ -1,4 +1,4 @@
-"""`GLM`, a path of fits to given data; `GLMCV`, with a strength chosen per neuron, comes from next door."""
+"""`GLM`: a path of fits to given data."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 
 from popglm.checks import check_fitted
+from popglm.estimators.arguments import check_rule
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.features import check_features
+from popglm.estimators.validation import check_offset
 from popglm.labels import Rows, row_labels
-from popglm.model.arguments import check_rule
-from popglm.model.base import PopulationGLM
-from popglm.model.cross_validated import GLMCV
-from popglm.model.features import check_features
-from popglm.model.selection import at_strengths, fraction_explained, select_strengths
-from popglm.model.validation import check_offset
+from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
-__all__ = ["GLM", "GLMCV"]
+__all__ = ["GLM"]
 
 
 class GLM(PopulationGLM):

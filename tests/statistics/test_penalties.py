@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from popglm.model.penalties import PENALTIES, Penalty, smoothness_matrix
+from popglm.statistics.penalties import PENALTIES, Penalty, smoothness_matrix
 
 SIZES = [3, 1, 4, 2]
 

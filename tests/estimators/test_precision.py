@@ -8,10 +8,10 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 
 import popglm as pg
 from popglm.engines import get_engine
-from popglm.model.losses import get_loss, unit_deviance
 from popglm.solve.held_out import HeldOut
 from popglm.solve.lockstep.held_out import held_out_in_batches
-from popglm.solve.responses import response_sums
+from popglm.statistics.losses import get_loss, unit_deviance
+from popglm.statistics.responses import response_sums
 
 ENGINES = ["numpy", "torch", "jax", "tensorflow"]
 
@@ -185,7 +185,7 @@ def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
         engine.is_accelerator = True
         return engine
 
-    monkeypatch.setattr("popglm.model.predictions.get_engine", accelerator)
+    monkeypatch.setattr("popglm.estimators.predictions.get_engine", accelerator)
     found = model.predict(X, offset)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

@@ -9,10 +9,10 @@ from scipy.special import expit
 from sklearn.linear_model import PoissonRegressor
 
 import popglm as pg
-from popglm.model.convergence import late_fits
-from popglm.model.losses import get_loss
-from popglm.model.null import null_intercepts, null_models
-from popglm.model.selection import at_strengths, select_strengths
+from popglm.estimators.convergence import late_fits
+from popglm.statistics.losses import get_loss
+from popglm.statistics.null import null_intercepts, null_models
+from popglm.statistics.selection import at_strengths, select_strengths
 
 N = 600
 LAMBDAS = 10.0 ** np.linspace(-1, -4, 4)

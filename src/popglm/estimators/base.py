@@ -11,17 +11,14 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
-from popglm.labels import Rows, neuron_labels, row_labels
-from popglm.model.convergence import late_fits
-from popglm.model.features import check_features
-from popglm.model.leaks import warn_of_copies
-from popglm.model.null import FEW_EVENTS, null_models
-from popglm.model.numbers import shape_of
-from popglm.model.parameters import Parameters
-from popglm.model.predictions import Predictions
-from popglm.model.progress import fit_progress
-from popglm.model.selection import at_strengths
-from popglm.model.validation import (
+from popglm.estimators.convergence import late_fits
+from popglm.estimators.features import check_features
+from popglm.estimators.leaks import warn_of_copies
+from popglm.estimators.numbers import shape_of
+from popglm.estimators.parameters import Parameters
+from popglm.estimators.predictions import Predictions
+from popglm.estimators.progress import fit_progress
+from popglm.estimators.validation import (
     check_reach,
     check_responses,
     check_vector,
@@ -30,8 +27,11 @@ from popglm.model.validation import (
     name_neurons,
     warn_neurons,
 )
+from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import can_separate, separated
+from popglm.statistics.null import FEW_EVENTS, null_models
+from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["PopulationGLM"]

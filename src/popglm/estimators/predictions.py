@@ -10,14 +10,14 @@ import pandas as pd
 from popglm.checks import check_fitted
 from popglm.engines import get_engine, library_of, like
 from popglm.engines.memory import in_halves
+from popglm.estimators.features import check_features
+from popglm.estimators.validation import check_offset, check_responses, check_vector, name_neurons
 from popglm.labels import Rows, column_text, row_labels
-from popglm.model.features import check_features
-from popglm.model.losses import Loss, get_loss
-from popglm.model.selection import fraction_explained
-from popglm.model.validation import check_offset, check_responses, check_vector, name_neurons
 from popglm.solve.coordinates import product64
-from popglm.solve.responses import response_sums
 from popglm.solve.stream import RowStream, read_rows
+from popglm.statistics.losses import Loss, get_loss
+from popglm.statistics.responses import response_sums
+from popglm.statistics.selection import fraction_explained
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["Predictions"]

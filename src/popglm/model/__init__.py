@@ -1,1 +1,0 @@
-"""Statistics without numerics: losses, penalties, deviance, selection, and the estimators."""
