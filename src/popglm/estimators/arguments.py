@@ -11,9 +11,9 @@ import xarray as xr
 
 from popglm.checks import is_number
 from popglm.engines import as_numpy
-from popglm.estimators.numbers import holds_flags, numbers_of
 from popglm.labels import column_labels, is_counted, neuron_order
 from popglm.messages import shown
+from popglm.numbers import holds_flags, numbers_of
 
 __all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
 

@@ -14,7 +14,6 @@ from popglm.engines import as_numpy, get_engine
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.features import check_features
 from popglm.estimators.leaks import warn_of_copies
-from popglm.estimators.numbers import shape_of
 from popglm.estimators.parameters import Parameters
 from popglm.estimators.predictions import Predictions
 from popglm.estimators.progress import fit_progress
@@ -28,6 +27,7 @@ from popglm.estimators.validation import (
     warn_neurons,
 )
 from popglm.labels import Rows, neuron_labels, row_labels
+from popglm.numbers import shape_of
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import can_separate, separated
 from popglm.statistics.null import FEW_EVENTS, null_models

@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_array, validate_data
 
 from popglm.checks import LARGEST
 from popglm.engines import as_numpy
-from popglm.estimators.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
 from popglm.labels import check_distinct, column_labels, column_order, column_text
 from popglm.messages import shown
+from popglm.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
 from popglm.scaling import noted_scaling
 from popglm.solve.stream import check_stream, is_streamed
 

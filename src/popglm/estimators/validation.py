@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import LARGEST
-from popglm.estimators.numbers import as_numbers, numbers_of, shape_of
 from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
+from popglm.numbers import as_numbers, numbers_of, shape_of
 from popglm.statistics.losses import Loss
 from popglm.warnings import PopglmWarning, warn
 

@@ -12,9 +12,9 @@ import xarray as xr
 from scipy import sparse
 
 from popglm.checks import is_number
-from popglm.estimators.numbers import numbers_of
 from popglm.labels import Rows, row_labels
 from popglm.messages import shown
+from popglm.numbers import numbers_of
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["BinAxis", "Bins", "bins", "check_bins"]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from popglm.checks import is_number
-from popglm.estimators.numbers import numbers_of
 from popglm.labels import Rows, row_labels
 from popglm.messages import shown
+from popglm.numbers import numbers_of
 
 __all__ = [
     "FAMILIES",

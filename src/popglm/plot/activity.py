@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from popglm.estimators.numbers import numbers_of
 from popglm.estimators.splits import as_labels
 from popglm.labels import Rows, row_labels
+from popglm.numbers import numbers_of
 from popglm.plot.labelled import check_unit
 from popglm.plot.style import MODEL, RECORDED, axes_or_new, edges_of_samples, trial_marks, whole_times
 

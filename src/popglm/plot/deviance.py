@@ -12,8 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-from popglm.estimators.numbers import holds_flags, numbers_of
 from popglm.messages import shown
+from popglm.numbers import holds_flags, numbers_of
 from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, label_height, legend_above
 
 __all__ = ["deviance_cumulative", "deviance_histogram", "deviance_over_strengths", "explained_and_null_deviance"]

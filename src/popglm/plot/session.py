@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from popglm.checks import check_names
 from popglm.design.session import Session
-from popglm.estimators.numbers import numbers_of
 from popglm.estimators.validation import name_neurons
 from popglm.explain.kernels import check_units
 from popglm.labels import Rows
+from popglm.numbers import numbers_of
 from popglm.plot.labelled import with_unit
 from popglm.plot.style import SEVERAL, axes_or_new, edges_of_samples, trial_marks, whole_times
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from popglm.checks import is_number
-from popglm.estimators.numbers import first_not_finite, remedy_for
 from popglm.messages import shown
+from popglm.numbers import first_not_finite, remedy_for
 
 __all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
 
