@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
+from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 from popglm.statistics.losses import get_loss
 
 

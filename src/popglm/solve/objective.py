@@ -16,7 +16,6 @@ import numpy as np
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
-from popglm.solve.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
@@ -26,6 +25,7 @@ from popglm.solve.passes import (
     residuals,
 )
 from popglm.solve.windows import Windows
+from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.losses import Loss
 from popglm.statistics.responses import ResponseSums, response_sums
 
@@ -265,7 +265,7 @@ class RowObjective:
     def _best_intercept(
         self, columns: np.ndarray, batches: dict[int, Batch], etas: list[dict[int, Any]], b: np.ndarray
     ) -> np.ndarray:
-        """Every column's best intercept beside its weights; see `popglm.solve.intercepts`."""
+        """Every column's best intercept beside its weights; see `popglm.statistics.intercepts`."""
         engine, windows = self.engine, self.windows
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import xlogy
 
-from popglm.solve.intercepts import MAX_STEPS, InterceptSteps
+from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 from popglm.statistics.losses import Loss
 
 __all__ = ["ResponseSums", "divergence", "mean_intercept", "response_sums", "saturated_mean"]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
-from popglm.solve.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.solve.lockstep import passes
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.passes import TILE
+from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.losses import Loss
 
 __all__ = ["BatchRows", "Columns", "Point"]
@@ -293,7 +293,7 @@ class BatchRows:
         return Point(loss, b32.astype(float), weight, chi, weight * inverse, smooth, slope, wyx, grad)
 
     def _best_intercept(self, at: Columns, b: np.ndarray, total_of: Callable[..., np.ndarray]) -> np.ndarray:
-        """See `popglm.solve.intercepts`: sums on the device, steps on the host."""
+        """See `popglm.statistics.intercepts`: sums on the device, steps on the host."""
         lowest = np.full(len(b), -np.inf)
         if self.loss.barrier:
             lowest = -total_of(self.engine.compile(passes.lowest_chunk, self.engine.xp)).min(axis=0)[:, 0]
