@@ -4,12 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from popglm.model import base
 from scipy.optimize import minimize
 from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
+from popglm.estimators import base
 from popglm.solve.lockstep import model as lockstep_model
 from popglm.solve.lockstep import proximal
 from popglm.statistics.losses import get_loss

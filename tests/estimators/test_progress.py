@@ -8,9 +8,9 @@ from typing import ClassVar
 import numba
 import numpy as np
 import pytest
-from popglm.model import progress
 
 import popglm as pg
+from popglm.estimators import progress
 from popglm.estimators.progress import COMPILING, fit_progress
 
 

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 from independent import half_null_deviance, objective
-from popglm.model import base
 from scipy.special import expit
 
 from popglm import GLM, GLMCV, PopglmWarning
+from popglm.estimators import base
 from popglm.solve.hessian import second_derivative
 from popglm.solve.stream import RowStream
 from popglm.statistics.losses import get_loss

@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-from popglm.model import predictions
 
 import popglm as pg
 from popglm.engines import NumpyEngine
+from popglm.estimators import predictions
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.held_out import HeldOut
 from popglm.solve.population import Settings, fit_population
