@@ -106,12 +106,12 @@ def test_importing_popglm_imports_none_of_them():
 
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
 def test_a_missing_library_is_one_sentence(data, monkeypatch, name):
-    import popglm.engines.choose as choose
+    from popglm.engines import registry
 
     def missing(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
-    monkeypatch.setattr(choose, "import_module", missing)
+    monkeypatch.setattr(registry, "import_module", missing)
     with pytest.raises(ImportError, match=rf'engine=\'{name}\' needs {name}.*pip install "popglm\[{name}\]"$'):
         GLM(engine=name).fit(*data)
 

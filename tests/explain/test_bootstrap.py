@@ -8,8 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import popglm as pg
-from popglm.explain.bootstrap import bootstrap
-from popglm.explain.kernels import kernels
+from popglm.explain import bootstrap, kernels
 
 N_TRIALS, LENGTH = 40, 10
 TRIAL = np.repeat([f"trial {i}" for i in range(N_TRIALS)], LENGTH)

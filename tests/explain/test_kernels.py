@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import PolynomialFeatures
 
 import popglm as pg
-from popglm.explain.kernels import kernels
+from popglm.explain import kernels
 
 N_POINTS = 17
 DT = 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 import popglm as pg
-from popglm.explain.kernels import kernels
+from popglm.explain import kernels
 
 
 class Maze:

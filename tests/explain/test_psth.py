@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import popglm as pg
-from popglm.explain.psth import psth
+from popglm.explain import psth
 
 N, DT = 600, 0.05
 

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
 import popglm as pg
-from popglm.explain.kernels import kernels
+from popglm.explain import kernels
 
 ROOT = Path(__file__).parents[2]
 RECORDINGS = ROOT.parent / "shared" / "data"

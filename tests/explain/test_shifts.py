@@ -7,9 +7,8 @@ from scipy.stats import false_discovery_control
 from signals import PATH, smooth, standardised
 
 import popglm as pg
-from popglm.explain import breakdown
+from popglm.explain import breakdown, significance
 from popglm.explain.shifts import ShiftTest
-from popglm.explain.significance import significance
 from popglm.explain.surrogates import draw_offsets
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")

@@ -6,8 +6,7 @@ from signals import PATH, smooth, standardised
 from sklearn.base import clone
 
 import popglm as pg
-from popglm.explain import breakdown
-from popglm.explain.significance import significance
+from popglm.explain import breakdown, significance
 from popglm.explain.surrogates import draw_offsets
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")

@@ -5,8 +5,8 @@ import pytest
 from signals import PATH, activity, smooth, standardised
 
 import popglm as pg
+from popglm.explain import significance
 from popglm.explain.shifts import ShiftTest
-from popglm.explain.significance import significance
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 

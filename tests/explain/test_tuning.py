@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import popglm as pg
-from popglm.explain.tuning import tuning
+from popglm.explain import tuning
 
 
 @pytest.fixture(scope="module")

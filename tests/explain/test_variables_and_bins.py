@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import popglm as pg
-from popglm.explain.bins import check_bins
+from popglm.explain.binning import check_bins
 from popglm.explain.variables import group_columns, resolve_variables
 
 GROUPS = ["position", "position × cue", "position × cho", "time × cue", "speed"]

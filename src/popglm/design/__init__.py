@@ -1,5 +1,7 @@
 """From a recording to the design matrix: terms, their bases and lags, and the Design transformer."""
 
+from popglm.design.bsplines import CyclicSplines as cyclic_splines
+from popglm.design.bsplines import Splines as splines
 from popglm.design.cosines import Bumps as bumps
 from popglm.design.cosines import LogBumps as log_bumps
 from popglm.design.design import Design
@@ -8,8 +10,6 @@ from popglm.design.encoders import Transformed as transformed
 from popglm.design.lags import Kernel as kernel
 from popglm.design.lags import Shifts as shifts
 from popglm.design.past import coupling, history
-from popglm.design.splines import CyclicSplines as cyclic_splines
-from popglm.design.splines import Splines as splines
 from popglm.design.terms import Linear as linear
 from popglm.design.terms import Product as product
 

@@ -1,15 +1,16 @@
 """What a fitted population says: tuning kernels, contributions of variables, where in the task, and how surely."""
 
-from popglm.explain.bins import bins
-from popglm.explain.bootstrap import bootstrap
-from popglm.explain.breakdown import breakdown
-from popglm.explain.compare import compare
-from popglm.explain.kernels import kernels
-from popglm.explain.psth import psth
-from popglm.explain.significance import significance
-from popglm.explain.tuning import predicted_tuning, tuning
+from popglm.explain.ablation import breakdown
+from popglm.explain.binning import Bins, bins
+from popglm.explain.comparison import compare
+from popglm.explain.event_averages import psth
+from popglm.explain.resampling import bootstrap
+from popglm.explain.significance_tests import significance
+from popglm.explain.tuning_curves import predicted_tuning, tuning
+from popglm.explain.tuning_kernels import kernels
 
 __all__ = [
+    "Bins",
     "bins",
     "bootstrap",
     "breakdown",

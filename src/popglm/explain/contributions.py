@@ -16,7 +16,7 @@ from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_responses, check_vector, name_neurons
-from popglm.explain.bins import BinAxis
+from popglm.explain.binning import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.stream import RowStream, is_streamed, read_rows

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from popglm.estimators import GLMCV
-from popglm.explain.breakdown import breakdown
+from popglm.explain.ablation import breakdown
 from popglm.explain.contributions import check_splits
 from popglm.explain.shifts import ShiftTest
 from popglm.warnings import PopglmWarning

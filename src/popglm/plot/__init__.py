@@ -11,7 +11,7 @@ from popglm.plot.deviance import (
     explained_and_null_deviance,
 )
 from popglm.plot.kernels import kernel_curves, kernel_image, mean_absolute_kernels
-from popglm.plot.place_map import place_map
+from popglm.plot.maps import place_map
 from popglm.plot.session import session_overview
 from popglm.plot.tuning import psth, tuning_curves
 

@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 
 from popglm.design import Design
 from popglm.design.terms import Term
-from popglm.explain.kernels import categorical_axes
+from popglm.explain.tuning_kernels import categorical_axes
 from popglm.plot.labelled import pick, with_unit
 from popglm.plot.style import axes_or_new, entitle, whole_ticks
 

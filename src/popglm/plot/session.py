@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from popglm.checks import check_names
 from popglm.design.session import Session
 from popglm.estimators.validation import name_neurons
-from popglm.explain.kernels import check_units
+from popglm.explain.tuning_kernels import check_units
 from popglm.labels import Rows
 from popglm.numbers import numbers_of
 from popglm.plot.labelled import with_unit

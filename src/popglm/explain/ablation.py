@@ -11,7 +11,7 @@ import xarray as xr
 from popglm.checks import check_seed
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit, check_offset
-from popglm.explain.bins import Bins, check_bins
+from popglm.explain.binning import Bins, check_bins
 from popglm.explain.contributions import (
     Activity,
     Predictor,

@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from popglm.checks import check_count, check_flag, check_room, check_seed
 from popglm.estimators import GLMCV
-from popglm.explain.breakdown import breakdown
+from popglm.explain.ablation import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, drift_together, independent_samples
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.full_refits import full_refits

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from popglm.checks import check_flag, is_number
 from popglm.estimators import GLMCV
 from popglm.estimators.validation import check_as_in_fit, check_offset
-from popglm.explain.bins import Bins, check_bins
+from popglm.explain.binning import Bins, check_bins
 from popglm.explain.contributions import (
     Activity,
     Predictor,

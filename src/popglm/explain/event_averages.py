@@ -11,7 +11,7 @@ import xarray as xr
 from popglm.checks import is_number
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.explain.segments import segments
-from popglm.explain.tuning import as_rate, average_and_sem, label_column, split_levels
+from popglm.explain.tuning_curves import as_rate, average_and_sem, label_column, split_levels
 from popglm.labels import Rows, check_order, neuron_labels, neuron_order, row_labels, step_back, times
 from popglm.messages import shown
 from popglm.numbers import shape_of

@@ -15,8 +15,8 @@ from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
-from popglm.explain.kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.explain.trials import check_trials
+from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.messages import shown
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 

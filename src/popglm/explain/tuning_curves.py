@@ -14,7 +14,7 @@ from popglm.checks import check_positive
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.splits import as_labels
 from popglm.estimators.validation import check_offset, check_responses, name_neurons
-from popglm.explain.bins import Bins, check_bins
+from popglm.explain.binning import Bins, check_bins
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
 from popglm.labels import Rows, row_labels
 from popglm.numbers import shape_of
