@@ -55,7 +55,7 @@ def score(n_units: int, n_events: int, margin: bool, seed: int) -> tuple[np.ndar
         model.null_margin_ = np.zeros(n_units)
         model.select()
     test = model.evaluate(X[train:], Y[train:])["deviance"].to_numpy()
-    loss, y = model._loss, Y[train:]
+    loss, y = model.loss_, Y[train:]
     null = loss.deviance(np.broadcast_to(model.null_intercept_, y.shape), y).sum(axis=0)
     return 1 - test / null, model.coef_.any(axis=1), tuned
 

@@ -16,7 +16,7 @@ from .design import (
     splines,
     transformed,
 )
-from .estimators import GLM, GLMCV
+from .estimators import GLM, GLMCV, load
 from .explain import (
     bins,
     bootstrap,
@@ -28,7 +28,6 @@ from .explain import (
     significance,
     tuning,
 )
-from .io import load
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream

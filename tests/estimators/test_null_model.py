@@ -166,7 +166,7 @@ def test_units_with_few_events_do_not_lose_by_their_weights():
 
     def worst():
         y = Y[train:]
-        null = model._loss.deviance(np.broadcast_to(model.null_intercept_, y.shape), y).sum(axis=0)
+        null = model.loss_.deviance(np.broadcast_to(model.null_intercept_, y.shape), y).sum(axis=0)
         return (1 - model.evaluate(X[train:], y)["deviance"] / null).min()
 
     # one of a hundred loses more than 0.05, by benchmarks/few_events.py

@@ -176,7 +176,7 @@ def test_a_strength_that_was_left_out_is_never_selected(fits):
             # the last strengths alone are missing, and were no candidates
             full = fits[2]
             index = select_strengths(
-                full.cv_deviance_, full._lambda_grid, se_fraction, min_lambda, full.cv_null_model_deviance_
+                full.cv_deviance_, full.lambda_path_, se_fraction, min_lambda, full.cv_null_model_deviance_
             )
             np.testing.assert_array_equal(model.lambda_index_, index)
             assert np.isfinite(model.cv_deviance_explained_).all()

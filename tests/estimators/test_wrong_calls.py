@@ -314,8 +314,8 @@ class TestSplitters:
     def test_any_of_one_neuron(self, splitter):
         fitted = GLMCV("bernoulli", lambdas=[0.1], cv=splitter).fit(X, EVENTS, groups=TRIAL)
         expected = list(splitter.split(X, EVENTS, TRIAL))
-        assert len(fitted._splits) == len(expected)
-        for (train, test), (other_train, other_test) in zip(fitted._splits, expected, strict=True):
+        assert len(fitted.splits_) == len(expected)
+        for (train, test), (other_train, other_test) in zip(fitted.splits_, expected, strict=True):
             np.testing.assert_array_equal(train, other_train)
             np.testing.assert_array_equal(test, other_test)
 

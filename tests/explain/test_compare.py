@@ -20,7 +20,7 @@ def population():
 def from_scratch(model, X, Y, groups, **settings):
     """A model of some groups alone, fitted without help."""
     columns = X.loc[:, X.columns.get_level_values("group").isin(groups)]
-    fresh = pg.GLMCV(**model.get_params() | {"lambdas": model._lambda_grid, "cv": model._splits} | settings)
+    fresh = pg.GLMCV(**model.get_params() | {"lambdas": model.lambda_path_, "cv": model.splits_} | settings)
     return fresh.fit(columns, Y), columns
 
 
@@ -91,8 +91,8 @@ def test_a_neuron_without_the_variable_keeps_its_fit(population):
     speed = X.columns.get_level_values("group") == "speed"
     without = (model.cv_coef_path_[..., speed] == 0).all(axis=(0, 1, 3))
     if not without.any():
-        lambdas = model._lambda_grid[:2]
-        model = pg.GLMCV(**model.get_params() | {"lambdas": lambdas, "cv": model._splits}).fit(X, Y)
+        lambdas = model.lambda_path_[:2]
+        model = pg.GLMCV(**model.get_params() | {"lambdas": lambdas, "cv": model.splits_}).fit(X, Y)
         without = (model.cv_coef_path_[..., speed] == 0).all(axis=(0, 1, 3))
     assert without.any()
     result = pg.compare(model, X, Y, ["speed"])
@@ -141,7 +141,7 @@ def test_weights_and_offset_enter_the_refits():
     model = pg.GLMCV(**model.get_params()).fit(X, Y, groups=b["trial"], **given)
     result = pg.compare(model, X, Y, ["speed"], weaker=None, **given)
     kept = X.loc[:, X.columns.get_level_values("group") != "speed"]
-    fresh = pg.GLMCV(**model.get_params() | {"lambdas": model._lambda_grid}).fit(kept, Y, groups=b["trial"], **given)
+    fresh = pg.GLMCV(**model.get_params() | {"lambdas": model.lambda_path_}).fit(kept, Y, groups=b["trial"], **given)
     np.testing.assert_allclose(result.full_deviance, held_out_deviance(model), rtol=1e-6)
     np.testing.assert_allclose(result.reduced_deviance[:, 0], held_out_deviance(fresh), rtol=1e-5)
 

@@ -259,7 +259,7 @@ def test_strengths_selected_by_another_rule_are_tested_as_they_are():
         assert one.equals(two)
     assert (pg.significance(own, X, Y, trial=trial, n_shifts=99).p_value[0] == 0.01).all()
     # strengths that no rule selected are held
-    own._keep(np.zeros(2, int))
+    own.take_strengths(0)
     held = pg.significance(own, X, Y, trial=trial, n_shifts=9, refit=False)
     assert float(held.statistic[0]) == pytest.approx(own.cv_deviance_explained_path_[0, 0], abs=1e-6)
 

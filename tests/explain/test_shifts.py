@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
 def held_out_eta(model, X, fold_of_row, k, j):
     """Linear predictor of the rows by the weights of their folds; by their null models after the last strength."""
-    if k == len(model._lambda_grid):
+    if k == len(model.lambda_path_):
         return model.cv_null_intercept_[fold_of_row, j]
     return (X * model.cv_coef_path_[fold_of_row, k, j]).sum(axis=1) + model.cv_intercept_path_[fold_of_row, k, j]
 
@@ -25,9 +25,9 @@ def deviances_by_hand(model, X, y, j, shift):
     """Held-out deviance (n_folds, n_lambdas) of one neuron's activity, rolled."""
     scored = model.fold_ >= 0
     fold, rolled = model.fold_[scored], np.roll(y[scored], shift)
-    result = np.full((len(model.cv_coef_path_), len(model._lambda_grid)), np.nan)
+    result = np.full((len(model.cv_coef_path_), len(model.lambda_path_)), np.nan)
     for k in range(result.shape[1]):
-        unit = model._loss.deviance(held_out_eta(model, X[scored], fold, k, j), np.nan_to_num(rolled))
+        unit = model.loss_.deviance(held_out_eta(model, X[scored], fold, k, j), np.nan_to_num(rolled))
         for f in range(len(result)):
             rows = (fold == f) & ~np.isnan(rolled)
             if rows.any():
@@ -152,7 +152,7 @@ def test_contribution_null_is_that_of_shifted_residuals(fitted):
             k = model.lambda_index_[j]
             y = Y[scored, j]
             full, reduced, null = (held_out_eta(model, a, fold, k, j) for a in (x, without, taken_over))
-            mean = model._loss.link.mean(np, null)
+            mean = model.loss_.link.mean(np, null)
             rank = np.argsort(np.argsort(mean))
             parts = np.array_split(np.arange(n), 20)
             part = np.repeat(np.arange(20), [len(p) for p in parts])[rank]
@@ -163,7 +163,7 @@ def test_contribution_null_is_that_of_shifted_residuals(fitted):
             def share(s, full=full, reduced=reduced, mean=mean, variance=variance, residual=residual, j=j):
                 surrogate = mean + np.sqrt(variance) * np.roll(residual, s)
                 there = ~np.isnan(surrogate)
-                value = [model._loss.value(np, eta[there], surrogate[there]).sum() for eta in (reduced, full)]
+                value = [model.loss_.value(np, eta[there], surrogate[there]).sum() for eta in (reduced, full)]
                 return 2 * (value[0] - value[1]) / model.cv_null_deviance_[j]
 
             safe = np.array([share(s) for s in range(8, n - 7)])

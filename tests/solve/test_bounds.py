@@ -84,7 +84,7 @@ def test_gap_bounds_the_excess_of_a_column_in_other_units(family, ratio, penalty
     model = quietly(GLM(family, penalty=penalty, precision=precision, n_lambdas=10), X, y)
     deviation, unit = X.std(axis=0), half_null_deviance(y, family)
     Z, w, b = (X - X.mean(axis=0)) / deviation, np.zeros(5), {"poisson": np.log(y.mean())}.get(family, 0.0)
-    for k, lam in enumerate(model._lambda_grid[:, 0]):
+    for k, lam in enumerate(model.lambda_path_[:, 0]):
         tau, ridge = l1_ratio * lam / deviation, (1 - l1_ratio) * lam / deviation**2
         lowest, w, b = coordinate_descent(Z, y, w, b, family, tau, ridge)
         found = model.coef_path_[k, 0].astype(float)

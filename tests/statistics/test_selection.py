@@ -199,7 +199,7 @@ class TestFolds:
             assert (model.fold_[test] == fold).all()
             alone = GLM(family=family, penalty="lasso", lambdas=model.lambdas_, precision="float64", tol=1e-10)
             alone.fit(X[train], Y[family][train])
-            alone._keep(model.lambda_index_)
+            alone.take_strengths(model.lambda_index_)
             mu[test] = alone.predict(X[test])
             deviance[fold] = alone.evaluate(X[test], Y[family][test])["deviance"]
         np.testing.assert_allclose(model.predict_held_out(), mu, atol=1e-4)

@@ -1,6 +1,7 @@
-"""`GLM` and `GLMCV`: what users call, the checks of what they give, and what a fitted population predicts."""
+"""`GLM` and `GLMCV`: what users call, the checks of what they give, what fits predict, and their files."""
 
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
+from popglm.estimators.loading import load
 
-__all__ = ["GLM", "GLMCV"]
+__all__ = ["GLM", "GLMCV", "load"]

@@ -15,7 +15,7 @@ from popglm.labels import column_labels, is_counted, neuron_order
 from popglm.messages import shown
 from popglm.numbers import holds_flags, numbers_of
 
-__all__ = ["check_lambdas", "check_rule", "check_verbose", "feature_group_sizes"]
+__all__ = ["check_lambdas", "check_rule", "check_strength_index", "check_verbose", "feature_group_sizes"]
 
 
 def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray:
@@ -51,6 +51,30 @@ def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray
             f"({grid[k, rising[0][1]]:g}). Sort them: np.sort(lambdas)[::-1]."
         )
     return grid
+
+
+def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
+    """Which strength each neuron of a fitted model takes, shape (n_neurons,); ``n_lambdas`` for the null model.
+
+    Raises
+    ------
+    ValueError
+    """
+    names, order = fitted.neuron_names_, None
+    if isinstance(index, pd.Series) and not is_counted(index.index):
+        order = neuron_order(index.to_frame().T, names, fitted.neurons_are_named_, "lambda_index")
+    found = numbers_of(index, "lambda_index")
+    if holds_flags(index) or (found != np.round(found)).any() or (found < 0).any() or (found > n_lambdas).any():
+        raise ValueError(
+            f"lambda_index={shown(index)} must hold whole numbers from 0 to {n_lambdas}: rows of lambda_path_, and "
+            f"{n_lambdas} for the null model."
+        )
+    if found.ndim and found.shape != (len(names),):
+        raise ValueError(
+            f"lambda_index must be one number, or have shape ({len(names)},), one per neuron; it has {found.shape}."
+        )
+    found = found.astype(int) if order is None else found.astype(int)[order]
+    return np.full(len(names), found) if found.ndim == 0 else found
 
 
 def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: bool) -> tuple[np.ndarray, list[str]]:

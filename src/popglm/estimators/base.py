@@ -1,9 +1,10 @@
-"""What `GLM` and `GLMCV` share: the fit and its warnings, the choice of a strength, export."""
+"""What `GLM` and `GLMCV` share: the fit and its warnings, and the choice of a strength."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,15 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
+from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.features import check_features
 from popglm.estimators.leaks import warn_of_copies
 from popglm.estimators.parameters import Parameters
 from popglm.estimators.predictions import Predictions
 from popglm.estimators.progress import fit_progress
+from popglm.estimators.starts import check_start
+from popglm.estimators.storage import Storage
 from popglm.estimators.validation import (
     check_reach,
     check_responses,
@@ -37,7 +41,7 @@ from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 __all__ = ["PopulationGLM"]
 
 
-class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Base of `GLM` and `GLMCV`; see there."""
 
     def __sklearn_tags__(self):
@@ -55,15 +59,17 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         return state
 
     def _fit(self, X, Y, splits_of, sample_weight, offset, refit, start=None) -> tuple[PopulationFit, np.ndarray]:
-        """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `fit_population`."""
+        """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `check_start`."""
         began = time.perf_counter()
+        # what a fit sets it must not find in its start
+        start = copy(start) if start is self else start
         if Y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         self._check_names()
         self._check_flag("fit_intercept")
         values = check_features(self, X, reset=True)
         rows = Rows(row_labels(X))
-        self.neuron_names_, self._neurons_are_named = name_neurons(Y), neuron_labels(Y) is not None
+        self.neuron_names_, self.neurons_are_named_ = name_neurons(Y), neuron_labels(Y) is not None
         self._one_neuron = len(shape_of(Y)) == 1
         responses = check_responses(Y, len(values), self.family, self.neuron_names_, rows)
         if len(values) < 2:
@@ -77,7 +83,7 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         self.fitted_with_offset_ = has_effect("offset", offset)
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
         self._far_from_zero = self.family == "gaussian" and far_from_zero(responses)
-        self._row_labels = rows.labels
+        self.sample_labels_ = rows.labels
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         devices = self.device if isinstance(self.device, list | tuple) else [self.device]
@@ -87,6 +93,8 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
             get_engine(self.engine, name, self.precision, [X, Y, sample_weight, offset])
             for name in (devices[0], *(devices if len(devices) > 1 else ()))
         )
+        null = null_models(settings.loss, responses, weights, offset, splits, settings.fit_intercept)
+        start = check_start(start, self, settings.loss, n_lambdas, splits, refit, null.cv_deviance)
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
         # what overflows on the way shows in a certificate, and so in a warning that names the neuron
@@ -98,12 +106,12 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas
-        self._lambda_grid = fit.lambdas
+        self.lambda_path_ = fit.lambdas
+        self.loss_, self.penalty_ = settings.loss, settings.penalty
         self.coef_path_, self.intercept_path_ = (fit.coef, fit.intercept) if refit else (None, None)
         self.gap_, self.n_iter_ = fit.gap, fit.n_iter
         self.loss_path_ = fit.objective
         self.null_fitted_ = ~fit.fittable
-        null = null_models(settings.loss, responses, weights, offset, splits, settings.fit_intercept)
         self.null_intercept_, self.n_events_, self.null_margin_ = null.intercept, null.n_events, null.margin
         if splits:
             self.cv_null_intercept_, self.cv_null_model_deviance_ = null.cv_intercept, null.cv_deviance
@@ -145,7 +153,7 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         late = ~(gaps <= self.tol) & counted
         late[0] &= refit
         if late.any():
-            sentence = late_fits(late, gaps, self._lambda_grid, self.lambda_index_, self.neuron_names_)
+            sentence = late_fits(late, gaps, self.lambda_path_, self.lambda_index_, self.neuron_names_)
             warn(
                 f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
                 f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol, or use precision='float64'.",
@@ -187,9 +195,41 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def take_strengths(self, lambda_index: Any) -> Self:
+        """Take given strengths in place of those that were selected, without fitting.
+
+        Parameters
+        ----------
+        lambda_index : int, or array-like of int, shape (n_neurons,)
+            Rows of `lambda_path_`, for all neurons or for each; ``n_lambdas`` stands for the null model. A Series that
+            is indexed by neurons may have them in any order.
+
+        Returns
+        -------
+        GLM or GLMCV
+            Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_`; after cross-validation `cv_coef_`,
+            `cv_intercept_` and `cv_deviance_explained_` too.
+
+        Raises
+        ------
+        ValueError
+            If it is no such index.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from popglm import GLM
+        >>> model = GLM(family="gaussian", lambdas=[1.0, 0.1]).fit(np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0))
+        >>> model.lambda_, model.take_strengths(0).lambda_
+        (array([0.1]), array([1.]))
+        """
+        check_fitted(self, "lambda_index_", "take_strengths")
+        self._keep(check_strength_index(lambda_index, len(self.lambda_path_), self))
+        return self
+
     def _keep(self, index: np.ndarray) -> None:
         """Take strength ``index[j]`` for neuron j, the null model where that is the number of strengths."""
-        self.lambda_index_, self.lambda_ = index, at_strengths(self._lambda_grid, index, np.inf)
+        self.lambda_index_, self.lambda_ = index, at_strengths(self.lambda_path_, index, np.inf)
         if self.coef_path_ is None:
             # those of an earlier fit
             for name in ("coef_", "intercept_"):
@@ -206,7 +246,7 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
         ``explained`` (n_neurons,) is the fraction of deviance that the selected strengths explain, ``strongest``
         (n_fits, n_neurons, n_features) has the coefficients at the first one.
         """
-        grid, index = self._lambda_grid, self.lambda_index_
+        grid, index = self.lambda_path_, self.lambda_index_
         fitted = ~self.null_fitted_ & (len(grid) > 1)
         first = fitted & (index == 0) & (explained > 0) & (strongest != 0).any(axis=(0, 2))
         # nothing is weaker than no penalty
@@ -227,7 +267,7 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
 
     def _warn_of_floor(self, min_lambda: float) -> None:
         """Name neurons whose whole grid lies below `min_lambda`, which has no effect on them then."""
-        largest = self._lambda_grid[0]
+        largest = self.lambda_path_[0]
         below = np.flatnonzero(~self.null_fitted_ & (largest < min_lambda))
         if len(below):
             warn_neurons(
@@ -236,28 +276,3 @@ class PopulationGLM(Parameters, Predictions, MultiOutputMixin, RegressorMixin, B
                 below,
                 self.neuron_names_,
             )
-
-    def to_xarray(self):
-        """Everything fitted as an `xarray.Dataset` with named dimensions.
-
-        Returns
-        -------
-        xarray.Dataset
-            Dimensions ``neuron``, ``feature``, ``strength`` and, after cross-validation, ``fold`` and ``sample``.
-        """
-        from popglm.io import to_dataset
-
-        check_fitted(self, "lambda_index_", "to_xarray")
-        return to_dataset(self)
-
-    def save(self, path: Any) -> None:
-        """Write the fitted model to one netCDF file, which `popglm.load` reads.
-
-        Parameters
-        ----------
-        path : path-like
-        """
-        from popglm.io import save
-
-        check_fitted(self, "lambda_index_", "save")
-        save(self, path)

@@ -30,7 +30,7 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     """
     _check_kind(X)
     if reset:
-        estimator._scaling = noted_scaling(X)
+        estimator.feature_scaling_ = noted_scaling(X)
     if is_streamed(X):
         stream = check_stream(X)
         if not reset:

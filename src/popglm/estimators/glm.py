@@ -156,7 +156,7 @@ class GLM(PopulationGLM):
         self.precision = precision
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> GLM:
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None, start: Any = None) -> GLM:
         """Fit all neurons over all strengths.
 
         Parameters
@@ -165,6 +165,12 @@ class GLM(PopulationGLM):
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         sample_weight, offset : array-like, shape (n_samples,), optional
+        start : GLM, GLMCV or array-like, optional
+            Where to begin: a fitted model, whose `coef_path_` is taken, or coefficients of shape (n_lambdas, n_neurons,
+            n_features), or those of a single strength for all of them, as `coef_` has them. A start near the minimum
+            saves steps, and changes the result within `tol` alone. A model must have as many strengths and the same
+            features, and every neuron of the fit; those with names are matched by name. First-order solvers, and
+            Gaussian fits that need no steps, make no use of it.
 
         Returns
         -------
@@ -182,12 +188,8 @@ class GLM(PopulationGLM):
         ConvergenceWarning
             Names neurons that did not reach `tol`, with their certificates.
         """
-        return self._walk(X, y, sample_weight, offset)
-
-    def _walk(self, X, y, sample_weight, offset, start=None) -> GLM:
-        """What `fit` does; ``start``: coefficients (1, n_lambdas, n_neurons, n_features) of a path that is near."""
-        fit, _ = self._fit(X, y, lambda n, rows, responses: [], sample_weight, offset, refit=True, start=start)
-        self._keep(np.full(len(self.neuron_names_), len(self._lambda_grid) - 1))
+        fit, _ = self._fit(X, y, lambda n, rows, responses: [], sample_weight, offset, True, start)
+        self._keep(np.full(len(self.neuron_names_), len(self.lambda_path_) - 1))
         self._warn_of_late_fits(fit, refit=True)
         return self
 
@@ -228,7 +230,7 @@ class GLM(PopulationGLM):
         deviance, null = self._deviances(etas, Y, sample_weight, rows)
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)
         nulls = deviance[None, -1]
-        self._keep(select_strengths(deviance[None, :-1], self._lambda_grid, 0.0, min_lambda, nulls, self.null_margin_))
+        self._keep(select_strengths(deviance[None, :-1], self.lambda_path_, 0.0, min_lambda, nulls, self.null_margin_))
         self._warn_of_floor(min_lambda)
         chosen = at_strengths(self.deviance_explained_path_, self.lambda_index_, 0.0)
         self._warn_of_ends(chosen, self.coef_path_[:1])

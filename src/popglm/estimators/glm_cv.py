@@ -161,7 +161,16 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             self._check_number("patience", 1, whole=True)
         return replace(super()._settings(X, n_features, n_neurons), patience=self.patience)
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, offset: Any = None) -> GLMCV:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+        offset: Any = None,
+        start: GLMCV | None = None,
+    ) -> GLMCV:
         """Fit, cross-validate and select.
 
         Parameters
@@ -172,6 +181,12 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         groups : array-like, shape (n_samples,), optional
             Trial of every sample, by labels of any kind; a trial is never split between folds.
         sample_weight, offset : array-like, shape (n_samples,), optional
+        start : GLMCV, optional
+            Where to begin: a model that was fitted to the same folds of the same activity, with the same family,
+            sample weights and offset, as before a smaller `tol` or beside another penalty. Each fold begins at that
+            fold's path, and the fit to all rows at that of all rows, so that no fold learns of the activity that it
+            holds out. Nothing else can be a start: neither a `GLM` nor an array tells what it has seen. Strengths,
+            features and neurons as in `GLM.fit`.
 
         Returns
         -------
@@ -197,22 +212,22 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             splits.extend(check_folds(self.cv, n_samples, groups, rows, responses))
             return splits
 
-        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit))
-        self._splits = splits
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
+        self.splits_ = splits
         tested = np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
         for fold, (_, test) in enumerate(splits):
             self.fold_[test] = fold
-        self._held_out_once = len(np.unique(tested)) == len(tested)
+        self.held_out_once_ = len(np.unique(tested)) == len(tested)
         self.cv_coef_path_, self.cv_intercept_path_ = fit.cv_coef, fit.cv_intercept
         self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
         self.n_lambdas_fitted_ = fit.n_fitted
         scored = ~np.isnan(responses)
         self.cv_deviance_ = fit.cv_deviance
-        weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self._row_labels))
+        weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self.sample_labels_))
         weights = 1.0 if weights is None else weights[:, None]
         counted = np.broadcast_to(scored * weights, responses.shape)[tested].T
-        sums = response_sums(self._loss, np.nan_to_num(responses[tested], nan=0.0).T, counted, [(0, len(tested))])
+        sums = response_sums(self.loss_, np.nan_to_num(responses[tested], nan=0.0).T, counted, [(0, len(tested))])
         self.cv_null_deviance_ = np.where((counted > 0).any(axis=1), 2 * sums.null * sums.total, np.nan)
         explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
         went = np.arange(len(explained))[:, None] < fit.n_fitted
@@ -244,22 +259,28 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         se_fraction = self.se_fraction if se_fraction is None else se_fraction
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
         check_rule(se_fraction, min_lambda)
-        self._rule = float(se_fraction), float(min_lambda)
+        self.selection_rule_ = float(se_fraction), float(min_lambda)
         nulls = self.cv_null_model_deviance_
         self._keep(
-            select_strengths(self.cv_deviance_, self._lambda_grid, se_fraction, min_lambda, nulls, self.null_margin_)
+            select_strengths(self.cv_deviance_, self.lambda_path_, se_fraction, min_lambda, nulls, self.null_margin_)
         )
-        null = fraction_explained(np.nansum(nulls, axis=0), self.cv_null_deviance_)
-        self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, self.lambda_index_, null)
         self._warn_of_floor(min_lambda)
         return self
 
-    def _fold_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (n_folds, n_neurons, n_features) and intercepts (n_folds, n_neurons) of the selected models."""
-        return (
-            at_strengths(self.cv_coef_path_, self.lambda_index_, 0.0, axis=1),
-            at_strengths(self.cv_intercept_path_, self.lambda_index_, self.cv_null_intercept_, axis=1),
-        )
+    def _keep(self, index: np.ndarray) -> None:
+        super()._keep(index)
+        self.cv_coef_ = at_strengths(self.cv_coef_path_, index, 0.0, axis=1)
+        self.cv_intercept_ = at_strengths(self.cv_intercept_path_, index, self.cv_null_intercept_, axis=1)
+        null = fraction_explained(np.nansum(self.cv_null_model_deviance_, axis=0), self.cv_null_deviance_)
+        self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, index, null)
+
+    def _restore_folds(self, about: dict[str, Any]) -> None:
+        self.held_out_once_ = about["held_out_once"]
+        self.selection_rule_ = tuple(about.get("rule") or (self.se_fraction, self.min_lambda))
+        self.splits_ = None
+        if about["folds_train_on_the_rest"]:
+            tests = [self.fold_ == fold for fold in range(len(self.cv_deviance_))]
+            self.splits_ = [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
 
     def predict_held_out(self, X: Any = None, offset: Any = None) -> np.ndarray:
         """Mean response of each training row by the fold that did not see it.
@@ -284,7 +305,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             model comes from a file; if the model was fitted with an offset and none is given.
         """
         check_fitted(self, "fold_", "predict_held_out")
-        if not self._held_out_once:
+        if not self.held_out_once_:
             raise ValueError("cv holds some rows out more than once, so their held-out prediction is not one number.")
         if X is None:
             X = getattr(self, "_X_fit", None)
@@ -293,22 +314,21 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         values = check_features(self, X, reset=False)
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
-        rows = Rows(self._row_labels, "the fit")
+        rows = Rows(self.sample_labels_, "the fit")
         order = rows.order(X, "X")
         values = values if order is None else values[order]
         offset = check_offset(self, offset, len(values), rows, "predict_held_out")
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))
-        coefs, intercepts = self._fold_weights()
         for first, last, block in read_rows(values):
             for fold in range(len(self.cv_coef_path_)):
                 rows = np.flatnonzero(self.fold_[first:last] == fold)
                 shift = None if offset is None else offset[first + rows]
-                eta = self._eta(block[rows], coefs[fold], intercepts[fold], shift)
+                eta = self._eta(block[rows], self.cv_coef_[fold], self.cv_intercept_[fold], shift)
                 with np.errstate(over="ignore"):
-                    mu[first + rows] = self._loss.link.mean(np, eta)
+                    mu[first + rows] = self.loss_.link.mean(np, eta)
         if np.isinf(mu).any():
             fold = self.fold_[np.flatnonzero(np.isinf(mu).any(axis=1))[0]]
-            self._warn_of_infinite(mu, values, coefs[fold], offset, "predict_held_out")
+            self._warn_of_infinite(mu, values, self.cv_coef_[fold], offset, "predict_held_out")
         return like(mu[:, 0] if self._one_neuron else mu, X, exact=mu.dtype != values.dtype)
 
     def summary(self) -> pd.Series:
@@ -336,7 +356,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
             {
                 "neurons": len(explained),
                 "neurons fitted as null": int(self.null_fitted_.sum()),
-                "neurons selected as null": int((self.lambda_index_ == len(self._lambda_grid)).sum()),
+                "neurons selected as null": int((self.lambda_index_ == len(self.lambda_path_)).sum()),
                 "neurons that beat the null": int((explained > 0).sum()),
                 "neurons at the weakest strength": len(weakest),
                 "neurons at the strongest strength": len(strongest),

@@ -15,7 +15,6 @@ from popglm.estimators.validation import check_offset, check_responses, check_ve
 from popglm.labels import Rows, column_text, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.stream import RowStream, read_rows
-from popglm.statistics.losses import Loss, get_loss
 from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import fraction_explained
 from popglm.warnings import PopglmWarning, warn
@@ -28,10 +27,6 @@ ROWS = 4096
 
 class Predictions:
     """What `GLM` and `GLMCV` do with new data."""
-
-    @property
-    def _loss(self) -> Loss:
-        return get_loss(self.family, self.inverse_link)
 
     def predict(self, X: Any, offset: Any = None) -> np.ndarray:
         """Mean response μ.
@@ -138,7 +133,7 @@ class Predictions:
                 at = slice(a, a + ROWS)
                 eta = self._eta(values[at], coef, intercept, None if offset is None else offset[at])
                 with np.errstate(over="ignore"):
-                    mu[at] = self._loss.link.mean(np, eta)
+                    mu[at] = self.loss_.link.mean(np, eta)
             return mu
         # where X is in the engine's library already, it need not travel again
         data = X if library_of(X) == engine.name else values
@@ -154,11 +149,11 @@ class Predictions:
             eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef)))
             if exact:
                 eta = engine.to_numpy(eta).astype(float) + intercept
-                return self._loss.link.mean(np, eta if offset is None else eta + offset[at, None])
+                return self.loss_.link.mean(np, eta if offset is None else eta + offset[at, None])
             eta += place(intercept)
             if offset is not None:
                 eta += place(offset[at, None])
-            return engine.to_numpy(self._loss.link.mean(xp, eta))
+            return engine.to_numpy(self.loss_.link.mean(xp, eta))
 
         with engine.exact_products(), np.errstate(over="ignore"):
             return in_halves(mean, np.arange(len(values)), "rows")
@@ -212,8 +207,8 @@ class Predictions:
         y = np.where(counted, responses, 0.0)
         total = []
         for eta in (first, *etas):
-            unit = self._loss.deviance(eta, y)
+            unit = self.loss_.deviance(eta, y)
             total.append(np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0))
-        sums = response_sums(self._loss, y.T, s.T, [(0, len(y))])
+        sums = response_sums(self.loss_, y.T, s.T, [(0, len(y))])
         known = (s > 0).any(axis=0)
         return np.where(known, total, np.nan), np.where(known, 2 * sums.null * sums.total, np.nan)

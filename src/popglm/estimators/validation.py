@@ -73,7 +73,7 @@ def check_responses(
     """
     _check_activity_kind(Y)
     order = None if rows is None else rows.order(Y, "Y")
-    neurons = None if fitted is None else neuron_order(Y, fitted.neuron_names_, fitted._neurons_are_named)
+    neurons = None if fitted is None else neuron_order(Y, fitted.neuron_names_, fitted.neurons_are_named_)
     try:
         values = as_numbers(Y)
     except (TypeError, ValueError) as error:

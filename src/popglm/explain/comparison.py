@@ -175,7 +175,7 @@ def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray, np.ndarray | 
 
 def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
     """For every strength of a re-fit, the index of the model's, shape (n_strengths, n_neurons)."""
-    n_lambdas = len(model._lambda_grid)
+    n_lambdas = len(model.lambda_path_)
     # the null model comes before the first strength
     selected = np.where(model.lambda_index_ == n_lambdas, -1, model.lambda_index_)
     if not reselect:
@@ -236,14 +236,13 @@ class Refits:
         changed = np.flatnonzero(changed)
         if not len(changed):
             return reduced, strengths
-        lambdas = model._lambda_grid[self.index[:, changed], changed]
+        lambdas = model.lambda_path_[self.index[:, changed], changed]
         refit = clone(model).set_params(
             lambdas=None if model.penalty == "none" else lambdas,
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
-            cv=model._splits,
+            cv=model.splits_,
             refit=self.on_all_rows,
-            se_fraction=model._rule[0],
-            min_lambda=model._rule[1],
+            **dict(zip(("se_fraction", "min_lambda"), model.selection_rule_, strict=True)),
             verbose=0,
         )
         with warnings.catch_warnings(record=True) as caught:
@@ -254,7 +253,7 @@ class Refits:
             gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
             self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())
         if not self.reselect:
-            refit._keep(np.zeros(len(changed), int))
+            refit.take_strengths(0)
         strengths[changed] = refit.lambda_
         own = Predictor.make(refit, reduced.X, reduced.offset, not self.on_all_rows)
         for (_, coef, intercept), (_, own_coef, own_intercept) in zip(reduced.parts, own.parts, strict=True):

@@ -97,7 +97,7 @@ def check_model(model: Any, who: str) -> None:
 
 def rows_of(model: PopulationGLM, X: Any, held_out: bool) -> Rows:
     """Labels of the samples: those of the fit, if the rows are of the fit, else those of X."""
-    fitted = getattr(model, "_row_labels", None) if held_out else None
+    fitted = model.sample_labels_ if held_out else None
     return Rows(row_labels(X)) if fitted is None else Rows(fitted, "the fit")
 
 
@@ -106,7 +106,7 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
     if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
         raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
-    if not model._held_out_once:
+    if not model.held_out_once_:
         raise ValueError(
             f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."
         )
@@ -119,9 +119,9 @@ def check_activity(model: PopulationGLM, Y: Any, n_samples: int, rows: Rows | No
 
 def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and test rows of every fold."""
-    if getattr(model, "_splits", None) is None:
+    if model.splits_ is None:
         raise ValueError(f"{who}: a model from a file carries no folds that train on part of the rest; fit it again.")
-    return model._splits
+    return model.splits_
 
 
 #: Fractions of held-out deviance of the fit and of the data given differ by less than this, which is rounding.
@@ -190,7 +190,7 @@ class Predictor:
             return cls(X, offset, [everything])
         parts = [
             (np.flatnonzero(model.fold_ == fold), coef, intercept)
-            for fold, (coef, intercept) in enumerate(zip(*model._fold_weights(), strict=True))
+            for fold, (coef, intercept) in enumerate(zip(model.cv_coef_, model.cv_intercept_, strict=True))
         ]
         return cls(X, offset, parts)
 
@@ -275,12 +275,12 @@ class Activity:
 
         NaN where nothing is known of a neuron.
         """
-        return self._sum(self.model._loss.deviance(eta, self.y[:, neurons]), neurons)
+        return self._sum(self.model.loss_.deviance(eta, self.y[:, neurons]), neurons)
 
     def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same of each neuron's mean over the scored samples."""
         y, s = self.y[:, neurons], self.weights[:, neurons]
-        sums = response_sums(self.model._loss, y.T, s.T, [(0, len(y))])
+        sums = response_sums(self.model.loss_, y.T, s.T, [(0, len(y))])
         # rounding of the mean leaves a trace of deviance in a neuron that does not vary
         unit = np.where(sums.constant, 0.0, unit_deviance(self.model.family, y, sums.mean))
         return self._sum(unit, neurons)

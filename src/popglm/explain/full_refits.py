@@ -63,9 +63,9 @@ def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) 
     )
     if test.rule is None:
         # a neuron at its null model is at no strength; what is fitted for it does not count
-        strength = np.where(np.isfinite(model.lambda_), model.lambda_, model._lambda_grid[0])
+        strength = np.where(np.isfinite(model.lambda_), model.lambda_, model.lambda_path_[0])
         again.set_params(lambdas=np.tile(strength, n_repeats)[None])
     elif np.ndim(model.lambdas) == 2:
-        again.set_params(lambdas=np.tile(model._lambda_grid, n_repeats))
+        again.set_params(lambdas=np.tile(model.lambda_path_, n_repeats))
     again.fit(X, Y, **options)
     return again if test.rule is None else again.select(se_fraction=test.rule[0], min_lambda=test.rule[1])

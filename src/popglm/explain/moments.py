@@ -23,7 +23,7 @@ def moments(model: GLMCV, eta: np.ndarray, y: np.ndarray, s: np.ndarray) -> tupl
         Linear predictor, activity (0 where not known) and its weight (0 there).
     """
     with np.errstate(over="ignore"):
-        mean = model._loss.link.mean(np, eta)
+        mean = model.loss_.link.mean(np, eta)
         mean = np.maximum(mean, 0) if model.family == "poisson" else mean
         square = s * (y - mean) ** 2
     average = square.sum() / max(s.sum(), np.finfo(float).tiny)

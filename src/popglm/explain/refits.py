@@ -57,7 +57,7 @@ class LocalTest:
     predictor: Predictor
 
     def __post_init__(self) -> None:
-        loss = self.model._loss
+        loss = self.model.loss_
         s = self.known if self.weight is None else self.known * self.weight[:, None]
         self.weights = s.astype(float)
         sums = response_sums(loss, self.y.T, self.weights.T, [(0, len(self.y))], self.offset)
@@ -87,7 +87,7 @@ class LocalTest:
     def _null_moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and relative standard deviation of the null model, (n_samples, n_neurons)."""
         with np.errstate(over="ignore"):
-            mean = self.model._loss.link.mean(np, self.eta)
+            mean = self.model.loss_.link.mean(np, self.eta)
         if self.offset is None:
             return mean, np.ones_like(mean)
         variance = {"poisson": mean, "bernoulli": mean * (1 - mean)}.get(self.model.family, np.ones_like(mean))
@@ -121,7 +121,7 @@ class LocalTest:
         """Statistic, surrogates' statistics and p-values of all neurons; those to ``skip`` have a p-value of 1."""
         q, n_draws = self.y.shape[1], len(surrogates)
         local = LocalModel(X, self.splits, self.weight, penalty, bool(self.model.fit_intercept))
-        grid = self.model._lambda_grid
+        grid = self.model.lambda_path_
         # no selection by a null model, which needs no fit
         grid = grid[np.isfinite(grid).all(axis=1)]
         grid = grid[thinned(len(grid))]

@@ -126,7 +126,7 @@ def bootstrap(
     Y = check_activity(model, Y, len(X), labels)
     codes = check_trials(trial, len(X), labels)
     weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, "bootstrap", refits=True)
-    if isinstance(model, GLMCV) and model._held_out_once:
+    if isinstance(model, GLMCV) and model.held_out_once_:
         check_data_of_fit(model, X, Y, weight, offset, "bootstrap")
     if not codes.any():
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
@@ -164,15 +164,14 @@ def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarra
     given = model.get_params()
     refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
         # a neuron at its null model has no strength; what is fitted for it does not count
-        lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, model._lambda_grid[0])[None],
+        lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, model.lambda_path_[0])[None],
         feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
         tol=min(model.tol, LOOSEST_TOL),
         verbose=0,
     )
-    start = np.atleast_2d(model.coef_)[None, None]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PopglmWarning)  # `bootstrap` sums them up
-        return refit._walk(X, Y, sample_weight, offset, start)
+        return refit.fit(X, Y, sample_weight=sample_weight, offset=offset, start=np.atleast_2d(model.coef_)[None])
 
 
 def _bands(weights: np.ndarray, basis: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

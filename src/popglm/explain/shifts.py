@@ -68,7 +68,7 @@ class ShiftTest:
         explained, explained_null = np.zeros(q), np.zeros((n_shifts, q))
         share, share_null = np.zeros((q, len(columns))), np.zeros((n_shifts, q, len(columns)))
         memory = self.memory(self.X[self.rows])
-        for neurons in neuron_blocks(len(self.rows) * len(self.model._lambda_grid), q):
+        for neurons in neuron_blocks(len(self.rows) * len(self.model.lambda_path_), q):
             etas = self.linear_predictors(neurons)
             for eta, j in zip(etas, neurons, strict=True):
                 explained[j], explained_null[:, j] = self.deviance_explained(eta, j, memory)
@@ -85,7 +85,7 @@ class ShiftTest:
         """Held-out η at all strengths, or at the selected one, shape (n_neurons, n_lambdas or 1, n_scored)."""
         model = self.model
         if selected:
-            coef, intercept = (a[:, None] for a in model._fold_weights())
+            coef, intercept = (a[:, None] for a in (model.cv_coef_, model.cv_intercept_))
         else:
             coef, intercept = model.cv_coef_path_, model.cv_intercept_path_
         eta = np.empty((len(neurons), coef.shape[1], len(self.rows)))
@@ -99,10 +99,9 @@ class ShiftTest:
     def part(self, neurons: np.ndarray, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What ``values`` (n_scored, n_columns) in these columns add to η at the selected strength."""
         eta = np.empty((len(neurons), len(self.rows)))
-        coef, _ = self.model._fold_weights()
         for fold in range(self.n_folds):
             at = np.flatnonzero(self.fold == fold)
-            w = coef[fold, neurons][:, columns]
+            w = self.model.cv_coef_[fold, neurons][:, columns]
             eta[:, at] = w.astype(values.dtype, copy=False) @ values[at].T
         return eta
 
@@ -129,7 +128,7 @@ class ShiftTest:
 
     def deviance_explained(self, eta: np.ndarray, neuron: int, memory: tuple) -> tuple[float, np.ndarray]:
         """Of the activity as it is and at its shifts (n_shifts,), each at the strength selected for it."""
-        model, grid = self.model, self.model._lambda_grid[:, [neuron]]
+        model, grid = self.model, self.model.lambda_path_[:, [neuron]]
         if self.rule is None:
             # one at its null model is at no strength, and is not tested
             chosen = [min(model.lambda_index_[neuron], len(grid) - 1)]
@@ -145,7 +144,7 @@ class ShiftTest:
 
     def deviances(self, eta: np.ndarray, neuron: int) -> np.ndarray:
         """At all circular shifts, shape (n_folds, n_lambdas, n_scored); NaN where a fold has no recorded sample."""
-        loss, y, s = self.model._loss, self.y[:, neuron], self.weights[:, neuron]
+        loss, y, s = self.model.loss_, self.y[:, neuron], self.weights[:, neuron]
         a, theta = linear_parts(loss, eta)
         overflown, ruled_out = ~np.isfinite(a), ~np.isfinite(theta)
         a, theta = np.where(overflown, 0, a), np.where(ruled_out, 0, theta)
@@ -172,7 +171,7 @@ class ShiftTest:
 
         ``alone``: what of that part no other variable could take over.
         """
-        loss, null = self.model._loss, self.null_deviance[neuron]
+        loss, null = self.model.loss_, self.null_deviance[neuron]
         if null <= 0:
             return 0.0, np.zeros(len(self.offsets))
         y, s = self.y[:, neuron], self.weights[:, neuron]

@@ -388,8 +388,8 @@ def _contributions(data: TestedData, chosen: dict) -> np.ndarray:
 
 def _rule(model: GLMCV) -> tuple[float, float] | None:
     """``se_fraction`` and ``min_lambda`` by which the strengths were selected; None if it was by neither."""
-    rule = model._rule
-    index = select_strengths(model.cv_deviance_, model._lambda_grid, *rule)
+    rule = model.selection_rule_
+    index = select_strengths(model.cv_deviance_, model.lambda_path_, *rule)
     # shifts are scored by the best strength; neurons at their null model are at none
     at_strength = np.isfinite(model.lambda_)
     return rule if np.array_equal(index[at_strength], model.lambda_index_[at_strength]) else None

@@ -67,7 +67,7 @@ class TestedData:
         """Training and test rows of every fold, numbered among the rows held out."""
         number = np.full(len(self.y), -1)
         number[self.rows] = np.arange(len(self.rows))
-        known = getattr(self.model, "_splits", None)
+        known = getattr(self.model, "splits_", None)
         if known is None:
             # a model from a file knows what its folds held out alone
             folds = [np.flatnonzero(self.model.fold_ == k) for k in range(len(self.model.cv_coef_path_))]

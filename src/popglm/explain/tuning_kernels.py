@@ -136,7 +136,7 @@ def kernels(
     weights, baseline = raw_weights(model, design)
     units = check_units(units)
     columns = group_slices(design)
-    rated = model._loss.inverse_link == "exp"
+    rated = model.loss_.inverse_link == "exp"
     results = {}
     for group, term in design.terms_.items():
         _check_grid_size(group, term, n_points, len(baseline))
@@ -200,7 +200,7 @@ def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") 
 
 def _check_scaling(model: PopulationGLM, design: Design, who: str) -> None:
     """Complain of a design that was fitted again, to another session: its kernels would have other units."""
-    noted = model._scaling
+    noted = model.feature_scaling_
     if noted is None or not (other := differ(noted, np.stack([design.means_, design.scales_]))).any():
         return
     k = int(other.argmax())

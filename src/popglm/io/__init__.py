@@ -1,5 +1,5 @@
-"""Fitted models in files."""
+"""Datasets in files, whole or not at all; of what they describe this room knows nothing."""
 
-from popglm.io.store import load, save, to_dataset
+from popglm.io.netcdf import read_described, write_described
 
-__all__ = ["load", "save", "to_dataset"]
+__all__ = ["read_described", "write_described"]

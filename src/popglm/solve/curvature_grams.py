@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from popglm.engines.numpy_engine import NumpyEngine
 
-if TYPE_CHECKING:
-    from popglm.solve.objective import RowObjective
-
 __all__ = ["weighted_grams"]
 
 
-def weighted_grams(rows: RowObjective, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Covariances of the features, samples weighted by the curvature h of the loss, for some neurons of one fit.
 
     All samples count: a part drawn by curvature, evenly and by the size of x served long dense sessions, but left
@@ -22,6 +19,7 @@ def weighted_grams(rows: RowObjective, fit: int, neurons: np.ndarray, W: np.ndar
 
     Parameters
     ----------
+    rows : RowObjective
     W : ndarray, shape (n_neurons, n_features)
     b : ndarray, shape (n_neurons,)
 

@@ -1,0 +1,58 @@
+"""Models from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from popglm.estimators.glm import GLM
+from popglm.estimators.glm_cv import GLMCV
+from popglm.estimators.storage import missing_parts
+from popglm.io.netcdf import damaged, read_described
+
+__all__ = ["load"]
+
+
+def load(path: str | Path) -> GLM | GLMCV:
+    """Read a model that `GLM.save` or `GLMCV.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    GLM or GLMCV
+        Fitted, without its training data. A splitter given as ``cv`` comes back as its number of folds.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds something else, is damaged, or lacks a part of a model, which is named.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os, popglm
+    >>> model = popglm.GLM(family="gaussian").fit(np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(os.path.join(folder, "model.nc"))
+    ...     popglm.load(os.path.join(folder, "model.nc"))
+    GLM(family='gaussian')
+    """
+    data, about = read_described(path)
+    kinds = {"GLM": GLM, "GLMCV": GLMCV}
+    name = str(about.get("class"))
+    if name not in kinds:
+        raise damaged(path, f"it names no kind of model, but {name}")
+    if missing := missing_parts(data, about, cross_validated=kinds[name] is GLMCV):
+        raise ValueError(
+            f"{path} holds a popglm model that lacks {', '.join(map(repr, missing))}; it was damaged or written by "
+            "another version. Save the model again."
+        )
+    try:
+        return kinds[name]().restore(data, about)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise damaged(path, repr(error)) from error

@@ -1,0 +1,169 @@
+"""Where a fit may begin, so that no fold learns of what it holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.base import BaseEstimator
+
+from popglm.checks import check_fitted
+from popglm.labels import Rows, column_text
+from popglm.numbers import numbers_of
+from popglm.statistics.losses import Loss
+
+__all__ = ["check_start"]
+
+#: Held-out deviances of null models that differ by more, as a share, are of other activity.
+SAME = 1e-6
+
+
+def check_start(
+    start: Any,
+    estimator: Any,
+    loss: Loss,
+    n_lambdas: int,
+    splits: list[tuple[np.ndarray, np.ndarray]],
+    refit: bool,
+    cv_null_deviance: np.ndarray,
+) -> np.ndarray | None:
+    """Coefficients (n_fits, n_lambdas, n_neurons, n_features) that a fit begins at; see `GLM.fit` and `GLMCV.fit`.
+
+    Parameters
+    ----------
+    estimator : GLM or GLMCV
+        It knows the names of the neurons, the features and the samples that it is about to fit.
+    cv_null_deviance : ndarray, shape (n_folds, n_neurons)
+        Of the folds' null models on what they hold out, by which a start of other activity is told.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has other strengths, neurons or features, or if a fold could learn from it of what it holds out.
+    sklearn.exceptions.NotFittedError
+    """
+    if start is None:
+        return None
+    if not isinstance(start, BaseEstimator):
+        return _from_array(start, estimator, n_lambdas, bool(splits))[None]
+    _check_model(start, n_lambdas, refit)
+    neurons = _neurons(start, estimator)
+    features = _features(start, estimator)
+    paths = start.coef_path_[None] if refit else np.empty((0, *start.cv_coef_path_.shape[1:]))
+    if splits:
+        _check_folds(start, estimator, loss, splits)
+        _check_activity(start, neurons, cv_null_deviance, estimator.neuron_names_)
+        paths = np.concatenate([paths, start.cv_coef_path_])
+    return paths[:, :, neurons][..., features]
+
+
+def _from_array(start: Any, estimator: Any, n_lambdas: int, has_folds: bool) -> np.ndarray:
+    if has_folds:
+        raise TypeError(
+            f"start must be a GLMCV fitted to the same folds; found {type(start).__name__}, which does not tell what "
+            "activity it has seen, and a fold may not begin at anything that has seen what it holds out."
+        )
+    if isinstance(start, pd.DataFrame | pd.Series | xr.DataArray):
+        raise TypeError(
+            f"start must be an array or a fitted model; found {type(start).__name__}, whose labels are not read. Give "
+            "the model itself, whose neurons and features are matched by name, or start.to_numpy()."
+        )
+    q, p = len(estimator.neuron_names_), estimator.n_features_in_
+    path = numbers_of(start, "start")
+    if path.shape == (p,) and q == 1:
+        path = path[None]
+    if path.shape not in ((q, p), (n_lambdas, q, p)):
+        raise ValueError(
+            f"start must have shape ({n_lambdas}, {q}, {p}), for strengths, neurons and features, or ({q}, {p}), the "
+            f"same for all strengths; it has {path.shape}."
+        )
+    if not np.isfinite(path).all():
+        raise ValueError(f"start must be finite; entry {tuple(np.argwhere(~np.isfinite(path))[0].tolist())} is not.")
+    return np.broadcast_to(path, (n_lambdas, q, p))
+
+
+def _check_model(start: Any, n_lambdas: int, refit: bool) -> None:
+    check_fitted(start, "lambda_path_", "fit: start")
+    if len(start.lambda_path_) != n_lambdas:
+        raise ValueError(
+            f"start has {len(start.lambda_path_)} strengths, and this fit has {n_lambdas}; give a model with as many."
+        )
+    if refit and start.coef_path_ is None:
+        raise ValueError("start was fitted with refit=False and has no weights of all rows; use refit=True there.")
+
+
+def _neurons(start: Any, estimator: Any) -> np.ndarray:
+    """Where the neurons of the fit stand in the start."""
+    wanted, present = estimator.neuron_names_, start.neuron_names_
+    if (estimator.neurons_are_named_ and start.neurons_are_named_) or set(wanted) == set(present):
+        return _positions(wanted, present, "neuron")
+    return _counted(len(wanted), len(present), "neurons")
+
+
+def _features(start: Any, estimator: Any) -> np.ndarray:
+    """Where the features of the fit stand in the start."""
+    wanted, present = (getattr(model, "feature_names_in_", None) for model in (estimator, start))
+    count = _counted(estimator.n_features_in_, start.n_features_in_, "features")
+    if wanted is None or present is None:
+        return count
+    return _positions([column_text(label) for label in wanted], [column_text(label) for label in present], "feature")
+
+
+def _positions(wanted: Sequence[str], present: Sequence[str], what: str) -> np.ndarray:
+    position = {name: k for k, name in enumerate(present)}
+    if missing := [name for name in wanted if name not in position]:
+        raise ValueError(
+            f"start lacks {what} {missing[0]!r} of this fit ({len(missing)} missing); give a model that has them all."
+        )
+    return np.array([position[name] for name in wanted])
+
+
+def _counted(wanted: int, present: int, what: str) -> np.ndarray:
+    if wanted != present:
+        raise ValueError(f"start has {present} {what}, and this fit has {wanted}; give a model of the same {what}.")
+    return np.arange(wanted)
+
+
+def _check_folds(start: Any, estimator: Any, loss: Loss, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Complain unless every fold of the start was trained on the samples that this fit trains that fold on."""
+    own = getattr(start, "splits_", None)
+    if own is None:
+        raise ValueError(
+            f"start must be a GLMCV that knows its folds; this {type(start).__name__} does not. A fold may not begin "
+            "at anything that has seen what it holds out."
+        )
+    if start.loss_ != loss:
+        raise ValueError(
+            f"start was fitted with family={start.family!r} and inverse_link={start.loss_.inverse_link!r}; this fit "
+            f"has {loss.family!r} and {loss.inverse_link!r}. Give a model of the same."
+        )
+    same = len(own) == len(splits) and all(
+        np.array_equal(np.sort(a), np.sort(b))
+        for pair, other in zip(own, splits, strict=True)
+        for a, b in zip(pair, other, strict=True)
+    )
+    labels, found = estimator.sample_labels_, start.sample_labels_
+    if same and labels is not None and found is not None:
+        # rows of the same number are other samples where they stand in another order
+        same = Rows(labels, "X").order(pd.Series(0, index=found), "start") is None
+    if not same:
+        raise ValueError(
+            "start was fitted to other folds, or to samples in another order. A fold may not begin at anything that "
+            "has seen what it holds out: give a model with the same cv, groups and samples."
+        )
+
+
+def _check_activity(start: Any, neurons: np.ndarray, cv_null_deviance: np.ndarray, names: list[str]) -> None:
+    """Complain of other activity, weights or offsets, by which a start may have seen what a fold holds out."""
+    found = start.cv_null_model_deviance_[:, neurons]
+    same = np.isclose(found, cv_null_deviance, rtol=SAME, atol=0, equal_nan=True)
+    if not same.all():
+        fold, neuron = np.argwhere(~same)[0]
+        raise ValueError(
+            f"start was fitted to other activity, sample weights or offset: the held-out deviance of the null model of "
+            f"neuron {names[neuron]!r} in fold {fold} was {found[fold, neuron]:.6g}, and is "
+            f"{cv_null_deviance[fold, neuron]:.6g}. Give a model that was fitted to the same."
+        )

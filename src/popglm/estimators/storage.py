@@ -1,0 +1,251 @@
+"""Fitted models as xarray Datasets and in files, and back."""
+
+from __future__ import annotations
+
+from numbers import Number
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.checks import check_fitted
+from popglm.engines import as_numpy
+from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
+from popglm.solve.first_order import FirstOrder
+from popglm.statistics.losses import get_loss
+from popglm.statistics.penalties import Penalty
+
+__all__ = ["Storage", "missing_parts"]
+
+_DIMENSIONS = {
+    "coef_path_": ("strength", "neuron", "feature"),
+    "intercept_path_": ("strength", "neuron"),
+    "gap_": ("strength", "neuron"),
+    "n_iter_": ("strength", "neuron"),
+    "loss_path_": ("strength", "neuron"),
+    "lambda_path_": ("strength", "neuron"),
+    "deviance_explained_path_": ("strength", "neuron"),
+    "lambda_index_": ("neuron",),
+    "null_intercept_": ("neuron",),
+    "n_events_": ("neuron",),
+    "null_margin_": ("neuron",),
+    "cv_null_intercept_": ("fold", "neuron"),
+    "cv_null_model_deviance_": ("fold", "neuron"),
+    "lambda_": ("neuron",),
+    "n_lambdas_fitted_": ("neuron",),
+    "null_fitted_": ("neuron",),
+    "fold_": ("sample",),
+    "cv_coef_path_": ("fold", "strength", "neuron", "feature"),
+    "cv_intercept_path_": ("fold", "strength", "neuron"),
+    "cv_deviance_": ("fold", "strength", "neuron"),
+    "cv_gap_": ("fold", "strength", "neuron"),
+    "cv_n_iter_": ("fold", "strength", "neuron"),
+    "cv_null_deviance_": ("neuron",),
+    "cv_deviance_explained_path_": ("strength", "neuron"),
+    "cv_deviance_explained_": ("neuron",),
+}
+
+#: Arrays that some models do without, and those that only cross-validation makes.
+_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "loss_path_", "n_lambdas_fitted_")
+_OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_", "n_lambdas_fitted_")))
+#: What the description of a model says in every revision.
+_DESCRIBED = (
+    *("parameters", "one_neuron", "held_out_once", "folds_train_on_the_rest", "own_grids", "n_features_in"),
+    *("group_names", "group_sizes", "timings"),
+)
+
+
+class Storage:
+    """How `GLM` and `GLMCV` become a Dataset or a file, and come back."""
+
+    def to_xarray(self) -> xr.Dataset:
+        """Everything fitted as an `xarray.Dataset` with named dimensions.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dimensions ``neuron``, ``feature``, ``strength`` and, after cross-validation, ``fold`` and ``sample``.
+            Variables named like the attributes, without the underscores at their ends; ``lambdas`` (strength, neuron);
+            ``coef`` and ``intercept`` at the chosen strengths.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from popglm import GLM
+        >>> model = GLM(family="gaussian").fit(np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0))
+        >>> sorted(model.to_xarray().sizes.items())
+        [('feature', 2), ('neuron', 1), ('strength', 20)]
+        """
+        check_fitted(self, "lambda_index_", "to_xarray")
+        variables = {
+            _stored(name): (dims, getattr(self, name))
+            for name, dims in _DIMENSIONS.items()
+            if getattr(self, name, None) is not None
+        }
+        if self.coef_path_ is not None:
+            variables["coef"] = (("neuron", "feature"), np.atleast_2d(self.coef_))
+            variables["intercept"] = (("neuron",), np.atleast_1d(self.intercept_))
+        groups = np.repeat(self.feature_group_names_, self.feature_group_sizes_)
+        coords = {"neuron": self.neuron_names_, "group": ("feature", np.asarray(groups, str))}
+        return xr.Dataset(variables, coords=coords)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one netCDF file, which `popglm.load` reads, whole or not at all.
+
+        The file is written beside ``path`` and takes its place at the end, so that a file that was there before stays
+        whole until then, whatever happens.
+
+        Parameters
+        ----------
+        path : path-like
+            A new file, or one to replace.
+
+        Raises
+        ------
+        TypeError
+            If `path` is no path.
+        ValueError
+            If its folder does not exist, or it names something that is no regular file.
+        OSError
+            If the file cannot be written, for lack of room or of permission.
+
+        Examples
+        --------
+        >>> import numpy as np, tempfile, os, popglm
+        >>> model = popglm.GLM(family="gaussian").fit(np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "model.nc"))
+        ...     again = popglm.load(os.path.join(folder, "model.nc"))
+        >>> np.array_equal(again.coef_, model.coef_)
+        True
+        """
+        check_fitted(self, "lambda_index_", "save")
+        labels = self.sample_labels_ if hasattr(self, "fold_") else None
+        data = self.to_xarray().assign(variables_of_index("sample_label", "sample", labels))
+        write_described(path, data, self._description())
+
+    def _description(self) -> dict[str, Any]:
+        """What a file says of the model besides its arrays, as JSON can hold it."""
+        parameters = {name: _plain(name, value) for name, value in self.get_params().items()}
+        if not isinstance(parameters.get("cv", 0), int):
+            parameters["cv"] = len(self.cv_deviance_)
+        names = getattr(self, "feature_names_in_", None)
+        return {
+            "class": type(self).__name__,
+            "parameters": parameters,
+            "one_neuron": bool(self._one_neuron),
+            "held_out_once": bool(getattr(self, "held_out_once_", False)),
+            "folds_train_on_the_rest": self._trains_on_the_rest(),
+            "own_grids": self.lambdas_.ndim == 2,
+            "n_features_in": int(self.n_features_in_),
+            "feature_names": None if names is None else [plain_label(name) for name in names],
+            "neurons_are_named": self.neurons_are_named_,
+            "scaling": None if self.feature_scaling_ is None else self.feature_scaling_.tolist(),
+            "fitted_with_offset": self.fitted_with_offset_,
+            "fitted_with_sample_weight": self.fitted_with_sample_weight_,
+            "far_from_zero": self._far_from_zero,
+            "rule": getattr(self, "selection_rule_", None),
+            "group_names": list(self.feature_group_names_),
+            "group_sizes": [int(size) for size in self.feature_group_sizes_],
+            "timings": self.timings_,
+        }
+
+    def _trains_on_the_rest(self) -> bool:
+        """Whether every fold was trained on all rows that it does not hold out, so that ``fold_`` says all of it."""
+        if not getattr(self, "held_out_once_", False) or self.splits_ is None:
+            return False
+        n = len(self.fold_)
+        return all(len(train) + len(test) == n and not np.isin(train, test).any() for train, test in self.splits_)
+
+    def restore(self, data: xr.Dataset, about: dict[str, Any]) -> Self:
+        """Become the fitted model that was saved, as `popglm.load` has it do.
+
+        Parameters
+        ----------
+        data : Dataset
+            Variables that `save` wrote.
+        about : dict
+            The description that stands beside them in the file.
+
+        Returns
+        -------
+        GLM or GLMCV
+            Itself, with all that `fit` left but the training data.
+        """
+        parameters = about["parameters"]
+        if isinstance(parameters["solver"], dict):
+            parameters = parameters | {"solver": FirstOrder(**parameters["solver"])}
+        self.set_params(**parameters)
+        # files of earlier revisions say nothing of names and whose they are, means and scales of columns, offsets,
+        # weights, the place of the activity, labels of samples, and rules of selection
+        for name in _DIMENSIONS:
+            if _stored(name) in data:
+                setattr(self, name, data[_stored(name)].to_numpy())
+        for name in ("coef_path_", "intercept_path_"):
+            if not hasattr(self, name):
+                setattr(self, name, None)
+        self.null_fitted_ = self.null_fitted_.astype(bool)
+        self.n_features_in_ = about["n_features_in"]
+        self.neuron_names_ = [str(name) for name in data["neuron"].to_numpy()]
+        counted = [f"neuron{j}" for j in range(len(self.neuron_names_))]
+        self.neurons_are_named_ = about.get("neurons_are_named", self.neuron_names_ != counted)
+        self._one_neuron = about["one_neuron"]
+        self.feature_group_names_ = about["group_names"]
+        self.feature_group_sizes_ = np.array(about["group_sizes"])
+        self.feature_scaling_ = None if about.get("scaling") is None else np.array(about["scaling"])
+        if about.get("feature_names") is not None:
+            self.feature_names_in_ = np.empty(self.n_features_in_, object)
+            self.feature_names_in_[:] = [
+                tuple(name) if isinstance(name, list) else name for name in about["feature_names"]
+            ]
+        self.sample_labels_ = index_of("sample_label", data)
+        self.lambdas_ = self.lambda_path_ if about["own_grids"] else self.lambda_path_[:, 0].copy()
+        self.timings_ = about["timings"]
+        self.fitted_with_offset_ = about.get("fitted_with_offset")
+        self.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
+        far = about.get("far_from_zero")
+        self._far_from_zero = self.family == "gaussian" if far is None else far
+        self.loss_ = get_loss(self.family, self.inverse_link)
+        self.penalty_ = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_)
+        self._restore_folds(about)
+        self._keep(self.lambda_index_)
+        return self
+
+    def _restore_folds(self, about: dict[str, Any]) -> None:
+        """Set what the fit of a `GLM` does not leave."""
+
+
+def missing_parts(data: xr.Dataset, about: dict[str, Any], cross_validated: bool) -> list[str]:
+    """Arrays and entries of the description that a model of this kind cannot do without, and a file lacks."""
+    parameters = about.get("parameters", {})
+    needed = [name for name in _DIMENSIONS if name not in _OPTIONAL and (cross_validated or name not in _OF_FOLDS)]
+    if not cross_validated or parameters.get("refit", True):
+        needed += ["coef_path_", "intercept_path_"]
+    missing = [_stored(name) for name in needed if _stored(name) not in data]
+    missing += [name for name in _DESCRIBED if name not in about]
+    return missing + ([] if "neuron" in data else ["neuron"])
+
+
+def _stored(name: str) -> str:
+    """What an attribute is called in files."""
+    return name.strip("_").replace("lambda_path", "lambdas")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    value = as_numpy(value)
+    if isinstance(value, FirstOrder):
+        return {key: _plain(name, item) for key, item in vars(value).items()}
+    if isinstance(value, xr.DataArray):
+        value = value.to_numpy()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple | range | pd.api.extensions.ExtensionArray):
+        return [_plain(name, item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str) or name == "cv":
+        return value
+    if isinstance(value, Number):
+        return float(value)
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else str(value)

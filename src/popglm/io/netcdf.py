@@ -1,0 +1,128 @@
+"""Datasets with a description, in netCDF files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.io.files import check_source, check_target, write_whole
+from popglm.labels import is_counted
+
+__all__ = ["damaged", "index_of", "plain_label", "read_described", "variables_of_index", "write_described"]
+
+#: The attribute of a Dataset that holds the description.
+ATTRIBUTE = "popglm_model"
+
+
+def write_described(path: str | Path, data: xr.Dataset, about: dict[str, Any]) -> None:
+    """Write a Dataset and its description to a netCDF file, whole or not at all.
+
+    The file is written beside ``path`` and takes its place at the end, so that a file that was there before stays whole
+    until then, whatever happens.
+
+    Parameters
+    ----------
+    path : path-like
+        A new file, or one to replace.
+    data : Dataset
+    about : dict
+        What JSON can hold.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path.
+    ValueError
+        If its folder does not exist, or it names something that is no regular file.
+    OSError
+        If the file cannot be written, for lack of room or of permission.
+    """
+    target = check_target(path)
+    data = data.assign_attrs({ATTRIBUTE: json.dumps(about)})
+    write_whole(target, lambda beside: data.to_netcdf(beside, engine="h5netcdf"), data.nbytes)
+
+
+def read_described(path: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Read what `write_described` wrote: the Dataset, in memory, and the description.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds something else, or is damaged.
+    """
+    source = check_source(path)
+    try:
+        data = xr.load_dataset(source, engine="h5netcdf")
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{source} holds no popglm model that can be read: {error}.") from error
+    if ATTRIBUTE not in data.attrs:
+        raise ValueError(f"{source} holds no popglm model.")
+    try:
+        about = dict(json.loads(data.attrs[ATTRIBUTE]))
+    except (ValueError, TypeError) as error:
+        raise damaged(source, f"its description cannot be read ({error!r})") from error
+    return data, about
+
+
+def damaged(path: str | Path, what: str) -> ValueError:
+    """The complaint of a file that lacks what it should hold."""
+    return ValueError(f"{path} holds a damaged popglm model: {what}.")
+
+
+def variables_of_index(name: str, dimension: str, labels: pd.Index | None) -> dict[str, tuple[str, np.ndarray]]:
+    """Labels along a dimension as variables ``name_0``, ``name_1`` …, one for every level.
+
+    Labels that merely count, and levels with a gap, say nothing and are left out.
+
+    Examples
+    --------
+    >>> variables_of_index("time", "sample", pd.Index([0.5, 0.6]))
+    {'time_0': ('sample', array([0.5, 0.6]))}
+    """
+    if labels is None or is_counted(labels):
+        return {}
+    levels = [labels.get_level_values(k) for k in range(labels.nlevels)]
+    return {f"{name}_{k}": (dimension, _as_stored(level)) for k, level in enumerate(levels) if not level.hasnans}
+
+
+def index_of(name: str, data: xr.Dataset) -> pd.Index | None:
+    """The labels that `variables_of_index` made variables of; None where there are none.
+
+    Examples
+    --------
+    >>> index_of("time", xr.Dataset({"time_0": ("sample", [0.5, 0.6])}))
+    Index([0.5, 0.6], dtype='float64')
+    """
+    names = sorted(str(found) for found in data if str(found).startswith(f"{name}_"))
+    levels = [pd.Index(data[found].to_numpy()) for found in names]
+    if not levels:
+        return None
+    return levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
+
+
+def plain_label(label: Any) -> Any:
+    """A column's name as JSON can hold it: text where it is neither text nor a number; a list for a tuple.
+
+    Examples
+    --------
+    >>> plain_label(("speed", np.int64(3)))
+    ['speed', 3]
+    """
+    if isinstance(label, tuple):
+        return [plain_label(part) for part in label]
+    label = label.item() if isinstance(label, np.generic) else label
+    return label if label is None or isinstance(label, bool | int | float | str) else str(label)
+
+
+def _as_stored(level: pd.Index) -> np.ndarray:
+    values = level.to_numpy()
+    return values if values.dtype.kind in "iufmM" else np.array([str(value) for value in values], object)

@@ -1,0 +1,155 @@
+"""How the rooms of the package stand to each other, read from its import statements."""
+
+from __future__ import annotations
+
+import ast
+import re
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import popglm
+
+SOURCE = Path(popglm.__file__).parent
+#: Rooms from the ground up. One may use those of the floors below, and none beside it; the ground floor is one room.
+FLOORS = [
+    ["checks", "engines", "labels", "maze_behavior", "messages", "numbers", "scaling", "warnings"],
+    ["statistics"],
+    ["design", "solve"],
+    ["io", "simulate"],
+    ["estimators"],
+    ["explain"],
+    ["plot"],
+    ["glm_class"],
+    ["popglm"],
+    ["demo"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+#: Rooms whose objects keep their private members to themselves.
+DISCREET = ("design", "estimators", "explain", "glm_class", "io", "plot")
+
+
+def name_of(path: Path) -> str:
+    """The name that a file is imported by."""
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+#: The syntax tree of every module; the stub of the package says what it imports on demand.
+TREES = {
+    name_of(path): ast.parse(path.read_text(encoding="utf-8"))
+    for path in [*(p for p in sorted(SOURCE.rglob("*.py")) if p.parent != SOURCE or p.stem != "__init__"),
+                 SOURCE / "__init__.pyi"]
+}  # fmt: skip
+PACKAGES = {name_of(path.parent / "__init__.py") for path in SOURCE.rglob("__init__.py")}
+
+
+def imported_from(module: str, statement: ast.ImportFrom) -> str:
+    """The module that a ``from … import`` statement names."""
+    if not statement.level:
+        return statement.module or ""
+    package = module if module in PACKAGES else module.rpartition(".")[0]
+    above = package.split(".")[: len(package.split(".")) - statement.level + 1]
+    return ".".join([*above, *([statement.module] if statement.module else [])])
+
+
+def named(node: ast.AST) -> list[str]:
+    """Modules that match a name given to ``import_module``, wherever a part of it is a variable."""
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args):
+        return []
+    name = node.args[0]
+    parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+    if not any(isinstance(part, ast.Constant) for part in parts):
+        return []
+    pattern = "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in parts)
+    return [other for other in TREES if re.fullmatch(pattern, other)]
+
+
+def arrows(module: str) -> set[str]:
+    """Modules of the package that a module imports, at its head, in a function, or for its types alone."""
+    found = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            source = imported_from(module, node)
+            found |= {inner if (inner := f"{source}.{alias.name}") in TREES else source for alias in node.names}
+        else:
+            found |= set(named(node))
+    return {other for other in found if other in TREES and other != module}
+
+
+ARROWS = {module: arrows(module) for module in TREES}
+
+
+def room(module: str) -> str:
+    """The room that a module stands in; the package itself is one."""
+    return module.split(".")[1] if "." in module else module
+
+
+def test_every_room_has_its_floor():
+    assert {room(module) for module in TREES} == set(FLOOR)
+
+
+def test_no_import_goes_up():
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in ARROWS.items()
+        for other in sorted(others)
+        if room(module) != room(other)
+        and not FLOOR[room(other)] < FLOOR[room(module)]
+        and not FLOOR[room(other)] == FLOOR[room(module)] == 0
+    ]
+    assert wrong == []
+
+
+def test_no_circle_of_imports():
+    try:
+        TopologicalSorter(ARROWS).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(reversed(error.args[1])))
+
+
+def test_functions_do_not_shadow_modules():
+    wrong = [
+        f"{package}.{alias.asname or alias.name}"
+        for package in PACKAGES
+        for node in TREES[package].body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if (name := f"{package}.{alias.asname or alias.name}") in TREES
+        and f"{imported_from(package, node)}.{alias.name}" != name
+    ]
+    assert wrong == []
+
+
+def is_private(name: object) -> bool:
+    return isinstance(name, str) and name.startswith("_") and not name.startswith("__")
+
+
+def reaches(tree: ast.AST) -> list[str]:
+    """Private members of other objects, and of other modules, that a module names."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner, name = ast.unparse(node.value), node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr", "delattr"):
+            owner, name = ast.unparse(node.args[0]), getattr(node.args[1], "value", None)
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names if is_private(alias.name)]
+            continue
+        else:
+            continue
+        if is_private(name) and owner not in ("self", "cls", "super()"):
+            found.append(f"{owner}.{name}")
+    return found
+
+
+def test_private_members_stay_private():
+    wrong = [
+        f"{module}: {name}" for module, tree in TREES.items() if room(module) in DISCREET for name in reaches(tree)
+    ]
+    assert wrong == []
