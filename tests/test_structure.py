@@ -153,3 +153,54 @@ def test_private_members_stay_private():
         f"{module}: {name}" for module, tree in TREES.items() if room(module) in DISCREET for name in reaches(tree)
     ]
     assert wrong == []
+
+
+#: Modules that stand for an array library, whose names are those of its functions.
+NAMESPACES = ("popglm.engines.tensorflow_namespace", "popglm.engines.torch_namespace")
+
+
+def exported(module: str) -> list[str]:
+    """The names in a module's ``__all__``."""
+    for node in TREES[module].body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [ast.literal_eval(name) for name in getattr(node.value, "elts", [])]
+    return []
+
+
+def used_names() -> set[tuple[str, str]]:
+    """Pairs of a module and a name that somebody takes from it: another module, a test, a benchmark, or an example."""
+    root = Path(__file__).parents[1]
+    others = [path for room in ("tests", "benchmarks", "docs", "examples") for path in (root / room).rglob("*.py")]
+    trees = {**TREES, **{str(path): ast.parse(path.read_text(encoding="utf-8")) for path in others}}
+    reference = (root / "docs" / "api.rst").read_text(encoding="utf-8")
+    used = {(f"popglm.{module}", name) for module, name in re.findall(r"^   ([\w.]+)\.(\w+)$", reference, re.MULTILINE)}
+    for module, tree in trees.items():
+        called = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                source = imported_from(module, node)
+                used |= {(source, alias.name) for alias in node.names}
+                called |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                called |= {alias.asname or alias.name: alias.name for alias in node.names}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                owner = ast.unparse(node.value)
+                used.add((called.get(owner, owner), node.attr))
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+                owner = ast.unparse(node.args[0])
+                used.add((called.get(owner, owner), getattr(node.args[1], "value", "")))
+    return used
+
+
+def test_nothing_is_exported_that_nobody_uses():
+    used = used_names()
+    engines = {name for name in TREES if name.endswith("_engine")}
+    stale = [
+        f"{module}.{name}"
+        for module in TREES
+        if room(module) not in ("solve", "statistics") and module not in (*NAMESPACES, *engines, *PACKAGES)
+        for name in exported(module)
+        if (module, name) not in used
+    ]
+    assert stale == []

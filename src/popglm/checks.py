@@ -17,7 +17,6 @@ from popglm.messages import shown
 __all__ = [
     "LARGEST",
     "MOST_COLUMNS",
-    "MOST_LAG",
     "check_choice",
     "check_count",
     "check_fitted",
@@ -29,7 +28,6 @@ __all__ = [
     "check_range",
     "check_room",
     "check_seed",
-    "check_text",
     "check_variable",
     "is_number",
     "no_more_than",
@@ -146,11 +144,6 @@ def check_lag(maker: str, found: str, samples: float, dt: float | None) -> None:
         if dt is not None:
             unit, remedy = f" of dt={dt:g} s", "in seconds, and the dt of the recording (seconds per sample)"
         raise ValueError(f"{maker}: {found} {number} samples{unit}, but {MOST_LAG:,} are the most; give it {remedy}")
-
-
-def check_text(maker: str, argument: str, found: object) -> None:
-    if not isinstance(found, str):
-        raise TypeError(f"{maker}: {argument} must be text, such as 'cm'; found {shown(found)}")
 
 
 def check_seed(seed: object, who: str) -> None:

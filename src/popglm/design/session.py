@@ -16,7 +16,7 @@ from popglm.design.levels import as_text, factorize
 from popglm.labels import Rows, check_order, times
 from popglm.messages import shown
 
-__all__ = ["Session", "find_gaps"]
+__all__ = ["Session"]
 
 
 class Session:

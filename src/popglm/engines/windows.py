@@ -6,7 +6,7 @@ import numpy as np
 
 from popglm.engines.numpy_engine import NumpyEngine
 
-__all__ = ["WindowedEngine", "bucket", "equal_chunks"]
+__all__ = ["WindowedEngine"]
 
 
 class WindowedEngine(NumpyEngine):

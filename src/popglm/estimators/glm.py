@@ -82,6 +82,8 @@ class GLM(PopulationGLM):
     null_margin_ : ndarray, shape (n_neurons,)
         Deviance of held-out or validation data by which a model must beat the null model to be selected.
     lambdas_ : ndarray, shape (n_lambdas,), or (n_lambdas, n_neurons) for own grids
+    lambda_path_ : ndarray, shape (n_lambdas, n_neurons)
+        The same with a column for every neuron, also where all neurons share a grid.
     coef_path_ : ndarray, shape (n_lambdas, n_neurons, n_features)
     intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
     gap_ : ndarray, shape (n_lambdas, n_neurons)
@@ -93,6 +95,18 @@ class GLM(PopulationGLM):
     feature_names_in_ : ndarray of object, shape (n_features,)
         Names of X's columns, pairs of group and feature for those of `Design`; only where they have names.
     neuron_names_ : list of str
+    neurons_are_named_ : bool
+        Whether the names are those of Y's columns; others only count the neurons.
+    sample_labels_ : pandas.Index or None
+        Labels of the samples, from the first argument of `fit` that had some.
+    feature_group_names_ : list of str
+    feature_group_sizes_ : ndarray of int, shape (n_groups,)
+        Names of the feature groups, and how many columns each has.
+    feature_scaling_ : ndarray, shape (2, n_features), or None
+        Means and scales that a `Design` z-scored X's columns by; None for an X of another origin.
+    loss_, penalty_ : object
+        The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
+        ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron.
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
     fitted_with_sample_weight_ : bool

@@ -54,6 +54,16 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
     ----------
     fold_ : ndarray of int, shape (n_samples,)
         The fold that holds a sample out; −1 for none.
+    splits_ : list of (train, test), or None
+        Rows that every fold is trained on, and those that it holds out. None for a model from a file whose folds were
+        not trained on all the rest.
+    held_out_once_ : bool
+        Whether no sample is held out by two folds.
+    selection_rule_ : (float, float)
+        ``se_fraction`` and ``min_lambda`` by which `select` chose last.
+    cv_coef_ : ndarray, shape (n_folds, n_neurons, n_features)
+    cv_intercept_ : ndarray, shape (n_folds, n_neurons)
+        Weights of the folds at the strengths in `lambda_`; those of their null models where that is infinite.
     cv_coef_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons, n_features)
     cv_intercept_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
     cv_deviance_ : ndarray, shape (n_folds, n_lambdas, n_neurons)

@@ -11,7 +11,7 @@ from numba.core import event
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["PATIENCE", "fit_progress"]
+__all__ = ["fit_progress"]
 
 #: Seconds after which a fit shows its progress in a terminal without being asked.
 PATIENCE = 10.0

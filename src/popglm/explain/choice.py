@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.stats import f as f_distribution
 
-__all__ = ["METHODS", "Layout", "Method", "drift_together", "independent_samples", "serial_dependence"]
+__all__ = ["METHODS", "Layout", "Method", "drift_together", "independent_samples"]
 
 METHODS = ("auto", "circular_shift", "trial_permutation", "time_in_trial")
 #: What remains of a column's variance counts as rounding below this share.

@@ -29,7 +29,6 @@ __all__ = [
     "Predictor",
     "Tally",
     "check_activity",
-    "check_cross_validated",
     "check_data_of_fit",
     "check_design_matrix",
     "check_model",

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["MOST_STRENGTHS", "LocalModel", "thinned"]
+__all__ = ["LocalModel", "thinned"]
 
 #: Held-out deviance is so smooth in the strength that more of them, evenly spread over the grid, add time alone.
 MOST_STRENGTHS = 7

@@ -15,7 +15,7 @@ from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSi
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
 
-__all__ = ["EXCEEDANCES", "LocalTest", "sequential_p_values"]
+__all__ = ["LocalTest"]
 
 #: A neuron's surrogates end once as many of them did at least as well.
 EXCEEDANCES = 10

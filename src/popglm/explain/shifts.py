@@ -15,7 +15,7 @@ from popglm.explain.moments import moments
 from popglm.statistics.losses import Loss
 from popglm.statistics.selection import fraction_explained, select_strengths
 
-__all__ = ["ShiftTest", "linear_parts", "shift_sums", "unique_columns"]
+__all__ = ["ShiftTest", "unique_columns"]
 
 #: Principal components with a smaller share of the variance of the first are rounding.
 LEAST_COMPONENT = 1e-6

@@ -21,15 +21,7 @@ from popglm.explain.contributions import check_model
 from popglm.messages import shown
 from popglm.scaling import differ
 
-__all__ = [
-    "categorical_axes",
-    "check_design_of",
-    "check_units",
-    "group_slices",
-    "kernel_grid",
-    "kernels",
-    "raw_weights",
-]
+__all__ = ["categorical_axes", "check_design_of", "check_units", "group_slices", "kernel_grid", "kernels"]
 
 #: Grid points × neurons of one group: 2 GB per variable of the result.
 MOST_VALUES = 2**28

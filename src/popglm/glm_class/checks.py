@@ -18,7 +18,6 @@ __all__ = [
     "LINKS",
     "UsageError",
     "as_features",
-    "as_floats",
     "as_matrix",
     "check_flag",
     "check_initial",

@@ -1,5 +1,1 @@
-"""Datasets in files, whole or not at all; of what they describe this room knows nothing."""
-
-from popglm.io.netcdf import read_described, write_described
-
-__all__ = ["read_described", "write_described"]
+"""Datasets in files, whole or not at all; of the estimators that they describe this room knows nothing."""
