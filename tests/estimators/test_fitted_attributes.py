@@ -113,6 +113,7 @@ class TestTakeStrengths:
             np.testing.assert_array_equal(again.lambda_, model.lambda_path_[index, [0, 1]])
             np.testing.assert_array_equal(again.coef_, model.coef_path_[index, [0, 1]])
             np.testing.assert_array_equal(again.cv_coef_, model.cv_coef_path_[:, index, [0, 1]])
+            np.testing.assert_array_equal(again.cv_intercept_, model.cv_intercept_path_[:, index, [0, 1]])
             explained = model.cv_deviance_explained_path_[index, [0, 1]]
             np.testing.assert_array_equal(again.cv_deviance_explained_, explained)
 
