@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from popglm.solve.lockstep.held_out import held_out_in_batches
 from scipy.special import xlogy
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
@@ -9,7 +10,6 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 import popglm as pg
 from popglm.engines import get_engine
 from popglm.solve.held_out import HeldOut
-from popglm.solve.lockstep.held_out import held_out_in_batches
 from popglm.statistics.losses import get_loss, unit_deviance
 from popglm.statistics.responses import response_sums
 

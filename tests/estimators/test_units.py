@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from popglm.solve.lockstep.sums import sums_of_fits
 from scipy.optimize import brentq
 from sklearn.linear_model import Ridge
 
 import popglm as pg
-from popglm.solve.lockstep.sums import sums_of_fits
 from popglm.statistics.losses import get_loss
 from popglm.statistics.responses import response_sums
 

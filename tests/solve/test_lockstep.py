@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from independent import CONVEX, PENALTIES, objective, population
+from popglm.solve.lockstep import model as lockstep_model
+from popglm.solve.lockstep import passes as lockstep_passes
+from popglm.solve.lockstep import proximal
+from popglm.solve.lockstep.walk import Lockstep
 
 from popglm import GLMCV
 from popglm.engines import NumpyEngine, get_engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.devices import walk_lockstep
 from popglm.solve.fit_rows import FitRows
-from popglm.solve.lockstep import model as lockstep_model
-from popglm.solve.lockstep import passes as lockstep_passes
-from popglm.solve.lockstep import proximal
-from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from popglm.solve.lockstep import held_out as lockstep_held_out
+from popglm.solve.lockstep.held_out import held_out_in_batches
+from popglm.solve.lockstep.null import null_gradient
 from test_lockstep import SIZES, make
 
 from popglm.engines import NumpyEngine, get_engine
 from popglm.engines.memory import is_out_of_memory
-from popglm.solve.lockstep import held_out as lockstep_held_out
-from popglm.solve.lockstep.held_out import held_out_in_batches
-from popglm.solve.lockstep.null import null_gradient
 from popglm.statistics.losses import get_loss
 from popglm.statistics.responses import response_sums
 

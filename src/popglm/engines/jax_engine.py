@@ -92,6 +92,11 @@ class JaxEngine(WindowedEngine):
         """See `NumpyEngine.sum64`."""
         return jnp.sum(a, axis=axis, dtype=jnp.float64)
 
+    @staticmethod
+    def inverse(a: jax.Array) -> jax.Array:
+        """See `NumpyEngine.inverse`."""
+        return jnp.linalg.inv(a.astype(jnp.float64)).astype(a.dtype)
+
 
 def _double() -> Any:
     # for this thread and this block of code, not for the process

@@ -16,7 +16,7 @@ import numpy as np
 from popglm.engines.arrays import as_numpy
 from popglm.engines.threads import single_blas_thread
 
-__all__ = ["NumpyEngine"]
+__all__ = ["NumpyEngine", "inverses"]
 
 WORKER = "popglm-worker"
 #: Rows of whole tiles of BLAS, by bytes of a number; found by trial with OpenBLAS's kernels.
@@ -173,11 +173,13 @@ class NumpyEngine:
         return partial(function, *static)
 
     def fuse(self, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-        """``function(xp, *static, …)`` of arrays alone, which come in few shapes, compiled where that pays at all.
+        """``function(ops, *static, …)`` of arrays alone, which come in few shapes, compiled where that pays at all.
+
+        ``ops`` is the class of the engine.
 
         For what a fit does over and over: passes over samples, and the steps of a model.
         """
-        return self.compile(function, self.xp, *static)
+        return self.compile(function, type(self), *static)
 
     def exact_products(self) -> AbstractContextManager[None]:
         """Matrix products in the full precision of their arrays."""
@@ -213,6 +215,19 @@ class NumpyEngine:
     def sum64(a: np.ndarray, axis: int) -> np.ndarray:
         """Sum in float64, where the device has it."""
         return a.sum(axis=axis, dtype=float)
+
+    @staticmethod
+    def inverse(a: np.ndarray) -> np.ndarray:
+        """Inverses of matrices (n, m, m), taken in float64 where the device has it; not finite where there is none."""
+        return inverses(a.astype(float)).astype(a.dtype)
+
+
+def inverses(A: np.ndarray) -> np.ndarray:
+    """A⁻¹ (n, m, m); NaN where a matrix has none."""
+    try:
+        return np.linalg.inv(A)
+    except np.linalg.LinAlgError:
+        return np.concatenate([inverses(a) for a in A[:, None]]) if len(A) > 1 else np.full_like(A, np.nan)
 
 
 def _usable_cores() -> int:

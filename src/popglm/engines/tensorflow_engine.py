@@ -106,6 +106,11 @@ class TensorflowEngine(WindowedEngine):
         """See `NumpyEngine.sum64`."""
         return tf.reduce_sum(tf.cast(a, tf.float64), axis=axis)
 
+    @staticmethod
+    def inverse(a: tf.Tensor) -> tf.Tensor:
+        """See `NumpyEngine.inverse`."""
+        return tf.cast(tf.linalg.inv(tf.cast(a, tf.float64)), a.dtype)
+
 
 @lru_cache(maxsize=256)
 def _compiled(function: Callable[..., Any], static: tuple, rounded: bool) -> Callable[..., Any]:

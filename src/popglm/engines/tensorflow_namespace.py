@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 __all__ = [
-    "abs", "arange", "asarray", "concat", "exp", "inf", "isfinite", "linalg", "log", "log1p", "matmul",
+    "abs", "arange", "asarray", "concat", "exp", "inf", "isfinite", "log", "log1p", "matmul",
     "matrix_transpose", "max", "maximum", "min", "minimum", "nan", "ones_like", "reshape", "sqrt", "stack", "sum",
     "take", "where", "zeros_like",
 ]  # fmt: skip
@@ -17,7 +17,6 @@ abs = tf.abs
 arange = tf.range
 exp = tf.exp
 isfinite = tf.math.is_finite
-linalg = tf.linalg
 log = tf.math.log
 log1p = tf.math.log1p
 matrix_transpose = tf.linalg.matrix_transpose

@@ -97,7 +97,7 @@ class TorchEngine(NumpyEngine):
         """See `NumpyEngine.fuse`."""
         if self.compiler is None:
             return super().fuse(function, *static)
-        return partial(self._run, fused(function, (self.xp, *static), self.compiler))
+        return partial(self._run, fused(function, (type(self), *static), self.compiler))
 
     def _run(self, function: Fused, *arrays: Any) -> Any:
         """Run it compiled; as it is, from now on, where that cannot be done."""
@@ -144,6 +144,13 @@ class TorchEngine(NumpyEngine):
     def sum64(a: torch.Tensor, axis: int) -> torch.Tensor:
         """See `NumpyEngine.sum64`."""
         return a.sum(dim=axis, dtype=None if a.device.type == "mps" else torch.float64)
+
+    @staticmethod
+    def inverse(a: torch.Tensor) -> torch.Tensor:
+        """See `NumpyEngine.inverse`."""
+        wide = a if a.device.type == "mps" else a.double()
+        # `torch.linalg.inv` would wait for the device, to see whether there is one
+        return torch.linalg.inv_ex(wide).inverse.to(a.dtype)
 
 
 def _tensor(a: np.ndarray) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from array_api_compat import torch as standard
 
 __all__ = [
-    "abs", "arange", "asarray", "concat", "exp", "inf", "isfinite", "linalg", "log", "log1p", "matmul",
+    "abs", "arange", "asarray", "concat", "exp", "inf", "isfinite", "log", "log1p", "matmul",
     "matrix_transpose", "max", "maximum", "min", "nan", "ones_like", "reshape", "sqrt", "stack", "sum", "take", "where",
     "zeros_like",
 ]  # fmt: skip
@@ -37,12 +37,3 @@ zeros_like = standard.zeros_like
 def maximum(a: torch.Tensor, b: float) -> torch.Tensor:
     """The larger one of every entry and a number, which as a tensor would have to be copied to the device."""
     return torch.clamp(a, min=b)
-
-
-class linalg:
-    """What the solver uses of the standard's ``linalg``."""
-
-    @staticmethod
-    def inv(a: torch.Tensor) -> torch.Tensor:
-        """Inverse; `torch.linalg.inv` would wait for the device, to see whether there is one."""
-        return torch.linalg.inv_ex(a).inverse

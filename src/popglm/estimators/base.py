@@ -100,9 +100,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         # what overflows on the way shows in a certificate, and so in a warning that names the neuron
         quiet = np.errstate(all="ignore")
         with quiet, engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
-            fit = fit_population(
-                engine, values, responses, weights, offset, splits, settings, refit, advance, start, shares
-            )
+            data = engine, values, responses, weights, offset, splits
+            fit = fit_population(*data, settings, refit, advance, start, shares, self.schedule)
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas

@@ -61,6 +61,11 @@ class GLM(PopulationGLM):
     device : str or list of str, optional
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, …; that of the tensors given, else the library's own choice. The
         neurons are shared out over the devices of a list.
+    schedule : {"auto", "host", "device"}
+        Where weights lie and steps are taken while a fit runs: in NumPy on the host, or in the engine's library on the
+        device, where one call serves all neurons. "auto" takes the device if it is an accelerator, or several. Both
+        reach the same minima within the certificate. Gaussian fits of complete recordings need sums over samples alone
+        and always run on the host, and so do first-order solvers and streams.
     precision : {"float32", "tf32", "float64"}
         Of arrays over samples. "tf32" is float32 with products rounded to TF32 on the way to the certificate, which
         stays in float32, where the device has that; elsewhere it is "float32".
@@ -149,6 +154,7 @@ class GLM(PopulationGLM):
         solver: Any = "auto",
         engine: str = "auto",
         device: str | list[str] | None = None,
+        schedule: str = "auto",
         precision: str = "float32",
         verbose: int = 0,
     ) -> None:
@@ -167,6 +173,7 @@ class GLM(PopulationGLM):
         self.solver = solver
         self.engine = engine
         self.device = device
+        self.schedule = schedule
         self.precision = precision
         self.verbose = verbose
 

@@ -47,7 +47,7 @@ class GLMCV(PopulationGLM):
         A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, lambdas, n_lambdas, lambda_min_ratio, \
-fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
+fit_intercept, tol, max_iter, solver, engine, device, schedule, precision, verbose
         As in `GLM`.
 
     Attributes
@@ -135,6 +135,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         solver: Any = "auto",
         engine: str = "auto",
         device: str | list[str] | None = None,
+        schedule: str = "auto",
         precision: str = "float32",
         verbose: int = 0,
         cv: Any = 5,
@@ -158,6 +159,7 @@ fit_intercept, tol, max_iter, solver, engine, device, precision, verbose
         self.solver = solver
         self.engine = engine
         self.device = device
+        self.schedule = schedule
         self.precision = precision
         self.verbose = verbose
         self.cv = cv

@@ -19,6 +19,7 @@ __all__ = ["Parameters"]
 
 SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
 PRECISIONS = ("float32", "tf32", "float64")
+SCHEDULES = ("auto", "host", "device")
 #: Strengths of a path at most: beyond some hundred, neighbours differ by less than any selection can tell.
 MOST_STRENGTHS = 1000
 
@@ -48,6 +49,8 @@ class Parameters:
                 )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule={self.schedule!r} is unknown; use one of {', '.join(SCHEDULES)}.")
         grouped = self.penalty == "group_lasso" or self.smoothness > 0
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
@@ -90,7 +93,7 @@ class Parameters:
 
     def _check_names(self) -> None:
         """Complain of settings that are no names; whether there is such a name is asked where it is used."""
-        for name in ("family", "penalty", "precision", "inverse_link"):
+        for name in ("family", "penalty", "precision", "schedule", "inverse_link"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "inverse_link" and value is None):
                 raise ValueError(f"{name}={shown(value)} is unknown; it must be the name of one, as text.")

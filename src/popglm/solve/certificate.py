@@ -10,89 +10,131 @@ canonical links because a Kullback-Leibler divergence is at most χ² (Fercoq, G
 
 Where a rate is its own predictor, the best intercept may put a sample on the kink of its loss, and Σ r ≠ 0 on either
 side. The gap then also counts what the slope in b is worth over |b|, about the mean rate.
+
+The sums over features are taken where the weights lie, by `gap_sums`; what is one number per problem is put together
+on the host, in float64, by `gap_of`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
+from popglm.statistics.blockwise import Blocks, HostBlocks, block_norms
 from popglm.statistics.losses import Loss
 
-__all__ = ["certificate", "decrement"]
+__all__ = ["DECREMENT_SAFETY", "certificate", "decrement", "gap_of", "gap_sums", "least_subgradient"]
 
+Array = Any
 #: Of losses that are not convex, which have no other certificate.
 DECREMENT_SAFETY = 10.0
 
 
-def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
-    """Bound on the excess objective per neuron.
+def gap_sums(
+    xp: Any, blocks: Blocks | HostBlocks, W: Array, grad: Array, RW: Array, lam2: Array, tau: Array | None
+) -> Array:
+    """The sums over features of a duality gap, one row per problem.
+
+    Terms that nearly cancel are added block by block before they are summed, so that float32 is enough.
 
     Parameters
     ----------
-    W : ndarray, shape (n_neurons, n_features)
-    at : Evaluation
-        Loss, gradient and χ² there.
-    lam : ndarray, shape (n_neurons,)
+    W, grad, RW : array, shape (n_problems, n_features)
+        Weights; gradient of the loss and the smoothness penalty; gradient of the latter, σRw.
+    lam2 : array, shape (n_problems,)
+        Strength of the ridge part.
+    tau : array, shape (n_problems, n_blocks), or None
+        Weights of the norms; None for a penalty without.
 
     Returns
     -------
-    ndarray, shape (n_neurons,)
-        A duality gap for convex losses under a penalty. Without one, what the loss lies above its saturated value: see
-        `popglm.solve.hessian` for what says more. For losses that are not convex, `DECREMENT_SAFETY` times half the
-        squared KKT residual in the metric of the shared Gram matrix, which vanishes with the residual and is no bound.
+    array, shape (n_problems, 7)
+        θ; Σ τ‖w‖ + θwᵀg; Σ τ‖w‖ + wᵀg; ‖w‖²; σwᵀRw; squared excess of the forces; 1 where g is finite.
     """
-    penalty = model.penalty
-    grad = at.grad + penalty.smooth_gradient(W)
-    lam2 = (1 - penalty.l1_ratio) * lam
-    tau = penalty.l1_ratio * lam[:, None] * penalty.block_weights
-    excess = np.maximum(at.loss, 0)
-    wRw = np.einsum("ij,ij->i", W, penalty.smooth_gradient(W))
-    wg = np.einsum("ij,ij->i", W, grad)
-    w2 = np.einsum("ij,ij->i", W, W)
+    wg, one = blocks.sums(xp, W * grad), xp.ones_like(lam2)
+    if tau is None:
+        theta, over, omega = xp.where(lam2 > 0, one, 0 * one), xp.sum(grad * grad, axis=1), 0 * wg
+    else:
+        forces = block_norms(xp, blocks, grad)
+        beyond = forces > tau
+        theta = xp.min(xp.where(beyond, tau / xp.where(beyond, forces, 1 + 0 * forces), 1 + 0 * forces), axis=1)
+        over = xp.sum(xp.where(beyond, (forces - tau) ** 2, 0 * forces), axis=1)
+        omega = tau * block_norms(xp, blocks, W)
+    finite = xp.where(xp.isfinite(xp.sum(grad, axis=1)), one, 0 * one)
+    scaled, plain = xp.sum(omega + theta[:, None] * wg, axis=1), xp.sum(omega + wg, axis=1)
+    parts = [theta, scaled, plain, xp.sum(W * W, axis=1), xp.sum(W * RW, axis=1), over, finite]
+    return xp.stack(parts, axis=1)
+
+
+def gap_of(
+    loss: Loss, sums: np.ndarray, at: Evaluation, lam: np.ndarray, lam2: np.ndarray, has_norm: bool, is_smoothed: bool
+) -> np.ndarray:
+    """Duality gaps of problems with a convex loss, shape (n_problems,), from their `gap_sums`.
+
+    Without a penalty, what the loss lies above its saturated value: see `popglm.solve.hessian` for what says more.
+    """
+    theta, scaled, plain, w2, wRw, over, finite = np.asarray(sums, float).T
+    excess, left = np.maximum(at.loss, 0), 1 - theta
     with np.errstate(divide="ignore", invalid="ignore"):
-        if penalty.l1_ratio > 0:
-            norms, forces = penalty.block_norms(W), penalty.block_norms(grad)
-            omega = np.einsum("ij,ij->i", tau, norms)
-            theta = np.minimum(1, np.where(forces > 0, tau / forces, np.inf).min(axis=1))
-            over = np.square(np.maximum(forces - tau, 0)).sum(axis=1)
-        else:
-            omega, theta = np.zeros(len(W)), np.where(lam2 > 0, 1.0, 0.0)
-            over = np.square(grad).sum(axis=1)
-        left = 1 - theta
         fenchel = left * excess
         if loss.canonical:
             fenchel = np.fmin(fenchel, left**2 * np.maximum(at.chi2, 0))
-        scaled = omega + 0.5 * lam2 * w2 + theta * wg + 0.5 * left**2 * wRw + fenchel
         # with a ridge part the dual is finite everywhere: no scaling, a quadratic for what is over
-        plain = np.where(lam2 > 0, omega + 0.5 * lam2 * w2 + wg + over / (2 * lam2), np.inf)
-        if penalty.l1_ratio > 0:
-            scaled = np.where(lam2 > 0, np.inf, scaled)
-            gap = np.fmin(scaled, plain)
-        else:
-            gap = plain
+        gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2), np.inf)
+        if has_norm:
+            gap = np.where(lam2 > 0, gap, scaled + 0.5 * left**2 * wRw + fenchel)
+    gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * np.abs(at.b)
+    gap = gap if is_smoothed else np.where(lam > 0, gap, excess)
+    return np.where(finite > 0, gap, np.inf)
+
+
+def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
+    """Bound on the excess objective per problem.
+
+    Parameters
+    ----------
+    W : ndarray, shape (n_problems, n_features)
+    at : Evaluation
+        Loss, gradient and χ² there.
+    lam : ndarray, shape (n_problems,)
+
+    Returns
+    -------
+    ndarray, shape (n_problems,)
+        For convex losses, see `gap_of`. For losses that are not convex, `DECREMENT_SAFETY` times half the squared KKT
+        residual in the metric of the shared Gram matrix, which vanishes with the residual and is no bound.
+    """
+    penalty = model.penalty
+    RW = penalty.smooth_gradient(W)
+    grad, lam2 = at.grad + RW, (1 - penalty.l1_ratio) * lam
+    tau = penalty.l1_ratio * lam[:, None] * penalty.block_weights
     if not loss.convex:
         return decrement(model, W, grad, at, tau, lam2)
-    gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * np.abs(at.b)
-    return np.where(lam > 0, gap, excess) if penalty.R is None else gap
+    has_norm = penalty.l1_ratio > 0
+    sums = gap_sums(np, penalty.blocks, W, grad, RW, lam2, tau if has_norm else None)
+    return gap_of(loss, sums, at, lam, lam2, has_norm, penalty.R is not None)
 
 
 def decrement(
     model: QuadraticModel, W: np.ndarray, grad: np.ndarray, at: Evaluation, tau: np.ndarray, lam2: np.ndarray
 ) -> np.ndarray:
-    """`DECREMENT_SAFETY` times half the squared residual in the metric cG, per neuron; ``grad`` with the smoothness."""
+    """`DECREMENT_SAFETY` times half the squared residual in the metric cG; ``grad`` with the smoothness."""
     penalty, grad = model.penalty, grad + lam2[:, None] * W
     if penalty.l1_ratio == 0:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton
-    # the subgradient of least norm, block by block
-    block = penalty.block_of_column
-    norms, forces = penalty.block_norms(W)[:, block], penalty.block_norms(grad)[:, block]
-    tau = tau[:, block]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inside = grad + tau * W / norms
-        outside = grad * np.maximum(1 - tau / forces, 0)
-    residual = np.where(norms > 0, inside, np.where(forces > 0, outside, 0.0))
+    residual = least_subgradient(np, penalty.blocks, W, grad, tau)
     diagonal = np.outer(at.curvature, np.diag(model.G)) + lam2[:, None]
     return 0.5 * DECREMENT_SAFETY * np.sum(np.square(residual) / np.where(diagonal > 0, diagonal, np.inf), axis=1)
+
+
+def least_subgradient(xp: Any, blocks: Blocks | HostBlocks, W: Array, grad: Array, tau: Array) -> Array:
+    """The subgradient of least norm, block by block, (n_problems, n_features); ``grad`` of all but the norms."""
+    norm, force, tau = (blocks.spread(xp, a) for a in (block_norms(xp, blocks, W), block_norms(xp, blocks, grad), tau))
+    inside = grad + tau * W / xp.where(norm > 0, norm, 1 + 0 * norm)
+    beyond = force > tau
+    outside = xp.where(beyond, grad * (1 - tau / xp.where(beyond, force, 1 + 0 * force)), 0 * grad)
+    return xp.where(norm > 0, inside, outside)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numba import njit
 
+from popglm.engines.numpy_engine import inverses
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["INNER", "JIT", "LocalModel", "low_rank_row", "thin_product"]
@@ -89,7 +90,7 @@ class LocalModel:
         inner = bordered(self.c, self.rows, self.GS, self.Y, self.K, diagonal)
         # overflow: the step is then not finite, and no step
         inner[~np.isfinite(inner).all(axis=(1, 2))] = np.nan
-        return _inverses(inner).astype(self.GS.dtype)
+        return inverses(inner).astype(self.GS.dtype)
 
     def low_rank(self, M: np.ndarray, X: np.ndarray) -> np.ndarray:
         """QᵀMQX, row by row."""
@@ -168,14 +169,6 @@ def bordered(c, rows, GS, Y, K, diagonal):
             for b in range(memory):
                 out[j, memory + a, memory + b] -= y_only[b]
     return out
-
-
-def _inverses(A: np.ndarray) -> np.ndarray:
-    """A⁻¹ (n, size, size); NaN where pairs that rounding has made dependent leave a matrix without an inverse."""
-    try:
-        return np.linalg.inv(A)
-    except np.linalg.LinAlgError:
-        return np.concatenate([_inverses(a) for a in A[:, None]]) if len(A) > 1 else np.full_like(A, np.nan)
 
 
 @njit(**JIT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ class Evaluation:
     def take(self, index: np.ndarray | slice) -> Evaluation:
         """Rows ``index``."""
         return Evaluation(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def take_numbers(self, index: np.ndarray | slice) -> Evaluation:
+        """Rows ``index`` of all but the gradient, which has no columns then."""
+        grad = np.zeros((len(self.loss), 0))
+        return replace(self, grad=grad).take(index)
 
     @staticmethod
     def join(parts: list[Evaluation]) -> Evaluation:

@@ -110,7 +110,7 @@ def _descend(
     W = fit.W[neurons].copy()
     velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
     best = fit.value(neurons, lam[neurons])
-    path.trace.append([fit.reported(neurons, lam[neurons]).sum()])
+    path.trace.append([fit.reported(neurons, best).sum()])
     mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
     b = fit.at.b[neurons].copy()
     for t in range(1, max_steps + 1):
@@ -144,7 +144,8 @@ def _descend(
         fit.at.put(neurons, at, better)
         fit.W[neurons[better]] = W[better]
         best = np.minimum(best, now)
-        path.trace[-1].append(fit.reported(fit.fittable, lam[fit.fittable]).sum())
+        everyone = fit.fittable
+        path.trace[-1].append(fit.reported(everyone, fit.value(everyone, lam[everyone])).sum())
         # a point that got lost (beyond the loss's domain, or far above the best) starts again, more slowly
         lost = ~np.isfinite(now) | (now > best + fit.scale[neurons])
         W[lost], velocity[lost], square[lost] = fit.W[neurons[lost]], 0, square[lost]

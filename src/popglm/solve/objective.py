@@ -23,18 +23,17 @@ from popglm.solve.passes import (
     linear_predictor,
     loss_sums,
     residuals,
+    spread_sums,
 )
 from popglm.solve.windows import Windows
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.losses import Loss
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowObjective", "is_fine"]
+__all__ = ["RowObjective", "is_fine", "spread_of"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
-#: Weights below this share of their mean count as this much.
-LEAST_WEIGHT = 0.003
 #: Rows with a mean weight this many times as large or small as that of all rows do not stand for these.
 UNLIKE = 3.0
 #: A null loss below this many roundings of the mean response is summed from terms that vanish where a model is right.
@@ -217,16 +216,15 @@ class RowObjective:
             return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[batch.fit], at)
 
         (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every)
-        total, y_mean, YX = self.total[columns], self.y_mean[columns], self.YX[columns]
+        total, y_mean, YX = self.total[columns], self.y_mean[columns], self._products(columns)
         # the intercept in the engine's precision is the one that μ was computed with
         b_used = b.astype(float)
         kappa = y_mean / (mu_sum / total)
         b_best = b_used + np.log(kappa)
-        loss = y_mean - np.einsum("ij,ij->i", W.astype(self.engine.dtype).astype(float), YX)
-        loss -= b_best * y_mean + y_offset / total + self.floor[columns]
-        grad = (kappa / total)[:, None] * MX - YX
+        loss = y_mean - self._inner(W, YX) - b_best * y_mean - y_offset / total - self.floor[columns]
+        grad = self._scaled(kappa / total, MX) - YX
         chi2 = chi / (kappa * total) - y_mean
-        spread, n = _spread(some, mu_sum / total), len(W)
+        spread, n = self._spread(some, mu_sum / total), len(W)
         return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, spread, np.ones(n, bool), np.zeros(n))
 
     def _general(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
@@ -254,9 +252,32 @@ class RowObjective:
 
         sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
-        loss, weight, chi, slope, grad = (v / self.total[columns].reshape(-1, *[1] * (v.ndim - 1)) for v in sums)
+        loss, weight, chi, slope = (v / self.total[columns] for v in sums[:-1])
+        grad = self._scaled(1 / self.total[columns], sums[-1])
         slope = slope_at_kink(self.loss, self.fit_intercept, slope, engine.dtype)
-        return Evaluation(loss, b.astype(float), grad, weight, chi, _spread(some, weight), beyond == 0, slope)
+        spread = self._spread(some, weight)
+        return Evaluation(loss, b.astype(float), grad, weight, chi, spread, beyond == 0, slope)
+
+    # what is done to arrays over features, here in NumPy and in float64
+
+    def _products(self, columns: np.ndarray) -> np.ndarray:
+        """Σsyx/Σs of some columns."""
+        return self.YX[columns]
+
+    def _inner(self, W: np.ndarray, YX: np.ndarray) -> np.ndarray:
+        """Inner products of rows, of weights as the passes see them."""
+        return np.einsum("ij,ij->i", W.astype(self.engine.dtype).astype(float), YX)
+
+    def _scaled(self, factor: np.ndarray, A: np.ndarray) -> np.ndarray:
+        """Rows of A times a factor each."""
+        return factor[:, None] * A
+
+    def _spread(self, some: list[tuple[np.ndarray, np.ndarray]], mean: np.ndarray) -> np.ndarray:
+        """See `spread_of`; ``some`` are columns, and h at rows of theirs."""
+        parts = np.zeros((3, len(mean)))
+        for columns, h in some:
+            parts[:, columns] = spread_sums(np, h)
+        return spread_of(parts, mean)
 
     def _placed(self, batches: dict[int, Batch], b: np.ndarray) -> dict[int, Any]:
         """Intercepts of every batch, in the engine's library."""
@@ -358,21 +379,12 @@ def pieces(ranges: list[tuple[int, int]], size: int = 2048) -> list[tuple[int, i
     return [(a, min(a + size, last)) for first, last in ranges for a in range(first, last, size)]
 
 
-def _spread(some: list[tuple[np.ndarray, np.ndarray]], mean: np.ndarray) -> np.ndarray:
-    """Mean of mean(h)/h of columns whose h has a ``mean``.
+def spread_of(parts: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Mean of mean(h)/h of columns whose h has a ``mean``, from `popglm.solve.passes.spread_sums` of some rows.
 
-    ``some`` are columns and h at rows of theirs, NaN where a row does not count. Infinite where these rows are unlike
-    the rest: in a task with a period they may all lie in one phase of it.
+    Infinite where these rows are unlike the rest: in a task with a period they may all lie in one phase of it.
     """
+    count, average, inverse = parts
+    unlike = ~((average > mean / UNLIKE) & (average < mean * UNLIKE))
     # a neuron none of whose sampled rows count has 1
-    spread = np.ones(len(mean))
-    for columns, h in some:
-        known = ~np.isnan(h)
-        count = np.count_nonzero(known, axis=1)
-        any_, safe = count > 0, np.maximum(count, 1)
-        average = np.sum(h, axis=1, dtype=float, where=known) / safe
-        least = np.maximum(LEAST_WEIGHT * average, np.finfo(h.dtype).tiny).astype(h.dtype)
-        inverse = np.sum(1 / (h + least[:, None]), axis=1, dtype=float, where=known) / safe
-        unlike = ~((average > mean[columns] / UNLIKE) & (average < mean[columns] * UNLIKE))
-        spread[columns[any_]] = np.where(unlike, np.inf, np.maximum(average * inverse, 1))[any_]
-    return spread
+    return np.where(count > 0, np.where(unlike, np.inf, np.maximum(average * inverse, 1)), 1.0)

@@ -23,11 +23,15 @@ __all__ = [
     "intercept_sums",
     "linear_predictor",
     "loss_sums",
+    "moment_sums",
     "residuals",
+    "spread_sums",
     "value_sums",
 ]
 
 Array = Any
+#: Curvature weights below this share of their mean count as this much.
+LEAST_WEIGHT = 0.003
 #: A rate that is its own predictor counts as at its kink, 0, below this share of the mean rate: without events the loss
 #: is a line there, and its Fisher weights, which a model is made of, say the opposite.
 NEAR_KINK = 0.05
@@ -55,6 +59,32 @@ def _sampled(ops: Any, h: Array, s: Array | None, every: int) -> Array:
     """A copy of every ``every``-th column of h, NaN where the weight is 0."""
     some = ops.xp.asarray(h[:, ::every], copy=True)
     return some if s is None else ops.xp.where(s[..., ::every] > 0, some, ops.xp.nan * ops.xp.ones_like(some))
+
+
+def moment_sums(ops: Any, size: int, masked: bool, X: Array, Y: Array, s: Array | None, at: Array) -> tuple[Array, ...]:
+    """Σs, Σsy and Σsyx of all neurons."""
+    xp = ops.xp
+    y = ops.block(Y, None, at[1], size)
+    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
+    s = xp.ones_like(y) if s is None else s + xp.zeros_like(y)
+    sy = s * y
+    return xp.sum(s, axis=1), xp.sum(sy, axis=1), xp.matmul(sy, ops.rows(X, at[0], size))
+
+
+def spread_sums(xp: Any, h: Array) -> Array:
+    """Count, mean, and mean of the inverse of curvature weights h (n_neurons, n_rows), NaN where a row does not count.
+
+    Shape (3, n_neurons).
+    """
+    known = h == h
+    count = xp.sum(xp.where(known, xp.ones_like(h), xp.zeros_like(h)), axis=1)
+    safe = xp.where(count > 0, count, xp.ones_like(count))
+    h = xp.where(known, h, xp.zeros_like(h))
+    average = xp.sum(h, axis=1) / safe
+    floor = h + LEAST_WEIGHT * average[:, None]
+    usable = known & (floor > 0)
+    inverse = xp.where(usable, 1 / xp.where(usable, floor, xp.ones_like(h)), xp.zeros_like(h))
+    return xp.stack([count, average, xp.sum(inverse, axis=1) / safe], axis=0)
 
 
 def linear_predictor(ops: Any, size: int, X: Array, offset: Array | None, W: Array, b: Array, at: Array) -> Array:

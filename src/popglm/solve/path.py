@@ -21,7 +21,7 @@ from popglm.solve.units import Units
 from popglm.statistics.losses import Loss
 from popglm.statistics.responses import ResponseSums
 
-__all__ = ["MAX_COLUMNS", "Fit", "Path", "empty_path", "start_fit"]
+__all__ = ["MAX_COLUMNS", "Comparison", "Fit", "Path", "Problems", "at_rest", "empty_path", "scales", "start_fit"]
 
 #: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
 MAX_COLUMNS = 384
@@ -33,76 +33,142 @@ OWN_BYTES = 100e6
 #: Gram matrices that are made at a time at most.
 GRAMS = 32
 
+#: Evaluations at one strength after which a problem gets a model of its own (`Fit.own`): at least the first number, or
+#: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Neurons whose events crowd
+#: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
+#: CPU time for 20.5). A problem that needs twice, four times … as many gets it a new one.
+OWN_MODEL_AFTER, FEATURES_PER_EVALUATION = 10, 20
+#: In place of the first number where problems keep their own models together, which costs less.
+OWN_MODEL_SOON = 3
+
 #: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
 #: they cost more than the fit.
 AFFORDABLE = 2e8
 
 
-@dataclass
-class Fit:
-    """A fit in progress: its data, its model, and the current point of every neuron, here called a column.
+@dataclass(kw_only=True)
+class Problems:
+    """A fit in progress: what is one number per problem, wherever the weights lie.
 
-    Nothing in it comes from another fit. What the rows that a fold holds out say could else reach the fold: by a point
-    to start from, by a model of the curvature, or by the company in a matrix product.
+    A problem is a neuron in a fit. Nothing in it comes from another fit. What the rows that a fold holds out say could
+    else reach the fold: by a point to start from, by a model of the curvature, or by the company in a matrix product.
 
     Attributes
     ----------
     loss : Loss
-    objective : FitRows, RotatedObjective or GramObjective
+    objective : FitRows, RotatedObjective, GramObjective or DeviceObjective
     model : QuadraticModel
+        The one that all problems share.
     fittable : ndarray of int
-        Columns that are fitted; the others stay at the null model.
-    scale : ndarray, shape (n_columns,)
+        Problems that are fitted; the others stay at the null model.
+    scale : ndarray, shape (n_problems,)
         Half the mean null deviance: the unit of the certificate.
-    magnitude : ndarray, shape (n_columns,)
+    magnitude : ndarray, shape (n_problems,)
         What the loss is the difference of, about, beside itself: the unit of its rounding.
-    unit, level : ndarray, shape (n_columns,)
+    unit, level : ndarray, shape (n_problems,)
         The objective in the recording's units is unit times the one here, and level, the saturated model's.
-    W : ndarray, shape (n_columns, n_features)
     at : Evaluation
-    memory : CurvatureMemory
-    damping : ndarray, shape (n_columns,)
+        Where the problems stand.
+    damping : ndarray, shape (n_problems,)
         Factor on c, above 1 after a step that did not decrease the objective.
-    n_samples : ndarray of int, shape (n_columns,)
+    n_samples : ndarray of int, shape (n_problems,)
         Samples that count.
-    own : dict of int to RotatedModel
-        Models of columns that were slow: in place of the Gram matrix, their own, weighted by their curvature.
-    together : OwnModels, or None
-        The same in one array, where there are few features and the penalty has norms of groups.
     """
 
     loss: Loss
-    objective: FitRows | RotatedObjective | GramObjective
+    objective: Any
     model: QuadraticModel
     fittable: np.ndarray
     scale: np.ndarray
     magnitude: np.ndarray
     unit: np.ndarray
     level: np.ndarray
-    W: np.ndarray
     at: Evaluation
-    memory: CurvatureMemory
     damping: np.ndarray
     n_samples: np.ndarray
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return len(self.model.G)
+
+    @property
+    def own_model_cost(self) -> int:
+        """Evaluations that a model of a problem's own is worth."""
+        together = OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective)
+        return max(OWN_MODEL_SOON if together else OWN_MODEL_AFTER, self.n_features // FEATURES_PER_EVALUATION)
+
+    @property
+    def is_fitted(self) -> np.ndarray:
+        """Whether a problem is among the fittable, shape (n_problems,)."""
+        return np.isin(np.arange(len(self.scale)), self.fittable)
+
+    def penalty_value(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """The penalty where some problems stand."""
+        raise NotImplementedError
+
+    def value(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Penalised objective above the saturated loss, where some problems stand."""
+        return self.at.loss[problems] + self.penalty_value(problems, lam)
+
+    def reported(self, problems: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Penalised objectives in the recording's units, with the saturated loss."""
+        return self.unit[problems] * value + self.level[problems]
+
+    def can_prove(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""
+        affordable = self.n_samples[problems] * (self.n_features + 1) ** 2 <= AFFORDABLE
+        alone = self.loss.convex and self.loss.smooth and not isinstance(self.objective, GramObjective)
+        return (lam == 0) & affordable & self.at.smooth[problems] & alone
+
+
+@dataclass(kw_only=True)
+class Fit(Problems):
+    """Problems whose weights lie on the host, in float64.
+
+    Attributes
+    ----------
+    W, steps : ndarray, shape (n_problems, n_features)
+        Weights, and where from there a problem is about to go.
+    memory : CurvatureMemory
+    own : dict of int to RotatedModel
+        Models of problems that were slow: in place of the Gram matrix, their own, weighted by their curvature.
+    together : OwnModels, or None
+        The same in one array, where there are few features and the penalty has norms of groups.
+    """
+
+    W: np.ndarray
+    memory: CurvatureMemory
     own: dict[int, RotatedModel] = field(default_factory=dict)
     together: OwnModels | None = None
 
+    #: Whether second derivatives of single problems are at hand.
+    has_derivatives = True
+
     def __post_init__(self) -> None:
+        self.steps = np.zeros_like(self.W)
         if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
             self.together = OwnModels(self.model, *self.W.shape, OWN_BYTES)
 
     @property
-    def is_fitted(self) -> np.ndarray:
-        """Whether a column is among the fittable, shape (n_columns,)."""
-        return np.isin(np.arange(len(self.W)), self.fittable)
+    def own_model_after(self) -> int:
+        """Evaluations at one strength after which a problem gets a model of its own."""
+        return self.own_model_cost
 
-    def value(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
-        """Penalised objective above the saturated loss, where some columns stand."""
-        return self.at.loss[columns] + self.model.penalty.value(self.W[columns], lam)
+    @property
+    def own_models_need_norms(self) -> bool:
+        """Whether models of problems' own serve strengths above 0 alone."""
+        return self.together is not None
 
-    def reported(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
-        """The penalised objective itself, in the recording's units."""
-        return self.unit[columns] * self.value(columns, lam) + self.level[columns]
+    def stand_at(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
+        """Go to given weights (n, n_features) and the best intercepts there."""
+        found = self.objective.evaluate(problems, W, b)
+        self.at.put(problems, found, np.ones(len(problems), bool))
+        self.W[problems] = W
+
+    def penalty_value(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """The penalty where some problems stand."""
+        return self.model.penalty.value(self.W[problems], lam)
 
     def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel | OwnModels, np.ndarray]]:
         """Models, and the positions of the columns that have them."""
@@ -130,23 +196,77 @@ class Fit:
                 work(*task)
         self.model.engine.map(work, [task for task in tasks if not task[0].shares_out])
 
-    def learn(self, columns: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
-        """Push curvature pairs of some columns: steps, and the changes of their gradients."""
-        if isinstance(self.objective, GramObjective):
-            # there G is the curvature itself
-            return
+    # the phases of a round, in the order in which `popglm.solve.walk.Walk` asks for them; see there
 
-        def remember(model: QuadraticModel | RotatedModel | OwnModels, at: np.ndarray) -> None:
-            model.remember(self.memory, columns[at], s[at], y[at])
+    def open_round(self, columns: np.ndarray) -> None:
+        """Make ready for a round of some columns."""
 
-        self.with_models(remember, columns)
+    def weights(self, columns: np.ndarray) -> np.ndarray:
+        """Where columns stand, on the host, shape (n, n_features)."""
+        return self.W[columns]
 
-    def give_own_models(self, columns: np.ndarray) -> None:
-        """Weight the Gram matrices of some columns by their curvature where they stand."""
+    def aim(self, columns: np.ndarray, d: np.ndarray) -> None:
+        """Choose the steps (n, n_features) of some columns."""
+        self.steps[columns] = d
+
+    def aim_by_models(self, columns: np.ndarray, lam: np.ndarray, most: np.ndarray) -> np.ndarray:
+        """Choose the steps that minimise the columns' models; returns the decrease that each promises, NaN without one.
+
+        A promise of no more than ``most`` is worth knowing well.
+        """
+        W, grad, c = self.W[columns], self.at.grad[columns], self.at.curvature[columns] * self.damping[columns]
+        step, promise = np.zeros_like(W), np.zeros(len(columns))
+
+        def solve(model: QuadraticModel | RotatedModel | OwnModels, own: np.ndarray) -> None:
+            step[own], promise[own] = model.step(
+                self.memory, columns[own], W[own], grad[own], c[own], lam[own], most[own]
+            )
+
+        self.with_models(solve, columns)
+        self.steps[columns] = step
+        return np.where(np.isfinite(step).all(axis=1), promise, np.nan)
+
+    def propose(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Columns, weights and intercepts to evaluate; the steps become those really taken.
+
+        So a curvature pair has no rounding in s.
+        """
+        W = self.W[columns]
+        self.steps[columns] = (W + self.steps[columns]).astype(self.model.engine.dtype) - W
+        return columns, W + self.steps[columns], self.at.b[columns]
+
+    def compare(self, columns: np.ndarray, lam: np.ndarray, found: Evaluation) -> Comparison:
+        """What was found at W + d beside what stands at W."""
+        penalty, W, d = self.model.penalty, self.W[columns], self.steps[columns]
+        grad = self.at.grad[columns]
+        with np.errstate(all="ignore"):
+            change = penalty.value(W + d, lam) - penalty.value(W, lam)
+        slope = 0.5 * np.einsum("ij,ij->i", grad + found.grad, d)
+        return Comparison(found.loss, np.einsum("ij,ij->i", grad, d) + change, change, slope)
+
+    def learn(self, columns: np.ndarray, found: Evaluation, learns: np.ndarray, accepted: np.ndarray) -> None:
+        """Push the curvature pairs of the columns that learn, and go on to W + d with those accepted."""
+        if not isinstance(self.objective, GramObjective):
+            # of that one G is the curvature itself
+            who, y = columns[learns], (found.grad - self.at.grad[columns])[learns]
+            s = self.steps[who]
+
+            def remember(model: QuadraticModel | RotatedModel | OwnModels, at: np.ndarray) -> None:
+                model.remember(self.memory, who[at], s[at], y[at])
+
+            self.with_models(remember, who)
+        self.at.put(columns, found, accepted)
+        self.W[columns[accepted]] += self.steps[columns[accepted]]
+
+    def give_own_models(self, columns: np.ndarray) -> np.ndarray:
+        """Weight the Gram matrices of some columns by their curvature where they stand.
+
+        Returns those that have to be handed over for it: none, here.
+        """
         if self.together is None:
             for column in columns:
-                self.give_own_model(int(column))
-            return
+                self._give_own_model(int(column))
+            return columns[:0]
         columns = columns[self.together.make_room(columns)]
         for some in np.split(columns, range(GRAMS, len(columns), GRAMS)):
             G = self.objective.weighted_grams(some, self.W[some], self.at.b[some])
@@ -156,8 +276,9 @@ class Fit:
             self.together.drop(some[~good])
         self.memory.forget(columns)
         self.damping[columns] = 1
+        return columns[:0]
 
-    def give_own_model(self, column: int) -> None:
+    def _give_own_model(self, column: int) -> None:
         """Weight the Gram matrix of a column by its curvature where it stands."""
         if isinstance(self.objective, GramObjective):
             return
@@ -197,11 +318,12 @@ class Fit:
             gap = np.where(lam == 0, np.minimum(gap, exact), gap)
         return gap / self.scale[columns]
 
-    def can_prove(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
-        """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""
-        affordable = self.n_samples[columns] * (self.W.shape[1] + 1) ** 2 <= AFFORDABLE
-        alone = self.loss.convex and self.loss.smooth and not isinstance(self.objective, GramObjective)
-        return (lam == 0) & affordable & self.at.smooth[columns] & alone
+    def aim_to_prove(self, problem: int) -> float:
+        """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale."""
+        step, decrement = self.prove(problem)
+        if np.isfinite(decrement):
+            self.steps[problem] = step
+        return decrement
 
     def prove(self, column: int) -> tuple[np.ndarray, float]:
         """Newton's step (n_features,) of a column without a penalty, and how far it can fall, over its scale."""
@@ -218,6 +340,28 @@ class Fit:
         step, decrement = newton(g, R, self.model.engine.dtype)
         step = step[None, :-1]
         return (step if own is None else own.rotate(step.copy()))[0], 0.5 * SAFETY * decrement / self.scale[column]
+
+
+@dataclass
+class Comparison:
+    """A proposed point of every problem beside the one where it stands; all have shape (n,).
+
+    Attributes
+    ----------
+    loss : ndarray
+        At the proposed point.
+    promised : ndarray
+        Change of the objective to first order in the loss.
+    penalty : ndarray
+        Change of the penalty.
+    slope : ndarray
+        Change of the loss by the mean of the gradients at both ends.
+    """
+
+    loss: np.ndarray
+    promised: np.ndarray
+    penalty: np.ndarray
+    slope: np.ndarray
 
 
 @dataclass
@@ -245,10 +389,10 @@ class Path:
     seconds: dict[str, float] = field(default_factory=lambda: {"blocks": 0.0, "evaluate": 0.0})
     trace: list[list[float]] = field(default_factory=list)
 
-    def record(self, fit: Fit, level: np.ndarray, columns: np.ndarray, lam: np.ndarray) -> None:
+    def record(self, fit: Problems, level: np.ndarray, columns: np.ndarray, lam: np.ndarray) -> None:
         """Keep the points of some columns at the strengths ``level``."""
-        self.W[level, columns], self.b[level, columns] = fit.W[columns], fit.at.b[columns]
-        self.objective[level, columns] = fit.reported(columns, lam)
+        self.W[level, columns], self.b[level, columns] = fit.weights(columns), fit.at.b[columns]
+        self.objective[level, columns] = fit.reported(columns, fit.value(columns, lam))
 
     @classmethod
     def empty(cls, shape: tuple[int, int], n_features: int, dtype: Any) -> Path:
@@ -269,9 +413,9 @@ class Path:
         self.seconds[phase] += time.perf_counter() - began
 
 
-def empty_path(fit: Fit, n_lambdas: int) -> Path:
-    """Room for ``n_lambdas`` strengths; columns that are not fitted are at the null model already."""
-    q, p = fit.W.shape
+def empty_path(fit: Problems, n_lambdas: int) -> Path:
+    """Room for ``n_lambdas`` strengths; problems that are not fitted are at the null model already."""
+    q, p = len(fit.scale), fit.n_features
     gap, objective = np.zeros((n_lambdas, q)), np.zeros((n_lambdas, q))
     b, n_iter = np.tile(fit.at.b, (n_lambdas, 1)), np.zeros((n_lambdas, q), int)
     return Path(np.zeros((n_lambdas, q, p), fit.model.engine.dtype), b, gap, objective, n_iter)
@@ -288,17 +432,7 @@ def start_fit(
 ) -> Fit:
     """A fit that stands at w = 0 and the best intercept there."""
     q, p = len(intercept), len(model.G)
-    W = np.zeros((q, p))
-    at = Evaluation(
-        np.zeros(q),
-        intercept.copy(),
-        np.zeros((q, p)),
-        np.ones(q),
-        np.zeros(q),
-        np.ones(q),
-        np.ones(q, bool),
-        np.zeros(q),
-    )
+    W, at = np.zeros((q, p)), at_rest(intercept, p)
     for first in range(0, len(fittable), MAX_COLUMNS):
         columns = fittable[first : first + MAX_COLUMNS]
         null = objective.evaluate(columns, W[columns], intercept[columns])
@@ -306,10 +440,28 @@ def start_fit(
     # where G is the curvature there is nothing to learn: without pairs a Gaussian group lasso took 0.8 × the time and
     # 340 MB less (30,000 × 1,011 × 250)
     memory = model.memory(q, 0) if isinstance(objective, GramObjective) else model.memory(q)
-    scale = np.maximum(sums.null, np.finfo(float).tiny)
     by_sums = getattr(objective, "by_sums", np.zeros(q, bool))
-    magnitude = np.where(by_sums, np.maximum(scale, sums.mean), scale)
     return Fit(
-        loss, objective, model, fittable, scale, magnitude, units.loss, units.saturated(sums), W, at, memory,
-        np.ones(q), sums.n,
+        loss=loss, objective=objective, model=model, fittable=fittable, at=at, W=W, memory=memory,
+        **scales(sums, units, by_sums),
     )  # fmt: skip
+
+
+def at_rest(intercept: np.ndarray, n_features: int) -> Evaluation:
+    """Where problems stand that are not fitted."""
+    one, zero = np.ones(len(intercept)), np.zeros(len(intercept))
+    grad = np.zeros((len(intercept), n_features))
+    return Evaluation(zero, intercept.copy(), grad, one, zero.copy(), one.copy(), one > 0, zero.copy())
+
+
+def scales(sums: ResponseSums, units: Units, by_sums: np.ndarray) -> dict[str, np.ndarray]:
+    """What `Problems` have of their responses; ``by_sums`` says whose loss is a difference of sums over samples."""
+    scale = np.maximum(sums.null, np.finfo(float).tiny)
+    return {
+        "scale": scale,
+        "magnitude": np.where(by_sums, np.maximum(scale, sums.mean), scale),
+        "unit": units.loss,
+        "level": units.saturated(sums),
+        "damping": np.ones(len(scale)),
+        "n_samples": sums.n,
+    }

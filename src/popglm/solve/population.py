@@ -57,8 +57,8 @@ def fit_population(
         held-out activity: not from a fit to all rows, nor from that of another split.
     shares : sequence of engine
         Engines on several devices, each of which takes a share of the neurons; ``engine`` does the rest.
-    schedule : {"auto", "path", "lockstep"}
-        State on the host, or one fit after the other with state on the device; "auto" takes the second on an
+    schedule : {"auto", "host", "device"}
+        Where the weights lie: on the host, or on the device, one fit after the other; "auto" takes the second on an
         accelerator or several devices, unless X is a stream.
     """
     began = time.perf_counter()

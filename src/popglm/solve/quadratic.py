@@ -344,7 +344,7 @@ class QuadraticModel:
             # the strengths that were met longest ago go first
             for oldest in list(self._spectrum)[: len(self._spectrum) + 1 - MAX_SPECTRA]:
                 del self._spectrum[oldest]
-            self._spectrum[fixed] = self._eigen(self.penalty.smoothness, fixed)
+            self._spectrum[fixed] = self.eigen(self.penalty.smoothness, fixed)
         values, vectors = self._spectrum[fixed]
         # with R the vectors are scaled so that λ₂I + σR is the identity
         diagonal = np.outer(c, values) + rest[:, None]
@@ -356,7 +356,7 @@ class QuadraticModel:
             return r * inverse
         return self.engine.product(self.engine.product(r, vectors) * inverse, vectors.T)
 
-    def _eigen(self, sigma: float, fixed: float | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def eigen(self, sigma: float, fixed: float | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Values Λ and vectors T with TᵀGT = Λ and Tᵀ(fixed·I + σR)T = I, or TᵀT = I without R; None for T = I.
 
         For none ``fixed`` Tᵀdiag(G)T = I.

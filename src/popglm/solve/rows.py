@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.coordinates import Coordinates
-from popglm.solve.devices import walk_lockstep
+from popglm.solve.device.objective import DeviceObjective
+from popglm.solve.devices import walk_in_shares
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import walk_first_order
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
-from popglm.solve.lockstep.held_out import held_out_in_batches
-from popglm.solve.lockstep.null import null_gradient
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import MAX_COLUMNS, Fit, Path
 from popglm.solve.quadratic import QuadraticModel
@@ -24,7 +23,7 @@ from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
-from popglm.solve.walk import walk_path, walk_paths
+from popglm.solve.walk import Walk, run_walks, walk_paths
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowFits", "Rows", "evaluate_fits"]
@@ -58,6 +57,13 @@ class Rows:
             )
             return Rows(self.X[part.index], Y, weights, offset, part.ranges)
         return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
+
+    def of(self, neurons: np.ndarray) -> Rows:
+        """The rows of some neurons: the same arrays where these are all."""
+        if len(neurons) == len(self.Y):
+            return self
+        weights = self.weights if np.ndim(self.weights) < 2 else self.weights[neurons]
+        return replace(self, Y=self.Y[neurons], weights=weights)
 
 
 #: The path of every fit, and held-out deviance (n_folds, n_lambdas, n_neurons).
@@ -109,9 +115,9 @@ class RowFits:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        if self.schedule == "auto":
-            resident = isinstance(self.data.X, np.ndarray)
-            self.schedule = "lockstep" if (self.engine.is_accelerator or self.shares) and resident else "path"
+        resident = isinstance(self.data.X, np.ndarray)
+        if self.schedule == "auto" or not resident:
+            self.schedule = "device" if (self.engine.is_accelerator or self.shares) and resident else "host"
         self.parts = [self.data, *map(self.data.part, self.folds.train)]
         self.tested = [self.scored.part(part) for part in self.folds.test]
         # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal
@@ -133,21 +139,21 @@ class RowFits:
         """Which neurons can be fitted to all rows, shape (n_neurons,)."""
         return self.sums[0].fittable(self.settings.loss)
 
+    def fittable_in(self, f: int) -> np.ndarray:
+        """Neurons that are fitted to the rows of a fit."""
+        return np.flatnonzero(self.wanted[f] & self.sums[f].fittable(self.settings.loss))
+
     def null(self) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
-        settings, data = self.settings, self.data
-        if self.schedule != "lockstep":
-            at = self._start([0])[0].at
-            return self.coordinates[0].unrotate(at.grad), at.curvature
-        rows = data.X, data.Y, data.weights, data.offset
-        return null_gradient(self.engine, settings.loss, *rows, self.sums[0], settings.fit_intercept)
+        at = self._start([0])[0].at
+        return self.coordinates[0].unrotate(at.grad), at.curvature
 
     def fit(self, lambdas: np.ndarray) -> PopulationFit:
         """Every fit over all strengths (n_lambdas, n_neurons)."""
         if self.settings.first_order is not None:
             paths, deviance = self.by_first_order(lambdas)
-        elif self.schedule == "lockstep":
-            paths, deviance = self.in_lockstep(lambdas)
+        elif self.schedule == "device":
+            paths, deviance = self.on_devices(lambdas)
         else:
             paths, deviance = self.along_paths(lambdas)
         full, of_folds = (paths[0], paths[1:]) if self.refit else (None, paths)
@@ -166,52 +172,54 @@ class RowFits:
             paths.append(walk_first_order(settings.first_order, fit, lambdas, settings.tol, settings.max_iter, report))
         return paths, self._deviance(paths)
 
-    def in_lockstep(self, lambdas: np.ndarray) -> Fitted:
-        """One fit after the other as a batch whose state stays on the device, or on several."""
-        settings, near = self.settings, guides(self.start, [self.coordinates[f] for f in self._fits])
+    def on_devices(self, lambdas: np.ndarray) -> Fitted:
+        """One fit after the other, its weights on the device, or with neurons shared out over several."""
+        near = guides(self.start, [self.coordinates[f] for f in self._fits])
         paths = []
         for i, f in enumerate(self._fits):
-            neurons = np.flatnonzero(self.wanted[f])
             path = Path.empty(lambdas.shape, len(self.center), self.engine.dtype)
-            if len(neurons):
-                rows, counts = self._of_fit(f)
-                report = None if self.on_strength is None else lambda k, _, f=f: self.on_strength(k, f - 1)
-                guide = None if near is None else [near[i][:, neurons]]
-                found, _ = walk_lockstep(
-                    self.shares or self.engine, settings.loss, self._model(f), rows.X, rows.Y[neurons],
-                    rows.weights if np.ndim(rows.weights) < 2 else rows.weights[neurons], rows.offset, counts,
-                    lambdas[:, neurons], settings.tol, settings.max_iter, settings.fit_intercept, report, guide,
-                    units=None if settings.units is None else settings.units.take(neurons),
-                )  # fmt: skip
-                path.put(found[0], neurons)
-            paths.append(self._finish(f, path, lambdas))
-        deviance = [
-            # the device may be short of memory
-            held_out_in_batches(
-                self.engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges,
-                own.unrotate(path.W.reshape(-1, len(self.center))).reshape(path.W.shape), path.b,
-            )
-            for rows, own, path in zip(self.tested, self.coordinates[1:], paths[self.refit :], strict=True)
-        ]  # fmt: skip
-        return paths, deviance
+            # neurons without a fit stay at their null model
+            path.b[:] = self.sums[f].intercept if self.settings.fit_intercept else 0
+            neurons = self.fittable_in(f)
+            report = None if self.on_strength is None else reporter(self.on_strength, 1, f - 1)
 
-    def _finish(self, f: int, path: Path, lambdas: np.ndarray) -> Path:
-        """Walk on to a proof where there is no penalty, which needs second derivatives of single neurons."""
-        lam = lambdas[-1]
-        if not (lam == 0).any():
-            return path
-        (fit,) = self._start([f])
-        fit.fittable = fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]
-        for some in np.split(fit.fittable, range(MAX_COLUMNS, len(fit.fittable), MAX_COLUMNS)):
-            fit.W[some] = path.W[-1, some]
-            found = fit.objective.evaluate(some, fit.W[some], path.b[-1, some])
-            fit.at.put(some, found, np.ones(len(some), bool))
-        further = walk_path(fit, lam[None], self.settings.tol, self.settings.max_iter)
-        own = fit.fittable
-        for name in ("W", "b", "gap", "objective"):
-            getattr(path, name)[-1, own] = getattr(further, name)[0, own]
-        path.n_iter[-1, own] += further.n_iter[0, own]
-        return path
+            def solve(engine: Any, own: np.ndarray, f: int = f, i: int = i, report: Any = report) -> Path:
+                guide = None if near is None else near[i][:, own]
+                # of several shares the first is followed
+                follow = report if own[0] == self.fittable_in(f)[0] else None
+                return self._on_device(engine, f, own, lambdas[:, own], guide, follow)
+
+            if len(neurons):
+                found = walk_in_shares(self.shares or [self.engine], neurons, solve)
+                path.put(found, neurons)
+            elif report is not None:
+                report(np.full(1, len(lambdas)))
+            if self.parts[f].X is not self.data.X:
+                for array in (self.parts[f].X, self.parts[f].Y, self.parts[f].weights, self.parts[f].offset):
+                    self.engine.displace(array)
+            paths.append(path)
+        return paths, self._deviance(paths)
+
+    def _on_device(
+        self, engine: Any, f: int, neurons: np.ndarray, lambdas: np.ndarray, guide: np.ndarray | None, report: Any
+    ) -> Path:
+        """The path of some neurons of one fit."""
+        settings, rows, own = self.settings, self.parts[f].of(neurons), self.coordinates[f]
+        if settings.units is not None:
+            settings = replace(settings, units=settings.units.take(neurons))
+        sums, everyone = self.sums[f].take(neurons), np.ones(len(neurons), bool)
+        model = settings.model(engine, self.G[f], own)
+        objective = DeviceObjective(
+            engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, [rows.ranges], settings.fit_intercept,
+            sums, coordinates=own,
+        )  # fmt: skip
+        walk = Walk(begin(settings, objective, model, sums, everyone), lambdas, settings.tol, settings.max_iter, guide)
+        run_walks([walk], report=None if report is None else lambda level: report(level[0]))
+        if (walk.handed_over >= 0).any():
+            (rows_of_fit,) = _objectives(engine, settings, [rows], [sums])
+            host = begin(settings, RotatedObjective(rows_of_fit, own), model, sums, everyone)
+            run_walks([walk.continued_by(host, MAX_COLUMNS)])
+        return walk.finished_path()
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
         """Every neuron of every fit at its own pace; the fits meet where X is read."""
@@ -242,7 +250,7 @@ class RowFits:
             own = self.settings.coordinates(self.engine, self.center, G)
             return own, own.rotate_matrix(G)
         own, values = Coordinates.principal(self.engine, self.center, G)
-        return own, np.diag(values) if self.schedule == "lockstep" else values
+        return own, values
 
     def _model(self, f: int) -> QuadraticModel:
         # fits side by side keep all workers busy: each is one part then
@@ -258,17 +266,6 @@ class RowFits:
             )
             for f, own in zip(fits, rows, strict=True)
         ]
-
-    def _of_fit(self, f: int) -> tuple[Rows, np.ndarray]:
-        """The rows that a fit counts alone, X in its coordinates; and how often it counts each, shape (1, n_rows)."""
-        counts, data = self.folds.counts(len(self.data.X))[f], self.data
-        index, own = np.flatnonzero(counts), self.coordinates[f]
-        X = data.X if len(index) == len(counts) and not own.rotation and own.still is None else data.X[index]
-        if X is not data.X:
-            for a in range(0, len(X), 8192):
-                own.rotate(X[a : a + 8192])
-        Y, weights, offset = (None if a is None else a[..., index] for a in (data.Y, data.weights, data.offset))
-        return replace(data, X=X, Y=Y, weights=weights, offset=offset), counts[None, index]
 
     def _scored(self) -> np.ndarray:
         """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""

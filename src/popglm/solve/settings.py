@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.coordinates import Coordinates
+from popglm.solve.device.fit import DeviceFit
+from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.first_order import FirstOrder
-from popglm.solve.path import Fit, start_fit
+from popglm.solve.path import Problems, start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
 from popglm.statistics.losses import Loss
@@ -93,13 +95,16 @@ class Settings:
         return QuadraticModel(engine, G, penalty, n_parts=n_parts, coordinates=coordinates)
 
 
-def begin(settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray) -> Fit:
+def begin(
+    settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray
+) -> Problems:
     """A fit at the null model; neurons that are not ``wanted`` (n_neurons,) stay there."""
     loss = settings.loss
     fittable = sums.fittable(loss) & wanted
     intercept = sums.intercept if settings.fit_intercept else np.zeros(len(sums.mean))
     units = settings.units or Units.plain(len(intercept))
-    return start_fit(loss, objective, model, np.flatnonzero(fittable), intercept, sums, units)
+    start = DeviceFit if isinstance(objective, DeviceObjective) else start_fit
+    return start(loss, objective, model, np.flatnonzero(fittable), intercept, sums, units)
 
 
 def strengths(

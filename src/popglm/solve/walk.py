@@ -1,61 +1,75 @@
-"""The walk of all columns down their strengths: one loop, in rounds of five phases."""
+"""The walk: every problem of every fit descends its strengths, on any device, by one algorithm.
+
+A problem is one neuron in one fit: minimise f(b, w) + λP(w), f its mean loss. At every strength λ it repeats
+
+ 1. begin where the last strength ended (or where a guide, a path that is near, suggests and the objective is lower);
+ 2. take the duality gap at w, `Problems.certificate`: a bound on how far the objective lies above its minimum;
+ 3. stop at this strength where gap ≤ tol, in units of half the null deviance;
+ 4. else minimise the model gᵀd + ½dᵀBd + λP(w + d) in d, with B = cG and L-BFGS pairs, `Problems.aim_by_models`;
+ 5. stop as well where the model promises so little that, times a safety factor, the tolerance is met;
+ 6. evaluate f and its gradient at w + d, with the best intercept b: one pass over the rows, for all problems at once;
+ 7. go there if the objective fell by a share of what the first order promised, else stay (Armijo's rule);
+ 8. remember the step and the change of the gradient, a pair that corrects B, either way;
+ 9. raise the damping of c after a step that was not accepted, and let it fall after one that was;
+10. give a problem that is slow, or whose model is not to be believed, a model of its own: G weighted by its curvature.
+
+Steps 2 to 9 are one round, in which all problems take part that are not done. A problem that is done at one strength
+begins with the next at once. Where the weights lie, and by which kernels a model is minimised, is up to the `Problems`:
+those of `popglm.solve.path.Fit` are on the host, those of `popglm.solve.device.fit.DeviceFit` on an accelerator. What
+needs second derivatives of single problems (step 10, and proofs without a penalty) is done on the host: a device hands
+such problems over.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from popglm.solve.evaluation import Evaluation, GramObjective
-from popglm.solve.path import MAX_COLUMNS, Fit, Path, empty_path
-from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.rotated import RotatedModel
+from popglm.solve.path import MAX_COLUMNS, Fit, Path, Problems, empty_path
 from popglm.solve.trace import Trace
 
-__all__ = [
-    "MODEL_SAFETY",
-    "MOST_DAMPING",
-    "MOST_SAFETY",
-    "QUIET",
-    "RELAX",
-    "Walk",
-    "rounding",
-    "walk_path",
-    "walk_paths",
-]
+__all__ = ["MODEL_SAFETY", "MOST_SAFETY", "Walk", "rounding", "run_walks", "walk_path", "walk_paths"]
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
 #: are even the model is right; a constant had to be 75, and took 1.4 × the evaluations. benchmarks/certificates.py
 #: compares with long float64 fits.
 MODEL_SAFETY, MOST_SAFETY = 8.0, 150.0
-#: Damping falls by this after a step that was accepted: 2 made every second step of some neurons overshoot.
-RELAX = 1.25
+#: Share of the decrease that first order promises which a step must keep to be accepted.
+ARMIJO = 1e-4
+#: A change of the loss below so many roundings is taken from the gradients.
+FEW_ROUNDINGS = 32
+#: Damping doubles after a step that was not accepted, and is multiplied by the second number where the loss was not
+#: finite; it falls by the third after one that was accepted: 2 made every second step of some neurons overshoot.
+RAISE, RAISE_FAR, RELAX = 2.0, 16.0, 1.25
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
-#: Three steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
+#: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
 #: With 1, one column in 800 ended above the tolerance (30,000 × 1,011, Poisson group lasso), and none with this.
-QUIET = 1 / 4
-#: Evaluations at one strength after which a neuron gets a model of its own (`Fit.own`): at least the first number, or
-#: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Neurons whose events crowd
-#: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
-#: CPU time for 20.5). A column that needs twice, four times … as many gets it a new one.
-PATIENCE, FEATURES_PER_EVALUATION = 10, 20
-#: In place of the first number where columns keep their own models together, which costs less.
-SHORT_PATIENCE = 3
-#: Columns of a fit that are evaluated together at most, where the fits are many.
+QUIET_STEPS, QUIET = 3, 1 / 4
+#: Problems of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64
-#: A column with more features per effective sample (n over the spread of its curvature weights) than the first number,
+#: A problem with more features per effective sample (n over the spread of its curvature weights) than the first number,
 #: times the root of the evaluations that a model of its own is worth, ends no strength by the promise of the shared
 #: model: in some directions its curvature may be any part of that. Nor by its own, once it has so many times more than
 #: when that was made. 1,000 samples × 87 columns: the true distance was up to 2.7 × the certificate, for 3 of 880 fits,
 #: and is up to 1.44 ×, for 1; 30,000 × 1,011 × 60: 0.93 × the time.
-CROWDED, OUTGROWN = 0.08, 2.0
+MOST_CROWDING, CROWDING_GROWTH = 0.08, 2.0
+
+Asked = list[tuple[Problems, np.ndarray, Any, np.ndarray]]
+
+
+def evaluate_alone(asked: Asked) -> list[Evaluation]:
+    """Points (fit, problems, W, b), one fit after the other."""
+    return [fit.objective.evaluate(*point) for fit, *point in asked]
 
 
 def walk_path(
-    fit: Fit,
+    fit: Problems,
     lambdas: np.ndarray,
     tol: float,
     max_iter: int,
@@ -66,21 +80,18 @@ def walk_path(
 
     Parameters
     ----------
-    guide : ndarray, shape (n_lambdas, n_columns, n_features), optional
+    guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
     report : callable, optional
-        Called with the number of strengths that every column has behind it, shape (n_columns,).
+        Called with the number of strengths that every problem has behind it, shape (n_problems,).
     """
-
-    def evaluate(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -> list[Evaluation]:
-        return [own.objective.evaluate(columns, W, b) for own, columns, W, b in asked]
-
     follow = None if report is None else lambda level: report(level[0])
-    return walk_paths([fit], evaluate, lambdas, tol, max_iter, None if guide is None else [guide], follow)[0]
+    guides = None if guide is None else [guide]
+    return walk_paths([fit], evaluate_alone, lambdas, tol, max_iter, guides, follow)[0]
 
 
 def walk_paths(
     fits: list[Fit],
-    evaluate: Callable[[list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]], list[Evaluation]],
+    evaluate: Callable[[Asked], list[Evaluation]],
     lambdas: np.ndarray,
     tol: float,
     max_iter: int,
@@ -88,287 +99,315 @@ def walk_paths(
     report: Callable[[np.ndarray], None] | None = None,
     stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
 ) -> list[Path]:
-    """Descend the strengths with several fits, every column at its own pace to within ``tol`` of its minimum at each.
+    """Descend the strengths with several fits, every problem at its own pace to within ``tol`` of its minimum at each.
 
     Every fit begins at its own null model and hears nothing of the others; they meet where X is read, no more. So a
     fold ends where a fit to its training rows alone ends.
 
-    With a guide, a path that is near, a column comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
-    that is lower. Along directions that its rows leave undetermined a column keeps what its guide says.
+    With a guide, a path that is near, a problem comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
+    that is lower. Along directions that its rows leave undetermined it keeps what its guide says.
 
     Parameters
     ----------
     fits : list of Fit
     evaluate : callable
-        From (fit, columns, W, b) of several fits to the `Evaluation` of each.
-    lambdas : ndarray, shape (n_lambdas, n_columns)
+        From (fit, problems, W, b) of several fits to the `Evaluation` of each.
+    lambdas : ndarray, shape (n_lambdas, n_problems)
         Descending.
-    guides : list of ndarray, shape (n_lambdas, n_columns, n_features), optional
+    guides : list of ndarray, shape (n_lambdas, n_problems, n_features), optional
         Of every fit.
     report : callable, optional
-        Called with the number of strengths that the columns have behind them, shape (n_fits, n_columns).
+        Called with the number of strengths that the problems have behind them, shape (n_fits, n_problems).
     stop : callable, optional
-        Called with the paths and what ``report`` gets; returns the columns that go no further in any fit.
+        Called with the paths and what ``report`` gets; returns the problems that go no further in any fit.
     """
-    # so that what is held for all columns of a round stays small
+    # so that what is held for all problems of a round stays small
     most = max(MAX_COLUMNS // len(fits), LEAST_TOGETHER)
     walks = [
         Walk(fit, lambdas, tol, max_iter, guide, most)
         for fit, guide in zip(fits, guides or [None] * len(fits), strict=True)
     ]
-    seconds = walks[0].path
-    engine = fits[0].model.engine
+    run_walks(walks, evaluate, report, stop)
+    return [walk.finished_path() for walk in walks]
+
+
+def run_walks(
+    walks: list[Walk],
+    evaluate: Callable[[Asked], list[Evaluation]] = evaluate_alone,
+    report: Callable[[np.ndarray], None] | None = None,
+    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
+) -> None:
+    """Rounds of all walks until no problem has a strength before it; see `walk_paths`."""
+    paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
+    timed = walks[0].path.timed
     # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
     side_by_side = engine.map if len(walks) >= engine.n_workers else lambda work, each: [work(*a) for a in each]
 
-    def choose(walk: Walk) -> tuple[Walk, Round, np.ndarray]:
-        here = walk.leave_strengths(walk.set_out(walk.least_far()))
-        return walk, here, walk.propose(here)
+    def choose(walk: Walk) -> tuple[Walk, Round, Any]:
+        here = walk.leave_strengths(walk.aim(walk.next_problems()))
+        return walk, here, walk.fit.propose(here.problems)
 
-    def learn(walk: Walk, here: Round, d: np.ndarray, trial: Evaluation) -> None:
-        walk.try_out(here, d, trial)
+    def learn(walk: Walk, here: Round, found: Evaluation) -> None:
+        walk.accept_or_stay(here, found)
         walk.renew_models(here)
 
-    paths = [walk.path for walk in walks]
-    while going := [walk for walk in walks if walk.is_going]:
-        with seconds.timed("blocks"):
-            chosen = side_by_side(choose, [(walk,) for walk in going])
-            trying = [(walk, here, d) for walk, here, d in chosen if len(here.columns)]
-        with seconds.timed("evaluate"):
-            found = evaluate(
-                [
-                    (walk.fit, here.columns, walk.fit.W[here.columns] + d, walk.fit.at.b[here.columns])
-                    for walk, here, d in trying
-                ]
-            )
-        with seconds.timed("blocks"):
-            side_by_side(learn, [(*each, trial) for each, trial in zip(trying, found, strict=True)])
+    def told() -> np.ndarray:
         level = np.stack([walk.level for walk in walks])
         if stop is not None:
             stopped = stop(paths, level)
             for walk in walks:
-                walk.level[stopped] = len(lambdas)
-            level[:, stopped] = len(lambdas)
-        for walk in walks:
-            walk.fit.drop_models(walk.level == len(lambdas))
+                walk.level[stopped] = walk.n_lambdas
+            level[:, stopped] = walks[0].n_lambdas
         if report is not None:
             report(level)
-    level = np.stack([walk.level for walk in walks])
-    if stop is not None:
-        stop(paths, level)
-    if report is not None:
-        report(level)
-    for walk in walks:
-        walk.path.trace = walk.trace.sums()
-    return paths
+        return level
+
+    while going := [walk for walk in walks if walk.is_going]:
+        with timed("blocks"):
+            chosen = side_by_side(choose, [(walk,) for walk in going])
+            trying = [(walk, here, point) for walk, here, point in chosen if len(here.problems)]
+        with timed("evaluate"):
+            found = evaluate([(walk.fit, *point) for walk, _, point in trying])
+        with timed("blocks"):
+            side_by_side(learn, [(*each[:2], trial) for each, trial in zip(trying, found, strict=True)])
+        level = told()
+        for walk, own in zip(walks, level, strict=True):
+            walk.fit.drop_models(own == walk.n_lambdas)
+    told()
 
 
 @dataclass
 class Round:
-    """What the columns of a round are about to do.
+    """What some problems are about to do.
 
     Attributes
     ----------
-    columns, k : ndarray of int, shape (n,)
-        Columns, and the numbers of their strengths.
+    problems, k : ndarray of int, shape (n,)
+        Problems, and the numbers of their strengths.
     lam : ndarray, shape (n,)
     jumps : ndarray of bool, shape (n,)
-        Whether a column goes where its guide suggests; others take the step that minimises their model.
-    d : ndarray, shape (n, n_features)
-        Where to, from where they stand.
+        Whether a problem goes where its guide suggests; others take the step that minimises their model.
     """
 
-    columns: np.ndarray
+    problems: np.ndarray
     k: np.ndarray
     lam: np.ndarray
     jumps: np.ndarray
-    d: np.ndarray
 
     def take(self, index: np.ndarray) -> Round:
-        """Some of the columns."""
+        """Some of the problems."""
         return Round(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 class Walk:
-    """The state of `walk_path`.
+    """The state of the walk of one fit.
+
+    Parameters
+    ----------
+    fit : Problems
+    lambdas : ndarray, shape (n_lambdas, n_problems)
+    tol, max_iter
+    guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
+    most : int, optional
+        Problems of a round at most; all unless given.
 
     Attributes
     ----------
-    level : ndarray of int, shape (n_columns,)
-        Strengths that a column has behind it.
-    fresh : ndarray of bool, shape (n_columns,)
+    level : ndarray of int, shape (n_problems,)
+        Strengths that a problem has behind it.
+    arrives : ndarray of bool, shape (n_problems,)
         Whether it has just come to its strength.
-    quiet : ndarray of int, shape (n_columns,)
+    value : ndarray, shape (n_problems,)
+        Its objective above the saturated loss.
+    quiet : ndarray of int, shape (n_problems,)
         Steps in a row that promised less than rounding.
-    modelled : ndarray of int, shape (n_columns,)
-        Strength at which a column last got a model of its own; −1 for none.
-    trusted : ndarray, shape (n_columns,)
-        Features per effective sample up to which a column's model is believed.
-    doubtful : ndarray of int
-        Columns that the promise of their model would let off, were they not more crowded than that.
+    modelled : ndarray of int, shape (n_problems,)
+        Strength at which a problem last got a model of its own; −1 for none.
+    most_crowding : ndarray, shape (n_problems,)
+        Features per effective sample up to which a problem's model is believed.
+    unbelieved : ndarray of int
+        Problems that the promise of their model would let off, were they not more crowded than that.
+    unproved : ndarray of int
+        Problems without a penalty that end by their second derivatives alone.
+    handed_over : ndarray of int, shape (n_problems,)
+        Strength at which a device gave a problem to the host; −1 for none.
     """
 
     def __init__(
         self,
-        fit: Fit,
+        fit: Problems,
         lambdas: np.ndarray,
         tol: float,
         max_iter: int,
-        guide: np.ndarray | None,
-        most: int,
+        guide: np.ndarray | None = None,
+        most: int | None = None,
     ) -> None:
-        n_lambdas, q = lambdas.shape
-        self.fit, self.lambdas, self.tol, self.max_iter, self.most = fit, lambdas, tol, max_iter, most
-        self.guide, self.path = guide, empty_path(fit, n_lambdas)
-        self.trace = Trace(n_lambdas, q)
-        self.level, self.fresh = np.where(fit.is_fitted, 0, n_lambdas), np.ones(q, bool)
-        self.quiet, self.modelled, self.doubtful = np.zeros(q, int), np.full(q, -1), np.zeros(0, int)
-        least = PATIENCE if fit.together is None else min(PATIENCE, SHORT_PATIENCE)
-        self.patience = max(least, fit.W.shape[1] // FEATURES_PER_EVALUATION)
-        self.trusted = np.full(q, CROWDED * np.sqrt(self.patience))
+        self.n_lambdas, q = lambdas.shape
+        self.fit, self.lambdas, self.tol, self.max_iter, self.guide = fit, lambdas, tol, max_iter, guide
+        self.most = q if most is None else most
+        self.path, self.trace = empty_path(fit, self.n_lambdas), Trace(self.n_lambdas, q)
+        self.level, self.arrives = np.where(fit.is_fitted, 0, self.n_lambdas), np.ones(q, bool)
+        self.value, self.quiet = np.zeros(q), np.zeros(q, int)
+        self.modelled, self.handed_over = np.full(q, -1), np.full(q, -1)
+        self.unbelieved = self.unproved = np.zeros(0, int)
+        self.most_crowding = np.full(q, MOST_CROWDING * np.sqrt(fit.own_model_cost))
 
     @property
     def is_going(self) -> bool:
-        """Whether a column has a strength before it."""
-        return bool((self.level < len(self.lambdas)).any())
+        """Whether a problem has a strength before it."""
+        return bool((self.level < self.n_lambdas).any())
 
-    def least_far(self) -> np.ndarray:
-        """Columns that can go on, those with the most strengths to go first, in ascending order.
+    def next_problems(self) -> np.ndarray:
+        """Problems that can go on, those with the most strengths to go first, in ascending order.
 
-        So that batches stay large, a column that is done at a strength goes on to the next at once.
+        So that batches stay large, a problem that is done at a strength goes on to the next at once.
         """
-        columns = np.flatnonzero(self.level < len(self.lambdas))
-        return np.sort(columns[np.argsort(self.level[columns], kind="stable")[: self.most]])
+        problems = np.flatnonzero(self.level < self.n_lambdas)
+        return np.sort(problems[np.argsort(self.level[problems], kind="stable")[: self.most]])
 
-    def set_out(self, columns: np.ndarray) -> Round:
-        """Choose where every column goes: first after its guide, then by its model; and note its certificate."""
-        fit, k, new = self.fit, self.level[columns], self.fresh[columns]
-        lam = self.lambdas[k, columns]
-        self.trace.append(k[new], 0, columns[new], fit.reported(columns[new], lam[new]))
-        fit.leave_norms(columns[new & (lam == 0)])
-        self.fresh[columns], self.quiet[columns] = False, np.where(new, 0, self.quiet[columns])
-        # where the strength is the same again, the column is there already
-        jumps = new & (self.guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, columns]))
-        here = Round(columns, k, lam, jumps, np.zeros((len(columns), fit.W.shape[1])))
-        if jumps.any():
-            who = columns[jumps]
-            before = np.where(k[jumps, None] > 0, self.guide[k[jumps] - 1, who].astype(float), 0)
-            here.d[jumps] = self.guide[k[jumps], who] - before
+    def aim(self, problems: np.ndarray) -> Round:
+        """Choose where every problem goes: first after its guide, then by its model; and note its certificate."""
+        fit, k, new = self.fit, self.level[problems], self.arrives[problems]
+        lam = self.lambdas[k, problems]
+        fit.open_round(problems)
+        fit.leave_norms(problems[new & (lam == 0)])
+        self.value[problems[new]] = fit.value(problems[new], lam[new])
+        self._note(k[new], 0, problems[new])
+        self.arrives[problems], self.quiet[problems] = False, np.where(new, 0, self.quiet[problems])
+        # where the strength is the same again, the problem is there already
+        jumps = new & (self.guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, problems]))
         steps = ~jumps
-        here.d[steps], self.path.gap[k[steps], columns[steps]] = self._by_models(columns[steps], lam[steps])
-        return here
+        self.path.gap[k[steps], problems[steps]] = self._aim_by_models(problems[steps], lam[steps])
+        if jumps.any():
+            own = problems[jumps]
+            before = np.where(k[jumps, None] > 0, self.guide[k[jumps] - 1, own].astype(float), 0)
+            fit.aim(own, self.guide[k[jumps], own] - before)
+        return Round(problems, k, lam, jumps)
 
-    def _by_models(self, columns: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The steps that minimise the models of some columns, and the columns' certificates over their scale."""
-        fit = self.fit
-        d, gap = np.zeros((len(columns), fit.W.shape[1])), fit.certificate(columns, lam)
+    def _aim_by_models(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Choose the steps that minimise the models of some problems; returns their certificates over their scale."""
+        fit, gap = self.fit, self.fit.certificate(problems, lam)
         open_ = gap > self.tol
-        self.doubtful = columns[:0]
+        self.unbelieved = self.unproved = problems[:0]
         if not open_.any():
-            return d, gap
-        columns, at = columns[open_], fit.at.take(columns[open_])
-        c = at.curvature * fit.damping[columns]
-        step, promise, W, lam = np.zeros_like(at.grad), np.zeros(len(columns)), fit.W[columns], lam[open_]
-
+            return gap
+        problems, lam = problems[open_], lam[open_]
+        spread, scale = fit.at.spread[problems], fit.scale[problems]
         # damping divides the promise by itself at most
-        safety = np.minimum(MODEL_SAFETY * at.spread, MOST_SAFETY) * fit.damping[columns]
-        most = self.tol * fit.scale[columns] / safety
-
-        def solve(model: QuadraticModel | RotatedModel, own: np.ndarray) -> None:
-            step[own], promise[own] = model.step(
-                fit.memory, columns[own], W[own], at.grad[own], c[own], lam[own], most[own]
-            )
-
-        fit.with_models(solve, columns)
+        safety = np.minimum(MODEL_SAFETY * spread, MOST_SAFETY) * fit.damping[problems]
+        promise = fit.aim_by_models(problems, lam, self.tol * scale / safety)
         # a kink is not in the model: no estimate then
-        with np.errstate(over="ignore"):
-            estimate = safety * promise / fit.scale[columns]
-        known = at.smooth & np.isfinite(step).all(axis=1)
-        crowded = self._crowding(columns, at.spread) > self.trusted[columns]
-        ends, provable = known & (estimate <= self.tol), fit.can_prove(columns, lam)
-        doubtful = ends & crowded & ~provable
-        self.doubtful = columns[doubtful]
+        with np.errstate(over="ignore", invalid="ignore"):
+            estimate = safety * promise / scale
+        known = fit.at.smooth[problems] & np.isfinite(estimate)
+        crowded = self._crowding(problems) > self.most_crowding[problems]
+        ends, provable = known & (estimate <= self.tol), fit.can_prove(problems, lam)
+        self.unbelieved = problems[ends & crowded & ~provable]
         # it says whether the tolerance is met and no more: of a tenth of that, nearly all of it was there
-        estimate = np.where(known & ~doubtful & ~provable, np.maximum(estimate, self.tol), np.inf)
-        for i in np.flatnonzero(ends & provable):
-            newton, estimate[i] = fit.prove(columns[i])
-            step[i] = newton if np.isfinite(estimate[i]) else step[i]
-        d[open_], gap[open_] = step, np.minimum(gap[open_], estimate)
-        return d, gap
+        estimate = np.where(known & ~(ends & crowded) & ~provable, np.maximum(estimate, self.tol), np.inf)
+        self.unproved = problems[ends & provable]
+        if fit.has_derivatives:
+            estimate[ends & provable] = [fit.aim_to_prove(problem) for problem in self.unproved]
+        gap[open_] = np.minimum(gap[open_], estimate)
+        return gap
 
-    def _crowding(self, columns: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    def _crowding(self, problems: np.ndarray) -> np.ndarray:
         """Features per effective sample; 0 where the model is the objective itself."""
         if isinstance(self.fit.objective, GramObjective):
-            return np.zeros(len(columns))
-        return self.fit.W.shape[1] * spread / self.fit.n_samples[columns]
+            return np.zeros(len(problems))
+        return self.fit.n_features * self.fit.at.spread[problems] / self.fit.n_samples[problems]
 
     def leave_strengths(self, here: Round) -> Round:
-        """Record the columns that are done at their strength, and return the others."""
-        gap, n_iter = self.path.gap[here.k, here.columns], self.path.n_iter[here.k, here.columns]
-        # three steps that promised less than rounding: this is as far as the precision goes
-        done = (gap <= self.tol) | (self.quiet[here.columns] >= 3) | (n_iter >= self.max_iter)
-        done &= ~here.jumps
-        for i in np.flatnonzero(done & (gap > self.tol) & self.fit.can_prove(here.columns, here.lam)):
-            at = here.k[i], here.columns[i]
-            self.path.gap[at] = min(self.path.gap[at], self.fit.prove(here.columns[i])[1])
-        self.path.record(self.fit, here.k[done], here.columns[done], here.lam[done])
-        self.level[here.columns[done]] += 1
-        self.fresh[here.columns[done]] = True
+        """Record the problems that are done at their strength, and return the others."""
+        gap, n_iter = self.path.gap[here.k, here.problems], self.path.n_iter[here.k, here.problems]
+        # this is as far as the precision goes
+        quiet = self.quiet[here.problems] >= QUIET_STEPS
+        done = ((gap <= self.tol) | quiet | (n_iter >= self.max_iter)) & ~here.jumps
+        unproved = done & (gap > self.tol) & self.fit.can_prove(here.problems, here.lam)
+        if not self.fit.has_derivatives:
+            unproved |= np.isin(here.problems, self.unproved)
+            if unproved.any():
+                self._hand_over(here.problems[unproved])
+            here, done = here.take(~unproved), done[~unproved]
+        else:
+            for i in np.flatnonzero(unproved):
+                at = here.k[i], here.problems[i]
+                self.path.gap[at] = min(self.path.gap[at], self.fit.prove(here.problems[i])[1])
+        self.path.record(self.fit, here.k[done], here.problems[done], here.lam[done])
+        self.level[here.problems[done]] += 1
+        self.arrives[here.problems[done]] = True
         return here.take(~done)
 
-    def propose(self, here: Round) -> np.ndarray:
-        """The steps that are really taken, so that a curvature pair has no rounding in s; (n, n_features)."""
-        W = self.fit.W[here.columns]
-        return (W + here.d).astype(self.fit.model.engine.dtype) - W
-
-    def try_out(self, here: Round, d: np.ndarray, trial: Evaluation) -> None:
-        """Go to W + d, where ``trial`` was found, if that is lower, and learn from it."""
-        fit, columns, lam, jumps = self.fit, here.columns, here.lam, here.jumps
-        penalty, dtype = fit.model.penalty, fit.model.engine.dtype
-        at, W = fit.at.take(columns), fit.W[columns]
-        with np.errstate(all="ignore"):
-            before, after = penalty.value(W, lam), penalty.value(W + d, lam)
-        promised = np.einsum("ij,ij->i", at.grad, d) + after - before
-        noise = rounding(dtype, at.loss, fit.magnitude[columns])
-        change = trial.loss - at.loss
+    def accept_or_stay(self, here: Round, found: Evaluation) -> None:
+        """Go to w + d, where ``found`` was, if that is lower, and learn from it either way."""
+        fit, problems, jumps = self.fit, here.problems, here.jumps
+        beside = fit.compare(problems, here.lam, found)
+        now = fit.at.loss[problems]
+        noise = rounding(fit.model.engine.dtype, now, fit.magnitude[problems])
+        change = beside.loss - now
         # a difference of losses within their rounding is taken from the gradients, which have less (Hager & Zhang 2005)
-        smooth = 0.5 * np.einsum("ij,ij->i", at.grad + trial.grad, d)
-        gained = np.where(np.abs(change) < 32 * noise, smooth, change) + after - before
-        finite = np.isfinite(trial.loss)
-        accepted = finite & (gained <= np.where(jumps, 0, 1e-4 * promised + noise))
-        fit.at.put(columns, trial, accepted)
-        fit.W[columns[accepted]] += d[accepted]
-
-        learns = finite & ~jumps
-        fit.learn(columns[learns], d[learns], (trial.grad - at.grad)[learns])
+        change = np.where(np.abs(change) < FEW_ROUNDINGS * noise, beside.slope, change) + beside.penalty
+        finite = np.isfinite(beside.loss)
+        accepted = finite & (change <= np.where(jumps, 0, ARMIJO * beside.promised + noise))
+        fit.learn(problems, found, finite & ~jumps, accepted)
+        self.value[problems[accepted]] += change[accepted]
         # a rejected point has taught its curvature; damping guards what one pair cannot say
-        damping = fit.damping[columns]
-        raised = np.minimum(damping * np.where(finite, 2, 16), MOST_DAMPING)
+        damping = fit.damping[problems]
+        raised = np.minimum(damping * np.where(finite, RAISE, RAISE_FAR), MOST_DAMPING)
         damping = np.where(accepted, np.maximum(damping / RELAX, 1), raised)
-        fit.damping[columns[~jumps]] = damping[~jumps]
-        self.quiet[columns] = np.where(~jumps & (promised > -QUIET * noise), self.quiet[columns] + 1, 0)
-        self.path.n_iter[here.k, columns] += 1
-        self.trace.append(here.k, self.path.n_iter[here.k, columns], columns, fit.reported(columns, lam))
+        fit.damping[problems[~jumps]] = damping[~jumps]
+        self.quiet[problems] = np.where(~jumps & (beside.promised > -QUIET * noise), self.quiet[problems] + 1, 0)
+        self.path.n_iter[here.k, problems] += 1
+        self._note(here.k, self.path.n_iter[here.k, problems], problems)
+
+    def _note(self, k: np.ndarray, iteration: np.ndarray | int, problems: np.ndarray) -> None:
+        """Keep the objectives of problems for the trace."""
+        self.trace.append(k, iteration, problems, self.fit.reported(problems, self.value[problems]))
 
     def renew_models(self, here: Round) -> None:
-        """Give columns models of their own: those in doubt, and those that need too many evaluations."""
-        periods, rest = np.divmod(self.path.n_iter[here.k, here.columns], self.patience)
+        """Give problems models of their own: those that are not believed, and those that need too many evaluations."""
+        fit = self.fit
+        periods, rest = np.divmod(self.path.n_iter[here.k, here.problems], fit.own_model_after)
         slow = (rest == 0) & (periods > 0) & (periods & (periods - 1) == 0)
-        doubtful = np.isin(here.columns, self.doubtful)
-        if self.fit.together is not None:
-            slow, doubtful = slow & (here.lam > 0), doubtful & (here.lam > 0)
+        unbelieved = np.isin(here.problems, self.unbelieved)
+        if fit.own_models_need_norms:
+            slow, unbelieved = slow & (here.lam > 0), unbelieved & (here.lam > 0)
         renewed = []
-        for i in np.flatnonzero(slow | doubtful):
-            column = int(here.columns[i])
-            crowding = self._crowding(here.columns[[i]], self.fit.at.spread[[column]])[0]
-            # one that doubt has just made may serve, until the column is slower still
-            needed = slow[i] and (periods[i] > 1 or self.modelled[column] < here.k[i])
-            if needed or (doubtful[i] and crowding > self.trusted[column]):
-                self.modelled[column] = here.k[i]
-                self.trusted[column] = max(self.trusted[column], OUTGROWN * crowding)
-                renewed.append(column)
-        if renewed:
-            self.fit.give_own_models(np.array(renewed))
+        for i in np.flatnonzero(slow | unbelieved):
+            problem, crowding = int(here.problems[i]), self._crowding(here.problems[[i]])[0]
+            # one that has just been made for want of belief may serve, until the problem is slower still
+            needed = slow[i] and (periods[i] > 1 or self.modelled[problem] < here.k[i])
+            if needed or (unbelieved[i] and crowding > self.most_crowding[problem]):
+                self.modelled[problem] = here.k[i]
+                self.most_crowding[problem] = max(self.most_crowding[problem], CROWDING_GROWTH * crowding)
+                renewed.append(problem)
+        if renewed and len(given := fit.give_own_models(np.array(renewed))):
+            self._hand_over(given)
+
+    def _hand_over(self, problems: np.ndarray) -> None:
+        """Leave problems at their strength to the host; the path keeps where they stand."""
+        k = self.level[problems]
+        self.path.record(self.fit, k, problems, self.lambdas[k, problems])
+        self.handed_over[problems], self.level[problems] = self.level[problems], self.n_lambdas
+
+    def continued_by(self, fit: Fit, most: int) -> Walk:
+        """The walk of the problems that were handed over, from where they stand, by a fit on the host."""
+        walk = Walk(fit, self.lambdas, self.tol, self.max_iter, self.guide, most)
+        walk.path, walk.trace, walk.value = self.path, self.trace, self.value
+        own = np.flatnonzero(self.handed_over >= 0)
+        walk.level[:] = self.n_lambdas
+        walk.level[own], walk.arrives[own] = self.handed_over[own], False
+        for some in np.split(own, range(most, len(own), most)):
+            k = walk.level[some]
+            fit.stand_at(some, self.path.W[k, some].astype(float), self.path.b[k, some])
+        # what made a device give them up
+        fit.give_own_models(own[self.lambdas[walk.level[own], own] > 0])
+        return walk
+
+    def finished_path(self) -> Path:
+        """The path, with its trace."""
+        self.path.trace = self.trace.sums()
+        return self.path
 
 
 def rounding(dtype: np.dtype, loss: np.ndarray, magnitude: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ class Windows:
         def part(windows: list[int]) -> list[Any]:
             return [function(k) for k in windows]
 
-        outs = self._guarded(lambda: self.engine.map(part, self._batches()))
+        outs = self.guarded(lambda: self.engine.map(part, self._batches()))
         return [out for some in outs for out in some]
 
     def add_up(
@@ -142,14 +142,14 @@ class Windows:
             add(*waiting)
             return totals, samples
 
-        parts = self._guarded(lambda: self.engine.map(part, self._batches(n_threads)))
+        parts = self.guarded(lambda: self.engine.map(part, self._batches(n_threads)))
         sums: Sums = {}
         for totals, _ in parts:
             for key, values in totals.items():
                 _add(sums, key, values)
         return sums, [some for _, samples in parts for some in samples]
 
-    def _guarded(self, work: Callable[[], list[Any]]) -> list[Any]:
+    def guarded(self, work: Callable[[], list[Any]]) -> list[Any]:
         """``work()``, once more with X off the device where it leaves too little room."""
         try:
             return work()

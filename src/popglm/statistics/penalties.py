@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from popglm.statistics.blockwise import HostBlocks, block_norms
+
 __all__ = ["PENALTIES", "Penalty", "smoothness_matrix"]
 
 #: Largest strength of a ridge, over the largest curvature of the loss: weights keep a tenth there, at most.
@@ -95,11 +97,14 @@ class Penalty:
         """Block of every column, shape (n_features,)."""
         return np.repeat(np.arange(len(self.block_sizes)), self.block_sizes)
 
+    @cached_property
+    def blocks(self) -> HostBlocks:
+        """How columns form blocks."""
+        return HostBlocks(self.starts[:-1], self.block_of_column)
+
     def block_norms(self, W: np.ndarray) -> np.ndarray:
         """‖w_b‖₂ for rows of W, shape (n_neurons, n_blocks)."""
-        if W.shape[1] == len(self.block_sizes):
-            return np.abs(W)
-        return np.sqrt(np.add.reduceat(W * W, self.starts[:-1], axis=1))
+        return block_norms(np, self.blocks, W)
 
     def smooth_gradient(self, W: np.ndarray) -> np.ndarray:
         """σRw, zero without smoothness; W (n_neurons, n_features)."""

@@ -1,15 +1,16 @@
-"""Curvature pairs of many fits at once: how they are kept, the matrix they make, and its inverse.
+"""Curvature pairs of many problems at once: how they are kept, the matrix that they make, and its inverse.
 
-The model is that of `popglm.solve.quadratic`: B = cG + σR + Σuuᵀ − Σvvᵀ. Arrays have one row per fit.
+The model is that of `popglm.solve.quadratic`: B = cG + σR − QᵀK⁻¹Q in compact form (see `popglm.solve.compact`). Arrays
+have one row per problem.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from popglm.solve.lockstep.arrays import along, combine, dot, rows
+from popglm.solve.device.arrays import along, combine, dot, rows
 
-__all__ = ["curvature_vectors", "keep_pairs", "solve_metric", "two_loop_step"]
+__all__ = ["compact_form", "diagonal_of", "keep_pairs", "solve_metric", "times_pairs", "two_loop_step"]
 
 Array = Any
 
@@ -45,48 +46,61 @@ def keep_pairs(
     )
 
 
-def curvature_vectors(
-    xp: Any, S: Array, Y: Array, GS: Array, c: Array, diagonal: Array, signs: Array
-) -> tuple[Array, Array]:
-    """B = cG + Σ uuᵀ − Σ vvᵀ from the pairs, oldest first (Nocedal & Wright 2006, eq. 6.19).
+def compact_form(xp: Any, S: Array, Y: Array, GS: Array, c: Array, newer: Array, unit: Array) -> tuple[Array, Array]:
+    """Q, and K, of the pairs: B = cG − QᵀK⁻¹Q (Byrd, Nocedal & Schnabel 1994, eq. 2.17).
 
     Parameters
     ----------
-    signs : array, shape (2 * size,)
-        1 and −1 in turn.
+    newer : array, shape (size, size)
+        1 below the diagonal, where the pair of the row is newer than that of the column.
+    unit : array, shape (2 * size, 2 * size)
+        The identity.
 
     Returns
     -------
-    vectors : array, shape (n_rows, 2 * size, n_features)
-        u and v of each pair in turn; zeros where the pair shows no curvature.
-    D : array, shape (n_rows, n_features)
-        Diagonal of B.
+    Q : array, shape (n_rows, 2 * size, n_features)
+        cGs of every pair, then y.
+    K : array, shape (n_rows, 2 * size, 2 * size)
+        1 on the diagonal where no pair is kept.
     """
+    Q = xp.concat([c[:, None, None] * GS, Y], axis=1)
+    bent = c[:, None, None] * xp.matmul(GS, xp.matrix_transpose(S))
+    bent = 0.5 * (bent + xp.matrix_transpose(bent))
+    each = xp.sum(S * Y, axis=2)
+    L = xp.matmul(S, xp.matrix_transpose(Y)) * newer[None]
     size = S.shape[1]
-    D = rows(c) * diagonal[None, :]
-    floor = 0.05 * D
-    vectors = []
-    for i in range(size):
-        s, y = S[:, i], Y[:, i]
-        Bs = rows(c) * GS[:, i]
-        if vectors:
-            before = xp.stack(vectors, axis=1)
-            Bs = Bs + combine(xp, along(xp, before, s) * signs[None, : 2 * i], before)
-        sBs = dot(xp, s, Bs)
-        size_of_Bs = xp.sqrt(dot(xp, s, s)) * xp.sqrt(dot(xp, Bs, Bs))
-        good = sBs > 1e-6 * size_of_Bs
-        root = rows(xp.where(good, 1 / xp.sqrt(xp.where(good, sBs, xp.ones_like(sBs))), 0 * sBs))
-        vectors += [xp.where(rows(good), y, 0 * y), Bs * root]
-        D = D + vectors[-2] ** 2 - vectors[-1] ** 2
-    return xp.stack(vectors, axis=1), xp.where(floor < D, D, floor)
+    below = 0 * L - each[:, :, None] * unit[None, :size, :size]
+    K = xp.concat(
+        [xp.concat([bent, L], axis=2), xp.concat([xp.matrix_transpose(L), below], axis=2)],
+        axis=1,
+    )
+    empty = xp.where(xp.concat([each, each], axis=1) > 0, 0 * Q[:, :, 0], 1 + 0 * Q[:, :, 0])
+    return Q, K + empty[:, :, None] * unit[None]
+
+
+def times_pairs(xp: Any, Q: Array, M: Array, x: Array) -> Array:
+    """QᵀMQx."""
+    return combine(xp, along(xp, M, along(xp, Q, x)), Q)
+
+
+def diagonal_of(xp: Any, Q: Array, M: Array) -> Array:
+    """Diagonal of QᵀMQ, shape (n_rows, n_features)."""
+    return xp.sum(Q * xp.matmul(M, Q), axis=1)
 
 
 def two_loop_step(
-    xp: Any, total_grad: Array, c: Array, lam2: Array, S: Array, Y: Array, spectrum: tuple[Array, Array], R: Array
+    xp: Any,
+    total_grad: Array,
+    c: Array,
+    lam2: Array,
+    S: Array,
+    Y: Array,
+    spectrum: tuple[Array, Array | None],
+    R: Array,
 ) -> Array:
     """−B⁻¹∇ for a penalty without a norm (Nocedal & Wright 2006, alg. 7.4).
 
-    ``spectrum``: values Λ and vectors T with TᵀGT = Λ, and TᵀT = I or, with σR in ``R``, TᵀσRT = I.
+    ``spectrum``: values Λ and vectors T with TᵀGT = Λ, and TᵀT = I or, with σR in ``R``, TᵀσRT = I; None for T = I.
     """
     size = S.shape[1]
     r, past = total_grad, []
@@ -111,4 +125,6 @@ def solve_metric(xp: Any, r: Array, c: Array, lam2: Array, spectrum: tuple[Array
     diagonal = rows(c) * values[None, :] + (rows(lam2) if R is None else 1.0)
     flat = diagonal <= 1e-7 * xp.max(diagonal, axis=1, keepdims=True)
     inverse = xp.where(flat, 0 * diagonal, 1 / xp.where(flat, xp.ones_like(diagonal), diagonal))
+    if vectors is None:
+        return r * inverse
     return xp.matmul(xp.matmul(r, vectors) * inverse, xp.matrix_transpose(vectors))

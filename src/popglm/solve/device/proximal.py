@@ -1,6 +1,6 @@
 """The quadratic model of many fits at once, and its minimiser, in any array namespace and with fixed shapes.
 
-The model is that of `popglm.solve.quadratic`: gᵀe + ½eᵀBe + penalty(w + e) with B = cG + σR + Σuuᵀ − Σvvᵀ. Where an
+The model is that of `popglm.solve.quadratic`: gᵀe + ½eᵀBe + penalty(w + e) with B = cG + σR − QᵀMQ. Where an
 array operation costs a launch, block descent does not pay; here all columns of all blocks move together. Norms are
 split from the quadratic (Boyd et al. 2011, § 3 and § 6.4), whose part of a step is exact in the eigenbasis of G that
 all columns share. With a smoothness σR, which that basis does not diagonalise but which bounds the curvature from
@@ -8,15 +8,17 @@ below, it is accelerated proximal gradients (Beck & Teboulle 2009) that restart 
 2015), in the metric of B's own diagonal; without σR those all but stood still at weak strengths, long before the
 minimum. Without a norm the two-loop recursion gives the minimiser at once.
 
-Every function takes the array namespace first and arrays of one row per fit; none looks at a value, so that all can be
-traced.
+Functions take the array namespace or an engine's class first, and arrays of one row per problem; none looks at a value,
+so that all can be traced.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from popglm.solve.lockstep.arrays import Blocks, along, block_norms, combine, dot, rows
+from popglm.solve.device.arrays import dot, rows
+from popglm.solve.device.curvature import times_pairs
+from popglm.statistics.blockwise import Blocks, block_norms
 
 __all__ = ["decrement", "proximal_steps", "split_start", "split_steps", "start_norms"]
 
@@ -56,8 +58,8 @@ def start_norms(xp: Any, blocks: Blocks, W: Array, grad: Array, D: Array) -> Arr
 
 
 def proximal_steps(
-    xp: Any, rounding: float, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, vectors: Array,
-    signs: Array, D: Array, G: Array, R: Array, at: tuple[Array, ...],
+    ops: Any, rounding: float, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, Q: Array,
+    M: Array, D: Array, G: Array, R: Array, at: tuple[Array, ...],
 ) -> tuple[tuple[Array, ...], Array]:  # fmt: skip
     """`STEPS` accelerated proximal gradient steps on the model.
 
@@ -67,7 +69,8 @@ def proximal_steps(
         Where the model stands, and its gradient there without the λ₂ part.
     c, lam2 : array, shape (n_rows,)
     tau : array, shape (n_rows, n_blocks)
-    vectors, signs : array, shape (n_rows, 2 * size, n_features) and (2 * size,)
+    Q, M : array, shape (n_rows, 2 * size, n_features) and (n_rows, 2 * size, 2 * size)
+        See `popglm.solve.device.curvature.compact_form`; M = K⁻¹.
     D : array, shape (n_rows, n_features)
         Diagonal of B.
     R : array or None
@@ -81,26 +84,27 @@ def proximal_steps(
     value : array, shape (n_rows,)
         The model there, 0 at e = 0.
     """
+    xp = ops.xp
     e, Be, e_old, Be_old, t, L, nu = at
     c, lam2 = rows(c), rows(lam2)
 
     def times_B(x: Array) -> Array:
-        Bx = c * xp.matmul(x, G) + combine(xp, along(xp, vectors, x) * signs[None, :], vectors)
+        Bx = c * xp.matmul(x, G) - times_pairs(xp, Q, M, x)
         return Bx if R is None else Bx + xp.matmul(x, R)
 
     for _ in range(STEPS):
         t_next = 0.5 * (1 + xp.sqrt(1 + 4 * t * t))
         momentum = rows((t - 1) / t_next)
         ahead, B_ahead = e + momentum * (e - e_old), Be + momentum * (Be - Be_old)
-        M = rows(L) * D
-        z, nu = _shrink(xp, blocks, M * (W + ahead) - grad - B_ahead, M + lam2, tau, nu)
+        H = rows(L) * D
+        z, nu = _shrink(xp, blocks, H * (W + ahead) - grad - B_ahead, H + lam2, tau, nu)
         e_new = z - W
         Be_new = times_B(e_new)
         moved = e_new - ahead
         bent, plain = dot(xp, moved, Be_new - B_ahead), dot(xp, moved * D, moved)
         # L too small for this direction: the step is taken back. Below rounding nothing can be told.
         bad = (bent > 1.001 * L * plain) & (plain > rounding * dot(xp, e_new * D, e_new))
-        back = dot(xp, -(M * moved), e_new - e) > 0
+        back = dot(xp, -(H * moved), e_new - e) > 0
         L = xp.where(bad, 1.1 * bent / xp.where(bad, plain, xp.ones_like(plain)), L)
         keep = rows(bad)
         e_old, Be_old = e, Be
@@ -127,28 +131,28 @@ def split_start(
     return W, -(grad + rows(lam2) * W) / rows(rho), rho
 
 
-def split_inverse(xp: Any, c: Array, shift: Array, values: Array, vectors: Array, signs: Array) -> tuple[Array, ...]:
-    """What (B + shift)⁻¹ needs in the eigenbasis of G, where ``vectors`` are those of the curvature (Woodbury)."""
+def resolvent(ops: Any, c: Array, shift: Array, values: Array, Q: Array, K: Array) -> tuple[Array, Array]:
+    """1/(cΛ + shift), and the small inverse that the curvature pairs add to it (Woodbury), in the eigenbasis of G."""
+    xp = ops.xp
     inverse = 1 / (rows(c) * values[None, :] + rows(shift))
-    scaled = vectors * inverse[:, None, :]
-    middle = signs[None, :, :] + xp.matmul(scaled, xp.matrix_transpose(vectors))
-    return inverse, scaled, xp.linalg.inv(middle)
+    return inverse, ops.inverse(K - xp.matmul(Q * inverse[:, None, :], xp.matrix_transpose(Q)))
 
 
-def _split_solve(xp: Any, r: Array, inverse: Array, scaled: Array, core: Array) -> Array:
-    inner = xp.matmul(core, along(xp, scaled, r)[:, :, None])[:, :, 0]
-    return r * inverse - combine(xp, inner, scaled)
+def _solve(xp: Any, r: Array, Q: Array, inverse: Array, core: Array) -> Array:
+    scaled = r * inverse
+    return scaled + inverse * times_pairs(xp, Q, core, scaled)
 
 
-def decrement(xp: Any, missing: Array, c: Array, lam2: Array, vectors: Array, signs: Array, values: Array) -> Array:
+def decrement(ops: Any, missing: Array, c: Array, lam2: Array, Q: Array, K: Array, values: Array) -> Array:
     """½mᵀB⁻¹m of rows m of ``missing``, shape (n_rows,): see `popglm.solve.splitting.decrement`."""
+    xp = ops.xp
     shift = lam2 + LEAST_CURVATURE * c * xp.max(values)
-    return 0.5 * dot(xp, missing, _split_solve(xp, missing, *split_inverse(xp, c, shift, values, vectors, signs)))
+    return 0.5 * dot(xp, missing, _solve(xp, missing, Q, *resolvent(ops, c, shift, values, Q, K)))
 
 
 def split_steps(
-    xp: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, ridge: Array, tau: Array, vectors: Array,
-    signs: Array, spectrum: tuple[Array, Array], at: tuple[Array, Array, Array],
+    ops: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, ridge: Array, tau: Array, Q: Array,
+    K: Array, M: Array, spectrum: tuple[Array, Array], at: tuple[Array, Array, Array],
 ) -> tuple[Array, Array, Array, tuple[Array, Array, Array]]:  # fmt: skip
     """`STEPS` iterations of the alternating direction method of multipliers, then ρ adapted to their residuals.
 
@@ -156,10 +160,8 @@ def split_steps(
     ----------
     ridge : array, shape (n_rows, n_blocks)
         What blocks have of a ridge beyond λ₂.
-    vectors : array, shape (n_rows, 2 * size, n_features)
-        In the eigenbasis of G, as the first of `curvature_vectors`.
-    signs : array, shape (2 * size, 2 * size)
-        Their signs, as a diagonal matrix.
+    Q, K, M : array
+        In the eigenbasis of G; see `popglm.solve.device.curvature.compact_form`. M = K⁻¹.
     spectrum : tuple of array
         Eigenvalues (n_features,) and eigenvectors (n_features, n_features) of G.
     at : tuple of array
@@ -176,16 +178,17 @@ def split_steps(
         What is missing to a stationary point, in the eigenbasis of G: `decrement` has a bound from it.
     at : tuple of array
     """
+    xp = ops.xp
     z, u, rho = at
     values, basis = spectrum
-    back, signs_of = xp.matrix_transpose(basis), xp.sum(signs, axis=0)
-    solver = split_inverse(xp, c, lam2 + rho, values, vectors, signs)
+    back = xp.matrix_transpose(basis)
+    solver = resolvent(ops, c, lam2 + rho, values, Q, K)
     rotated_grad = xp.matmul(grad + rows(lam2) * W, basis)
     threshold, keep = tau / rows(rho), rows(rho) / (rows(rho) + ridge)
     x = before = z
     for _ in range(STEPS):
         r = rows(rho) * xp.matmul(z - u - W, basis) - rotated_grad
-        x = W + xp.matmul(_split_solve(xp, r, *solver), back)
+        x = W + xp.matmul(_solve(xp, r, Q, *solver), back)
         before, v = z, RELAXATION * x + (1 - RELAXATION) * z + u
         norms = block_norms(xp, blocks, v)
         over = norms > threshold
@@ -205,10 +208,10 @@ def split_steps(
     factor = xp.where((factor > 1.5) | (factor < 0.67), factor, xp.ones_like(factor))
     d = z - W
     rotated = xp.matmul(d, basis)
-    Bd = rows(c) * values[None, :] * rotated + combine(xp, along(xp, vectors, rotated) * signs_of[None, :], vectors)
+    Bd = rows(c) * values[None, :] * rotated - times_pairs(xp, Q, M, rotated)
     # ρu is a subgradient of the norms at z: what it leaves of the other gradient, in the metric of the splitting
     total = xp.matmul(grad + rows(lam2) * z + rows(rho) * u, basis) + Bd
-    left = 0.5 * dot(xp, total, _split_solve(xp, total, *solver))
+    left = 0.5 * dot(xp, total, _solve(xp, total, Q, *solver))
     change = xp.sum(tau * (block_norms(xp, blocks, z) - block_norms(xp, blocks, W)), axis=1)
     change = change + xp.sum(ridge * blocks.sums(xp, d * (W + 0.5 * d)), axis=1)
     value = dot(xp, d, grad + rows(lam2) * (W + 0.5 * d)) + 0.5 * dot(xp, rotated, Bd) + change

@@ -1,0 +1,33 @@
+"""Arrays of one row per problem: products row by row, in any namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["along", "combine", "dot", "rows", "vector"]
+
+Array = Any
+
+
+def rows(A: Array) -> Array:
+    return A[:, None]
+
+
+def dot(xp: Any, A: Array, B: Array) -> Array:
+    return xp.sum(A * B, axis=1)
+
+
+def along(xp: Any, pairs: Array, x: Array) -> Array:
+    """Inner products of a row's vectors (n_rows, n_vectors, n_features) with x (n_rows, n_features)."""
+    return xp.matmul(pairs, x[:, :, None])[:, :, 0]
+
+
+def combine(xp: Any, coefficients: Array, pairs: Array) -> Array:
+    return xp.matmul(coefficients[:, None, :], pairs)[:, 0, :]
+
+
+def vector(engine: Any, values: np.ndarray) -> Array:
+    """Host scalars, one per row, on the device."""
+    return engine.asarray(np.ascontiguousarray(values, dtype=engine.dtype))

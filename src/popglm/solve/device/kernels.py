@@ -1,0 +1,177 @@
+"""What is done to all problems of a batch in one call each.
+
+Functions of an engine's class, whose namespace is ``ops.xp``, and of arrays alone, which have one row per problem.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from popglm.solve.certificate import gap_sums, least_subgradient
+from popglm.solve.device.arrays import dot, rows
+from popglm.solve.device.curvature import compact_form, diagonal_of, keep_pairs, solve_metric, two_loop_step
+from popglm.solve.device.proximal import split_start, start_norms
+from popglm.statistics.blockwise import Blocks, block_norms
+
+__all__ = [
+    "choose",
+    "decrement",
+    "finite_or",
+    "forget",
+    "gap_parts",
+    "in_columns",
+    "keep_step",
+    "mean_slope",
+    "moved",
+    "open_model",
+    "open_split",
+    "penalty_value",
+    "smooth_step",
+]
+
+Array = Any
+
+
+def choose(ops: Any, mask: Array, *arrays: Array) -> tuple[Array, ...]:
+    half, chosen = len(arrays) // 2, rows(mask) > 0
+    return tuple(ops.xp.where(chosen, new, old) for new, old in zip(arrays[:half], arrays[half:], strict=True))
+
+
+def finite_or(ops: Any, instead: float, A: Array) -> Array:
+    xp = ops.xp
+    return xp.where(xp.isfinite(A), A, instead + xp.zeros_like(A))
+
+
+def forget(ops: Any, chosen: Array, *pairs: Array) -> tuple[Array, ...]:
+    """Pairs, none of them left in the chosen rows."""
+    kept = (chosen <= 0)[:, None, None]
+    return tuple(ops.xp.where(kept, A, 0 * A) for A in pairs)
+
+
+def penalty_value(ops: Any, blocks: Blocks, W: Array, lam2: Array, tau: Array, R: Array) -> Array:
+    xp = ops.xp
+    value = xp.sum(tau * block_norms(xp, blocks, W), axis=1) + 0.5 * lam2 * dot(xp, W, W)
+    return value if R is None else value + 0.5 * dot(xp, W, xp.matmul(W, R))
+
+
+def gap_parts(ops: Any, blocks: Blocks, W: Array, grad: Array, lam2: Array, tau: Array, R: Array) -> Array:
+    """See `popglm.solve.certificate.gap_sums`."""
+    RW = 0 * W if R is None else ops.xp.matmul(W, R)
+    return gap_sums(ops.xp, blocks, W, grad + RW, RW, lam2, tau)
+
+
+def decrement(
+    ops: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, diagonal: Array, R: Array,
+    spectrum: tuple[Array, Array],
+) -> Array:  # fmt: skip
+    """Squared residual in the metric cG; see `popglm.solve.certificate.decrement`."""
+    xp = ops.xp
+    total = grad + rows(lam2) * W
+    total = total if R is None else total + xp.matmul(W, R)
+    if tau is None:
+        return dot(xp, total, solve_metric(xp, total, c, lam2, spectrum, R))
+    residual, metric = least_subgradient(xp, blocks, W, total, tau), rows(c) * diagonal[None, :] + rows(lam2)
+    return xp.sum(xp.where(metric > 0, residual**2 / xp.where(metric > 0, metric, 1 + 0 * metric), 0 * metric), axis=1)
+
+
+def smooth_step(
+    ops: Any, W: Array, grad: Array, c: Array, lam2: Array, S: Array, Y: Array, spectrum: tuple[Array, Array], R: Array
+) -> tuple[Array, Array]:
+    """Minimiser of a model without norms, and what it promises."""
+    xp = ops.xp
+    total = grad + rows(lam2) * W
+    total = total if R is None else total + xp.matmul(W, R)
+    d = two_loop_step(xp, total, c, lam2, S, Y, spectrum, R)
+    return d, -0.5 * dot(xp, d, total)
+
+
+def open_model(
+    ops: Any, blocks: Blocks, W: Array, grad: Array, c: Array, bound: Array, S: Array, Y: Array, GS: Array,
+    diagonal_of_G: Array, diagonal_of_R: Array, R: Array, newer: Array, unit: Array,
+) -> tuple[Array, Array, Array, Array, tuple[Array, ...]]:  # fmt: skip
+    """Gradient with the smoothness in it, Q and K⁻¹ of the pairs, diagonal of B, and where proximal steps start."""
+    xp = ops.xp
+    grad = grad if R is None else grad + xp.matmul(W, R)
+    Q, K = compact_form(xp, S, Y, GS, c, newer, unit)
+    M = ops.inverse(K)
+    plain = rows(c) * diagonal_of_G[None, :]
+    D = plain - diagonal_of(xp, Q, M)
+    # rounding must leave a metric
+    D = xp.where(0.05 * plain < D, D, 0.05 * plain) + diagonal_of_R[None, :]
+    D = D + 1e-6 * rows(xp.max(D, axis=1))
+    zero = 0 * W
+    nu = start_norms(xp, blocks, W, grad, D)
+    return grad, Q, M, D, (zero, zero, zero, zero, xp.ones_like(c), bound, nu)
+
+
+def open_split(
+    ops: Any, W: Array, grad: Array, c: Array, ridge: Array, tau: Array, deviation: Array, of_block: Array, S: Array,
+    Y: Array, GS: Array, values: Array, newer: Array, identity: Array, rho: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """The model in blocks of unit variance and a unit of the activity's; its pairs; where the splitting starts.
+
+    Returns
+    -------
+    W, grad : array, shape (n_rows, n_features)
+    unit, lam2 : array, shape (n_rows,)
+        What W and grad were divided by; the least ridge of a block.
+    ridge, tau : array, shape (n_rows, n_blocks)
+        What blocks have of a ridge beyond that, and the weights of their norms.
+    Q, K, M : array
+        See `compact_form`; M = K⁻¹.
+    at : tuple of array
+    """
+    xp = ops.xp
+    W, grad = W * deviation[None, :], grad / deviation[None, :]
+    largest = [xp.max(xp.abs(W), axis=1), xp.max(xp.abs(grad), axis=1) / xp.where(c > 0, c, xp.ones_like(c))]
+    unit = xp.where(largest[0] > largest[1], largest[0], largest[1])
+    unit = xp.where(xp.isfinite(unit) & (unit > 0), unit, xp.ones_like(unit))
+    W, grad, tau = W / rows(unit), grad / rows(unit), tau / (rows(unit) * of_block[None, :])
+    each = rows(ridge) / (of_block * of_block)[None, :]
+    lam2 = xp.min(each, axis=1)
+    Q, K = compact_form(xp, S, Y, GS, c, newer, identity)
+    start = split_start(xp, W, grad, c, lam2, tau, values, rho)
+    return W, grad, unit, lam2, each - rows(lam2), tau, Q, K, ops.inverse(K), start
+
+
+def in_columns(ops: Any, d: Array, unit: Array, deviation: Array) -> Array:
+    """A step of `open_split`'s model in the units of its columns."""
+    return d * (rows(unit) / deviation[None, :])
+
+
+def moved(
+    ops: Any, blocks: Blocks, W: Array, d: Array, grad: Array, lam2: Array, tau: Array, R: Array, active: Array
+) -> tuple[Array, Array]:
+    """W + d for active rows; what first order promises, and how the penalty changes.
+
+    Changes are taken block by block: the difference of two sums would be rounding where the step is small.
+    """
+    xp = ops.xp
+    good = xp.isfinite(xp.sum(d, axis=1))
+    moved = xp.where(rows((active > 0) & good), W + d, W)
+    # the step that is really taken, so that its curvature pair has no rounding in s
+    d = moved - W
+    norms = block_norms(xp, blocks, moved) - block_norms(xp, blocks, W)
+    change = xp.sum(tau * norms, axis=1) + lam2 * dot(xp, d, W + 0.5 * d)
+    change = change if R is None else change + dot(xp, xp.matmul(d, R), W + 0.5 * d)
+    promised = dot(xp, grad, d) + change
+    promised = xp.where(good, promised, promised + np.inf)
+    return moved, xp.stack([promised, change], axis=1)
+
+
+def mean_slope(ops: Any, W_new: Array, W: Array, grad_new: Array, grad: Array) -> Array:
+    """Half the sum of both gradients along a step: a change of the loss with less rounding than a difference."""
+    return 0.5 * dot(ops.xp, W_new - W, grad_new + grad)
+
+
+def keep_step(
+    ops: Any, least: float, S: Array, Y: Array, GS: Array, W_new: Array, W: Array, grad_new: Array, grad: Array,
+    chosen: Array, G: Array, basis: Array, deviation: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The pairs with that of a step, where it is chosen; with ``deviation``, in columns divided by it."""
+    s, y = W_new - W, grad_new - grad
+    if deviation is not None:
+        s, y = s * deviation[None, :], y / deviation[None, :]
+    return keep_pairs(ops.xp, least, S, Y, GS, s, y, chosen > 0, G, basis)

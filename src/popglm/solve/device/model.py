@@ -1,0 +1,251 @@
+"""The quadratic model of every problem of a batch on the device: its step, its certificate and its curvature pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popglm.solve.coordinates import principal_axes
+from popglm.solve.device import kernels, proximal
+from popglm.solve.device.arrays import vector
+from popglm.solve.device.batch import Batch
+from popglm.solve.quadratic import PAIRS, QuadraticModel
+from popglm.statistics.blockwise import Blocks
+
+__all__ = ["BatchModel", "Strength"]
+
+Array = Any
+
+#: Compiled calls of `proximal.STEPS` steps for one model, at most, and the share of problems that must be done before.
+MOST_CALLS, DONE_SHARE = 40, 0.98
+#: A model is solved when it can decrease by no more than this share of what it has, by an estimate that holds where
+#: primal and dual residual are below the second number (with ρ far off everything stands still).
+MODEL_ACCURACY, RESIDUAL = 0.1, 1e-2
+
+
+@dataclass
+class Strength:
+    """λ of every problem of a batch, and its ridge and norm parts on the device.
+
+    Attributes
+    ----------
+    lam : ndarray, shape (n_rows,)
+    ridge : array, shape (n_rows,)
+        λ₂.
+    tau : array, shape (n_rows, n_blocks)
+        Weights of the norms.
+    """
+
+    lam: np.ndarray
+    ridge: Array
+    tau: Array
+
+
+class BatchModel:
+    """What problems share, placed on the device.
+
+    Parameters
+    ----------
+    engine : engine
+    model : QuadraticModel
+        Its G and its penalty, in solver coordinates.
+
+    Attributes
+    ----------
+    first_bound : float
+        Where the `Batch.bound` of a problem starts.
+    """
+
+    def __init__(self, engine: Any, model: QuadraticModel) -> None:
+        self.engine, self.penalty = engine, model.penalty
+        put, penalty = engine.asarray, model.penalty
+        G = np.diag(model.G) if model.G.ndim == 1 else model.G
+        p, n_blocks = len(G), len(penalty.block_sizes)
+        self.normed = penalty.l1_ratio > 0
+        of_column = penalty.block_of_column
+        self.blocks = Blocks(None if n_blocks == p else put(np.eye(n_blocks)[of_column]), engine.index(of_column))
+        self.G, self.diagonal_of_G = put(G), put(np.diag(G).copy())
+        self.R = None if penalty.R is None else put(penalty.smoothness * penalty.R)
+        diagonal = np.zeros(p) if penalty.R is None else penalty.smoothness * np.diag(penalty.R)
+        self.diagonal_of_R, self.block_weights = put(diagonal), put(penalty.block_weights)
+        self.split = self.normed and penalty.R is None
+        self.spectrum = self.deviation = None
+        if self.split:
+            # in blocks of unit variance, whatever units they were given in; the penalty's weights go with them
+            variance = np.bincount(of_column, np.diag(G)) / penalty.block_sizes
+            of_block = np.sqrt(np.where(variance > 0, variance, 1))
+            each = of_block[of_column]
+            self.of_block, self.deviation = put(of_block), put(each)
+            self.spectrum = tuple(put(a) for a in principal_axes(G / np.outer(each, each)))
+        elif not self.normed:
+            self.spectrum = self._placed(*model.eigen(penalty.smoothness, 0.0))
+            self.free = self.spectrum if penalty.R is not None else self._placed(*model.eigen(0.0, None))
+        self.newer, self.unit = put(np.tril(np.ones((PAIRS, PAIRS)), -1)), put(np.eye(2 * PAIRS))
+        # largest eigenvalue of G in its own diagonal's metric: what a step bound starts from
+        variance = np.diag(G)
+        scale = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
+        self.first_bound = (
+            0.0 if self.split else max(1.0, 1.02 * float(np.linalg.eigvalsh(G * np.outer(scale, scale))[-1]))
+        )
+
+    def _placed(self, values: np.ndarray, vectors: np.ndarray | None) -> tuple[Array, Array | None]:
+        return self.engine.asarray(values), None if vectors is None else self.engine.asarray(vectors)
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, constants: tuple = ()) -> Any:
+        return self.engine.compile(function, type(self.engine), *constants)(*arguments)
+
+    def _host(self, values: Array) -> np.ndarray:
+        return np.asarray(self.engine.to_numpy(values), float)
+
+    def no_pairs(self, W: Array) -> tuple[Array, Array, Array]:
+        """Room for the curvature pairs of every row of W."""
+        return (self.engine.xp.stack([0 * W] * PAIRS, axis=1),) * 3
+
+    def strength(self, lam: np.ndarray) -> Strength:
+        """λ of every problem as the model needs it."""
+        alpha = self.penalty.l1_ratio
+        tau = vector(self.engine, alpha * lam)[:, None] * self.block_weights[None, :]
+        return Strength(lam, vector(self.engine, (1 - alpha) * lam), tau)
+
+    def penalty_value(self, W: Array, at: Strength) -> np.ndarray:
+        """The penalty of every row of W."""
+        return self._host(self._call(kernels.penalty_value, self.blocks, W, at.ridge, at.tau, self.R))
+
+    def gap_sums(self, batch: Batch, at: Strength) -> np.ndarray:
+        """See `popglm.solve.certificate.gap_sums`."""
+        tau = at.tau if self.normed else None
+        return self._host(self._call(kernels.gap_parts, self.blocks, batch.W, batch.grad, at.ridge, tau, self.R))
+
+    def decrement(self, batch: Batch, c: np.ndarray, at: Strength) -> np.ndarray:
+        """Squared KKT residual in the metric of G, shape (n_rows,)."""
+        tau = at.tau if self.normed else None
+        return self._host(
+            self._call(
+                kernels.decrement, self.blocks, batch.W, batch.grad, vector(self.engine, c), at.ridge, tau,
+                self.diagonal_of_G, self.R, self.spectrum,
+            )
+        )  # fmt: skip
+
+    def moved(self, batch: Batch, d: Array, at: Strength, active: np.ndarray) -> tuple[Array, np.ndarray]:
+        """See `popglm.solve.device.kernels.moved`; one row per sum."""
+        W, sums = self._call(
+            kernels.moved, self.blocks, batch.W, d, batch.grad, at.ridge, at.tau, self.R, vector(self.engine, active)
+        )
+        return W, self._host(sums).T
+
+    def mean_slope(self, batch: Batch, W: Array, grad: Array) -> np.ndarray:
+        """Change of the loss from the gradients at both ends of a step, shape (n_rows,)."""
+        return self._host(self._call(kernels.mean_slope, W, batch.W, grad, batch.grad))
+
+    def keep_step(self, batch: Batch, W: Array, grad: Array, chosen: np.ndarray) -> None:
+        """Remember the curvature pairs of steps to W, where the gradient is ``grad``."""
+        least = 1e-4 * float(np.sqrt(np.finfo(self.engine.dtype).eps))
+        batch.pairs = self._call(
+            kernels.keep_step, *batch.pairs, W, batch.W, grad, batch.grad, vector(self.engine, chosen),
+            *(self.spectrum if self.split else (self.G, None)), self.deviation, constants=(least,),
+        )  # fmt: skip
+
+    def forget(self, batch: Batch, chosen: np.ndarray) -> None:
+        """Begin to collect the pairs of chosen rows anew."""
+        batch.pairs = self._call(kernels.forget, vector(self.engine, chosen), *batch.pairs)
+
+    def accept(self, batch: Batch, W: Array, grad: Array, accepted: np.ndarray) -> None:
+        """Take weights and gradients of accepted rows."""
+        batch.W, batch.grad = self._call(kernels.choose, vector(self.engine, accepted), W, grad, batch.W, batch.grad)
+
+    def step(
+        self, batch: Batch, active: np.ndarray, c: np.ndarray, at: Strength, most: np.ndarray
+    ) -> tuple[Array, np.ndarray]:
+        """Minimiser of every problem's model, and the decrease that it promises with what the steps left over.
+
+        Steps end early where no more than ``most`` is promised: the problem is certified. Where rounding has made
+        pairs dependent the step is not finite, and the problem begins to collect them anew.
+        """
+        c = vector(self.engine, c)
+        if self.split:
+            d, promise = self._split_step(batch, active, c, at, most)
+        elif self.normed:
+            d, promise = self._proximal_step(batch, active, c, at, most)
+        else:
+            d, promise = self._smooth_step(batch, c, at)
+        failed = active & np.isnan(promise)
+        if failed.any():
+            self.forget(batch, failed)
+        return d, promise
+
+    def _smooth_step(self, batch: Batch, c: Array, at: Strength) -> tuple[Array, np.ndarray]:
+        def by(spectrum: tuple[Array, Array | None]) -> tuple[Array, Array]:
+            return self._call(kernels.smooth_step, batch.W, batch.grad, c, at.ridge, *batch.pairs[:2], spectrum, self.R)
+
+        # without a penalty the units of the columns do not matter, and no column may fall below rounding by them
+        free = at.lam == 0
+        d, promise = by(self.free if free.all() else self.spectrum)
+        if free.any() and not free.all() and self.free is not self.spectrum:
+            other, promised = by(self.free)
+            d, _ = self._call(kernels.choose, vector(self.engine, free), other, other, d, d)
+            return d, np.where(free, self._host(promised), self._host(promise))
+        return d, self._host(promise)
+
+    def _proximal_step(
+        self, batch: Batch, active: np.ndarray, c: Array, at: Strength, most: np.ndarray
+    ) -> tuple[Array, np.ndarray]:
+        grad, Q, M, D, now = self._call(
+            kernels.open_model, self.blocks, batch.W, batch.grad, c, batch.bound, *batch.pairs,
+            self.diagonal_of_G, self.diagonal_of_R, self.R, self.newer, self.unit,
+        )  # fmt: skip
+        steps = self.engine.fuse(proximal.proximal_steps, 10 * float(np.finfo(self.engine.dtype).eps))
+        model = (self.blocks, batch.W, grad, c, at.ridge, at.tau, Q, M, D, self.G, self.R)
+        last, left = np.zeros(len(active)), np.full(len(active), np.inf)
+        with self.engine.fast_products():
+            for _ in range(MOST_CALLS):
+                now, value = steps(*model, now)
+                value = self._host(value)
+                # steps converge at a steady rate: half the gain of a call, or more, is what is left
+                left, last = np.abs(last - value), value
+                if _enough(active, value, left, most):
+                    break
+        batch.bound = self._call(kernels.finite_or, 0.95 * now[5], constants=(self.first_bound,))
+        return now[0], np.maximum(-last, 0) + left
+
+    def _split_step(
+        self, batch: Batch, active: np.ndarray, c: Array, at: Strength, most: np.ndarray
+    ) -> tuple[Array, np.ndarray]:
+        W, grad, unit, lam2, ridge, tau, Q, K, M, now = self._call(
+            kernels.open_split, batch.W, batch.grad, c, at.ridge, at.tau, self.deviation, self.of_block,
+            *batch.pairs, self.spectrum[0], self.newer, self.unit, batch.bound,
+        )  # fmt: skip
+        size = self._host(unit)
+        with np.errstate(over="ignore"):
+            most = most / size**2
+        steps = self.engine.fuse(proximal.split_steps)
+        model = (self.blocks, W, grad, c, lam2, ridge, tau, Q, K, M, self.spectrum)
+        for call in range(MOST_CALLS):
+            with self.engine.fast_products():
+                d, sums, missing, now = steps(*model, now)
+            value, left, residual = self._host(sums).T
+            left = np.where((residual <= RESIDUAL) & (left >= 0), left, np.inf)
+            if call < MOST_CALLS - 1 and not _enough(active, value, left, most):
+                continue
+            # a promise that ends a strength is made with a bound
+            ends = active & (np.maximum(-value, 0) + left <= most)
+            if not ends.any():
+                break
+            bound = self._call(proximal.decrement, missing, c, lam2, Q, K, self.spectrum[0])
+            left = np.where(ends, self._host(bound), left)
+            if _few(active, ends & ~(np.maximum(-value, 0) + left <= most)):
+                break
+        # where curvature pairs have become dependent nothing is finite: ρ begins anew
+        batch.bound = self._call(kernels.finite_or, now[2], constants=(self.first_bound,))
+        return self._call(kernels.in_columns, d, unit, self.deviation), (np.maximum(-value, 0) + left) * size**2
+
+
+def _enough(active: np.ndarray, value: np.ndarray, left: np.ndarray, most: np.ndarray) -> bool:
+    gained = np.maximum(-value, 0)
+    return _few(active, active & ~(left <= np.maximum(MODEL_ACCURACY * gained, most - gained)))
+
+
+def _few(active: np.ndarray, open_: np.ndarray) -> bool:
+    return np.count_nonzero(open_) <= (1 - DONE_SHARE) * np.count_nonzero(active)

@@ -1,0 +1,109 @@
+"""The objective of problems whose weights and gradients stay on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from popglm.solve.coordinates import Coordinates
+from popglm.solve.device.arrays import vector
+from popglm.solve.evaluation import Evaluation
+from popglm.solve.objective import Batch, RowObjective, spread_of
+from popglm.solve.passes import moment_sums, spread_sums
+
+__all__ = ["DeviceObjective"]
+
+Array = Any
+
+
+class DeviceObjective(RowObjective):
+    """A `RowObjective` of one fit, for rows of W on the device; so is the gradient in what it answers.
+
+    X is in the user's columns: weights and gradients are rotated, never X.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Those of the weights.
+    rows : other arguments of `RowObjective`
+    """
+
+    def __init__(self, *rows: Any, coordinates: Coordinates, **more: Any) -> None:
+        super().__init__(*rows, **more)
+        # one way for all columns: a batch has one shape
+        self.by_sums &= self.by_sums.all()
+        plain = not coordinates.rotation and coordinates.still is None
+        self.rotation = None if plain else self.engine.asarray(coordinates.unrotate(np.eye(len(coordinates.center))))
+
+    def _moments(self) -> tuple[np.ndarray, np.ndarray, Array]:
+        engine, q = self.engine, len(self.Y)
+
+        def chunk(window: tuple[Any, ...], _k: int, _batch: Batch) -> tuple[Any, ...]:
+            X, Y, s, _, size, masked, at = window
+            return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
+
+        everyone = Batch(0, np.arange(q), q, None, None)
+        (total, y_sum, YX), _ = self._add_up(chunk, {0: everyone}, q)
+        safe = np.where(total > 0, total, 1)
+        return total, y_sum / safe, engine.asarray(self._scaled(1 / safe, YX))
+
+    def evaluate(self, columns: np.ndarray, W: Array, b: np.ndarray) -> Evaluation:
+        """See `RowObjective`; W (n_columns, n_features) is on the device."""
+        engine, xp = self.engine, self.engine.xp
+        everyone = len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y)))
+        at = W if self.rotation is None else xp.matmul(W, self.rotation)
+        batch = Batch(0, np.arange(len(columns)), len(columns), None if everyone else engine.index(columns), at)
+        way = self._poisson_exp if self.by_sums.any() else self._general
+        with np.errstate(all="ignore"):
+            found = way(columns, {0: batch}, at, b)
+        grad = found.grad if self.rotation is None else xp.matmul(found.grad, xp.matrix_transpose(self.rotation))
+        found.grad = engine.asarray(grad)
+        finite = np.asarray(engine.to_numpy(xp.sum(found.grad, axis=1)), float)
+        found.loss[~(np.isfinite(found.loss) & np.isfinite(finite) & np.isfinite(found.b))] = np.inf
+        return found
+
+    def _add_up(
+        self,
+        function: Callable[[tuple[Any, ...], int, Batch], tuple[Any, ...]],
+        batches: dict[int, Batch],
+        n: int,
+        every: int | None = None,
+        with_x: bool = True,
+    ) -> tuple[list[Any], list[Array]]:
+        """Sums as in `RowObjective`: numbers per column in float64 on the host, the product with X on the device."""
+        engine, windows, (batch,) = self.engine, self.windows, batches.values()
+
+        def work() -> tuple[list[Any], list[Array]]:
+            numbers, product, some = [], None, []
+            for k in range(len(windows.chunks)):
+                out = list(function(windows.read(k, with_x), k, batch))
+                if every is not None:
+                    some.append(out.pop())
+                wide = [i for i, v in enumerate(out) if len(v.shape) == 2]
+                for i in wide:
+                    product = out[i] if product is None else product + out[i]
+                numbers.append(engine.xp.stack([v for i, v in enumerate(out) if i not in wide], axis=0))
+            # transfers wait until every window is under way
+            sums: list[Any] = list(sum(np.asarray(engine.to_numpy(v), float) for v in numbers))
+            for i in wide:
+                sums.insert(i, product)
+            return sums, some
+
+        return windows.guarded(work)
+
+    def _products(self, columns: np.ndarray) -> Array:
+        if len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y))):
+            return self.YX
+        return self.engine.xp.take(self.YX, self.engine.index(columns), axis=0)
+
+    def _inner(self, W: Array, YX: Array) -> np.ndarray:
+        return np.asarray(self.engine.to_numpy(self.engine.sum64(W * YX, 1)), float)
+
+    def _scaled(self, factor: np.ndarray, A: Array) -> Array:
+        return vector(self.engine, factor)[:, None] * A
+
+    def _spread(self, some: list[Array], mean: np.ndarray) -> np.ndarray:
+        parts = self.engine.compile(spread_sums, self.engine.xp)(self.engine.xp.concat(some, axis=1))
+        return spread_of(np.asarray(self.engine.to_numpy(parts), float), mean)
