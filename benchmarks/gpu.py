@@ -83,7 +83,7 @@ def fit(engine, arrays):
     )  # fmt: skip
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(N_FOLDS)]
     with engine.session():
-        found = fit_population(engine, X, Y, None, None, splits, settings, schedule="lockstep")
+        found = fit_population(engine, X, Y, None, None, splits, settings, schedule="device")
         engine.synchronize()
     return found
 

@@ -1,7 +1,5 @@
 """Folds know nothing of the activity that they hold out: they end where a fit to their training rows alone ends."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -9,9 +7,6 @@ from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
-from popglm.estimators import base
-from popglm.solve.lockstep import model as lockstep_model
-from popglm.solve.lockstep import proximal
 from popglm.statistics.losses import get_loss
 
 N = 240
@@ -114,7 +109,8 @@ def test_nor_of_overlapping_splits(family, fold):
 @quiet
 @pytest.mark.parametrize("penalty", ["lasso", "group lasso"])
 def test_nor_through_models_of_the_curvature_of_slow_neurons(monkeypatch, penalty):
-    monkeypatch.setattr("popglm.solve.walk.PATIENCE", 1)
+    for name in ("OWN_MODEL_AFTER", "OWN_MODEL_SOON"):
+        monkeypatch.setattr(f"popglm.solve.path.{name}", 1)
     assert_same_bits(*recording("poisson"), 3, "poisson", few=True, **PENALTIES[penalty], tol=1e-7)
 
 
@@ -138,15 +134,13 @@ def test_nor_on_another_engine(engine, family):
 
 @quiet
 @pytest.mark.parametrize("engine", ["numpy", "torch", "jax", "tensorflow"])
-def test_nor_in_lockstep(engine, monkeypatch):
+def test_nor_with_weights_on_the_device(engine):
     pytest.importorskip(engine)
-    monkeypatch.setattr(base, "fit_population", partial(base.fit_population, schedule="lockstep"))
-    # fewer steps in a compiled call: XLA compiles for seconds otherwise
-    monkeypatch.setattr(lockstep_model, "MEMORY", 3)
-    monkeypatch.setattr(proximal, "STEPS", 3)
-    # and each of about twenty programs again for neurons with samples of their own
+    # XLA compiles each of about twenty programs again for neurons with samples of their own
     settings = {"engine": engine, "few": True, "complete": engine in ("jax", "tensorflow"), "refit": False}
-    assert_same_bits(*recording("poisson"), 1, "poisson", CONTIGUOUS[2:], **settings, **PENALTIES["group lasso"])
+    penalty = "ridge" if engine in ("jax", "tensorflow") else "group lasso"
+    settings |= {"schedule": "device"}
+    assert_same_bits(*recording("poisson"), 1, "poisson", CONTIGUOUS[2:], **settings, **PENALTIES[penalty])
 
 
 @quiet

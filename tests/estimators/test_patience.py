@@ -7,7 +7,6 @@ import pytest
 
 import popglm as pg
 from popglm import GLMCV
-from popglm.engines import NumpyEngine
 from popglm.solve.trace import Trace
 from popglm.solve.walk import Walk
 from popglm.statistics.selection import fitted_strengths, select_strengths
@@ -111,13 +110,13 @@ def test_with_patience_for_all_strengths_nothing_changes(fits):
 
 def test_evaluations_are_saved(fits, monkeypatch):
     X, Y, full, _ = fits
-    tried, try_out = [], Walk.try_out
+    tried, decide = [], Walk.accept_or_stay
 
-    def counted(walk, here, *trial):
-        tried.append(len(here.columns))
-        return try_out(walk, here, *trial)
+    def counted(walk, here, *found):
+        tried.append(len(here.problems))
+        return decide(walk, here, *found)
 
-    monkeypatch.setattr(Walk, "try_out", counted)
+    monkeypatch.setattr(Walk, "accept_or_stay", counted)
     quiet_fit(X, Y, patience=1)
     assert sum(tried) < 0.8 * (full.n_iter_.sum() + full.cv_n_iter_.sum())
 
@@ -131,9 +130,9 @@ def missing(Y):
 
 
 @pytest.mark.parametrize(
-    "case", ["no refit", "gaussian", "missing samples", "weights", "overlapping folds", "adam", "stream", "lockstep"]
+    "case", ["no refit", "gaussian", "missing samples", "weights", "overlapping folds", "adam", "stream", "device"]
 )
-def test_other_fits(case, monkeypatch):
+def test_other_fits(case):
     X, Y = recording("gaussian" if case == "gaussian" else "poisson")
     settings = {"lambdas": LAMBDAS[::2], "cv": 3, "trial": None}
     if case == "no refit":
@@ -152,9 +151,8 @@ def test_other_fits(case, monkeypatch):
         Y = missing(Y)
     elif case == "stream":
         X = pg.RowStream(X)
-    elif case == "lockstep":
-        monkeypatch.setattr(NumpyEngine, "is_accelerator", True)
-        settings["penalty"] = "ridge"
+    elif case == "device":
+        settings |= {"schedule": "device", "penalty": "ridge"}
     full, stopped = (quiet_fit(X, Y, patience=patience, **settings) for patience in (None, 1))
     assert (stopped.n_lambdas_fitted_ < full.n_lambdas_fitted_).any()
     assert_cut(stopped, full, 1)

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from popglm.solve.lockstep.sums import sums_of_fits
 from scipy.optimize import brentq
 from sklearn.linear_model import Ridge
 
@@ -145,8 +144,6 @@ def test_null_models_with_offset_and_weights_solve_their_score_equation(family, 
     assert sums.intercept[0] == pytest.approx(right, abs=1e-9)
     expected = np.average(loss.deviance(right + offset, y), weights=s) / 2
     assert sums.null[0] == pytest.approx(expected, rel=1e-12)
-    again = sums_of_fits(loss, y[None], s, np.ones((1, 300)), offset)[0]
-    assert again.intercept[0] == sums.intercept[0]
 
 
 def test_neurons_at_an_end_of_their_grid_are_counted_and_warned_of():

@@ -2,7 +2,6 @@
 
 import tempfile
 import warnings
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from independent import half_null_deviance, objective
 from scipy.special import expit
 
 from popglm import GLM, GLMCV, PopglmWarning
-from popglm.estimators import base
 from popglm.solve.hessian import second_derivative
 from popglm.solve.stream import RowStream
 from popglm.statistics.losses import get_loss
@@ -121,28 +119,28 @@ def test_a_position_in_millimetres_does_not_hide_the_speed_beside_it():
         )
 
 
-@pytest.mark.parametrize("schedule", ["path", "lockstep"])
+@pytest.mark.parametrize("schedule", ["host", "device"])
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("unit", [1e-12, 1e12])
-def test_a_lasso_of_activity_in_other_units(unit, missing, schedule, monkeypatch):
-    monkeypatch.setattr(base, "fit_population", partial(base.fit_population, schedule=schedule))
+def test_a_lasso_of_activity_in_other_units(unit, missing, schedule):
     X, y = badly_scaled("gaussian", 3)
     y[7] = np.nan if missing else y[7]
     lam = np.array([0.3, 0.1, 0.01])
-    plain, other = (GLM("gaussian", penalty="lasso", lambdas=lam * u, tol=1e-6).fit(X, y * u) for u in (1.0, unit))
+    settings = {"penalty": "lasso", "tol": 1e-6, "schedule": schedule}
+    plain, other = (GLM("gaussian", lambdas=lam * u, **settings).fit(X, y * u) for u in (1.0, unit))
     np.testing.assert_allclose(other.coef_path_ / unit, plain.coef_path_, atol=2e-3)
     assert (other.coef_path_[-1] != 0).any()
     assert other.gap_.max() <= 1e-6
 
 
-@pytest.mark.parametrize("schedule", ["path", "lockstep"])
+@pytest.mark.parametrize("schedule", ["host", "device"])
 @pytest.mark.parametrize(("penalty", "lambdas"), [("none", None), ("ridge", [0.0])])
 @pytest.mark.parametrize("family", LINK)
-def test_columns_in_other_units_without_a_penalty(family, penalty, lambdas, schedule, monkeypatch):
-    monkeypatch.setattr(base, "fit_population", partial(base.fit_population, schedule=schedule))
+def test_columns_in_other_units_without_a_penalty(family, penalty, lambdas, schedule):
     X, y = badly_scaled(family, 1)
     units = 10.0 ** np.array([-12, 0, 12, 3, -3])
-    plain, other = (GLM(family, penalty=penalty, lambdas=lambdas, tol=1e-6).fit(A, y) for A in (X, X * units))
+    settings = {"penalty": penalty, "lambdas": lambdas, "tol": 1e-6, "schedule": schedule}
+    plain, other = (GLM(family, **settings).fit(A, y) for A in (X, X * units))
     np.testing.assert_allclose(other.coef_ * units, plain.coef_, atol=2e-3)
     np.testing.assert_allclose(other.loss_path_, plain.loss_path_, atol=1e-6)
 
@@ -239,13 +237,12 @@ def separated_cases():
     }
 
 
-@pytest.mark.parametrize("route", ["path", "lockstep", "stream", "folds"])
+@pytest.mark.parametrize("route", ["host", "device", "stream", "folds"])
 @pytest.mark.parametrize("case", separated_cases())
-def test_separated_events_are_named_and_certified(case, route, monkeypatch):
+def test_separated_events_are_named_and_certified(case, route):
     family, X, y, infimum = separated_cases()[case]
     y = y.astype(float)
-    if route == "lockstep":
-        monkeypatch.setattr(base, "fit_population", partial(base.fit_population, schedule="lockstep"))
+    schedule = "device" if route == "device" else "auto"
     with tempfile.NamedTemporaryFile() as file, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         rows = X
@@ -256,7 +253,7 @@ def test_separated_events_are_named_and_certified(case, route, monkeypatch):
         if route == "folds":
             model = GLMCV(family, penalty="ridge", lambdas=[0.01, 0.0], cv=2).fit(rows, y)
         else:
-            model = GLM(family, penalty="none").fit(rows, y)
+            model = GLM(family, penalty="none", schedule=schedule).fit(rows, y)
     named = [str(w.message) for w in said if "finite weights" in str(w.message)]
     assert len(named) == (case != "none")
     if infimum is not None and route != "folds":

@@ -5,7 +5,7 @@ import pytest
 
 from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
-from popglm.solve import walk
+from popglm.solve import path
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.path import Fit
@@ -165,7 +165,7 @@ def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
     X, Y = bursts()
     given = []
     give = Fit.give_own_models
-    monkeypatch.setattr(Fit, "give_own_models", lambda fit, columns: (given.extend(columns), give(fit, columns)))
+    monkeypatch.setattr(Fit, "give_own_models", lambda fit, columns: given.extend(columns) or give(fit, columns))
     held, drop = [], Fit.drop_models
 
     def count(fit):
@@ -176,8 +176,8 @@ def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
     folds = np.repeat(np.arange(5), 300)
     models = {}
     for patience in (3, 10**9):
-        monkeypatch.setattr(walk, "PATIENCE", patience)
-        monkeypatch.setattr(walk, "SHORT_PATIENCE", patience)
+        monkeypatch.setattr(path, "OWN_MODEL_AFTER", patience)
+        monkeypatch.setattr(path, "OWN_MODEL_SOON", patience)
         models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
     assert len(given) > 4
     # they are let go when their neurons are done

@@ -23,7 +23,7 @@ __all__ = ["DeviceFit"]
 Array = Any
 #: Evaluations at one strength after which a slow problem is handed over, at least: here one of many problems costs
 #: little more than one of few.
-HAND_OVER_AFTER = 20
+HAND_OVER_AFTER = 12
 
 
 class DeviceFit(Problems):
