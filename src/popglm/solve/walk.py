@@ -221,6 +221,9 @@ class Walk:
         Its objective above the saturated loss.
     quiet : ndarray of int, shape (n_problems,)
         Steps in a row that promised less than rounding.
+    promise, enough : ndarray, shape (n_problems,)
+        Decrease that its model promised for the last step, not finite where the model was not solved; and that of
+        which no more would end the strength.
     modelled : ndarray of int, shape (n_problems,)
         Strength at which a problem last got a model of its own; −1 for none.
     most_crowding : ndarray, shape (n_problems,)
@@ -247,7 +250,7 @@ class Walk:
         self.most = q if most is None else most
         self.path, self.trace = empty_path(fit, self.n_lambdas), Trace(self.n_lambdas, q)
         self.level, self.arrives = np.where(fit.is_fitted, 0, self.n_lambdas), np.ones(q, bool)
-        self.value, self.quiet = np.zeros(q), np.zeros(q, int)
+        self.value, self.quiet, self.promise, self.enough = np.zeros(q), np.zeros(q, int), np.zeros(q), np.zeros(q)
         self.modelled, self.handed_over = np.full(q, -1), np.full(q, -1)
         self.unbelieved = self.unproved = np.zeros(0, int)
         self.most_crowding = np.full(q, MOST_CROWDING * np.sqrt(fit.own_model_cost))
@@ -295,7 +298,9 @@ class Walk:
         spread, scale = fit.at.spread[problems], fit.scale[problems]
         # damping divides the promise by itself at most
         safety = np.minimum(MODEL_SAFETY * spread, MOST_SAFETY) * fit.damping[problems]
-        promise = fit.aim_by_models(problems, lam, self.tol * scale / safety)
+        enough = self.tol * scale / safety
+        promise = fit.aim_by_models(problems, lam, enough)
+        self.promise[problems], self.enough[problems] = promise, enough
         # a kink is not in the model: no estimate then
         with np.errstate(over="ignore", invalid="ignore"):
             estimate = safety * promise / scale
@@ -354,9 +359,13 @@ class Walk:
         # a rejected point has taught its curvature; damping guards what one pair cannot say
         damping = fit.damping[problems]
         raised = np.minimum(damping * np.where(finite, RAISE, RAISE_FAR), MOST_DAMPING)
-        damping = np.where(accepted, np.maximum(damping / RELAX, 1), raised)
-        fit.damping[problems[~jumps]] = damping[~jumps]
-        self.quiet[problems] = np.where(~jumps & (beside.promised > -QUIET * noise), self.quiet[problems] + 1, 0)
+        changed = np.where(accepted, np.maximum(damping / RELAX, 1), raised)
+        # a step that does not go down because its model was not solved says nothing about the model
+        promise = self.promise[problems]
+        tells = ~jumps & (accepted | np.isfinite(promise) | (beside.promised < 0))
+        fit.damping[problems[tells]] = changed[tells]
+        quiet = ~jumps & (beside.promised > -QUIET * noise) & (promise <= self.enough[problems] + noise)
+        self.quiet[problems] = np.where(quiet, self.quiet[problems] + 1, 0)
         self.path.n_iter[here.k, problems] += 1
         self._note(here.k, self.path.n_iter[here.k, problems], problems)
 

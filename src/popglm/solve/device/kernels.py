@@ -17,6 +17,7 @@ from popglm.statistics.blockwise import Blocks, block_norms
 
 __all__ = [
     "choose",
+    "choose_numbers",
     "decrement",
     "finite_or",
     "forget",
@@ -37,6 +38,10 @@ Array = Any
 def choose(ops: Any, mask: Array, *arrays: Array) -> tuple[Array, ...]:
     half, chosen = len(arrays) // 2, rows(mask) > 0
     return tuple(ops.xp.where(chosen, new, old) for new, old in zip(arrays[:half], arrays[half:], strict=True))
+
+
+def choose_numbers(ops: Any, mask: Array, new: Array, old: Array) -> Array:
+    return ops.xp.where(mask > 0, new, old)
 
 
 def finite_or(ops: Any, instead: float, A: Array) -> Array:

@@ -162,19 +162,22 @@ class BatchModel:
         """Minimiser of every problem's model, and the decrease that it promises with what the steps left over.
 
         Steps end early where no more than ``most`` is promised: the problem is certified. Where rounding has made
-        pairs dependent the step is not finite, and the problem begins to collect them anew.
+        pairs dependent, the step is not finite or its model has no minimum that is found: the promise is NaN then, and
+        the problem begins to collect pairs anew.
         """
         c = vector(self.engine, c)
         if self.split:
-            d, promise = self._split_step(batch, active, c, at, most)
+            d, promise, failed = self._split_step(batch, active, c, at, most)
         elif self.normed:
             d, promise = self._proximal_step(batch, active, c, at, most)
+            failed = np.isnan(promise)
         else:
             d, promise = self._smooth_step(batch, c, at)
-        failed = active & np.isnan(promise)
+            failed = np.isnan(promise)
+        failed &= active
         if failed.any():
             self.forget(batch, failed)
-        return d, promise
+        return d, np.where(failed, np.nan, promise)
 
     def _smooth_step(self, batch: Batch, c: Array, at: Strength) -> tuple[Array, np.ndarray]:
         def by(spectrum: tuple[Array, Array | None]) -> tuple[Array, Array]:
@@ -212,7 +215,7 @@ class BatchModel:
 
     def _split_step(
         self, batch: Batch, active: np.ndarray, c: Array, at: Strength, most: np.ndarray
-    ) -> tuple[Array, np.ndarray]:
+    ) -> tuple[Array, np.ndarray, np.ndarray]:
         W, grad, unit, lam2, ridge, tau, Q, K, M, now = self._call(
             kernels.open_split, batch.W, batch.grad, c, at.ridge, at.tau, self.deviation, self.of_block,
             *batch.pairs, self.spectrum[0], self.newer, self.unit, batch.bound,
@@ -226,6 +229,7 @@ class BatchModel:
             with self.engine.fast_products():
                 d, sums, missing, now = steps(*model, now)
             value, left, residual = self._host(sums).T
+            failed = np.isnan(value) | (left < 0)
             left = np.where((residual <= RESIDUAL) & (left >= 0), left, np.inf)
             if call < MOST_CALLS - 1 and not _enough(active, value, left, most):
                 continue
@@ -237,9 +241,13 @@ class BatchModel:
             left = np.where(ends, self._host(bound), left)
             if _few(active, ends & ~(np.maximum(-value, 0) + left <= most)):
                 break
-        # where curvature pairs have become dependent nothing is finite: ρ begins anew
-        batch.bound = self._call(kernels.finite_or, now[2], constants=(self.first_bound,))
-        return self._call(kernels.in_columns, d, unit, self.deviation), (np.maximum(-value, 0) + left) * size**2
+        promise = np.maximum(-value, 0) + left
+        if call == MOST_CALLS - 1:
+            failed |= ~np.isfinite(promise)
+        # what failed begins anew with its ρ too
+        bound = self._call(kernels.choose_numbers, vector(self.engine, failed), self.first_bound + 0 * c, now[2])
+        batch.bound = self._call(kernels.finite_or, bound, constants=(self.first_bound,))
+        return self._call(kernels.in_columns, d, unit, self.deviation), promise * size**2, failed
 
 
 def _enough(active: np.ndarray, value: np.ndarray, left: np.ndarray, most: np.ndarray) -> bool:
