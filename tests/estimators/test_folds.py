@@ -143,6 +143,34 @@ def test_nor_with_weights_on_the_device(engine):
     assert_same_bits(*recording("poisson"), 1, "poisson", CONTIGUOUS[2:], **settings, **PENALTIES[penalty])
 
 
+#: Twenty folds, whose training rows are counted by weights.
+MANY = [(np.setdiff1d(np.arange(N), test), test) for test in np.split(np.arange(N), 20)]
+
+
+@quiet
+@pytest.mark.parametrize(
+    ("family", "penalty"), [("poisson", "lasso"), ("bernoulli", "group lasso"), ("gaussian", "ridge")]
+)
+def test_nor_of_many_folds(family, penalty):
+    assert_same_bits(*recording(family), 17, family, MANY, few=True, refit=False, **PENALTIES[penalty])
+
+
+@quiet
+@pytest.mark.parametrize("schedule", ["host", "device"])
+def test_many_folds_end_where_fits_to_their_rows_end(schedule):
+    X, Y = recording("poisson")
+    settings = {"penalty": "lasso", "lambdas": [1e-1, 1e-2], "tol": 1e-8, "precision": "float64", "schedule": schedule}
+    model = pg.GLMCV(cv=MANY, **settings).fit(X, Y)
+    for fold in (0, 7, 19):
+        train, test = MANY[fold]
+        alone = pg.GLM(**settings).fit(X[train], Y[train])
+        np.testing.assert_allclose(model.cv_coef_path_[fold], alone.coef_path_, atol=1e-3)
+        np.testing.assert_allclose(model.cv_intercept_path_[fold], alone.intercept_path_, atol=1e-3)
+        eta = np.einsum("tp,knp->ktn", X[test], alone.coef_path_) + alone.intercept_path_[:, None]
+        deviance = get_loss("poisson").deviance(eta, Y[test]).sum(axis=1)
+        np.testing.assert_allclose(model.cv_deviance_[fold], deviance, rtol=1e-3)
+
+
 @quiet
 def test_nor_of_a_stream(tmp_path):
     X, Y = recording("poisson", q=4)

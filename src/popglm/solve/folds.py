@@ -10,6 +10,10 @@ import numpy as np
 
 __all__ = ["Folds", "Part", "Ranges", "order_by_fold"]
 
+#: Folds up to which training rows are ranges, at least, and rows for each fold more; beyond, a fold counts its rows by
+#: weights of 0 and 1. Ranges cut every pass over the rows into as many pieces as there are folds, for as many fits.
+FEW_FOLDS, ROWS_PER_FOLD = 16, 512
+
 Ranges = list[tuple[int, int]]
 Splits = list[tuple[np.ndarray, np.ndarray]]
 
@@ -71,8 +75,8 @@ class Folds:
 def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[np.ndarray, Folds]:
     """Order of the rows, and where every fold's rows then lie.
 
-    A partition is sorted so that the held-out rows of a fold are one range. Other splits leave the order alone and get
-    copies of their rows.
+    A partition is sorted so that the held-out rows of a fold are one range; of many folds, training rows are counted by
+    weights. Other splits leave the order alone and get copies of their rows.
 
     Parameters
     ----------
@@ -91,7 +95,11 @@ def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[
         return np.arange(n), Folds([part(train) for train, _ in splits], [part(test) for _, test in splits], partition)
     order = np.concatenate([np.sort(test) for _, test in splits])
     blocks = list(pairwise(np.cumsum([0, *(len(test) for _, test in splits)]).tolist()))
-    train = [Part([(a, b) for a, b in ((0, first), (last, n)) if b > a]) for first, last in blocks]
+    if len(splits) > max(FEW_FOLDS, n // ROWS_PER_FOLD):
+        row = np.arange(n)
+        train = [Part([(0, n)], ((row < first) | (row >= last)).astype(int)) for first, last in blocks]
+    else:
+        train = [Part([(a, b) for a, b in ((0, first), (last, n)) if b > a]) for first, last in blocks]
     return order, Folds(train, [Part([block]) for block in blocks], partition)
 
 
