@@ -53,6 +53,56 @@ def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray
     return grid
 
 
+def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[str], fitted: Any) -> np.ndarray | None:
+    """Which features may explain each neuron, shape (n_features, n_neurons); None for all.
+
+    Parameters
+    ----------
+    mask : array-like or DataFrame of bool, with a row per feature or group and a column per neuron
+    X : array-like
+        The design matrix, whose columns may have names.
+    sizes, groups : feature groups, by size and name
+    fitted : estimator
+        Its neurons have names.
+    """
+    if mask is None:
+        return None
+    names, n_features = fitted.neuron_names_, int(np.sum(sizes))
+    order = neuron_order(mask, names, fitted.neurons_are_named_, "feature_mask", "Y")
+    table = np.asarray(as_numpy(mask))
+    if table.ndim != 2 or not (table.dtype == bool or np.isin(np.unique(table.astype(object)), [0, 1]).all()):
+        raise ValueError(
+            "feature_mask must be True or False for every feature (or feature group) and neuron, of shape (n_features, "
+            f"n_neurons) or (n_groups, n_neurons); found {table.dtype.name} of shape {table.shape}."
+        )
+    table = table.astype(bool)
+    if table.shape[1] != len(names):
+        raise ValueError(
+            f"feature_mask has {table.shape[1]} columns for {len(names)} neurons; give one column per neuron."
+        )
+    table = table if order is None else table[:, order]
+    labels = list(mask.index) if isinstance(mask, pd.DataFrame) and not is_counted(mask.index) else None
+    by_group = len(table) == len(sizes)
+    if labels is not None:
+        columns = column_labels(X) or []
+        by_group = set(labels) == set(groups)
+        owners = list(groups) if by_group else columns
+        if len(labels) != len(owners) or set(labels) != set(owners):
+            strange = [label for label in labels if label not in {*groups, *columns}]
+            raise ValueError(
+                f"feature_mask has rows {shown(strange or labels)}, which are neither the feature groups "
+                f"({shown(list(groups))}) nor the columns of X; give a row for each of the one or the other."
+            )
+        place = {label: i for i, label in enumerate(labels)}
+        table = table[[place[label] for label in owners]]
+    if not by_group and len(table) != n_features:
+        raise ValueError(
+            f"feature_mask has {len(table)} rows, but X has {n_features} columns in {len(sizes)} feature groups; give "
+            "a row per column or per group."
+        )
+    return np.repeat(table, sizes, axis=0) if by_group else table
+
+
 def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
     """Which strength each neuron of a fitted model takes, shape (n_neurons,); ``n_lambdas`` for the null model.
 

@@ -39,6 +39,10 @@ class GLM(PopulationGLM):
     feature_groups : sequence, optional
         Sizes of consecutive groups, or a label per column; None reads the first level of X's columns. A 1 per column
         would be both, and is refused: say ``[n_features]`` for one group, or give names as labels.
+    feature_mask : array-like of bool, shape (n_features, n_neurons) or (n_groups, n_neurons), optional
+        Which columns, or feature groups, may explain each neuron: the others have a weight of exactly 0, as if X had
+        no such columns. A DataFrame is matched by the names of its rows (groups or columns of X) and neurons. Neurons
+        with the same features are fitted together, so that few kinds of neurons cost nothing.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
         is the smallest strength with all weights 0 for a norm; for a ridge, ten times the largest curvature of the
@@ -109,6 +113,8 @@ class GLM(PopulationGLM):
         Names of the feature groups, and how many columns each has.
     feature_scaling_ : ndarray, shape (2, n_features), or None
         Means and scales that a `Design` z-scored X's columns by; None for an X of another origin.
+    feature_mask_ : ndarray of bool, shape (n_features, n_neurons), or None
+        ``feature_mask`` for every column, in the order of the neurons.
     loss_, penalty_ : object
         The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
         ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron.
@@ -145,6 +151,7 @@ class GLM(PopulationGLM):
         l1_ratio: float | None = None,
         smoothness: float = 0.0,
         feature_groups: Any = None,
+        feature_mask: Any = None,
         lambdas: Any = None,
         n_lambdas: int = 20,
         lambda_min_ratio: float = 1e-4,
@@ -164,6 +171,7 @@ class GLM(PopulationGLM):
         self.l1_ratio = l1_ratio
         self.smoothness = smoothness
         self.feature_groups = feature_groups
+        self.feature_mask = feature_mask
         self.lambdas = lambdas
         self.n_lambdas = n_lambdas
         self.lambda_min_ratio = lambda_min_ratio

@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.checks import is_number
 from popglm.engines.memory import memory_of_machine
-from popglm.estimators.arguments import check_lambdas, check_verbose, feature_group_sizes
+from popglm.estimators.arguments import check_feature_mask, check_lambdas, check_verbose, feature_group_sizes
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
@@ -54,6 +54,7 @@ class Parameters:
         grouped = self.penalty == "group_lasso" or self.smoothness > 0
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
+        self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
         penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
         if self.penalty == "none":
             if self.lambdas is not None and self._own_lambdas().any():
@@ -63,7 +64,7 @@ class Parameters:
             lambdas = None if self.lambdas is None else self._own_lambdas()
         return Settings(
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
-            self.max_iter, self._first_order(loss),
+            self.max_iter, self._first_order(loss), allowed=self.feature_mask_,
         )  # fmt: skip
 
     def _own_lambdas(self) -> np.ndarray:

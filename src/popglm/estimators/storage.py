@@ -131,6 +131,8 @@ class Storage:
         parameters = {name: _plain(name, value) for name, value in self.get_params().items()}
         if not isinstance(parameters.get("cv", 0), int):
             parameters["cv"] = len(self.cv_deviance_)
+        if self.feature_mask_ is not None:
+            parameters["feature_mask"] = self.feature_mask_.tolist()
         names = getattr(self, "feature_names_in_", None)
         return {
             "class": type(self).__name__,
@@ -200,6 +202,8 @@ class Storage:
             self.feature_names_in_[:] = [
                 tuple(name) if isinstance(name, list) else name for name in about["feature_names"]
             ]
+        mask = parameters.get("feature_mask")
+        self.feature_mask_ = None if mask is None else np.array(mask, bool)
         self.sample_labels_ = index_of("sample_label", data)
         self.lambdas_ = self.lambda_path_ if about["own_grids"] else self.lambda_path_[:, 0].copy()
         self.timings_ = about["timings"]

@@ -242,6 +242,7 @@ class Refits:
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
             cv=model.splits_,
             refit=self.on_all_rows,
+            feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, changed)],
             **dict(zip(("se_fraction", "min_lambda"), model.selection_rule_, strict=True)),
             verbose=0,
         )

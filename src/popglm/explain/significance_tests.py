@@ -238,6 +238,11 @@ def significance(
     check_room(f"significance: n_shifts={n_shifts:,} surrogates", 8.0 * n_shifts * size)
     own = unique_columns(values[data.rows], columns)
     if refit is None:
+        if model.feature_mask_ is not None:
+            raise ValueError(
+                "significance: local refits have all columns for all neurons, and the model has a feature_mask; use "
+                "refit=True, whose refits have the mask too."
+            )
         return _by_local_refits(data, method, chosen, columns, own, n_shifts, seed)
     return _by_shifts(data, refit, chosen, columns, own, n_shifts, seed)
 

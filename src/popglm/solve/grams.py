@@ -139,7 +139,7 @@ class GramFits:
     @property
     def largest(self) -> float:
         """Eigenvalue of the covariance of the columns in all rows."""
-        return largest_eigenvalue(self.features[0].covariance(self.settings.fit_intercept))
+        return largest_eigenvalue(self.settings.covariance(self.features[0]))
 
     def null(self) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
@@ -177,11 +177,14 @@ class GramFits:
         """Of responses and features in the rows of a fit; without an intercept, about 0."""
         own = self.sums[f]
         YX = own.YX if self.settings.fit_intercept else own.YX + np.outer(own.mean, self.features[f].x)
-        return YX / own.s
+        found = YX / own.s
+        if self.settings.closed is not None:
+            found[:, self.settings.closed] = 0
+        return found
 
     def _begin(self, f: int) -> tuple[Fit, Coordinates]:
         engine, settings, features, own = self.engine, self.settings, self.features[f], self.sums[f]
-        center, G = self.center + features.mean(settings.fit_intercept), features.covariance(settings.fit_intercept)
+        center, G = self.center + features.mean(settings.fit_intercept), settings.covariance(features)
         if settings.has_axes:
             # the penalty is the same in any orthogonal basis, and in this one no step needs a matrix
             coordinates, G = Coordinates.principal(engine, center, G)

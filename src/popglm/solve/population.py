@@ -98,7 +98,7 @@ def fit_population(
             y -= shift[:, None]
         if batch.decade:
             y /= units.size[:, None]
-        own = settings.in_units(units)
+        own = settings.in_units(units).closing(batch.closed)
         if settings.loss.family == "bernoulli" and not batch.fractional:
             own = replace(own, loss=replace(own.loss, binary=True))
         y, recorded, plain, o = (None if a is None else a.astype(dtype) for a in (y, recorded, weights, offset))
@@ -174,6 +174,8 @@ class Batch:
         Whether a fit counts a response between 0 and 1.
     decade : float
         Their unit is ten to that power.
+    closed : ndarray of int
+        Columns in which they have no weight.
     far : bool
         Whether the mean of a Gaussian activity is to be taken from it; the batch is of one fit then.
     """
@@ -183,6 +185,7 @@ class Batch:
     fractional: bool
     decade: float
     far: bool
+    closed: np.ndarray
 
 
 def _batches(
@@ -209,12 +212,21 @@ def _batches(
         # all fits of a neuron share what the one to all rows has
         decade, far, fractional = (np.broadcast_to(a[:1], a.shape) for a in (decade, far, fractional))
     which = np.where(far & (not alike), 1 + np.arange(len(counts))[:, None], far)
-    kinds = np.stack([complete, fractional, decade, which], axis=-1).reshape(-1, 4).astype(float)
+    # neurons with the same features belong together
+    masks, mask = np.zeros((1, 0), bool), np.zeros(q, int)
+    if settings.allowed is not None:
+        masks, mask = np.unique(settings.allowed.T, axis=0, return_inverse=True)
+    mask = np.broadcast_to(mask.ravel(), complete.shape)
+    kinds = np.stack([complete, fractional, decade, which, mask], axis=-1).reshape(-1, 5).astype(float)
     every, kind = np.unique(-kinds, axis=0, return_inverse=True)
     kind = kind.reshape(complete.shape)
     return [
-        Batch(kind == i, bool(-row[0]), bool(-row[1]), float(-row[2]), bool(-row[3])) for i, row in enumerate(every)
-    ]
+        Batch(
+            kind == i, bool(-row[0]), bool(-row[1]), float(-row[2]), bool(-row[3]),
+            np.flatnonzero(~masks[int(-row[4])]),
+        )
+        for i, row in enumerate(every)
+    ]  # fmt: skip
 
 
 def _means(y: np.ndarray, weights: np.ndarray | None, folds: Folds, fit: int) -> np.ndarray:

@@ -122,7 +122,7 @@ class RowFits:
         self.tested = [self.scored.part(part) for part in self.folds.test]
         # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal
         self.principal = settings.has_axes and settings.first_order is None
-        every = [own.covariance(settings.fit_intercept) for own in self.features]
+        every = [settings.covariance(own) for own in self.features]
         self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
         self.sums = [
             response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.event)

@@ -14,6 +14,7 @@ from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.path import Problems, start_fit
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.sums import FeatureSums
 from popglm.solve.units import Units
 from popglm.statistics.losses import Loss
 from popglm.statistics.penalties import Penalty
@@ -40,6 +41,10 @@ class Settings:
         Strengths in a row with a held-out deviance that is clearly not the best, after which a neuron goes no further.
     unpenalised : bool
         Whether a strength is 0.
+    allowed : ndarray of bool, shape (n_features, n_neurons), or None
+        Features that may have a weight; all, for None.
+    closed : ndarray of int, or None
+        Columns that have none in any neuron here.
     units : Units or None
         Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
@@ -56,6 +61,8 @@ class Settings:
     patience: int | None = None
     unpenalised: bool = False
     units: Units | None = None
+    allowed: np.ndarray | None = None
+    closed: np.ndarray | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
         """The settings of some neurons."""
@@ -64,9 +71,25 @@ class Settings:
     def coordinates(self, engine: Any, center: np.ndarray, G: np.ndarray) -> Coordinates:
         """Coordinates of a fit to rows in which the columns have the covariance G."""
         still = np.flatnonzero(np.diag(G) == 0)
-        # smoothness gives a column a weight by its neighbours', even where it does not vary
-        none = self.penalty.R is not None or not len(still)
-        return Coordinates.fit(engine, center, G, self.penalty.block_sizes, None if none else still)
+        if self.penalty.R is not None:
+            # smoothness gives a column a weight by its neighbours', even where it does not vary
+            still = np.zeros(0, int) if self.closed is None else self.closed
+        return Coordinates.fit(engine, center, G, self.penalty.block_sizes, still if len(still) else None)
+
+    def covariance(self, features: FeatureSums) -> np.ndarray:
+        """Of the columns in some rows: 0 for those that are closed or do not vary there."""
+        G = features.covariance(self.fit_intercept)
+        if self.closed is not None:
+            G[self.closed], G[:, self.closed] = 0, 0
+        return G
+
+    def closing(self, columns: np.ndarray) -> Settings:
+        """The settings of neurons that have no weight in some columns; a block counts the others alone."""
+        if not len(columns):
+            return self
+        open_ = np.ones(len(self.penalty.block_of_column))
+        open_[columns] = 0
+        return replace(self, closed=columns, penalty=self.penalty.counting(open_))
 
     def in_units(self, units: Units) -> Settings:
         """The settings for an activity in ``units``, without strengths."""
@@ -75,7 +98,7 @@ class Settings:
             # neurons that are fitted together have one unit
             penalty = replace(penalty, smoothness=penalty.smoothness / units.loss[0])
         unpenalised = self.lambdas is not None and bool(np.any(self.lambdas == 0))
-        return replace(self, penalty=penalty, lambdas=None, unpenalised=unpenalised, units=units)
+        return replace(self, penalty=penalty, lambdas=None, allowed=None, unpenalised=unpenalised, units=units)
 
     @property
     def has_axes(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -86,6 +86,13 @@ class Penalty:
         alpha = {"elastic_net": 0.5, "group_lasso": 1.0}[kind] if alpha is None else float(alpha)
         R = smoothness_matrix(group_sizes) if smoothness > 0 else None
         return cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R)
+
+    def counting(self, columns: np.ndarray) -> Penalty:
+        """The penalty where only some columns (n_features,), 1 for each and else 0, may have a weight."""
+        if len(self.block_sizes) == len(columns):
+            return self
+        sizes = np.add.reduceat(columns, self.starts[:-1])
+        return replace(self, block_weights=np.sqrt(np.maximum(sizes, 1)))
 
     @cached_property
     def starts(self) -> np.ndarray:
