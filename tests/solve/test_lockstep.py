@@ -110,7 +110,7 @@ def test_objectives_lie_within_their_certificates(family, link, penalty, l1_rati
     extras, smoothness = case % 2 == 1, 0.05 * (case % 4 in (1, 2))
     problem = make(family, link, penalty, l1_ratio, smoothness, extras)
     # a minimum at a kink, where a rate without events touches 0, is found slowly and never certified
-    kinks = problem.loss.barrier and extras
+    kinks = problem.loss.has_barrier and extras
     problem.counts = problem.counts[: 2 if kinks else 3]
     minima = problem.minima(max_iter=60 if kinks else 100)
     for precision, tol, rounding in (("float64", 1e-6, 1e-8), ("float32", 1e-4, 2e-6)):

@@ -107,8 +107,8 @@ class Parameters:
             raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
         match self.solver:
             case "auto":
-                return None if loss.smooth else FirstOrder("adam")
-            case "quasi-newton" if loss.smooth:
+                return None if loss.is_smooth else FirstOrder("adam")
+            case "quasi-newton" if loss.is_smooth:
                 return None
             case "adam" | "sgd":
                 return FirstOrder(self.solver)

@@ -137,8 +137,8 @@ def _check_folds(start: Any, estimator: Any, loss: Loss, splits: list[tuple[np.n
         )
     if start.loss_ != loss:
         raise ValueError(
-            f"start was fitted with family={start.family!r} and inverse_link={start.loss_.inverse_link!r}; this fit "
-            f"has {loss.family!r} and {loss.inverse_link!r}. Give a model of the same."
+            f"start was fitted with family={start.family!r} and inverse_link={start.loss_.link.name!r}; this fit "
+            f"has {loss.name!r} and {loss.link.name!r}. Give a model of the same."
         )
     same = len(own) == len(splits) and all(
         np.array_equal(np.sort(a), np.sort(b))

@@ -205,9 +205,9 @@ class Storage:
         self.timings_ = about["timings"]
         self.fitted_with_offset_ = about.get("fitted_with_offset")
         self.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
-        far = about.get("far_from_zero")
-        self._far_from_zero = self.family == "gaussian" if far is None else far
         self.loss_ = get_loss(self.family, self.inverse_link)
+        far = about.get("far_from_zero")
+        self._far_from_zero = self.loss_.is_unbounded if far is None else far
         self.penalty_ = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_)
         self._restore_folds(about)
         self._keep(self.lambda_index_)

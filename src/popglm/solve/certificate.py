@@ -62,7 +62,7 @@ def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation
             over = np.square(grad).sum(axis=1)
         left = 1 - theta
         fenchel = left * excess
-        if loss.canonical:
+        if loss.is_canonical:
             fenchel = np.fmin(fenchel, left**2 * np.maximum(at.chi2, 0))
         scaled = omega + 0.5 * lam2 * w2 + theta * wg + 0.5 * left**2 * wRw + fenchel
         # with a ridge part the dual is finite everywhere: no scaling, a quadratic for what is over
@@ -72,7 +72,7 @@ def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation
             gap = np.fmin(scaled, plain)
         else:
             gap = plain
-    if not loss.convex:
+    if not loss.is_convex:
         return decrement(model, W, grad, at, tau, lam2)
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * np.abs(at.b)
     return np.where(lam > 0, gap, excess) if penalty.R is None else gap

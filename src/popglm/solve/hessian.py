@@ -12,30 +12,16 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy.linalg import qr, svd
-from scipy.special import expit
 
 from popglm.statistics.losses import Loss
 
-__all__ = ["SAFETY", "derivatives", "newton", "second_derivative"]
+__all__ = ["SAFETY", "derivatives", "newton"]
 
 #: The loss is taken to fall by no more than this many times half the decrement.
 SAFETY = 10.0
 #: Directions with less than this share of the root of the curvature, in units in which every column has as much, hold
 #: rounding alone: that of X, by the bytes of its numbers.
 LEAST = {8: 1e-11, 4: 1e-6}
-
-
-def second_derivative(loss: Loss, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """d²ℓ/dη² per sample of a convex loss; for canonical links that is the Fisher weight."""
-    if (loss.family, loss.inverse_link) == ("poisson", "softplus"):
-        slope, mu = expit(eta), np.logaddexp(0, eta)
-        # far below 0 softplus is e^η, whose logarithm is straight; the difference below would be rounding there
-        low = eta < -15
-        ratio = slope / np.where(low, 1, mu)
-        return slope * (1 - slope) + y * np.where(low, slope / 2, ratio * (ratio - 1 + slope))
-    if loss.barrier:
-        return np.where(eta > 0, y / np.square(np.where(eta > 0, eta, 1)), 0)
-    return loss.derivatives(np, eta, y)[1]
 
 
 def derivatives(
@@ -60,7 +46,7 @@ def derivatives(
             eta = X @ w + b + offset
             X = np.column_stack([X, np.full(len(X), float(fit_intercept))])
             g += (s * loss.derivatives(np, eta, y)[0]) @ X
-            part = np.vstack([R, np.sqrt(s * second_derivative(loss, eta, y))[:, None] * X])
+            part = np.vstack([R, np.sqrt(s * loss.second_derivative(eta, y))[:, None] * X])
             if not np.isfinite(part).all():
                 return np.full(n, np.nan), np.zeros((n, n))
             R = qr(part, mode="r", overwrite_a=True, check_finite=False)[0][:n]

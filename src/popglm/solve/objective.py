@@ -115,7 +115,7 @@ class RowObjective:
         self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
         self.total, self.y_mean, self.YX = self._moments()
         self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
-        if loss.closed_form_intercept and fit_intercept:
+        if loss.has_exp_sums and fit_intercept:
             sums = sums or ResponseSums.join([response_sums(loss, Y, weights, rows, offset) for rows in fits])
             self.by_sums, self.floor = ~is_fine(sums, engine.dtype), sums.saturated
 
@@ -268,7 +268,7 @@ class RowObjective:
         """Every column's best intercept beside its weights; see `popglm.statistics.intercepts`."""
         engine, windows = self.engine, self.windows
         lowest = np.full(len(b), -np.inf)
-        if self.loss.barrier:
+        if self.loss.has_barrier:
 
             def floor(k: int) -> dict[int, Any]:
                 _, Y, s, _, size, masked, at = windows.read(k, with_x=False)

@@ -110,7 +110,7 @@ def loss_sums(
         value, r, h, pearson = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, pearson))
     sums = [xp.sum(v, axis=1) for v in (value, h, pearson)]
     beyond = xp.zeros_like(sums[0])
-    if loss.barrier:
+    if loss.has_barrier:
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)

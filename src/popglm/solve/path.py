@@ -200,7 +200,7 @@ class Fit:
     def can_prove(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""
         affordable = self.n_samples[columns] * (self.W.shape[1] + 1) ** 2 <= AFFORDABLE
-        alone = self.loss.convex and self.loss.smooth and not isinstance(self.objective, GramObjective)
+        alone = self.loss.is_convex and self.loss.is_smooth and not isinstance(self.objective, GramObjective)
         return (lam == 0) & affordable & self.at.smooth[columns] & alone
 
     def prove(self, column: int) -> tuple[np.ndarray, float]:

@@ -69,9 +69,9 @@ class Settings:
     def in_units(self, units: Units) -> Settings:
         """The settings for an activity in ``units``, without strengths."""
         penalty = self.penalty
-        if penalty.R is not None and self.loss.family == "poisson":
+        if penalty.R is not None:
             # neurons that are fitted together have one unit
-            penalty = replace(penalty, smoothness=penalty.smoothness / units.loss[0])
+            penalty = replace(penalty, smoothness=penalty.smoothness * units.weight[0] ** 2 / units.loss[0])
         unpenalised = self.lambdas is not None and bool(np.any(self.lambdas == 0))
         return replace(self, penalty=penalty, lambdas=None, unpenalised=unpenalised, units=units)
 

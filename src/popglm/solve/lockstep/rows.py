@@ -226,7 +226,7 @@ class BatchRows:
         reference : ndarray, shape (n_columns,)
             About the mean curvature weight there; small weights count as a share of it in ``spread``.
         """
-        closed = self.loss.closed_form_intercept and self.fit_intercept and not self.fine
+        closed = self.loss.has_exp_sums and self.fit_intercept and not self.fine
         with np.errstate(all="ignore"):
             point = self.guarded(lambda: (self._poisson_exp if closed else self._general)(at, W, b, wyx, reference))
         bad = ~(np.isfinite(point.loss) & np.isfinite(point.b))
@@ -287,7 +287,7 @@ class BatchRows:
             scalars = scalars + np.asarray(engine.to_numpy(some), float)
             grad = product if grad is None else grad + product
         loss, weight, chi, inverse, beyond, slope = scalars.T / at.total
-        smooth = beyond == 0 if self.loss.barrier else np.ones(len(b), bool)
+        smooth = beyond == 0 if self.loss.has_barrier else np.ones(len(b), bool)
         grad = grad / vector(self.engine, at.total)[:, None]
         slope = slope_at_kink(self.loss, self.fit_intercept, slope, dtype)
         return Point(loss, b32.astype(float), weight, chi, weight * inverse, smooth, slope, wyx, grad)
@@ -295,7 +295,7 @@ class BatchRows:
     def _best_intercept(self, at: Columns, b: np.ndarray, total_of: Callable[..., np.ndarray]) -> np.ndarray:
         """See `popglm.statistics.intercepts`: sums on the device, steps on the host."""
         lowest = np.full(len(b), -np.inf)
-        if self.loss.barrier:
+        if self.loss.has_barrier:
             lowest = -total_of(self.engine.compile(passes.lowest_chunk, self.engine.xp)).min(axis=0)[:, 0]
         part = self.engine.fuse(passes.newton_chunk, self.loss)
         steps = InterceptSteps(self.loss, self.engine.dtype, b, lowest, at.y_mean, at.total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from popglm.statistics.losses import Loss
-from popglm.statistics.responses import ResponseSums, divergence, mean_intercept, response_sums, saturated_mean
+from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["sums_of_fits"]
 
@@ -56,8 +56,8 @@ def sums_of_fits(
     middle = y_sum.sum(axis=1) / np.where(total.sum(axis=1) > 0, total.sum(axis=1), 1)
     around = np.zeros(shape)
     for y, s, count in chunks():
-        around += (s * divergence(loss.family, y, middle[:, None])) @ count.T
-    around = np.where(constant, 0.0, np.maximum(around / safe - divergence(loss.family, mean, middle[:, None]), 0))
+        around += (s * loss.null(y, middle[:, None])) @ count.T
+    around = np.where(constant, 0.0, np.maximum(around / safe - loss.null(mean, middle[:, None]), 0))
     n = n.astype(int)
     event = np.broadcast_to(event, (q,))[:, None]
     fields = (
@@ -66,9 +66,9 @@ def sums_of_fits(
         non_events.astype(int),
         total,
         mean,
-        saturated_mean(loss, mean, around),
+        loss.saturated_mean(mean, around),
         around,
-        mean_intercept(loss, mean, n, event),
+        loss.start_intercept(mean, n, event),
         constant,
     )
     return [ResponseSums(*(field[:, fit] for field in fields)) for fit in range(shape[1])] if q else []

@@ -82,7 +82,7 @@ class Lockstep:
         self.null_intercept = start_intercept(sums, fit_intercept)
         self.scale = np.maximum(sums.null, np.finfo(float).tiny)
         self.unit, self.level = np.tile(units.loss, n_fits), units.saturated(sums)
-        closed = loss.closed_form_intercept and fit_intercept
+        closed = loss.has_exp_sums and fit_intercept
         fine = closed and bool((is_fine(sums, engine.dtype) & self.fittable.ravel()).any())
         self.magnitude = np.maximum(self.scale, sums.mean) if closed and not fine else self.scale
         self.rows = BatchRows(engine, loss, X, Y, weights, offset, counts, fit_intercept, n_fits * q, chunk_rows, fine)
@@ -190,14 +190,14 @@ class Lockstep:
         with np.errstate(divide="ignore", invalid="ignore"):
             left = 1 - theta
             fenchel = left * excess
-            if self.loss.canonical:
+            if self.loss.is_canonical:
                 fenchel = np.fmin(fenchel, left**2 * np.maximum(point.chi2, 0))
             gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2), np.inf)
             if self.model.normed:
                 gap = np.where(lam2 > 0, gap, scaled + 0.5 * lam2 * w2 + 0.5 * left**2 * wRw + fenchel)
         gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + point.slope * np.abs(point.b)
         gap = np.where(at.lam > 0, gap, excess)
-        if not self.loss.convex:
+        if not self.loss.is_convex:
             gap = decrement
         return np.where(finite > 0, gap, np.inf) / self.scale[columns]
 
