@@ -392,11 +392,11 @@ def test_the_convexity_flag_is_true(family):
 
 
 def test_canonical_pairs_and_smoothness():
-    assert {(f, link) for f, link in PAIRS if get_family(f, link).is_canonical} == {
-        (f, next(iter(links))) for f, links in FAMILIES.items()
-    }
-    assert {link for f, link in PAIRS if not get_family(f, link).is_smooth} == {"relu"}
-    assert [pair for pair in PAIRS if get_family(*pair).has_exp_sums] == [("poisson", "exp")]
+    canonical = {("gaussian", "identity"), ("poisson", "exp"), ("bernoulli", "sigmoid")}
+    assert {pair for pair in EVERY if get_family(*pair).is_canonical} == canonical
+    assert {link for family, link in EVERY if not get_family(family, link).is_smooth} == {"relu"}
+    assert [pair for pair in EVERY if get_family(*pair).has_exp_sums] == [("poisson", "exp")]
+    assert [pair for pair in EVERY if get_family(*pair).is_least_squares] == [("gaussian", "identity")]
 
 
 def test_unknown_names_and_meaningless_pairs():
