@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from popglm.statistics.families.bernoulli import BERNOULLI
 from popglm.statistics.families.contract import Family
+from popglm.statistics.families.gamma import GAMMA
 from popglm.statistics.families.gaussian import GAUSSIAN
 from popglm.statistics.families.links import INVERSE_LINKS, InverseLink
 from popglm.statistics.families.poisson import POISSON
@@ -13,7 +14,8 @@ __all__ = ["FAMILIES", "INVERSE_LINKS", "Family", "InverseLink", "Units", "get_f
 
 #: Family and inverse link, by their names, to what they are together; a family's first link is its default.
 FAMILIES: dict[str, dict[str, Family]] = {
-    members[0].name: {family.link.name: family for family in members} for members in (GAUSSIAN, POISSON, BERNOULLI)
+    members[0].name: {family.link.name: family for family in members}
+    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA)
 }
 
 
