@@ -86,7 +86,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     from popglm.engines import get_engine
     from popglm.solve.held_out import HeldOut
     from popglm.solve.objective import RowObjective
-    from popglm.statistics.losses import get_loss
+    from popglm.statistics.families import get_family
 
     X, Y, weights, offset = recording
     Y = np.nan_to_num(Y).T.copy()
@@ -94,7 +94,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     W, b, neurons = rng.normal(0, 0.3, (3, 6)), rng.normal(0, 0.1, 3), np.array([0, 2, 4])
     ranges = [(0, 130), (201, 420)]
     for family, link in (("poisson", None), ("bernoulli", None)):
-        loss, y = get_loss(family, link), np.minimum(Y, 1) if family == "bernoulli" else Y
+        loss, y = get_family(family, link), np.minimum(Y, 1) if family == "bernoulli" else Y
         results = []
         for name in ("numpy", engine):
             made = get_engine(name, precision="float64")

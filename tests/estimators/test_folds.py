@@ -12,7 +12,7 @@ import popglm as pg
 from popglm.estimators import base
 from popglm.solve.lockstep import model as lockstep_model
 from popglm.solve.lockstep import proximal
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 
 N = 240
 CONTIGUOUS = [(np.r_[0 : 60 * i, 60 * i + 60 : N], np.r_[60 * i : 60 * i + 60]) for i in range(4)]
@@ -233,7 +233,7 @@ def test_folds_end_where_fits_to_their_training_rows_end(case):
     offset = 0.3 * rng.normal(size=n) if more.get("extras") else np.zeros(n)
     cv = more.get("cv", CONTIGUOUS)
     splits = cv if isinstance(cv, list) else list(cv.split(X))
-    loss = get_loss(family)
+    loss = get_family(family)
 
     def mean_loss(coef, intercept, rows):
         eta = np.einsum("...p,tp->t...", coef.astype(float), X[rows]) + intercept + offset[rows, None, None]

@@ -10,7 +10,7 @@ import popglm as pg
 from popglm.engines import get_engine
 from popglm.solve.held_out import HeldOut
 from popglm.solve.lockstep.held_out import held_out_in_batches
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.responses import response_sums
 
 ENGINES = ["numpy", "torch", "jax", "tensorflow"]
@@ -55,8 +55,8 @@ def test_held_out_deviance_of_large_counts_on_every_engine(name):
     with engine.session():
         rows = (y / unit)[None].astype(np.float32), None, None, [(0, len(y))]
         ways = [
-            HeldOut(engine, get_loss("poisson"), X32, *rows).deviance(W, b),
-            held_out_in_batches(engine, get_loss("poisson"), X32, *rows, W, b),
+            HeldOut(engine, get_family("poisson"), X32, *rows).deviance(W, b),
+            held_out_in_batches(engine, get_family("poisson"), X32, *rows, W, b),
         ]
     for found in ways:
         for k in range(2):
@@ -71,7 +71,7 @@ def test_excess_keeps_its_digits_near_the_optimum(link):
         # Taylor's series of μ − y + y log(y/μ) in μ/y − 1
         powers = np.arange(2, 40)
         expected = y[0] * np.sum((-relative) ** powers / powers)
-        loss = get_loss("poisson", link)
+        loss = get_family("poisson", link)
         if link == "exp":
             found = loss.excess(np, np.log1p(relative) + np.zeros(1), np.ones(1)) * y
         else:
@@ -83,7 +83,7 @@ def test_deviance_of_probabilities_vanishes_without_rounding():
     p = np.array([0.3, 0.5, 0.999], np.float32)
     eta = (np.log(p.astype(float)) - np.log1p(-p.astype(float))).astype(np.float32)
     moved = (eta + np.float32(1e-3)).astype(np.float32)
-    found = get_loss("bernoulli").excess(np, moved, p)
+    found = get_family("bernoulli").excess(np, moved, p)
     mu = 1 / (1 + np.exp(-moved.astype(float)))
     y = p.astype(float)
     np.testing.assert_allclose(found, xlogy(y, y / mu) + xlogy(1 - y, (1 - y) / (1 - mu)), rtol=2e-3)
@@ -94,10 +94,10 @@ def test_null_deviance_of_a_large_mean(family):
     rng = np.random.default_rng(0)
     scale = {"gaussian": 1e9, "poisson": 1e9, "bernoulli": 0.5}[family]
     y = scale + rng.normal(size=(1, 5000)) * {"gaussian": 1e-1, "poisson": 3e4, "bernoulli": 1e-6}[family]
-    sums = response_sums(get_loss(family), y, None, [(0, 5000)])
+    sums = response_sums(get_family(family), y, None, [(0, 5000)])
     curvature = {"gaussian": 1, "poisson": 1 / scale, "bernoulli": 4}[family]
     assert sums.null[0] == pytest.approx(0.5 * curvature * np.var(y - scale), rel=1e-3)
-    assert get_loss(family).unit_deviance(y[0], y.mean()).mean() / 2 == pytest.approx(sums.null[0], rel=1e-3)
+    assert get_family(family).unit_deviance(y[0], y.mean()).mean() / 2 == pytest.approx(sums.null[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

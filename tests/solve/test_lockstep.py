@@ -24,7 +24,7 @@ from popglm.solve.path import start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
 from popglm.solve.walk import walk_path
-from popglm.statistics.losses import Loss, get_loss
+from popglm.statistics.families import Family, get_family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
 
@@ -37,7 +37,7 @@ N_FOLDS = 3
 class Problem:
     """Arrays in solver coordinates, and which rows each of the fits (all rows, then folds) counts."""
 
-    loss: Loss
+    loss: Family
     penalty: Penalty
     G: np.ndarray
     X: np.ndarray
@@ -97,7 +97,7 @@ def make(family="poisson", link="exp", penalty="group_lasso", l1_ratio=None, smo
         counts[fold + 1, rows] = 0
     lambdas = np.tile(np.array(LAMBDAS)[:, None] * (penalty != "none"), (1, q))
     return Problem(
-        get_loss(family, link), terms, G, coordinates.rotate(X.copy()), np.ascontiguousarray(Y.T), weights, offset,
+        get_family(family, link), terms, G, coordinates.rotate(X.copy()), np.ascontiguousarray(Y.T), weights, offset,
         counts, lambdas,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from popglm.engines.memory import is_out_of_memory
 from popglm.solve.lockstep import held_out as lockstep_held_out
 from popglm.solve.lockstep.held_out import held_out_in_batches
 from popglm.solve.lockstep.null import null_gradient
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.responses import response_sums
 
 #: As PyTorch, JAX and TensorFlow say it.
@@ -106,7 +106,7 @@ def test_held_out_deviance_in_batches_is_the_sum_of_unit_deviances(family, extra
     # nine columns in two batches of five, the last column twice
     monkeypatch.setattr(lockstep_held_out, "MOST_COLUMNS", 6)
     link = {"poisson": "exp", "bernoulli": "sigmoid", "gaussian": "identity"}[family]
-    problem = replace(longer(family=family, link=link, extras=extras), loss=get_loss(family, link))
+    problem = replace(longer(family=family, link=link, extras=extras), loss=get_family(family, link))
     W, b = path_of(problem, np.random.default_rng(0))
     data = problem.loss, problem.X, problem.Y, problem.weights, problem.offset
     for ranges in ([(300, 1700)], [(0, 700), (900, 1920)]):

@@ -34,7 +34,7 @@ from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import separated
-from popglm.statistics.losses import FAMILIES, get_loss
+from popglm.statistics.families import FAMILIES, get_family
 from popglm.statistics.null import FEW_EVENTS, null_models
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
@@ -49,7 +49,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         known = isinstance(self.family, str) and self.family in FAMILIES
-        bounded = not (known and get_loss(self.family).is_unbounded)
+        bounded = not (known and get_family(self.family).is_unbounded)
         tags.target_tags.positive_only = bounded
         # a plain regressor's score on arbitrary data says little about a model of counts or events
         tags.regressor_tags.poor_score = bounded
@@ -74,7 +74,9 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         rows = Rows(row_labels(X))
         self.neuron_names_, self.neurons_are_named_ = name_neurons(Y), neuron_labels(Y) is not None
         self._one_neuron = len(shape_of(Y)) == 1
-        responses = check_responses(Y, len(values), get_loss(self.family, self.inverse_link), self.neuron_names_, rows)
+        responses = check_responses(
+            Y, len(values), get_family(self.family, self.inverse_link), self.neuron_names_, rows
+        )
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
         warn_of_copies(X, values, responses, self.neuron_names_)

@@ -12,7 +12,7 @@ import xarray as xr
 from popglm.checks import LARGEST
 from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
 from popglm.numbers import as_numbers, numbers_of, shape_of
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
@@ -55,7 +55,7 @@ def _check_activity_kind(Y: Any) -> None:
 
 
 def check_responses(
-    Y: Any, n_samples: int, family: Loss | None, names: list[str], rows: Rows | None = None, fitted: Any = None
+    Y: Any, n_samples: int, family: Family | None, names: list[str], rows: Rows | None = None, fitted: Any = None
 ) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons) in the family's range; NaN (not recorded) may stand anywhere.
 
@@ -196,7 +196,7 @@ def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who
     return check_vector(offset, "offset", n_samples, rows=rows)
 
 
-def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Loss, fit_intercept: bool) -> None:
+def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Family, fit_intercept: bool) -> None:
     """Complain of a checked offset beside which float64 does not hold what the weights add, or whose mean is infinite.
 
     A fit finds a constant of any other size again in its intercept.

@@ -12,7 +12,7 @@ from scipy.linalg import eigh, lstsq
 from popglm.estimators import GLMCV
 from popglm.explain.contributions import Activity, neuron_blocks
 from popglm.explain.moments import moments
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.selection import fraction_explained, select_strengths
 
 __all__ = ["ShiftTest", "unique_columns"]
@@ -253,13 +253,13 @@ def unique_columns(X: np.ndarray, columns: list[np.ndarray]) -> list[np.ndarray]
     return unique
 
 
-def linear_parts(loss: Loss, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def linear_parts(loss: Family, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The functions a and θ of ℓ(y, η) = a(η) − y θ(η) + c(y), for every family and link.
 
     Examples
     --------
-    >>> from popglm.statistics.losses import get_loss
-    >>> linear_parts(get_loss("poisson"), np.array([0.0, 1.0]))[1].round(6)
+    >>> from popglm.statistics.families import get_family
+    >>> linear_parts(get_family("poisson"), np.array([0.0, 1.0]))[1].round(6)
     array([0., 1.])
     """
     with np.errstate(over="ignore", invalid="ignore"):

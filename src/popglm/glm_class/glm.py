@@ -34,8 +34,7 @@ from popglm.glm_class.figures import draw_evaluation, draw_selection
 from popglm.glm_class.series import at_strengths, series_of
 from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
-from popglm.statistics.families import has_link
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family, has_link
 from popglm.statistics.selection import fraction_explained, select_strengths
 from popglm.warnings import PopglmWarning
 
@@ -355,7 +354,7 @@ class GLM:
 
     def _deviance(self, X: np.ndarray, Y: np.ndarray, w: np.ndarray, w0: np.ndarray) -> np.ndarray:
         # from the linear predictor: no rate is too small and no probability too close to 1
-        loss = get_loss(FAMILIES[self.loss_type], LINKS[self.activation])
+        loss = get_family(FAMILIES[self.loss_type], LINKS[self.activation])
         return recorded_sum(loss.deviance(product64(X, w.T) + w0, Y), Y)
 
     def _check_features(self, name: str, X: ArrayLike) -> np.ndarray:
@@ -372,7 +371,7 @@ class GLM:
                 f"{name_Y} has shape {Y.shape}; beside {name_X} with {len(X)} samples and a model of "
                 f"{self.n_responses} responses it must have ({len(X)}, {self.n_responses})."
             )
-        return X, check_responses(Y, len(X), get_loss(FAMILIES[self.loss_type]), name_neurons(Y))
+        return X, check_responses(Y, len(X), get_family(FAMILIES[self.loss_type]), name_neurons(Y))
 
     def _require(self, done: bool, method: str, before: str) -> None:
         if not done:

@@ -18,7 +18,7 @@ import numpy as np
 
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["certificate", "decrement"]
 
@@ -26,7 +26,7 @@ __all__ = ["certificate", "decrement"]
 DECREMENT_SAFETY = 10.0
 
 
-def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
+def certificate(loss: Family, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
     """Bound on the excess objective per neuron.
 
     Parameters

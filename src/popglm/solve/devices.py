@@ -14,7 +14,7 @@ from popglm.solve.lockstep.walk import Lockstep
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["walk_lockstep"]
 
@@ -22,7 +22,7 @@ log = logging.getLogger("popglm")
 
 
 def walk_lockstep(
-    engines: Any, loss: Loss, model: QuadraticModel, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None,
+    engines: Any, loss: Family, model: QuadraticModel, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None,
     offset: np.ndarray | None, counts: np.ndarray, lambdas: np.ndarray, tol: float, max_iter: int,
     fit_intercept: bool = True, on_strength: Callable[[int, int], Any] | None = None,
     guides: list[np.ndarray] | None = None, first_fit: int = 0, units: Units | None = None,

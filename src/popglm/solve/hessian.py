@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.linalg import qr, svd
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["SAFETY", "derivatives", "newton"]
 
@@ -25,7 +25,7 @@ LEAST = {8: 1e-11, 4: 1e-6}
 
 
 def derivatives(
-    loss: Loss, rows: Iterable[tuple[np.ndarray, ...]], w: np.ndarray, b: float, fit_intercept: bool
+    loss: Family, rows: Iterable[tuple[np.ndarray, ...]], w: np.ndarray, b: float, fit_intercept: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (n_features + 1,) of a neuron's mean loss in its weights and, last, its intercept; and a root of H.
 

@@ -25,8 +25,8 @@ from popglm.solve.passes import (
     residuals,
 )
 from popglm.solve.windows import Windows
+from popglm.statistics.families import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
-from popglm.statistics.losses import Loss
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowObjective", "is_fine"]
@@ -77,7 +77,7 @@ class RowObjective:
     Parameters
     ----------
     engine : engine
-    loss : Loss
+    loss : Family
     X : ndarray, shape (n_samples, n_features)
         In solver coordinates and the engine's precision; or anything that gives such rows for ``X[first:last]``, which
         is then read chunk by chunk in every pass.
@@ -99,7 +99,7 @@ class RowObjective:
     def __init__(
         self,
         engine: Any,
-        loss: Loss,
+        loss: Family,
         X: np.ndarray,
         Y: np.ndarray,
         weights: np.ndarray | None,

@@ -18,7 +18,7 @@ from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
 __all__ = ["MAX_COLUMNS", "Fit", "Path", "empty_path", "start_fit"]
@@ -47,7 +47,7 @@ class Fit:
 
     Attributes
     ----------
-    loss : Loss
+    loss : Family
     objective : FitRows, RotatedObjective or GramObjective
     model : QuadraticModel
     fittable : ndarray of int
@@ -71,7 +71,7 @@ class Fit:
         The same in one array, where there are few features and the penalty has norms of groups.
     """
 
-    loss: Loss
+    loss: Family
     objective: FitRows | RotatedObjective | GramObjective
     model: QuadraticModel
     fittable: np.ndarray
@@ -278,7 +278,7 @@ def empty_path(fit: Fit, n_lambdas: int) -> Path:
 
 
 def start_fit(
-    loss: Loss,
+    loss: Family,
     objective: FitRows | RotatedObjective | GramObjective,
     model: QuadraticModel,
     fittable: np.ndarray,

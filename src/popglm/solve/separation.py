@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from popglm.solve.stream import RowStream, read_rows
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["separated"]
 
@@ -24,7 +24,7 @@ SUSPECT = 1e-3
 
 
 def separated(
-    loss: Loss, X: Any, Y: np.ndarray, counted: np.ndarray, coef: np.ndarray, fit_intercept: bool
+    loss: Family, X: Any, Y: np.ndarray, counted: np.ndarray, coef: np.ndarray, fit_intercept: bool
 ) -> np.ndarray:
     """Whether a direction separates a neuron's samples, shape (n_neurons,).
 

@@ -13,7 +13,7 @@ from popglm.solve.first_order import FirstOrder
 from popglm.solve.path import Fit, start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import ResponseSums
 
@@ -26,7 +26,7 @@ class Settings:
 
     Attributes
     ----------
-    loss : Loss
+    loss : Family
     penalty : Penalty
     lambdas : ndarray, shape (n_lambdas, n_neurons), or None
         Descending; None for a grid from each neuron's λ_max.
@@ -42,7 +42,7 @@ class Settings:
         Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
 
-    loss: Loss
+    loss: Family
     penalty: Penalty
     lambdas: np.ndarray | None
     n_lambdas: int = 20

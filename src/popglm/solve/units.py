@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.statistics.families.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family, Units
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["Units", "decades"]
@@ -24,7 +23,7 @@ BATCH = 32
 
 
 def decades(
-    loss: Loss, penalty: Penalty, fit_intercept: bool, Y: np.ndarray, weights: np.ndarray
+    loss: Family, penalty: Penalty, fit_intercept: bool, Y: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Power of ten that every fit takes for the unit of a neuron, 0 for ordinary activity; and whether it is far off.
 

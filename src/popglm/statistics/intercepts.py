@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["MAX_STEPS", "InterceptSteps", "slope_at_kink"]
 
@@ -21,7 +21,7 @@ class InterceptSteps:
 
     Parameters
     ----------
-    loss : Loss
+    loss : Family
     dtype : dtype
         In which the sums over samples are taken.
     b : ndarray, shape (n_columns,)
@@ -38,7 +38,7 @@ class InterceptSteps:
     """
 
     def __init__(
-        self, loss: Loss, dtype: np.dtype, b: np.ndarray, lowest: np.ndarray, y_mean: np.ndarray, total: np.ndarray
+        self, loss: Family, dtype: np.dtype, b: np.ndarray, lowest: np.ndarray, y_mean: np.ndarray, total: np.ndarray
     ) -> None:
         self.eps = float(np.finfo(dtype).eps)
         self.b, self.lowest, self.y_mean, self.total = b.copy(), lowest, y_mean, total
@@ -101,7 +101,7 @@ class InterceptSteps:
         return np.abs(step) > 4 * self.eps * np.maximum(np.abs(self.b), 1e-300)
 
 
-def slope_at_kink(loss: Loss, fit_intercept: bool, slope: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def slope_at_kink(loss: Family, fit_intercept: bool, slope: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Size of dloss/db beyond rounding, where the best intercept may put a sample on the kink of its loss; else 0."""
     if not (loss.has_barrier and fit_intercept):
         return np.zeros(len(slope))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import response_sums
 
 __all__ = ["FEW_EVENTS", "NullModels", "null_intercepts", "null_models"]
@@ -46,7 +46,7 @@ class NullModels:
 
 
 def null_models(
-    loss: Loss,
+    loss: Family,
     Y: np.ndarray,
     weights: np.ndarray | None,
     offset: np.ndarray | None,
@@ -93,7 +93,7 @@ def null_models(
     return found
 
 
-def _margin(loss: Loss, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
+def _margin(loss: Family, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
     """In the unit of the deviance: that of an event of mean size."""
     if not loss.has_events:
         return np.zeros(len(total))
@@ -101,7 +101,7 @@ def _margin(loss: Loss, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
     return np.where(n_events < FEW_EVENTS, 2 * SHARED * np.log(EVIDENCE) * size, 0.0)
 
 
-def null_intercepts(loss: Loss, y: np.ndarray, s: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+def null_intercepts(loss: Family, y: np.ndarray, s: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     """Best intercepts (n_neurons,) without weights.
 
     Parameters

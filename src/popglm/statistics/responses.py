@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from popglm.statistics.families import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
-from popglm.statistics.losses import Loss
 
 __all__ = ["ResponseSums", "response_sums"]
 
@@ -53,7 +53,7 @@ class ResponseSums:
         """Those of some neurons."""
         return ResponseSums(*(getattr(self, f.name)[neurons] for f in fields(ResponseSums)))
 
-    def fittable(self, loss: Loss) -> np.ndarray:
+    def fittable(self, loss: Family) -> np.ndarray:
         """Whether anything beyond the null model can be estimated."""
         return loss.fittable(self.n, self.n_events, self.n_non_events, self.constant)
 
@@ -79,7 +79,7 @@ class _Samples:
 
 
 def response_sums(
-    loss: Loss,
+    loss: Family,
     Y: np.ndarray,
     weights: np.ndarray | None,
     ranges: list[tuple[int, int]],
@@ -128,7 +128,9 @@ def response_sums(
     return ResponseSums(n, events, non_events, total, mean, saturated, null / safe, intercept, constant)
 
 
-def _intercept(loss: Loss, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, event) -> np.ndarray:
+def _intercept(
+    loss: Family, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, event
+) -> np.ndarray:
     """Intercept of the null model that has an offset."""
     inside = loss.inside(mean, n, event)
     closed = loss.offset_intercept(samples.chunks, inside, total)
@@ -137,7 +139,9 @@ def _intercept(loss: Loss, samples: _Samples, mean: np.ndarray, n: np.ndarray, t
     return _by_steps(loss, samples, inside, np.where(inside == mean, np.nan, inside), total)
 
 
-def _by_steps(loss: Loss, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray) -> np.ndarray:
+def _by_steps(
+    loss: Family, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray
+) -> np.ndarray:
     """See `InterceptSteps`; ``instead`` of their responses some neurons have a constant one."""
     level, lowest = np.zeros(len(inside)), np.full(len(inside), -np.inf)
     for y, s, o in samples.chunks():

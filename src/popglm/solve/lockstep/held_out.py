@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.engines.memory import in_halves
 from popglm.solve.lockstep.rows import BatchRows
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["MOST_COLUMNS", "held_out_in_batches"]
 
@@ -17,7 +17,7 @@ MOST_COLUMNS = 4096
 
 
 def held_out_in_batches(
-    engine: Any, loss: Loss, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, offset: np.ndarray | None,
+    engine: Any, loss: Family, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, offset: np.ndarray | None,
     ranges: list[tuple[int, int]], W: np.ndarray, b: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """What `popglm.solve.held_out.HeldOut.deviance` gives, shape (n_lambdas, n_neurons), in bounded memory.

@@ -9,7 +9,7 @@ import numpy as np
 from popglm.engines.memory import in_halves
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.rows import BatchRows, Columns, Point
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
 __all__ = ["null_gradient", "null_point", "start_intercept"]
@@ -49,7 +49,7 @@ def null_point(rows: BatchRows, columns: Columns, zeros: Array, start: np.ndarra
 
 
 def null_gradient(
-    engine: Any, loss: Loss, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, offset: np.ndarray | None,
+    engine: Any, loss: Family, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, offset: np.ndarray | None,
     sums: ResponseSums, fit_intercept: bool,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Gradient (n_neurons, n_features) and curvature (n_neurons,) of every neuron's loss over all rows at w = 0.

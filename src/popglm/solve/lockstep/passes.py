@@ -12,7 +12,7 @@ import numpy as np
 
 from popglm.solve.objective import LEAST_WEIGHT
 from popglm.solve.passes import NEAR_KINK
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = [
     "TILE",
@@ -70,7 +70,7 @@ def poisson_exp_chunk(
 
 
 def loss_chunk(
-    xp: Any, loss: Loss, tiny: float, eta: Array, b: Array, reference: Array, neuron: Array, fit: Array,
+    xp: Any, loss: Family, tiny: float, eta: Array, b: Array, reference: Array, neuron: Array, fit: Array,
     X: Array, Y: Array, counts: Array, weights: Array,
 ) -> tuple[Array, Array]:  # fmt: skip
     eta = eta + b[:, None]
@@ -87,7 +87,7 @@ def loss_chunk(
 
 
 def newton_chunk(
-    xp: Any, loss: Loss, b: Array, eta: Array, neuron: Array, fit: Array, Y: Array, counts: Array, weights: Array
+    xp: Any, loss: Family, b: Array, eta: Array, neuron: Array, fit: Array, Y: Array, counts: Array, weights: Array
 ) -> Array:
     r, h = loss.derivatives(xp, eta + b[:, None], xp.take(Y, neuron, axis=0))
     s = _count(xp, neuron, fit, counts, weights)
@@ -102,7 +102,7 @@ def lowest_chunk(xp: Any, eta: Array, neuron: Array, fit: Array, Y: Array, count
 
 
 def value_chunk(
-    ops: Any, loss: Loss, W: Array, b: Array, neuron: Array, fit: Array,
+    ops: Any, loss: Family, W: Array, b: Array, neuron: Array, fit: Array,
     X: Array, Y: Array, counts: Array, weights: Array, offset: Array,
 ) -> Array:  # fmt: skip
     """Σs of the loss above the saturated model's in float64; ``ops`` as in `popglm.solve.passes`."""

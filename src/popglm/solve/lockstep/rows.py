@@ -16,8 +16,8 @@ from popglm.engines.memory import is_out_of_memory
 from popglm.solve.lockstep import passes
 from popglm.solve.lockstep.arrays import vector
 from popglm.solve.lockstep.passes import TILE
+from popglm.statistics.families import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
-from popglm.statistics.losses import Loss
 
 __all__ = ["BatchRows", "Columns", "Point"]
 
@@ -78,7 +78,7 @@ class BatchRows:
     Parameters
     ----------
     engine : engine
-    loss : Loss
+    loss : Family
     X : ndarray, shape (n_samples, n_features)
         In solver coordinates.
     Y : ndarray, shape (n_neurons, n_samples)
@@ -99,7 +99,7 @@ class BatchRows:
     def __init__(
         self,
         engine: Any,
-        loss: Loss,
+        loss: Family,
         X: np.ndarray,
         Y: np.ndarray,
         weights: np.ndarray | None,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["sums_of_fits"]
 
 
 def sums_of_fits(
-    loss: Loss,
+    loss: Family,
     Y: np.ndarray,
     weights: np.ndarray | None,
     counts: np.ndarray,

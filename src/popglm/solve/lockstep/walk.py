@@ -27,7 +27,7 @@ from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
 from popglm.solve.walk import MODEL_SAFETY, MOST_DAMPING, MOST_SAFETY, QUIET, RELAX, rounding
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
 __all__ = ["Lockstep"]
@@ -39,7 +39,7 @@ class Lockstep:
     Parameters
     ----------
     engine : engine
-    loss : Loss
+    loss : Family
     model : QuadraticModel
         Its G and its penalty, in solver coordinates.
     X : ndarray, shape (n_samples, n_features)
@@ -62,7 +62,7 @@ class Lockstep:
     def __init__(
         self,
         engine: Any,
-        loss: Loss,
+        loss: Family,
         model: QuadraticModel,
         X: np.ndarray,
         Y: np.ndarray,
