@@ -211,6 +211,9 @@ def test_fittable(family):
     assert family.fittable(few, few, few, varies).tolist() == [False, False, True]
     silent = [False, False, True] if family.has_events else [True] * 3
     assert family.fittable(enough, few, enough, varies).tolist() == silent
+    # events in every sample say as little as none, where there is at most one in a sample
+    full = [False, False, True] if family.valid_range == (0, 1) else [True] * 3
+    assert family.fittable(enough, enough, few, varies).tolist() == full
 
 
 def test_range_of_responses(family):
