@@ -35,7 +35,7 @@ from jobs import LAMBDAS, N_FOLDS
 import popglm as pg
 from popglm.engines import get_engine
 from popglm.solve.population import Settings, fit_population
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
 # the libraries tell of peaks of what is used, not of what was set aside
@@ -78,7 +78,7 @@ def fit(engine, arrays):
     """The whole job."""
     X, Y, fold = arrays["X"], arrays["Y"], arrays["fold"]
     settings = Settings(
-        get_loss("poisson"), Penalty.make("group_lasso", None, 0.0, arrays["sizes"]),
+        get_family("poisson"), Penalty.make("group_lasso", None, 0.0, arrays["sizes"]),
         np.tile(LAMBDAS[:, None], (1, Y.shape[1])), tol=TOL, max_iter=MAX_ITER,
     )  # fmt: skip
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(N_FOLDS)]
@@ -211,7 +211,7 @@ def check(record: dict, arrays: Path, known: dict[str, pg.GLM]) -> dict:
     if record["job"] not in known:
         model = pg.GLM(penalty="group_lasso", feature_groups=sizes, lambdas=LAMBDAS, tol=TOL, max_iter=MAX_ITER)
         known[record["job"]] = model.fit(X, Y)
-    model, loss = known[record["job"]], get_loss("poisson")
+    model, loss = known[record["job"]], get_family("poisson")
     unit = loss.saturated(Y.mean(axis=0)) - loss.saturated(Y).mean(axis=0)
     difference = (np.array(record["objective"]) - model.loss_path_) / unit
     within = (difference <= np.array(record["gap"]) + ROUNDING) & (-difference <= model.gap_ + ROUNDING)

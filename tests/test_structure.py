@@ -170,7 +170,8 @@ def exported(module: str) -> list[str]:
 def used_names() -> set[tuple[str, str]]:
     """Pairs of a module and a name that somebody takes from it: another module, a test, a benchmark, or an example."""
     root = Path(__file__).parents[1]
-    others = [path for room in ("tests", "benchmarks", "docs", "examples") for path in (root / room).rglob("*.py")]
+    rooms = (root / room for room in ("tests", "benchmarks", "docs", "examples"))
+    others = [path for room in rooms for path in room.rglob("*.py") if "/." not in path.relative_to(root).as_posix()]
     trees = {**TREES, **{str(path): ast.parse(path.read_text(encoding="utf-8")) for path in others}}
     reference = (root / "docs" / "api.rst").read_text(encoding="utf-8")
     used = {(f"popglm.{module}", name) for module, name in re.findall(r"^   ([\w.]+)\.(\w+)$", reference, re.MULTILINE)}

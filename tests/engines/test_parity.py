@@ -86,7 +86,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     from popglm.engines import get_engine
     from popglm.solve.held_out import HeldOut
     from popglm.solve.objective import RowObjective
-    from popglm.statistics.losses import get_loss
+    from popglm.statistics.families import get_family
 
     X, Y, weights, offset = recording
     Y = np.nan_to_num(Y).T.copy()
@@ -94,7 +94,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     W, b, neurons = rng.normal(0, 0.3, (3, 6)), rng.normal(0, 0.1, 3), np.array([0, 2, 4])
     ranges = [(0, 130), (201, 420)]
     for family, link in (("poisson", None), ("bernoulli", None)):
-        loss, y = get_loss(family, link), np.minimum(Y, 1) if family == "bernoulli" else Y
+        loss, y = get_family(family, link), np.minimum(Y, 1) if family == "bernoulli" else Y
         results = []
         for name in ("numpy", engine):
             made = get_engine(name, precision="float64")
@@ -116,6 +116,23 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
         eta = X[rows] @ W.T + b + offset[rows, None]
         unit = loss.deviance(eta, y[neurons][:, rows].T)
         np.testing.assert_allclose(mine_held[0], (weights[rows, None] * unit).sum(axis=0), rtol=1e-9)
+
+
+def test_every_family_is_the_same_in_every_library(engine):
+    from popglm.engines import get_engine
+    from popglm.statistics.families import FAMILIES
+
+    made = get_engine(engine, precision="float64")
+    with made.session(), np.errstate(over="ignore"):
+        for family in (under for links in FAMILIES.values() for under in links.values()):
+            levels = np.array([-1.5, 0.0, 0.3, 1.0, 7.0])
+            eta, y = np.meshgrid(np.linspace(-90, 90, 37), levels[~family.is_outside(levels)])
+            for method in (family.value, family.excess, family.derivatives, family.link.mean, family.link.slope):
+                of = (eta, y) if method.__self__ is family else (eta,)
+                expected, found = method(np, *of), method(made.xp, *map(made.asarray, of))
+                pairs = zip(expected, found, strict=True) if isinstance(found, tuple) else [(expected, found)]
+                for numpys, mine in pairs:
+                    np.testing.assert_allclose(made.to_numpy(mine), numpys, rtol=1e-9, atol=1e-12)
 
 
 def test_tensorflow_makes_one_program_for_windows_wherever_they_begin():

@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold, ShuffleSplit
 
 import popglm
 from popglm import GLM, GLMCV, Design, linear
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 
 RNG = np.random.default_rng(6)
 N = 200
@@ -40,7 +40,7 @@ def test_they_say_how_the_model_was_fitted(model):
     for pair, other in zip(model.splits_, expected, strict=True):
         np.testing.assert_array_equal(np.concatenate(pair), np.concatenate(other))
     assert model.lambda_path_.shape == (4, 2)
-    assert model.loss_ == get_loss("poisson")
+    assert model.loss_ == get_family("poisson")
     assert model.penalty_.l1_ratio == 1
     assert (model.neurons_are_named_, GLM(n_lambdas=2).fit(X, Y.to_numpy()).neurons_are_named_) == (True, False)
     np.testing.assert_allclose(model.feature_scaling_, [SESSION.mean(), SESSION.std(ddof=0)], rtol=1e-5)
@@ -72,7 +72,7 @@ def test_another_parameter_after_the_fit_does_not_change_it(model):
     again = pickle.loads(pickle.dumps(model))
     again.set_params(family="gaussian", penalty="ridge")
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    assert again.loss_ == get_loss("poisson")
+    assert again.loss_ == get_family("poisson")
 
 
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])

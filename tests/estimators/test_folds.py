@@ -7,7 +7,7 @@ from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 
 N = 240
 CONTIGUOUS = [(np.r_[0 : 60 * i, 60 * i + 60 : N], np.r_[60 * i : 60 * i + 60]) for i in range(4)]
@@ -167,7 +167,7 @@ def test_many_folds_end_where_fits_to_their_rows_end(schedule):
         np.testing.assert_allclose(model.cv_coef_path_[fold], alone.coef_path_, atol=1e-3)
         np.testing.assert_allclose(model.cv_intercept_path_[fold], alone.intercept_path_, atol=1e-3)
         eta = np.einsum("tp,knp->ktn", X[test], alone.coef_path_) + alone.intercept_path_[:, None]
-        deviance = get_loss("poisson").deviance(eta, Y[test]).sum(axis=1)
+        deviance = get_family("poisson").deviance(eta, Y[test]).sum(axis=1)
         np.testing.assert_allclose(model.cv_deviance_[fold], deviance, rtol=1e-3)
 
 
@@ -255,7 +255,7 @@ def test_folds_end_where_fits_to_their_training_rows_end(case):
     offset = 0.3 * rng.normal(size=n) if more.get("extras") else np.zeros(n)
     cv = more.get("cv", CONTIGUOUS)
     splits = cv if isinstance(cv, list) else list(cv.split(X))
-    loss = get_loss(family)
+    loss = get_family(family)
 
     def mean_loss(coef, intercept, rows):
         eta = np.einsum("...p,tp->t...", coef.astype(float), X[rows]) + intercept + offset[rows, None, None]

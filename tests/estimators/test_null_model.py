@@ -10,7 +10,7 @@ from sklearn.linear_model import PoissonRegressor
 
 import popglm as pg
 from popglm.estimators.convergence import late_fits
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.null import null_intercepts, null_models
 from popglm.statistics.selection import at_strengths, select_strengths
 
@@ -100,7 +100,7 @@ def test_null_intercepts_balance_offset_and_weights(session, family, link):
     y = np.minimum(session[1].T, 1)
     rng = np.random.default_rng(0)
     offset, s = rng.normal(0, 1, N), np.tile(rng.uniform(0, 2, N), (3, 1))
-    loss = get_loss(family, link)
+    loss = get_family(family, link)
     b = null_intercepts(loss, y, s, offset)
     residual, _ = loss.derivatives(np, b[:, None] + offset, y)
     np.testing.assert_allclose((s * residual).sum(axis=1), 0, atol=1e-6)
@@ -184,7 +184,7 @@ def test_a_fold_that_holds_out_no_weight_has_no_deviance():
     halves = [(np.arange(30, 60), np.arange(30)), (np.arange(30), np.arange(30, 60))]
     weights = np.repeat([0.0, 1.0], 30)
     for family in ("poisson", "gaussian"):
-        found = null_models(get_loss(family), Y, weights, None, halves, fit_intercept=True)
+        found = null_models(get_family(family), Y, weights, None, halves, fit_intercept=True)
         assert np.isnan(found.cv_deviance[0]).all()
         assert (found.cv_deviance[1] > 0).all()
 

@@ -9,7 +9,7 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 import popglm as pg
 from popglm.engines import get_engine
 from popglm.solve.held_out import HeldOut
-from popglm.statistics.losses import get_loss, unit_deviance
+from popglm.statistics.families import get_family, unit_deviance
 from popglm.statistics.responses import response_sums
 
 ENGINES = ["numpy", "torch", "jax", "tensorflow"]
@@ -53,7 +53,7 @@ def test_held_out_deviance_of_large_counts_on_every_engine(name):
     unit, b = y.mean(), np.zeros((2, 1))
     with engine.session():
         rows = (y / unit)[None].astype(np.float32), None, None, [(0, len(y))]
-        found = HeldOut(engine, get_loss("poisson"), X32, *rows).deviance(W, b)
+        found = HeldOut(engine, get_family("poisson"), X32, *rows).deviance(W, b)
     for k in range(2):
         expected = len(y) * mean_poisson_deviance(y, unit * np.exp(X32.astype(float) @ W[k, 0]))
         assert found[k, 0] * unit == pytest.approx(expected, rel=1e-4)
@@ -66,7 +66,7 @@ def test_excess_keeps_its_digits_near_the_optimum(link):
         # Taylor's series of μ − y + y log(y/μ) in μ/y − 1
         powers = np.arange(2, 40)
         expected = y[0] * np.sum((-relative) ** powers / powers)
-        loss = get_loss("poisson", link)
+        loss = get_family("poisson", link)
         if link == "exp":
             found = loss.excess(np, np.log1p(relative) + np.zeros(1), np.ones(1)) * y
         else:
@@ -78,7 +78,7 @@ def test_deviance_of_probabilities_vanishes_without_rounding():
     p = np.array([0.3, 0.5, 0.999], np.float32)
     eta = (np.log(p.astype(float)) - np.log1p(-p.astype(float))).astype(np.float32)
     moved = (eta + np.float32(1e-3)).astype(np.float32)
-    found = get_loss("bernoulli").excess(np, moved, p)
+    found = get_family("bernoulli").excess(np, moved, p)
     mu = 1 / (1 + np.exp(-moved.astype(float)))
     y = p.astype(float)
     np.testing.assert_allclose(found, xlogy(y, y / mu) + xlogy(1 - y, (1 - y) / (1 - mu)), rtol=2e-3)
@@ -89,7 +89,7 @@ def test_null_deviance_of_a_large_mean(family):
     rng = np.random.default_rng(0)
     scale = {"gaussian": 1e9, "poisson": 1e9, "bernoulli": 0.5}[family]
     y = scale + rng.normal(size=(1, 5000)) * {"gaussian": 1e-1, "poisson": 3e4, "bernoulli": 1e-6}[family]
-    sums = response_sums(get_loss(family), y, None, [(0, 5000)])
+    sums = response_sums(get_family(family), y, None, [(0, 5000)])
     curvature = {"gaussian": 1, "poisson": 1 / scale, "bernoulli": 4}[family]
     assert sums.null[0] == pytest.approx(0.5 * curvature * np.var(y - scale), rel=1e-3)
     assert unit_deviance(family, y[0], y.mean()).mean() / 2 == pytest.approx(sums.null[0], rel=1e-3)

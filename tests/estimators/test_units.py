@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from sklearn.linear_model import Ridge
 
 import popglm as pg
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.responses import response_sums
 
 UNITS = (1e-12, 1e3, 1e12)
@@ -126,7 +126,7 @@ def test_a_silent_unit_gets_half_an_event_in_its_own_exposure():
 )
 def test_null_models_with_offset_and_weights_solve_their_score_equation(family, link):
     rng = np.random.default_rng(4)
-    loss, offset, s = get_loss(family, link), rng.normal(1, 0.5, 300), rng.uniform(0, 2, 300)
+    loss, offset, s = get_family(family, link), rng.normal(1, 0.5, 300), rng.uniform(0, 2, 300)
     mean = loss.link.mean(np, offset - 1.5)
     y = {
         "poisson": rng.poisson(mean).astype(float),

@@ -10,7 +10,7 @@ import popglm as pg
 from popglm.explain import breakdown, significance
 from popglm.explain.shifts import ShiftTest
 from popglm.explain.surrogates import draw_offsets
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -185,7 +185,7 @@ def test_expected_gain_is_that_of_unrelated_signals():
         by_fold = np.array([X[fold == f].T @ y[fold == f] for f in range(5)])
         sums.append((by_fold.sum(axis=0) ** 2).sum() - (by_fold**2).sum())
         if len(gains) < 20:
-            model.cv_coef_path_, model.fold_, model.loss_ = np.zeros((5, 1, 1, 6)), fold, get_loss("gaussian")
+            model.cv_coef_path_, model.fold_, model.loss_ = np.zeros((5, 1, 1, 6)), fold, get_family("gaussian")
             shifts = make_shifts(model, X, y[:, None], 20)
             gains.append(shifts.chance_gain(y, 0, shifts.memory(X)))
     # the standard deviation that the gain is in is of signals whose fluctuations do not join the folds

@@ -9,9 +9,8 @@ from independent import half_null_deviance, objective
 from scipy.special import expit
 
 from popglm import GLM, GLMCV, PopglmWarning
-from popglm.solve.hessian import second_derivative
 from popglm.solve.stream import RowStream
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 
 LINK = {"gaussian": "identity", "poisson": "exp", "bernoulli": "sigmoid"}
 MEAN = {"gaussian": lambda eta: eta, "poisson": np.exp, "bernoulli": expit}
@@ -160,7 +159,7 @@ def unpenalised(kind, family, link, seed):
 
 def damped_newton(X, y, s, family, link):
     """Lowest mean loss of Levenberg's method with exact second derivatives, in float64."""
-    loss = get_loss(family, link)
+    loss = get_family(family, link)
     Z = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))])
     theta, damping = np.zeros(Z.shape[1]), 1e-2
     now = s @ loss.value(np, Z @ theta, y)
@@ -191,7 +190,7 @@ def test_gap_bounds_the_excess_without_a_penalty(family, link, kind, precision):
         X, y, s = unpenalised(kind, family, link, seed)
         model = quietly(GLM(family, link, penalty="none", precision=precision), X, y, sample_weight=s)
         eta = X @ model.coef_.astype(float) + model.intercept_
-        found = s @ get_loss(family, link).value(np, eta, y) / s.sum()
+        found = s @ get_family(family, link).value(np, eta, y) / s.sum()
         excess = (found - damped_newton(X, y, s, family, link)) / half_null_deviance(y, family, s)
         assert excess <= model.gap_[0, 0] + 2e-6
 
@@ -207,7 +206,7 @@ def test_gap_bounds_the_excess_without_a_penalty(family, link, kind, precision):
     ],
 )
 def test_second_derivatives_are_those_of_the_loss(family, link):
-    loss = get_loss(family, link)
+    loss = get_family(family, link)
     eta = np.linspace(0.3, 6, 40) if link == "identity" else np.linspace(-30, 6, 200)
     for y in (0.0, 1.0, 3.0)[: 2 if family == "bernoulli" else 3]:
         step = 1e-4
@@ -215,7 +214,7 @@ def test_second_derivatives_are_those_of_the_loss(family, link):
         # residuals near y lose digits in the difference
         floor = 1e-11 * max(y, 1)
         np.testing.assert_allclose(
-            second_derivative(loss, eta, np.full_like(eta, y)), (r[0] - r[1]) / (2 * step), rtol=1e-5, atol=floor
+            loss.second_derivative(eta, np.full_like(eta, y)), (r[0] - r[1]) / (2 * step), rtol=1e-5, atol=floor
         )
 
 

@@ -15,7 +15,7 @@ from popglm import GLM, GLMCV, ConvergenceWarning, PopglmWarning
 from popglm.engines import NumpyEngine
 from popglm.engines.memory import is_out_of_memory
 from popglm.solve.population import Settings, fit_population
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
 SIZES = [3, 1, 4, 2]
@@ -212,7 +212,7 @@ def fit(engine, case, tol=1e-6, schedule="device", **more):
     """The problem of a case on an engine, by the solver itself."""
     lambdas = case.lambdas if np.ndim(case.lambdas) == 2 else np.tile(case.lambdas[:, None], (1, case.Y.shape[1]))
     settings = Settings(
-        get_loss(case.family, case.link), Penalty.make(case.penalty, None, 0.0, np.array(SIZES)), lambdas, tol=tol
+        get_family(case.family, case.link), Penalty.make(case.penalty, None, 0.0, np.array(SIZES)), lambdas, tol=tol
     )
     with engine.session():
         return fit_population(engine, case.X, case.Y, None, None, [], settings, schedule=schedule, **more)

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from popglm.statistics.families import get_family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
-from popglm.statistics.losses import get_loss
 
 
 def predictors(kind, n=2000, seed=0):
@@ -26,7 +26,7 @@ def walk(eta, mean, start, dtype=np.float64):
     """The intercept reached, and the sums that were taken on the way."""
     n = len(eta)
     steps = InterceptSteps(
-        get_loss("bernoulli", None), np.dtype(dtype), np.array([start]), np.array([-np.inf]), np.array([mean]),
+        get_family("bernoulli", None), np.dtype(dtype), np.array([start]), np.array([-np.inf]), np.array([mean]),
         np.array([float(n)]),
     )  # fmt: skip
     for i in range(MAX_STEPS):
@@ -64,7 +64,7 @@ def test_every_column_stops_by_itself():
     mean, start = np.array([0.2, 0.3, 0.001]), np.array([90.0, 0.0, -3.0])
     alone = [walk(eta[j], mean[j], start[j])[0] for j in range(3)]
     n = np.full(3, float(eta.shape[1]))
-    steps = InterceptSteps(get_loss("bernoulli", None), np.dtype(float), start, np.full(3, -np.inf), mean, n)
+    steps = InterceptSteps(get_family("bernoulli", None), np.dtype(float), start, np.full(3, -np.inf), mean, n)
     for _ in range(MAX_STEPS):
         mu = expit(eta + steps.b[:, None])
         size = (mean * (1 - mu).sum(axis=1)) + (1 - mean) * mu.sum(axis=1)

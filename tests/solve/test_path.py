@@ -12,7 +12,7 @@ from popglm.solve.path import Fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.trace import Trace
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
 N, P, Q = 300, 6, 3
@@ -34,7 +34,7 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
     X, Y, weights, offset = recording
     Y = np.minimum(Y, 1) if family == "bernoulli" else Y
     extra = (weights, offset) if extras else (None, None)
-    engine, loss, rng = NumpyEngine("float64"), get_loss(family), np.random.default_rng(1)
+    engine, loss, rng = NumpyEngine("float64"), get_family(family), np.random.default_rng(1)
     columns = np.array([0, 2, 4, 5, 6, 8])
     W, b = rng.normal(0, 0.2, (len(columns), P)), rng.normal(0, 0.1, len(columns))
     with engine.session():
@@ -60,7 +60,7 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recording, family):
     X, Y, weights, offset = recording
-    Y, loss, rng = np.minimum(Y, 1), get_loss(family), np.random.default_rng(1)
+    Y, loss, rng = np.minimum(Y, 1), get_family(family), np.random.default_rng(1)
     columns = np.array([1, Q + 1, 2 * Q + 1])
     W, b = rng.normal(0, 1, (3, P)), np.array([-0.3, 0.2, 0.1])
     extras = weights, offset

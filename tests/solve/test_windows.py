@@ -11,11 +11,11 @@ from popglm.estimators import predictions
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.held_out import HeldOut
 from popglm.solve.population import Settings, fit_population
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
 N, P, Q = 3000, 5, 4
-LOSS = get_loss("poisson", "exp")
+LOSS = get_family("poisson", "exp")
 COMPLAINT = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 

@@ -33,7 +33,8 @@ from popglm.estimators.validation import (
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
 from popglm.solve.population import PopulationFit, Settings, fit_population
-from popglm.solve.separation import can_separate, separated
+from popglm.solve.separation import separated
+from popglm.statistics.families import FAMILIES, get_family
 from popglm.statistics.null import FEW_EVENTS, null_models
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
@@ -47,9 +48,11 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        tags.target_tags.positive_only = self.family != "gaussian"
+        known = isinstance(self.family, str) and self.family in FAMILIES
+        bounded = not (known and get_family(self.family).is_unbounded)
+        tags.target_tags.positive_only = bounded
         # a plain regressor's score on arbitrary data says little about a model of counts or events
-        tags.regressor_tags.poor_score = self.family != "gaussian"
+        tags.regressor_tags.poor_score = bounded
         return tags
 
     def __getstate__(self):
@@ -71,7 +74,9 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         rows = Rows(row_labels(X))
         self.neuron_names_, self.neurons_are_named_ = name_neurons(Y), neuron_labels(Y) is not None
         self._one_neuron = len(shape_of(Y)) == 1
-        responses = check_responses(Y, len(values), self.family, self.neuron_names_, rows)
+        responses = check_responses(
+            Y, len(values), get_family(self.family, self.inverse_link), self.neuron_names_, rows
+        )
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
         warn_of_copies(X, values, responses, self.neuron_names_)
@@ -82,7 +87,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         splits = splits_of(len(values), rows, responses)
         self.fitted_with_offset_ = has_effect("offset", offset)
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
-        self._far_from_zero = self.family == "gaussian" and far_from_zero(responses)
+        self._far_from_zero = settings.loss.is_unbounded and far_from_zero(responses)
         self.sample_labels_ = rows.labels
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
@@ -137,7 +142,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             in_fold,
             names,
         )
-        few = np.flatnonzero(fit.fittable & (self.n_events_ < FEW_EVENTS) & (self.family != "gaussian"))
+        few = np.flatnonzero(fit.fittable & (self.n_events_ < FEW_EVENTS) & self.loss_.has_events)
         if len(few):
             warn(
                 f"{len(few)} of {len(names)} neurons have fewer than {FEW_EVENTS} samples with activity (at least "
@@ -162,7 +167,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
     def _warn_separated(self, settings: Settings, X, Y, weights, fit: PopulationFit, splits, refit: bool) -> None:
         """Name neurons that have no best weights without a penalty."""
         free = (fit.lambdas == 0).any(axis=0) & fit.fittable
-        if not free.any() or settings.penalty.R is not None or not can_separate(settings.loss):
+        if not free.any() or settings.penalty.R is not None or not settings.loss.can_separate:
             return
         neurons = np.flatnonzero(free)
         counted = ~np.isnan(Y[:, neurons])

@@ -26,10 +26,12 @@ class GLM(PopulationGLM):
 
     Parameters
     ----------
-    family : {"poisson", "gaussian", "bernoulli"}
-        Distribution of the activity: counts or deconvolved calcium, any real number, events in [0, 1].
+    family : {"poisson", "gaussian", "bernoulli", "gamma"}
+        Distribution of the activity: counts or deconvolved calcium, any real number, events in [0, 1], positive
+        numbers whose standard deviation is a share of their mean.
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
-        Mean as a function of the linear predictor; the canonical one unless given.
+        Mean as a function of the linear predictor. Unless given: exp for Poisson and gamma, identity for Gaussian,
+        sigmoid for Bernoulli.
     penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
         ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
     l1_ratio : float, optional

@@ -12,7 +12,7 @@ from popglm.estimators.arguments import check_feature_mask, check_lambdas, check
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
-from popglm.statistics.losses import Loss, get_loss
+from popglm.statistics.families import Family, get_family
 from popglm.statistics.penalties import PENALTIES, Penalty
 
 __all__ = ["Parameters"]
@@ -28,7 +28,7 @@ class Parameters:
     """What `GLM` and `GLMCV` do with their constructor arguments."""
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
-        loss = get_loss(self.family, self.inverse_link)
+        loss = get_family(self.family, self.inverse_link)
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
         self._check_number("smoothness", 0)
@@ -105,14 +105,14 @@ class Parameters:
         if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
             raise ValueError(f"{name}={shown(value)} must be True or False.")
 
-    def _first_order(self, loss: Loss) -> FirstOrder | None:
+    def _first_order(self, loss: Family) -> FirstOrder | None:
         """The optimiser asked for; quasi-Newton (None) for ``"auto"`` unless the loss has kinks."""
         if not isinstance(self.solver, str | FirstOrder):
             raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
         match self.solver:
             case "auto":
-                return None if loss.smooth else FirstOrder("adam")
-            case "quasi-newton" if loss.smooth:
+                return None if loss.is_smooth else FirstOrder("adam")
+            case "quasi-newton" if loss.is_smooth:
                 return None
             case "adam" | "sgd":
                 return FirstOrder(self.solver)

@@ -200,7 +200,7 @@ class Predictions:
         """Deviance (n_etas, n_neurons) of every linear predictor, and null deviance (n_neurons,)."""
         etas = iter(etas)
         first = next(etas)
-        responses = check_responses(Y, len(first), self.family, name_neurons(Y), rows, self)
+        responses = check_responses(Y, len(first), self.loss_, name_neurons(Y), rows, self)
         weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True, rows=rows)
         counted = ~np.isnan(responses)
         s = counted * (1.0 if weights is None else weights[:, None])

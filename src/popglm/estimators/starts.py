@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from popglm.checks import check_fitted
 from popglm.labels import Rows, column_text
 from popglm.numbers import numbers_of
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["check_start"]
 
@@ -24,7 +24,7 @@ SAME = 1e-6
 def check_start(
     start: Any,
     estimator: Any,
-    loss: Loss,
+    loss: Family,
     n_lambdas: int,
     splits: list[tuple[np.ndarray, np.ndarray]],
     refit: bool,
@@ -127,7 +127,7 @@ def _counted(wanted: int, present: int, what: str) -> np.ndarray:
     return np.arange(wanted)
 
 
-def _check_folds(start: Any, estimator: Any, loss: Loss, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def _check_folds(start: Any, estimator: Any, loss: Family, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Complain unless every fold of the start was trained on the samples that this fit trains that fold on."""
     own = getattr(start, "splits_", None)
     if own is None:
@@ -137,8 +137,8 @@ def _check_folds(start: Any, estimator: Any, loss: Loss, splits: list[tuple[np.n
         )
     if start.loss_ != loss:
         raise ValueError(
-            f"start was fitted with family={start.family!r} and inverse_link={start.loss_.inverse_link!r}; this fit "
-            f"has {loss.family!r} and {loss.inverse_link!r}. Give a model of the same."
+            f"start was fitted with family={start.family!r} and inverse_link={start.loss_.link.name!r}; this fit "
+            f"has {loss.name!r} and {loss.link.name!r}. Give a model of the same."
         )
     same = len(own) == len(splits) and all(
         np.array_equal(np.sort(a), np.sort(b))

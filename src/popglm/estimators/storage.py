@@ -14,7 +14,7 @@ from popglm.checks import check_fitted
 from popglm.engines import as_numpy
 from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
 from popglm.solve.first_order import FirstOrder
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["Storage", "missing_parts"]
@@ -209,9 +209,9 @@ class Storage:
         self.timings_ = about["timings"]
         self.fitted_with_offset_ = about.get("fitted_with_offset")
         self.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
+        self.loss_ = get_family(self.family, self.inverse_link)
         far = about.get("far_from_zero")
-        self._far_from_zero = self.family == "gaussian" if far is None else far
-        self.loss_ = get_loss(self.family, self.inverse_link)
+        self._far_from_zero = self.loss_.is_unbounded if far is None else far
         self.penalty_ = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_)
         self._restore_folds(about)
         self._keep(self.lambda_index_)

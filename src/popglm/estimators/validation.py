@@ -12,7 +12,7 @@ import xarray as xr
 from popglm.checks import LARGEST
 from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
 from popglm.numbers import as_numbers, numbers_of, shape_of
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
@@ -55,12 +55,14 @@ def _check_activity_kind(Y: Any) -> None:
 
 
 def check_responses(
-    Y: Any, n_samples: int, family: str, names: list[str], rows: Rows | None = None, fitted: Any = None
+    Y: Any, n_samples: int, family: Family | None, names: list[str], rows: Rows | None = None, fitted: Any = None
 ) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons) in the family's range; NaN (not recorded) may stand anywhere.
 
     Parameters
     ----------
+    family : Family or None
+        None for activity that may be any number.
     rows : Rows, optional
         Labels that the samples are put in order by.
     fitted : GLM or GLMCV, optional
@@ -117,18 +119,8 @@ def check_responses(
         f"no value above {1 / LARGEST:g} in size",
         "Give the activity in another unit: squares of such values vanish.",
     )
-    if family == "poisson":
-        complain(
-            values < 0,
-            "a negative value",
-            "family='poisson' needs activity ≥ 0; use family='gaussian' for other.",
-        )
-    if family == "bernoulli":
-        complain(
-            (values < 0) | (values > 1),
-            "a value outside [0, 1]",
-            "family='bernoulli' needs events (0/1) or probabilities; use family='poisson' for counts.",
-        )
+    if family is not None:
+        complain(family.is_outside(values), *family.out_of_range)
     values = values if order is None else values[order]
     return np.ascontiguousarray(values if neurons is None else values[:, neurons])
 
@@ -204,7 +196,7 @@ def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who
     return check_vector(offset, "offset", n_samples, rows=rows)
 
 
-def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Loss, fit_intercept: bool) -> None:
+def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Family, fit_intercept: bool) -> None:
     """Complain of a checked offset beside which float64 does not hold what the weights add, or whose mean is infinite.
 
     A fit finds a constant of any other size again in its intercept.
@@ -212,7 +204,7 @@ def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Loss, fi
     if offset is None:
         return
     # means of other links change where the predictor changes by 1, whatever the unit of the activity
-    in_units = loss.link.name in ("identity", "relu")
+    in_units = loss.link.in_units
     needed = np.nanmax(np.abs(responses), initial=0.0) if in_units else 1.0
     row = int(np.abs(offset).argmax())
     if np.abs(offset[row]) * np.finfo(float).eps > LOST * needed > 0:

@@ -20,7 +20,6 @@ from popglm.explain.binning import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.stream import RowStream, is_streamed, read_rows
-from popglm.statistics.losses import unit_deviance
 from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import at_strengths, fraction_explained
 
@@ -113,7 +112,7 @@ def check_cross_validated(model: PopulationGLM, who: str) -> None:
 
 def check_activity(model: PopulationGLM, Y: Any, n_samples: int, rows: Rows | None = None) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit, put in its order."""
-    return check_responses(Y, n_samples, model.family, name_neurons(Y), rows, model)
+    return check_responses(Y, n_samples, model.loss_, name_neurons(Y), rows, model)
 
 
 def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -281,7 +280,7 @@ class Activity:
         y, s = self.y[:, neurons], self.weights[:, neurons]
         sums = response_sums(self.model.loss_, y.T, s.T, [(0, len(y))])
         # rounding of the mean leaves a trace of deviance in a neuron that does not vary
-        unit = np.where(sums.constant, 0.0, unit_deviance(self.model.family, y, sums.mean))
+        unit = np.where(sums.constant, 0.0, self.model.loss_.unit_deviance(y, sums.mean))
         return self._sum(unit, neurons)
 
     def _sum(self, unit: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -96,12 +96,12 @@ def psth(
     names = name_neurons(Y)
     shared = Rows(row_labels(Y), "Y")
     n_samples = shape_of(Y)[0] if shape_of(Y) else 0
-    activity = as_rate("psth", check_responses(Y, n_samples, "gaussian", names), dt)
+    activity = as_rate("psth", check_responses(Y, n_samples, None, names), dt)
     parts = {"": activity}
     if predicted is not None:
         order, given = shared.order(predicted, "predicted"), neuron_labels(Y) is not None
         neurons = neuron_order(predicted, names, given, "predicted", "Y")
-        prediction = as_rate("psth", check_responses(predicted, n_samples, "gaussian", names), dt)
+        prediction = as_rate("psth", check_responses(predicted, n_samples, None, names), dt)
         if prediction.shape != activity.shape:
             raise ValueError(f"predicted has shape {prediction.shape}, but Y has {activity.shape}; give them alike.")
         prediction = prediction if order is None else prediction[order]

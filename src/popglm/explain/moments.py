@@ -24,7 +24,7 @@ def moments(model: GLMCV, eta: np.ndarray, y: np.ndarray, s: np.ndarray) -> tupl
     """
     with np.errstate(over="ignore"):
         mean = model.loss_.link.mean(np, eta)
-        mean = np.maximum(mean, 0) if model.family == "poisson" else mean
+        mean = np.maximum(mean, model.loss_.valid_range[0])
         square = s * (y - mean) ** 2
     average = square.sum() / max(s.sum(), np.finfo(float).tiny)
     variance = np.empty_like(mean)

@@ -90,7 +90,7 @@ class LocalTest:
             mean = self.model.loss_.link.mean(np, self.eta)
         if self.offset is None:
             return mean, np.ones_like(mean)
-        variance = {"poisson": mean, "bernoulli": mean * (1 - mean)}.get(self.model.family, np.ones_like(mean))
+        variance = self.model.loss_.variance(mean)
         return mean, np.sqrt(np.maximum(variance, np.finfo(float).tiny))
 
     def moments_without(self, own: np.ndarray, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

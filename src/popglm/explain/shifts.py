@@ -12,7 +12,7 @@ from scipy.linalg import eigh, lstsq
 from popglm.estimators import GLMCV
 from popglm.explain.contributions import Activity, neuron_blocks
 from popglm.explain.moments import moments
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.selection import fraction_explained, select_strengths
 
 __all__ = ["ShiftTest", "unique_columns"]
@@ -149,7 +149,7 @@ class ShiftTest:
         overflown, ruled_out = ~np.isfinite(a), ~np.isfinite(theta)
         a, theta = np.where(overflown, 0, a), np.where(ruled_out, 0, theta)
         # what the deviance has besides a − yθ goes with the activity
-        rest = (0.5 * y * y if loss.family == "gaussian" else 0.0) - loss.saturated(y)
+        rest = loss.constant(y) - loss.saturated(y)
         total = np.empty((self.n_folds, len(eta), len(y)))
         for fold in range(self.n_folds):
             inside = (self.fold == fold).astype(float)
@@ -193,13 +193,12 @@ class ShiftTest:
 
     def shifted_residuals(self, eta: np.ndarray, shift: int, neuron: int) -> np.ndarray:
         """Activity made of the mean at η and the shifted residuals, in the range of the family."""
-        low, high = {"gaussian": (-np.inf, np.inf), "poisson": (0, np.inf), "bernoulli": (0, 1)}[self.model.family]
         y, s = self.y[:, neuron], self.weights[:, neuron]
         if not s.any():
             return np.full_like(y, np.nan)
         mean, deviation = moments(self.model, eta, y, s)
         residual = np.where(s > 0, (y - mean) / deviation, np.nan)
-        return np.clip(mean + deviation * np.roll(residual, shift), low, high)
+        return self.model.loss_.into_range(mean + deviation * np.roll(residual, shift), y[s > 0])
 
     def _draw(self, every: np.ndarray, neuron: int, gain: float) -> np.ndarray:
         """Scores at the drawn shifts; their sum over folds (first axis) spread around its mean over all safe shifts.
@@ -254,17 +253,16 @@ def unique_columns(X: np.ndarray, columns: list[np.ndarray]) -> list[np.ndarray]
     return unique
 
 
-def linear_parts(loss: Loss, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def linear_parts(loss: Family, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The functions a and θ of ℓ(y, η) = a(η) − y θ(η) + c(y), for every family and link.
 
     Examples
     --------
-    >>> from popglm.statistics.losses import get_loss
-    >>> linear_parts(get_loss("poisson"), np.array([0.0, 1.0]))[1].round(6)
+    >>> from popglm.statistics.families import get_family
+    >>> linear_parts(get_family("poisson"), np.array([0.0, 1.0]))[1].round(6)
     array([0., 1.])
     """
     with np.errstate(over="ignore", invalid="ignore"):
         a = loss.value(np, eta, 0.0)
         theta = a - loss.value(np, eta, 1.0)
-    # c(y) is y²/2 for the Gaussian and 0 for the others
-    return a, theta + 0.5 if loss.family == "gaussian" else theta
+    return a, theta + loss.constant(1.0)

@@ -86,7 +86,7 @@ def tuning(
     names = name_neurons(Y)
     labels = Rows(row_labels(Y), "Y")
     n_samples = shape_of(Y)[0] if shape_of(Y) else 0
-    values = as_rate("tuning", check_responses(Y, n_samples, "gaussian", names), dt)
+    values = as_rate("tuning", check_responses(Y, n_samples, None, names), dt)
     activity = pd.DataFrame(values, columns=range(len(names)))
     axis = check_bins(by, n_samples, labels)
     if axis is None:

@@ -128,7 +128,7 @@ def kernels(
     weights, baseline = raw_weights(model, design)
     units = check_units(units)
     columns = group_slices(design)
-    rated = model.loss_.inverse_link == "exp"
+    rated = model.loss_.link.is_multiplicative
     results = {}
     for group, term in design.terms_.items():
         _check_grid_size(group, term, n_points, len(baseline))

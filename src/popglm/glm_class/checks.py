@@ -14,6 +14,7 @@ from popglm.messages import shown
 from popglm.numbers import numbers_of
 
 __all__ = [
+    "FACTORS",
     "FAMILIES",
     "LINKS",
     "UsageError",
@@ -33,6 +34,8 @@ __all__ = [
 #: activation and loss_type to popglm's names.
 LINKS = {"linear": "identity", "exp": "exp", "sigmoid": "sigmoid", "relu": "relu", "softplus": "softplus"}
 FAMILIES = {"gaussian": "gaussian", "poisson": "poisson", "binominal": "bernoulli", "binomial": "bernoulli"}
+#: The objective of a loss_type over popglm's: the Gaussian loss has no ½ here.
+FACTORS = {"gaussian": 2.0, "poisson": 1.0, "binominal": 1.0, "binomial": 1.0}
 
 
 class UsageError(AssertionError, ValueError):

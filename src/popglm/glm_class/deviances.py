@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.glm_class.checks import FAMILIES, LINKS, UsageError, as_features, as_matrix, check_name
 from popglm.solve.coordinates import product64
-from popglm.statistics.losses import InverseLink, unit_deviance
+from popglm.statistics.families import INVERSE_LINKS, get_family
 from popglm.statistics.selection import fraction_explained
 
 __all__ = [
@@ -54,7 +54,7 @@ def make_prediction(X: ArrayLike, w: ArrayLike, w0: ArrayLike, activation: str =
         )
     # a rate too large for a float is infinite, which says what it is
     with np.errstate(over="ignore"):
-        return InverseLink(LINKS[activation]).mean(np, product64(X, w.T) + w0)
+        return INVERSE_LINKS[LINKS[activation]].mean(np, product64(X, w.T) + w0)
 
 
 def deviance(
@@ -138,17 +138,16 @@ def pointwise_deviance(y_true: ArrayLike, y_pred: ArrayLike, loss_type: str = "p
     >>> pointwise_deviance([0.0, 2.0], [0.5, 2.0], loss_type="poisson")
     array([1., 0.])
     """
-    family = FAMILIES[check_name("loss_type", loss_type, FAMILIES)]
+    family = get_family(FAMILIES[check_name("loss_type", loss_type, FAMILIES)])
     shape = np.shape(y_true)
     true, predicted = as_matrix("y_true", y_true).astype(float), as_matrix("y_pred", y_pred).astype(float)
     if true.shape != predicted.shape:
         raise UsageError(f"y_true has shape {true.shape} and y_pred {predicted.shape}; they must be the same.")
     true = check_responses(true, len(true), family, name_neurons(true))
-    if family == "poisson":
-        predicted = np.maximum(predicted, 0)
-    if family == "bernoulli" and np.any((predicted < 0) | (predicted > 1), where=~np.isnan(true)):
+    low, high = family.valid_range
+    if np.isfinite(high) and np.any((predicted < low) | (predicted > high), where=~np.isnan(true)):
         raise UsageError(f"y_pred runs from {predicted.min():g} to {predicted.max():g}; probabilities lie in [0, 1].")
-    return unit_deviance(family, true, predicted).reshape(shape)
+    return family.unit_deviance(true, np.maximum(predicted, low)).reshape(shape)
 
 
 def pointwise_null_deviance(y: ArrayLike, loss_type: str = "poisson") -> np.ndarray:

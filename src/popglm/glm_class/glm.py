@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from popglm import estimators
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.glm_class.checks import (
+    FACTORS,
     FAMILIES,
     LINKS,
     UsageError,
@@ -33,7 +34,7 @@ from popglm.glm_class.figures import draw_evaluation, draw_selection
 from popglm.glm_class.series import at_strengths, series_of
 from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
-from popglm.statistics.losses import get_loss
+from popglm.statistics.families import get_family, has_link
 from popglm.statistics.selection import fraction_explained, select_strengths
 from popglm.warnings import PopglmWarning
 
@@ -135,7 +136,7 @@ class GLM:
     ) -> None:
         self.activation = check_name("activation", activation, LINKS)
         self.loss_type = check_name("loss_type", loss_type, FAMILIES)
-        if FAMILIES[loss_type] == "bernoulli" and activation != "sigmoid":
+        if not has_link(FAMILIES[loss_type], LINKS[activation]):
             raise UsageError(
                 f"activation={activation!r} lets the mean of a {loss_type} response leave [0, 1]; use "
                 "activation='sigmoid'."
@@ -301,9 +302,7 @@ class GLM:
 
     def _keep_fit(self, kind: Any, X: np.ndarray, Y: np.ndarray, verbose: bool, **more: Any) -> Any:
         """Fit popglm's estimator of this kind at the translated parameters and keep what it found."""
-        family = FAMILIES[self.loss_type]
-        # this objective over popglm's: the Gaussian loss has no ½ here
-        factor = 2.0 if family == "gaussian" else 1.0
+        factor = FACTORS[self.loss_type]
         tol = float(np.clip(self.num_iter_check * self.convergence_tol, MIN_TOL, MAX_TOL))
         # fifty steps of an optimiser count as one of popglm's iterations
         solver = {
@@ -311,7 +310,7 @@ class GLM:
             "first-order": {"solver": self._first_order, "max_iter": math.ceil(self.max_iter_per_lambda / 50)},
         }[self.solver]
         estimator = kind(
-            family=family,
+            family=FAMILIES[self.loss_type],
             inverse_link=LINKS[self.activation],
             penalty=self.regularization,
             l1_ratio=self.l1_ratio if self.regularization == "elastic_net" else None,
@@ -355,7 +354,7 @@ class GLM:
 
     def _deviance(self, X: np.ndarray, Y: np.ndarray, w: np.ndarray, w0: np.ndarray) -> np.ndarray:
         # from the linear predictor: no rate is too small and no probability too close to 1
-        loss = get_loss(FAMILIES[self.loss_type], LINKS[self.activation])
+        loss = get_family(FAMILIES[self.loss_type], LINKS[self.activation])
         return recorded_sum(loss.deviance(product64(X, w.T) + w0, Y), Y)
 
     def _check_features(self, name: str, X: ArrayLike) -> np.ndarray:
@@ -372,7 +371,7 @@ class GLM:
                 f"{name_Y} has shape {Y.shape}; beside {name_X} with {len(X)} samples and a model of "
                 f"{self.n_responses} responses it must have ({len(X)}, {self.n_responses})."
             )
-        return X, check_responses(Y, len(X), FAMILIES[self.loss_type], name_neurons(Y))
+        return X, check_responses(Y, len(X), get_family(FAMILIES[self.loss_type]), name_neurons(Y))
 
     def _require(self, done: bool, method: str, before: str) -> None:
         if not done:

@@ -24,7 +24,7 @@ import numpy as np
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
 from popglm.statistics.blockwise import Blocks, HostBlocks, block_norms
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["DECREMENT_SAFETY", "certificate", "decrement", "gap_of", "gap_sums", "least_subgradient"]
 
@@ -70,7 +70,7 @@ def gap_sums(
 
 
 def gap_of(
-    loss: Loss, sums: np.ndarray, at: Evaluation, lam: np.ndarray, lam2: np.ndarray, has_norm: bool, is_smoothed: bool
+    loss: Family, sums: np.ndarray, at: Evaluation, lam: np.ndarray, lam2: np.ndarray, has_norm: bool, is_smoothed: bool
 ) -> np.ndarray:
     """Duality gaps of problems with a convex loss, shape (n_problems,), from their `gap_sums`.
 
@@ -80,7 +80,7 @@ def gap_of(
     excess, left = np.maximum(at.loss, 0), 1 - theta
     with np.errstate(divide="ignore", invalid="ignore"):
         fenchel = left * excess
-        if loss.canonical:
+        if loss.is_canonical:
             fenchel = np.fmin(fenchel, left**2 * np.maximum(at.chi2, 0))
         # with a ridge part the dual is finite everywhere: no scaling, a quadratic for what is over
         gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2), np.inf)
@@ -91,7 +91,7 @@ def gap_of(
     return np.where(finite > 0, gap, np.inf)
 
 
-def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
+def certificate(loss: Family, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
     """Bound on the excess objective per problem.
 
     Parameters
@@ -111,7 +111,7 @@ def certificate(loss: Loss, model: QuadraticModel, W: np.ndarray, at: Evaluation
     RW = penalty.smooth_gradient(W)
     grad, lam2 = at.grad + RW, (1 - penalty.l1_ratio) * lam
     tau = penalty.l1_ratio * lam[:, None] * penalty.block_weights
-    if not loss.convex:
+    if not loss.is_convex:
         return decrement(model, W, grad, at, tau, lam2)
     has_norm = penalty.l1_ratio > 0
     sums = gap_sums(np, penalty.blocks, W, grad, RW, lam2, tau if has_norm else None)

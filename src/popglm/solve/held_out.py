@@ -12,7 +12,7 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
 from popglm.solve.windows import Windows
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["EarlyStop", "HeldOut"]
@@ -37,7 +37,7 @@ class HeldOut:
     def __init__(
         self,
         engine: Any,
-        loss: Loss,
+        loss: Family,
         X: np.ndarray,
         Y: np.ndarray,
         weights: np.ndarray | None,
@@ -98,7 +98,7 @@ class HeldOut:
 
 
 def _value_sums_of(
-    ops: Any, size: int, masked: bool, loss: Loss, n_lambdas: int,
+    ops: Any, size: int, masked: bool, loss: Family, n_lambdas: int,
     X: Any, Y: Any, s: Any, offset: Any, neurons: Any, W: Any, b: Any, at: Any,
 ) -> Any:  # fmt: skip
     """`value_sums` where every row of W has a neuron of its own."""

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy.linalg import qr, svd
-from scipy.special import expit
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
-__all__ = ["SAFETY", "derivatives", "newton", "second_derivative"]
+__all__ = ["SAFETY", "derivatives", "newton"]
 
 #: The loss is taken to fall by no more than this many times half the decrement.
 SAFETY = 10.0
@@ -25,21 +24,8 @@ SAFETY = 10.0
 LEAST = {8: 1e-11, 4: 1e-6}
 
 
-def second_derivative(loss: Loss, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """d²ℓ/dη² per sample of a convex loss; for canonical links that is the Fisher weight."""
-    if (loss.family, loss.inverse_link) == ("poisson", "softplus"):
-        slope, mu = expit(eta), np.logaddexp(0, eta)
-        # far below 0 softplus is e^η, whose logarithm is straight; the difference below would be rounding there
-        low = eta < -15
-        ratio = slope / np.where(low, 1, mu)
-        return slope * (1 - slope) + y * np.where(low, slope / 2, ratio * (ratio - 1 + slope))
-    if loss.barrier:
-        return np.where(eta > 0, y / np.square(np.where(eta > 0, eta, 1)), 0)
-    return loss.derivatives(np, eta, y)[1]
-
-
 def derivatives(
-    loss: Loss, rows: Iterable[tuple[np.ndarray, ...]], w: np.ndarray, b: float, fit_intercept: bool
+    loss: Family, rows: Iterable[tuple[np.ndarray, ...]], w: np.ndarray, b: float, fit_intercept: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (n_features + 1,) of a neuron's mean loss in its weights and, last, its intercept; and a root of H.
 
@@ -60,7 +46,7 @@ def derivatives(
             eta = X @ w + b + offset
             X = np.column_stack([X, np.full(len(X), float(fit_intercept))])
             g += (s * loss.derivatives(np, eta, y)[0]) @ X
-            part = np.vstack([R, np.sqrt(s * second_derivative(loss, eta, y))[:, None] * X])
+            part = np.vstack([R, np.sqrt(s * loss.second_derivative(eta, y))[:, None] * X])
             if not np.isfinite(part).all():
                 return np.full(n, np.nan), np.zeros((n, n))
             R = qr(part, mode="r", overwrite_a=True, check_finite=False)[0][:n]

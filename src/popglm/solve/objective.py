@@ -26,8 +26,8 @@ from popglm.solve.passes import (
     spread_sums,
 )
 from popglm.solve.windows import Windows
+from popglm.statistics.families import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
-from popglm.statistics.losses import Loss
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowObjective", "is_fine", "spread_of"]
@@ -76,7 +76,7 @@ class RowObjective:
     Parameters
     ----------
     engine : engine
-    loss : Loss
+    loss : Family
     X : ndarray, shape (n_samples, n_features)
         In solver coordinates and the engine's precision; or anything that gives such rows for ``X[first:last]``, which
         is then read chunk by chunk in every pass.
@@ -98,7 +98,7 @@ class RowObjective:
     def __init__(
         self,
         engine: Any,
-        loss: Loss,
+        loss: Family,
         X: np.ndarray,
         Y: np.ndarray,
         weights: np.ndarray | None,
@@ -114,7 +114,7 @@ class RowObjective:
         self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
         self.total, self.y_mean, self.YX = self._moments()
         self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
-        if loss.closed_form_intercept and fit_intercept:
+        if loss.has_exp_sums and fit_intercept:
             sums = sums or ResponseSums.join([response_sums(loss, Y, weights, rows, offset) for rows in fits])
             self.by_sums, self.floor = ~is_fine(sums, engine.dtype), sums.saturated
 
@@ -289,7 +289,7 @@ class RowObjective:
         """Every column's best intercept beside its weights; see `popglm.statistics.intercepts`."""
         engine, windows = self.engine, self.windows
         lowest = np.full(len(b), -np.inf)
-        if self.loss.barrier:
+        if self.loss.has_barrier:
 
             def floor(k: int) -> dict[int, Any]:
                 _, Y, s, _, size, masked, at = windows.read(k, with_x=False)

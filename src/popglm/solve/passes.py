@@ -1,8 +1,8 @@
 """Passes over one window of rows, written once for every array library: matrix product, elementwise, matrix product.
 
 ``ops`` is the class of an engine: its namespace ``ops.xp`` and its few kernels. A function here takes first what a
-compiled pass is compiled for (``ops``, ``size`` rows, a `Loss`, …), then arrays. Operators such as ``a *= b`` write in
-place where the library has arrays that can be written to, and make a new array elsewhere.
+compiled pass is compiled for (``ops``, ``size`` rows, a `Family`, …), then arrays. Operators such as ``a *= b`` write
+in place where the library has arrays that can be written to, and make a new array elsewhere.
 
 The rows of a window lie at ``at = (row in X, row in the other arrays, first, last)``. Where every window has the same
 size (``masked``), only rows first … last of the other arrays count; elsewhere all do.
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = [
     "NEAR_KINK",
@@ -121,7 +121,7 @@ def exp_sums(
 
 
 def loss_sums(
-    ops: Any, size: int, masked: bool, every: int, loss: Loss, tiny: float,
+    ops: Any, size: int, masked: bool, every: int, loss: Family, tiny: float,
     X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
     """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsr, Σsrx, and h at every ``every``-th row.
@@ -140,7 +140,7 @@ def loss_sums(
         value, r, h, pearson = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, pearson))
     sums = [xp.sum(v, axis=1) for v in (value, h, pearson)]
     beyond = xp.zeros_like(sums[0])
-    if loss.barrier:
+    if loss.has_barrier:
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
@@ -148,7 +148,7 @@ def loss_sums(
 
 
 def intercept_sums(
-    ops: Any, size: int, masked: bool, loss: Loss,
+    ops: Any, size: int, masked: bool, loss: Family,
     Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
     """Σsr, Σsh, Σ|sr|."""
@@ -173,7 +173,7 @@ def event_floor(
 
 
 def residuals(
-    ops: Any, loss: Loss, x: Array, y: Array, s: Array, offset: Array | None, W: Array, b: Array
+    ops: Any, loss: Family, x: Array, y: Array, s: Array, offset: Array | None, W: Array, b: Array
 ) -> tuple[Array, ...]:
     """sr and sh of some rows, and Σsrx."""
     xp = ops.xp
@@ -185,7 +185,7 @@ def residuals(
 
 
 def value_sums(
-    ops: Any, size: int, masked: bool, loss: Loss, n_lambdas: int,
+    ops: Any, size: int, masked: bool, loss: Family, n_lambdas: int,
     X: Array, Y: Array, s: Array | None, offset: Array | None, W: Array, b: Array, at: Array,
 ) -> Array:  # fmt: skip
     """Σs of the loss above the saturated model's, at the first n_lambdas × n_neurons rows of W, in that shape."""

@@ -18,7 +18,7 @@ from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
 __all__ = ["MAX_COLUMNS", "Comparison", "Fit", "Path", "Problems", "at_rest", "empty_path", "scales", "start_fit"]
@@ -55,7 +55,7 @@ class Problems:
 
     Attributes
     ----------
-    loss : Loss
+    loss : Family
     objective : FitRows, RotatedObjective, GramObjective or DeviceObjective
     model : QuadraticModel
         The one that all problems share.
@@ -75,7 +75,7 @@ class Problems:
         Samples that count.
     """
 
-    loss: Loss
+    loss: Family
     objective: Any
     model: QuadraticModel
     fittable: np.ndarray
@@ -118,7 +118,7 @@ class Problems:
     def can_prove(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Where the loss alone says where the minimum lies, and its own second derivatives are at hand."""
         affordable = self.n_samples[problems] * (self.n_features + 1) ** 2 <= AFFORDABLE
-        alone = self.loss.convex and self.loss.smooth and not isinstance(self.objective, GramObjective)
+        alone = self.loss.is_convex and self.loss.is_smooth and not isinstance(self.objective, GramObjective)
         return (lam == 0) & affordable & self.at.smooth[problems] & alone
 
 
@@ -422,7 +422,7 @@ def empty_path(fit: Problems, n_lambdas: int) -> Path:
 
 
 def start_fit(
-    loss: Loss,
+    loss: Family,
     objective: FitRows | RotatedObjective | GramObjective,
     model: QuadraticModel,
     fittable: np.ndarray,

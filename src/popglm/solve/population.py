@@ -16,8 +16,7 @@ from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
-from popglm.solve.units import decades, in_units
-from popglm.statistics.losses import Loss
+from popglm.solve.units import decades
 from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
@@ -76,7 +75,7 @@ def fit_population(
     seconds = {"prepare": time.perf_counter() - began}
 
     missing = np.isnan(Y.T[:, order])
-    is_gaussian = settings.loss == Loss("gaussian", "identity", convex=True)
+    is_gaussian = settings.loss.is_least_squares
     # an offset of the mean itself is as good as taken from the activity
     in_response, offset = (offset, None) if is_gaussian else (None, offset)
     batches = []
@@ -93,14 +92,14 @@ def fit_population(
             recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
         far_off = batch.far and not on_grams
         shift = _means(y, recorded, folds, int(batch.wanted.any(axis=1).argmax())) if far_off else np.zeros(len(y))
-        units = in_units(settings.loss, settings.penalty, batch.decade, shift)
+        units = settings.loss.units(batch.decade, shift, settings.penalty.l1_ratio > 0)
         if far_off:
             y -= shift[:, None]
         if batch.decade:
             y /= units.size[:, None]
         own = settings.in_units(units).closing(batch.closed)
-        if settings.loss.family == "bernoulli" and not batch.fractional:
-            own = replace(own, loss=replace(own.loss, binary=True))
+        if not batch.fractional:
+            own = replace(own, loss=own.loss.of_events())
         y, recorded, plain, o = (None if a is None else a.astype(dtype) for a in (y, recorded, weights, offset))
         scored = Rows(work, y, recorded, o, [(0, n)])
         # in the rows of its fits a complete neuron has no other weights than the rows
@@ -206,7 +205,7 @@ def _batches(
     )
     far &= ~complete | (settings.first_order is not None)
     fractional = np.zeros((len(counts), q), bool)
-    if settings.loss.family == "bernoulli" and (between := (Y > 0) & (Y < 1)).any():
+    if settings.loss.has_fractions and (between := (Y > 0) & (Y < 1)).any():
         fractional = np.stack([between[:, rows > 0].any(axis=1) for rows in counts])
     if alike:
         # all fits of a neuron share what the one to all rows has

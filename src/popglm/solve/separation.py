@@ -12,9 +12,9 @@ import numpy as np
 from scipy.optimize import linprog
 
 from popglm.solve.stream import RowStream, read_rows
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
-__all__ = ["can_separate", "separated"]
+__all__ = ["separated"]
 
 #: Samples times features up to which all combinations of features are tried; beyond, every feature, and the fit's own
 #: combination of them.
@@ -23,13 +23,8 @@ MOST_ENTRIES = 2e5
 SUSPECT = 1e-3
 
 
-def can_separate(loss: Loss) -> bool:
-    """Whether the loss of a sample goes on falling as its linear predictor goes to infinity."""
-    return loss.family == "bernoulli" or (loss.family == "poisson" and loss.inverse_link in ("exp", "softplus"))
-
-
 def separated(
-    loss: Loss, X: Any, Y: np.ndarray, counted: np.ndarray, coef: np.ndarray, fit_intercept: bool
+    loss: Family, X: Any, Y: np.ndarray, counted: np.ndarray, coef: np.ndarray, fit_intercept: bool
 ) -> np.ndarray:
     """Whether a direction separates a neuron's samples, shape (n_neurons,).
 
@@ -43,7 +38,7 @@ def separated(
         Fitted weights.
     fit_intercept : bool
     """
-    upper, lower = _sides(loss, Y, counted)
+    upper, lower = (counted & side for side in loss.sides(Y))
     (n, p), q = X.shape, len(coef)
     # lowest and highest value over samples that must lie above and below, per neuron and direction
     low, high = np.full((2, 2, q, p + 1), np.inf), np.full((2, 2, q, p + 1), -np.inf)
@@ -73,15 +68,6 @@ def separated(
         if len(eta) and np.ptp(eta) > -np.log(SUSPECT):
             found[j] = _by_program(np.asarray(X[own], float), upper[own, j], lower[own, j], fit_intercept)
     return found
-
-
-def _sides(loss: Loss, Y: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples whose loss does not grow upwards, and downwards, once the others have been fitted exactly."""
-    some = counted & (Y > 0)
-    if loss.family == "poisson":
-        # a count holds its rate where it is; only samples without events go down for ever
-        return some, counted
-    return some, counted & (Y < 1)
 
 
 def _by_program(X: np.ndarray, upper: np.ndarray, lower: np.ndarray, fit_intercept: bool) -> bool:

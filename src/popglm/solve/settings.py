@@ -16,7 +16,7 @@ from popglm.solve.path import Problems, start_fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.sums import FeatureSums
 from popglm.solve.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import ResponseSums
 
@@ -29,7 +29,7 @@ class Settings:
 
     Attributes
     ----------
-    loss : Loss
+    loss : Family
     penalty : Penalty
     lambdas : ndarray, shape (n_lambdas, n_neurons), or None
         Descending; None for a grid from each neuron's λ_max.
@@ -49,7 +49,7 @@ class Settings:
         Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
 
-    loss: Loss
+    loss: Family
     penalty: Penalty
     lambdas: np.ndarray | None
     n_lambdas: int = 20
@@ -94,9 +94,9 @@ class Settings:
     def in_units(self, units: Units) -> Settings:
         """The settings for an activity in ``units``, without strengths."""
         penalty = self.penalty
-        if penalty.R is not None and self.loss.family == "poisson":
+        if penalty.R is not None:
             # neurons that are fitted together have one unit
-            penalty = replace(penalty, smoothness=penalty.smoothness / units.loss[0])
+            penalty = replace(penalty, smoothness=penalty.smoothness * units.weight[0] ** 2 / units.loss[0])
         unpenalised = self.lambdas is not None and bool(np.any(self.lambdas == 0))
         return replace(self, penalty=penalty, lambdas=None, allowed=None, unpenalised=unpenalised, units=units)
 

@@ -1,1 +1,1 @@
-"""The statistics of a fit, without numerics: losses, penalties, sums of responses, deviance, selection."""
+"""The statistics of a fit, without numerics: families, penalties, sums of responses, deviance, selection."""

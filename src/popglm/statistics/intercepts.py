@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 
 __all__ = ["MAX_STEPS", "InterceptSteps", "slope_at_kink"]
 
@@ -21,7 +21,7 @@ class InterceptSteps:
 
     Parameters
     ----------
-    loss : Loss
+    loss : Family
     dtype : dtype
         In which the sums over samples are taken.
     b : ndarray, shape (n_columns,)
@@ -38,35 +38,30 @@ class InterceptSteps:
     """
 
     def __init__(
-        self, loss: Loss, dtype: np.dtype, b: np.ndarray, lowest: np.ndarray, y_mean: np.ndarray, total: np.ndarray
+        self, loss: Family, dtype: np.dtype, b: np.ndarray, lowest: np.ndarray, y_mean: np.ndarray, total: np.ndarray
     ) -> None:
         self.eps = float(np.finfo(dtype).eps)
         self.b, self.lowest, self.y_mean, self.total = b.copy(), lowest, y_mean, total
         self.moving = np.ones(len(b), bool)
         # a local model of exp-like links holds for some distance
-        self.limit = np.inf if loss.inverse_link in ("identity", "relu") else FURTHEST
-        if loss.barrier:
+        self.limit = np.inf if loss.link.in_units else FURTHEST
+        if loss.has_barrier:
             ends = np.isfinite(lowest)
             inside = lowest[ends] + 1e-3 * np.maximum(np.abs(lowest[ends]), y_mean[ends])
             self.b[ends] = np.maximum(b[ends], inside)
-        if loss.closed_form_intercept:
-            self._step = self._by_rates
-        elif loss.family == "bernoulli":
-            self.below, self.above = np.full(len(b), -np.inf), np.full(len(b), np.inf)
-            self.furthest = np.full(len(b), FURTHEST)
-            self._step = self._by_logits
-        else:
-            self._step = self._by_newton
+        self.below, self.above = np.full(len(b), -np.inf), np.full(len(b), np.inf)
+        self.furthest = np.full(len(b), FURTHEST)
+        ways = {"newton": self._by_newton, "ratio": self._by_ratio, "logits": self._by_logits}
+        self._step = ways[loss.intercept_steps]
 
     def take(self, gradient: np.ndarray, curvature: np.ndarray, size: np.ndarray) -> None:
         """One step from Σr, Σh and Σ|r| at ``b``: residuals dℓ/dη and their Fisher weights."""
         with np.errstate(all="ignore"):
             self._step(gradient, curvature, size)
 
-    def _by_rates(self, gradient: np.ndarray, rate: np.ndarray, _size: np.ndarray) -> None:
-        # under an exponential link Σμ = Σy ends the way in one step; the sum of residuals keeps its digits there,
-        # where Σy/Σμ has none
-        step = np.log1p(-gradient / rate)
+    def _by_ratio(self, gradient: np.ndarray, curvature: np.ndarray, _size: np.ndarray) -> None:
+        # ends the way in one step, but for rounding
+        step = np.log1p(-gradient / curvature)
         usable = self.moving & np.isfinite(step)
         self.b = np.where(usable, self.b + step, self.b)
         self.moving = usable & (np.abs(step) > CLOSED)
@@ -106,9 +101,9 @@ class InterceptSteps:
         return np.abs(step) > 4 * self.eps * np.maximum(np.abs(self.b), 1e-300)
 
 
-def slope_at_kink(loss: Loss, fit_intercept: bool, slope: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def slope_at_kink(loss: Family, fit_intercept: bool, slope: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Size of dloss/db beyond rounding, where the best intercept may put a sample on the kink of its loss; else 0."""
-    if not (loss.barrier and fit_intercept):
+    if not (loss.has_barrier and fit_intercept):
         return np.zeros(len(slope))
     # residuals are about 1 in size
     return np.maximum(np.abs(slope) - 64 * np.finfo(dtype).eps, 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import response_sums
 
 __all__ = ["FEW_EVENTS", "NullModels", "null_intercepts", "null_models"]
@@ -33,7 +33,7 @@ class NullModels:
     cv_deviance : ndarray, shape (n_folds, n_neurons)
         Of the rows that each fold holds out, summed; NaN where there are none.
     n_events : ndarray of int, shape (n_neurons,)
-        Samples of positive weight with activity; all samples for the Gaussian family, which has no events.
+        Samples of positive weight with activity; all samples for families without events.
     margin : ndarray, shape (n_neurons,)
         Held-out deviance by which a model must beat the null model.
     """
@@ -46,7 +46,7 @@ class NullModels:
 
 
 def null_models(
-    loss: Loss,
+    loss: Family,
     Y: np.ndarray,
     weights: np.ndarray | None,
     offset: np.ndarray | None,
@@ -75,7 +75,7 @@ def null_models(
         known = ~np.isnan(y)
         y = np.where(known, y, 0.0)
         s = known * (1.0 if weights is None else weights)
-        active = (s > 0) & (known if loss.family == "gaussian" else y > 0)
+        active = (s > 0) & (y > 0 if loss.has_events else known)
         found.n_events[at] = active.sum(axis=1)
         found.margin[at] = _margin(loss, np.where(active, y, 0).sum(axis=1), found.n_events[at])
         if fit_intercept:
@@ -93,15 +93,15 @@ def null_models(
     return found
 
 
-def _margin(loss: Loss, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
+def _margin(loss: Family, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
     """In the unit of the deviance: that of an event of mean size."""
-    if loss.family == "gaussian":
+    if not loss.has_events:
         return np.zeros(len(total))
     size = total / np.maximum(n_events, 1)
     return np.where(n_events < FEW_EVENTS, 2 * SHARED * np.log(EVIDENCE) * size, 0.0)
 
 
-def null_intercepts(loss: Loss, y: np.ndarray, s: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+def null_intercepts(loss: Family, y: np.ndarray, s: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     """Best intercepts (n_neurons,) without weights.
 
     Parameters

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.special import xlogy
 
+from popglm.statistics.families import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
-from popglm.statistics.losses import Loss
 
-__all__ = ["ResponseSums", "divergence", "mean_intercept", "response_sums", "saturated_mean"]
+__all__ = ["ResponseSums", "response_sums"]
 
 #: Rows that are worked on at a time.
 CHUNK = 4096
@@ -54,14 +53,9 @@ class ResponseSums:
         """Those of some neurons."""
         return ResponseSums(*(getattr(self, f.name)[neurons] for f in fields(ResponseSums)))
 
-    def fittable(self, loss: Loss) -> np.ndarray:
+    def fittable(self, loss: Family) -> np.ndarray:
         """Whether anything beyond the null model can be estimated."""
-        fit = (self.n >= 2) & ~self.constant
-        if loss.family != "gaussian":
-            fit &= self.n_events >= 2
-        if loss.family == "bernoulli":
-            fit &= self.n_non_events >= 2
-        return fit
+        return loss.fittable(self.n, self.n_events, self.n_non_events, self.constant)
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ class _Samples:
 
 
 def response_sums(
-    loss: Loss,
+    loss: Family,
     Y: np.ndarray,
     weights: np.ndarray | None,
     ranges: list[tuple[int, int]],
@@ -119,12 +113,12 @@ def response_sums(
     mean, constant = y_sum / safe, ~(high > low)
     around = np.zeros(q)
     for y, s, _ in samples.chunks():
-        around += np.einsum("ij,ij->i", s, divergence(loss.family, y, mean[:, None]))
+        around += np.einsum("ij,ij->i", s, loss.null(y, mean[:, None]))
     around = np.where(constant, 0.0, around / safe)
-    saturated = saturated_mean(loss, mean, around)
+    saturated = loss.saturated_mean(mean, around)
     if offset is None:
         return ResponseSums(
-            n, events, non_events, total, mean, saturated, around, mean_intercept(loss, mean, n, event), constant
+            n, events, non_events, total, mean, saturated, around, loss.start_intercept(mean, n, event), constant
         )
     intercept = _intercept(loss, samples, mean, n, safe, event)
     null = np.zeros(q)
@@ -134,73 +128,25 @@ def response_sums(
     return ResponseSums(n, events, non_events, total, mean, saturated, null / safe, intercept, constant)
 
 
-def divergence(family: str, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Half the unit deviance of responses from means, in float64; Σs of it is least at the mean of the responses."""
-    if family == "gaussian":
-        return 0.5 * (y - mean) ** 2
-    mean = np.where(mean > 0, mean, 1)
-    if family == "poisson":
-        return xlogy(y, y / mean) - (y - mean)
-    rest = np.where(mean < 1, 1 - mean, 1)
-    return xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / rest)
-
-
-def saturated_mean(loss: Loss, mean: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """Mean loss of the saturated model: that at the mean, less what the responses deviate from it."""
-    match loss.family:
-        case "poisson":
-            return mean - xlogy(mean, mean) - around
-        case "bernoulli":
-            inside = np.clip(mean, 0, 1)
-            return -xlogy(inside, inside) - xlogy(1 - inside, 1 - inside) - around
-    return np.zeros_like(mean)
-
-
-def mean_intercept(loss: Loss, mean: np.ndarray, n: np.ndarray, event: np.ndarray | float = 1.0) -> np.ndarray:
-    """Intercept of the null model without an offset."""
-    return loss.link.link(_inside(loss, mean, n, event))
-
-
-def _inside(loss: Loss, mean: np.ndarray, n: np.ndarray, event: np.ndarray | float) -> np.ndarray:
-    """Means in the open range of the link.
-
-    A neuron that never fired gets the rate of half an event in the recording (the Jeffreys prior's estimate):
-    its intercept stays finite and held-out spikes are merely very surprising; likewise one that always fired.
-    """
-    floor = 0.5 * event / np.maximum(n, 1)
-    if loss.family == "poisson" or loss.inverse_link in ("exp", "softplus", "sigmoid"):
-        mean = np.where(mean > 0, mean, floor)
-    if loss.family == "bernoulli" or loss.inverse_link == "sigmoid":
-        mean = np.where(mean < 1, mean, 1 - floor)
-    return mean
-
-
-def _intercept(loss: Loss, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, event) -> np.ndarray:
+def _intercept(
+    loss: Family, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, event
+) -> np.ndarray:
     """Intercept of the null model that has an offset."""
-    inside = _inside(loss, mean, n, event)
-    if loss.link.name == "exp":
-        # from the largest offset down, so that nothing overflows
-        top = max((o.max() for _, _, o in samples.chunks()), default=0.0)
-        exposure, squared, seen = np.zeros(len(mean)), np.zeros(len(mean)), np.zeros(len(mean))
-        for y, s, o in samples.chunks():
-            rate = np.exp(o - top)
-            exposure += s @ rate
-            squared += s @ rate**2
-            seen += (s * y) @ rate
-        if loss.family == "poisson":
-            return np.log(inside * total) - np.log(np.where(exposure > 0, exposure, total)) - top
-        usable = (seen > 0) & (squared > 0)
-        closed = np.log(np.where(usable, seen, 1)) - np.log(np.where(usable, squared, 1)) - top
-        return np.where(usable, closed, np.log(inside) - top)
+    inside = loss.inside(mean, n, event)
+    closed = loss.offset_intercept(samples.chunks, inside, total)
+    if closed is not None:
+        return closed
     return _by_steps(loss, samples, inside, np.where(inside == mean, np.nan, inside), total)
 
 
-def _by_steps(loss: Loss, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray) -> np.ndarray:
+def _by_steps(
+    loss: Family, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray
+) -> np.ndarray:
     """See `InterceptSteps`; ``instead`` of their responses some neurons have a constant one."""
     level, lowest = np.zeros(len(inside)), np.full(len(inside), -np.inf)
     for y, s, o in samples.chunks():
         level += s @ o
-        if loss.barrier:
+        if loss.has_barrier:
             lowest = np.maximum(lowest, np.where((s > 0) & (y > 0), -o, -np.inf).max(axis=1))
     start = loss.link.link(inside) - level / total
     steps = InterceptSteps(loss, np.dtype(float), start, lowest, inside, total)

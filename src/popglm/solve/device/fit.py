@@ -15,7 +15,7 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.path import Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
-from popglm.statistics.losses import Loss
+from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
 __all__ = ["DeviceFit"]
@@ -35,7 +35,7 @@ class DeviceFit(Problems):
 
     Parameters
     ----------
-    loss : Loss
+    loss : Family
     objective : DeviceObjective
     model : QuadraticModel
     fittable : ndarray of int
@@ -51,7 +51,7 @@ class DeviceFit(Problems):
 
     def __init__(
         self,
-        loss: Loss,
+        loss: Family,
         objective: DeviceObjective,
         model: QuadraticModel,
         fittable: np.ndarray,
@@ -102,7 +102,7 @@ class DeviceFit(Problems):
         """Bound on the excess objective of some problems, over their scale."""
         rows = self.batch.rows_of(problems)
         strength, penalty = self._at_strength(rows, lam), self.model.penalty
-        if self.loss.convex:
+        if self.loss.is_convex:
             sums, at = self.kernels.gap_sums(self.batch, strength)[rows], self.at.take(problems)
             lam2 = (1 - penalty.l1_ratio) * lam
             gap = gap_of(self.loss, sums, at, lam, lam2, penalty.l1_ratio > 0, penalty.R is not None)

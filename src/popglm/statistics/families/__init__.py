@@ -1,0 +1,58 @@
+"""Families under their inverse links: `contract` says what one is, every other file is one family."""
+
+from __future__ import annotations
+
+from popglm.statistics.families.bernoulli import BERNOULLI
+from popglm.statistics.families.contract import Family
+from popglm.statistics.families.gamma import GAMMA
+from popglm.statistics.families.gaussian import GAUSSIAN
+from popglm.statistics.families.links import INVERSE_LINKS, InverseLink
+from popglm.statistics.families.poisson import POISSON
+from popglm.statistics.families.units import Units
+
+__all__ = ["FAMILIES", "INVERSE_LINKS", "Family", "InverseLink", "Units", "get_family", "has_link"]
+
+#: Family and inverse link, by their names, to what they are together; a family's first link is its default.
+FAMILIES: dict[str, dict[str, Family]] = {
+    members[0].name: {family.link.name: family for family in members}
+    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA)
+}
+
+
+def get_family(name: str, inverse_link: str | None = None) -> Family:
+    """A family under an inverse link (its default one unless given).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a pair that has no meaning (a Bernoulli mean that can leave [0, 1]).
+
+    Examples
+    --------
+    >>> get_family("poisson").link.name
+    'exp'
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"family={name!r} is unknown; use one of {', '.join(FAMILIES)}.")
+    links = FAMILIES[name]
+    default = next(iter(links))
+    inverse_link = default if inverse_link is None else inverse_link
+    if inverse_link not in INVERSE_LINKS:
+        raise ValueError(f"inverse_link={inverse_link!r} is unknown; use one of {', '.join(INVERSE_LINKS)}.")
+    if inverse_link not in links:
+        raise ValueError(
+            f"inverse_link={inverse_link!r} {links[default].other_links}; use "
+            f"{' or '.join(f'inverse_link={link!r}' for link in links)}."
+        )
+    return links[inverse_link]
+
+
+def has_link(name: str, inverse_link: str) -> bool:
+    """Whether a family has a meaning under an inverse link.
+
+    Examples
+    --------
+    >>> has_link("bernoulli", "exp")
+    False
+    """
+    return inverse_link in FAMILIES[name]

@@ -1,0 +1,411 @@
+"""The contract for every registered family and link, and each family against what others say of it.
+
+Others are scipy's distributions, numerical derivatives, exact limits and scikit-learn's deviances.
+"""
+
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.metrics import log_loss, mean_poisson_deviance, mean_squared_error
+
+from popglm.statistics.families import FAMILIES, INVERSE_LINKS, get_family
+from popglm.statistics.responses import response_sums
+
+EVERY = [(family, link) for family, links in FAMILIES.items() for link in links]
+PAIRS = [
+    *(("gaussian", link) for link in INVERSE_LINKS),
+    *(("poisson", link) for link in INVERSE_LINKS),
+    ("bernoulli", "sigmoid"),
+]
+MEAN = {
+    "identity": lambda eta: eta,
+    "exp": np.exp,
+    "sigmoid": expit,
+    "softplus": lambda eta: np.logaddexp(0, eta),
+    "relu": lambda eta: np.maximum(eta, 0),
+}
+
+
+def responses(family):
+    """Possible responses, at the ends of their range and inside."""
+    y = np.array([-1.5, 0.0, 0.3, 1.0, 2.5, 7.0])
+    return y[~family.is_outside(y)]
+
+
+def inside_domain(family, low=-3.0, high=3.0):
+    """η × y where the loss is finite and smooth."""
+    eta, y = (a.ravel() for a in np.meshgrid(np.linspace(low, high, 61) + 0.004, responses(family)))
+    # no closer to a kink at 0 than a numerical derivative reaches
+    kept = eta > 0.03 if family.has_barrier or not family.is_smooth else np.ones(len(eta), bool)
+    return eta[kept], y[kept]
+
+
+@pytest.fixture(params=EVERY, ids="-".join)
+def family(request):
+    return get_family(*request.param)
+
+
+def test_one_object_stands_for_a_family_under_a_link(family):
+    name, link = family.name, family.link.name
+    assert family is get_family(name, link) is FAMILIES[name][link]
+    assert family == type(family)(family.link)
+    assert len({other for links in FAMILIES.values() for other in links.values()}) == len(EVERY)
+    with pytest.raises(FrozenInstanceError):
+        family.link = None
+    assert isinstance(family.parameters, tuple)
+
+
+def test_derivatives_are_those_of_the_value(family):
+    eta, y = inside_domain(family)
+    residual, weight = family.derivatives(np, eta, y)
+    step = 1e-5
+    numeric = (family.value(np, eta + step, y) - family.value(np, eta - step, y)) / (2 * step)
+    np.testing.assert_allclose(residual, numeric, rtol=1e-6, atol=1e-6)
+    # Fisher weight: h'² over the variance of a response with mean μ
+    mu = family.link.mean(np, eta)
+    slope = (family.link.mean(np, eta + step) - family.link.mean(np, eta - step)) / (2 * step)
+    np.testing.assert_allclose(weight, slope**2 / family.variance(mu), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(residual, (mu - y) * slope / family.variance(mu), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(family.link.slope(np, eta), slope, rtol=1e-6, atol=1e-9)
+    if family.is_canonical:
+        np.testing.assert_allclose(residual, mu - y, rtol=1e-12, atol=1e-12)
+    if family.is_convex:
+        r = [family.derivatives(np, eta + d, y)[0] for d in (step, -step)]
+        np.testing.assert_allclose(family.second_derivative(eta, y), (r[0] - r[1]) / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+def test_excess_is_the_value_above_the_saturated_one(family):
+    eta, y = inside_domain(family)
+    excess = family.excess(np, eta, y)
+    np.testing.assert_allclose(excess, family.value(np, eta, y) - family.saturated(y), rtol=1e-10, atol=1e-10)
+    assert (excess >= 0).all()
+    # no prediction is better than the saturated one
+    for level in responses(family):
+        at = np.linspace(-60, 60, 4801)
+        with np.errstate(over="ignore", invalid="ignore"):
+            least = np.nanmin(family.value(np, at, np.full_like(at, level)))
+        assert least >= family.saturated(np.array(level)) - 1e-12
+    np.testing.assert_array_equal(family.deviance(eta, y), 2 * excess)
+
+
+def test_deviance_of_means_is_that_of_predictors(family):
+    eta, y = inside_domain(family)
+    mu = family.link.mean(np, eta)
+    possible = (mu >= family.valid_range[0]) & (mu <= family.valid_range[1])
+    found = family.unit_deviance(y, mu)[possible]
+    np.testing.assert_allclose(found, family.deviance(eta, y)[possible], rtol=1e-8, atol=1e-12)
+    positive = responses(family)
+    np.testing.assert_array_equal(family.unit_deviance(positive, positive), 0)
+
+
+def test_excess_keeps_its_digits_where_the_prediction_is_right(family):
+    low, high = max(family.valid_range[0], family.link.means[0]), min(family.valid_range[1], family.link.means[1])
+    y = np.array([0.2, 0.7]) if high == 1 else np.array([0.4, 3.0])
+    assert ((y > low) & (y < high)).all()
+    eta = family.link.link(y)
+    np.testing.assert_allclose(family.deviance(eta, y), 0, atol=1e-30)
+    # half the second derivative times δ², which is the Fisher weight there
+    for delta in (1e-6, -1e-6):
+        expected = family.derivatives(np, eta, y)[1] * delta**2 / 2
+        np.testing.assert_allclose(family.excess(np, eta + delta, y), expected, rtol=1e-4)
+
+
+def test_value_is_linear_in_a_function_of_the_predictor(family):
+    # ℓ(y, η) = a(η) − yθ(η) + c(y)
+    eta = np.linspace(0.1, 3, 30)
+    a = family.value(np, eta, 0.0) - family.constant(0.0)
+    theta = a - family.value(np, eta, 1.0) + family.constant(1.0)
+    for y in responses(family):
+        np.testing.assert_allclose(family.value(np, eta, y), a - y * theta + family.constant(y), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_far_tails(family, dtype):
+    eta, y = (a.ravel() for a in np.meshgrid([-1e3, -80, -40, 40, 80, 1e3], responses(family)))
+    eta, y = eta.astype(dtype), y.astype(dtype)
+    with np.errstate(over="ignore"):
+        for found in (family.value(np, eta, y), family.excess(np, eta, y), *family.derivatives(np, eta, y)):
+            assert found.dtype == dtype
+            assert not np.isnan(found).any()
+        assert (family.excess(np, eta, y) >= 0).all()
+        assert (family.derivatives(np, eta, y)[1] >= 0).all()
+    # a convex loss falls for ever, or not
+    if family.is_convex:
+        far, y = np.array([[-60.0], [60.0]]), responses(family)
+        with np.errstate(over="ignore"):
+            end, before = family.excess(np, far + 0 * y, y + 0 * far), family.excess(np, far / 2 + 0 * y, y + 0 * far)
+        assert family.can_separate == bool(((end < before) & (end < 1e-9)).any())
+
+
+def test_samples_that_are_not_recorded_leave_no_nan(family):
+    # they come in as 0 with a weight of 0, also where 0 is no response
+    y, s = np.array([[0.3, 0.0, 0.6, 0.2]]), np.array([[1.0, 0.0, 1.0, 1.0]])
+    offset = np.array([0.1, 9.0, 0.2, -0.3])
+    for beside in (None, offset):
+        some = response_sums(family, y, s, [(0, 4)], beside)
+        kept = [0, 2, 3]
+        whole = response_sums(family, y[:, kept], None, [(0, 3)], None if beside is None else offset[kept])
+        for name in ("mean", "saturated", "null", "intercept"):
+            np.testing.assert_allclose(getattr(some, name), getattr(whole, name), rtol=1e-9)
+    nobody = response_sums(family, 0 * y, 0 * s, [(0, 4)])
+    assert np.isfinite([nobody.saturated, nobody.null, nobody.intercept]).all()
+    assert not np.isnan(family.saturated(np.zeros(3)) + family.null(np.zeros(3), np.ones(3))).any()
+
+
+def test_null_is_a_bregman_divergence(family):
+    rng = np.random.default_rng(0)
+    y, s = rng.choice(responses(family), 50), rng.uniform(0, 2, 50)
+    mean = s @ y / s.sum()
+    np.testing.assert_allclose(family.null(y, mean), family.unit_deviance(y, mean) / 2, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(family.null(np.array([mean]), mean), 0, atol=1e-15)
+    # least at the mean, and larger elsewhere by as many times the divergence of the mean
+    other = 0.7 * mean + 0.3 * responses(family)[-1]
+    gained = s @ (family.null(y, other) - family.null(y, mean)) / s.sum()
+    np.testing.assert_allclose(gained, family.null(np.array([mean]), other)[0], rtol=1e-9)
+    null = s @ family.null(y, mean) / s.sum()
+    np.testing.assert_allclose(
+        family.saturated_mean(np.array([mean]), null), s @ family.saturated(y) / s.sum(), rtol=1e-10, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_null_intercept_minimises(family, beside):
+    rng = np.random.default_rng(1)
+    y, s = rng.choice(responses(family), (2, 60)), rng.uniform(0, 2, (2, 60))
+    if family.link.means[1] == 1:
+        y = np.clip(y, 0, 1)
+    if family.has_barrier or not family.is_smooth:
+        y = np.abs(y) + 0.3
+    offset = rng.uniform(-0.4, 0.4, 60) if beside else np.zeros(60)
+    found = response_sums(family, y, s, [(0, 60)], offset if beside else None)
+    for j in range(2):
+
+        def loss(b, j=j):
+            return s[j] @ family.excess(np, b + offset, y[j]) / s[j].sum()
+
+        b = found.intercept[j]
+        np.testing.assert_allclose(found.null[j], loss(b), rtol=1e-9)
+        best = minimize_scalar(loss, bracket=(b - 0.05, b + 0.05), tol=1e-12)
+        assert loss(b) <= best.fun * (1 + 1e-10)
+
+
+@pytest.mark.parametrize("pair", [pair for pair in EVERY if get_family(*pair).intercept_steps == "ratio"], ids="-".join)
+def test_best_intercept_in_one_step(pair):
+    family = get_family(*pair)
+    rng = np.random.default_rng(2)
+    y, eta = rng.choice(responses(family), 80), rng.normal(0, 2, 80)
+    r, h = family.derivatives(np, eta, y)
+    r, _ = family.derivatives(np, eta + np.log1p(-r.sum() / h.sum()), y)
+    assert abs(r.sum()) <= 1e-12 * np.abs(r).sum()
+
+
+def test_fittable(family):
+    enough, few = np.full(3, 50), np.array([0, 1, 2])
+    varies = np.zeros(3, bool)
+    assert family.fittable(enough, enough, enough, varies).all()
+    assert not family.fittable(enough, enough, enough, ~varies).any()
+    assert family.fittable(few, few, few, varies).tolist() == [False, False, True]
+    silent = [False, False, True] if family.has_events else [True] * 3
+    assert family.fittable(enough, few, enough, varies).tolist() == silent
+    # events in every sample say as little as none, where there is at most one in a sample
+    full = [False, False, True] if family.valid_range == (0, 1) else [True] * 3
+    assert family.fittable(enough, enough, few, varies).tolist() == full
+
+
+def test_range_of_responses(family):
+    low, high = family.valid_range
+    tried = np.array([-np.inf, -3.0, 0.0, 0.5, 4.0, np.inf, np.nan])
+    outside = family.is_outside(tried)
+    assert not outside[[3, 6]].any()
+    assert outside[tried < low].all()
+    assert outside[tried > high].all()
+    assert all(family.out_of_range) == (not family.is_unbounded) == outside.any()
+    y = np.array([0.2, 0.9])
+    moved = family.into_range(tried[1:5], y)
+    assert not family.is_outside(moved).any()
+    kept = ~outside[1:5]
+    np.testing.assert_array_equal(moved[kept], tried[1:5][kept])
+
+
+def test_units_change_nothing_but_the_unit(family):
+    """What is fitted to y′ is, translated, the fit to y = shift + size·y′."""
+    rng = np.random.default_rng(3)
+    decade, q = 3.0, 2
+    shift = rng.normal(0, 50, q) if family.scale == "linear" else np.zeros(q)
+    units = family.units(decade, shift, has_norm=True)
+    if family.scale is None:
+        np.testing.assert_array_equal([units.size, units.loss, units.weight, units.strength], 1)
+        np.testing.assert_array_equal([units.shift, units.intercept, units.per_mean, units.level], 0)
+        return
+    assert (np.abs(np.log10(units.size) - decade) < 0.5).all()
+    y, eta = rng.choice(responses(family), (q, 40)), rng.normal(0, 1, (q, 40))
+    recorded = units.shift[:, None] + units.size[:, None] * y
+    moved = units.weight[:, None] * eta + units.intercept[:, None]
+    expected = units.loss[:, None] * family.excess(np, eta, y)
+    np.testing.assert_allclose(family.excess(np, moved, recorded), expected, rtol=1e-9)
+    sums = response_sums(family, y, None, [(0, 40)])
+    np.testing.assert_allclose(units.saturated(sums), family.saturated(recorded).mean(axis=1), rtol=1e-9)
+    # λ‖w‖ beside the loss: both grow alike
+    np.testing.assert_allclose(units.strength * units.weight, units.loss)
+    assert (units.take(np.array([1])).size == units.size[1]).all()
+
+
+def grid(family, link, low=-3.0, high=3.0):
+    """η × y over the domain, away from kinks."""
+    y = {"gaussian": [-1.0, 0.0, 2.5], "poisson": [0.0, 1.0, 7.0], "bernoulli": [0.0, 0.3, 1.0]}[family]
+    positive = family == "poisson" and link in ("identity", "relu")
+    eta = np.linspace(0.05 if positive else low, high, 40)
+    return [a.ravel() for a in np.meshgrid(eta, y)]
+
+
+@pytest.mark.parametrize(("family", "link"), PAIRS)
+def test_value_is_the_negative_log_likelihood_up_to_a_constant_in_y(family, link):
+    eta, y = grid(family, link)
+    if family == "bernoulli":
+        keep = np.isin(y, [0, 1])
+        eta, y = eta[keep], y[keep]
+    mu = MEAN[link](eta)
+    log_likelihood = {
+        "gaussian": lambda: stats.norm.logpdf(y, mu),
+        "poisson": lambda: stats.poisson.logpmf(y, mu),
+        "bernoulli": lambda: stats.bernoulli.logpmf(y, mu),
+    }[family]()
+    total = get_family(family, link).value(np, eta, y) + log_likelihood
+    for level in np.unique(y):
+        np.testing.assert_allclose(total[y == level], total[y == level][0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("inverse", INVERSE_LINKS.values(), ids=list(INVERSE_LINKS))
+def test_link_inverts_the_mean(inverse):
+    mu = np.array([1e-6, 0.01, 0.3, 0.9] + ([] if inverse.means[1] == 1 else [4.0, 30.0]))
+    np.testing.assert_allclose(inverse.mean(np, np.array([-2.0, 0.5])), MEAN[inverse.name](np.array([-2.0, 0.5])))
+    np.testing.assert_allclose(inverse.mean(np, inverse.link(mu)), mu, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bernoulli_far_from_zero(dtype):
+    eta = np.array([-1e3, -80, 80, 1e3], dtype)
+    loss = get_family("bernoulli")
+    np.testing.assert_allclose(loss.value(np, eta, np.zeros(4, dtype)), [0, 0, 80, 1e3], atol=1e-6)
+    np.testing.assert_allclose(loss.value(np, eta, np.ones(4, dtype)), [1e3, 80, 0, 0], atol=1e-6)
+    residual, weight = loss.derivatives(np, eta, np.zeros(4, dtype))
+    np.testing.assert_allclose(residual, [0, 0, 1, 1], atol=1e-6)
+    assert (weight >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_poisson_far_from_zero(dtype):
+    eta, y = np.array([-1e3, -80, 80, 1e3], dtype), np.full(4, 2, dtype)
+    with np.errstate(over="ignore"):
+        value = get_family("poisson").value(np, eta, y)
+        np.testing.assert_allclose(value, [2e3, 160, np.exp(80) - 160, np.inf], rtol=1e-5)
+        softplus = get_family("poisson", "softplus")
+        np.testing.assert_allclose(
+            softplus.value(np, eta, y), [2e3, 160, 80 - 2 * np.log(80), 1e3 - 2 * np.log(1e3)], rtol=1e-5
+        )
+        residual, weight = softplus.derivatives(np, eta, y)
+        np.testing.assert_allclose(residual, [-2, -2, 1 - 2 / 80, 1 - 2e-3], rtol=1e-5)
+        np.testing.assert_allclose(weight, [0, 0, 1 / 80, 1e-3], rtol=1e-5, atol=1e-30)
+        sigmoid = get_family("poisson", "sigmoid")
+        np.testing.assert_allclose(sigmoid.value(np, eta, y), [2e3, 160, 1, 1], rtol=1e-5)
+        np.testing.assert_allclose(sigmoid.derivatives(np, eta, y)[0], [-2, -2, 0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_poisson_softplus_keeps_its_digits_where_the_rate_is_tiny(dtype):
+    # against extended precision: softplus and its slope both shrink like exp(η), their ratio tends to 1
+    eta = np.linspace(-40, -2, 400).astype(dtype)
+    exact = eta.astype(np.longdouble)
+    rate, slope = np.log1p(np.exp(exact)), 1 / (1 + np.exp(-exact))
+    y = np.full_like(eta, 3)
+    loss, digits = get_family("poisson", "softplus"), 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(loss.value(np, eta, y), (rate - 3 * np.log(rate)).astype(float), rtol=digits)
+    residual, weight = loss.derivatives(np, eta, y)
+    np.testing.assert_allclose(residual, (slope - 3 * slope / rate).astype(float), rtol=digits)
+    np.testing.assert_allclose(weight, (slope**2 / rate).astype(float), rtol=digits)
+
+
+@pytest.mark.parametrize("link", ["identity", "relu"])
+def test_an_event_at_rate_zero_is_impossible(link):
+    loss, eta = get_family("poisson", link), np.array([-80.0, -1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(loss.value(np, eta, np.ones(4)), [np.inf, np.inf, np.inf, 1.0])
+    residual, weight = loss.derivatives(np, eta, np.ones(4))
+    assert np.isfinite(residual).all()
+    assert np.isfinite(weight).all()
+
+
+@pytest.mark.parametrize("link", ["identity", "relu"])
+def test_no_event_at_a_rate_that_is_not_positive_is_certain(link):
+    # a loss that fell below 0 there would have no minimum where a condition has no events
+    loss, eta = get_family("poisson", link), np.array([-80.0, -1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(loss.value(np, eta, np.zeros(4)), [0, 0, 0, 1])
+    np.testing.assert_array_equal(loss.derivatives(np, eta, np.zeros(4))[0], [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("link", INVERSE_LINKS)
+def test_gaussian_far_from_zero(link):
+    eta, y = np.array([-1e3, -80.0, 80.0, 1e3]), np.full(4, 0.5)
+    with np.errstate(over="ignore"):
+        expected = 0.5 * (0.5 - MEAN[link](eta)) ** 2
+        np.testing.assert_allclose(get_family("gaussian", link).value(np, eta, y), expected)
+
+
+@pytest.mark.parametrize("link", INVERSE_LINKS)
+def test_poisson_deviance_is_that_of_scikit_learn(link):
+    eta, y = grid("poisson", link)
+    found = get_family("poisson", link).deviance(eta, y).mean()
+    np.testing.assert_allclose(found, mean_poisson_deviance(y, MEAN[link](eta)), rtol=1e-10)
+
+
+@pytest.mark.parametrize("link", INVERSE_LINKS)
+def test_gaussian_deviance_is_the_squared_error(link):
+    eta, y = grid("gaussian", link)
+    found = get_family("gaussian", link).deviance(eta, y).mean()
+    np.testing.assert_allclose(found, mean_squared_error(y, MEAN[link](eta)), rtol=1e-12)
+
+
+def test_bernoulli_deviance_is_twice_the_log_loss():
+    eta, y = grid("bernoulli", "sigmoid")
+    keep = np.isin(y, [0, 1])
+    found = get_family("bernoulli").deviance(eta[keep], y[keep]).mean()
+    np.testing.assert_allclose(found, 2 * log_loss(y[keep], expit(eta[keep])), rtol=1e-10)
+    # a fractional event: the Kullback-Leibler divergence, which is 0 at its own probability
+    mu = expit(eta)
+    entropy = np.array([stats.entropy([a, 1 - a], [m, 1 - m]) for a, m in zip(y, mu, strict=True)])
+    np.testing.assert_allclose(get_family("bernoulli").deviance(eta, y), 2 * entropy, rtol=1e-9, atol=1e-14)
+
+
+def test_the_convexity_flag_is_true(family):
+    loss, y = family, responses(family)
+    eta = np.linspace(-6, 6, 481)
+    worst = np.inf
+    for level in y:
+        value = loss.value(np, eta, np.full_like(eta, level))
+        with np.errstate(invalid="ignore"):
+            bend = value[2:] - 2 * value[1:-1] + value[:-2]
+        # inside the domain; a convex domain is an interval
+        inside = np.isfinite(value)
+        assert not (np.diff(np.flatnonzero(inside)) > 1).any()
+        worst = min(worst, bend[inside[2:] & inside[1:-1] & inside[:-2]].min())
+    assert (worst >= -1e-12) == loss.is_convex
+
+
+def test_canonical_pairs_and_smoothness():
+    canonical = {("gaussian", "identity"), ("poisson", "exp"), ("bernoulli", "sigmoid")}
+    assert {pair for pair in EVERY if get_family(*pair).is_canonical} == canonical
+    assert {link for family, link in EVERY if not get_family(family, link).is_smooth} == {"relu"}
+    assert [pair for pair in EVERY if get_family(*pair).has_exp_sums] == [("poisson", "exp")]
+    assert [pair for pair in EVERY if get_family(*pair).is_least_squares] == [("gaussian", "identity")]
+
+
+def test_unknown_names_and_meaningless_pairs():
+    with pytest.raises(ValueError, match="family='binomial' is unknown"):
+        get_family("binomial")
+    with pytest.raises(ValueError, match="inverse_link='log' is unknown"):
+        get_family("poisson", "log")
+    with pytest.raises(ValueError, match=r"leave \[0, 1\]"):
+        get_family("bernoulli", "exp")
