@@ -16,7 +16,7 @@ from popglm.engines import as_numpy
 from popglm.labels import check_distinct, column_labels, column_order, column_text
 from popglm.messages import shown
 from popglm.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
-from popglm.scaling import noted_scaling
+from popglm.scaling import noted_scaling, of_other_session
 from popglm.solve.stream import check_stream, is_streamed
 
 __all__ = ["check_features"]
@@ -51,6 +51,9 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         raise type(error)(f"X must hold numbers: {error}") from error
     if not reset:
         _check_width(estimator, values.shape[1])
+        # models that were pickled by earlier revisions have none
+        if complaint := of_other_session(getattr(estimator, "feature_scaling_", None), X, order):
+            raise ValueError(f"{who or type(estimator).__name__}: {complaint}")
     # an array has no names, and those of a table were compared above
     names = vars(estimator).pop("feature_names_in_", None)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
