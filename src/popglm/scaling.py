@@ -43,7 +43,7 @@ def noted_scaling(X: Any) -> np.ndarray | None:
     >>> noted_scaling(X[["cue"]])
     array([[0.5],
            [4. ]])
-    >>> noted_scaling(X.assign(more=1.0)) is None
+    >>> noted_scaling(X.rename(columns={"cue": "odour"})) is None
     True
     """
     noted = X.attrs.get(_KEY) if isinstance(X, pd.DataFrame) else None
@@ -64,8 +64,8 @@ def other_scaling(fitted: np.ndarray | None, found: np.ndarray | None, columns: 
         return None
     k = int(other.argmax())
     return (
-        f"the mean of column {column_text(columns[k])!r} is {found[0, k]:.4g} and its scale {found[1, k]:.4g}, and were "
-        f"{fitted[0, k]:.4g} and {fitted[1, k]:.4g} then"
+        f"the mean of column {column_text(columns[k])!r} is {found[0, k]:.4g} and its scale {found[1, k]:.4g}, and "
+        f"were {fitted[0, k]:.4g} and {fitted[1, k]:.4g} then"
     )
 
 
@@ -79,8 +79,9 @@ def of_other_session(fitted: np.ndarray | None, X: Any, order: np.ndarray | None
     order = np.arange(X.shape[1]) if order is None else order
     other = other_scaling(fitted, found[:, order], X.columns[order])
     return other and (
-        f"{name} was made by a design that was fitted to another session than the one that made X for the fit: {other}. "
-        "Transform the session with the design as it was fitted to the first one: transform, not fit_transform."
+        f"{name} was made by a design that was fitted to another session than the one that made X for the fit: "
+        f"{other}. Transform the session with the design as it was fitted to the first one: transform, not "
+        "fit_transform."
     )
 
 

@@ -11,7 +11,9 @@ from popglm import glm_class
 
 N = 300
 TRIAL = np.arange(N) // 30
-SENTENCE = "X was made by a design that was fitted to another session than the one that made X for the fit: the mean of "
+SENTENCE = (
+    "X was made by a design that was fitted to another session than the one that made X for the fit: the mean of "
+)
 
 
 def sessions():

@@ -16,7 +16,7 @@ from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.session import Session
 from popglm.design.terms import Term
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.scaling import note_scaling
 
 __all__ = ["Design"]
@@ -290,7 +290,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_parameters()
         sources = {term.source for term in self.terms if isinstance(term, Past)}
         if not isinstance(neuron, str) or neuron not in sources:
-            read = ", ".join(map(repr, sorted(sources)[:10])) or "none"
+            read = listed(map(repr, sorted(sources))) or "none"
             raise ValueError(f"for_neuron: no history or coupling term reads {shown(neuron)}; neurons with one: {read}")
         kept = [t for t in self.terms if not isinstance(t, Past) or t.own == (t.source == neuron)]
         if not kept:
@@ -368,7 +368,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 row, column = (int(i[0]) for i in np.nonzero(~(np.abs(values) <= LARGEST)))
                 raise ValueError(
                     f"term {group!r}: column {term.feature_names()[column]!r} is {values[row, column]:g} in row "
-                    f"{row}, not within ±{LARGEST:g}; check its variables ({', '.join(term.variables)}), their units "
+                    f"{row}, not within ±{LARGEST:g}; check its variables ({listed(term.variables)}), their units "
                     "and its transformer there"
                 )
             yield Block(term, slice(start, stop), values, term.known(session))

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 from popglm.checks import LARGEST
 from popglm.engines import as_numpy
 from popglm.labels import check_distinct, column_labels, column_order, column_text
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
 from popglm.scaling import noted_scaling, of_other_session
 from popglm.solve.stream import check_stream, is_streamed
@@ -132,7 +132,7 @@ def _shape_of_list(X: list | tuple) -> tuple[int, ...]:
     except ValueError:
         kinds = sorted({type(row).__name__ for row in X})
         raise ValueError(
-            f"X must have shape (n_samples, n_features), but its {len(X)} rows ({', '.join(kinds)}) are not of one "
+            f"X must have shape (n_samples, n_features), but its {len(X)} rows ({listed(kinds)}) are not of one "
             "length. Give a number for every feature in every row, NaN where there is none."
         ) from None
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from popglm.checks import LARGEST
 from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
+from popglm.messages import listed
 from popglm.numbers import as_numbers, numbers_of, shape_of
 from popglm.statistics.losses import Loss
 from popglm.warnings import PopglmWarning, warn
@@ -272,6 +273,4 @@ def _lacking(who: str, name: str, remedy: str) -> ValueError:
 def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: type = PopglmWarning) -> None:
     """One warning that names the neurons (the first ten of them)."""
     if len(neurons):
-        listed = ", ".join(names[j] for j in neurons[:10])
-        more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warn(f"{what}: {listed}{more}.", category)
+        warn(f"{what}: {listed(names[j] for j in neurons)}.", category)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from popglm.checks import is_number
 from popglm.labels import Rows, row_labels
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.numbers import numbers_of
 from popglm.warnings import PopglmWarning, warn
 
@@ -121,10 +121,9 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     members = sparse.csr_array((np.ones(ends[-1]), np.concatenate(inside), ends), shape=(len(centers), len(values)))
     empty = centers[np.diff(ends) == 0]
     if len(empty):
-        listed = ", ".join(f"{c:g}" for c in empty[:10]) + (" …" if len(empty) > 10 else "")
         warn(
             f"{len(empty)} of {len(centers)} bins of {name!r} hold no sample, and results there are NaN; centres: "
-            f"{listed}.",
+            f"{listed(f'{c:g}' for c in empty)}.",
             PopglmWarning,
         )
     return Bins(name, unit, centers, float(half_width), members, index)

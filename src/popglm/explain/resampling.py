@@ -17,7 +17,7 @@ from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]
@@ -196,9 +196,7 @@ def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resa
     ):
         neurons = np.flatnonzero(times)
         if len(neurons):
-            listed = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
-            more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-            parts.append(f"{what}: {listed}{more}")
+            parts.append(f"{what}: {listed(f'{model.neuron_names_[j]} ({times[j]})' for j in neurons)}")
     if parts:
         category = ConvergenceWarning if unfinished.any() else PopglmWarning
         message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."

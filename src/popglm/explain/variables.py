@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.messages import shown
+from popglm.messages import listed, shown
 
 __all__ = ["group_columns", "resolve_variables"]
 
@@ -99,7 +99,7 @@ def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> 
             raise ValueError(f"variables, {name!r}: no group fits {shown(part)}. {_nearest(part, groups)}")
         found |= fits
     if not found:
-        raise ValueError(f"variable {name!r} has no groups; give it at least one of {', '.join(map(repr, groups))}.")
+        raise ValueError(f"variable {name!r} has no groups; give it at least one of {listed(map(repr, groups))}.")
     return [group for group in groups if group in found]
 
 
@@ -107,7 +107,7 @@ def _nearest(part: Choice, groups: list[str]) -> str:
     close = get_close_matches(part, groups, n=3, cutoff=0.4) if isinstance(part, str) else []
     if close:
         return f"Did you mean {' or '.join(map(repr, close))}?"
-    return f"The groups are {', '.join(map(repr, groups[:20]))}{' …' if len(groups) > 20 else ''}."
+    return f"The groups are {listed(map(repr, groups))}."
 
 
 def group_columns(chosen: Sequence[str], groups: Sequence[str], sizes: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 from popglm.design import Design
 from popglm.design.terms import Term
 from popglm.explain.tuning_kernels import categorical_axes
+from popglm.messages import listed
 from popglm.plot.labelled import pick, with_unit
 from popglm.plot.style import axes_or_new, entitle, whole_ticks
 
@@ -58,7 +59,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
             )
         found = pick(group, term.groups_, "group")
         if len(found) > 1:
-            raise ValueError(f"group must name one group to draw; there are {', '.join(map(repr, term.groups_))}")
+            raise ValueError(f"group must name one group to draw; there are {listed(map(repr, term.groups_))}")
         term = term.terms_[term.groups_[found[0]]]
     if not isinstance(term, Term):
         raise TypeError(
@@ -66,7 +67,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
         )
     if len(term.axes) != 1:
         raise ValueError(
-            f"basis_functions draws over one axis; {term.name!r} has {len(term.axes)} ({', '.join(term.axes)}): draw "
+            f"basis_functions draws over one axis; {term.name!r} has {len(term.axes)} ({listed(term.axes)}): draw "
             "the terms that it is made of"
         )
     try:

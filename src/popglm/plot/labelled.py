@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
-from popglm.messages import shown
+from popglm.messages import listed, shown
 
 __all__ = [
     "along",
@@ -69,7 +69,7 @@ def pick_neurons(data: xr.Dataset, neurons: str | Iterable[str] | None) -> xr.Da
 
 
 def _offer(names: list[str]) -> str:
-    return f"there is {', '.join(map(repr, names[:20]))}{' …' if len(names) > 20 else ''}"
+    return f"there is {listed(map(repr, names))}"
 
 
 def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -> None:
@@ -78,7 +78,7 @@ def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -
         raise TypeError(f"{argument} must be the Dataset that {maker} returns; found {type(data).__name__}")
     missing = [name for name in needed if name not in data]
     if missing:
-        there = ", ".join(map(repr, data)) or "nothing"
+        there = listed(map(repr, data)) or "nothing"
         raise ValueError(f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}")
     empty = [str(dim) for dim, size in data.sizes.items() if size == 0]
     if empty:
@@ -126,7 +126,7 @@ def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
     """The bins of one axis in order of their centres, and the axis's label with its unit."""
     names = list(dict.fromkeys(data["axis"].values.tolist()))
     if axis is None and len(names) > 1:
-        raise ValueError(f"axis must say along what to draw: the bins lie along {', '.join(map(repr, names))}")
+        raise ValueError(f"axis must say along what to draw: the bins lie along {listed(map(repr, names))}")
     if axis is not None and not isinstance(axis, str):
         raise TypeError(f"axis must be the name of one, as text; found {shown(axis)}")
     chosen = pick(names[0] if axis is None else axis, names, "axis")[0]
