@@ -15,7 +15,7 @@ from popglm.checks import LARGEST, check_choice, check_fitted, check_flag, check
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.session import Session
-from popglm.design.terms import Term
+from popglm.design.terms import Term, check_columns
 from popglm.messages import listed, shown
 from popglm.scaling import note_scaling
 
@@ -326,7 +326,10 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Fit copies of the terms, lay out the columns, and return the session as terms read it."""
         self._check_parameters()
         session = self._read(session, self.terms, is_fitted_to=True)
-        self.terms_ = {term.name: copy.deepcopy(term).fit(session) for term in self.terms}
+        self.terms_ = {}
+        for term in self.terms:
+            self.terms_[term.name] = copy.deepcopy(term).fit(session)
+            check_columns(self.terms_[term.name], session.n_samples)
         names = {group: term.feature_names() for group, term in self.terms_.items()}
         self.groups_ = list(names)
         self.group_sizes_ = [len(features) for features in names.values()]
@@ -362,6 +365,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         stop = 0
         for (group, term), size in zip(self.terms_.items(), self.group_sizes_, strict=True):
             start, stop = stop, stop + size
+            check_columns(term, session.n_samples)
             values = term.transform(session)
             # NaN is below no number
             if not max(values.max(initial=0), -values.min(initial=0)) <= LARGEST:

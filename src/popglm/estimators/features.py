@@ -152,8 +152,8 @@ def _check_numbers(X: Any) -> None:
         elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
             continue
         else:
-            bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-            bad &= np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
+            # text of digits, too: a design takes it for a category
+            bad = np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
             if not bad.any():
                 continue
             row = int(np.flatnonzero(bad)[0])

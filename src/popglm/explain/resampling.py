@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popglm.checks import check_count, check_room, check_seed, is_number
+from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
 from popglm.design import Design
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
@@ -113,7 +113,7 @@ def bootstrap(
     >>> [round(speed[name].sel(speed=10, method="nearest").item(), 2) for name in ("lower", "kernel", "upper")]
     [0.44, 0.49, 0.55]
     """
-    check_count("bootstrap", "n_resamples", n_resamples, least=2)
+    check_count("bootstrap", "n_resamples", n_resamples, least=2, most=MOST_DRAWS)
     check_seed(seed, "bootstrap")
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")

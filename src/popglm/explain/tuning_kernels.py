@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.checks import check_count, check_fitted
+from popglm.checks import MOST_POINTS, check_count, check_fitted
 from popglm.design import Design
 from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
@@ -124,7 +124,7 @@ def kernels(
     >>> interaction["position"].attrs["units"]
     'cm'
     """
-    check_count("kernels", "n_points", n_points, least=2)
+    check_count("kernels", "n_points", n_points, least=2, most=MOST_POINTS)
     weights, baseline = raw_weights(model, design)
     units = check_units(units)
     columns = group_slices(design)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.checks import is_iterable, no_more_than
 from popglm.messages import listed, shown
 
 __all__ = ["group_columns", "resolve_variables"]
@@ -54,7 +55,7 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
         variables = [variables]
     if not isinstance(variables, Mapping):
         try:
-            names = list(variables)
+            names = no_more_than("variables", "the list", variables, each="")
         except TypeError:
             raise TypeError(
                 f"variables must be a list of group names, or a mapping from variables to their groups; found "
@@ -82,7 +83,7 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
 
 
 def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> list[str]:
-    parts = list(choice) if isinstance(choice, Iterable) and not isinstance(choice, str | bytes) else [choice]
+    parts = list(choice) if is_iterable(choice) and not isinstance(choice, str | bytes) else [choice]
     found: set[str] = set()
     for part in parts:
         if callable(part):

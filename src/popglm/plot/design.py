@@ -138,17 +138,20 @@ def design_matrix(X: pd.DataFrame, ax: Axes | None = None, *, unit: str = "s.d."
     if not X.size:
         raise ValueError(f"X has no {'columns' if len(X) else 'rows'} to draw")
     values = X.to_numpy(dtype=float)
+    largest = np.fmax.reduce(np.abs(values), axis=None)
+    if np.isnan(largest):
+        raise ValueError("X is NaN in every sample and column; there is nothing to draw")
     label = X.columns.get_level_values(0)
     starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
     stops = np.r_[starts[1:], len(label)]
     n_features, n_groups = len(label), len(starts)
 
     ax = axes_or_new(ax, width=8.0, height=min(max(3.0, 0.6 + 0.22 * n_groups), 11.0))
-    limit = min(np.nanmax(np.abs(values)), 3.0) or 1.0
+    limit = min(largest, 3.0) or 1.0
     image = ax.imshow(
         values.T, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, extent=(0, len(values), n_features, 0)
     )
-    beyond = "both" if np.abs(values).max() > limit else "neither"
+    beyond = "both" if largest > limit else "neither"
     ax.figure.colorbar(image, ax=ax, label=with_unit("Value", unit), extend=beyond, fraction=0.03, pad=0.02)
     points = ax.get_position().height * ax.figure.get_figheight() * 72  # of the Axes, in typographic points
     # names of groups of middling size fit beside them, with room to make way for those of small groups

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
+from popglm.checks import is_iterable, no_more_than
 from popglm.messages import listed, shown
 
 __all__ = [
@@ -45,9 +46,9 @@ def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str)
     names = [str(name) for name in known]
     if asked is None:
         return list(range(len(names)))
-    if not isinstance(asked, str | Iterable):
+    if not is_iterable(asked):
         raise TypeError(f"{argument} must be a name, a shell pattern or a list of these; found {shown(asked)}")
-    asked = [asked] if isinstance(asked, str) else list(asked)
+    asked = [asked] if isinstance(asked, str) else no_more_than("plot", argument, asked, each="")
     if not asked:
         raise ValueError(f"{argument} is empty; {_offer(names)}")
     chosen: dict[int, None] = {}
