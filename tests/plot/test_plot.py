@@ -341,7 +341,7 @@ EVALUATION = pd.DataFrame({"deviance_explained": [0.1], "deviance": [90.0], "nul
 PICTURES = {
     "basis_functions": lambda ax: pp.basis_functions(DESIGN, ax, group="yaw"),
     "breakdown_and_comparison": lambda ax: pp.breakdown_and_comparison(
-        contribution_dataset(3), contribution_dataset(3), ax
+        contribution_dataset(3), contribution_dataset(3).assign_attrs(kind="comparison"), ax
     ),
     "contribution_distribution": lambda ax: pp.contribution_distribution(contribution_dataset(3), ax),
     "contributions_over_bins": lambda ax: pp.contributions_over_bins(contribution_dataset(3), ax, axis="position"),

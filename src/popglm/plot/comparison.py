@@ -135,6 +135,8 @@ def breakdown_and_comparison(
         (comparison, "comparison", "popglm.compare"),
     ):
         check_dataset(data, [], argument, maker)
+        if (kind := data.attrs.get("kind", argument)) != argument:
+            raise ValueError(f"{argument} must be what {maker} returns; found a {kind}")
         label = check_quantity(quantity, LABELS, data)
     shared = xr.align(breakdown[quantity], comparison[quantity], join="inner")
     for dim in ("neuron", "variable"):

@@ -35,6 +35,18 @@ __all__ = [
 ]
 
 
+#: What draws the results that have these variables.
+_DRAWN_BY = (
+    (("average", "time_from_event"), "popglm.plot.psth draws what popglm.psth returns"),
+    (("average", "axis"), "popglm.plot.tuning_curves and place_map draw what popglm.tuning returns"),
+    (("kernel",), "popglm.plot.kernel_curves and kernel_image draw what popglm.kernels returns"),
+    (
+        ("reduced_deviance",),
+        "popglm.plot.contribution_distribution and contributions_over_bins draw what popglm.breakdown returns",
+    ),
+)
+
+
 def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str) -> list[int]:
     """Positions in `known` of the names or shell patterns that were asked for, in that order; None is all of them.
 
@@ -80,10 +92,18 @@ def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -
     missing = [name for name in needed if name not in data]
     if missing:
         there = listed(map(repr, data)) or "nothing"
-        raise ValueError(f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}")
+        raise ValueError(
+            f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}{_drawn_by(data)}"
+        )
     empty = [str(dim) for dim, size in data.sizes.items() if size == 0]
     if empty:
         raise ValueError(f"{argument} has no {empty[0]} to draw")
+
+
+def _drawn_by(data: xr.Dataset) -> str:
+    """Which results the Dataset is like, and what draws them."""
+    found = next((drawn for names, drawn in _DRAWN_BY if all(name in data for name in names)), None)
+    return "" if found is None else f": {found}"
 
 
 def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str]) -> str:
