@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from itertools import islice
 from numbers import Integral, Real
@@ -12,13 +11,18 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from popglm.engines.memory import memory_of_machine
 from popglm.messages import shown
 
 __all__ = [
     "LARGEST",
+    "MOST_BINS",
     "MOST_COLUMNS",
+    "MOST_DRAWS",
+    "MOST_POINTS",
     "check_choice",
     "check_count",
+    "check_count_of_columns",
     "check_fitted",
     "check_flag",
     "check_lag",
@@ -29,6 +33,7 @@ __all__ = [
     "check_room",
     "check_seed",
     "check_variable",
+    "is_iterable",
     "is_number",
     "no_more_than",
 ]
@@ -41,6 +46,26 @@ MOST_COLUMNS = 100_000
 
 #: Samples that a term may look back or ahead. A longer lag is a slip of the unit: that is hours of a recording.
 MOST_LAG = 1_000_000
+
+#: Points of a grid along one axis: more than any picture has pixels.
+MOST_POINTS = 100_000
+
+#: Bins of a variable: more places than a recording visits.
+MOST_BINS = 100_000
+
+#: Resamples, or surrogates, of a test: beyond these a p-value has more digits than anybody reads.
+MOST_DRAWS = 1_000_000
+
+
+def is_iterable(value: object) -> bool:
+    """Whether a value can be gone through; an array without dimensions says so of itself, and cannot.
+
+    Examples
+    --------
+    >>> is_iterable([1]), is_iterable("a"), is_iterable(np.array("a")), is_iterable(1)
+    (True, True, False, False)
+    """
+    return isinstance(value, Iterable) and getattr(value, "ndim", None) != 0
 
 
 def is_number(value: object, whole: bool = False) -> bool:
@@ -78,9 +103,9 @@ def check_names(maker: str, argument: str, names: object) -> tuple[str, ...]:
     """Return one or more names as a tuple; a single string is one name."""
     if isinstance(names, str):
         return (names,)
-    if not isinstance(names, Iterable) or isinstance(names, bytes):
+    if not is_iterable(names) or isinstance(names, bytes | bytearray):
         raise TypeError(f"{maker}: {argument} must be a name or a sequence of names (strings); found {shown(names)}")
-    names = tuple(names)
+    names = tuple(no_more_than(maker, argument, names, each=""))
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"{maker}: {argument} must be names (strings); found {shown(name)} among them")
@@ -103,15 +128,25 @@ def check_flag(maker: str, argument: str, found: object) -> None:
         raise TypeError(f"{maker}: {argument} must be True or False; found {shown(found)}")
 
 
-def check_count(maker: str, argument: str, found: object, least: int, most: int | None = None) -> None:
+def check_count(
+    maker: str, argument: str, found: object, least: int, most: int | None = None, too_many: str = ""
+) -> None:
+    """Complain unless it is a whole number in that range; ``too_many`` is what a larger one would mean."""
     whole = isinstance(found, Integral) and not isinstance(found, bool | np.bool_)
     if not whole or found < least or (most is None and not is_number(found)):
         raise ValueError(f"{maker}: {argument} must be an integer >= {least}; found {shown(found)}")
     if most is not None and found > most:
-        raise ValueError(
-            f"{maker}: {argument} must be an integer from {least} to {most:,}; found {int(found):,}, and the "
-            f"products of that many columns with each other alone would take {4e-9 * float(found) ** 2:,.0f} GB"
-        )
+        number = f"{int(found):,}" if found < 10**30 else shown(found)
+        raise ValueError(f"{maker}: {argument} must be an integer from {least} to {most:,}; found {number}{too_many}")
+
+
+def check_count_of_columns(maker: str, argument: str, found: object, least: int) -> None:
+    """`check_count` of columns of one term, or of what costs as much."""
+    too_many = ""
+    if isinstance(found, Integral) and found < 10**30:
+        needed = 4e-9 * float(found) ** 2
+        too_many = f", and the products of that many columns with each other alone would take {needed:,.0f} GB"
+    check_count(maker, argument, found, least, MOST_COLUMNS, too_many)
 
 
 def check_range(maker: str, low: object, high: object) -> None:
@@ -158,21 +193,26 @@ def check_seed(seed: object, who: str) -> None:
         raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
 
 
-def no_more_than(maker: str, argument: str, values: Iterable, most: int = MOST_COLUMNS) -> list:
+def no_more_than(
+    maker: str, argument: str, values: Iterable, most: int = MOST_COLUMNS, each: str = ", one column each"
+) -> list:
     """List the values, and refuse more than `most` before they fill the memory."""
     listed = list(islice(values, most + 1))
     if len(listed) > most:
         found = f"{len(values):,}" if hasattr(values, "__len__") else "more"
-        raise ValueError(f"{maker}: {argument} must have at most {most:,} entries, one column each; found {found}")
+        raise ValueError(f"{maker}: {argument} must have at most {most:,} entries{each}; found {found}")
     return listed
 
 
 def check_room(what: str, n_bytes: float) -> None:
     """Refuse what is larger than the memory of the machine, where the system tells how large that is."""
-    try:
-        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return
+    room = memory_of_machine()
     if n_bytes > room:
-        needed = f"{n_bytes / 1e9:,.0f}" if n_bytes < 1e18 else f"{n_bytes / 1e9:.3g}"
-        raise ValueError(f"{what} would take {needed} GB, but this machine has {room / 1e9:,.0f} GB; ask for less")
+        raise ValueError(
+            f"{what} would take {_gigabytes(n_bytes)}, but this machine has {_gigabytes(room)}; ask for less"
+        )
+
+
+def _gigabytes(n_bytes: float) -> str:
+    n = n_bytes / 1e9
+    return f"{n:,.0f} GB" if 10 <= n < 1e9 else f"{n:.2g} GB"

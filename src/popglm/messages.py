@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["shown"]
+__all__ = ["listed", "shown"]
 
 #: Characters of a value, at most.
 LONGEST = 80
+#: Entries of a list that are named, at most.
+NAMED = 10
 
 
 def shown(value: Any) -> str:
@@ -28,7 +32,24 @@ def shown(value: Any) -> str:
     ndarray of shape (3, 2) DataFrame of shape (0, 0)
     """
     text = re.sub(r"\s*\n\s*", " ", _written(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return _cut(text)
+
+
+def listed(entries: Iterable[Any], separator: str = ", ", longest: int = LONGEST) -> str:
+    """The first entries as text, each cut where it is long, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed(range(12)), listed(["a" * 100], longest=10)
+    ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more', 'aaaaaaa...')
+    """
+    entries = list(map(str, entries))
+    named = separator.join(_cut(entry, longest) for entry in entries[:NAMED])
+    return named + (f" and {len(entries) - NAMED:,} more" if len(entries) > NAMED else "")
+
+
+def _cut(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _written(value: Any) -> str:
@@ -45,5 +66,5 @@ def _written(value: Any) -> str:
     if type(value) is tuple:
         return f"({', '.join(map(_written, value[:LONGEST]))}{',' if len(value) == 1 else ''})"
     if type(value) is dict:
-        return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in islice(value.items(), LONGEST))}}}"
     return repr(value)

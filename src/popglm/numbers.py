@@ -11,6 +11,7 @@ import xarray as xr
 from scipy.sparse import issparse
 
 from popglm.engines import as_numpy
+from popglm.messages import shown
 
 __all__ = [
     "as_array",
@@ -82,12 +83,26 @@ def as_numbers(values: Any) -> np.ndarray:
         raise TypeError("found a sparse matrix; its method toarray() makes a dense one")
     check_even(values)
     dtypes = values.dtypes if isinstance(values, pd.DataFrame) else [getattr(values, "dtype", None)]
+    if (text := _first_text(values)) is not None:
+        raise ValueError(f"found the text {shown(text)}; make numbers of it first")
     numbers = np.asarray(as_array(values))
     if any(is_date(dtype) for dtype in [*dtypes, numbers.dtype]):
         raise ValueError("found dates or durations; make numbers of them first, such as seconds")
     if np.iscomplexobj(numbers):
         raise ValueError("found complex numbers (Complex data not supported)")
     return numbers.astype(float)
+
+
+def _first_text(values: Any) -> str | bytes | None:
+    """The first text among the values, if any, which NumPy would read as the number that it spells."""
+    if isinstance(values, pd.DataFrame):
+        columns = (_first_text(column) for _, column in values.items())
+        return next((text for text in columns if text is not None), None)
+    if isinstance(values, list | tuple):
+        values = np.asarray(values)
+    if not hasattr(values, "dtype") or getattr(values.dtype, "kind", "O") in "fiubcmM":
+        return None
+    return next((value for value in np.asarray(values).flat if isinstance(value, str | bytes)), None)
 
 
 def numbers_of(values: Any, name: str) -> np.ndarray:

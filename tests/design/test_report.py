@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from popglm.design import Design, bumps, categories, linear, log_bumps, splines
+from popglm.warnings import PopglmWarning
 
 
 def takes_part(X):
@@ -70,3 +71,22 @@ def test_wide_designs_say_that_nobody_looked():
         report = Design([bumps("x", 2500, 0, 1), linear("x", name="l")]).fit(session).report_
     assert report["collinear"].isna().all()
     assert report["condition"].notna().tolist()[1]
+
+
+def test_a_warning_of_many_columns_names_the_first_and_counts_the_rest():
+    """Sessions in which nothing moves, with categories whose names are sentences: no warning fills a screen."""
+    n = 12
+    levels = [f"level{k} " * 40 for k in range(300)]
+    many = [categories(f"variable{k}", levels=levels) for k in range(11)]
+    session = {f"variable{k}": np.full(n, levels[0]) for k in range(11)}
+    with pytest.warns(PopglmWarning) as caught:
+        Design(many).fit(session)
+    (said,) = (str(warning.message) for warning in caught)
+    assert said.startswith("3300 constant column(s) carry no information and are set to 0: variable0 (level0 level0")
+    assert said.endswith("and 1 more")
+    assert len(said) < 2500
+    unknown = [linear("v" * 300 + f"{k}") for k in range(12)]
+    with pytest.warns(
+        PopglmWarning, match=r"12 term\(s\), which are set to 0: (v{77}\.\.\., ){9}v{77}\.\.\. and 2 more$"
+    ):
+        Design(unknown).fit({term.variable: np.full(n, np.nan) for term in unknown})

@@ -47,7 +47,7 @@ class TestFeatures:
 
     def test_strings(self):
         frame = pd.DataFrame({"speed": ["1.0", "fast"] * (N // 2), "turn": np.zeros(N)})
-        with pytest.raises(ValueError, match=r"text in column 0 \('speed'\), first in row 1: 'fast'.*categories"):
+        with pytest.raises(ValueError, match=r"text in column 0 \('speed'\), first in row 0: '1.0'.*categories"):
             GLM().fit(frame, COUNTS)
         with pytest.raises(ValueError, match="X holds text in column 0, first in row 0: 'a'"):
             GLM().fit(np.full((N, 2), "a", object), COUNTS)

@@ -31,7 +31,7 @@ class TestNoNumbers:
             (pd.DataFrame({"t": HOURS.tz_localize("UTC")}), r"durations in column 0 \('t'\) \(datetime64\[\w+, UTC"),
             (pd.DataFrame({"t": HOURS}, dtype=object), r"first in row 0: 2026-01-01 00:00:00\. .* such as seconds"),
             (np.repeat(HOURS.to_numpy()[:, None], 2, axis=1), r"dates or durations in column 0 \(datetime64"),
-            (np.array([["1", "a"]] * N), r"X holds text in column 1, first in row 0: 'a'\. .*popglm\.categories"),
+            (np.array([["1", "a"]] * N), r"X holds text in column 0, first in row 0: '1'\. .*popglm\.categories"),
             ([["a", "b"]] * N, r"X holds text in column 0, first in row 0: 'a'"),
             (X * 1j, r"X holds complex numbers in column 0 \(Complex data not supported\)"),
         ],

@@ -218,7 +218,7 @@ def test_more_strengths_than_fit_into_memory():
     ("settings", "found"),
     [
         ({"n_lambdas": 10**12}, "n_lambdas=1,000,000,000,000 asks for"),
-        ({"lambdas": np.ones(1001)}, "lambdas has 1,001"),
+        ({"lambdas": np.linspace(1, 0.1, 1001)}, "lambdas has 1,001"),
     ],
 )
 def test_more_strengths_than_anybody_needs(settings, found):

@@ -82,7 +82,7 @@ def log_rate(model, design, without_lags=False, trial=None, **known):
     if without_lags:
         lagged = X.columns.get_level_values("group").isin(LAGGED)
         X.loc[:, lagged] = -(design.means_ / design.scales_)[lagged]  # what a 0 is after z-scoring
-    return np.log(model.predict(X)).T
+    return np.log(model.predict(X.to_numpy())).T
 
 
 def visited(model, design, *names, without_lags=True):

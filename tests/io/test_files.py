@@ -1,6 +1,7 @@
 """Files are whole or not there: what stood before stays, whatever happens, and damage is told at once."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import xarray as xr
 
 import popglm as pg
 from popglm import GLM, GLMCV
+from popglm.estimators.storage import missing_parts
 
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((60, 2))
@@ -126,6 +128,38 @@ class TestLoad:
         with pytest.raises(ValueError, match=f"lacks '{array}'"):
             pg.load(path)
 
+    @pytest.mark.parametrize("kind", ["path", "selected", "cross-validated", "folds alone"])
+    def test_any_part_is_missing(self, path, kind):
+        """Whatever a file was written with: nothing comes back without it in silence."""
+        model = {
+            "path": lambda: GLM(n_lambdas=3).fit(X, Y),
+            "selected": lambda: GLM(n_lambdas=3).fit(X, Y).select(X, Y),
+            "cross-validated": lambda: GLMCV(n_lambdas=3, cv=3).fit(X, Y),
+            "folds alone": lambda: GLMCV(n_lambdas=3, cv=3, refit=False).fit(X, Y),
+        }[kind]()
+        model.save(path)
+        data = xr.load_dataset(path, engine="h5netcdf")
+        about = json.loads(data.attrs["popglm_model"])
+        of_folds = isinstance(model, GLMCV)
+        assert missing_parts(data, about, of_folds) == []
+        for array in data.variables:
+            assert missing_parts(data.drop_vars(array), about, of_folds) == [array]
+        for name in set(about) - {"arrays", "class"}:
+            assert missing_parts(data, {key: about[key] for key in about if key != name}, of_folds) == [name]
+
+    @pytest.mark.parametrize("array", ["loss_path", "cv_gap"])
+    def test_files_of_earlier_revisions_had_these_too(self, path, array):
+        GLMCV(n_lambdas=3, cv=3).fit(X, Y).save(path)
+        data = xr.load_dataset(path, engine="h5netcdf")
+        about = json.loads(data.attrs["popglm_model"])
+        about.pop("arrays")
+        earlier = data.assign_attrs(popglm_model=json.dumps(about))
+        earlier.drop_vars("n_lambdas_fitted").to_netcdf(path, engine="h5netcdf")
+        assert pg.load(path).n_lambdas_fitted_.tolist() == [3] * Y.shape[1]
+        earlier.drop_vars(array).to_netcdf(path, engine="h5netcdf")
+        with pytest.raises(ValueError, match=f"lacks '{array}'"):
+            pg.load(path)
+
     def test_a_damaged_description(self, path):
         data = xr.load_dataset(path, engine="h5netcdf")
         data.attrs["popglm_model"] = '{"class": "SVM"}'
@@ -134,11 +168,9 @@ class TestLoad:
             pg.load(path)
 
     def test_a_file_of_an_earlier_revision(self, path):
-        import json
-
         data = xr.load_dataset(path, engine="h5netcdf")
         about = json.loads(data.attrs["popglm_model"])
-        for name in ("feature_names", "fitted_with_offset", "rule"):
+        for name in ("feature_names", "fitted_with_offset", "rule", "arrays"):
             about.pop(name)
         data.attrs["popglm_model"] = json.dumps(about)
         data.to_netcdf(path, engine="h5netcdf")

@@ -16,6 +16,10 @@ from popglm.plot import (
 )
 
 
+def as_comparison(data):
+    return data.assign_attrs(kind="comparison")
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("n_neurons", [2, 1000])
 @pytest.mark.parametrize("quantity", ["fraction_null_deviance", "fraction_explained_deviance"])
@@ -73,7 +77,7 @@ def test_titles_count_the_neurons_that_are_drawn():
     assert drawn.get_title() == "19 of 20 neurons"
     assert full_and_reduced(data).get_title() == "19 of 20 neurons"
     data["fraction_null_deviance"][:3] = [[np.nan], [-9.0], [-9.0]]
-    assert breakdown_and_comparison(data, data).get_title() == "cue, 17 of 20 neurons"
+    assert breakdown_and_comparison(data, as_comparison(data)).get_title() == "cue, 17 of 20 neurons"
     lone = data.isel(neuron=[3])
     assert contributions_over_bins(lone, axis="position").get_title() == "cue, nothing known of neuron3"
 
@@ -166,7 +170,7 @@ def test_a_silent_neuron_is_explained_by_nothing():
 def test_breakdown_against_comparison_by_name(n_neurons):
     breakdown = contribution_dataset(n_neurons)
     comparison = contribution_dataset(n_neurons, ["speed", "cue", "lick"], seed=1)
-    ax = breakdown_and_comparison(breakdown, comparison.isel(neuron=slice(None, None, -1)))
+    ax = breakdown_and_comparison(breakdown, as_comparison(comparison).isel(neuron=slice(None, None, -1)))
     name = "fraction_null_deviance"
     for variable, dots in zip(ax.get_legend_handles_labels()[1], scatters(ax), strict=True):
         expected = [data[name].sel(variable=variable).values for data in (breakdown, comparison)]
@@ -181,10 +185,12 @@ def test_breakdown_against_comparison_by_name(n_neurons):
 
 def test_more_variables_than_colours_are_dots_of_one_colour():
     data = contribution_dataset(4, [f"variable{i}" for i in range(21)])
-    ax = breakdown_and_comparison(data, data)
+    ax = breakdown_and_comparison(data, as_comparison(data))
     assert ax.get_legend() is None
     assert ax.get_title() == "21 variables, 4 neurons"
-    assert breakdown_and_comparison(data, data, variables="variable3").get_title() == "variable3, 4 neurons"
+    assert (
+        breakdown_and_comparison(data, as_comparison(data), variables="variable3").get_title() == "variable3, 4 neurons"
+    )
 
 
 def test_what_is_not_there_is_named_with_what_is():
@@ -206,7 +212,7 @@ def test_what_is_not_there_is_named_with_what_is():
     with pytest.raises(ValueError, match=r"no bins .* give by=popglm\.bins"):
         contributions_over_bins(data.drop_dims("bin"))
     with pytest.raises(ValueError, match="no neuron of the same name"):
-        breakdown_and_comparison(data, data.assign_coords(neuron=["a", "b"]))
+        breakdown_and_comparison(data, as_comparison(data).assign_coords(neuron=["a", "b"]))
     with pytest.raises(ValueError, match="with 'null_deviance'"):
         full_and_reduced(data.drop_vars("null_deviance"))
     with pytest.raises(TypeError, match=r"popglm\.breakdown .* found dict"):
@@ -240,7 +246,7 @@ def test_numbers_on_the_horizontal_axis_have_room():
 def test_equal_axes_have_the_same_ticks():
     data = contribution_dataset(30)
     few = data.assign(fraction_null_deviance=0 * data["fraction_null_deviance"] + 0.029)
-    for ax in (full_and_reduced(data, variable="cue"), breakdown_and_comparison(few, few)):
+    for ax in (full_and_reduced(data, variable="cue"), breakdown_and_comparison(few, as_comparison(few))):
         ax.figure.canvas.draw()
         assert ax.get_xticks().tolist() == ax.get_yticks().tolist()
 

@@ -15,6 +15,10 @@ def mesh(ax):
     return next(artist for artist in ax.collections if isinstance(artist, QuadMesh))
 
 
+def dots_of_curves(ax):
+    return [line for line in ax.lines if line.get_marker() == "o"]
+
+
 def spectrotemporal(n_neurons):
     kernel = np.random.default_rng(2).normal(size=(n_neurons, 4, 3))
     return one_kernel_dataset(
@@ -91,7 +95,7 @@ def test_categories_are_points_with_their_names(n_neurons):
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["mint", "rose"]
     assert ax.get_xlabel() == "odour"
     if n_neurons == 1:
-        assert_allclose(ax.containers[0].lines[0].get_ydata(), kernel[0])
+        assert_allclose(labelled_line(ax, "neuron0").get_ydata(), kernel[0])
         (bars,) = segments(ax)
         assert_allclose(bars[:, :, 1], np.column_stack([kernel[0] - 0.2, kernel[0] + 0.5]))
     else:
@@ -101,8 +105,24 @@ def test_categories_are_points_with_their_names(n_neurons):
         assert not segments(ax)
         assert labelled_line(ax, "mean").get_linestyle() == "None"
     absolute = mean_absolute_kernels(data)
-    assert_allclose(absolute.containers[0].lines[0].get_ydata(), np.abs(kernel).mean(axis=0))
+    assert_allclose(dots_of_curves(absolute)[0].get_ydata(), np.abs(kernel).mean(axis=0))
     assert bool(segments(absolute)) == (n_neurons > 1)  # error bars
+    ax.figure.canvas.draw()
+
+
+def test_a_band_need_not_hold_the_estimate():
+    """Percentiles of re-fits lie around the mean re-fit, which may be elsewhere; for a curve they are drawn so, too."""
+    kernel = np.array([[1.0, 2.0, 0.5]])
+    low, high = kernel + np.array([0.1, -0.5, 0]), kernel + np.array([0.4, -0.2, 0])
+    data = one_kernel_dataset(kernel, "odour", odour=("", np.array(["mint", "rose", "sage"], object)))
+    data = data.assign(lower=(data["kernel"].dims, low), upper=(data["kernel"].dims, high))
+    ax = kernel_curves(data)
+    (bars,) = segments(ax)
+    assert_allclose(bars[:, :, 1], [[1.1, 1.4], [1.5, 1.8], [0.5, 0.5]])
+    assert_allclose(labelled_line(ax, "neuron0").get_ydata(), kernel[0])
+    bottom, top = kernel_curves(data, quantity="gain").get_ylim()
+    assert bottom < np.exp(0.5)
+    assert top > np.exp(2.0)
     ax.figure.canvas.draw()
 
 
@@ -111,20 +131,20 @@ def test_categories_of_a_few_neurons_stand_side_by_side(n_neurons):
     kernel = np.zeros((n_neurons, 2))  # equal values would hide each other
     data = one_kernel_dataset(kernel, "odour", odour=("", np.array(["mint", "rose"], object)))
     ax = kernel_curves(data)
-    x = np.array([bars.lines[0].get_xdata() for bars in ax.containers])
+    x = np.array([dots.get_xdata() for dots in dots_of_curves(ax)])
     assert_allclose(np.rint(x), np.tile([0, 1], (n_neurons, 1)))
     ax.figure.canvas.draw()
     apart = np.diff(ax.transData.transform(np.column_stack([x[:, 0], x[:, 0]]))[:, 0]) / ax.figure.dpi * 72
     assert (apart > 5).all()  # as wide as a dot, in points
     groups = mean_absolute_kernels({f"group{i}": data for i in range(n_neurons)})
-    assert len({bars.lines[0].get_xdata()[0] for bars in groups.containers}) == n_neurons
+    assert len({dots.get_xdata()[0] for dots in dots_of_curves(groups)}) == n_neurons
 
 
 def test_a_coordinate_of_a_single_value_is_a_category():
     data = one_kernel_dataset(np.array([[1.0], [2.0]]), "speed shifts", lag=("s", [0.05]))
     ax = kernel_curves(data)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0.05"]
-    assert [bars.lines[0].get_ydata().item() for bars in ax.containers] == [1.0, 2.0]
+    assert [dots.get_ydata().item() for dots in dots_of_curves(ax)] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("n_neurons", [1, 30])

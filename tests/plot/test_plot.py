@@ -269,6 +269,22 @@ def test_where_time_is_missing_nothing_is_drawn():
     assert (image[row, ax.transData.transform((1.0, 0))[0].astype(int)] < 255).all()
 
 
+@pytest.mark.parametrize("n", [300, 2000, 20_000])
+def test_no_event_is_lost_in_a_long_recording(n):
+    recorded = np.zeros(n)
+    events = np.linspace(0.05 * n, 0.95 * n, 14).astype(int)
+    recorded[events] = 20
+    ax = predicted_and_recorded(recorded, np.ones(n))
+    ax.figure.canvas.draw()
+    image = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3]
+    places = ax.transData.transform(np.column_stack([events, np.full(14, 10.0)]))
+    row = image.shape[0] - int(places[0, 1])
+    # grey 0.62 where an event is, or the two pixels that share its line; nothing half-way between two
+    darkest = [image[row, int(x) - 1 : int(x) + 2].min() for x in places[:, 0]]
+    assert max(darkest) < 215
+    assert (image[row, ((places[1:, 0] + places[:-1, 0]) / 2).astype(int)] == 255).all()
+
+
 def test_the_clock_of_a_day_is_written_out():
     time = 1_048_900 + np.arange(100) * 0.1
     ax = predicted_and_recorded(np.ones(100), np.ones(100), time)
@@ -325,7 +341,7 @@ EVALUATION = pd.DataFrame({"deviance_explained": [0.1], "deviance": [90.0], "nul
 PICTURES = {
     "basis_functions": lambda ax: pp.basis_functions(DESIGN, ax, group="yaw"),
     "breakdown_and_comparison": lambda ax: pp.breakdown_and_comparison(
-        contribution_dataset(3), contribution_dataset(3), ax
+        contribution_dataset(3), contribution_dataset(3).assign_attrs(kind="comparison"), ax
     ),
     "contribution_distribution": lambda ax: pp.contribution_distribution(contribution_dataset(3), ax),
     "contributions_over_bins": lambda ax: pp.contributions_over_bins(contribution_dataset(3), ax, axis="position"),

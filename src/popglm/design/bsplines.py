@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
-from popglm.checks import MOST_COLUMNS, check_count, check_name, check_range, check_variable
+from popglm.checks import check_count, check_count_of_columns, check_name, check_range, check_room, check_variable
 from popglm.design.cosines import beyond
 from popglm.design.session import Session
 from popglm.design.terms import Term, even_points, finite_range
@@ -91,9 +91,10 @@ class Splines(Term):
         check_variable("splines", self.variable)
         check_name(maker, self.name)
         _check_degree(maker, self.degree, least=0)
-        check_count(maker, "n", self.n, least=self.degree + 1, most=MOST_COLUMNS)
+        check_count_of_columns(maker, "n", self.n, least=self.degree + 1)
+        check_room(f"{maker}: the coefficients of n={self.n:,} splines", 8.0 * self.n**2)
         if not isinstance(self.quantiles, (bool, np.bool_)):
-            check_count(maker, "quantiles", self.quantiles, least=2, most=MOST_COLUMNS)
+            check_count_of_columns(maker, "quantiles", self.quantiles, least=2)
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
@@ -195,7 +196,8 @@ class CyclicSplines(Term):
         check_variable("cyclic_splines", self.variable)
         check_name(maker, self.name)
         _check_degree(maker, self.degree, least=1)
-        check_count(maker, "n", self.n, least=self.degree + 1, most=MOST_COLUMNS)
+        check_count_of_columns(maker, "n", self.n, least=self.degree + 1)
+        check_room(f"{maker}: the coefficients of n={self.n:,} splines", 8.0 * self.n**2)
         check_range(maker, self.low, self.high)
         self.name = self.name or self.variable
         self.peak = _peak(self.degree)

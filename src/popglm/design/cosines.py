@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popglm.checks import MOST_COLUMNS, check_count, check_name, check_positive, check_range, check_variable
+from popglm.checks import check_count_of_columns, check_name, check_positive, check_range, check_variable
 from popglm.design.session import Session
 from popglm.design.terms import Term, all_outside, even_points
 
@@ -81,7 +81,7 @@ class Bumps(Term):
         maker = f"bumps({self.variable!r})"
         check_variable("bumps", self.variable)
         check_name(maker, self.name)
-        check_count(maker, "n", self.n, least=1, most=MOST_COLUMNS)
+        check_count_of_columns(maker, "n", self.n, least=1)
         check_range(maker, self.low, self.high)
         if self.width is None and self.n == 1:
             raise ValueError(f"{maker}: a single bump (n=1) has no spacing to take its width from; give width=")
@@ -179,7 +179,7 @@ class LogBumps(Term):
         maker = f"log_bumps({self.variable!r})"
         check_variable("log_bumps", self.variable)
         check_name(maker, self.name)
-        check_count(maker, "n", self.n, least=2, most=MOST_COLUMNS)
+        check_count_of_columns(maker, "n", self.n, least=2)
         check_range(maker, self.low, self.high)
         if self.offset is not None:
             check_positive(maker, "offset", self.offset)

@@ -15,8 +15,8 @@ from popglm.checks import LARGEST, check_choice, check_fitted, check_flag, check
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.session import Session
-from popglm.design.terms import Term
-from popglm.messages import shown
+from popglm.design.terms import Term, check_columns
+from popglm.messages import listed, shown
 from popglm.scaling import note_scaling
 
 __all__ = ["Design"]
@@ -290,7 +290,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_parameters()
         sources = {term.source for term in self.terms if isinstance(term, Past)}
         if not isinstance(neuron, str) or neuron not in sources:
-            read = ", ".join(map(repr, sorted(sources)[:10])) or "none"
+            read = listed(map(repr, sorted(sources))) or "none"
             raise ValueError(f"for_neuron: no history or coupling term reads {shown(neuron)}; neurons with one: {read}")
         kept = [t for t in self.terms if not isinstance(t, Past) or t.own == (t.source == neuron)]
         if not kept:
@@ -326,7 +326,10 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Fit copies of the terms, lay out the columns, and return the session as terms read it."""
         self._check_parameters()
         session = self._read(session, self.terms, is_fitted_to=True)
-        self.terms_ = {term.name: copy.deepcopy(term).fit(session) for term in self.terms}
+        self.terms_ = {}
+        for term in self.terms:
+            self.terms_[term.name] = copy.deepcopy(term).fit(session)
+            check_columns(self.terms_[term.name], session.n_samples)
         names = {group: term.feature_names() for group, term in self.terms_.items()}
         self.groups_ = list(names)
         self.group_sizes_ = [len(features) for features in names.values()]
@@ -362,13 +365,14 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         stop = 0
         for (group, term), size in zip(self.terms_.items(), self.group_sizes_, strict=True):
             start, stop = stop, stop + size
+            check_columns(term, session.n_samples)
             values = term.transform(session)
             # NaN is below no number
             if not max(values.max(initial=0), -values.min(initial=0)) <= LARGEST:
                 row, column = (int(i[0]) for i in np.nonzero(~(np.abs(values) <= LARGEST)))
                 raise ValueError(
                     f"term {group!r}: column {term.feature_names()[column]!r} is {values[row, column]:g} in row "
-                    f"{row}, not within ±{LARGEST:g}; check its variables ({', '.join(term.variables)}), their units "
+                    f"{row}, not within ±{LARGEST:g}; check its variables ({listed(term.variables)}), their units "
                     "and its transformer there"
                 )
             yield Block(term, slice(start, stop), values, term.known(session))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import clone
 
-from popglm.checks import check_name, check_names, check_variable, no_more_than
+from popglm.checks import check_name, check_names, check_room, check_variable, is_iterable, no_more_than
 from popglm.design.levels import as_levels, match_levels
 from popglm.design.session import Session
 from popglm.design.terms import Term, cross_grids, even_points, finite_range, where_known
@@ -69,13 +69,13 @@ class Categories(Term):
         self.variables = self.axes = (self.variable,)
 
     def _check_levels(self, maker: str) -> None:
-        if isinstance(self.levels, (str, bytes)) or not isinstance(self.levels, Iterable):
+        if isinstance(self.levels, (str, bytes)) or not is_iterable(self.levels):
             raise ValueError(f"{maker}: levels must be a sequence of different categories; found {shown(self.levels)}")
         listed = no_more_than(maker, "levels", self.levels)
         levels = as_levels(listed if all(isinstance(level, Hashable) for level in listed) else [])
-        if not len(levels) or pd.isna(levels).any() or not levels.is_unique:
+        if not len(levels) or pd.isna(levels).any() or levels.isin([np.inf, -np.inf]).any() or not levels.is_unique:
             raise ValueError(
-                f"{maker}: levels must be one or more different categories, none of them missing; found "
+                f"{maker}: levels must be one or more different categories, none of them missing or infinite; found "
                 f"{shown(self.levels)}"
             )
 
@@ -83,7 +83,7 @@ class Categories(Term):
         if self.levels is not None:
             self.levels_ = as_levels(list(self.levels))
             return self
-        found = as_levels(session.column(self.variable).dropna().unique())
+        found = as_levels(session.labels(self.variable).dropna().unique())
         no_more_than(f"categories({self.variable!r})", "the variable", found)
         try:
             self.levels_ = found.sort_values()
@@ -95,22 +95,25 @@ class Categories(Term):
         return self
 
     def transform(self, session: Session) -> np.ndarray:
-        codes = match_levels(self.levels_, session.column(self.variable))
-        return np.eye(len(self.levels_) + 1)[codes, :-1]  # code -1, unknown, picks the empty last row
+        codes = match_levels(self.levels_, session.labels(self.variable))
+        out = np.zeros((len(codes), len(self.levels_)))
+        known = np.flatnonzero(codes >= 0)
+        out[known, codes[known]] = 1
+        return out
 
     def known(self, session: Session) -> np.ndarray | None:
-        return where_known(match_levels(self.levels_, session.column(self.variable)) >= 0)
+        return where_known(match_levels(self.levels_, session.labels(self.variable)) >= 0)
 
     def outside(self, session: Session) -> np.ndarray | None:
-        column = session.column(self.variable)
+        column = session.labels(self.variable)
         strange = (match_levels(self.levels_, column) < 0) & column.notna().to_numpy(dtype=bool)
         return strange if strange.any() else None
 
     def surprises(self, session: Session) -> list[str]:
         outside = self.outside(session)
-        if outside is None or (match_levels(self.levels_, session.column(self.variable)) >= 0).any():
+        if outside is None or (match_levels(self.levels_, session.labels(self.variable)) >= 0).any():
             return []
-        strange = session.column(self.variable)[outside].unique()[:3].tolist()
+        strange = session.labels(self.variable)[outside].unique()[:3].tolist()
         return [
             f"no sample of {self.variable!r} has a known category: it holds {', '.join(map(repr, strange))}, the known "
             f"ones are {', '.join(map(repr, self.levels_[:5].tolist()))}"
@@ -120,7 +123,9 @@ class Categories(Term):
         return [str(level) for level in self.levels_]
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        return self.levels_.to_numpy(), np.eye(len(self.levels_))
+        n_levels = len(self.levels_)
+        check_room(f"categories({self.variable!r}): a grid of {n_levels:,} levels", 8.0 * n_levels**2)
+        return self.levels_.to_numpy(), np.eye(n_levels)
 
 
 @dataclass(eq=False)

@@ -11,10 +11,19 @@ from typing import Literal
 
 import numpy as np
 
-from popglm.checks import check_choice, check_lag, check_name, check_positive, check_room, check_variable, no_more_than
+from popglm.checks import (
+    check_choice,
+    check_lag,
+    check_name,
+    check_positive,
+    check_room,
+    check_variable,
+    is_iterable,
+    no_more_than,
+)
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.session import Session
-from popglm.design.terms import Linear, Term, as_term, cross_grids, cross_names, peaks, typical_size
+from popglm.design.terms import Linear, Term, as_term, check_columns, cross_grids, cross_names, peaks, typical_size
 from popglm.messages import shown
 
 __all__ = ["Kernel", "Shifts", "check_basis", "check_lags_of_basis", "convolve_trials", "known_share", "lag_axis"]
@@ -83,6 +92,7 @@ class Shifts(Term):
 
     def fit(self, session: Session) -> Shifts:
         self.term.fit(session)
+        check_columns(self, session.n_samples)
         self.natural_zero = self.term.natural_zero
         self.peak = None if self.term.peak is None else np.tile(peaks(self.term, session), len(self.lags))
         return self
@@ -118,6 +128,9 @@ class Shifts(Term):
     def feature_names(self) -> list[str]:
         lags = [f"lag{lag:g}{'' if self.dt is None else 's'}" for lag in self.lags]
         return lags if isinstance(self.term, Linear) else cross_names(lags, self.term.feature_names())
+
+    def n_columns(self) -> int:
+        return len(self.lags) * self.term.n_columns()
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         lags = self.lags, np.eye(len(self.lags))
@@ -329,7 +342,7 @@ def lag_axis(dt: float | None) -> str:
 def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarray:
     if dt is not None:
         check_positive(maker, "dt", dt)
-    if not isinstance(lags, Iterable):
+    if not is_iterable(lags) or isinstance(lags, str | bytes | bytearray):
         raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {shown(lags)}")
     listed = no_more_than(maker, "lags", lags)
     try:

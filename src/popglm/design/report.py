@@ -11,6 +11,7 @@ from scipy import sparse
 
 from popglm.design.session import Session
 from popglm.design.terms import Term
+from popglm.messages import listed
 from popglm.warnings import warn
 
 __all__ = ["Block", "Dependence", "describe", "score", "warn_of_new_values", "warn_of_useless_columns"]
@@ -25,6 +26,9 @@ FULL_VISITS, OF_SAMPLES, OF_GROUP = 20.0, 1 / 250, 1 / 20
 
 #: Columns beyond which conditions and combinations are not looked for: their cost grows with the cube.
 MOST_COMPARED = 2000
+
+#: Characters that a warning spends on the constant columns of one group, and on one of its sentences, at most.
+LONGEST_OF_A_GROUP, LONGEST_SENTENCE = 200, 2400
 
 
 @dataclass
@@ -154,22 +158,24 @@ def warn_of_useless_columns(
     sentences = []
     constant = constant[~constant.isin(unknown, level="group")]
     if len(constant):
-        features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(", ".join)
-        named = "; ".join(f"{group} ({names})" for group, names in features.items())
+        features = constant.to_frame(index=False).groupby("group", sort=False)["feature"].agg(listed)
+        named = listed((f"{group} ({names})" for group, names in features.items()), "; ", LONGEST_OF_A_GROUP)
         sentences.append(f"{len(constant)} constant column(s) carry no information and are set to 0: {named}")
     if unknown:
-        sentences.append(
-            f"no sample is known (NaN) of {len(unknown)} term(s), which are set to 0: {', '.join(unknown)}"
-        )
+        sentences.append(f"no sample is known (NaN) of {len(unknown)} term(s), which are set to 0: {listed(unknown)}")
     sentences += _surprises(terms, session)
     if sentences:
-        warn("; ".join(sentences))
+        warn(_in_one(sentences))
 
 
 def warn_of_new_values(terms: Iterable[Term], session: Session) -> None:
     """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
     if sentences := _surprises(terms, session):
-        warn(f"this session differs from the fitted one: {'; '.join(sentences)}")
+        warn(f"this session differs from the fitted one: {_in_one(sentences)}")
+
+
+def _in_one(sentences: list[str]) -> str:
+    return listed(sentences, "; ", longest=LONGEST_SENTENCE)
 
 
 def _surprises(terms: Iterable[Term], session: Session) -> list[str]:

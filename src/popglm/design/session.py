@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from popglm.checks import LARGEST, check_names
 from popglm.design.levels import as_text, factorize
@@ -105,6 +106,24 @@ class Session:
         """Return the variable as it was given, shape (n_samples,)."""
         return self._columns[variable]
 
+    def labels(self, variable: str) -> pd.Series:
+        """Return a variable of categories or trials as it was given, shape (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            If a label is infinite, which is no kind of anything.
+        """
+        column = self._columns[variable]
+        infinite = column.isin([np.inf, -np.inf])
+        if infinite.any():
+            row = int(np.flatnonzero(infinite)[0])
+            raise ValueError(
+                f"variable {variable!r} is infinite in row {row}, which is no label; give a finite value there, or NaN "
+                "where there is none"
+            )
+        return column
+
     def numeric(self, variable: str) -> np.ndarray:
         """Return the variable as float64, shape (n_samples,), NaN where missing.
 
@@ -134,7 +153,7 @@ class Session:
 
     def _find_trials(self, trial: str) -> np.ndarray:
         """Return the first row of every trial."""
-        labels = self._columns[trial]
+        labels = self.labels(trial)
         codes, uniques = factorize(labels)
         if (codes < 0).any():
             row = int(np.flatnonzero(codes < 0)[0])
@@ -216,6 +235,10 @@ def _as_column(found: Any, name: str) -> pd.Series:
         raise ValueError(
             f"variable {name!r} must be 1-D with one value per sample; found {found.shape[1]} columns of that name; "
             "rename all but one"
+        )
+    if isinstance(found, xr.Dataset):
+        raise ValueError(
+            f"variable {name!r} must be 1-D with one value per sample; found {shown(found)}; give one of its variables"
         )
     if isinstance(found, pd.Series):
         return pd.Series(_native(found.to_numpy()), index=found.index) if _is_foreign(found.dtype) else found

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from popglm.checks import check_count, check_name, check_variable
+from popglm.checks import MOST_COLUMNS, MOST_POINTS, check_count, check_name, check_room, check_variable
 from popglm.design.session import Session
 from popglm.messages import shown
 
@@ -80,6 +80,10 @@ class Term(ABC):
     @abstractmethod
     def feature_names(self) -> list[str]:
         """Return one name per column."""
+
+    def n_columns(self) -> int:
+        """Return how many columns a fitted term has."""
+        return len(self.feature_names())
 
     @abstractmethod
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -212,6 +216,7 @@ class Product(Term):
     def fit(self, session: Session) -> Product:
         self.first.fit(session)
         self.second.fit(session)
+        check_columns(self, session.n_samples)
         factors = self.first, self.second
         self.natural_zero = any(factor.natural_zero for factor in factors)  # 0 times anything is 0
         if any(factor.peak is not None for factor in factors):
@@ -243,8 +248,22 @@ class Product(Term):
     def feature_names(self) -> list[str]:
         return cross_names(*(factor.feature_names() for factor in self._spanning))
 
+    def n_columns(self) -> int:
+        return self.first.n_columns() * self.second.n_columns()
+
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         return cross_grids(*(factor.grid(n_points) for factor in self._spanning))
+
+
+def check_columns(term: Term, n_samples: int) -> None:
+    """Refuse a fitted term of more columns than `MOST_COLUMNS`, or than memory holds, before there are any."""
+    n_columns = term.n_columns()
+    if n_columns > MOST_COLUMNS:
+        raise ValueError(
+            f"term {term.name!r} would have {n_columns:,} columns, but {MOST_COLUMNS:,} are the most; use fewer "
+            "levels, basis functions, lags or factors"
+        )
+    check_room(f"term {term.name!r}, {n_samples:,} samples × {n_columns:,} columns,", 8.0 * n_samples * n_columns)
 
 
 def pairwise(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -278,7 +297,7 @@ def either_outside(first: np.ndarray | None, second: np.ndarray | None) -> np.nd
 
 def even_points(low: float, high: float, n_points: int) -> np.ndarray:
     """Points of a grid, evenly spaced from low to high."""
-    check_count("grid", "n_points", n_points, least=1)
+    check_count("grid", "n_points", n_points, least=1, most=MOST_POINTS)
     return np.linspace(low, high, n_points)
 
 
@@ -294,6 +313,8 @@ def cross_grids(
     if not others:
         return grid
     (a, A), (b, B) = grid, cross_grids(*others)
+    n_points, n_columns = len(A) * len(B), A.shape[1] * B.shape[1]
+    check_room(f"a grid of {n_points:,} points × {n_columns:,} columns", 8.0 * n_points * n_columns)
     parts = [np.repeat(a, len(b), axis=0), np.concatenate([b] * len(a))]
     if parts[0].dtype.kind != parts[1].dtype.kind:
         # categories beside numbers stay what they are

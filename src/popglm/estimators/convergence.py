@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from popglm.messages import listed
+
 __all__ = ["late_fits"]
 
 #: Neurons that are named.
@@ -41,7 +43,7 @@ def late_fits(late: np.ndarray, gaps: np.ndarray, lambdas: np.ndarray, selected:
     folds = np.flatnonzero(late[1:].any(axis=(1, 2)))
     where = ["the fit to all rows"] if late[0].any() else []
     if len(folds):
-        where.append(f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}")
+        where.append(f"fold{'s' * (len(folds) > 1)} {listed(folds)}")
     chosen = late & (np.arange(late.shape[1])[:, None] == selected)
     n_chosen, touched = int(chosen.sum()), int(chosen.any(axis=(0, 1)).sum())
     among = (

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_array, validate_data
 from popglm.checks import LARGEST
 from popglm.engines import as_numpy
 from popglm.labels import check_distinct, column_labels, column_order, column_text
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
-from popglm.scaling import noted_scaling
+from popglm.scaling import noted_scaling, of_other_session
 from popglm.solve.stream import check_stream, is_streamed
 
 __all__ = ["check_features"]
@@ -51,6 +51,9 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         raise type(error)(f"X must hold numbers: {error}") from error
     if not reset:
         _check_width(estimator, values.shape[1])
+        # models that were pickled by earlier revisions have none
+        if complaint := of_other_session(getattr(estimator, "feature_scaling_", None), X, order):
+            raise ValueError(f"{who or type(estimator).__name__}: {complaint}")
     # an array has no names, and those of a table were compared above
     names = vars(estimator).pop("feature_names_in_", None)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
@@ -129,7 +132,7 @@ def _shape_of_list(X: list | tuple) -> tuple[int, ...]:
     except ValueError:
         kinds = sorted({type(row).__name__ for row in X})
         raise ValueError(
-            f"X must have shape (n_samples, n_features), but its {len(X)} rows ({', '.join(kinds)}) are not of one "
+            f"X must have shape (n_samples, n_features), but its {len(X)} rows ({listed(kinds)}) are not of one "
             "length. Give a number for every feature in every row, NaN where there is none."
         ) from None
 
@@ -149,8 +152,8 @@ def _check_numbers(X: Any) -> None:
         elif pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
             continue
         else:
-            bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-            bad &= np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
+            # text of digits, too: a design takes it for a category
+            bad = np.array([isinstance(value, str | bytes | date | timedelta | np.datetime64) for value in column])
             if not bad.any():
                 continue
             row = int(np.flatnonzero(bad)[0])

@@ -291,6 +291,9 @@ lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule
     def _restore_folds(self, about: dict[str, Any]) -> None:
         self.held_out_once_ = about["held_out_once"]
         self.selection_rule_ = tuple(about.get("rule") or (self.se_fraction, self.min_lambda))
+        # files of revisions that fitted every neuron at all strengths do not count these
+        if not hasattr(self, "n_lambdas_fitted_"):
+            self.n_lambdas_fitted_ = np.full(self.lambda_path_.shape[1], len(self.lambda_path_))
         self.splits_ = None
         if about["folds_train_on_the_rest"]:
             tests = [self.fold_ == fold for fold in range(len(self.cv_deviance_))]

@@ -8,6 +8,7 @@ from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.storage import missing_parts
 from popglm.io.netcdf import damaged, read_described
+from popglm.messages import listed
 
 __all__ = ["load"]
 
@@ -49,7 +50,7 @@ def load(path: str | Path) -> GLM | GLMCV:
         raise damaged(path, f"it names no kind of model, but {name}")
     if missing := missing_parts(data, about, cross_validated=kinds[name] is GLMCV):
         raise ValueError(
-            f"{path} holds a popglm model that lacks {', '.join(map(repr, missing))}; it was damaged or written by "
+            f"{path} holds a popglm model that lacks {listed(map(repr, missing))}; it was damaged or written by "
             "another version. Save the model again."
         )
     try:

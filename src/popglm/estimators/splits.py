@@ -10,11 +10,15 @@ import pandas as pd
 import xarray as xr
 from sklearn.model_selection import GroupKFold, KFold
 
+from popglm.checks import is_iterable, no_more_than
 from popglm.engines import as_numpy
 from popglm.labels import Rows, times
 from popglm.messages import shown
 
 __all__ = ["as_labels", "check_folds", "check_labels"]
+
+#: Folds that are given as rows, at most: each is a fit of its own.
+MOST_FOLDS = 10_000
 
 
 def check_labels(labels: Any, name: str, n_samples: int, rows: Rows | None = None) -> tuple[np.ndarray, pd.Index]:
@@ -132,7 +136,7 @@ def check_folds(
     elif hasattr(cv, "split") and not isinstance(cv, str | bytes):
         splits = _split(cv, n_samples, codes, kinds, responses)
     else:
-        splits = cv
+        splits = no_more_than("cv", "the folds", cv, MOST_FOLDS, each="") if is_iterable(cv) else cv
     try:
         pairs = [(train, test) for train, test in splits]
     except (TypeError, ValueError) as error:

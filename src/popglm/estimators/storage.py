@@ -48,12 +48,17 @@ _DIMENSIONS = {
 }
 
 #: Arrays that some models do without, and those that only cross-validation makes.
-_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "loss_path_", "n_lambdas_fitted_")
+_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_")
 _OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_", "n_lambdas_fitted_")))
 #: What the description of a model says in every revision.
 _DESCRIBED = (
     *("parameters", "one_neuron", "held_out_once", "folds_train_on_the_rest", "own_grids", "n_features_in"),
     *("group_names", "group_sizes", "timings"),
+)
+#: What it says beside the list of its arrays, which files of earlier revisions do not have.
+_DESCRIBED_WITH_ARRAYS = (
+    *("feature_names", "neurons_are_named", "scaling", "fitted_with_offset", "fitted_with_sample_weight"),
+    *("far_from_zero", "rule"),
 )
 
 
@@ -124,7 +129,7 @@ class Storage:
         check_fitted(self, "lambda_index_", "save")
         labels = self.sample_labels_ if hasattr(self, "fold_") else None
         data = self.to_xarray().assign(variables_of_index("sample_label", "sample", labels))
-        write_described(path, data, self._description())
+        write_described(path, data, self._description() | {"arrays": sorted(map(str, data.variables))})
 
     def _description(self) -> dict[str, Any]:
         """What a file says of the model besides its arrays, as JSON can hold it."""
@@ -223,13 +228,15 @@ class Storage:
 
 def missing_parts(data: xr.Dataset, about: dict[str, Any], cross_validated: bool) -> list[str]:
     """Arrays and entries of the description that a model of this kind cannot do without, and a file lacks."""
-    parameters = about.get("parameters", {})
+    parameters = about.get("parameters", {"refit": False})
     needed = [name for name in _DIMENSIONS if name not in _OPTIONAL and (cross_validated or name not in _OF_FOLDS)]
     if not cross_validated or parameters.get("refit", True):
         needed += ["coef_path_", "intercept_path_"]
-    missing = [_stored(name) for name in needed if _stored(name) not in data]
-    missing += [name for name in _DESCRIBED if name not in about]
-    return missing + ([] if "neuron" in data else ["neuron"])
+    # some arrays are there after some calls only: a file lists those that it was written with
+    listed = [name for name in about.get("arrays", ()) if isinstance(name, str)]
+    arrays = dict.fromkeys([*map(_stored, needed), *listed, "neuron"])
+    described = _DESCRIBED + (_DESCRIBED_WITH_ARRAYS if "arrays" in about else ())
+    return [name for name in arrays if name not in data.variables] + [name for name in described if name not in about]
 
 
 def _stored(name: str) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from popglm.checks import LARGEST
 from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
+from popglm.messages import listed
 from popglm.numbers import as_numbers, numbers_of, shape_of
 from popglm.statistics.families import Family
 from popglm.warnings import PopglmWarning, warn
@@ -48,14 +49,20 @@ def name_neurons(Y: Any) -> list[str]:
     return names
 
 
-def _check_activity_kind(Y: Any) -> None:
+def _check_activity_kind(Y: Any, name: str = "Y") -> None:
     """Complain of what is no matrix at all."""
     if Y is None or isinstance(Y, Mapping | str | bytes | bytearray | set | xr.Dataset):
-        raise TypeError(f"Y must be an array or a table with one column per neuron; found {type(Y).__name__}.")
+        raise TypeError(f"{name} must be an array or a table with one column per neuron; found {type(Y).__name__}.")
 
 
 def check_responses(
-    Y: Any, n_samples: int, family: Family | None, names: list[str], rows: Rows | None = None, fitted: Any = None
+    Y: Any,
+    n_samples: int,
+    family: Family | None,
+    names: list[str],
+    rows: Rows | None = None,
+    fitted: Any = None,
+    name: str = "Y",
 ) -> np.ndarray:
     """Y as float64 (n_samples, n_neurons) in the family's range; NaN (not recorded) may stand anywhere.
 
@@ -67,39 +74,41 @@ def check_responses(
         Labels that the samples are put in order by.
     fitted : GLM or GLMCV, optional
         In the order of whose neurons the columns are put.
+    name : str
+        What the argument is called where the call was made.
 
     Raises
     ------
     ValueError
         If Y has another shape, other neurons than the model, or values outside of the range of the family.
     """
-    _check_activity_kind(Y)
-    order = None if rows is None else rows.order(Y, "Y")
+    _check_activity_kind(Y, name)
+    order = None if rows is None else rows.order(Y, name)
     neurons = None if fitted is None else neuron_order(Y, fitted.neuron_names_, fitted.neurons_are_named_)
     try:
         values = as_numbers(Y)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Y must hold numbers, one column per neuron: {str(error).rstrip('.')}.") from error
+        raise ValueError(f"{name} must hold numbers, one column per neuron: {str(error).rstrip('.')}.") from error
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[1] == 0:
-        raise ValueError(f"Y must have shape (n_samples, n_neurons) or (n_samples,); it has {values.shape}.")
+        raise ValueError(f"{name} must have shape (n_samples, n_neurons) or (n_samples,); it has {values.shape}.")
     if len(values) != n_samples:
         raise ValueError(
-            f"X has {n_samples} samples and Y has {len(values)} (inconsistent numbers of samples); both need one row "
-            "per time point."
+            f"X has {n_samples} samples and {name} has {len(values)} (inconsistent numbers of samples); both need one "
+            "row per time point."
         )
     if fitted is not None and values.shape[1] != len(fitted.neuron_names_):
         raise ValueError(
-            f"Y has {values.shape[1]} neurons; the model was fitted to {len(fitted.neuron_names_)}. Give a column for "
-            "every neuron of the fit, NaN where it was not recorded."
+            f"{name} has {values.shape[1]} neurons; the model was fitted to {len(fitted.neuron_names_)}. Give a column "
+            "for every neuron of the fit, NaN where it was not recorded."
         )
 
     def complain(bad: np.ndarray, what: str, remedy: str) -> None:
         if bad.any():
             row, neuron = np.argwhere(bad)[0]
             raise ValueError(
-                f"Y holds {what} for neuron {neuron} ({names[neuron]!r}), first in row {row}: "
+                f"{name} holds {what} for neuron {neuron} ({names[neuron]!r}), first in row {row}: "
                 f"{values[row, neuron]:g}. {remedy}"
             )
 
@@ -264,6 +273,4 @@ def _lacking(who: str, name: str, remedy: str) -> ValueError:
 def warn_neurons(what: str, neurons: np.ndarray, names: list[str], category: type = PopglmWarning) -> None:
     """One warning that names the neurons (the first ten of them)."""
     if len(neurons):
-        listed = ", ".join(names[j] for j in neurons[:10])
-        more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-        warn(f"{what}: {listed}{more}.", category)
+        warn(f"{what}: {listed(names[j] for j in neurons)}.", category)

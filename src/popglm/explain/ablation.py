@@ -22,7 +22,7 @@ from popglm.explain.contributions import (
     rows_of,
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.solve.stream import read_rows
 from popglm.warnings import PopglmWarning, warn
 
@@ -197,7 +197,7 @@ def _warn_unless_centred(X: Any, chosen: dict[str, list[str]], columns: list[np.
     far = [name for name, own in zip(chosen, columns, strict=True) if away[own].any()]
     if far:
         warn(
-            f"breakdown: columns of {', '.join(map(repr, far[:10]))} are not centred, and setting them to 0 also "
+            f"breakdown: columns of {listed(map(repr, far))} are not centred, and setting them to 0 also "
             "shifts the baseline. Standardise the design (popglm.Design does), or use method='shuffle'.",
             PopglmWarning,
         )

@@ -11,9 +11,9 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
-from popglm.checks import is_number
+from popglm.checks import MOST_BINS, is_iterable, is_number, no_more_than
 from popglm.labels import Rows, row_labels
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.numbers import numbers_of
 from popglm.warnings import PopglmWarning, warn
 
@@ -112,6 +112,10 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
         )
     if centers.ndim != 1 or not len(centers) or not np.isfinite(centers).all():
         raise ValueError(f"bins: centers must be one or more finite numbers; found {shown(centers.tolist())}.")
+    if len(centers) > MOST_BINS:
+        raise ValueError(
+            f"bins: centers holds {len(centers):,} bins, but {MOST_BINS:,} are the most; give fewer, further apart."
+        )
     if not (is_number(half_width) and half_width > 0):
         raise ValueError(
             f"bins: half_width must be a positive number in the units of values; found {shown(half_width)}."
@@ -121,10 +125,9 @@ def bins(values: Any, centers: Any, half_width: float, *, name: str | None = Non
     members = sparse.csr_array((np.ones(ends[-1]), np.concatenate(inside), ends), shape=(len(centers), len(values)))
     empty = centers[np.diff(ends) == 0]
     if len(empty):
-        listed = ", ".join(f"{c:g}" for c in empty[:10]) + (" …" if len(empty) > 10 else "")
         warn(
             f"{len(empty)} of {len(centers)} bins of {name!r} hold no sample, and results there are NaN; centres: "
-            f"{listed}.",
+            f"{listed(f'{c:g}' for c in empty)}.",
             PopglmWarning,
         )
     return Bins(name, unit, centers, float(half_width), members, index)
@@ -160,9 +163,9 @@ def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int, rows: Rows | No
     """The bins of ``by=`` as one axis, checked against the samples, in the order of ``rows``; None for None."""
     if by is None:
         return None
-    if not isinstance(by, Bins | Iterable):
+    if not is_iterable(by) and not isinstance(by, Bins):
         raise TypeError(f"by must be popglm.bins(...) or a list of them; found {type(by).__name__}.")
-    parts = [by] if isinstance(by, Bins) else list(by)
+    parts = [by] if isinstance(by, Bins) else no_more_than("by", "the list of bins", by, MOST_BINS, each="")
     for part in parts:
         if not isinstance(part, Bins):
             raise TypeError(f"by must be popglm.bins(...) or a list of them; found {shown(part)}.")

@@ -29,7 +29,7 @@ from popglm.explain.contributions import (
     take_columns,
 )
 from popglm.explain.variables import Variables, group_columns, resolve_variables
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.solve.stream import RowStream
 from popglm.warnings import ConvergenceWarning, warn
 
@@ -264,9 +264,9 @@ class Refits:
     def warn(self) -> None:
         """Tell of re-fits that did not converge."""
         if self.late:
-            listed = ", ".join(f"{name!r} ({count} neurons)" for name, count in self.late.items())
+            late = listed(f"{name!r} ({count} neurons)" for name, count in self.late.items())
             warn(
-                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {listed}. Fit the model with a larger "
+                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {late}. Fit the model with a larger "
                 "max_iter or tol, or precision='float64'.",
                 ConvergenceWarning,
             )

@@ -101,9 +101,9 @@ def psth(
     if predicted is not None:
         order, given = shared.order(predicted, "predicted"), neuron_labels(Y) is not None
         neurons = neuron_order(predicted, names, given, "predicted", "Y")
-        prediction = as_rate("psth", check_responses(predicted, n_samples, None, names), dt)
-        if prediction.shape != activity.shape:
-            raise ValueError(f"predicted has shape {prediction.shape}, but Y has {activity.shape}; give them alike.")
+        if (found := shape_of(predicted)) not in (activity.shape, activity.shape[: 2 - (len(names) == 1)]):
+            raise ValueError(f"predicted has shape {found}, but Y has {shape_of(Y)}; give them alike.")
+        prediction = as_rate("psth", check_responses(predicted, n_samples, None, names, name="predicted"), dt)
         prediction = prediction if order is None else prediction[order]
         prediction = prediction if neurons is None else prediction[:, neurons]
         unknown = np.isnan(activity) | np.isnan(prediction)

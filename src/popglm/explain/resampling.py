@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popglm.checks import check_count, check_room, check_seed, is_number
+from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
 from popglm.design import Design
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
@@ -17,7 +17,7 @@ from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]
@@ -113,7 +113,7 @@ def bootstrap(
     >>> [round(speed[name].sel(speed=10, method="nearest").item(), 2) for name in ("lower", "kernel", "upper")]
     [0.44, 0.49, 0.55]
     """
-    check_count("bootstrap", "n_resamples", n_resamples, least=2)
+    check_count("bootstrap", "n_resamples", n_resamples, least=2, most=MOST_DRAWS)
     check_seed(seed, "bootstrap")
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
@@ -196,9 +196,7 @@ def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resa
     ):
         neurons = np.flatnonzero(times)
         if len(neurons):
-            listed = ", ".join(f"{model.neuron_names_[j]} ({times[j]})" for j in neurons[:10])
-            more = f" and {len(neurons) - 10} more" if len(neurons) > 10 else ""
-            parts.append(f"{what}: {listed}{more}")
+            parts.append(f"{what}: {listed(f'{model.neuron_names_[j]} ({times[j]})' for j in neurons)}")
     if parts:
         category = ConvergenceWarning if unfinished.any() else PopglmWarning
         message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control
 
-from popglm.checks import check_count, check_flag, check_room, check_seed
+from popglm.checks import MOST_DRAWS, check_count, check_flag, check_room, check_seed
 from popglm.estimators import GLMCV
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import FEWEST_TRIALS, METHODS, Layout, Method, drift_together, independent_samples
@@ -219,7 +219,7 @@ def significance(
     >>> result.attrs["method"], result.attrs["reason"]
     ('circular_shift', 'the model changes within trials and not alike in all of them')
     """
-    check_count("significance", "n_shifts", n_shifts, 1)
+    check_count("significance", "n_shifts", n_shifts, 1, MOST_DRAWS)
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(
             f"significance: method={shown(method)} is unknown; use {', '.join(METHODS[:-1])} or {METHODS[-1]}."

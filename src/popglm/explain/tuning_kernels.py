@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.checks import check_count, check_fitted
+from popglm.checks import MOST_POINTS, check_count, check_fitted
 from popglm.design import Design
 from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
@@ -19,7 +19,7 @@ from popglm.design.terms import Product, Term
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
 from popglm.messages import shown
-from popglm.scaling import differ
+from popglm.scaling import other_scaling
 
 __all__ = ["categorical_axes", "check_design_of", "check_units", "group_slices", "kernel_grid", "kernels"]
 
@@ -124,7 +124,7 @@ def kernels(
     >>> interaction["position"].attrs["units"]
     'cm'
     """
-    check_count("kernels", "n_points", n_points, least=2)
+    check_count("kernels", "n_points", n_points, least=2, most=MOST_POINTS)
     weights, baseline = raw_weights(model, design)
     units = check_units(units)
     columns = group_slices(design)
@@ -192,16 +192,12 @@ def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") 
 
 def _check_scaling(model: PopulationGLM, design: Design, who: str) -> None:
     """Complain of a design that was fitted again, to another session: its kernels would have other units."""
-    noted = model.feature_scaling_
-    if noted is None or not (other := differ(noted, np.stack([design.means_, design.scales_]))).any():
-        return
-    k = int(other.argmax())
-    raise ValueError(
-        f"{who}: design was fitted to another session than the one that made X for the fit: the mean of column "
-        f"{' / '.join(design.columns_[k])!r} is {design.means_[k]:.4g} and its scale {design.scales_[k]:.4g}, and were "
-        f"{noted[0, k]:.4g} and {noted[1, k]:.4g} then. Give the design of the fit; new sessions go through transform, "
-        "not fit_transform."
-    )
+    other = other_scaling(model.feature_scaling_, np.stack([design.means_, design.scales_]), design.columns_)
+    if other is not None:
+        raise ValueError(
+            f"{who}: design was fitted to another session than the one that made X for the fit: {other}. Give the "
+            "design of the fit; new sessions go through transform, not fit_transform."
+        )
 
 
 def _describe(names: list[str], sizes: Any) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from popglm.messages import shown
+from popglm.checks import is_iterable, no_more_than
+from popglm.messages import listed, shown
 
 __all__ = ["group_columns", "resolve_variables"]
 
@@ -54,7 +55,7 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
         variables = [variables]
     if not isinstance(variables, Mapping):
         try:
-            names = list(variables)
+            names = no_more_than("variables", "the list", variables, each="")
         except TypeError:
             raise TypeError(
                 f"variables must be a list of group names, or a mapping from variables to their groups; found "
@@ -82,7 +83,7 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
 
 
 def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> list[str]:
-    parts = list(choice) if isinstance(choice, Iterable) and not isinstance(choice, str | bytes) else [choice]
+    parts = list(choice) if is_iterable(choice) and not isinstance(choice, str | bytes) else [choice]
     found: set[str] = set()
     for part in parts:
         if callable(part):
@@ -99,7 +100,7 @@ def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> 
             raise ValueError(f"variables, {name!r}: no group fits {shown(part)}. {_nearest(part, groups)}")
         found |= fits
     if not found:
-        raise ValueError(f"variable {name!r} has no groups; give it at least one of {', '.join(map(repr, groups))}.")
+        raise ValueError(f"variable {name!r} has no groups; give it at least one of {listed(map(repr, groups))}.")
     return [group for group in groups if group in found]
 
 
@@ -107,7 +108,7 @@ def _nearest(part: Choice, groups: list[str]) -> str:
     close = get_close_matches(part, groups, n=3, cutoff=0.4) if isinstance(part, str) else []
     if close:
         return f"Did you mean {' or '.join(map(repr, close))}?"
-    return f"The groups are {', '.join(map(repr, groups[:20]))}{' …' if len(groups) > 20 else ''}."
+    return f"The groups are {listed(map(repr, groups))}."
 
 
 def group_columns(chosen: Sequence[str], groups: Sequence[str], sizes: Any) -> np.ndarray:

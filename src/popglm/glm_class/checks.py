@@ -122,7 +122,10 @@ def check_lambda_series(lambda_series: ArrayLike) -> np.ndarray:
     lambdas = np.atleast_1d(as_floats("lambda_series", lambda_series)).astype(float)
     if lambdas.ndim != 1 or not lambdas.size or not np.all(np.isfinite(lambdas) & (lambdas >= 0)):
         raise UsageError(f"lambda_series must be a list of finite numbers of at least 0; it is {shown(lambda_series)}.")
-    return np.sort(lambdas)[::-1].copy()
+    strengths, counts = np.unique(lambdas, return_counts=True)
+    if (counts > 1).any():
+        raise UsageError(f"lambda_series holds {strengths[counts > 1][0]:g} more than once; give each strength once.")
+    return strengths[::-1].copy()
 
 
 def check_name(name: str, value: Any, allowed: Any) -> Any:

@@ -32,6 +32,7 @@ from popglm.glm_class.checks import (
 from popglm.glm_class.deviances import make_prediction, null_deviance, recorded_sum
 from popglm.glm_class.figures import draw_evaluation, draw_selection
 from popglm.glm_class.series import at_strengths, series_of
+from popglm.scaling import noted_scaling, of_other_session
 from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
 from popglm.statistics.families import get_family, has_link
@@ -278,6 +279,7 @@ class GLM:
 
     def _check_data(self, X, Y, initial_w0, initial_w, feature_group_size) -> tuple[np.ndarray, np.ndarray]:
         check_same_rows("X", X, "Y", Y)
+        self._scaling = noted_scaling(X)
         X, Y = as_matrix("X", X), as_matrix("Y", Y)
         if len(X) != len(Y):
             raise UsageError(f"X has {len(X)} samples and Y has {len(Y)}; both need one row per sample.")
@@ -358,10 +360,12 @@ class GLM:
         return recorded_sum(loss.deviance(product64(X, w.T) + w0, Y), Y)
 
     def _check_features(self, name: str, X: ArrayLike) -> np.ndarray:
-        X = as_features(name, X)
-        if X.shape[1] != self.n_features:
-            raise UsageError(f"{name} has {X.shape[1]} columns; the model was fitted to {self.n_features}.")
-        return X
+        values = as_features(name, X)
+        if values.shape[1] != self.n_features:
+            raise UsageError(f"{name} has {values.shape[1]} columns; the model was fitted to {self.n_features}.")
+        if complaint := of_other_session(self._scaling, X, name=name):
+            raise UsageError(complaint)
+        return values
 
     def _check_pair(self, name_X: str, X: ArrayLike, name_Y: str, Y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         check_same_rows(name_X, X, name_Y, Y)

@@ -87,8 +87,11 @@ def predicted_and_recorded(
     # dashed and dark, over the bars, which are as thin and as grey as a solid line would be
     dashes = {"linestyle": (0, (4, 3)), "zorder": 1.5, "label": "trial begins"} if len(starts) else {}
     trial_marks(ax, x[starts], color="0.15", linewidth=0.8, **dashes)
-    # the outline keeps an event in sight where a sample is narrower than a pixel
-    ax.stairs(np.insert(recorded, after, np.nan), edges, fill=True, color=RECORDED, linewidth=0.8, label="recorded")
+    # the outline keeps an event in sight where a sample is narrower than a pixel; `color` alone would have none
+    ax.stairs(
+        np.insert(recorded, after, np.nan), edges, fill=True, facecolor=RECORDED, edgecolor=RECORDED, linewidth=0.8,
+        label="recorded",
+    )  # fmt: skip
     breaks = np.union1d(after, starts)
     ax.plot(
         np.insert(x, breaks, x[breaks]), np.insert(predicted, breaks, np.nan), color=MODEL, linewidth=1.3,

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from popglm.messages import listed
 from popglm.plot.contributions import LABELS, MAKER, Names, choose
 from popglm.plot.labelled import check_dataset, check_quantity, count_neurons, pick, pick_neurons
 from popglm.plot.style import NEURON, SEVERAL, axes_or_new, dots, entitle, legend_beside
@@ -65,7 +66,7 @@ def full_and_reduced(
     names = contributions["variable"].values
     found = pick(variable, names, "variable")
     if len(found) > 1:
-        among = ", ".join(repr(str(names[i])) for i in found)
+        among = listed(repr(str(names[i])) for i in found)
         raise ValueError(f"variable must name one variable to draw; there are {among}")
     data = pick_neurons(contributions, neurons).isel(variable=found[0])
     null = data["null_deviance"].values
@@ -134,6 +135,8 @@ def breakdown_and_comparison(
         (comparison, "comparison", "popglm.compare"),
     ):
         check_dataset(data, [], argument, maker)
+        if (kind := data.attrs.get("kind", argument)) != argument:
+            raise ValueError(f"{argument} must be what {maker} returns; found a {kind}")
         label = check_quantity(quantity, LABELS, data)
     shared = xr.align(breakdown[quantity], comparison[quantity], join="inner")
     for dim in ("neuron", "variable"):

@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 from popglm.design import Design
 from popglm.design.terms import Term
 from popglm.explain.tuning_kernels import categorical_axes
+from popglm.messages import listed
 from popglm.plot.labelled import pick, with_unit
 from popglm.plot.style import axes_or_new, entitle, whole_ticks
 
@@ -58,7 +59,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
             )
         found = pick(group, term.groups_, "group")
         if len(found) > 1:
-            raise ValueError(f"group must name one group to draw; there are {', '.join(map(repr, term.groups_))}")
+            raise ValueError(f"group must name one group to draw; there are {listed(map(repr, term.groups_))}")
         term = term.terms_[term.groups_[found[0]]]
     if not isinstance(term, Term):
         raise TypeError(
@@ -66,7 +67,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
         )
     if len(term.axes) != 1:
         raise ValueError(
-            f"basis_functions draws over one axis; {term.name!r} has {len(term.axes)} ({', '.join(term.axes)}): draw "
+            f"basis_functions draws over one axis; {term.name!r} has {len(term.axes)} ({listed(term.axes)}): draw "
             "the terms that it is made of"
         )
     try:
@@ -137,17 +138,20 @@ def design_matrix(X: pd.DataFrame, ax: Axes | None = None, *, unit: str = "s.d."
     if not X.size:
         raise ValueError(f"X has no {'columns' if len(X) else 'rows'} to draw")
     values = X.to_numpy(dtype=float)
+    largest = np.fmax.reduce(np.abs(values), axis=None)
+    if np.isnan(largest):
+        raise ValueError("X is NaN in every sample and column; there is nothing to draw")
     label = X.columns.get_level_values(0)
     starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
     stops = np.r_[starts[1:], len(label)]
     n_features, n_groups = len(label), len(starts)
 
     ax = axes_or_new(ax, width=8.0, height=min(max(3.0, 0.6 + 0.22 * n_groups), 11.0))
-    limit = min(np.nanmax(np.abs(values)), 3.0) or 1.0
+    limit = min(largest, 3.0) or 1.0
     image = ax.imshow(
         values.T, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, extent=(0, len(values), n_features, 0)
     )
-    beyond = "both" if np.abs(values).max() > limit else "neither"
+    beyond = "both" if largest > limit else "neither"
     ax.figure.colorbar(image, ax=ax, label=with_unit("Value", unit), extend=beyond, fraction=0.03, pad=0.02)
     points = ax.get_position().height * ax.figure.get_figheight() * 72  # of the Axes, in typographic points
     # names of groups of middling size fit beside them, with room to make way for those of small groups

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.numbers import holds_flags, numbers_of
 from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, dots, faint, label_height, legend_above
 
@@ -259,7 +259,7 @@ def explained_and_null_deviance(evaluation: pd.DataFrame, ax: Axes | None = None
         if column not in evaluation:
             raise ValueError(
                 f"evaluation must have the column {column!r}, as evaluate returns it; "
-                f"found {', '.join(map(repr, evaluation.columns)) or 'no columns'}"
+                f"found {listed(map(repr, evaluation.columns)) or 'no columns'}"
             )
     null = evaluation["null_deviance"].to_numpy(dtype=float)
     explained = null - evaluation["deviance"].to_numpy(dtype=float)
@@ -308,7 +308,7 @@ def _fractions(values: pd.DataFrame | ArrayLike) -> np.ndarray:
         if "deviance_explained" not in values:
             raise ValueError(
                 "values: a DataFrame must have the column 'deviance_explained', as evaluate returns it; "
-                f"found {', '.join(map(repr, values.columns)) or 'no columns'}"
+                f"found {listed(map(repr, values.columns)) or 'no columns'}"
             )
         values = values["deviance_explained"]
     fractions = numbers_of(values, "values")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.plot.labelled import (
     along,
     by_peak,
@@ -328,7 +328,7 @@ def _read(
     kernels = _as_groups(kernels)
     found = [list(kernels)[i] for i in pick(group, list(kernels), "group")]
     if len(found) > 1:
-        raise ValueError(f"group must name one group to draw; there are {', '.join(map(repr, found))}")
+        raise ValueError(f"group must name one group to draw; there are {listed(map(repr, found))}")
     data = pick_neurons(kernels[found[0]], neurons)
     label = _with_link(check_quantity(quantity, LABELS, data), data)
     return data, data[quantity].transpose("neuron", ...), found[0], label

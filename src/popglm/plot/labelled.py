@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
-from popglm.messages import shown
+from popglm.checks import is_iterable, no_more_than
+from popglm.messages import listed, shown
 
 __all__ = [
     "along",
@@ -34,6 +35,18 @@ __all__ = [
 ]
 
 
+#: What draws the results that have these variables.
+_DRAWN_BY = (
+    (("average", "time_from_event"), "popglm.plot.psth draws what popglm.psth returns"),
+    (("average", "axis"), "popglm.plot.tuning_curves and place_map draw what popglm.tuning returns"),
+    (("kernel",), "popglm.plot.kernel_curves and kernel_image draw what popglm.kernels returns"),
+    (
+        ("reduced_deviance",),
+        "popglm.plot.contribution_distribution and contributions_over_bins draw what popglm.breakdown returns",
+    ),
+)
+
+
 def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str) -> list[int]:
     """Positions in `known` of the names or shell patterns that were asked for, in that order; None is all of them.
 
@@ -45,9 +58,9 @@ def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str)
     names = [str(name) for name in known]
     if asked is None:
         return list(range(len(names)))
-    if not isinstance(asked, str | Iterable):
+    if not is_iterable(asked):
         raise TypeError(f"{argument} must be a name, a shell pattern or a list of these; found {shown(asked)}")
-    asked = [asked] if isinstance(asked, str) else list(asked)
+    asked = [asked] if isinstance(asked, str) else no_more_than("plot", argument, asked, each="")
     if not asked:
         raise ValueError(f"{argument} is empty; {_offer(names)}")
     chosen: dict[int, None] = {}
@@ -69,7 +82,7 @@ def pick_neurons(data: xr.Dataset, neurons: str | Iterable[str] | None) -> xr.Da
 
 
 def _offer(names: list[str]) -> str:
-    return f"there is {', '.join(map(repr, names[:20]))}{' …' if len(names) > 20 else ''}"
+    return f"there is {listed(map(repr, names))}"
 
 
 def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -> None:
@@ -78,11 +91,19 @@ def check_dataset(data: Any, needed: Sequence[str], argument: str, maker: str) -
         raise TypeError(f"{argument} must be the Dataset that {maker} returns; found {type(data).__name__}")
     missing = [name for name in needed if name not in data]
     if missing:
-        there = ", ".join(map(repr, data)) or "nothing"
-        raise ValueError(f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}")
+        there = listed(map(repr, data)) or "nothing"
+        raise ValueError(
+            f"{argument} must be what {maker} returns, with {missing[0]!r}; it has {there}{_drawn_by(data)}"
+        )
     empty = [str(dim) for dim, size in data.sizes.items() if size == 0]
     if empty:
         raise ValueError(f"{argument} has no {empty[0]} to draw")
+
+
+def _drawn_by(data: xr.Dataset) -> str:
+    """Which results the Dataset is like, and what draws them."""
+    found = next((drawn for names, drawn in _DRAWN_BY if all(name in data for name in names)), None)
+    return "" if found is None else f": {found}"
 
 
 def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str]) -> str:
@@ -126,7 +147,7 @@ def bins_along(data: xr.Dataset, axis: str | None) -> tuple[xr.Dataset, str]:
     """The bins of one axis in order of their centres, and the axis's label with its unit."""
     names = list(dict.fromkeys(data["axis"].values.tolist()))
     if axis is None and len(names) > 1:
-        raise ValueError(f"axis must say along what to draw: the bins lie along {', '.join(map(repr, names))}")
+        raise ValueError(f"axis must say along what to draw: the bins lie along {listed(map(repr, names))}")
     if axis is not None and not isinstance(axis, str):
         raise TypeError(f"axis must be the name of one, as text; found {shown(axis)}")
     chosen = pick(names[0] if axis is None else axis, names, "axis")[0]

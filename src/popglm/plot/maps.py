@@ -111,7 +111,7 @@ def _rates(
     tuning: xr.Dataset, axis: str | None, neurons: str | Iterable[str] | None, quantity: str, argument: str
 ) -> tuple[xr.DataArray, np.ndarray, str]:
     """The quantity (neuron, bin), the centres of the bins and their label."""
-    check_dataset(tuning, ["average"], argument, "popglm.tuning or popglm.predicted_tuning")
+    check_dataset(tuning, ["average", "axis", "center", "unit"], argument, "popglm.tuning or popglm.predicted_tuning")
     check_quantity(quantity, LABELS, tuning)
     levels = [str(dim) for dim in tuning[quantity].dims if dim not in ("bin", "neuron")]
     if levels:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from popglm.checks import check_names
+from popglm.checks import check_names, is_iterable
 from popglm.design.session import Session
 from popglm.estimators.validation import name_neurons
 from popglm.explain.tuning_kernels import check_units
@@ -87,7 +87,7 @@ def session_overview(
     variables = None if variables is None else check_names("session_overview", "variables", variables)
     _check_order(session, activity, [*(variables or ()), time, trial])
     if variables is None:
-        if not isinstance(session, Iterable):
+        if not is_iterable(session):
             raise TypeError(f"session must be a table or a mapping of variables; found {type(session).__name__}")
         everything = list(session.columns) if hasattr(session, "columns") else list(session)
         names = [str(name) for name in everything if not (isinstance(name, str) and name in (time, trial))]

@@ -108,8 +108,10 @@ def curve(
     """
     known = not np.isnan(np.asarray(low, dtype=float)).all()
     if points:
-        bars = [np.subtract(y, low), np.subtract(high, y)] if known else None
-        ax.errorbar(x, y, bars, **{"fmt": "o", "markersize": 5, "elinewidth": 1.5, **line})
+        (drawn,) = ax.plot(x, y, "o", **{"markersize": 5, **line})
+        if known:
+            # the band as it is: a percentile band need not hold the point
+            ax.vlines(x, low, high, colors=drawn.get_color(), linewidth=1.5, zorder=drawn.get_zorder())
         return
     alone = _alone(y)
     look = {"linewidth": 1.8} | ({"marker": ".", "markevery": alone} if alone else {})

@@ -78,7 +78,7 @@ def tuning_curves(
     >>> ax.get_xlabel(), ax.get_legend_handles_labels()[1]
     ('position (cm)', ['-1', '1'])
     """
-    check_dataset(tuning, ["average", "sem"], "tuning", "popglm.tuning")
+    check_dataset(tuning, ["average", "sem", "axis", "center", "unit"], "tuning", "popglm.tuning")
     data, axis_label = bins_along(pick_neurons(tuning, neurons), axis)
     return _draw(data, "bin", data["center"].values, axis_label, ax, unit)
 
@@ -120,7 +120,7 @@ def psth(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Time from event (s)', 'Activity (per second)')
     """
-    check_dataset(psth, ["average", "sem", "n_events"], "psth", "popglm.psth")
+    check_dataset(psth, ["average", "sem", "n_events", "time_from_event"], "psth", "popglm.psth")
     data = pick_neurons(psth, neurons)
     x = data["time_from_event"].values
     attrs = data["time_from_event"].attrs
