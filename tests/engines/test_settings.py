@@ -8,7 +8,7 @@ import pytest
 
 import popglm
 from popglm import GLM
-from popglm.engines import choose_engine, get_engine
+from popglm.engines import ENGINES, Engine, choose_engine, get_engine
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +150,14 @@ def test_auto_takes_the_arrays_then_the_variable_then_numpy(monkeypatch):
     monkeypatch.setenv("POPGLM_ENGINE", "abacus")
     with pytest.raises(ValueError, match="POPGLM_ENGINE='abacus' is unknown"):
         choose_engine("auto", np.zeros(2))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_has_the_members_of_its_protocol_and_no_others(name):
+    if name != "numpy":
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    engine = get_engine(name, None if name == "numpy" else "cpu")
+    asked = {member for member in {*vars(Engine), *Engine.__annotations__} if not member.startswith("_")}
+    offered = {member for member in dir(engine) if not member.startswith("_")}
+    # which compiler PyTorch takes is its own affair
+    assert offered - {"compiler"} == asked

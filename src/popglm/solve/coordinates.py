@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
+
 #: A variance below this share of the largest, times the number of features, is rounding.
 FLAT = 1e-14
 
@@ -32,14 +34,14 @@ class Coordinates:
         Columns that do not vary and get no weight, not even by rounding.
     """
 
-    engine: Any
+    engine: Engine
     center: np.ndarray
     rotation: list[tuple[int, int, np.ndarray]]
     still: np.ndarray | None = None
 
     @classmethod
     def fit(
-        cls, engine: Any, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray, still: np.ndarray | None = None
+        cls, engine: Engine, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray, still: np.ndarray | None = None
     ) -> Coordinates:
         """Principal axes of every block of the centred Gram matrix G."""
         stops = np.cumsum(block_sizes)
@@ -50,7 +52,7 @@ class Coordinates:
         return cls(engine, center, rotation, still)
 
     @classmethod
-    def principal(cls, engine: Any, center: np.ndarray, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
+    def principal(cls, engine: Engine, center: np.ndarray, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
         """Principal axes of all columns at once, and the variance along each, shape (n_features,)."""
         values, vectors = principal_axes(G)
         # what the rows leave undetermined stays 0: not even the rounding of a gradient goes there
@@ -109,7 +111,7 @@ def principal_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gram(
-    engine: Any, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]]
+    engine: Engine, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges.
 
@@ -131,7 +133,7 @@ def gram(
 
 
 def row_sums(
-    engine: Any, part: Callable[[Callable[[Any], np.ndarray]], tuple], X: Any, ranges: list[tuple[int, int]]
+    engine: Engine, part: Callable[[Callable[[Any], np.ndarray]], tuple], X: Any, ranges: list[tuple[int, int]]
 ) -> tuple:
     """Sum in float64 of what ``part(take)`` returns over chunks of row ranges of X.
 

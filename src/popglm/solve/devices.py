@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
+from popglm.engines.protocol import Engine
 from popglm.solve.path import Path
 
 __all__ = ["walk_in_shares"]
@@ -28,7 +29,7 @@ def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) ->
     """
     shares = [share for share in np.array_split(neurons, len(engines)) if len(share)]
 
-    def within_memory(engine: Any, share: np.ndarray) -> Path:
+    def within_memory(engine: Engine, share: np.ndarray) -> Path:
         try:
             return solve(engine, share)
         except Exception as error:
@@ -38,7 +39,7 @@ def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) ->
         log.warning("The device is out of memory; going on with %d neurons at a time.", -(-len(share) // 2))
         return _join([within_memory(engine, half) for half in np.array_split(share, 2)])
 
-    def on_device(engine: Any, share: np.ndarray) -> Path:
+    def on_device(engine: Engine, share: np.ndarray) -> Path:
         # a session belongs to the thread that works in it
         with engine.session():
             return within_memory(engine, share)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+
+from popglm.engines.protocol import Engine
 
 __all__ = ["Evaluation", "GramObjective"]
 
@@ -70,7 +71,9 @@ class GramObjective:
         The features have mean 0, so that the mean of a response is its intercept.
     """
 
-    def __init__(self, engine: Any, G: np.ndarray, C: np.ndarray, y_variance: np.ndarray, y_mean: np.ndarray) -> None:
+    def __init__(
+        self, engine: Engine, G: np.ndarray, C: np.ndarray, y_variance: np.ndarray, y_mean: np.ndarray
+    ) -> None:
         self.engine, self.G, self.C, self.y_variance, self.y_mean = engine, G, C, y_variance, y_mean
 
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates, row_sums
 from popglm.solve.evaluation import GramObjective
 from popglm.solve.folds import Folds
@@ -45,7 +46,7 @@ class ResponseMoments:
     YX: np.ndarray
 
     @staticmethod
-    def of(engine: Any, data: Rows) -> ResponseMoments:
+    def of(engine: Engine, data: Rows) -> ResponseMoments:
         """Sums over the rows of ``data``."""
 
         def weighted(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +101,7 @@ class GramFits:
         Neurons that each fit has: their activity is known in all its rows.
     """
 
-    engine: Any
+    engine: Engine
     data: Rows
     scored: Rows
     center: np.ndarray

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import in_halves
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
@@ -36,7 +37,7 @@ class HeldOut:
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         loss: Family,
         X: np.ndarray,
         Y: np.ndarray,

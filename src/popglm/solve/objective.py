@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
@@ -97,7 +98,7 @@ class RowObjective:
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         loss: Family,
         X: np.ndarray,
         Y: np.ndarray,

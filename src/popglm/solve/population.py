@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.folds import Folds, order_by_fold
 from popglm.solve.grams import GramFits
 from popglm.solve.result import PopulationFit, merge
@@ -27,7 +28,7 @@ SHORT_RANGE = 64
 
 
 def fit_population(
-    engine: Any,
+    engine: Engine,
     X: Any,
     Y: np.ndarray,
     weights: np.ndarray | None,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
+from popglm.engines.protocol import Engine
 from popglm.solve.blocks import block_descent
 from popglm.solve.compact import LocalModel, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
@@ -92,7 +93,7 @@ class QuadraticModel:
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         G: np.ndarray,
         penalty: Penalty,
         thin: bool = False,

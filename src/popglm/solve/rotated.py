@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.fit_rows import FitRows
@@ -29,7 +29,7 @@ class RotatedModel:
 
     shares_out = False
 
-    def __init__(self, engine: Any, G: np.ndarray, penalty: Penalty) -> None:
+    def __init__(self, engine: Engine, G: np.ndarray, penalty: Penalty) -> None:
         own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.block_sizes)
         if penalty.R is not None:
             penalty = replace(penalty, R=own.rotate_matrix(penalty.R))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.devices import walk_in_shares
@@ -93,7 +94,7 @@ class RowFits:
     start, shares, schedule : see `popglm.solve.population.fit_population`
     """
 
-    engine: Any
+    engine: Engine
     data: Rows
     scored: Rows
     center: np.ndarray
@@ -183,7 +184,7 @@ class RowFits:
             neurons = self.fittable_in(f)
             report = None if self.on_strength is None else reporter(self.on_strength, 1, f - 1)
 
-            def solve(engine: Any, own: np.ndarray, f: int = f, i: int = i, report: Any = report) -> Path:
+            def solve(engine: Engine, own: np.ndarray, f: int = f, i: int = i, report: Any = report) -> Path:
                 guide = None if near is None else near[i][:, own]
                 # of several shares the first is followed
                 follow = report if own[0] == self.fittable_in(f)[0] else None
@@ -201,7 +202,7 @@ class RowFits:
         return paths, self._deviance(paths)
 
     def _on_device(
-        self, engine: Any, f: int, neurons: np.ndarray, lambdas: np.ndarray, guide: np.ndarray | None, report: Any
+        self, engine: Engine, f: int, neurons: np.ndarray, lambdas: np.ndarray, guide: np.ndarray | None, report: Any
     ) -> Path:
         """The path of some neurons of one fit."""
         settings, rows, own = self.settings, self.parts[f].of(neurons), self.coordinates[f]
@@ -300,7 +301,7 @@ def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -
     return found
 
 
-def _objectives(engine: Any, settings: Settings, parts: list[Rows], sums: list[ResponseSums]) -> list[FitRows]:
+def _objectives(engine: Engine, settings: Settings, parts: list[Rows], sums: list[ResponseSums]) -> list[FitRows]:
     """The loss over each part: of one objective where the arrays are the same, so that they are read once for all."""
 
     def over(some: list[Rows], own: list[ResponseSums]) -> RowObjective:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.fit import DeviceFit
 from popglm.solve.device.objective import DeviceObjective
@@ -68,7 +69,7 @@ class Settings:
         """The settings of some neurons."""
         return self if self.lambdas is None else replace(self, lambdas=self.lambdas[:, neurons])
 
-    def coordinates(self, engine: Any, center: np.ndarray, G: np.ndarray) -> Coordinates:
+    def coordinates(self, engine: Engine, center: np.ndarray, G: np.ndarray) -> Coordinates:
         """Coordinates of a fit to rows in which the columns have the covariance G."""
         still = np.flatnonzero(np.diag(G) == 0)
         if self.penalty.R is not None:
@@ -110,7 +111,9 @@ class Settings:
         """The size of an event."""
         return 1.0 if self.units is None else 1 / self.units.size
 
-    def model(self, engine: Any, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None) -> QuadraticModel:
+    def model(
+        self, engine: Engine, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None
+    ) -> QuadraticModel:
         """Quadratic model with the penalty in solver coordinates; G is in them already."""
         penalty = self.penalty
         if penalty.R is not None:

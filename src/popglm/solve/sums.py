@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import gram
 from popglm.solve.folds import Folds, Part, Ranges
 
@@ -33,7 +34,7 @@ class FeatureSums:
     XX: np.ndarray
 
     @staticmethod
-    def of(engine: Any, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
+    def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
         """Sums over row ranges."""
         XX, x = gram(engine, X, weights, ranges)
         return FeatureSums(float(sum(b - a if weights is None else weights[a:b].sum() for a, b in ranges)), x, XX)
@@ -57,7 +58,7 @@ class FeatureSums:
 
 
 def feature_sums(
-    engine: Any, X: Any, weights: np.ndarray | None, folds: Folds
+    engine: Engine, X: Any, weights: np.ndarray | None, folds: Folds
 ) -> tuple[list[FeatureSums], list[FeatureSums] | None]:
     """Sums over all rows and then over every fold's training rows; and over its held-out rows, of a partition.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
+from popglm.engines.protocol import Engine
 
 __all__ = ["Windows"]
 
@@ -45,7 +46,7 @@ class Windows:
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         X: Any,
         Y: np.ndarray,
         weights: np.ndarray | None,

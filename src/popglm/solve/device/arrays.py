@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
+
 __all__ = ["along", "combine", "dot", "rows", "vector"]
 
 Array = Any
@@ -28,6 +30,6 @@ def combine(xp: Any, coefficients: Array, pairs: Array) -> Array:
     return xp.matmul(coefficients[:, None, :], pairs)[:, 0, :]
 
 
-def vector(engine: Any, values: np.ndarray) -> Array:
+def vector(engine: Engine, values: np.ndarray) -> Array:
     """Host scalars, one per row, on the device."""
     return engine.asarray(np.ascontiguousarray(values, dtype=engine.dtype))

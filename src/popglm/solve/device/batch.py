@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
+
 __all__ = ["Batch"]
 
 Array = Any
@@ -45,7 +47,7 @@ class Batch:
         row[self.index[self.real]] = np.flatnonzero(self.real)
         return row[problems]
 
-    def holding(self, engine: Any, problems: np.ndarray) -> Batch:
+    def holding(self, engine: Engine, problems: np.ndarray) -> Batch:
         """The batch itself, or one of a quarter of the size where that is enough for these problems."""
         rows = self.rows_of(problems)
         size = len(self.index)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import principal_axes
 from popglm.solve.device import kernels, proximal
 from popglm.solve.device.arrays import vector
@@ -59,7 +60,7 @@ class BatchModel:
         Where the `Batch.bound` of a problem starts.
     """
 
-    def __init__(self, engine: Any, model: QuadraticModel) -> None:
+    def __init__(self, engine: Engine, model: QuadraticModel) -> None:
         self.engine, self.penalty = engine, model.penalty
         put, penalty = engine.asarray, model.penalty
         G = np.diag(model.G) if model.G.ndim == 1 else model.G
