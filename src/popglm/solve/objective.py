@@ -31,7 +31,7 @@ from popglm.statistics.families import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowObjective", "is_fine", "spread_of"]
+__all__ = ["RowObjective", "spread_of"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
@@ -42,7 +42,7 @@ FINE = 1e5
 
 
 @dataclass
-class Batch:
+class Columns:
     """The columns of one fit.
 
     Attributes
@@ -154,30 +154,30 @@ class RowObjective:
         out.loss[bad] = np.inf
         return out
 
-    def _batches(self, columns: np.ndarray, W: np.ndarray) -> dict[int, Batch]:
+    def _batches(self, columns: np.ndarray, W: np.ndarray) -> dict[int, Columns]:
         """The columns of every fit that has some."""
         q = len(self.Y)
         fit, neuron = np.divmod(columns, q)
 
-        def batch(one: int) -> Batch:
+        def batch(one: int) -> Columns:
             at = np.flatnonzero(fit == one)
             w = self.engine.pad(W[at])
             used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
             everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
             index = None if everyone else self.engine.index(neuron[used])
-            return Batch(one, used, len(at), index, self.engine.asarray(w))
+            return Columns(one, used, len(at), index, self.engine.asarray(w))
 
         return {int(one): batch(one) for one in np.unique(fit)}
 
-    def _counting(self, batches: dict[int, Batch], k: int) -> list[Batch]:
+    def _counting(self, batches: dict[int, Columns], k: int) -> list[Columns]:
         """The columns of fits that count window k."""
         counts = self.windows.members[self.windows.kind[k]]
         return [batch for fit, batch in batches.items() if counts[fit]]
 
     def _add_up(
         self,
-        function: Callable[[tuple[Any, ...], int, Batch], tuple[Any, ...]],
-        batches: dict[int, Batch],
+        function: Callable[[tuple[Any, ...], int, Columns], tuple[Any, ...]],
+        batches: dict[int, Columns],
         n: int,
         every: int | None = None,
         with_x: bool = True,
@@ -205,13 +205,15 @@ class RowObjective:
         own = {fit: np.concatenate(parts, axis=1)[: batches[fit].n] for fit, parts in sampled.items()}
         return columns, [(batches[fit].at[: batches[fit].n], h) for fit, h in own.items()]
 
-    def _poisson_exp(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def _poisson_exp(
+        self, columns: np.ndarray, batches: dict[int, Columns], W: np.ndarray, b: np.ndarray
+    ) -> Evaluation:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
         # needed there is κ times the one taken here; Σ y η is W·(Xᵀy), known without touching the samples.
         b = b.astype(self.engine.dtype)
         starts = self._placed(batches, b)
 
-        def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
+        def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
             X, Y, s, offset, size, masked, at = window
             compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
             return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[batch.fit], at)
@@ -228,7 +230,7 @@ class RowObjective:
         spread, n = self._spread(some, mu_sum / total), len(W)
         return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, spread, np.ones(n, bool), np.zeros(n))
 
-    def _general(self, columns: np.ndarray, batches: dict[int, Batch], W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def _general(self, columns: np.ndarray, batches: dict[int, Columns], W: np.ndarray, b: np.ndarray) -> Evaluation:
         engine, windows = self.engine, self.windows
         zeros = self._placed(batches, np.zeros(len(W)))
 
@@ -246,7 +248,7 @@ class RowObjective:
         b = b.astype(engine.dtype)
         b_now, tiny = self._placed(batches, b), float(np.finfo(engine.dtype).tiny)
 
-        def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
+        def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
             X, Y, s, _, size, masked, at = window
             compiled = engine.compile(loss_sums, type(engine), size, masked, self.every, self.loss, tiny)
             return compiled(X, Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
@@ -280,12 +282,12 @@ class RowObjective:
             parts[:, columns] = spread_sums(np, h)
         return spread_of(parts, mean)
 
-    def _placed(self, batches: dict[int, Batch], b: np.ndarray) -> dict[int, Any]:
+    def _placed(self, batches: dict[int, Columns], b: np.ndarray) -> dict[int, Any]:
         """Intercepts of every batch, in the engine's library."""
         return {fit: self.engine.asarray(b[batch.at]) for fit, batch in batches.items()}
 
     def _best_intercept(
-        self, columns: np.ndarray, batches: dict[int, Batch], etas: list[dict[int, Any]], b: np.ndarray
+        self, columns: np.ndarray, batches: dict[int, Columns], etas: list[dict[int, Any]], b: np.ndarray
     ) -> np.ndarray:
         """Every column's best intercept beside its weights; see `popglm.statistics.intercepts`."""
         engine, windows = self.engine, self.windows
@@ -303,7 +305,7 @@ class RowObjective:
                     at, found = batch.at[: batch.n], engine.to_numpy(values)[: batch.n]
                     lowest[at] = np.maximum(lowest[at], -found.astype(float))
 
-        def chunk(window: tuple[Any, ...], k: int, batch: Batch) -> tuple[Any, ...]:
+        def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
             _, Y, s, _, size, masked, at = window
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
             return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)

@@ -17,7 +17,6 @@ import numpy as np
 from popglm.statistics.families import Family
 
 __all__ = [
-    "NEAR_KINK",
     "event_floor",
     "exp_sums",
     "intercept_sums",

@@ -1,4 +1,4 @@
-"""From arrays to a fitted population: working coordinates, folds as row ranges, batches of neurons, the path."""
+"""From arrays to a fitted population: working coordinates, folds as row ranges, cohorts of neurons, the path."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def fit_population(
     is_gaussian = settings.loss.is_least_squares
     # an offset of the mean itself is as good as taken from the activity
     in_response, offset = (offset, None) if is_gaussian else (None, offset)
-    batches = []
-    for batch in _batches(settings, Y.T[:, order], missing, weights, folds):
-        chosen = np.flatnonzero(batch.wanted.any(axis=0))
-        on_grams = is_gaussian and batch.complete and settings.first_order is None
+    cohorts = []
+    for cohort in _cohorts(settings, Y.T[:, order], missing, weights, folds):
+        chosen = np.flatnonzero(cohort.wanted.any(axis=0))
+        on_grams = is_gaussian and cohort.complete and settings.first_order is None
         dtype = float if on_grams else engine.dtype
         y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=float)
         np.nan_to_num(y, copy=False, nan=0.0)
@@ -91,36 +91,36 @@ def fit_population(
         recorded = weights
         if missing[chosen].any():
             recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
-        far_off = batch.far and not on_grams
-        shift = _means(y, recorded, folds, int(batch.wanted.any(axis=1).argmax())) if far_off else np.zeros(len(y))
-        units = settings.loss.units(batch.decade, shift, settings.penalty.l1_ratio > 0)
+        far_off = cohort.far and not on_grams
+        shift = _means(y, recorded, folds, int(cohort.wanted.any(axis=1).argmax())) if far_off else np.zeros(len(y))
+        units = settings.loss.units(cohort.decade, shift, settings.penalty.l1_ratio > 0)
         if far_off:
             y -= shift[:, None]
-        if batch.decade:
+        if cohort.decade:
             y /= units.size[:, None]
-        own = settings.in_units(units).closing(batch.closed)
-        if not batch.fractional:
+        own = settings.in_units(units).closing(cohort.closed)
+        if not cohort.fractional:
             own = replace(own, loss=own.loss.of_events())
         y, recorded, plain, o = (None if a is None else a.astype(dtype) for a in (y, recorded, weights, offset))
         scored = Rows(work, y, recorded, o, [(0, n)])
         # in the rows of its fits a complete neuron has no other weights than the rows
-        data = replace(scored, weights=plain) if batch.complete else scored
+        data = replace(scored, weights=plain) if cohort.complete else scored
         near = None if start is None else start[:, :, chosen] / units.weight[:, None]
         common = engine, data, scored, center, features
-        rest = folds, own, batch.wanted[:, chosen], refit, on_strength, near
+        rest = folds, own, cohort.wanted[:, chosen], refit, on_strength, near
         fits = GramFits(*common, held, *rest) if on_grams else RowFits(*common, *rest, shares, schedule)
-        batches.append((chosen, fits, units))
+        cohorts.append((chosen, fits, units))
 
     lambdas = settings.lambdas
     if lambdas is None:
         lambdas = np.zeros((settings.n_lambdas, q))
-        for chosen, fits, units in batches:
+        for chosen, fits, units in cohorts:
             own = fits.wanted[0]
             if own.any():
                 found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
                 lambdas[:, chosen[own]] = (found * units.strength)[:, own]
     result = None
-    for chosen, fits, units in batches:
+    for chosen, fits, units in cohorts:
         began = time.perf_counter()
         part = fits.fit(lambdas[:, chosen] / units.strength)
         part.translate(units, level, weight_unit)
@@ -161,13 +161,13 @@ def _leave_out_unscored(result: PopulationFit, missing: np.ndarray, weights: np.
 
 
 @dataclass(frozen=True)
-class Batch:
+class Cohort:
     """Neurons that are fitted together, each in some of the fits.
 
     Attributes
     ----------
     wanted : ndarray of bool, shape (1 + n_folds, n_neurons)
-        Neurons that each fit has in this batch.
+        Neurons that each fit has in this cohort.
     complete : bool
         Whether they are known in all rows of these fits.
     fractional : bool
@@ -177,7 +177,7 @@ class Batch:
     closed : ndarray of int
         Columns in which they have no weight.
     far : bool
-        Whether the mean of a Gaussian activity is to be taken from it; the batch is of one fit then.
+        Whether the mean of a Gaussian activity is to be taken from it; the cohort is of one fit then.
     """
 
     wanted: np.ndarray
@@ -188,9 +188,9 @@ class Batch:
     closed: np.ndarray
 
 
-def _batches(
+def _cohorts(
     settings: Settings, Y: np.ndarray, missing: np.ndarray, weights: np.ndarray | None, folds: Folds
-) -> list[Batch]:
+) -> list[Cohort]:
     """Every neuron of every fit, sorted by how it is fitted; a fit's own rows decide that alone.
 
     Parameters
@@ -221,7 +221,7 @@ def _batches(
     every, kind = np.unique(-kinds, axis=0, return_inverse=True)
     kind = kind.reshape(complete.shape)
     return [
-        Batch(
+        Cohort(
             kind == i, bool(-row[0]), bool(-row[1]), float(-row[2]), bool(-row[3]),
             np.flatnonzero(~masks[int(-row[4])]),
         )

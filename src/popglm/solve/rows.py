@@ -27,7 +27,7 @@ from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk, run_walks, walk_paths
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowFits", "Rows", "evaluate_fits"]
+__all__ = ["RowFits", "Rows"]
 
 
 @dataclass

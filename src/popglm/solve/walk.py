@@ -32,7 +32,7 @@ from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.path import MAX_COLUMNS, Fit, Path, Problems, empty_path
 from popglm.solve.trace import Trace
 
-__all__ = ["MODEL_SAFETY", "MOST_SAFETY", "Walk", "rounding", "run_walks", "walk_path", "walk_paths"]
+__all__ = ["Walk", "run_walks", "walk_path", "walk_paths"]
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights

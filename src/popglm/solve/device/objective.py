@@ -10,7 +10,7 @@ import numpy as np
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.arrays import vector
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.objective import Batch, RowObjective, spread_of
+from popglm.solve.objective import Columns, RowObjective, spread_of
 from popglm.solve.passes import moment_sums, spread_sums
 
 __all__ = ["DeviceObjective"]
@@ -40,11 +40,11 @@ class DeviceObjective(RowObjective):
     def _moments(self) -> tuple[np.ndarray, np.ndarray, Array]:
         engine, q = self.engine, len(self.Y)
 
-        def chunk(window: tuple[Any, ...], _k: int, _batch: Batch) -> tuple[Any, ...]:
+        def chunk(window: tuple[Any, ...], _k: int, _batch: Columns) -> tuple[Any, ...]:
             X, Y, s, _, size, masked, at = window
             return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
 
-        everyone = Batch(0, np.arange(q), q, None, None)
+        everyone = Columns(0, np.arange(q), q, None, None)
         (total, y_sum, YX), _ = self._add_up(chunk, {0: everyone}, q)
         safe = np.where(total > 0, total, 1)
         return total, y_sum / safe, engine.asarray(self._scaled(1 / safe, YX))
@@ -54,7 +54,7 @@ class DeviceObjective(RowObjective):
         engine, xp = self.engine, self.engine.xp
         everyone = len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y)))
         at = W if self.rotation is None else xp.matmul(W, self.rotation)
-        batch = Batch(0, np.arange(len(columns)), len(columns), None if everyone else engine.index(columns), at)
+        batch = Columns(0, np.arange(len(columns)), len(columns), None if everyone else engine.index(columns), at)
         way = self._poisson_exp if self.by_sums.any() else self._general
         with np.errstate(all="ignore"):
             found = way(columns, {0: batch}, at, b)
@@ -66,8 +66,8 @@ class DeviceObjective(RowObjective):
 
     def _add_up(
         self,
-        function: Callable[[tuple[Any, ...], int, Batch], tuple[Any, ...]],
-        batches: dict[int, Batch],
+        function: Callable[[tuple[Any, ...], int, Columns], tuple[Any, ...]],
+        batches: dict[int, Columns],
         n: int,
         every: int | None = None,
         with_x: bool = True,
