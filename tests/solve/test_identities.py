@@ -195,6 +195,6 @@ def test_strengths_of_each_neuron(family, link, penalty):
     own = np.array([[0.05, 0.5, 0.02], [0.005, 0.01, 0.02]])
     mixed = fit(glm(family, link, penalty, lambdas=own), X, Y)
     for j in range(3):
-        alone = fit(glm(family, link, penalty, lambdas=own[:, j]), X, Y[:, j])
+        alone = fit(glm(family, link, penalty, lambdas=own[:, [j]]), X, Y[:, j])
         np.testing.assert_allclose(mixed.coef_path_[:, j], alone.coef_path_[:, 0], **CLOSE)
     np.testing.assert_array_equal(mixed.lambdas_, own)
