@@ -88,6 +88,9 @@ html_theme_options = {
     "footer_end": ["sphinx-version"],
 }
 # only the reference and the guide are long enough for a second navigation; code and figures need the room
-wide = ("index", "api", "how_popglm_fits", "benchmarks", "generated/tutorials/*", "generated/coming_from/*")
+wide = (
+    *("index", "concepts", "troubleshooting", "how_popglm_fits", "benchmarks", "api", "development"),
+    *("generated/tutorials/*", "generated/coming_from/*"),
+)
 html_sidebars = {page: [] for page in wide}
 html_show_sourcelink = False
