@@ -5,7 +5,7 @@ Run in popglm's environment, with the libraries of the engines installed::
     python benchmarks/gpu.py [--engine torch jax tensorflow] [--job tutorial headline large] [--device cuda]
                              [--minutes 10] [--results gpu.jsonl]
 
-Poisson group lasso, 11 strengths, 5 folds by trial and refit, all as one batch (`popglm.solve.devices`), from arrays on
+Poisson group lasso, 11 strengths, 5 folds by trial and refit, all as one batch (`popglm.solve.device`), from arrays on
 the host to coefficients and held-out deviance. Every engine runs each job in a process of its own, once to compile and
 then ``--repeats`` times; the median is printed. TFLOP/s counts the two matrix products with X of every evaluation and
 nothing else, and the share compares them with a plain product of large matrices on the same device in the same

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 import popglm as pg
-from popglm.solve import path
+from popglm.solve import problems
 
 
 def main(precision: str) -> None:
@@ -23,7 +23,7 @@ def main(precision: str) -> None:
     wide = rng.standard_normal((300, 140))
     pg.GLM(penalty="group_lasso", feature_groups=[10] * 14, lambdas=[1e-2, 1e-4], **settings).fit(wide, Y)
     # models of single neurons, which only slow ones get
-    path.OWN_MODEL_AFTER = 1
+    problems.OWN_MODEL_AFTER = 1
     for penalty in ("group_lasso", "lasso"):
         pg.GLM(penalty=penalty, feature_groups=groups, lambdas=[1e-2, 1e-4], tol=1e-6, precision=precision).fit(X, Y)
 

@@ -117,6 +117,47 @@ def test_smoothness_and_first_order_steps_leave_them_at_zero(recording):
         assert model.coef_path_[:, COLUMNS.T].all()
 
 
+@pytest.mark.parametrize("schedule", ["host", "device"])
+@pytest.mark.parametrize("penalty", ["ridge", "lasso", "group_lasso"])
+def test_smoothness_is_that_of_the_columns_left(recording, penalty, schedule):
+    X, Y = recording[0], recording[1]["poisson"]
+    # whole groups: what is left has the smoothness matrix of a design without the others; and down to no penalty
+    settings = {
+        "penalty": penalty,
+        "lambdas": [0.1, 0.01, 0.0],
+        "smoothness": 0.05,
+        "tol": 1e-7,
+        "precision": "float64",
+    }
+    settings |= {"schedule": schedule}
+    masked = quietly(GLM(**settings, feature_groups=SIZES, feature_mask=GROUPS), X, Y)
+    for j, own in enumerate(COLUMNS.T):
+        groups = np.repeat(list("abcd"), SIZES)[own].tolist()
+        alone = quietly(GLM(**settings, feature_groups=groups), X[:, own], Y[:, j])
+        np.testing.assert_allclose(masked.coef_path_[:, j, own], alone.coef_path_[:, 0], atol=2e-3)
+        np.testing.assert_allclose(masked.loss_path_[:, j], alone.loss_path_[:, 0], atol=1e-6)
+        assert not masked.coef_path_[:, j, ~own].any()
+
+
+def test_what_is_masked_is_not_warned_of(recording):
+    X, Y = recording[0], recording[1]["poisson"]
+    # a neuron's own activity, and a column that tells its events from the rest
+    events = (Y > 0).astype(float)
+    for added, family, activity, penalty in (
+        (Y[:, [0]], "poisson", Y, "ridge"),
+        (events[:, [0]], "bernoulli", events, "none"),
+    ):
+        both, mask = np.column_stack([X, added]), np.ones((11, Q), bool)
+        settings = {"family": family, "penalty": penalty, "lambdas": [0.1] if penalty == "ridge" else None}
+        for masked in (True, False):
+            mask[10, 0] = not masked
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                GLM(**settings, feature_mask=mask).fit(both, activity)
+            told = [str(w.message) for w in said if "neuron0" in str(w.message)]
+            assert bool(told) != masked, told
+
+
 def test_a_neuron_with_no_feature_has_its_null_model(recording):
     X, Y = recording[0], recording[1]["poisson"]
     nothing = GROUPS.copy()

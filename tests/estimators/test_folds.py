@@ -110,7 +110,7 @@ def test_nor_of_overlapping_splits(family, fold):
 @pytest.mark.parametrize("penalty", ["lasso", "group lasso"])
 def test_nor_through_models_of_the_curvature_of_slow_neurons(monkeypatch, penalty):
     for name in ("OWN_MODEL_AFTER", "OWN_MODEL_SOON"):
-        monkeypatch.setattr(f"popglm.solve.path.{name}", 1)
+        monkeypatch.setattr(f"popglm.solve.problems.{name}", 1)
     assert_same_bits(*recording("poisson"), 3, "poisson", few=True, **PENALTIES[penalty], tol=1e-7)
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
-from popglm.solve import path
+from popglm.solve import problems
+from popglm.solve.fit import Fit
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
-from popglm.solve.path import Fit
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.trace import Trace
@@ -176,8 +176,8 @@ def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
     folds = np.repeat(np.arange(5), 300)
     models = {}
     for patience in (3, 10**9):
-        monkeypatch.setattr(path, "OWN_MODEL_AFTER", patience)
-        monkeypatch.setattr(path, "OWN_MODEL_SOON", patience)
+        monkeypatch.setattr(problems, "OWN_MODEL_AFTER", patience)
+        monkeypatch.setattr(problems, "OWN_MODEL_SOON", patience)
         models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
     assert len(given) > 4
     # they are let go when their neurons are done

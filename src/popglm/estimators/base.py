@@ -79,10 +79,10 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         )
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
-        warn_of_copies(X, values, responses, self.neuron_names_)
         weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
+        warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
         check_reach(offset, responses, settings.loss, settings.fit_intercept)
         splits = splits_of(len(values), rows, responses)
         self.fitted_with_offset_ = has_effect("offset", offset)
@@ -180,7 +180,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             inside[rows] = True
             found |= separated(
                 settings.loss, X, Y[:, neurons], counted & inside, coef[-1, neurons].astype(float),
-                settings.fit_intercept,
+                settings.fit_intercept, None if settings.allowed is None else settings.allowed[:, neurons],
             )  # fmt: skip
         warn_neurons(
             "Without a penalty no finite weights are best, in the fit or in a fold: a column, or a combination, tells "

@@ -44,7 +44,8 @@ class GLM(PopulationGLM):
     feature_mask : array-like of bool, shape (n_features, n_neurons) or (n_groups, n_neurons), optional
         Which columns, or feature groups, may explain each neuron: the others have a weight of exactly 0, as if X had
         no such columns. A DataFrame is matched by the names of its rows (groups or columns of X) and neurons. Neurons
-        with the same features are fitted together, so that few kinds of neurons cost nothing.
+        with the same features are fitted together, so that few kinds of neurons cost nothing. Inside a group,
+        ``smoothness`` takes a column that is left out for a neighbour of weight 0.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
         is the smallest strength with all weights 0 for a norm; for a ridge, ten times the largest curvature of the

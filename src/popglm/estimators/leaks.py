@@ -19,7 +19,9 @@ SCREENED, STRETCHES = 2048, 8
 LEAST_DIFFERENT = 10
 
 
-def warn_of_copies(X: Any, values: Any, responses: np.ndarray, names: list[str]) -> None:
+def warn_of_copies(
+    X: Any, values: Any, responses: np.ndarray, names: list[str], allowed: np.ndarray | None = None
+) -> None:
     """Warn of neurons whose activity in a sample is a column of X in the same sample.
 
     Parameters
@@ -30,8 +32,10 @@ def warn_of_copies(X: Any, values: Any, responses: np.ndarray, names: list[str])
     responses : ndarray, shape (n_samples, n_neurons)
         NaN where missing.
     names : list of str
+    allowed : ndarray of bool, shape (n_features, n_neurons), optional
+        Columns that may explain each neuron; all unless given.
     """
-    copies = find_copies(values, responses)
+    copies = find_copies(values, responses, allowed)
     columns = list(getattr(X, "columns", range(values.shape[1])))
     listed = list(names)
     for j, k in copies.items():
@@ -44,8 +48,8 @@ def warn_of_copies(X: Any, values: Any, responses: np.ndarray, names: list[str])
     )
 
 
-def find_copies(values: Any, responses: np.ndarray) -> dict[int, int]:
-    """Return, by neuron, the column of X whose correlation with the neuron's activity is 1 or -1.
+def find_copies(values: Any, responses: np.ndarray, allowed: np.ndarray | None = None) -> dict[int, int]:
+    """Return, by neuron, the column of X, among those allowed, whose correlation with the neuron's activity is 1 or -1.
 
     Candidates are found in some two thousand samples, and looked at in all samples.
     """
@@ -56,6 +60,7 @@ def find_copies(values: Any, responses: np.ndarray) -> dict[int, int]:
     if not len(varied):
         return {}
     r = np.abs(_correlations(x, y[:, varied]))
+    r = r if allowed is None else np.where(allowed[:, varied], r, 0)
     candidates = {int(varied[i]): int(r[:, i].argmax()) for i in range(len(varied)) if r[:, i].max() > SAME}
     if not candidates:
         return {}

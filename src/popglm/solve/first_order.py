@@ -13,7 +13,8 @@ import numpy as np
 
 from popglm.checks import check_seed, is_number
 from popglm.messages import shown
-from popglm.solve.path import Fit, Path, empty_path
+from popglm.solve.fit import Fit
+from popglm.solve.path import Path, empty_path
 
 __all__ = ["FirstOrder", "walk_first_order"]
 
@@ -80,7 +81,7 @@ def walk_first_order(
     max_iter: int,
     report: Callable[[np.ndarray], None] | None = None,
 ) -> Path:
-    """Like `popglm.solve.walk.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
+    """Like `popglm.solve.rounds.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
     path = empty_path(fit, len(lambdas))
     everyone = np.arange(len(fit.W))
     for k, lam in enumerate(lambdas):

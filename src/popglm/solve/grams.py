@@ -11,14 +11,15 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates, row_sums
 from popglm.solve.evaluation import GramObjective
+from popglm.solve.fit import Fit
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import HeldOut
-from popglm.solve.path import Fit, Path
+from popglm.solve.path import Path
 from popglm.solve.result import PopulationFit, collect
+from popglm.solve.rounds import walk_path
 from popglm.solve.rows import Rows
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
-from popglm.solve.walk import walk_path
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["GramFits"]

@@ -11,20 +11,22 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.objective import DeviceObjective
-from popglm.solve.devices import walk_in_shares
+from popglm.solve.device.shares import walk_in_shares
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import walk_first_order
+from popglm.solve.fit import MAX_COLUMNS, Fit
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.objective import RowObjective
-from popglm.solve.path import MAX_COLUMNS, Fit, Path
+from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
+from popglm.solve.rounds import run_walks, walk_paths
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
-from popglm.solve.walk import Walk, run_walks, walk_paths
+from popglm.solve.walk import Walk
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowFits", "Rows"]
@@ -58,6 +60,13 @@ class Rows:
             )
             return Rows(self.X[part.index], Y, weights, offset, part.ranges)
         return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
+
+    def displace(self, engine: Engine, others: Rows) -> None:
+        """Let go of what the engine placed of these arrays, but for those that other rows have too."""
+        kept = {id(others.X), id(others.Y), id(others.weights), id(others.offset)}
+        for array in (self.X, self.Y, self.weights, self.offset):
+            if array is not None and id(array) not in kept:
+                engine.displace(array)
 
     def of(self, neurons: np.ndarray) -> Rows:
         """The rows of some neurons: the same arrays where these are all."""
@@ -195,9 +204,7 @@ class RowFits:
                 path.put(found, neurons)
             elif report is not None:
                 report(np.full(1, len(lambdas)))
-            if self.parts[f].X is not self.data.X:
-                for array in (self.parts[f].X, self.parts[f].Y, self.parts[f].weights, self.parts[f].offset):
-                    self.engine.displace(array)
+            self.parts[f].displace(self.engine, self.data)
             paths.append(path)
         return paths, self._deviance(paths)
 
@@ -220,6 +227,7 @@ class RowFits:
             (rows_of_fit,) = _objectives(engine, settings, [rows], [sums])
             host = begin(settings, RotatedObjective(rows_of_fit, own), model, sums, everyone)
             run_walks([walk.continued_by(host, MAX_COLUMNS)])
+        rows.displace(engine, self.parts[f])
         return walk.finished_path()
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:

@@ -24,7 +24,13 @@ SUSPECT = 1e-3
 
 
 def separated(
-    loss: Family, X: Any, Y: np.ndarray, counted: np.ndarray, coef: np.ndarray, fit_intercept: bool
+    loss: Family,
+    X: Any,
+    Y: np.ndarray,
+    counted: np.ndarray,
+    coef: np.ndarray,
+    fit_intercept: bool,
+    allowed: np.ndarray | None = None,
 ) -> np.ndarray:
     """Whether a direction separates a neuron's samples, shape (n_neurons,).
 
@@ -37,6 +43,8 @@ def separated(
     coef : ndarray, shape (n_neurons, n_features)
         Fitted weights.
     fit_intercept : bool
+    allowed : ndarray of bool, shape (n_features, n_neurons), optional
+        Columns that may explain each neuron; all unless given.
     """
     upper, lower = (counted & side for side in loss.sides(Y))
     (n, p), q = X.shape, len(coef)
@@ -58,6 +66,8 @@ def separated(
     goes &= np.minimum(low[:, 0], low[:, 1]) < np.maximum(high[:, 0], high[:, 1])
     if not fit_intercept:
         goes &= (high[:, 1] <= 0) & (low[:, 0] >= 0)
+    if allowed is not None:
+        goes[..., :p] &= allowed.T
     found = goes.any(axis=(0, 2))
     if isinstance(X, RowStream) or n * p > MOST_ENTRIES:
         return found
@@ -66,7 +76,8 @@ def separated(
         eta = X[own] @ coef[j]
         # a neuron may not have been recorded in the training rows of a fold at all
         if len(eta) and np.ptp(eta) > -np.log(SUSPECT):
-            found[j] = _by_program(np.asarray(X[own], float), upper[own, j], lower[own, j], fit_intercept)
+            x = np.asarray(X[own], float) if allowed is None else np.asarray(X[own][:, allowed[:, j]], float)
+            found[j] = _by_program(x, upper[own, j], lower[own, j], fit_intercept)
     return found
 
 

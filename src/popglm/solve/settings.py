@@ -10,10 +10,11 @@ import numpy as np
 
 from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
-from popglm.solve.device.fit import DeviceFit
+from popglm.solve.device.device_fit import DeviceFit
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.first_order import FirstOrder
-from popglm.solve.path import Problems, start_fit
+from popglm.solve.fit import start_fit
+from popglm.solve.problems import Problems
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.sums import FeatureSums
 from popglm.solve.units import Units
@@ -117,7 +118,14 @@ class Settings:
         """Quadratic model with the penalty in solver coordinates; G is in them already."""
         penalty = self.penalty
         if penalty.R is not None:
-            penalty = replace(penalty, R=coordinates.rotate_matrix(penalty.R), product=engine.product)
+            R, turn = penalty.R, coordinates
+            if self.closed is not None:
+                # closed columns stand by themselves: R stays positive definite, and the others keep their part of it
+                R = R.copy()
+                R[self.closed], R[:, self.closed] = 0, 0
+                R[self.closed, self.closed] = 1
+                turn = replace(coordinates, still=None)
+            penalty = replace(penalty, R=turn.rotate_matrix(R), product=engine.product)
         return QuadraticModel(engine, G, penalty, n_parts=n_parts, coordinates=coordinates)
 
 

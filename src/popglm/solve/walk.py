@@ -15,24 +15,24 @@ A problem is one neuron in one fit: minimise f(b, w) + λP(w), f its mean loss. 
 
 Steps 2 to 9 are one round, in which all problems take part that are not done. A problem that is done at one strength
 begins with the next at once. Where the weights lie, and by which kernels a model is minimised, is up to the `Problems`:
-those of `popglm.solve.path.Fit` are on the host, those of `popglm.solve.device.fit.DeviceFit` on an accelerator. What
-needs second derivatives of single problems (step 10, and proofs without a penalty) is done on the host: a device hands
-such problems over.
+those of `popglm.solve.fit` are on the host, those of `popglm.solve.device.device_fit` on an accelerator. What needs
+second derivatives of single problems (step 10, and proofs without a penalty) is done on the host: a device hands such
+problems over. `popglm.solve.rounds` lets several walks take turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from popglm.solve.evaluation import Evaluation, GramObjective
-from popglm.solve.path import MAX_COLUMNS, Fit, Path, Problems, empty_path
+from popglm.solve.fit import Fit
+from popglm.solve.path import Path, empty_path
+from popglm.solve.problems import Problems
 from popglm.solve.trace import Trace
 
-__all__ = ["Walk", "run_walks", "walk_path", "walk_paths"]
+__all__ = ["Round", "Walk"]
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
@@ -51,129 +51,12 @@ MOST_DAMPING = 1e20
 #: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
 #: With 1, one column in 800 ended above the tolerance (30,000 × 1,011, Poisson group lasso), and none with this.
 QUIET_STEPS, QUIET = 3, 1 / 4
-#: Problems of a fit that are evaluated together at most, where the fits are many.
-LEAST_TOGETHER = 64
 #: A problem with more features per effective sample (n over the spread of its curvature weights) than the first number,
 #: times the root of the evaluations that a model of its own is worth, ends no strength by the promise of the shared
 #: model: in some directions its curvature may be any part of that. Nor by its own, once it has so many times more than
 #: when that was made. 1,000 samples × 87 columns: the true distance was up to 2.7 × the certificate, for 3 of 880 fits,
 #: and is up to 1.44 ×, for 1; 30,000 × 1,011 × 60: 0.93 × the time.
 MOST_CROWDING, CROWDING_GROWTH = 0.08, 2.0
-
-Asked = list[tuple[Problems, np.ndarray, Any, np.ndarray]]
-
-
-def evaluate_alone(asked: Asked) -> list[Evaluation]:
-    """Points (fit, problems, W, b), one fit after the other."""
-    return [fit.objective.evaluate(*point) for fit, *point in asked]
-
-
-def walk_path(
-    fit: Problems,
-    lambdas: np.ndarray,
-    tol: float,
-    max_iter: int,
-    guide: np.ndarray | None = None,
-    report: Callable[[np.ndarray], None] | None = None,
-) -> Path:
-    """Descend the strengths with one fit; see `walk_paths`.
-
-    Parameters
-    ----------
-    guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
-    report : callable, optional
-        Called with the number of strengths that every problem has behind it, shape (n_problems,).
-    """
-    follow = None if report is None else lambda level: report(level[0])
-    guides = None if guide is None else [guide]
-    return walk_paths([fit], evaluate_alone, lambdas, tol, max_iter, guides, follow)[0]
-
-
-def walk_paths(
-    fits: list[Fit],
-    evaluate: Callable[[Asked], list[Evaluation]],
-    lambdas: np.ndarray,
-    tol: float,
-    max_iter: int,
-    guides: list[np.ndarray] | None = None,
-    report: Callable[[np.ndarray], None] | None = None,
-    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
-) -> list[Path]:
-    """Descend the strengths with several fits, every problem at its own pace to within ``tol`` of its minimum at each.
-
-    Every fit begins at its own null model and hears nothing of the others; they meet where X is read, no more. So a
-    fold ends where a fit to its training rows alone ends.
-
-    With a guide, a path that is near, a problem comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
-    that is lower. Along directions that its rows leave undetermined it keeps what its guide says.
-
-    Parameters
-    ----------
-    fits : list of Fit
-    evaluate : callable
-        From (fit, problems, W, b) of several fits to the `Evaluation` of each.
-    lambdas : ndarray, shape (n_lambdas, n_problems)
-        Descending.
-    guides : list of ndarray, shape (n_lambdas, n_problems, n_features), optional
-        Of every fit.
-    report : callable, optional
-        Called with the number of strengths that the problems have behind them, shape (n_fits, n_problems).
-    stop : callable, optional
-        Called with the paths and what ``report`` gets; returns the problems that go no further in any fit.
-    """
-    # so that what is held for all problems of a round stays small
-    most = max(MAX_COLUMNS // len(fits), LEAST_TOGETHER)
-    walks = [
-        Walk(fit, lambdas, tol, max_iter, guide, most)
-        for fit, guide in zip(fits, guides or [None] * len(fits), strict=True)
-    ]
-    run_walks(walks, evaluate, report, stop)
-    return [walk.finished_path() for walk in walks]
-
-
-def run_walks(
-    walks: list[Walk],
-    evaluate: Callable[[Asked], list[Evaluation]] = evaluate_alone,
-    report: Callable[[np.ndarray], None] | None = None,
-    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
-) -> None:
-    """Rounds of all walks until no problem has a strength before it; see `walk_paths`."""
-    paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
-    timed = walks[0].path.timed
-    # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
-    side_by_side = engine.map if len(walks) >= engine.n_workers else lambda work, each: [work(*a) for a in each]
-
-    def choose(walk: Walk) -> tuple[Walk, Round, Any]:
-        here = walk.leave_strengths(walk.aim(walk.next_problems()))
-        return walk, here, walk.fit.propose(here.problems)
-
-    def learn(walk: Walk, here: Round, found: Evaluation) -> None:
-        walk.accept_or_stay(here, found)
-        walk.renew_models(here)
-
-    def told() -> np.ndarray:
-        level = np.stack([walk.level for walk in walks])
-        if stop is not None:
-            stopped = stop(paths, level)
-            for walk in walks:
-                walk.level[stopped] = walk.n_lambdas
-            level[:, stopped] = walks[0].n_lambdas
-        if report is not None:
-            report(level)
-        return level
-
-    while going := [walk for walk in walks if walk.is_going]:
-        with timed("blocks"):
-            chosen = side_by_side(choose, [(walk,) for walk in going])
-            trying = [(walk, here, point) for walk, here, point in chosen if len(here.problems)]
-        with timed("evaluate"):
-            found = evaluate([(walk.fit, *point) for walk, _, point in trying])
-        with timed("blocks"):
-            side_by_side(learn, [(*each[:2], trial) for each, trial in zip(trying, found, strict=True)])
-        level = told()
-        for walk, own in zip(walks, level, strict=True):
-            walk.fit.drop_models(own == walk.n_lambdas)
-    told()
 
 
 @dataclass

@@ -12,7 +12,7 @@ from popglm.solve.device.batch import Batch
 from popglm.solve.device.model import BatchModel, Strength
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.path import Comparison, Problems, at_rest, scales
+from popglm.solve.problems import Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.units import Units
 from popglm.statistics.families import Family
@@ -77,7 +77,7 @@ class DeviceFit(Problems):
         """Evaluations at one strength after which a problem is handed over."""
         return max(self.own_model_cost, HAND_OVER_AFTER)
 
-    # what Walk asks for in a round; see `popglm.solve.path.Fit`
+    # what Walk asks for in a round; see `popglm.solve.problems.Problems`
 
     def open_round(self, problems: np.ndarray) -> None:
         """Make ready for a round of some problems, which are among those of the last one."""
@@ -140,7 +140,7 @@ class DeviceFit(Problems):
         return self.batch.index, self._target, self.at.b[self.batch.index]
 
     def compare(self, problems: np.ndarray, lam: np.ndarray, found: Evaluation) -> Comparison:
-        """What was found beside what stands; see `popglm.solve.path.Comparison`."""
+        """What was found beside what stands; see `popglm.solve.problems.Comparison`."""
         rows = self.batch.rows_of(problems)
         slope = self.kernels.mean_slope(self.batch, self._target, found.grad)
         return Comparison(*(a[rows] for a in (found.loss, self._promised, self._change, slope)))

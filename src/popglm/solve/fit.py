@@ -1,0 +1,275 @@
+"""Problems whose weights lie on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from popglm.solve.certificate import certificate, decrement
+from popglm.solve.evaluation import Evaluation, GramObjective
+from popglm.solve.fit_rows import FitRows
+from popglm.solve.hessian import SAFETY, newton
+from popglm.solve.own import OwnModels
+from popglm.solve.problems import Comparison, Problems, at_rest, scales
+from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.solve.rotated import RotatedModel, RotatedObjective
+from popglm.solve.units import Units
+from popglm.statistics.families import Family
+from popglm.statistics.responses import ResponseSums
+
+__all__ = ["MAX_COLUMNS", "Fit", "start_fit"]
+
+#: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
+MAX_COLUMNS = 384
+
+#: Bytes of neurons' own models in a fit at most. Eight models, all kept to the end, left none for one neuron of the
+#: Poisson lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
+OWN_BYTES = 100e6
+
+#: Gram matrices that are made at a time at most.
+GRAMS = 32
+
+
+@dataclass(kw_only=True)
+class Fit(Problems):
+    """Problems whose weights lie on the host, in float64.
+
+    Attributes
+    ----------
+    W, steps : ndarray, shape (n_problems, n_features)
+        Weights, and where from there a problem is about to go.
+    memory : CurvatureMemory
+    own : dict of int to RotatedModel
+        Models of problems that were slow: in place of the Gram matrix, their own, weighted by their curvature.
+    together : OwnModels, or None
+        The same in one array, where there are few features and the penalty has norms of groups.
+    """
+
+    W: np.ndarray
+    memory: CurvatureMemory
+    own: dict[int, RotatedModel] = field(default_factory=dict)
+    together: OwnModels | None = None
+
+    has_derivatives = True
+
+    def __post_init__(self) -> None:
+        self.steps = np.zeros_like(self.W)
+        if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
+            self.together = OwnModels(self.model, *self.W.shape, OWN_BYTES)
+
+    @property
+    def own_model_after(self) -> int:
+        """Evaluations at one strength after which a problem gets a model of its own."""
+        return self.own_model_cost
+
+    @property
+    def own_models_need_norms(self) -> bool:
+        """Whether models of problems' own serve strengths above 0 alone."""
+        return self.together is not None
+
+    def stand_at(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
+        """Go to given weights (n, n_features) and the best intercepts there."""
+        found = self.objective.evaluate(problems, W, b)
+        self.at.put(problems, found, np.ones(len(problems), bool))
+        self.W[problems] = W
+
+    def penalty_value(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """The penalty where some problems stand."""
+        return self.model.penalty.value(self.W[problems], lam)
+
+    def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel | OwnModels, np.ndarray]]:
+        """Models, and the positions of the columns that have them."""
+        if self.together is not None:
+            own = self.together.has(columns)
+            if not own.all():
+                yield self.model, np.flatnonzero(~own)
+            if own.any():
+                yield self.together, np.flatnonzero(own)
+            return
+        special = np.isin(columns, list(self.own))
+        if not special.all():
+            yield self.model, np.flatnonzero(~special)
+        for one in np.unique(columns[special]):
+            yield self.own[one], np.flatnonzero(columns == one)
+
+    def with_models(
+        self, work: Callable[[QuadraticModel | RotatedModel | OwnModels, np.ndarray], None], columns: np.ndarray
+    ) -> None:
+        """``work(model, positions)`` for every model that some columns have."""
+        tasks = [(model, part) for model, at in self.by_model(columns) for part in model.portions(at)]
+        # a model of many columns that shares them out itself must not do so in one of the workers
+        for task in tasks:
+            if task[0].shares_out:
+                work(*task)
+        self.model.engine.map(work, [task for task in tasks if not task[0].shares_out])
+
+    def open_round(self, columns: np.ndarray) -> None:
+        """Nothing: columns are gathered phase by phase."""
+
+    def weights(self, columns: np.ndarray) -> np.ndarray:
+        """Where columns stand, on the host, shape (n, n_features)."""
+        return self.W[columns]
+
+    def aim(self, columns: np.ndarray, d: np.ndarray) -> None:
+        """Choose the steps (n, n_features) of some columns."""
+        self.steps[columns] = d
+
+    def aim_by_models(self, columns: np.ndarray, lam: np.ndarray, most: np.ndarray) -> np.ndarray:
+        """Choose the steps that minimise the columns' models; returns the decrease that each promises, NaN without one.
+
+        A promise of no more than ``most`` is worth knowing well.
+        """
+        W, grad, c = self.W[columns], self.at.grad[columns], self.at.curvature[columns] * self.damping[columns]
+        step, promise = np.zeros_like(W), np.zeros(len(columns))
+
+        def solve(model: QuadraticModel | RotatedModel | OwnModels, own: np.ndarray) -> None:
+            step[own], promise[own] = model.step(
+                self.memory, columns[own], W[own], grad[own], c[own], lam[own], most[own]
+            )
+
+        self.with_models(solve, columns)
+        self.steps[columns] = step
+        return np.where(np.isfinite(step).all(axis=1), promise, np.nan)
+
+    def propose(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Columns, weights and intercepts to evaluate; the steps become those really taken.
+
+        So a curvature pair has no rounding in s.
+        """
+        W = self.W[columns]
+        self.steps[columns] = (W + self.steps[columns]).astype(self.model.engine.dtype) - W
+        return columns, W + self.steps[columns], self.at.b[columns]
+
+    def compare(self, columns: np.ndarray, lam: np.ndarray, found: Evaluation) -> Comparison:
+        """What was found at W + d beside what stands at W."""
+        penalty, W, d = self.model.penalty, self.W[columns], self.steps[columns]
+        grad = self.at.grad[columns]
+        with np.errstate(all="ignore"):
+            change = penalty.value(W + d, lam) - penalty.value(W, lam)
+        slope = 0.5 * np.einsum("ij,ij->i", grad + found.grad, d)
+        return Comparison(found.loss, np.einsum("ij,ij->i", grad, d) + change, change, slope)
+
+    def learn(self, columns: np.ndarray, found: Evaluation, learns: np.ndarray, accepted: np.ndarray) -> None:
+        """Push the curvature pairs of the columns that learn, and go on to W + d with those accepted."""
+        if not isinstance(self.objective, GramObjective):
+            # of that one G is the curvature itself
+            who, y = columns[learns], (found.grad - self.at.grad[columns])[learns]
+            s = self.steps[who]
+
+            def remember(model: QuadraticModel | RotatedModel | OwnModels, at: np.ndarray) -> None:
+                model.remember(self.memory, who[at], s[at], y[at])
+
+            self.with_models(remember, who)
+        self.at.put(columns, found, accepted)
+        self.W[columns[accepted]] += self.steps[columns[accepted]]
+
+    def give_own_models(self, columns: np.ndarray) -> np.ndarray:
+        """Weight the Gram matrices of some columns by their curvature where they stand.
+
+        Returns those that have to be handed over for it: none, here.
+        """
+        if self.together is None:
+            for column in columns:
+                self._give_own_model(int(column))
+            return columns[:0]
+        columns = columns[self.together.make_room(columns)]
+        for some in np.split(columns, range(GRAMS, len(columns), GRAMS)):
+            G = self.objective.weighted_grams(some, self.W[some], self.at.b[some])
+            good = np.isfinite(G).all(axis=(1, 2))
+            self.together.put(some[good], G[good])
+            # what is not finite has no model but the shared one
+            self.together.drop(some[~good])
+        self.memory.forget(columns)
+        self.damping[columns] = 1
+        return columns[:0]
+
+    def _give_own_model(self, column: int) -> None:
+        """Weight the Gram matrix of a column by its curvature where it stands."""
+        if isinstance(self.objective, GramObjective):
+            return
+        if column not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
+            return
+        here = np.array([column])
+        (G,) = self.objective.weighted_grams(here, self.W[here], self.at.b[here])
+        if np.isfinite(G).all():
+            self.own[column] = RotatedModel(self.model.engine, G, self.model.penalty)
+            self.memory.forget(here)
+            self.damping[here] = 1
+
+    def leave_norms(self, columns: np.ndarray) -> None:
+        """Give columns that come to a strength of 0 the shared model: their own, kept together, serve norms alone."""
+        if self.together is None:
+            return
+        own = columns[self.together.has(columns)]
+        self.together.drop(own)
+        self.memory.forget(own)
+        self.damping[own] = 1
+
+    def drop_models(self, finished: np.ndarray) -> None:
+        """Let go of the models of columns that are finished: others may be waiting for room."""
+        if self.together is not None:
+            self.together.drop(np.flatnonzero(finished))
+        self.own = {column: model for column, model in self.own.items() if not finished[column]}
+
+    def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Bound on the excess objective of some columns, over their scale."""
+        at, W = self.at.take(columns), self.W[columns]
+        gap = certificate(self.loss, self.model, W, at, lam)
+        if isinstance(self.objective, GramObjective) and np.any(lam == 0):
+            # there the metric is the curvature itself
+            grad = at.grad + self.model.penalty.smooth_gradient(W)
+            zero = np.zeros(len(W))
+            exact = decrement(self.model, W, grad, at, zero[:, None] * self.model.penalty.block_weights, zero)
+            gap = np.where(lam == 0, np.minimum(gap, exact), gap)
+        return gap / self.scale[columns]
+
+    def aim_to_prove(self, problem: int) -> float:
+        """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale."""
+        step, decrement = self.prove(problem)
+        if np.isfinite(decrement):
+            self.steps[problem] = step
+        return decrement
+
+    def prove(self, column: int) -> tuple[np.ndarray, float]:
+        """Newton's step (n_features,) of a column without a penalty, and how far it can fall, over its scale."""
+        w, penalty = self.W[column], self.model.penalty
+        g, R = self.objective.derivatives(column, w, self.at.b[column])
+        if penalty.R is not None:
+            g[:-1] += penalty.smooth_gradient(w[None])[0]
+            root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
+            R = np.vstack([R, np.column_stack([root, np.zeros(len(root))])])
+        own = self.model.coordinates
+        if own is not None:
+            # which directions hold rounding alone is told in the user's columns
+            g[:-1], R[:, :-1] = own.unrotate(g[None, :-1])[0], own.unrotate(R[:, :-1])
+        step, decrement = newton(g, R, self.model.engine.dtype)
+        step = step[None, :-1]
+        return (step if own is None else own.rotate(step.copy()))[0], 0.5 * SAFETY * decrement / self.scale[column]
+
+
+def start_fit(
+    loss: Family,
+    objective: FitRows | RotatedObjective | GramObjective,
+    model: QuadraticModel,
+    fittable: np.ndarray,
+    intercept: np.ndarray,
+    sums: ResponseSums,
+    units: Units,
+) -> Fit:
+    """A fit that stands at w = 0 and the best intercept there."""
+    q, p = len(intercept), len(model.G)
+    W, at = np.zeros((q, p)), at_rest(intercept, p)
+    for first in range(0, len(fittable), MAX_COLUMNS):
+        columns = fittable[first : first + MAX_COLUMNS]
+        null = objective.evaluate(columns, W[columns], intercept[columns])
+        at.put(columns, null, np.arange(len(columns)))
+    # where G is the curvature there is nothing to learn: without pairs a Gaussian group lasso took 0.8 × the time and
+    # 340 MB less (30,000 × 1,011 × 250)
+    memory = model.memory(q, 0) if isinstance(objective, GramObjective) else model.memory(q)
+    by_sums = getattr(objective, "by_sums", np.zeros(q, bool))
+    return Fit(
+        loss=loss, objective=objective, model=model, fittable=fittable, at=at, W=W, memory=memory,
+        **scales(sums, units, by_sums),
+    )  # fmt: skip

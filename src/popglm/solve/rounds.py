@@ -1,0 +1,134 @@
+"""Rounds of the walks of several fits, which meet where X is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from popglm.solve.evaluation import Evaluation
+from popglm.solve.fit import MAX_COLUMNS, Fit
+from popglm.solve.path import Path
+from popglm.solve.problems import Problems
+from popglm.solve.walk import Round, Walk
+
+__all__ = ["run_walks", "walk_path", "walk_paths"]
+
+#: Problems of a fit that are evaluated together at most, where the fits are many.
+LEAST_TOGETHER = 64
+
+Asked = list[tuple[Problems, np.ndarray, Any, np.ndarray]]
+
+
+def evaluate_alone(asked: Asked) -> list[Evaluation]:
+    """Points (fit, problems, W, b), one fit after the other."""
+    return [fit.objective.evaluate(*point) for fit, *point in asked]
+
+
+def walk_path(
+    fit: Problems,
+    lambdas: np.ndarray,
+    tol: float,
+    max_iter: int,
+    guide: np.ndarray | None = None,
+    report: Callable[[np.ndarray], None] | None = None,
+) -> Path:
+    """Descend the strengths with one fit; see `walk_paths`.
+
+    Parameters
+    ----------
+    guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
+    report : callable, optional
+        Called with the number of strengths that every problem has behind it, shape (n_problems,).
+    """
+    follow = None if report is None else lambda level: report(level[0])
+    guides = None if guide is None else [guide]
+    return walk_paths([fit], evaluate_alone, lambdas, tol, max_iter, guides, follow)[0]
+
+
+def walk_paths(
+    fits: list[Fit],
+    evaluate: Callable[[Asked], list[Evaluation]],
+    lambdas: np.ndarray,
+    tol: float,
+    max_iter: int,
+    guides: list[np.ndarray] | None = None,
+    report: Callable[[np.ndarray], None] | None = None,
+    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
+) -> list[Path]:
+    """Descend the strengths with several fits, every problem at its own pace to within ``tol`` of its minimum at each.
+
+    Every fit begins at its own null model and hears nothing of the others; they meet where X is read, no more. So a
+    fold ends where a fit to its training rows alone ends.
+
+    With a guide, a path that is near, a problem comes to a strength at guide(λ_k) + w(λ_{k−1}) − guide(λ_{k−1}) where
+    that is lower. Along directions that its rows leave undetermined it keeps what its guide says.
+
+    Parameters
+    ----------
+    fits : list of Fit
+    evaluate : callable
+        From (fit, problems, W, b) of several fits to the `Evaluation` of each.
+    lambdas : ndarray, shape (n_lambdas, n_problems)
+        Descending.
+    guides : list of ndarray, shape (n_lambdas, n_problems, n_features), optional
+        Of every fit.
+    report : callable, optional
+        Called with the number of strengths that the problems have behind them, shape (n_fits, n_problems).
+    stop : callable, optional
+        Called with the paths and what ``report`` gets; returns the problems that go no further in any fit.
+    """
+    # so that what is held for all problems of a round stays small
+    most = max(MAX_COLUMNS // len(fits), LEAST_TOGETHER)
+    walks = [
+        Walk(fit, lambdas, tol, max_iter, guide, most)
+        for fit, guide in zip(fits, guides or [None] * len(fits), strict=True)
+    ]
+    run_walks(walks, evaluate, report, stop)
+    return [walk.finished_path() for walk in walks]
+
+
+def run_walks(
+    walks: list[Walk],
+    evaluate: Callable[[Asked], list[Evaluation]] = evaluate_alone,
+    report: Callable[[np.ndarray], None] | None = None,
+    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
+) -> None:
+    """Rounds of all walks until no problem has a strength before it; see `walk_paths`."""
+    paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
+    timed = walks[0].path.timed
+    # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
+    side_by_side = engine.map if len(walks) >= engine.n_workers else lambda work, each: [work(*a) for a in each]
+
+    def choose(walk: Walk) -> tuple[Walk, Round, Any]:
+        here = walk.leave_strengths(walk.aim(walk.next_problems()))
+        return walk, here, walk.fit.propose(here.problems)
+
+    def learn(walk: Walk, here: Round, found: Evaluation) -> None:
+        walk.accept_or_stay(here, found)
+        walk.renew_models(here)
+
+    def told() -> np.ndarray:
+        level = np.stack([walk.level for walk in walks])
+        if stop is not None:
+            stopped = stop(paths, level)
+            for walk in walks:
+                walk.level[stopped] = walk.n_lambdas
+            level[:, stopped] = walks[0].n_lambdas
+        if report is not None:
+            report(level)
+        return level
+
+    while going := [walk for walk in walks if walk.is_going]:
+        with timed("blocks"):
+            chosen = side_by_side(choose, [(walk,) for walk in going])
+            trying = [(walk, here, point) for walk, here, point in chosen if len(here.problems)]
+        with timed("evaluate"):
+            found = evaluate([(walk.fit, *point) for walk, _, point in trying])
+        with timed("blocks"):
+            side_by_side(learn, [(*each[:2], trial) for each, trial in zip(trying, found, strict=True)])
+        level = told()
+        for walk, own in zip(walks, level, strict=True):
+            walk.fit.drop_models(own == walk.n_lambdas)
+    told()
