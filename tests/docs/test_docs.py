@@ -33,3 +33,11 @@ def test_the_reference_has_every_public_name(module):
 @pytest.mark.parametrize("page", sorted((DOCS / "guide").glob("*.rst")), ids=lambda page: page.stem)
 def test_the_examples_of_the_guide(page):
     assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+def test_the_map_of_the_code_names_every_file_and_no_other():
+    text = (DOCS / "development.rst").read_text(encoding="utf-8")
+    text = text[text.index("Files of ``solve/``") :]
+    named = {Path(name).name for name in re.findall(r"``([a-z_/]+\.py)``", text)}
+    rooms = (DOCS.parent / "src" / "popglm" / room for room in ("solve", "statistics"))
+    assert named == {path.name for room in rooms for path in room.rglob("*.py") if path.stem != "__init__"}
