@@ -1,0 +1,125 @@
+"""The decisions of the walk, by problems that answer what a test says."""
+
+import numpy as np
+import pytest
+
+from popglm.engines import NumpyEngine
+from popglm.solve.evaluation import Evaluation
+from popglm.solve.problems import Comparison, Problems, at_rest
+from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.rounds import run_walks
+from popglm.solve.walk import Walk
+from popglm.statistics.families import get_family
+from popglm.statistics.penalties import Penalty
+
+
+class Answers(Problems):
+    """One problem that stands still: its model promises one number, first order another, and points have one loss."""
+
+    has_derivatives = True
+    own_model_after = 10**9
+
+    def __init__(self, promise, promised=0.0, loss=1.0):
+        model = QuadraticModel(NumpyEngine("float64"), np.eye(1), Penalty.make("lasso", None, 0.0, np.array([1])))
+        one = np.ones(1)
+        super().__init__(
+            loss=get_family("poisson"), objective=self, model=model, fittable=np.arange(1), scale=one, magnitude=one,
+            unit=one, level=0 * one, at=at_rest(0 * one, 1), damping=one.copy(), n_samples=np.full(1, 1000),
+        )  # fmt: skip
+        self.at.loss[:] = 1.0
+        self.promise, self.promised, self.ends = promise, promised, loss
+        self.moved = 0
+
+    def penalty_value(self, problems, lam):
+        return np.zeros(len(problems))
+
+    def weights(self, problems):
+        return np.zeros((len(problems), 1))
+
+    def certificate(self, problems, lam):
+        return np.full(len(problems), 0.5)
+
+    def open_round(self, problems):
+        pass
+
+    def aim_by_models(self, problems, lam, most):
+        return np.full(len(problems), self.promise)
+
+    def aim(self, problems, d):
+        pass
+
+    def propose(self, problems):
+        return problems, np.zeros((len(problems), 1)), np.zeros(len(problems))
+
+    def evaluate(self, problems, W, b):
+        found = at_rest(b, 1)
+        found.loss[:] = self.ends
+        return found
+
+    def compare(self, problems, lam, found: Evaluation):
+        zero = np.zeros(len(problems))
+        return Comparison(found.loss, zero + self.promised, zero, found.loss - self.at.loss[problems])
+
+    def learn(self, problems, found, learns, accepted):
+        self.moved += int(accepted.sum())
+
+    def give_own_models(self, problems):
+        return problems[:0]
+
+    def leave_norms(self, problems):
+        pass
+
+    def drop_models(self, finished):
+        pass
+
+
+def walked(max_iter=20, **answers):
+    problem = Answers(**answers)
+    walk = Walk(problem, np.full((1, 1), 0.1), 1e-4, max_iter)
+    run_walks([walk])
+    return problem, walk.finished_path()
+
+
+@pytest.mark.parametrize("promise", [1e5, np.inf, np.nan], ids=str)
+def test_steps_of_models_that_were_not_solved_end_no_strength(promise):
+    # first order promises nothing, and the model more than rounding: it was not minimised
+    _, path = walked(promise=promise)
+    assert path.n_iter[0, 0] == 20
+    assert path.gap[0, 0] == 0.5
+
+
+def test_three_steps_that_promise_less_than_rounding_end_a_strength():
+    # a tolerance that asks for less than rounding
+    problem = Answers(promise=1e-17)
+    problem.at.spread[:] = 1e12
+    problem.damping[:] = 1e13
+    walk = Walk(problem, np.full((1, 1), 0.1), 1e-20, 20)
+    run_walks([walk])
+    assert walk.finished_path().n_iter[0, 0] == 3
+
+
+def test_a_promise_that_meets_the_tolerance_ends_a_strength_and_is_reported_as_the_tolerance():
+    _, path = walked(promise=1e-6)
+    assert path.n_iter[0, 0] == 0
+    assert path.gap[0, 0] == 1e-4
+
+
+def test_a_step_must_keep_a_share_of_what_first_order_promised():
+    # 1e-4 of the promise: Armijo's rule
+    for fall, goes in ((0.9e-4, 0), (1.1e-4, 20)):
+        problem, _ = walked(promise=1.0, promised=-1.0, loss=1.0 - fall)
+        assert problem.moved == goes
+
+
+def test_damping_rises_after_steps_that_are_not_taken_and_falls_after_others():
+    def damping(max_iter, **answers):
+        return walked(max_iter, **answers)[0].damping[0]
+
+    assert damping(3, promise=1.0, promised=-1.0, loss=2.0) == 2**3
+    assert damping(2, promise=1.0, promised=-1.0, loss=np.inf) == 16**2
+    # of a model that was not solved, a step that does not go down says nothing
+    assert damping(3, promise=np.inf, promised=1.0, loss=2.0) == 1
+    problem = Answers(promise=1.0, promised=-1.0, loss=0.5)
+    problem.damping[:] = 4.0
+    run_walks([Walk(problem, np.full((1, 1), 0.1), 1e-4, 1)])
+    assert problem.damping[0] == 4 / 1.25
