@@ -70,8 +70,8 @@ class GLM(PopulationGLM):
         neurons are shared out over the devices of a list.
     schedule : {"auto", "host", "device"}
         Where weights lie and steps are taken while a fit runs: in NumPy on the host, or in the engine's library on the
-        device, where one call serves all neurons. "auto" takes the device if it is an accelerator, or several. Both
-        reach the same minima within the certificate. Gaussian fits of complete recordings need sums over samples alone
+        device, where one call serves all neurons. "auto" takes the device if it is an accelerator, or several; "host"
+        uses the first of several. Both reach the same minima within the certificate. Gaussian fits of complete recordings need sums over samples alone
         and always run on the host, and so do first-order solvers and streams.
     precision : {"float32", "tf32", "float64"}
         Of arrays over samples. "tf32" is float32 with products rounded to TF32 on the way to the certificate, which
