@@ -71,8 +71,8 @@ class GLM(PopulationGLM):
     schedule : {"auto", "host", "device"}
         Where weights lie and steps are taken while a fit runs: in NumPy on the host, or in the engine's library on the
         device, where one call serves all neurons. "auto" takes the device if it is an accelerator, or several; "host"
-        uses the first of several. Both reach the same minima within the certificate. Gaussian fits of complete recordings need sums over samples alone
-        and always run on the host, and so do first-order solvers and streams.
+        uses the first of several. Both reach the same minima within the certificate. Gaussian fits of complete
+        recordings need sums over samples alone and always run on the host, and so do first-order solvers and streams.
     precision : {"float32", "tf32", "float64"}
         Of arrays over samples. "tf32" is float32 with products rounded to TF32 on the way to the certificate, which
         stays in float32, where the device has that; elsewhere it is "float32".
