@@ -11,6 +11,9 @@ import popglm as pg
 from popglm.explain.choice import drift_together
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
 
+#: p-value of a neuron beyond all 99 shifts: a little more than .01 in recordings of 400 samples.
+FIRST_OF_99 = pytest.approx(0.0115, abs=0.0015)
+
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
 
@@ -257,7 +260,7 @@ def test_strengths_selected_by_another_rule_are_tested_as_they_are():
     for refit in (False, True):
         one, two = (pg.significance(m, X, Y, trial=trial, n_shifts=9, refit=refit) for m in (own, constructed))
         assert one.equals(two)
-    assert (pg.significance(own, X, Y, trial=trial, n_shifts=99).p_value[0] == 0.01).all()
+    assert float(pg.significance(own, X, Y, trial=trial, n_shifts=99).p_value[0]) == FIRST_OF_99
     # strengths that no rule selected are held
     own.take_strengths(0)
     held = pg.significance(own, X, Y, trial=trial, n_shifts=9, refit=False)
@@ -268,9 +271,11 @@ def test_a_neuron_whose_model_is_the_null_model_is_not_significant():
     rng, trial, cue, speed = session()
     X, Y = standardised(np.column_stack([cue, speed])), rng.poisson(np.exp(np.outer(speed, [0.8, 0.8]))).astype(float)
     model = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial)
-    assert (pg.significance(model, X, Y, trial=trial, n_shifts=99).p_value == 0.01).all()
+    assert pg.significance(model, X, Y, trial=trial, n_shifts=99).p_value.values == FIRST_OF_99
     model.lambda_ = np.array([np.inf, model.lambda_[1]])
-    np.testing.assert_allclose(pg.significance(model, X, Y, trial=trial, n_shifts=99).p_value, [1, 0.01])
+    p = pg.significance(model, X, Y, trial=trial, n_shifts=99).p_value.values
+    assert p[0] == 1
+    assert p[1] == FIRST_OF_99
 
 
 def test_weights_offsets_and_missing_samples():
@@ -283,9 +288,9 @@ def test_weights_offsets_and_missing_samples():
     model = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial, offset=offset)
     p = pg.significance(model, X, Y, trial=trial, n_shifts=99, offset=offset).p_value.values
     assert p[0] > 0.05
-    assert p[1] == 0.01
+    assert p[1] == FIRST_OF_99
     plain = pg.GLMCV(lambdas=PATH, refit=False).fit(X, Y, groups=trial)
-    assert (pg.significance(plain, X, Y, trial=trial, n_shifts=99).p_value == 0.01).all()
+    assert pg.significance(plain, X, Y, trial=trial, n_shifts=99).p_value.values == FIRST_OF_99
 
     weighted, alike = (
         pg.significance(plain, X, Y, trial=trial, n_shifts=19, sample_weight=w) for w in (None, np.full(400, 3.0))
@@ -295,7 +300,7 @@ def test_weights_offsets_and_missing_samples():
     gaps[rng.random(400) < 0.3, 1] = np.nan
     model = pg.GLMCV(lambdas=PATH, refit=False).fit(X, gaps, groups=trial)
     missing = pg.significance(model, X, gaps, trial=trial, n_shifts=99)
-    assert missing.p_value[1] == 0.01
+    assert float(missing.p_value[1]) == FIRST_OF_99
     assert np.isfinite(missing.deviance_explained_null[:10]).all()
 
 

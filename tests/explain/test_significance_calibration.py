@@ -92,7 +92,7 @@ def test_refitted_contributions_are_calibrated():
     Y = activity(rng, "poisson", X[:, :3] @ rng.normal(0, 0.5, (3, 40)) - 0.5)
     trial = np.arange(1000) // 25
     model = pg.GLMCV(lambdas=[0.01], refit=False, feature_groups=[3, 3], tol=1e-3).fit(X, Y, groups=trial)
-    result = significance(model, X, Y, ["group0", "group1"], trial=trial, n_shifts=19, refit=True)
+    result = significance(model, X, Y, ["group0", "group1"], trial=trial, n_shifts=39, refit=True)
     p = result.contribution_p_value
     assert (p.sel(variable="group1") <= 0.05).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 40)
     assert (p.sel(variable="group0") <= 0.05).mean() > 0.7

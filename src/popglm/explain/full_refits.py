@@ -22,8 +22,10 @@ BLOCK = 2**23
 
 def full_refits(
     test: ShiftTest, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: dict, columns: list, unique: list
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Deviance explained (n_shifts, n_neurons) and contributions (the same, n_variables) of shifts.
+
+    Also what is shifted, (n_scored, n_neurons) for the model and for every variable.
 
     Parameters
     ----------
@@ -51,7 +53,9 @@ def full_refits(
                 fitted = _fit(test, X, surrogate, len(offsets), options)
                 shares = breakdown(fitted, X, surrogate, {name: groups}, **options).fraction_null_deviance
                 share[here, :, v] = shares.values[:, 0].reshape(shape)
-    return explained, share
+    known = test.weights > 0
+    mean = np.sum(test.y, axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
+    return explained, share, [np.where(known, test.y - mean, 0.0), *map(test.residuals, without)]
 
 
 def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) -> GLMCV:

@@ -200,6 +200,15 @@ class ShiftTest:
         residual = np.where(s > 0, (y - mean) / deviation, np.nan)
         return self.model.loss_.into_range(mean + deviation * np.roll(residual, shift), y[s > 0])
 
+    def residuals(self, etas: np.ndarray) -> np.ndarray:
+        """Of all neurons, in units of their deviation at η (n_neurons, n_scored), as (n_scored, n_neurons)."""
+        found = np.zeros_like(self.y, dtype=float)
+        for j, eta in enumerate(etas):
+            y, s = self.y[:, j], self.weights[:, j]
+            mean, deviation = moments(self.model, eta, y, s)
+            found[:, j] = np.where(s > 0, (y - mean) / deviation, 0.0)
+        return found
+
     def _draw(self, every: np.ndarray, neuron: int, gain: float) -> np.ndarray:
         """Scores at the drawn shifts; their sum over folds (first axis) spread around its mean over all safe shifts.
 

@@ -14,7 +14,7 @@ from popglm.warnings import warn
 __all__ = ["SurrogateMaker"]
 
 #: A shift test of fewer independent fluctuations than this does not hold its level.
-FEWEST_SAMPLES = 40
+FEWEST_SAMPLES = 15
 #: Share of neurons that seem to drift beside an X that does, by chance.
 MOST_BY_CHANCE = 0.05
 #: What helps where shifts do not.
@@ -79,8 +79,8 @@ class SurrogateMaker:
             _warn(
                 f"{what} and {len(slow)} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
                 f"fewer than {FEWEST_SAMPLES} independent samples of their product ({np.median(slow):.0f} in the "
-                "median). Few shifts differ then, and none may be like another time: p-values are too small. With 20 "
-                f"samples, some 8 of 100 neurons without an effect have p ≤ 0.05. {REMEDY}"
+                "median). Few shifts differ then, and none may be like another time: p-values are too small. With 13 "
+                f"samples, some 7 of 100 neurons without an effect have p ≤ 0.05. {REMEDY}"
             )
         drift = drift_together(X, residuals)[~self.data.null] & (worth >= FEWEST_SAMPLES)
         if drift.sum() > MOST_BY_CHANCE * len(worth):
