@@ -18,12 +18,25 @@ __all__ = ["note_scaling", "noted_scaling", "of_other_session", "other_scaling"]
 _KEY = "popglm.Design"
 
 
+class Scaling(tuple):
+    """Entries of columns, each a tuple of labels, mean and scale. They never change, so a copy of them is themselves.
+
+    pandas copies the attributes of a table deeply for every column that it hands out, which for a table of p columns
+    would copy p² entries.
+    """
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict) -> Scaling:
+        return self
+
+
 def note_scaling(X: pd.DataFrame, means: np.ndarray, scales: np.ndarray) -> None:
     """Note on a DataFrame what its columns were z-scored by.
 
-    Plain tuples: pandas compares and copies them, and writes them to files.
+    Tuples, which pandas compares and writes to files.
     """
-    X.attrs[_KEY] = tuple(
+    X.attrs[_KEY] = Scaling(
         (*map(str, label), mean, scale)
         for label, mean, scale in zip(X.columns, means.tolist(), scales.tolist(), strict=True)
     )

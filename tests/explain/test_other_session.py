@@ -1,7 +1,10 @@
 """A design that was fitted again, to another session, makes columns in other units: no model takes them for its own."""
 
+import copy
+import json
 import pickle
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +125,31 @@ def test_the_drop_in():
     model.select_model(design.transform(second), activity(), make_fig=False)
     with pytest.raises(glm_class.UsageError, match=f"{SENTENCE}column 'speed / linear'"):
         model.predict(again)
+
+
+def calls_of_deepcopy(work):
+    """How often ``copy.deepcopy`` is called in ``work()``."""
+    count = 0
+
+    def watch(frame, event, arg):
+        nonlocal count
+        count += event == "call" and frame.f_code is copy.deepcopy.__code__
+
+    sys.setprofile(watch)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_what_a_design_notes_is_not_copied_with_every_column():
+    X = pg.Design(terms()).fit_transform(sessions()[0])
+    wide = pg.Design([pg.bumps("speed", n=40, low=0, high=50)]).fit_transform(sessions()[0])
+    # pandas copies attributes deeply for every column that it hands out
+    few, many = (calls_of_deepcopy(lambda table=table: table.iloc[:, 0]) for table in (X, wide))
+    assert 0 < few == many
+    ((key, noted),) = X.attrs.items()
+    assert X.copy().attrs[key] == noted
+    assert pickle.loads(pickle.dumps(X)).attrs[key] == noted
+    assert json.loads(json.dumps(X.attrs))[key] == [list(entry) for entry in noted]
