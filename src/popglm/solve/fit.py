@@ -24,8 +24,7 @@ __all__ = ["MAX_COLUMNS", "Fit", "start_fit"]
 #: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
 MAX_COLUMNS = 384
 
-#: Bytes of neurons' own models in a fit at most. Eight models, all kept to the end, left none for one neuron of the
-#: Poisson lasso, which took 3,800 evaluations, most of them alone (30,000 × 1,011 × 250).
+#: Bytes of neurons' own models in a fit at most: a neuron that finds no room for one may take thousands of evaluations.
 OWN_BYTES = 100e6
 
 #: Gram matrices that are made at a time at most.
@@ -265,8 +264,7 @@ def start_fit(
         columns = fittable[first : first + MAX_COLUMNS]
         null = objective.evaluate(columns, W[columns], intercept[columns])
         at.put(columns, null, np.arange(len(columns)))
-    # where G is the curvature there is nothing to learn: without pairs a Gaussian group lasso took 0.8 × the time and
-    # 340 MB less (30,000 × 1,011 × 250)
+    # where G is the curvature there is nothing to learn, and pairs would take time and memory
     memory = model.memory(q, 0) if isinstance(objective, GramObjective) else model.memory(q)
     by_sums = getattr(objective, "by_sums", np.zeros(q, bool))
     return Fit(

@@ -18,9 +18,8 @@ from popglm.statistics.responses import ResponseSums
 __all__ = ["Comparison", "Problems", "at_rest", "scales"]
 
 #: Evaluations at one strength after which a problem gets a model of its own (`Fit.own`): at least the first number, or
-#: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Neurons whose events crowd
-#: in few samples needed up to 200 evaluations, while the others waited (tutorial size, after 30 evaluations: 13.6 s of
-#: CPU time for 20.5). A problem that needs twice, four times … as many gets it a new one.
+#: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Where events crowd in
+#: few samples, hundreds are needed without one. A problem that needs twice, four times … as many gets a new one.
 OWN_MODEL_AFTER, FEATURES_PER_EVALUATION = 10, 20
 #: In place of the first number where problems keep their own models together, which costs less.
 OWN_MODEL_SOON = 3

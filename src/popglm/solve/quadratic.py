@@ -24,8 +24,7 @@ from popglm.statistics.penalties import Penalty
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 
 MAX_SWEEPS = 80
-#: Curvature pairs of every column. At 30,000 × 1,011 × 60, 8 to 20 took the same time within 5 %: fewer pairs make
-#: shorter steps and more evaluations (8: 1.09 ×). Of 250 neurons, two pairs are 36 MB.
+#: Curvature pairs of every column. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
 #: Products with G that the steps of `newton_steps` are worth, when they are chosen for a neuron.
 PRODUCTS = 240
@@ -289,14 +288,14 @@ class QuadraticModel:
 
     def _even(self, n: int) -> int:
         """Size of `n_parts` equal portions of n columns."""
-        # products take as long for one row as for a tile of four: with few neurons left, 0.8 × the CPU time
+        # products take as long for one row as for a tile of four
         return max(-(-n // self.n_parts), 4)
 
     @cached_property
     def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Eigenvalues and eigenvectors of G, and the latter's transpose, in the engine's precision."""
         values, vectors = (a.astype(self.engine.dtype) for a in np.linalg.eigh(self.G_fast.astype(float)))
-        # of its own: with few neurons a product with a transposed view took up to 7 × the time
+        # an array of its own: with few neurons, products with a transposed view take far longer
         return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)
 
     def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:

@@ -23,20 +23,19 @@ __all__ = ["resolvent", "split_steps"]
 #: Iterations between looks at what is left, and such rounds at most.
 PERIOD, MAX_ROUNDS = 12, 40
 #: A step is good when the model can still decrease by no more than this share of what it has: the next step, from a
-#: better model, finds the rest. A fifth of it took 1.2 × the time for 3 % fewer evaluations (27,396 × 318 × 100).
+#: better model, finds the rest. Less of it takes more time than it saves evaluations.
 ACCURACY = 0.1
 #: Over-relaxation (Boyd et al. 2011, § 3.4.3).
 RELAXATION = 1.6
-#: Primal residuals weigh 1 + this times the share of the weights in use. Where all weigh 1, ρ settles at a third of its
-#: best value once most weights are in use: 30 iterations per step for 16.
+#: Primal residuals weigh 1 + this times the share of the weights in use. Where all weigh 1, ρ settles far below its
+#: best value once most weights are in use.
 BALANCE = 3.0
 #: A change of ρ by a smaller factor is left to the next step: inverses for a new ρ cost as much as five iterations.
 FAR = 2.0
 #: ρ over c and the largest eigenvalue of G, at least, by bytes of a number: below, rounding along directions without
-#: variance is blown up until nothing else is left (Gaussian lasso, 30,000 × 1,011, λ = 1e-6).
+#: variance is blown up until nothing else is left.
 LEAST_RHO = {4: 1e-5, 8: 1e-12}
-#: Up to so many neurons BLAS takes longer than `thin_product`, for one of them seven times as long. Poisson lasso,
-#: 30,000 × 1,011 × 60: 0.9 × the time.
+#: Up to so many neurons BLAS takes longer than `thin_product`.
 FEW = 8
 #: Added to the metric in which what is left is measured, over c and the largest eigenvalue of G, by bytes of a number:
 #: along a direction with less variance rounding says more than the gradient.
@@ -86,7 +85,7 @@ def split_steps(
     out_Z, out_gained, out_left, out_rho = W.copy(), np.zeros(len(W)), np.zeros(len(W)), rho.copy()
     own, todo, start = model, np.arange(len(W)), W
     # x minimises the quadratic and z the penalty; the multiplier ρu is a subgradient of that, and starts as one that
-    # is nearly in balance with the gradient: 0.85 × the iterations that it took as minus the gradient itself
+    # is nearly in balance with the gradient, which saves iterations
     held = np.where(W != 0, model.tau * np.sign(W) + ridge * W, np.clip(-force, -model.tau, model.tau))
     V = W + held / rho[:, None]
     past = empty_past(*W.shape, kind)

@@ -36,26 +36,25 @@ __all__ = ["Round", "Walk"]
 
 #: An objective is taken to lie above its minimum by the decrease that the model promises, times this, times the spread
 #: of the neuron's curvature weights (1 where all are equal), the product at most the second number. Where the weights
-#: are even the model is right; a constant had to be 75, and took 1.4 × the evaluations. benchmarks/certificates.py
-#: compares with long float64 fits.
+#: are even the model is right, so that a constant would have to be far larger for most neurons than they need.
+#: benchmarks/certificates.py compares with long float64 fits.
 MODEL_SAFETY, MOST_SAFETY = 8.0, 150.0
 #: Share of the decrease that first order promises which a step must keep to be accepted.
 ARMIJO = 1e-4
 #: A change of the loss below so many roundings is taken from the gradients.
 FEW_ROUNDINGS = 32
 #: Damping doubles after a step that was not accepted, and is multiplied by the second number where the loss was not
-#: finite; it falls by the third after one that was accepted: 2 made every second step of some neurons overshoot.
+#: finite; it falls by the third after one that was accepted: a faster fall makes every second step of some overshoot.
 RAISE, RAISE_FAR, RELAX = 2.0, 16.0, 1.25
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
 #: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
-#: With 1, one column in 800 ended above the tolerance (30,000 × 1,011, Poisson group lasso), and none with this.
+#: Fewer leave problems above the tolerance that could still get there.
 QUIET_STEPS, QUIET = 3, 1 / 4
 #: A problem with more features per effective sample (n over the spread of its curvature weights) than the first number,
 #: times the root of the evaluations that a model of its own is worth, ends no strength by the promise of the shared
 #: model: in some directions its curvature may be any part of that. Nor by its own, once it has so many times more than
-#: when that was made. 1,000 samples × 87 columns: the true distance was up to 2.7 × the certificate, for 3 of 880 fits,
-#: and is up to 1.44 ×, for 1; 30,000 × 1,011 × 60: 0.93 × the time.
+#: when that was made. Larger numbers leave more certificates below the true distance, smaller ones make more models.
 MOST_CROWDING, CROWDING_GROWTH = 0.08, 2.0
 
 
