@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,15 @@ from popglm.labels import column_labels, is_counted, neuron_order
 from popglm.messages import shown
 from popglm.numbers import holds_flags, numbers_of
 
-__all__ = ["check_lambdas", "check_rule", "check_strength_index", "check_verbose", "feature_group_sizes"]
+__all__ = [
+    "check_feature_mask",
+    "check_lambdas",
+    "check_penalty_factors",
+    "check_rule",
+    "check_strength_index",
+    "check_verbose",
+    "feature_group_sizes",
+]
 
 
 def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray:
@@ -108,6 +116,52 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
             "a row per column or per group."
         )
     return np.repeat(table, sizes, axis=0) if by_group else table
+
+
+def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str) -> np.ndarray | None:
+    """What the strength of every feature group is multiplied by, shape (n_groups,); None for 1.
+
+    Parameters
+    ----------
+    factors : mapping, Series or sequence of float
+        By the names of groups, those that are not named having 1, or one for each in order.
+    groups : names of the feature groups
+    """
+    if factors is None:
+        return None
+    if penalty == "none":
+        raise ValueError("penalty_factors has no effect under penalty='none'; leave it None or choose a penalty.")
+    if isinstance(factors, pd.Series) and not is_counted(factors.index):
+        factors = factors.to_dict()
+    if isinstance(factors, Mapping):
+        given = {str(name): factor for name, factor in factors.items()}
+        strange = [name for name in given if name not in set(groups)]
+        if strange:
+            raise ValueError(
+                f"penalty_factors names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give "
+                "factors for these."
+            )
+        factors = [given.get(name, 1.0) for name in groups]
+    if isinstance(factors, str | bytes | set) or np.ndim(as_numpy(factors)) == 0:
+        raise ValueError(
+            f"penalty_factors={shown(factors)} must be a factor for every feature group, or a mapping from their names."
+        )
+    if holds_flags(factors):
+        raise ValueError(
+            "penalty_factors must be numbers, not True or False; a factor of 0 is for a group that is never penalised."
+        )
+    found = numbers_of(factors, "penalty_factors").astype(float)
+    if found.shape != (len(groups),):
+        raise ValueError(
+            f"penalty_factors has shape {found.shape} for {len(groups)} feature groups ({shown(list(groups))}); give "
+            "one factor per group, in their order, or a mapping from their names."
+        )
+    bad = np.flatnonzero(~np.isfinite(found) | (found < 0))
+    if len(bad):
+        raise ValueError(
+            f"penalty_factors must be finite and ≥ 0; that of group {groups[bad[0]]!r} is {found[bad[0]]:g}."
+        )
+    return found
 
 
 def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:

@@ -46,6 +46,10 @@ class GLM(PopulationGLM):
         no such columns. A DataFrame is matched by the names of its rows (groups or columns of X) and neurons. Neurons
         with the same features are fitted together, so that few kinds of neurons cost nothing. Inside a group,
         ``smoothness`` takes a column that is left out for a neighbour of weight 0.
+    penalty_factors : mapping or array-like, shape (n_groups,), optional
+        What λ is multiplied by for each feature group, ≥ 0: by the names of groups, where a group without a factor has
+        1, or one for each group in order. A group with twice the factor is penalised twice as much. Factors are taken
+        as they are: glmnet scales its ``penalty.factor`` to a mean of 1. ``smoothness`` has none.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
         is the smallest strength with all weights 0 for a norm; for a ridge, ten times the largest curvature of the
@@ -118,6 +122,8 @@ class GLM(PopulationGLM):
         Means and scales that a `Design` z-scored X's columns by; None for an X of another origin.
     feature_mask_ : ndarray of bool, shape (n_features, n_neurons), or None
         ``feature_mask`` for every column, in the order of the neurons.
+    penalty_factors_ : ndarray, shape (n_groups,), or None
+        ``penalty_factors`` in the order of the groups.
     loss_, penalty_ : object
         The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
         ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron.
@@ -155,6 +161,7 @@ class GLM(PopulationGLM):
         smoothness: float = 0.0,
         feature_groups: Any = None,
         feature_mask: Any = None,
+        penalty_factors: Any = None,
         lambdas: Any = None,
         n_lambdas: int = 20,
         lambda_min_ratio: float = 1e-4,
@@ -175,6 +182,7 @@ class GLM(PopulationGLM):
         self.smoothness = smoothness
         self.feature_groups = feature_groups
         self.feature_mask = feature_mask
+        self.penalty_factors = penalty_factors
         self.lambdas = lambdas
         self.n_lambdas = n_lambdas
         self.lambda_min_ratio = lambda_min_ratio

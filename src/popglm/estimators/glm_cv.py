@@ -46,8 +46,8 @@ class GLMCV(PopulationGLM):
     patience : int, optional
         A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
-    family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_mask, lambdas, n_lambdas, \
-lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule, precision, verbose
+    family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_mask, penalty_factors, lambdas, \
+n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule, precision, verbose
         As in `GLM`.
 
     Attributes
@@ -127,6 +127,7 @@ lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule
         smoothness: float = 0.0,
         feature_groups: Any = None,
         feature_mask: Any = None,
+        penalty_factors: Any = None,
         lambdas: Any = None,
         n_lambdas: int = 20,
         lambda_min_ratio: float = 1e-4,
@@ -152,6 +153,7 @@ lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule
         self.smoothness = smoothness
         self.feature_groups = feature_groups
         self.feature_mask = feature_mask
+        self.penalty_factors = penalty_factors
         self.lambdas = lambdas
         self.n_lambdas = n_lambdas
         self.lambda_min_ratio = lambda_min_ratio

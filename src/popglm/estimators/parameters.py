@@ -8,7 +8,13 @@ import numpy as np
 
 from popglm.checks import is_number
 from popglm.engines.memory import memory_of_machine
-from popglm.estimators.arguments import check_feature_mask, check_lambdas, check_verbose, feature_group_sizes
+from popglm.estimators.arguments import (
+    check_feature_mask,
+    check_lambdas,
+    check_penalty_factors,
+    check_verbose,
+    feature_group_sizes,
+)
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
@@ -55,7 +61,8 @@ class Parameters:
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
-        penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes)
+        self.penalty_factors_ = check_penalty_factors(self.penalty_factors, names, self.penalty)
+        penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes, self.penalty_factors_)
         if self.penalty == "none":
             if self.lambdas is not None and self._own_lambdas().any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")

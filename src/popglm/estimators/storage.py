@@ -138,6 +138,8 @@ class Storage:
             parameters["cv"] = len(self.cv_deviance_)
         if self.feature_mask_ is not None:
             parameters["feature_mask"] = self.feature_mask_.tolist()
+        if self.penalty_factors_ is not None:
+            parameters["penalty_factors"] = self.penalty_factors_.tolist()
         names = getattr(self, "feature_names_in_", None)
         return {
             "class": type(self).__name__,
@@ -217,7 +219,11 @@ class Storage:
         self.loss_ = get_family(self.family, self.inverse_link)
         far = about.get("far_from_zero")
         self._far_from_zero = self.loss_.is_unbounded if far is None else far
-        self.penalty_ = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_)
+        factors = parameters.get("penalty_factors")
+        self.penalty_factors_ = None if factors is None else np.array(factors, float)
+        self.penalty_ = Penalty.make(
+            self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_, self.penalty_factors_
+        )
         self._restore_folds(about)
         self._keep(self.lambda_index_)
         return self

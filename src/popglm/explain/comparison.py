@@ -184,6 +184,14 @@ def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
     return np.minimum(np.arange(n_lambdas)[:, None], np.clip(ends, 0, n_lambdas - 1))
 
 
+def _factors_of(model: GLMCV, kept: np.ndarray) -> np.ndarray | None:
+    """Penalty factors of the feature groups that have some of the columns ``kept``."""
+    if model.penalty_factors_ is None or not len(kept):
+        return None
+    group = np.repeat(np.arange(len(model.feature_group_sizes_)), model.feature_group_sizes_)
+    return model.penalty_factors_[np.unique(group[kept])]
+
+
 @dataclass(eq=False)
 class Refits:
     """Fits of a model's data to some of its columns.
@@ -243,6 +251,7 @@ class Refits:
             cv=model.splits_,
             refit=self.on_all_rows,
             feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, changed)],
+            penalty_factors=_factors_of(model, kept),
             **dict(zip(("se_fraction", "min_lambda"), model.selection_rule_, strict=True)),
             verbose=0,
         )

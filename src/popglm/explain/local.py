@@ -84,6 +84,8 @@ class LocalModel:
         self.parts = [slice(a, b) for a, b in pairwise(ends)]
         self.s = np.ones(n) if self.weights is None else np.asarray(self.weights, float)[self.order]
         X = np.asarray(self.X, float)[self.order]
+        penalty, unit = self.penalty.evened()
+        X = X if unit is None else X / unit
         # of no consequence for the fits, and no digits are lost to large means
         self.x = X - np.average(X, axis=0, weights=self.s) if self.intercept else X
         self.held = [self._sums(self.x[part], self.s[part]) for part in self.parts]
@@ -98,7 +100,7 @@ class LocalModel:
             whole - held if rows is None else self._sums(self.x[rows], self.s[rows])
             for rows, held in zip(self.train, self.held, strict=False)
         ]
-        self.fits = [FoldFit(sums, self.penalty, self.intercept) for sums in trained]
+        self.fits = [FoldFit(sums, penalty, self.intercept) for sums in trained]
 
     @staticmethod
     def _sums(x: np.ndarray, s: np.ndarray) -> Sums:
@@ -273,8 +275,8 @@ class ProximalFold:
     def _descend(self, lam: np.ndarray, columns: np.ndarray) -> None:
         penalty = self.fit.penalty
         step, G = 1 / self.fit.bound.astype(np.float32), self.fit.G.astype(np.float32)
-        ridge = ((1 - penalty.l1_ratio) * lam[columns, None]).astype(np.float32)
-        threshold = (penalty.l1_ratio * lam[columns, None] * penalty.block_weights).astype(np.float32)
+        ridge = penalty.ridge_strength(lam[columns])[:, None].astype(np.float32)
+        threshold = penalty.norm_strengths(lam[columns]).astype(np.float32)
         going, least, cross = columns, LEAST_CHANGE * self.unit[columns], self.cross[columns]
         w = previous = self.w[columns]
         moved, momentum = np.zeros_like(w), np.ones((len(columns), 1), np.float32)

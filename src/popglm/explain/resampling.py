@@ -167,6 +167,7 @@ def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarra
         lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, model.lambda_path_[0])[None],
         feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
         feature_mask=model.feature_mask_,
+        penalty_factors=model.penalty_factors_,
         tol=min(model.tol, LOOSEST_TOL),
         verbose=0,
     )

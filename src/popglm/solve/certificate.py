@@ -109,8 +109,7 @@ def certificate(loss: Family, model: QuadraticModel, W: np.ndarray, at: Evaluati
     """
     penalty = model.penalty
     RW = penalty.smooth_gradient(W)
-    grad, lam2 = at.grad + RW, (1 - penalty.l1_ratio) * lam
-    tau = penalty.l1_ratio * lam[:, None] * penalty.block_weights
+    grad, lam2, tau = at.grad + RW, penalty.ridge_strength(lam), penalty.norm_strengths(lam)
     if not loss.is_convex:
         return decrement(model, W, grad, at, tau, lam2)
     has_norm = penalty.l1_ratio > 0

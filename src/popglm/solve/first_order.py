@@ -119,7 +119,7 @@ def _descend(
             break
         grad = objective.sampled_gradient(neurons, W, b, optimiser.batch_size, rng)
         lam_n = lam[neurons]
-        grad_w = grad.grad + penalty.smooth_gradient(W) + (1 - penalty.l1_ratio) * lam_n[:, None] * W
+        grad_w = grad.grad + penalty.smooth_gradient(W) + penalty.ridge_strength(lam_n)[:, None] * W
         b = grad.b
         # a running mean, not a sum: the proximal step needs the gradient on its own scale
         velocity += (1 - optimiser.momentum) * (grad_w - velocity)
@@ -135,7 +135,7 @@ def _descend(
         W = W - step[:, block] * move
         if penalty.l1_ratio > 0:
             norms = penalty.block_norms(W)
-            keep = 1 - step * penalty.l1_ratio * lam_n[:, None] * penalty.block_weights / np.where(norms > 0, norms, 1)
+            keep = 1 - step * penalty.norm_strengths(lam_n) / np.where(norms > 0, norms, 1)
             W = W * np.maximum(keep, 0)[:, block]
         if t % optimiser.check_every and t < max_steps:
             continue

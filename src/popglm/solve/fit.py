@@ -220,7 +220,7 @@ class Fit(Problems):
             # there the metric is the curvature itself
             grad = at.grad + self.model.penalty.smooth_gradient(W)
             zero = np.zeros(len(W))
-            exact = decrement(self.model, W, grad, at, zero[:, None] * self.model.penalty.block_weights, zero)
+            exact = decrement(self.model, W, grad, at, self.model.penalty.norm_strengths(zero), zero)
             gap = np.where(lam == 0, np.minimum(gap, exact), gap)
         return gap / self.scale[columns]
 

@@ -104,8 +104,8 @@ class OwnModels:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `QuadraticModel.step`."""
         dtype, penalty, slots = self.engine.dtype, self.penalty, self.slot[columns]
-        tau = (penalty.l1_ratio * lam[:, None] * penalty.block_weights).astype(dtype)
-        lam2, c = ((1 - penalty.l1_ratio) * lam).astype(dtype), c.astype(dtype)
+        tau = penalty.norm_strengths(lam).astype(dtype)
+        lam2, c = penalty.ridge_strength(lam).astype(dtype), c.astype(dtype)
         D, slope = np.empty((2, *W.shape))
         R = np.zeros((0, 0), dtype)
         rounding, accuracy = dtype.type(np.finfo(dtype).eps), dtype.type(1e-3 if dtype == np.float32 else 1e-6)

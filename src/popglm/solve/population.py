@@ -66,12 +66,17 @@ def fit_population(
     streamed = isinstance(X, RowStream)
     order, folds = order_by_fold(n, splits, max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None)
     center = _center(X, weights, settings.fit_intercept)
+    penalty, column_unit = settings.penalty.evened()
+    settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
     if streamed:
-        work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers)
+        work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
     else:
-        work = _centred_copy(X, order, center, engine.dtype)
+        work = _centred_copy(X, order, center, engine.dtype, column_unit)
+    if column_unit is not None:
+        start = None if start is None else start * column_unit
+    own_center = center if column_unit is None else center / column_unit
     features, held = feature_sums(engine, work, weights, folds)
     seconds = {"prepare": time.perf_counter() - began}
 
@@ -106,7 +111,7 @@ def fit_population(
         # in the rows of its fits a complete neuron has no other weights than the rows
         data = replace(scored, weights=plain) if cohort.complete else scored
         near = None if start is None else start[:, :, chosen] / units.weight[:, None]
-        common = engine, data, scored, center, features
+        common = engine, data, scored, own_center, features
         rest = folds, own, cohort.wanted[:, chosen], refit, on_strength, near
         fits = GramFits(*common, held, *rest) if on_grams else RowFits(*common, *rest, shares, schedule)
         cohorts.append((chosen, fits, units))
@@ -126,6 +131,8 @@ def fit_population(
         part.translate(units, level, weight_unit)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
+    if column_unit is not None:
+        result.in_columns(column_unit, center)
     # as they were given: a unit and back is not always the same number
     result.lambdas = lambdas
     for name, value in seconds.items():
@@ -267,9 +274,13 @@ def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarr
     return total / s.sum()
 
 
-def _centred_copy(X: np.ndarray, order: np.ndarray, center: np.ndarray, dtype: Any) -> np.ndarray:
+def _centred_copy(
+    X: np.ndarray, order: np.ndarray, center: np.ndarray, dtype: Any, unit: np.ndarray | None
+) -> np.ndarray:
+    """The rows of X in ``order`` less ``center``, columns divided by ``unit`` (n_features,) unless that is None."""
     work = np.empty(X.shape, dtype)
     for a in range(0, len(X), 4096):
         # the difference in float64: a column with a large mean keeps its digits
-        work[a : a + 4096] = X[order[a : a + 4096]] - center
+        rows = X[order[a : a + 4096]] - center
+        work[a : a + 4096] = rows if unit is None else rows / unit
     return work

@@ -178,22 +178,21 @@ class QuadraticModel:
         return self._plain_step(memory, neurons, W, grad, c, lam)
 
     def _plain_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
-        lam2 = (1 - self.penalty.l1_ratio) * lam
+        lam2 = self.penalty.ridge_strength(lam)
         total_grad = grad + lam2[:, None] * W
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
         return d, -0.5 * np.einsum("ij,ij->i", d, total_grad)
 
     def _point(self, W, grad, c, lam) -> tuple[np.ndarray, ...]:
         """W, grad, c, τ and λ₂ in the engine's precision."""
-        tau = self.penalty.l1_ratio * lam[:, None] * self.penalty.block_weights
-        lam2 = (1 - self.penalty.l1_ratio) * lam
+        tau, lam2 = self.penalty.norm_strengths(lam), self.penalty.ridge_strength(lam)
         return tuple(np.ascontiguousarray(a, self.engine.dtype) for a in (W, grad, c, tau, lam2))
 
     def _split_step(self, memory, neurons, W, grad, c, lam, most) -> tuple[np.ndarray, np.ndarray]:
         W, grad, unit = self._scaled(W, grad, c)
         W, grad, c, tau, _ = self._point(W, grad, c, lam)
         tau = tau / (self.deviation * unit).astype(tau.dtype)
-        lam2 = np.outer((1 - self.penalty.l1_ratio) * lam, self.deviation**-2.0)
+        lam2 = np.outer(self.penalty.ridge_strength(lam), self.deviation**-2.0)
         least = lam2.min(axis=1)
         ridge, least = (lam2 - least[:, None]).astype(W.dtype), least.astype(W.dtype)
         D, promise = np.zeros(W.shape, W.dtype), np.zeros(len(W))

@@ -47,6 +47,16 @@ class PopulationFit:
         self.lambdas = self.lambdas * units.strength
         self.cv_deviance *= units.loss * weight
 
+    def in_columns(self, unit: np.ndarray, center: np.ndarray) -> None:
+        """From columns divided by ``unit`` (n_features,) to the user's, whose means are ``center``.
+
+        The intercepts stay those of the rounded coefficients.
+        """
+        for coef, intercept in ((self.coef, self.intercept), (self.cv_coef, self.cv_intercept)):
+            before = coef.astype(float) @ (center / unit)
+            coef /= unit.astype(coef.dtype)
+            intercept += before - coef.astype(float) @ center
+
     def cut(self, n_fitted: np.ndarray) -> None:
         """Forget what lies beyond the first ``n_fitted`` (n_neurons,) strengths, as if neurons had stopped there."""
         self.n_fitted = n_fitted

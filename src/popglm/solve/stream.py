@@ -95,6 +95,7 @@ class RowStream:
         self.shape = tuple(int(k) for k in source.shape)
         self.dtype = np.dtype(np.float32 if kind == np.float32 else np.float64)
         self.center: np.ndarray | None = None
+        self.unit: np.ndarray | None = None
         # each thread may hold the join of two blocks; the block being read may be there as stored and as handed on
         n_blocks = (BLOCKS_EACH + 1) * n_workers + 2
         row_bytes = max(1, self.shape[1]) * max(kind.itemsize, self.dtype.itemsize)
@@ -111,10 +112,16 @@ class RowStream:
         self._blocks: OrderedDict[int, Future] = OrderedDict()
         self._reader: ThreadPoolExecutor | None = None
 
-    def centred(self, center: np.ndarray | None, dtype: Any, n_workers: int) -> RowStream:
-        """The same rows less ``center`` in another type, for ``n_workers`` threads; subtracted in float64."""
+    def centred(
+        self, center: np.ndarray | None, dtype: Any, n_workers: int, unit: np.ndarray | None = None
+    ) -> RowStream:
+        """The same rows less ``center`` in another type, for ``n_workers`` threads; subtracted in float64.
+
+        Columns are then divided by ``unit`` (n_features,), unless that is None.
+        """
         other = RowStream(self.source, self.memory, n_workers)
         other.center, other.dtype = center, np.dtype(dtype)
+        other.unit = None if unit is None else unit.astype(dtype)
         if center is not None:
             other._coarse = center.astype(np.float32)
             other._fine = (center - other._coarse).astype(np.float32)
@@ -203,6 +210,8 @@ class RowStream:
                 into -= self._fine
             else:
                 into[:] = piece - self.center
+            if self.unit is not None:
+                into /= self.unit
         return rows
 
 

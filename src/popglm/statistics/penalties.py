@@ -51,7 +51,7 @@ def smoothness_matrix(sizes: np.ndarray | list[int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Penalty:
-    """λ Σ_b ω_b‖w_b‖₂·α + λ(1−α)/2‖w‖² + (σ/2) wᵀRw over blocks b of columns.
+    """λ Σ_b c_b (α ω_b‖w_b‖₂ + (1−α)/2‖w_b‖²) + (σ/2) wᵀRw over blocks b of columns.
 
     A block is one column (lasso, elastic net) or one feature group (group lasso, ω = √size); ridge is α = 0.
 
@@ -68,6 +68,8 @@ class Penalty:
         Present where σ > 0.
     product : callable
         Matrix product for rows of neurons; the solver puts its engine's here.
+    factors : ndarray, shape (n_blocks,), or None
+        c, what the strength of every block is multiplied by: 1 for None.
     """
 
     l1_ratio: float
@@ -76,23 +78,50 @@ class Penalty:
     block_weights: np.ndarray
     R: np.ndarray | None
     product: Callable = np.matmul
+    factors: np.ndarray | None = None
 
     @classmethod
-    def make(cls, kind: str, l1_ratio: float | None, smoothness: float, group_sizes: np.ndarray) -> Penalty:
-        """Penalty of a name in `PENALTIES` over features that come in groups of ``group_sizes``."""
+    def make(
+        cls,
+        kind: str,
+        l1_ratio: float | None,
+        smoothness: float,
+        group_sizes: np.ndarray,
+        group_factors: np.ndarray | None = None,
+    ) -> Penalty:
+        """Penalty of a name in `PENALTIES` over features that come in groups of ``group_sizes``.
+
+        ``group_factors`` (n_groups,) are the factors of the groups, 1 unless given.
+        """
         grouped = kind == "group_lasso"
         sizes = np.asarray(group_sizes if grouped else np.ones(int(np.sum(group_sizes))), int)
         alpha = {"none": 0.0, "ridge": 0.0, "lasso": 1.0}.get(kind, l1_ratio)
         alpha = {"elastic_net": 0.5, "group_lasso": 1.0}[kind] if alpha is None else float(alpha)
         R = smoothness_matrix(group_sizes) if smoothness > 0 else None
-        return cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R)
+        factors = None if group_factors is None else np.asarray(group_factors, float)
+        if factors is not None and not grouped:
+            factors = np.repeat(factors, group_sizes)
+        return cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R, factors=factors)
 
     def counting(self, columns: np.ndarray) -> Penalty:
         """The penalty where only some columns (n_features,), 1 for each and else 0, may have a weight."""
         if len(self.block_sizes) == len(columns):
             return self
         sizes = np.add.reduceat(columns, self.starts[:-1])
-        return replace(self, block_weights=np.sqrt(np.maximum(sizes, 1)))
+        return replace(self, block_weights=self.block_weights * np.sqrt(np.maximum(sizes, 1) / self.block_sizes))
+
+    def evened(self) -> tuple[Penalty, np.ndarray | None]:
+        """The same penalty of the weights d∘w, with one ridge part for all of them; and d (n_features,), None for 1.
+
+        With d = √c, Σ c‖w‖² is the plain square of the norm, and c ω‖w_b‖ is √c ω‖d∘w_b‖. Without a ridge part the
+        factors may stay with the norms, and columns as they are.
+        """
+        if self.factors is None or self.l1_ratio == 1:
+            return self, None
+        root = np.sqrt(self.factors)
+        units = root[self.block_of_column]
+        R = None if self.R is None else self.R / np.outer(units, units)
+        return replace(self, block_weights=self.block_weights * root, R=R, factors=None), units
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -113,15 +142,29 @@ class Penalty:
         """‖w_b‖₂ for rows of W, shape (n_neurons, n_blocks)."""
         return block_norms(np, self.blocks, W)
 
+    @cached_property
+    def norm_weights(self) -> np.ndarray:
+        """c ω, shape (n_blocks,)."""
+        return self.block_weights if self.factors is None else self.factors * self.block_weights
+
+    def norm_strengths(self, lam: np.ndarray) -> np.ndarray:
+        """λαcω, what the norm of every block is multiplied by, shape (n_neurons, n_blocks)."""
+        return self.l1_ratio * lam[:, None] * self.norm_weights
+
+    def ridge_strength(self, lam: np.ndarray) -> np.ndarray:
+        """λ(1−α), the curvature of the ridge part where factors are `evened`, shape (n_neurons,)."""
+        return (1 - self.l1_ratio) * lam
+
     def smooth_gradient(self, W: np.ndarray) -> np.ndarray:
         """σRw, zero without smoothness; W (n_neurons, n_features)."""
         return self.smoothness * self.product(W, self.R) if self.R is not None else np.zeros_like(W)
 
     def norm_value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """λP(w) of every neuron; W (n_neurons, n_features), lam (n_neurons,)."""
-        total = 0.5 * (1 - self.l1_ratio) * lam * np.einsum("ij,ij->i", W, W)
+        V = W if self.factors is None else W * self.factors[self.block_of_column]
+        total = 0.5 * self.ridge_strength(lam) * np.einsum("ij,ij->i", V, W)
         if self.l1_ratio > 0:
-            total = total + self.l1_ratio * lam * (self.block_norms(W) @ self.block_weights)
+            total = total + self.l1_ratio * lam * (self.block_norms(W) @ self.norm_weights)
         return total
 
     def value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
@@ -136,10 +179,10 @@ class Penalty:
     def lambda_max(self, gradient: np.ndarray, curvature: np.ndarray | float = np.inf) -> np.ndarray:
         """Smallest strength at which one part of the penalty alone leaves the null model, per neuron.
 
-        For a norm that is where w = 0 is optimal, the largest force |g_b|/ω_b of a block. A ridge never gets there. It
-        shrinks weights by h/(h + λ) along an axis of curvature h, and is taken to leave nothing where λ is `STRONGEST`
-        times the largest curvature. Forces have the unit of the activity, curvatures of a Gaussian have not: so the
-        grid of each part is free of units, and so is the smaller one of both.
+        For a norm that is where w = 0 is optimal, the largest force |g_b|/(c_b ω_b) of a block. A ridge never gets
+        there. It shrinks weights by h/(h + λ) along an axis of curvature h, and is taken to leave nothing where λ is
+        `STRONGEST` times the largest curvature. Forces have the unit of the activity, curvatures of a Gaussian have
+        not: so the grid of each part is free of units, and so is the smaller one of both.
 
         Parameters
         ----------
@@ -150,7 +193,7 @@ class Penalty:
         """
         top = np.full(len(gradient), np.inf)
         if self.l1_ratio > 0:
-            top = (self.block_norms(gradient) / self.block_weights).max(axis=1) / self.l1_ratio
+            top = (self.block_norms(gradient) / self.norm_weights).max(axis=1) / self.l1_ratio
         if self.l1_ratio < 1:
             top = np.minimum(top, STRONGEST * curvature / (1 - self.l1_ratio))
         return top

@@ -104,7 +104,7 @@ class DeviceFit(Problems):
         strength, penalty = self._at_strength(rows, lam), self.model.penalty
         if self.loss.is_convex:
             sums, at = self.kernels.gap_sums(self.batch, strength)[rows], self.at.take(problems)
-            lam2 = (1 - penalty.l1_ratio) * lam
+            lam2 = penalty.ridge_strength(lam)
             gap = gap_of(self.loss, sums, at, lam, lam2, penalty.l1_ratio > 0, penalty.R is not None)
         else:
             c = self.at.curvature[self.batch.index]

@@ -71,7 +71,7 @@ class BatchModel:
         self.G, self.diagonal_of_G = put(G), put(np.diag(G).copy())
         self.R = None if penalty.R is None else put(penalty.smoothness * penalty.R)
         diagonal = np.zeros(p) if penalty.R is None else penalty.smoothness * np.diag(penalty.R)
-        self.diagonal_of_R, self.block_weights = put(diagonal), put(penalty.block_weights)
+        self.diagonal_of_R, self.norm_weights = put(diagonal), put(penalty.norm_weights)
         self.split = self.normed and penalty.R is None
         self.spectrum = self.deviation = None
         if self.split:
@@ -108,8 +108,8 @@ class BatchModel:
     def strength(self, lam: np.ndarray) -> Strength:
         """λ of every problem as the model needs it."""
         alpha = self.penalty.l1_ratio
-        tau = vector(self.engine, alpha * lam)[:, None] * self.block_weights[None, :]
-        return Strength(lam, vector(self.engine, (1 - alpha) * lam), tau)
+        tau = vector(self.engine, alpha * lam)[:, None] * self.norm_weights[None, :]
+        return Strength(lam, vector(self.engine, self.penalty.ridge_strength(lam)), tau)
 
     def penalty_value(self, W: Array, at: Strength) -> np.ndarray:
         """The penalty of every row of W."""
