@@ -34,8 +34,9 @@ from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import separated
+from popglm.solve.stream import RowStream
 from popglm.statistics.families import FAMILIES, get_family
-from popglm.statistics.null import FEW_EVENTS, null_models
+from popglm.statistics.null import FEW_EVENTS, NullModels, null_models
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
@@ -116,9 +117,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self.gap_, self.n_iter_ = fit.gap, fit.n_iter
         self.loss_path_ = fit.objective
         self.null_fitted_ = ~fit.fittable
-        self.null_intercept_, self.n_events_, self.null_margin_ = null.intercept, null.n_events, null.margin
-        if splits:
-            self.cv_null_intercept_, self.cv_null_model_deviance_ = null.cv_intercept, null.cv_deviance
+        self._keep_null_models(null, fit.bare)
         self.trace_ = pd.DataFrame(
             [(k, total / max(fit.fittable.sum(), 1)) for k, totals in enumerate(fit.trace) for total in totals],
             columns=["strength", "objective"],
@@ -127,6 +126,21 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self._warn_separated(settings, values, responses, weights, fit, splits, refit)
         self._X_fit = X
         return fit, responses
+
+    def _keep_null_models(self, null: NullModels, bare: PopulationFit | None) -> None:
+        """Set what is known of the null models, which have the columns that are never penalised where there are any."""
+        self.n_events_, self.null_margin_ = null.n_events, null.margin
+        self.null_intercept_, self.null_coef_ = null.intercept, None
+        folds = len(null.cv_intercept) > 0
+        if folds:
+            self.cv_null_intercept_, self.cv_null_model_deviance_ = null.cv_intercept, null.cv_deviance
+            self.cv_constant_deviance_, self.cv_null_coef_ = null.cv_deviance, None
+        if bare is None:
+            return
+        self.null_coef_, self.null_intercept_ = bare.coef[0], bare.intercept[0]
+        if folds:
+            self.cv_null_coef_, self.cv_null_intercept_ = bare.cv_coef[:, 0], bare.cv_intercept[:, 0]
+            self.cv_null_model_deviance_ = np.where(bare.cv_fittable, bare.cv_deviance[:, 0], null.cv_deviance)
 
     def _warn(self, fit: PopulationFit) -> None:
         names = self.neuron_names_
@@ -166,10 +180,23 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
 
     def _warn_separated(self, settings: Settings, X, Y, weights, fit: PopulationFit, splits, refit: bool) -> None:
         """Name neurons that have no best weights without a penalty."""
-        free = (fit.lambdas == 0).any(axis=0) & fit.fittable
-        if not free.any() or settings.penalty.R is not None or not settings.loss.can_separate:
+        if settings.penalty.R is not None or not settings.loss.can_separate:
             return
-        neurons = np.flatnonzero(free)
+        unpenalised = (fit.lambdas == 0).any(axis=0)
+        data = X, Y, weights, fit, splits, refit
+        self._name_separated(settings, np.flatnonzero(unpenalised & fit.fittable), None, *data)
+        if settings.penalty.free is not None:
+            self._name_separated(settings, np.flatnonzero(~unpenalised & fit.fittable), settings.penalty.free, *data)
+
+    def _name_separated(self, settings: Settings, neurons, columns, X, Y, weights, fit, splits, refit: bool) -> None:
+        """Name those neurons whose events some columns (n_features,) separate, or any of them for None."""
+        if not len(neurons):
+            return
+        allowed = None if settings.allowed is None else settings.allowed[:, neurons]
+        if columns is not None:
+            X = X.with_columns(np.flatnonzero(columns)) if isinstance(X, RowStream) else X[:, columns]
+            allowed = None if allowed is None else allowed[columns]
+        columns = slice(None) if columns is None else columns
         counted = ~np.isnan(Y[:, neurons])
         if weights is not None:
             counted &= weights[:, None] > 0
@@ -179,8 +206,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             inside = np.zeros((len(Y), 1), bool)
             inside[rows] = True
             found |= separated(
-                settings.loss, X, Y[:, neurons], counted & inside, coef[-1, neurons].astype(float),
-                settings.fit_intercept, None if settings.allowed is None else settings.allowed[:, neurons],
+                settings.loss, X, Y[:, neurons], counted & inside, coef[-1, neurons][:, columns].astype(float),
+                settings.fit_intercept, allowed,
             )  # fmt: skip
         warn_neurons(
             "Without a penalty no finite weights are best, in the fit or in a fold: a column, or a combination, tells "
@@ -239,7 +266,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             for name in ("coef_", "intercept_"):
                 vars(self).pop(name, None)
             return
-        coef = at_strengths(self.coef_path_, index, 0.0)
+        coef = at_strengths(self.coef_path_, index, 0.0 if self.null_coef_ is None else self.null_coef_)
         intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
         self.coef_ = coef[0] if self._one_neuron else coef
         self.intercept_ = float(intercept[0]) if self._one_neuron else intercept
@@ -252,7 +279,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         """
         grid, index = self.lambda_path_, self.lambda_index_
         fitted = ~self.null_fitted_ & (len(grid) > 1)
-        first = fitted & (index == 0) & (explained > 0) & (strongest != 0).any(axis=(0, 2))
+        weighs = (self.penalty_.penalised(strongest) != 0).any(axis=(0, 2))
+        first = fitted & (index == 0) & (explained > 0) & weighs
         # nothing is weaker than no penalty
         last = fitted & (index == len(grid) - 1) & (grid[-1] > 0)
         return np.flatnonzero(last), np.flatnonzero(first)

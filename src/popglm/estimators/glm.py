@@ -93,6 +93,8 @@ class GLM(PopulationGLM):
         Infinite, and the number of strengths, where the null model was selected.
     null_intercept_ : ndarray, shape (n_neurons,)
         Of the null model.
+    null_coef_ : ndarray, shape (n_neurons, n_features), or None
+        Weights of the null model, which has the groups whose penalty factor is 0; None without such groups.
     n_events_ : ndarray of int, shape (n_neurons,)
         Samples of positive weight with activity; all recorded ones for the Gaussian family.
     null_margin_ : ndarray, shape (n_neurons,)
@@ -265,7 +267,8 @@ class GLM(PopulationGLM):
         rows = Rows(row_labels(X))
         shift = check_offset(self, offset, len(values), rows, "select")
         weights = [*zip(self.coef_path_, self.intercept_path_, strict=True)]
-        weights.append((np.zeros_like(self.coef_path_[0]), self.null_intercept_))
+        bare = np.zeros_like(self.coef_path_[0]) if self.null_coef_ is None else self.null_coef_
+        weights.append((bare, self.null_intercept_))
         etas = (self._predictor(values, w, b, shift) for w, b in weights)
         deviance, null = self._deviances(etas, Y, sample_weight, rows)
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)

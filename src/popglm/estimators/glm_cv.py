@@ -78,6 +78,10 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         That at the chosen strength, or of the folds' null models.
     cv_null_intercept_, cv_null_model_deviance_ : ndarray, shape (n_folds, n_neurons)
         Intercept of the null model of a fold's training rows, and its deviance on the rows that the fold holds out.
+    cv_null_coef_ : ndarray, shape (n_folds, n_neurons, n_features), or None
+        Its weights, as in ``null_coef_``.
+    cv_constant_deviance_ : ndarray, shape (n_folds, n_neurons)
+        Deviance of the intercept alone on the rows that a fold holds out.
     n_lambdas_fitted_ : ndarray of int, shape (n_neurons,)
         Strengths that a neuron went down to: all of them without `patience`.
     others
@@ -285,7 +289,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
 
     def _keep(self, index: np.ndarray) -> None:
         super()._keep(index)
-        self.cv_coef_ = at_strengths(self.cv_coef_path_, index, 0.0, axis=1)
+        bare = 0.0 if self.cv_null_coef_ is None else self.cv_null_coef_
+        self.cv_coef_ = at_strengths(self.cv_coef_path_, index, bare, axis=1)
         self.cv_intercept_ = at_strengths(self.cv_intercept_path_, index, self.cv_null_intercept_, axis=1)
         null = fraction_explained(np.nansum(self.cv_null_model_deviance_, axis=0), self.cv_null_deviance_)
         self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, index, null)

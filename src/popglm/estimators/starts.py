@@ -37,7 +37,7 @@ def check_start(
     estimator : GLM or GLMCV
         It knows the names of the neurons, the features and the samples that it is about to fit.
     cv_null_deviance : ndarray, shape (n_folds, n_neurons)
-        Of the folds' null models on what they hold out, by which a start of other activity is told.
+        Of the folds' intercepts alone on what they hold out, by which a start of other activity is told.
 
     Raises
     ------
@@ -158,7 +158,8 @@ def _check_folds(start: Any, estimator: Any, loss: Family, splits: list[tuple[np
 
 def _check_activity(start: Any, neurons: np.ndarray, cv_null_deviance: np.ndarray, names: list[str]) -> None:
     """Complain of other activity, weights or offsets, by which a start may have seen what a fold holds out."""
-    found = start.cv_null_model_deviance_[:, neurons]
+    # files of earlier revisions have that of their null models alone, which is the same
+    found = getattr(start, "cv_constant_deviance_", start.cv_null_model_deviance_)[:, neurons]
     same = np.isclose(found, cv_null_deviance, rtol=SAME, atol=0, equal_nan=True)
     if not same.all():
         fold, neuron = np.argwhere(~same)[0]

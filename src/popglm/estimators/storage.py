@@ -29,10 +29,13 @@ _DIMENSIONS = {
     "deviance_explained_path_": ("strength", "neuron"),
     "lambda_index_": ("neuron",),
     "null_intercept_": ("neuron",),
+    "null_coef_": ("neuron", "feature"),
     "n_events_": ("neuron",),
     "null_margin_": ("neuron",),
     "cv_null_intercept_": ("fold", "neuron"),
     "cv_null_model_deviance_": ("fold", "neuron"),
+    "cv_null_coef_": ("fold", "neuron", "feature"),
+    "cv_constant_deviance_": ("fold", "neuron"),
     "lambda_": ("neuron",),
     "n_lambdas_fitted_": ("neuron",),
     "null_fitted_": ("neuron",),
@@ -48,7 +51,10 @@ _DIMENSIONS = {
 }
 
 #: Arrays that some models do without, and those that only cross-validation makes.
-_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_")
+_OPTIONAL = (
+    *("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_"),
+    *("null_coef_", "cv_null_coef_", "cv_constant_deviance_"),
+)
 _OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_", "n_lambdas_fitted_")))
 #: What the description of a model says in every revision.
 _DESCRIBED = (
@@ -192,7 +198,7 @@ class Storage:
         for name in _DIMENSIONS:
             if _stored(name) in data:
                 setattr(self, name, data[_stored(name)].to_numpy())
-        for name in ("coef_path_", "intercept_path_"):
+        for name in ("coef_path_", "intercept_path_", "null_coef_", "cv_null_coef_"):
             if not hasattr(self, name):
                 setattr(self, name, None)
         self.null_fitted_ = self.null_fitted_.astype(bool)

@@ -192,6 +192,12 @@ def _factors_of(model: GLMCV, kept: np.ndarray) -> np.ndarray | None:
     return model.penalty_factors_[np.unique(group[kept])]
 
 
+def _has_free(model: GLMCV, columns: np.ndarray) -> bool:
+    """Whether some of the columns are never penalised."""
+    free = model.penalty_.free
+    return free is not None and bool(free[columns].any())
+
+
 @dataclass(eq=False)
 class Refits:
     """Fits of a model's data to some of its columns.
@@ -238,9 +244,10 @@ class Refits:
         reduced = full.restricted(kept)
         # where the removed columns never had a weight, the full model's path is the solution already
         changed = (self.path[..., removed] != 0).any(axis=(0, 1, 3))
+        selected = np.isfinite(model.lambda_)
         if not self.reselect:
-            # the null model has no variable to lose
-            changed &= np.isfinite(model.lambda_)
+            # the null model has no variable to lose but those that are never penalised
+            changed &= selected | _has_free(model, removed)
         changed = np.flatnonzero(changed)
         if not len(changed):
             return reduced, strengths
@@ -263,7 +270,7 @@ class Refits:
             gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
             self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())
         if not self.reselect:
-            refit.take_strengths(0)
+            refit.take_strengths(np.where(selected[changed], 0, len(lambdas)))
         strengths[changed] = refit.lambda_
         own = Predictor.make(refit, reduced.X, reduced.offset, not self.on_all_rows)
         for (_, coef, intercept), (_, own_coef, own_intercept) in zip(reduced.parts, own.parts, strict=True):

@@ -84,7 +84,7 @@ class LocalModel:
         self.parts = [slice(a, b) for a, b in pairwise(ends)]
         self.s = np.ones(n) if self.weights is None else np.asarray(self.weights, float)[self.order]
         X = np.asarray(self.X, float)[self.order]
-        penalty, unit = self.penalty.evened()
+        penalty, unit = self.penalty.evened(np.average(np.square(X - X.mean(axis=0)), axis=0))
         X = X if unit is None else X / unit
         # of no consequence for the fits, and no digits are lost to large means
         self.x = X - np.average(X, axis=0, weights=self.s) if self.intercept else X

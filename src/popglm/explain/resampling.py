@@ -22,6 +22,8 @@ from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["bootstrap"]
 
+#: Strength, over the largest one, at which neurons are fitted that selected their null models.
+ALMOST_NULL = 10.0
 #: Re-fits start near their solution; within a looser tolerance they would stop before most of the spread is there.
 LOOSEST_TOL = 3e-5
 
@@ -138,13 +140,13 @@ def bootstrap(
     )
     drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
     weights = np.empty((n_resamples, n_neurons, X.shape[1]))
-    selected = np.isfinite(model.lambda_)
+    selected, free = np.isfinite(model.lambda_), model.penalty_.free
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)
     for i, trials in enumerate(drawn):
         times = np.bincount(trials, minlength=n_trials)[codes]
         refit = _refit(model, X, Y, weight * times, offset)
         weights[i] = np.atleast_2d(refit.coef_) / design.scales_
-        weights[i, ~selected] = 0
+        weights[i, ~selected] = 0 if free is None else np.where(free, weights[i, ~selected], 0)
         unfinished[i], null[i] = (refit.gap_[0] > model.tol) & selected, refit.null_fitted_ & selected
     _warn(model, unfinished.sum(axis=0), np.where(model.null_fitted_, 0, null.sum(axis=0)), n_resamples)
 
@@ -163,8 +165,8 @@ def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarra
     """The model's parameters, fitted to weighted samples at each neuron's selected strength."""
     given = model.get_params()
     refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
-        # a neuron at its null model has no strength; what is fitted for it does not count
-        lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, model.lambda_path_[0])[None],
+        # a neuron at its null model has no strength: nothing counts of it but what is never penalised
+        lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, ALMOST_NULL * model.lambda_path_[0])[None],
         feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
         feature_mask=model.feature_mask_,
         penalty_factors=model.penalty_factors_,

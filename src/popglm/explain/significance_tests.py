@@ -263,7 +263,9 @@ def _by_local_refits(data: TestedData, method: str, chosen, columns, own, n_shif
         surrogates = maker.surrogates(took)
         maker.check(took, surrogates, alone, residuals, what)
         statistic, draws, p = (
-            test.of_all(surrogates, data.null) if mine is None else test.of_columns(mine, alone, surrogates, data.null)
+            test.of_all(surrogates, data.empty)
+            if mine is None
+            else test.of_columns(mine, alone, surrogates, data.empty)
         )
         if took.name == "circular_shift":
             p = widened(p, degrees_of_freedom(alone, residuals))

@@ -73,7 +73,7 @@ class SurrogateMaker:
             if n_trials < FEWEST_TRIALS:
                 _warn(f"{what} is tested by {n_trials} trials; below {FEWEST_TRIALS} the level is not held reliably.")
             return
-        worth = independent_samples(X, residuals)[~self.data.null]
+        worth = independent_samples(X, residuals)[~self.data.empty]
         slow = worth[worth < FEWEST_SAMPLES]
         if len(slow):
             _warn(
@@ -82,7 +82,7 @@ class SurrogateMaker:
                 "median). Few shifts differ then, and none may be like another time: p-values are too small. With 13 "
                 f"samples, some 7 of 100 neurons without an effect have p ≤ 0.05. {REMEDY}"
             )
-        drift = drift_together(X, residuals)[~self.data.null] & (worth >= FEWEST_SAMPLES)
+        drift = drift_together(X, residuals)[~self.data.empty] & (worth >= FEWEST_SAMPLES)
         if drift.sum() > MOST_BY_CHANCE * len(worth):
             _warn(
                 f"{what} and {drift.sum()} of {len(worth)} neurons drift through the whole recording. No shift is like "

@@ -63,6 +63,11 @@ class TestedData:
         """Neurons whose model is the null model, shape (n_neurons,)."""
         return self.model.null_fitted_ | ~np.isfinite(self.model.lambda_)
 
+    @property
+    def empty(self) -> np.ndarray:
+        """Neurons whose model has no weights, shape (n_neurons,): null models, but for columns never penalised."""
+        return self.null if self.model.null_coef_ is None else self.model.null_fitted_
+
     def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Training and test rows of every fold, numbered among the rows held out."""
         number = np.full(len(self.y), -1)

@@ -11,6 +11,8 @@ canonical links because a Kullback-Leibler divergence is at most χ² (Fercoq, G
 Where a rate is its own predictor, the best intercept may put a sample on the kink of its loss, and Σ r ≠ 0 on either
 side. The gap then also counts what the slope in b is worth over |b|, about the mean rate.
 
+Columns that are never penalised have to be orthogonal to the dual point, too; see `popglm.solve.free_columns`.
+
 The sums over features are taken where the weights lie, by `gap_sums`; what is one number per problem is put together
 on the host, in float64, by `gap_of`.
 """
@@ -70,20 +72,28 @@ def gap_sums(
 
 
 def gap_of(
-    loss: Family, sums: np.ndarray, at: Evaluation, lam: np.ndarray, lam2: np.ndarray, has_norm: bool, is_smoothed: bool
+    loss: Family,
+    sums: np.ndarray,
+    at: Evaluation,
+    lam: np.ndarray,
+    lam2: np.ndarray,
+    has_norm: bool,
+    is_smoothed: bool,
+    moved: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Duality gaps of problems with a convex loss, shape (n_problems,), from their `gap_sums`.
 
     Without a penalty, what the loss lies above its saturated value: see `popglm.solve.hessian` for what says more.
+    ``moved`` is what it costs that the dual point is not the residual itself, but orthogonal to some columns.
     """
     theta, scaled, plain, w2, wRw, over, finite = np.asarray(sums, float).T
     excess, left = np.maximum(at.loss, 0), 1 - theta
     with np.errstate(divide="ignore", invalid="ignore"):
-        fenchel = left * excess
+        fenchel = left * excess + theta * moved
         if loss.is_canonical:
-            fenchel = np.fmin(fenchel, left**2 * np.maximum(at.chi2, 0))
+            fenchel = np.fmin(fenchel, left**2 * np.maximum(at.chi2, 0) + theta * (1 + left) * moved)
         # with a ridge part the dual is finite everywhere: no scaling, a quadratic for what is over
-        gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2), np.inf)
+        gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2) + moved, np.inf)
         if has_norm:
             gap = np.where(lam2 > 0, gap, scaled + 0.5 * left**2 * wRw + fenchel)
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * np.abs(at.b)
@@ -91,7 +101,15 @@ def gap_of(
     return np.where(finite > 0, gap, np.inf)
 
 
-def certificate(loss: Family, model: QuadraticModel, W: np.ndarray, at: Evaluation, lam: np.ndarray) -> np.ndarray:
+def certificate(
+    loss: Family,
+    model: QuadraticModel,
+    W: np.ndarray,
+    at: Evaluation,
+    lam: np.ndarray,
+    shift: np.ndarray | None = None,
+    moved: np.ndarray | float = np.inf,
+) -> np.ndarray:
     """Bound on the excess objective per problem.
 
     Parameters
@@ -100,6 +118,10 @@ def certificate(loss: Family, model: QuadraticModel, W: np.ndarray, at: Evaluati
     at : Evaluation
         Loss, gradient and χ² there.
     lam : ndarray, shape (n_problems,)
+    shift : ndarray, shape (n_problems, n_features), optional
+        What is taken from the gradient so that the dual point is orthogonal to the columns that are never penalised.
+    moved : ndarray, shape (n_problems,), or float
+        What that costs; not known unless given.
 
     Returns
     -------
@@ -112,16 +134,22 @@ def certificate(loss: Family, model: QuadraticModel, W: np.ndarray, at: Evaluati
     grad, lam2, tau = at.grad + RW, penalty.ridge_strength(lam), penalty.norm_strengths(lam)
     if not loss.is_convex:
         return decrement(model, W, grad, at, tau, lam2)
+    if penalty.free is None:
+        moved = 0.0
+    else:
+        W, grad = penalty.penalised(W), penalty.penalised(grad if shift is None else grad - shift)
+        # a smoothness penalty along these columns has a part in the dual point that is not at hand
+        moved = np.inf if penalty.R is not None else moved
     has_norm = penalty.l1_ratio > 0
     sums = gap_sums(np, penalty.blocks, W, grad, RW, lam2, tau if has_norm else None)
-    return gap_of(loss, sums, at, lam, lam2, has_norm, penalty.R is not None)
+    return gap_of(loss, sums, at, lam, lam2, has_norm, penalty.R is not None, moved)
 
 
 def decrement(
     model: QuadraticModel, W: np.ndarray, grad: np.ndarray, at: Evaluation, tau: np.ndarray, lam2: np.ndarray
 ) -> np.ndarray:
     """`DECREMENT_SAFETY` times half the squared residual in the metric cG; ``grad`` with the smoothness."""
-    penalty, grad = model.penalty, grad + lam2[:, None] * W
+    penalty, grad = model.penalty, grad + lam2[:, None] * model.penalty.penalised(W)
     if penalty.l1_ratio == 0:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton

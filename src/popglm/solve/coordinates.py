@@ -29,43 +29,52 @@ class Coordinates:
     ----------
     engine : engine
     center : ndarray, shape (n_features,)
-    rotation : list of (start, stop, ndarray) for the blocks that are rotated
+    rotation : list of (columns, ndarray) for what is rotated: blocks, and the columns that are never penalised
     still : ndarray of int, or None
         Columns that do not vary and get no weight, not even by rounding.
     """
 
     engine: Engine
     center: np.ndarray
-    rotation: list[tuple[int, int, np.ndarray]]
+    rotation: list[tuple[slice | np.ndarray, np.ndarray]]
     still: np.ndarray | None = None
 
     @classmethod
     def fit(
-        cls, engine: Engine, center: np.ndarray, G: np.ndarray, block_sizes: np.ndarray, still: np.ndarray | None = None
+        cls,
+        engine: Engine,
+        center: np.ndarray,
+        G: np.ndarray,
+        block_sizes: np.ndarray,
+        still: np.ndarray | None = None,
+        free: np.ndarray | None = None,
     ) -> Coordinates:
-        """Principal axes of every block of the centred Gram matrix G."""
+        """Principal axes of every block of the centred Gram matrix G; and of the columns ``free`` together.
+
+        Nothing holds these along axes that the rows leave undetermined: there they stay 0.
+        """
         stops = np.cumsum(block_sizes)
-        rotation = []
+        rotation: list[tuple[slice | np.ndarray, np.ndarray]] = []
         for start, stop in zip(stops - block_sizes, stops, strict=True):
-            if stop - start > 1:
-                rotation.append((int(start), int(stop), np.linalg.eigh(G[start:stop, start:stop])[1]))
+            if stop - start > 1 and not (free is not None and free[start]):
+                rotation.append((slice(int(start), int(stop)), np.linalg.eigh(G[start:stop, start:stop])[1]))
+        if free is not None:
+            columns = np.flatnonzero(free)
+            rotation.append((columns, determined_axes(G[np.ix_(columns, columns)])[1]))
         return cls(engine, center, rotation, still)
 
     @classmethod
     def principal(cls, engine: Engine, center: np.ndarray, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
         """Principal axes of all columns at once, and the variance along each, shape (n_features,)."""
-        values, vectors = principal_axes(G)
-        # what the rows leave undetermined stays 0: not even the rounding of a gradient goes there
-        flat = values <= FLAT * len(G) * values.max(initial=0)
-        values[flat], vectors[:, flat] = 0, 0
-        return cls(engine, center, [(0, len(G), vectors)]), values
+        values, vectors = determined_axes(G)
+        return cls(engine, center, [(slice(0, len(G)), vectors)]), values
 
     def rotate(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, in the user's columns, to the solver's (a rotation alone); A is changed in place."""
         if self.still is not None:
             A[:, self.still] = 0
-        for start, stop, V in self.rotation:
-            A[:, start:stop] = self.engine.product(A[:, start:stop], V.astype(A.dtype, copy=False))
+        for columns, V in self.rotation:
+            A[:, columns] = self.engine.product(A[:, columns], V.astype(A.dtype, copy=False))
         return A
 
     def rotate_matrix(self, M: np.ndarray) -> np.ndarray:
@@ -79,8 +88,8 @@ class Coordinates:
     def unrotate(self, W: np.ndarray) -> np.ndarray:
         """Rows of W, in the solver's columns, to the user's (a rotation alone)."""
         W = W.copy()
-        for start, stop, V in self.rotation:
-            W[:, start:stop] = self.engine.product(W[:, start:stop], V.T.astype(W.dtype, copy=False))
+        for columns, V in self.rotation:
+            W[:, columns] = self.engine.product(W[:, columns], V.T.astype(W.dtype, copy=False))
         if self.still is not None:
             W[:, self.still] = 0
         return W
@@ -108,6 +117,14 @@ def principal_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # a column without variance has no part in any of them, not even by rounding
     vectors[np.diag(G) == 0] = 0
     return np.maximum(values, 0), vectors
+
+
+def determined_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`principal_axes`, 0 where the rows leave an axis undetermined: not even the rounding of a gradient goes there."""
+    values, vectors = principal_axes(G)
+    flat = values <= FLAT * len(G) * values.max(initial=0)
+    values[flat], vectors[:, flat] = 0, 0
+    return values, vectors
 
 
 def gram(

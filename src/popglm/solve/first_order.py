@@ -119,7 +119,7 @@ def _descend(
             break
         grad = objective.sampled_gradient(neurons, W, b, optimiser.batch_size, rng)
         lam_n = lam[neurons]
-        grad_w = grad.grad + penalty.smooth_gradient(W) + penalty.ridge_strength(lam_n)[:, None] * W
+        grad_w = grad.grad + penalty.smooth_gradient(W) + penalty.ridge_strength(lam_n)[:, None] * penalty.penalised(W)
         b = grad.b
         # a running mean, not a sum: the proximal step needs the gradient on its own scale
         velocity += (1 - optimiser.momentum) * (grad_w - velocity)
@@ -156,6 +156,9 @@ def _descend(
         mark = best.copy()
         n_iter[neurons] = t
         gap[neurons] = fit.certificate(neurons, lam_n)
+        checked = neurons[fit.can_check(neurons, lam_n)]
+        if len(checked):
+            gap[checked] = np.minimum(gap[checked], fit.check(checked, lam[checked]).bound)
         stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.learning_rate)
         neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
         best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]

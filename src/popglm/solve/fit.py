@@ -10,6 +10,7 @@ import numpy as np
 from popglm.solve.certificate import certificate, decrement
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit_rows import FitRows
+from popglm.solve.free_columns import project_on_gram
 from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.own import OwnModels
 from popglm.solve.problems import Comparison, Problems, at_rest, scales
@@ -29,6 +30,25 @@ OWN_BYTES = 100e6
 
 #: Gram matrices that are made at a time at most.
 GRAMS = 32
+
+
+@dataclass
+class Check:
+    """What second derivatives along the columns that are never penalised say of some problems.
+
+    Attributes
+    ----------
+    step : ndarray, shape (n_problems, n_features)
+        Newton's along these columns.
+    gain : ndarray, shape (n_problems,)
+        How far the objective can fall along them, over its scale.
+    bound : ndarray, shape (n_problems,)
+        Duality gap, over the scale.
+    """
+
+    step: np.ndarray
+    gain: np.ndarray
+    bound: np.ndarray
 
 
 @dataclass(kw_only=True)
@@ -223,6 +243,24 @@ class Fit(Problems):
             exact = decrement(self.model, W, grad, at, self.model.penalty.norm_strengths(zero), zero)
             gap = np.where(lam == 0, np.minimum(gap, exact), gap)
         return gap / self.scale[columns]
+
+    def check(self, columns: np.ndarray, lam: np.ndarray) -> Check:
+        """What problems can still gain along the columns that are never penalised, and the bound that follows."""
+        penalty, parts = self.model.penalty, []
+        for first in range(0, len(columns), GRAMS):
+            own = columns[first : first + GRAMS]
+            at, W = self.at.take(own), self.W[own]
+            grad = at.grad + penalty.smooth_gradient(W)
+            if isinstance(self.objective, GramObjective):
+                found = project_on_gram(self.model, grad)
+            else:
+                found = self.objective.project(own, W, at.b, grad, penalty)
+            gain = 0.5 * SAFETY * found.decrement
+            # the bound by χ² holds where the dual point stays in its domain
+            moved = np.where(found.reach <= 1, found.decrement, np.inf) if self.loss.is_canonical else gain
+            bound = certificate(self.loss, self.model, W, at, lam[first : first + GRAMS], found.shift, moved)
+            parts.append((found.step, gain / self.scale[own], bound / self.scale[own]))
+        return Check(*(np.concatenate(some) for some in zip(*parts, strict=True)))
 
     def aim_to_prove(self, problem: int) -> float:
         """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from popglm.solve.evaluation import Evaluation
+from popglm.solve.free_columns import Projections, project
 from popglm.solve.objective import RowObjective
 
 __all__ = ["FitRows"]
@@ -34,6 +37,10 @@ class FitRows:
     def weighted_grams(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         return self.rows.weighted_grams(self.columns(neurons), W, b)
+
+    def project(self, neurons: np.ndarray, *point: Any) -> Projections:
+        """See `popglm.solve.free_columns.project`."""
+        return project(self.rows, self.fit, neurons, *point)
 
     def derivatives(self, neuron: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `RowObjective`."""

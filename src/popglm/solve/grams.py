@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Path
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
-from popglm.solve.rows import Rows
+from popglm.solve.rows import Rows, stand_at_null
 from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
 
@@ -118,6 +119,7 @@ class GramFits:
     tested: list[Rows] = field(init=False)
     sums: list[ResponseMoments] = field(init=False)
     held: list[ResponseMoments] = field(init=False)
+    bare_fit: PopulationFit | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         engine, data = self.engine, self.data
@@ -132,6 +134,20 @@ class GramFits:
             training = zip(without_each(self.held), without_each(self.held_features), strict=True)
             self.sums = [ResponseMoments.join(self.held, self.held_features)]
             self.sums += [ResponseMoments.join(*each) for each in training]
+        free = self.settings.penalty.free
+        if free is not None:
+            self.bare_fit = self._bare(free).fit(np.zeros((1, len(data.Y))))
+
+    def _bare(self, free: np.ndarray) -> GramFits:
+        """The same fits with the columns ``free`` alone, which are never penalised: null models."""
+        X = np.concatenate([rows[:, free] for _, _, rows in read_rows(self.data.X)])
+        data, scored = (replace(rows, X=X) for rows in (self.data, self.scored))
+        features = [own.of_columns(free) for own in self.features]
+        held = [own.of_columns(free) for own in self.held_features] if self.folds.partition else None
+        return GramFits(
+            self.engine, data, scored, self.center[free], features, held, self.folds, self.settings.bare(), self.wanted,
+            True, None, None,
+        )  # fmt: skip
 
     @property
     def fittable(self) -> np.ndarray:
@@ -140,12 +156,16 @@ class GramFits:
 
     @property
     def largest(self) -> float:
-        """Eigenvalue of the covariance of the columns in all rows."""
-        return largest_eigenvalue(self.settings.covariance(self.features[0]))
+        """Eigenvalue of the covariance of the penalised columns in all rows."""
+        return largest_eigenvalue(self.settings.covariance(self.features[0]), self.settings.penalty.free)
 
     def null(self) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
-        return -self._covariance(0), np.ones(len(self.data.Y))
+        """Gradient (n_neurons, n_features) and curvature (n_neurons,) of the null models of all rows."""
+        gradient = -self._covariance(0)
+        if self.bare_fit is not None:
+            free = self.settings.penalty.free
+            gradient += self.bare_fit.coef[0] @ self.settings.covariance(self.features[0])[free]
+        return gradient, np.ones(len(self.data.Y))
 
     def fit(self, lambdas: np.ndarray) -> PopulationFit:
         """Every fit over all strengths (n_lambdas, n_neurons)."""
@@ -200,7 +220,10 @@ class GramFits:
         if not settings.fit_intercept:
             variance, y_mean = variance + own.mean**2, np.zeros_like(own.mean)
         objective = GramObjective(engine, model.G, coordinates.rotate(self._covariance(f)), variance, y_mean)
-        return begin(settings, objective, model, responses, self.wanted[f]), coordinates
+        fit = begin(settings, objective, model, responses, self.wanted[f])
+        if self.bare_fit is not None:
+            stand_at_null(fit, self.bare_fit, f, coordinates)
+        return fit, coordinates
 
     def _deviance(self, result: PopulationFit, fold: int) -> np.ndarray:
         """Of held-out rows, shape (n_lambdas, n_neurons)."""

@@ -104,6 +104,7 @@ class OwnModels:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `QuadraticModel.step`."""
         dtype, penalty, slots = self.engine.dtype, self.penalty, self.slot[columns]
+        W = penalty.penalised(W) if penalty.l1_ratio < 1 else W
         tau = penalty.norm_strengths(lam).astype(dtype)
         lam2, c = penalty.ridge_strength(lam).astype(dtype), c.astype(dtype)
         D, slope = np.empty((2, *W.shape))

@@ -18,6 +18,7 @@ from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
 from popglm.solve.units import decades
+from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
@@ -66,7 +67,7 @@ def fit_population(
     streamed = isinstance(X, RowStream)
     order, folds = order_by_fold(n, splits, max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None)
     center = _center(X, weights, settings.fit_intercept)
-    penalty, column_unit = settings.penalty.evened()
+    penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
@@ -124,15 +125,24 @@ def fit_population(
             if own.any():
                 found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
                 lambdas[:, chosen[own]] = (found * units.strength)[:, own]
-    result = None
+    result = bare = None
     for chosen, fits, units in cohorts:
         began = time.perf_counter()
         part = fits.fit(lambdas[:, chosen] / units.strength)
         part.translate(units, level, weight_unit)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
+        if fits.bare_fit is not None:
+            fits.bare_fit.translate(units, level, weight_unit)
+            bare = merge(bare, fits.bare_fit, chosen, fits.wanted, q)
+    free = penalty.free
     if column_unit is not None:
         result.in_columns(column_unit, center)
+        if bare is not None:
+            bare.in_columns(column_unit[free], center[free])
+    if bare is not None:
+        result.bare = bare.widened(free)
+        _leave_out_unscored(bare, missing, weights, folds)
     # as they were given: a unit and back is not always the same number
     result.lambdas = lambdas
     for name, value in seconds.items():
@@ -272,6 +282,17 @@ def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarr
             # piecewise: this product is in float64, whatever the numbers of X, and would be twice the block
             total += s[first:last][a : a + 1024] @ rows[a : a + 1024]
     return total / s.sum()
+
+
+def _variances(X: Any, center: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Mean square of every column about ``center``, where columns that are never penalised need a unit; else 0."""
+    total = np.zeros(X.shape[1])
+    if penalty.free is None:
+        return total
+    for first, last, rows in read_rows(X):
+        for a in range(0, last - first, 1024):
+            total += np.square(rows[a : a + 1024] - center).sum(axis=0)
+    return total / len(X)
 
 
 def _centred_copy(

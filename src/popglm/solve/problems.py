@@ -122,6 +122,11 @@ class Problems(ABC):
         alone = self.loss.is_convex and self.loss.is_smooth and not isinstance(self.objective, GramObjective)
         return (lam == 0) & affordable & self.at.smooth[problems] & alone
 
+    def can_check(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Where columns that are never penalised stand beside others, and second derivatives along them are at hand."""
+        known = self.loss.is_convex and self.loss.is_smooth and self.model.penalty.free is not None
+        return (lam > 0) & self.at.smooth[problems] & known
+
     # what depends on where the weights lie
 
     #: Whether second derivatives of single problems are at hand: then `prove` and `aim_to_prove` are too.

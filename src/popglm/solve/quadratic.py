@@ -166,6 +166,9 @@ class QuadraticModel:
         promise of no more than ``most`` (n_neurons,) is worth knowing well.
         """
         grad = grad + self.penalty.smooth_gradient(W)
+        if self.penalty.l1_ratio < 1:
+            # the ridge part of a model has all columns: those that are never penalised it holds where they stand
+            W = self.penalty.penalised(W)
         if self.penalty.l1_ratio > 0:
             if self.split:
                 return self._split_step(memory, neurons, W, grad, c, lam, most)

@@ -18,7 +18,8 @@ __all__ = ["PopulationFit", "collect", "merge"]
 class PopulationFit:
     """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature.
 
-    ``n_fitted`` (n_neurons,) says how many strengths count.
+    ``n_fitted`` (n_neurons,) says how many strengths count. ``bare`` has the fits of the columns that are never
+    penalised alone, at one strength, where there are any.
     """
 
     coef: np.ndarray
@@ -37,6 +38,16 @@ class PopulationFit:
     n_fitted: np.ndarray
     trace: list[list[float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    bare: PopulationFit | None = None
+
+    def widened(self, columns: np.ndarray) -> PopulationFit:
+        """The same fits with a weight of 0 for all but ``columns`` (n_features,), which they have."""
+        for name in ("coef", "cv_coef"):
+            narrow = getattr(self, name)
+            wide = np.zeros((*narrow.shape[:-1], len(columns)), narrow.dtype)
+            wide[..., columns] = narrow
+            setattr(self, name, wide)
+        return self
 
     def translate(self, units: Units, offset: float, weight: float) -> None:
         """From ``units`` to those of the recording, whose offset and weights were centred and scaled."""

@@ -10,6 +10,7 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.fit_rows import FitRows
+from popglm.solve.free_columns import Projections
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.statistics.penalties import Penalty
 
@@ -101,6 +102,16 @@ class RotatedObjective:
             G = self.coordinates.rotate(G.reshape(-1, shape[-1])).reshape(shape)
             G = np.ascontiguousarray(G.transpose(0, 2, 1))
         return G
+
+    def project(
+        self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, penalty: Penalty
+    ) -> Projections:
+        """See `popglm.solve.free_columns.project`, with the penalty in the solver's columns."""
+        own, free = self.coordinates, penalty.free
+        extra = None if penalty.R is None else penalty.smoothness * own.unrotate_matrix(penalty.R)[np.ix_(free, free)]
+        found = self.objective.project(neurons, own.unrotate(W), b, own.unrotate(grad), free, extra)
+        found.step, found.shift = own.rotate(found.step), own.rotate(found.shift)
+        return found
 
     def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `RowObjective`."""

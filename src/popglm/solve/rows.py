@@ -25,11 +25,12 @@ from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
 from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowFits", "Rows"]
+__all__ = ["RowFits", "Rows", "stand_at_null"]
 
 
 @dataclass
@@ -122,10 +123,14 @@ class RowFits:
     coordinates: tuple[Coordinates, ...] = field(init=False)
     G: tuple[np.ndarray, ...] = field(init=False)
     sums: list[ResponseSums] = field(init=False)
+    bare_fit: PopulationFit | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         settings = self.settings
         resident = isinstance(self.data.X, np.ndarray)
+        free = settings.penalty.free
+        if free is not None:
+            self.schedule = "host"
         if self.schedule == "auto" or not resident:
             self.schedule = "device" if (self.engine.is_accelerator or self.shares) and resident else "host"
         self.parts = [self.data, *map(self.data.part, self.folds.train)]
@@ -138,11 +143,23 @@ class RowFits:
             response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.event)
             for rows in self.parts
         ]
+        if free is not None:
+            self.bare_fit = self._bare(free).fit(np.zeros((1, len(self.data.Y))))
+
+    def _bare(self, free: np.ndarray) -> RowFits:
+        """The same fits with the columns ``free`` alone, which are never penalised: null models."""
+        X = np.concatenate([rows[:, free] for _, _, rows in read_rows(self.data.X)])
+        data, scored = (replace(rows, X=X) for rows in (self.data, self.scored))
+        features = [own.of_columns(free) for own in self.features]
+        return RowFits(
+            self.engine, data, scored, self.center[free], features, self.folds, self.settings.bare(), self.wanted, True,
+            None, None, (), "host",
+        )  # fmt: skip
 
     @property
     def largest(self) -> float:
-        """Eigenvalue of the covariance of the columns in all rows."""
-        return largest_eigenvalue(self.G[0])
+        """Eigenvalue of the covariance of the penalised columns in all rows."""
+        return largest_eigenvalue(self.G[0], self.settings.penalty.free)
 
     @property
     def fittable(self) -> np.ndarray:
@@ -154,7 +171,7 @@ class RowFits:
         return np.flatnonzero(self.wanted[f] & self.sums[f].fittable(self.settings.loss))
 
     def null(self) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (n_neurons, n_features) and curvature (n_neurons,) at w = 0 on all rows."""
+        """Gradient (n_neurons, n_features) and curvature (n_neurons,) of the null models of all rows."""
         at = self._start([0])[0].at
         return self.coordinates[0].unrotate(at.grad), at.curvature
 
@@ -269,12 +286,16 @@ class RowFits:
     def _start(self, fits: list[int]) -> list[Fit]:
         """Some of the fits at their null models."""
         rows = _objectives(self.engine, self.settings, [self.parts[f] for f in fits], [self.sums[f] for f in fits])
-        return [
+        begun = [
             begin(
                 self.settings, RotatedObjective(own, self.coordinates[f]), self._model(f), self.sums[f], self.wanted[f]
             )
             for f, own in zip(fits, rows, strict=True)
         ]
+        if self.bare_fit is not None:
+            for f, fit in zip(fits, begun, strict=True):
+                stand_at_null(fit, self.bare_fit, f, self.coordinates[f])
+        return begun
 
     def _scored(self) -> np.ndarray:
         """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
@@ -287,6 +308,19 @@ class RowFits:
 
     def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
         return [self._held_out(i).deviance(path.W, path.b) for i, path in enumerate(paths[self.refit :])]
+
+
+def stand_at_null(fit: Fit, bare: PopulationFit, f: int, coordinates: Coordinates) -> None:
+    """Go to the null models with the columns that are never penalised, of fit number ``f``."""
+    free = fit.model.penalty.free
+    path, b = (bare.coef, bare.intercept) if f == 0 else (bare.cv_coef[f - 1], bare.cv_intercept[f - 1])
+    W = np.zeros((len(fit.scale), fit.n_features))
+    W[:, free] = path[0]
+    b = b[0] + W @ coordinates.center
+    W = coordinates.rotate(W)
+    for first in range(0, len(fit.fittable), MAX_COLUMNS):
+        some = fit.fittable[first : first + MAX_COLUMNS]
+        fit.stand_at(some, W[some], b[some])
 
 
 def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -> list[Evaluation]:

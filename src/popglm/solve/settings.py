@@ -76,7 +76,9 @@ class Settings:
         if self.penalty.R is not None:
             # smoothness gives a column a weight by its neighbours', even where it does not vary
             still = np.zeros(0, int) if self.closed is None else self.closed
-        return Coordinates.fit(engine, center, G, self.penalty.block_sizes, still if len(still) else None)
+        # with smoothness every axis has a curvature
+        free = self.penalty.free if self.penalty.R is None else None
+        return Coordinates.fit(engine, center, G, self.penalty.block_sizes, still if len(still) else None, free)
 
     def covariance(self, features: FeatureSums) -> np.ndarray:
         """Of the columns in some rows: 0 for those that are closed or do not vary there."""
@@ -92,6 +94,17 @@ class Settings:
         open_ = np.ones(len(self.penalty.block_of_column))
         open_[columns] = 0
         return replace(self, closed=columns, penalty=self.penalty.counting(open_))
+
+    def bare(self) -> Settings:
+        """The settings of fits with the columns that are never penalised alone."""
+        penalty, free = self.penalty, self.penalty.free
+        p = np.count_nonzero(free)
+        R = None if penalty.R is None else penalty.R[np.ix_(free, free)]
+        closed = None if self.closed is None else np.flatnonzero(np.isin(np.flatnonzero(free), self.closed))
+        return replace(
+            self, penalty=Penalty(0.0, penalty.smoothness, np.ones(p, int), np.ones(p), R), unpenalised=True,
+            closed=closed, lambdas=None, patience=None,
+        )  # fmt: skip
 
     def in_units(self, units: Units) -> Settings:
         """The settings for an activity in ``units``, without strengths."""

@@ -44,6 +44,10 @@ class FeatureSums:
         """Sums over the rows of all parts."""
         return FeatureSums(sum(p.s for p in parts), sum(p.x for p in parts), sum(p.XX for p in parts))
 
+    def of_columns(self, columns: np.ndarray) -> FeatureSums:
+        """Sums of some columns, shape (n_features,) of bool."""
+        return FeatureSums(self.s, self.x[columns], self.XX[np.ix_(columns, columns)])
+
     def mean(self, fit_intercept: bool) -> np.ndarray:
         """What an intercept can make up for, shape (n_features,)."""
         return self.x / max(self.s, np.finfo(float).tiny) if fit_intercept else np.zeros_like(self.x)
@@ -86,6 +90,11 @@ def without_each(parts: list[Any]) -> list[list[Any]]:
     return [parts[:i] + parts[i + 1 :] for i in range(len(parts))]
 
 
-def largest_eigenvalue(G: np.ndarray) -> float:
-    """Of a covariance (n_features, n_features), or of one given by its eigenvalues (n_features,)."""
-    return float(np.max(G if G.ndim == 1 else np.linalg.eigvalsh(G)))
+def largest_eigenvalue(G: np.ndarray, free: np.ndarray | None) -> float:
+    """Of a covariance (n_features, n_features), or of one given by its eigenvalues (n_features,).
+
+    The columns ``free`` (n_features,), unless that is None, do not count.
+    """
+    if free is not None:
+        G = G[np.ix_(~free, ~free)]
+    return float(np.max(G if G.ndim == 1 else np.linalg.eigvalsh(G), initial=0))

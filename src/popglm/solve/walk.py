@@ -165,7 +165,9 @@ class Walk:
         self.path.gap[k[steps], problems[steps]] = self._aim_by_models(problems[steps], lam[steps])
         if jumps.any():
             own = problems[jumps]
-            before = np.where(k[jumps, None] > 0, self.guide[k[jumps] - 1, own].astype(float), 0)
+            first = k[jumps] == 0
+            before = self.guide[k[jumps] - 1, own].astype(float)
+            before[first] = fit.weights(own[first])
             fit.aim(own, self.guide[k[jumps], own] - before)
         return Round(problems, k, lam, jumps)
 
@@ -192,11 +194,24 @@ class Walk:
         self.unbelieved = problems[ends & crowded & ~provable]
         # it says whether the tolerance is met and no more: of a tenth of that, nearly all of it was there
         estimate = np.where(known & ~(ends & crowded) & ~provable, np.maximum(estimate, self.tol), np.inf)
+        # nothing but the loss says where columns that are never penalised end
+        checked = np.flatnonzero(ends & ~crowded & ~provable & fit.can_check(problems, lam))
+        if len(checked):
+            estimate[checked] = self._check(problems[checked], lam[checked], (safety * promise / scale)[checked])
         self.unproved = problems[ends & provable]
         if fit.has_derivatives:
             estimate[ends & provable] = [fit.aim_to_prove(problem) for problem in self.unproved]
         gap[open_] = np.minimum(gap[open_], estimate)
         return gap
+
+    def _check(self, problems: np.ndarray, lam: np.ndarray, estimate: np.ndarray) -> np.ndarray:
+        """Certificates of problems that would end by the promise of their model, with what it cannot know."""
+        found = self.fit.check(problems, lam)
+        estimate = np.maximum(estimate + found.gain, self.tol)
+        late = found.gain > self.tol / 2
+        if late.any():
+            self.fit.aim(problems[late], found.step[late])
+        return np.minimum(estimate, found.bound)
 
     def _crowding(self, problems: np.ndarray) -> np.ndarray:
         """Features per effective sample; 0 where the model is the objective itself."""
@@ -217,6 +232,10 @@ class Walk:
                 self._hand_over(here.problems[unproved])
             here, done = here.take(~unproved), done[~unproved]
         else:
+            checked = done & (gap > self.tol) & self.fit.can_check(here.problems, here.lam)
+            if checked.any():
+                at = here.k[checked], here.problems[checked]
+                self.path.gap[at] = np.minimum(gap[checked], self.fit.check(at[1], here.lam[checked]).bound)
             for i in np.flatnonzero(unproved):
                 at = here.k[i], here.problems[i]
                 self.path.gap[at] = min(self.path.gap[at], self.fit.prove(here.problems[i])[1])

@@ -9,7 +9,7 @@ import numpy as np
 from popglm.statistics.families import Family
 from popglm.statistics.responses import response_sums
 
-__all__ = ["FEW_EVENTS", "null_intercepts", "null_models"]
+__all__ = ["FEW_EVENTS", "NullModels", "null_intercepts", "null_models"]
 
 #: Below as many events a fit is worth a warning, and has to beat the null model by a margin.
 FEW_EVENTS = 10

@@ -14,6 +14,10 @@ __all__ = ["PENALTIES", "Penalty", "smoothness_matrix"]
 
 #: Largest strength of a ridge, over the largest curvature of the loss: weights keep a tenth there, at most.
 STRONGEST = 10.0
+#: Root of the variance that columns without a penalty get, over that of all penalised columns together. The ridge part
+#: holds a step along them by the inverse of its square: steps are short for a small number, and rounding along the
+#: penalised columns grows with a large one.
+FREEDOM = 30.0
 PENALTIES = ("none", "ridge", "lasso", "elastic_net", "group_lasso")
 
 
@@ -69,7 +73,7 @@ class Penalty:
     product : callable
         Matrix product for rows of neurons; the solver puts its engine's here.
     factors : ndarray, shape (n_blocks,), or None
-        c, what the strength of every block is multiplied by: 1 for None.
+        c, what the strength of every block is multiplied by: 1 for None. Blocks with 0 are never penalised.
     """
 
     l1_ratio: float
@@ -110,18 +114,45 @@ class Penalty:
         sizes = np.add.reduceat(columns, self.starts[:-1])
         return replace(self, block_weights=self.block_weights * np.sqrt(np.maximum(sizes, 1) / self.block_sizes))
 
-    def evened(self) -> tuple[Penalty, np.ndarray | None]:
+    def evened(self, variance: np.ndarray) -> tuple[Penalty, np.ndarray | None]:
         """The same penalty of the weights d∘w, with one ridge part for all of them; and d (n_features,), None for 1.
 
         With d = √c, Σ c‖w‖² is the plain square of the norm, and c ω‖w_b‖ is √c ω‖d∘w_b‖. Without a ridge part the
-        factors may stay with the norms, and columns as they are.
+        factors may stay with the norms, and columns as they are. Columns that are never penalised keep a factor of 0.
+        Their units must not matter, and they get one of a size: with a ridge part so small that this part in the metric
+        of a step hardly holds them.
+
+        Parameters
+        ----------
+        variance : ndarray, shape (n_features,)
+            Of the columns.
         """
-        if self.factors is None or self.l1_ratio == 1:
+        free, has_ridge = self.free, self.l1_ratio < 1
+        if self.factors is None or not (has_ridge or free is not None):
             return self, None
-        root = np.sqrt(self.factors)
-        units = root[self.block_of_column]
+        root = np.sqrt(self.factors) if has_ridge else np.ones(len(self.factors))
+        units, factors = root[self.block_of_column], None if has_ridge else self.factors
+        if free is not None:
+            root = np.where(root > 0, root, 1)
+            held = ~free & (variance > 0)
+            variances = variance[held] / units[held] ** 2 if held.any() else variance
+            level = FREEDOM**2 * variances.sum() if has_ridge else variances.mean()
+            size = np.sqrt(variance / (level if level > 0 else 1))
+            units = np.where(free, np.where(size > 0, size, 1), units)
+            factors = (self.factors > 0).astype(float) if has_ridge else self.factors
         R = None if self.R is None else self.R / np.outer(units, units)
-        return replace(self, block_weights=self.block_weights * root, R=R, factors=None), units
+        return replace(self, block_weights=self.block_weights * root, R=R, factors=factors), units
+
+    @cached_property
+    def free(self) -> np.ndarray | None:
+        """Columns (n_features,) that are never penalised; None where there are none."""
+        if self.factors is None or self.factors.all():
+            return None
+        return (self.factors == 0)[self.block_of_column]
+
+    def penalised(self, W: np.ndarray) -> np.ndarray:
+        """The rows of W with 0 for columns that are never penalised."""
+        return W if self.free is None else np.where(self.free, 0, W)
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -174,7 +205,7 @@ class Penalty:
     @property
     def is_isotropic(self) -> bool:
         """Whether it is a function of ‖w‖ alone."""
-        return self.l1_ratio == 0 and self.R is None
+        return self.l1_ratio == 0 and self.R is None and self.factors is None
 
     def lambda_max(self, gradient: np.ndarray, curvature: np.ndarray | float = np.inf) -> np.ndarray:
         """Smallest strength at which one part of the penalty alone leaves the null model, per neuron.
@@ -187,13 +218,15 @@ class Penalty:
         Parameters
         ----------
         gradient : ndarray, shape (n_neurons, n_features)
-            Of the loss at w = 0.
+            Of the loss where all penalised weights are 0.
         curvature : ndarray, shape (n_neurons,), or float
             Largest eigenvalue of the Hessian of the loss there, which limits the ridge part; no limit unless given.
         """
         top = np.full(len(gradient), np.inf)
         if self.l1_ratio > 0:
-            top = (self.block_norms(gradient) / self.norm_weights).max(axis=1) / self.l1_ratio
+            held = self.norm_weights > 0
+            forces = self.block_norms(gradient)[:, held] / self.norm_weights[held]
+            top = forces.max(axis=1, initial=0) / self.l1_ratio
         if self.l1_ratio < 1:
             top = np.minimum(top, STRONGEST * curvature / (1 - self.l1_ratio))
         return top
