@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from popglm.statistics import norms
+from popglm.statistics.blockwise import Blocks
 from popglm.statistics.penalties import PENALTIES, Penalty, smoothness_matrix
 
 SIZES = [3, 1, 4, 2]
@@ -95,3 +97,100 @@ def test_block_norms(W):
     np.testing.assert_allclose(grouped.block_norms(W), np.transpose(expected))
     np.testing.assert_array_equal(single.block_norms(W), np.abs(W))
     np.testing.assert_array_equal(grouped.block_weights, np.sqrt(SIZES))
+
+
+FACTORS, MASK = np.array([0.5, 2.0, 0.0, 3.0]), np.array([1, 1, 0, 1, 1, 1, 1, 0, 1, 1], bool)
+
+
+@pytest.fixture(params=[("lasso", None), ("elastic_net", 0.4), ("group_lasso", None), ("group_lasso", 0.6)], ids=str)
+def penalty(request):
+    return Penalty.make(*request.param, 0.3, SIZES, FACTORS, MASK)
+
+
+def norms_of(penalty, w):
+    """Σ_b αcω‖w_b‖ by loops, ω of the columns that may have a weight."""
+    total, groups = 0.0, np.split(np.where(MASK, w, 0), np.cumsum(SIZES)[:-1])
+    for g, c, open_ in zip(groups, FACTORS, np.split(MASK, np.cumsum(SIZES)[:-1]), strict=True):
+        single = len(penalty.block_sizes) == len(w)
+        total += c * penalty.l1_ratio * (np.abs(g).sum() if single else np.sqrt(open_.sum()) * np.linalg.norm(g))
+    return total
+
+
+def test_the_prox_is_the_minimum(penalty, W):
+    lam, step = np.array([0.1, 0.5, 1.0, 3.0]), np.full((4, len(penalty.block_sizes)), 0.7)
+    rng = np.random.default_rng(1)
+    for v, z, strength in zip(W, penalty.prox(W, step, lam), lam, strict=True):
+        assert not z[~MASK].any()
+
+        def objective(u, v=v, strength=strength):
+            return 0.5 * ((u - np.where(MASK, v, 0)) ** 2).sum() + 0.7 * strength * norms_of(penalty, u)
+
+        around = z + 10.0 ** rng.uniform(-6, 0, (200, 1)) * rng.standard_normal((200, len(z))) * MASK
+        assert min(objective(u) for u in around) >= objective(z) - 1e-12
+
+
+def test_the_dual_norm_is_the_largest_product_with_the_unit_ball(penalty, W):
+    gradient = np.where(MASK & np.repeat(FACTORS > 0, SIZES), W, 0)
+    found = penalty.dual_norm(W)
+    np.testing.assert_allclose(penalty.dual_norm(gradient), found)
+    rng = np.random.default_rng(2)
+    for g, largest in zip(gradient, found, strict=True):
+        # of points with one block alone, and of any others
+        blocks = np.split(g, penalty.starts[1:-1])
+        each = [np.concatenate([b * (i == k) for i, b in enumerate(blocks)]) for k in range(len(blocks))]
+        products = [
+            g @ w / norms_of(penalty, w) for w in [*each, *rng.standard_normal((200, 10))] if norms_of(penalty, w)
+        ]
+        np.testing.assert_allclose(max(products), largest)
+    np.testing.assert_allclose(penalty.lambda_max(W), found)
+
+
+def test_the_subgradient_distance_is_the_rate_of_steepest_descent(penalty, W):
+    lam, gradient = np.array([0.1, 0.5, 1.0, 3.0]), np.random.default_rng(3).standard_normal(W.shape)
+    W = np.where(MASK, W, 0)
+    W[:, :3] = W[:, 5] = 0
+    found = penalty.subgradient_distance(W, gradient, lam)
+    size, starts = 1e-7, penalty.starts
+
+    def rate(i, d):
+        moved, here = (penalty.value(v[None], lam[[i]])[0] for v in (W[i] + size * d, W[i]))
+        return -(gradient[i] @ d + (moved - here) / size)
+
+    for i in range(4):
+        # where a block is 0 its own gradient is the steepest way; elsewhere all is smooth
+        slopes = -np.array([rate(i, e) for e in np.eye(10)])
+        direction = np.zeros(10)
+        for a, b in pairwise(starts):
+            kink = not W[i, a:b].any()
+            smooth = gradient[i, a:b] + penalty.smooth_gradient(W[[i]])[0, a:b]
+            own = np.where(MASK[a:b], -smooth if kink else -slopes[a:b], 0)
+            own = own / (np.linalg.norm(own) or 1)
+            d = np.zeros(10)
+            d[a:b] = own
+            direction += max(rate(i, d), 0) * d
+        # blocks add up to the steepest of all
+        np.testing.assert_allclose(rate(i, direction / np.linalg.norm(direction)), found[i], rtol=1e-4)
+
+
+def test_the_arithmetic_of_devices_is_that_of_the_host(penalty, W):
+    of_column, n_blocks = penalty.block_of_column, len(penalty.block_sizes)
+    device = Blocks(None if n_blocks == len(of_column) else np.eye(n_blocks)[of_column], of_column)
+    tau = penalty.norm_strengths(np.array([0.1, 0.5, 1.0, 3.0]))
+    V = W[::-1].copy()
+    V[0, :3] = 0
+    for function, arguments in (
+        (norms.value, (W,)), (norms.change, (W, V)), (norms.shrink, (W,)), (norms.dual_scale, (W,)),
+        (norms.least_subgradient, (V, W)),
+    ):  # fmt: skip
+        host, other = (np.array(function(np, b, *arguments, tau), object) for b in (penalty.blocks, device))
+        np.testing.assert_allclose(host.astype(float), other.astype(float))
+
+
+def test_evened_factors_are_those_of_other_units(penalty, W):
+    variance = np.linspace(0.5, 2, 10)
+    even, unit = penalty.evened(variance)
+    lam = np.array([0.1, 0.5, 1.0, 3.0])
+    W = np.where(MASK, W, 0)
+    np.testing.assert_allclose(even.value(W * unit, lam), penalty.value(W, lam))
+    plain = Penalty.make("elastic_net", 0.4, 0.0, SIZES)
+    assert plain.evened(variance) == (plain, None)

@@ -25,10 +25,11 @@ import numpy as np
 
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
+from popglm.statistics import norms
 from popglm.statistics.blockwise import Blocks, HostBlocks, block_norms
 from popglm.statistics.families import Family
 
-__all__ = ["DECREMENT_SAFETY", "certificate", "decrement", "gap_of", "gap_sums", "least_subgradient"]
+__all__ = ["DECREMENT_SAFETY", "certificate", "decrement", "gap_of", "gap_sums"]
 
 Array = Any
 #: Of losses that are not convex, which have no other certificate.
@@ -60,10 +61,7 @@ def gap_sums(
     if tau is None:
         theta, over, omega = xp.where(lam2 > 0, one, 0 * one), xp.sum(grad * grad, axis=1), 0 * wg
     else:
-        forces = block_norms(xp, blocks, grad)
-        beyond = forces > tau
-        theta = xp.min(xp.where(beyond, tau / xp.where(beyond, forces, 1 + 0 * forces), 1 + 0 * forces), axis=1)
-        over = xp.sum(xp.where(beyond, (forces - tau) ** 2, 0 * forces), axis=1)
+        theta, over = norms.dual_scale(xp, blocks, grad, tau)
         omega = tau * block_norms(xp, blocks, W)
     finite = xp.where(xp.isfinite(xp.sum(grad, axis=1)), one, 0 * one)
     scaled, plain = xp.sum(omega + theta[:, None] * wg, axis=1), xp.sum(omega + wg, axis=1)
@@ -153,15 +151,6 @@ def decrement(
     if penalty.l1_ratio == 0:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton
-    residual = least_subgradient(np, penalty.blocks, W, grad, tau)
+    residual = norms.least_subgradient(np, penalty.blocks, W, grad, tau)
     diagonal = np.outer(at.curvature, np.diag(model.G)) + lam2[:, None]
     return 0.5 * DECREMENT_SAFETY * np.sum(np.square(residual) / np.where(diagonal > 0, diagonal, np.inf), axis=1)
-
-
-def least_subgradient(xp: Any, blocks: Blocks | HostBlocks, W: Array, grad: Array, tau: Array) -> Array:
-    """The subgradient of least norm, block by block, (n_problems, n_features); ``grad`` of all but the norms."""
-    norm, force, tau = (blocks.spread(xp, a) for a in (block_norms(xp, blocks, W), block_norms(xp, blocks, grad), tau))
-    inside = grad + tau * W / xp.where(norm > 0, norm, 1 + 0 * norm)
-    beyond = force > tau
-    outside = xp.where(beyond, grad * (1 - tau / xp.where(beyond, force, 1 + 0 * force)), 0 * grad)
-    return xp.where(norm > 0, inside, outside)

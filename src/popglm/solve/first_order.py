@@ -133,10 +133,7 @@ def _descend(
             total = np.maximum(grad.curvature, 1e-12)[:, None] * width.sum()
             step, move = rate[:, None] / total * np.ones_like(square), velocity
         W = W - step[:, block] * move
-        if penalty.l1_ratio > 0:
-            norms = penalty.block_norms(W)
-            keep = 1 - step * penalty.norm_strengths(lam_n) / np.where(norms > 0, norms, 1)
-            W = W * np.maximum(keep, 0)[:, block]
+        W = penalty.prox(W, step, lam_n)
         if t % optimiser.check_every and t < max_steps:
             continue
         at = objective.evaluate(neurons, W, b)

@@ -13,6 +13,7 @@ from numba import njit
 
 from popglm.solve.blocks import _shrink_block
 from popglm.solve.compact import JIT, LocalModel, _add_rows, _dots
+from popglm.statistics import norms as norm_sums
 
 __all__ = ["newton_steps", "precondition"]
 
@@ -84,7 +85,7 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
         left = 0.5 * np.einsum("ij,ij->i", residual, first)
         all_D[todo], all_slope[todo], all_gained[todo] = D, slope, gained
         # blocks at zero that want to leave it count with what their norms do not hold
-        outside = slope * (np.maximum(1 - own.tau / np.maximum(penalty.block_norms(slope), tiny), 0) * ~used)[:, block]
+        outside = norm_sums.shrink(np, penalty.blocks, slope, own.tau, ~used)
         wanting = outside.any(axis=1)
         if wanting.any():
             whole, scale = (residual + outside)[wanting], np.where(on > 0, stretch, 1)[wanting]

@@ -91,9 +91,9 @@ class Settings:
         """The settings of neurons that have no weight in some columns; a block counts the others alone."""
         if not len(columns):
             return self
-        open_ = np.ones(len(self.penalty.block_of_column))
-        open_[columns] = 0
-        return replace(self, closed=columns, penalty=self.penalty.counting(open_))
+        open_ = np.ones(len(self.penalty.block_of_column), bool)
+        open_[columns] = False
+        return replace(self, closed=columns, penalty=self.penalty.masked(open_))
 
     def bare(self) -> Settings:
         """The settings of fits with the columns that are never penalised alone."""

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from popglm.statistics import norms
 from popglm.statistics.blockwise import HostBlocks, block_norms
 
 __all__ = ["PENALTIES", "Penalty", "smoothness_matrix"]
@@ -59,6 +60,20 @@ class Penalty:
 
     A block is one column (lasso, elastic net) or one feature group (group lasso, ω = √size); ridge is α = 0.
 
+    What a solver may ask, with W (n_neurons, n_features) a row of weights per neuron and λ (n_neurons,) its strength:
+
+    - ``value``, ``norm_value`` and ``norm``: the whole penalty, that without the smoothness, its norms alone;
+    - ``prox``: the proximal operator of the norms;
+    - ``smooth_gradient``, ``ridge_strength`` and ``norm_strengths``: gradient of the smoothness, curvature of the ridge
+      part, and what each norm is multiplied by;
+    - ``dual_norm`` and ``lambda_max``: at which strengths nothing has a weight;
+    - ``subgradient_distance``: how far a point is from stationary;
+    - ``masked`` and ``evened``: the same penalty for some columns, and with factors moved into the units of columns;
+    - ``free`` and ``penalised``: the columns that are never penalised, and weights without them.
+
+    On a device the arithmetic is that of `popglm.statistics.norms`, in any array namespace, with the same strengths.
+    Compiled kernels for NumPy have it inlined, with strengths from here.
+
     Attributes
     ----------
     l1_ratio : float
@@ -74,6 +89,8 @@ class Penalty:
         Matrix product for rows of neurons; the solver puts its engine's here.
     factors : ndarray, shape (n_blocks,), or None
         c, what the strength of every block is multiplied by: 1 for None. Blocks with 0 are never penalised.
+    mask : ndarray of bool, shape (n_features,), or None
+        Columns that may have a weight: all for None. ω counts these alone.
     """
 
     l1_ratio: float
@@ -83,6 +100,7 @@ class Penalty:
     R: np.ndarray | None
     product: Callable = np.matmul
     factors: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
     @classmethod
     def make(
@@ -92,10 +110,27 @@ class Penalty:
         smoothness: float,
         group_sizes: np.ndarray,
         group_factors: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
     ) -> Penalty:
         """Penalty of a name in `PENALTIES` over features that come in groups of ``group_sizes``.
 
-        ``group_factors`` (n_groups,) are the factors of the groups, 1 unless given.
+        Parameters
+        ----------
+        kind : str
+        l1_ratio : float or None
+            That of an elastic net or a group lasso; the usual one for None.
+        smoothness : float
+        group_sizes : ndarray of int, shape (n_groups,)
+        group_factors : ndarray, shape (n_groups,), optional
+            Factors of the groups, 1 unless given.
+        mask : ndarray of bool, shape (n_features,), optional
+            Columns that may have a weight.
+
+        Examples
+        --------
+        >>> penalty = Penalty.make("group_lasso", None, 0.0, [4, 1], group_factors=[1.0, 3.0])
+        >>> penalty.value(np.array([[3.0, 0, 0, 4, 1]]), np.array([0.1]))
+        array([1.3])
         """
         grouped = kind == "group_lasso"
         sizes = np.asarray(group_sizes if grouped else np.ones(int(np.sum(group_sizes))), int)
@@ -105,14 +140,14 @@ class Penalty:
         factors = None if group_factors is None else np.asarray(group_factors, float)
         if factors is not None and not grouped:
             factors = np.repeat(factors, group_sizes)
-        return cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R, factors=factors)
+        penalty = cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R, factors=factors)
+        return penalty if mask is None else penalty.masked(mask)
 
-    def counting(self, columns: np.ndarray) -> Penalty:
-        """The penalty where only some columns (n_features,), 1 for each and else 0, may have a weight."""
-        if len(self.block_sizes) == len(columns):
-            return self
-        sizes = np.add.reduceat(columns, self.starts[:-1])
-        return replace(self, block_weights=self.block_weights * np.sqrt(np.maximum(sizes, 1) / self.block_sizes))
+    def masked(self, mask: np.ndarray) -> Penalty:
+        """The penalty where only the columns of a mask (n_features,) of bool may have a weight."""
+        sizes = np.add.reduceat(mask.astype(float), self.starts[:-1])
+        weights = self.block_weights * np.sqrt(np.maximum(sizes, 1) / self.block_sizes)
+        return replace(self, block_weights=weights, mask=mask)
 
     def evened(self, variance: np.ndarray) -> tuple[Penalty, np.ndarray | None]:
         """The same penalty of the weights d∘w, with one ridge part for all of them; and d (n_features,), None for 1.
@@ -192,11 +227,54 @@ class Penalty:
 
     def norm_value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """λP(w) of every neuron; W (n_neurons, n_features), lam (n_neurons,)."""
-        V = W if self.factors is None else W * self.factors[self.block_of_column]
+        V = W if self.factors is None else W * self._factors_of_columns
         total = 0.5 * self.ridge_strength(lam) * np.einsum("ij,ij->i", V, W)
         if self.l1_ratio > 0:
-            total = total + self.l1_ratio * lam * (self.block_norms(W) @ self.norm_weights)
+            total = total + self.norm(W, lam)
         return total
+
+    def norm(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Σ_b λαcω‖w_b‖ of every neuron, shape (n_neurons,)."""
+        return self.l1_ratio * lam * (self.block_norms(W) @ self.norm_weights)
+
+    def prox(self, V: np.ndarray, step: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """argmin_z ½‖z − v‖² + step·Σ_b λαcω‖z_b‖ of every neuron, without masked columns; step (n_neurons, n_blocks).
+
+        The ridge part and the smoothness are smooth, and part of the gradient that leads to v.
+        """
+        V = self._open(V)
+        return norms.shrink(np, self.blocks, V, step * self.norm_strengths(lam)) if self.l1_ratio > 0 else V
+
+    def dual_norm(self, gradient: np.ndarray) -> np.ndarray:
+        """max_b ‖g_b‖/(αcω) over penalised blocks, shape (n_neurons,): w = 0 is a minimum where λ is no less.
+
+        Infinite without a norm; blocks that are never penalised do not count.
+        """
+        if self.l1_ratio == 0:
+            return np.full(len(gradient), np.inf)
+        held = self.norm_weights > 0
+        forces = self.block_norms(self._open(gradient))[:, held]
+        return (forces / self.norm_weights[held]).max(axis=1, initial=0) / self.l1_ratio
+
+    def subgradient_distance(self, W: np.ndarray, gradient: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Least ‖g + s‖ over subgradients s at w, shape (n_neurons,); 0 at a minimum of loss and penalty.
+
+        Parameters
+        ----------
+        gradient : ndarray, shape (n_neurons, n_features)
+            Of the loss.
+        """
+        ridge = self.ridge_strength(lam)[:, None] * (W if self.factors is None else W * self._factors_of_columns)
+        smooth = self._open(gradient + ridge + self.smooth_gradient(W))
+        return np.linalg.norm(norms.least_subgradient(np, self.blocks, W, smooth, self.norm_strengths(lam)), axis=1)
+
+    def _open(self, A: np.ndarray) -> np.ndarray:
+        """Rows of A, 0 in masked columns."""
+        return A if self.mask is None else np.where(self.mask, A, 0)
+
+    @cached_property
+    def _factors_of_columns(self) -> np.ndarray:
+        return self.factors[self.block_of_column]
 
     def value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """λP(w) + (σ/2) wᵀRw of every neuron."""
@@ -222,11 +300,7 @@ class Penalty:
         curvature : ndarray, shape (n_neurons,), or float
             Largest eigenvalue of the Hessian of the loss there, which limits the ridge part; no limit unless given.
         """
-        top = np.full(len(gradient), np.inf)
-        if self.l1_ratio > 0:
-            held = self.norm_weights > 0
-            forces = self.block_norms(gradient)[:, held] / self.norm_weights[held]
-            top = forces.max(axis=1, initial=0) / self.l1_ratio
+        top = self.dual_norm(gradient)
         if self.l1_ratio < 1:
             top = np.minimum(top, STRONGEST * curvature / (1 - self.l1_ratio))
         return top

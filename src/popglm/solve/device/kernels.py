@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.certificate import gap_sums, least_subgradient
+from popglm.solve.certificate import gap_sums
 from popglm.solve.device.arrays import dot, rows
 from popglm.solve.device.curvature import compact_form, diagonal_of, keep_pairs, solve_metric, two_loop_step
 from popglm.solve.device.proximal import split_start, start_norms
-from popglm.statistics.blockwise import Blocks, block_norms
+from popglm.statistics import norms
+from popglm.statistics.blockwise import Blocks
 
 __all__ = [
     "choose",
@@ -57,7 +58,7 @@ def forget(ops: Any, chosen: Array, *pairs: Array) -> tuple[Array, ...]:
 
 def penalty_value(ops: Any, blocks: Blocks, W: Array, lam2: Array, tau: Array, R: Array) -> Array:
     xp = ops.xp
-    value = xp.sum(tau * block_norms(xp, blocks, W), axis=1) + 0.5 * lam2 * dot(xp, W, W)
+    value = norms.value(xp, blocks, W, tau) + 0.5 * lam2 * dot(xp, W, W)
     return value if R is None else value + 0.5 * dot(xp, W, xp.matmul(W, R))
 
 
@@ -77,7 +78,7 @@ def decrement(
     total = total if R is None else total + xp.matmul(W, R)
     if tau is None:
         return dot(xp, total, solve_metric(xp, total, c, lam2, spectrum, R))
-    residual, metric = least_subgradient(xp, blocks, W, total, tau), rows(c) * diagonal[None, :] + rows(lam2)
+    residual, metric = norms.least_subgradient(xp, blocks, W, total, tau), rows(c) * diagonal[None, :] + rows(lam2)
     return xp.sum(xp.where(metric > 0, residual**2 / xp.where(metric > 0, metric, 1 + 0 * metric), 0 * metric), axis=1)
 
 
@@ -158,8 +159,7 @@ def moved(
     moved = xp.where(rows((active > 0) & good), W + d, W)
     # the step that is really taken, so that its curvature pair has no rounding in s
     d = moved - W
-    norms = block_norms(xp, blocks, moved) - block_norms(xp, blocks, W)
-    change = xp.sum(tau * norms, axis=1) + lam2 * dot(xp, d, W + 0.5 * d)
+    change = norms.change(xp, blocks, moved, W, tau) + lam2 * dot(xp, d, W + 0.5 * d)
     change = change if R is None else change + dot(xp, xp.matmul(d, R), W + 0.5 * d)
     promised = dot(xp, grad, d) + change
     promised = xp.where(good, promised, promised + np.inf)

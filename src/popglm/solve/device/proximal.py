@@ -18,6 +18,7 @@ from typing import Any
 
 from popglm.solve.device.arrays import dot, rows
 from popglm.solve.device.curvature import times_pairs
+from popglm.statistics import norms
 from popglm.statistics.blockwise import Blocks, block_norms
 
 __all__ = ["decrement", "proximal_steps", "split_start", "split_steps", "start_norms"]
@@ -111,8 +112,7 @@ def proximal_steps(
         e, Be = xp.where(keep, e, e_new), xp.where(keep, Be, Be_new)
         t = xp.where(bad | back, xp.ones_like(t), t_next)
     smooth = dot(xp, e, grad + 0.5 * Be) + xp.sum(lam2 * e * (W + 0.5 * e), axis=1)
-    norms = block_norms(xp, blocks, W + e) - block_norms(xp, blocks, W)
-    return (e, Be, e_old, Be_old, t, L, nu), smooth + xp.sum(tau * norms, axis=1)
+    return (e, Be, e_old, Be_old, t, L, nu), smooth + norms.change(xp, blocks, W + e, W, tau)
 
 
 def split_start(
@@ -190,10 +190,7 @@ def split_steps(
         r = rows(rho) * xp.matmul(z - u - W, basis) - rotated_grad
         x = W + xp.matmul(_solve(xp, r, Q, *solver), back)
         before, v = z, RELAXATION * x + (1 - RELAXATION) * z + u
-        norms = block_norms(xp, blocks, v)
-        over = norms > threshold
-        factor = xp.where(over, 1 - threshold / xp.where(over, norms, xp.ones_like(norms)), 0 * norms)
-        z = v * blocks.spread(xp, factor * keep)
+        z = norms.shrink(xp, blocks, v, threshold, keep)
         u = v - z
     tiny = 1e-30
 
@@ -212,8 +209,7 @@ def split_steps(
     # ρu is a subgradient of the norms at z: what it leaves of the other gradient, in the metric of the splitting
     total = xp.matmul(grad + rows(lam2) * z + rows(rho) * u, basis) + Bd
     left = 0.5 * dot(xp, total, _solve(xp, total, Q, *solver))
-    change = xp.sum(tau * (block_norms(xp, blocks, z) - block_norms(xp, blocks, W)), axis=1)
-    change = change + xp.sum(ridge * blocks.sums(xp, d * (W + 0.5 * d)), axis=1)
+    change = norms.change(xp, blocks, z, W, tau) + xp.sum(ridge * blocks.sums(xp, d * (W + 0.5 * d)), axis=1)
     value = dot(xp, d, grad + rows(lam2) * (W + 0.5 * d)) + 0.5 * dot(xp, rotated, Bd) + change
     residual = xp.where(primal > dual, primal, dual)
     return d, xp.stack([value, left, residual], axis=1), total, (z, u / rows(factor), rho * factor)
