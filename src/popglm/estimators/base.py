@@ -192,7 +192,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         """Name those neurons whose events some columns (n_features,) separate, or any of them for None."""
         if not len(neurons):
             return
-        allowed = None if settings.allowed is None else settings.allowed[:, neurons]
+        allowed, everywhere = None if settings.allowed is None else settings.allowed[:, neurons], columns is None
         if columns is not None:
             X = X.with_columns(np.flatnonzero(columns)) if isinstance(X, RowStream) else X[:, columns]
             allowed = None if allowed is None else allowed[columns]
@@ -209,10 +209,11 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
                 settings.loss, X, Y[:, neurons], counted & inside, coef[-1, neurons][:, columns].astype(float),
                 settings.fit_intercept, allowed,
             )  # fmt: skip
+        remedy = "use penalty='ridge' or another" if everywhere else "give the groups a penalty factor above 0"
         warn_neurons(
-            "Without a penalty no finite weights are best, in the fit or in a fold: a column, or a combination, tells "
-            "samples with events from those without, and its weight grows with every step (use penalty='ridge' or "
-            "another, or leave out what separates them)",
+            f"Without a penalty no finite weights are best, in the fit or in a fold: a column, or a combination, tells "
+            f"samples with events from those without, and its weight grows with every step ({remedy}, or leave out "
+            "what separates them)",
             neurons[found],
             self.neuron_names_,
         )

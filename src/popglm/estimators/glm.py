@@ -49,11 +49,12 @@ class GLM(PopulationGLM):
     penalty_factors : mapping or array-like, shape (n_groups,), optional
         What λ is multiplied by for each feature group, ≥ 0: by the names of groups, where a group without a factor has
         1, or one for each group in order. A group with twice the factor is penalised twice as much. Factors are taken
-        as they are: glmnet scales its ``penalty.factor`` to a mean of 1. ``smoothness`` has none.
+        as they are: glmnet scales its ``penalty.factor`` to a mean of 1. ``smoothness`` has none. A group with 0 is
+        never penalised, and belongs to the null model with the intercept; such fits run on the host.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
-        is the smallest strength with all weights 0 for a norm; for a ridge, ten times the largest curvature of the
-        loss at the null model. It follows the unit of the activity by itself. Three things do not, and select
+        is the smallest strength with all penalised weights 0 for a norm; for a ridge, ten times the largest curvature
+        of the loss at the null model. It follows the unit of the activity by itself. Three things do not, and select
         another model in another unit: a norm and a ridge together (an elastic net) on Gaussian activity,
         ``smoothness``, which is one number for all strengths, and softplus.
     n_lambdas : int
@@ -92,7 +93,7 @@ class GLM(PopulationGLM):
     lambda_, lambda_index_ : ndarray, shape (n_neurons,)
         Infinite, and the number of strengths, where the null model was selected.
     null_intercept_ : ndarray, shape (n_neurons,)
-        Of the null model.
+        Of the null model: what is fitted without any penalised weight.
     null_coef_ : ndarray, shape (n_neurons, n_features), or None
         Weights of the null model, which has the groups whose penalty factor is 0; None without such groups.
     n_events_ : ndarray of int, shape (n_neurons,)

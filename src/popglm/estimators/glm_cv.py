@@ -94,9 +94,9 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
     strengths, which comes from all rows, as in glmnet.
 
     The null model is a candidate at every grid. In a fold that is the mean of the training rows (with offset and
-    weights), without any weights of features. A neuron whose best strength does not beat it on held-out rows ends
-    there: `coef_` is 0, `lambda_` infinite, and `lambda_index_` the number of strengths, so that indexing a path by it
-    raises an IndexError.
+    weights), without any weights of features but those of groups with a penalty factor of 0. A neuron whose best
+    strength does not beat it on held-out rows ends there: all other weights in `coef_` are 0, `lambda_` is infinite,
+    and `lambda_index_` the number of strengths, so that indexing a path by it raises an IndexError.
     `predict_held_out` and all of what explains a model take the folds' null models then.
 
     A neuron with fewer than ten samples with activity must beat it by a margin. Two events that fall by chance into
