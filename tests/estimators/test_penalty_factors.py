@@ -112,6 +112,15 @@ def test_streams_masks_and_first_order_steps(recording, penalty):
     assert not masked.coef_[1, ~columns].any()
 
 
+def test_intercepts_are_those_of_the_rounded_coefficients(recording):
+    X, Y = recording[0] + 3e3, recording[1]["poisson"]
+    given = settings_of("poisson", "elastic_net", lambdas=[0.01], tol=1e-6, penalty_factors=[0.3, 0.7, 1.3, 1.9])
+    model = GLM(**given).fit(X, Y)
+    # the best intercept makes the mean prediction the mean count, in float64 beside float32 coefficients
+    mean = np.exp(X @ model.coef_.astype(float).T + model.intercept_).mean(axis=0)
+    np.testing.assert_allclose(mean, Y.mean(axis=0), rtol=1e-6)
+
+
 def named(recording):
     X, Y = recording[0], recording[1]["poisson"]
     labels = pd.MultiIndex.from_tuples([(f"g{g}", k) for g, size in enumerate(SIZES) for k in range(size)])

@@ -5,6 +5,7 @@ import pytest
 
 from popglm.engines import NumpyEngine
 from popglm.solve.evaluation import Evaluation
+from popglm.solve.fit import Check
 from popglm.solve.problems import Comparison, Problems, at_rest
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rounds import run_walks
@@ -123,3 +124,35 @@ def test_damping_rises_after_steps_that_are_not_taken_and_falls_after_others():
     problem.damping[:] = 4.0
     run_walks([Walk(problem, np.full((1, 1), 0.1), 1e-4, 1)])
     assert problem.damping[0] == 4 / 1.25
+
+
+class Beside(Answers):
+    """The same beside a column that is never penalised, along which it can gain so much."""
+
+    def __init__(self, gain, bound, **answers):
+        super().__init__(**answers)
+        self.gain, self.bound, self.newton = gain, bound, 0
+
+    def can_check(self, problems, lam):
+        return np.ones(len(problems), bool)
+
+    def check(self, problems, lam):
+        one = np.ones(len(problems))
+        return Check(np.full((len(problems), 1), 7.0), self.gain * one, self.bound * one)
+
+    def aim(self, problems, d):
+        self.newton += int((d == 7.0).all())
+
+
+@pytest.mark.parametrize(
+    ("gain", "bound", "n_iter", "gap", "newton"),
+    [(0.0, 0.3, 0, 1e-4, 0), (1e-3, 0.3, 20, 1e-3, 20), (1e-3, 2e-5, 0, 2e-5, 0), (5e-5, 0.3, 0, 1e-4, 0)],
+)
+def test_what_columns_without_a_penalty_can_gain_keeps_a_strength_open(gain, bound, n_iter, gap, newton):
+    problem = Beside(gain, bound, promise=1e-6, promised=-2 * gain, loss=1.0 - gain)
+    walk = Walk(problem, np.full((1, 1), 0.1), 1e-4, 20)
+    run_walks([walk])
+    path = walk.finished_path()
+    assert path.n_iter[0, 0] == n_iter
+    np.testing.assert_allclose(path.gap[0, 0], gap, rtol=0.05)
+    assert problem.newton >= newton
