@@ -115,6 +115,11 @@ def test_the_units_of_free_columns_do_not_matter(recording, penalty):
     # nor do they for an automatic grid
     grids = [GLM(**given | {"lambdas": None, "n_lambdas": 2}).fit(x, Y).lambda_path_ for x in (X, X / unit)]
     np.testing.assert_allclose(*grids, rtol=1e-3)
+    if penalty == "ridge":
+        # ten times the mean count times the largest variance of penalised columns over their factors
+        held = X[:, ~FREE] / np.sqrt(np.repeat(FACTORS, SIZES)[~FREE])
+        largest = np.linalg.eigvalsh(np.cov(held.T, ddof=0))[-1]
+        np.testing.assert_allclose(grids[0][0], 10.01 * Y.mean(axis=0) * largest, rtol=1e-4)
 
 
 @pytest.mark.parametrize("penalty", ["ridge", "elastic_net", "group_lasso"])
@@ -214,9 +219,9 @@ def test_compare_misses_free_groups_of_null_models(driven, reselect):
     shares = pg.compare(model, X, Y, {"speed": ["speed"], "cue": ["cue"]}, reselect=reselect)
     found = shares.fraction_explained_deviance.to_numpy()
     # without the speed, this neuron has the intercepts of its folds
-    full, null = model.cv_null_model_deviance_[:, 0].sum(), model.cv_null_deviance_[0]
-    lost = (model.cv_constant_deviance_[:, 0].sum() - full) / (null - full)
-    np.testing.assert_allclose(found[0], [lost, 0], atol=2e-4)
+    constant, full = (a[:, 0].sum() for a in (model.cv_constant_deviance_, model.cv_null_model_deviance_))
+    np.testing.assert_allclose(shares.reduced_deviance[0], [constant, full], rtol=1e-4)
+    np.testing.assert_allclose(found[0], [1, 0], atol=1e-6)
     assert found[1].min() > 0.1
 
 
