@@ -237,7 +237,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         if self.coef_path_ is None:
             # those of an earlier fit
             for name in ("coef_", "intercept_"):
-                vars(self).pop(name, None)
+                self.__dict__.pop(name, None)
             return
         coef = at_strengths(self.coef_path_, index, 0.0)
         intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
