@@ -127,6 +127,14 @@ class Problems(ABC):
     #: Whether second derivatives of single problems are at hand: then `prove` and `aim_to_prove` are too.
     has_derivatives: ClassVar[bool]
 
+    def aim_to_prove(self, problem: int) -> float:
+        """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale."""
+        raise NotImplementedError
+
+    def prove(self, problem: int) -> tuple[np.ndarray, float]:
+        """Newton's step (n_features,) of a problem without a penalty, and how far it can fall, over its scale."""
+        raise NotImplementedError
+
     @property
     @abstractmethod
     def own_model_after(self) -> int:
@@ -201,7 +209,7 @@ def at_rest(intercept: np.ndarray, n_features: int) -> Evaluation:
     return Evaluation(zero, intercept.copy(), grad, one, zero.copy(), one.copy(), one > 0, zero.copy())
 
 
-def scales(sums: ResponseSums, units: Units, by_sums: np.ndarray) -> dict[str, np.ndarray]:
+def scales(sums: ResponseSums, units: Units, by_sums: np.ndarray) -> dict[str, Any]:
     """What `Problems` have of their responses; ``by_sums`` says whose loss is a difference of sums over samples."""
     scale = np.maximum(sums.null, np.finfo(float).tiny)
     return {
