@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, TypeGuard, overload
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -57,7 +57,7 @@ MOST_BINS = 100_000
 MOST_DRAWS = 1_000_000
 
 
-def is_iterable(value: object) -> bool:
+def is_iterable(value: object) -> TypeGuard[Iterable[Any]]:
     """Whether a value can be gone through; an array without dimensions says so of itself, and cannot.
 
     Examples
@@ -68,7 +68,15 @@ def is_iterable(value: object) -> bool:
     return isinstance(value, Iterable) and getattr(value, "ndim", None) != 0
 
 
-def is_number(value: object, whole: bool = False) -> bool:
+@overload
+def is_number(value: object, whole: Literal[True]) -> TypeGuard[int]: ...
+
+
+@overload
+def is_number(value: object, whole: bool = False) -> TypeGuard[float]: ...
+
+
+def is_number(value: object, whole: bool = False) -> TypeGuard[float]:
     """Whether a value is a finite real number, or a whole one, that NumPy holds; a bool is none.
 
     Examples
@@ -79,6 +87,11 @@ def is_number(value: object, whole: bool = False) -> bool:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral if whole else Real):
         return False
     return abs(int(value)) < 2**63 if isinstance(value, Integral) else math.isfinite(value)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number of any size; a bool is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
 
 def check_fitted(estimator: Any, attribute: str, who: str) -> None:
@@ -105,11 +118,11 @@ def check_names(maker: str, argument: str, names: object) -> tuple[str, ...]:
         return (names,)
     if not is_iterable(names) or isinstance(names, bytes | bytearray):
         raise TypeError(f"{maker}: {argument} must be a name or a sequence of names (strings); found {shown(names)}")
-    names = tuple(no_more_than(maker, argument, names, each=""))
-    for name in names:
+    listed = tuple(no_more_than(maker, argument, names, each=""))
+    for name in listed:
         if not isinstance(name, str):
             raise TypeError(f"{maker}: {argument} must be names (strings); found {shown(name)} among them")
-    return names
+    return listed
 
 
 def check_name(maker: str, name: object) -> None:
@@ -132,8 +145,7 @@ def check_count(
     maker: str, argument: str, found: object, least: int, most: int | None = None, too_many: str = ""
 ) -> None:
     """Complain unless it is a whole number in that range; ``too_many`` is what a larger one would mean."""
-    whole = isinstance(found, Integral) and not isinstance(found, bool | np.bool_)
-    if not whole or found < least or (most is None and not is_number(found)):
+    if not _is_whole(found) or found < least or (most is None and not is_number(found)):
         raise ValueError(f"{maker}: {argument} must be an integer >= {least}; found {shown(found)}")
     if most is not None and found > most:
         number = f"{int(found):,}" if found < 10**30 else shown(found)
@@ -143,7 +155,7 @@ def check_count(
 def check_count_of_columns(maker: str, argument: str, found: object, least: int) -> None:
     """`check_count` of columns of one term, or of what costs as much."""
     too_many = ""
-    if isinstance(found, Integral) and found < 10**30:
+    if _is_whole(found) and found < 10**30:
         needed = 4e-9 * float(found) ** 2
         too_many = f", and the products of that many columns with each other alone would take {needed:,.0f} GB"
     check_count(maker, argument, found, least, MOST_COLUMNS, too_many)
@@ -188,8 +200,7 @@ def check_seed(seed: object, who: str) -> None:
     ------
     ValueError
     """
-    whole = isinstance(seed, Integral) and not isinstance(seed, bool | np.bool_)
-    if seed is not None and not (whole and seed >= 0):
+    if seed is not None and not (_is_whole(seed) and seed >= 0):
         raise ValueError(f"{who}: seed={shown(seed)} must be a whole number, 0 or more.")
 
 
@@ -199,7 +210,7 @@ def no_more_than(
     """List the values, and refuse more than `most` before they fill the memory."""
     listed = list(islice(values, most + 1))
     if len(listed) > most:
-        found = f"{len(values):,}" if hasattr(values, "__len__") else "more"
+        found = f"{len(values):,}" if isinstance(values, Sized) else "more"
         raise ValueError(f"{maker}: {argument} must have at most {most:,} entries{each}; found {found}")
     return listed
 

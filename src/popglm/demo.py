@@ -155,8 +155,8 @@ def _deviance_explained(activity: pd.DataFrame, rate: pd.DataFrame) -> pd.Series
 
 def _draw(model: pg.GLMCV, evaluation: pd.DataFrame, split: _Split, output: Path) -> None:
     pictures = {
-        "deviance_over_strengths": deviance_over_strengths(model).figure,
-        "deviance_histogram": deviance_histogram(evaluation).figure,
+        "deviance_over_strengths": deviance_over_strengths(model).figure.figure,
+        "deviance_histogram": deviance_histogram(evaluation).figure.figure,
         "predicted_and_recorded": _draw_neurons(model, evaluation, split),
     }
     for name, figure in pictures.items():

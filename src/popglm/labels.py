@@ -255,7 +255,7 @@ def check_order(labels: pd.Index | None, owner: str, who: str, trial: np.ndarray
     """
     time = times(labels)
     row = None if time is None else step_back(time, trial)
-    if row is None:
+    if labels is None or time is None or row is None:
         return time
     if trial is not None and not np.diff(time)[trial[1:] == trial[:-1]].any():
         # each is the label of a whole trial

@@ -38,7 +38,7 @@ def simulate_trials(n_trials: int, rng: np.random.Generator) -> pd.DataFrame:
     for _ in range(N_TRIALS_BEFORE + n_trials):
         if trials_left == 0:
             rule = -rule
-            trials_left = rng.integers(40, 71) if rule > 0 else rng.integers(15, 31)
+            trials_left = int(rng.integers(40, 71) if rule > 0 else rng.integers(15, 31))
         trials_left -= 1
         bias = 0.97 * bias + 0.25 * rng.standard_normal()
         engagement = 0.98 * engagement + 0.2 * rng.standard_normal()

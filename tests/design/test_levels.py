@@ -137,3 +137,10 @@ def test_missing_labels_of_trials_are_named_in_every_type():
     for labels in (pd.array([1, None], dtype="Int64"), pd.Categorical(["a", None]), [1.0, np.nan]):
         with pytest.raises(ValueError, match=r"trial variable 't' is missing .* in row 1"):
             Design([linear("x")], trial="t").fit({"x": [1.0, 2.0], "t": labels})
+
+
+@pytest.mark.parametrize("large", [2**128 - 1, 10**400], ids=["of 128 bits", "beyond floats"])
+def test_whole_numbers_beyond_all_types_of_numpy_are_categories(large):
+    labels = [large, large - 1, 7]
+    np.testing.assert_array_equal(one_hot(labels, labels), [[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(one_hot(labels, [7, large - 1], levels=labels), [[0, 0, 1], [0, 1, 0]])

@@ -118,3 +118,12 @@ def test_the_colour_bar_does_not_take_the_figure_of_others():
     assert design_matrix(X, right) is right
     assert not left.images
     assert len(plt.get_fignums()) == 1
+
+
+def test_names_of_groups_have_as_much_room_in_a_part_of_a_figure():
+    X = pg.maze_design(1).fit_transform(pg.maze_session(n_samples=300, n_neurons=1, n_task_variables=1).behavior)
+    left, _ = plt.figure(figsize=(16, 4)).subfigures(1, 2)
+    inside = design_matrix(X, ax=left.subplots())
+    alone = design_matrix(X, ax=plt.figure(figsize=(8, 4)).subplots())
+    assert_allclose(inside.get_yticks(), alone.get_yticks())
+    assert inside.get_yticklabels()[0].get_fontsize() == alone.get_yticklabels()[0].get_fontsize()

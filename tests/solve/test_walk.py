@@ -5,8 +5,7 @@ import pytest
 
 from popglm.engines import NumpyEngine
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.fit import Check
-from popglm.solve.problems import Comparison, Problems, at_rest
+from popglm.solve.problems import Check, Comparison, Problems, at_rest
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rounds import run_walks
 from popglm.solve.walk import Walk

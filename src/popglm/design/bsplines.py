@@ -19,7 +19,7 @@ __all__ = ["CyclicSplines", "Splines"]
 MOST_DEGREE = 20
 
 
-def _check_degree(maker: str, degree: object, least: int) -> None:
+def _check_degree(maker: str, degree: int, least: int) -> None:
     check_count(maker, "degree", degree, least=least)
     if degree > MOST_DEGREE:
         raise ValueError(

@@ -22,7 +22,7 @@ from popglm.scaling import note_scaling
 __all__ = ["Design"]
 
 
-class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # of scikit-learn, which has no types
     """Turn a recording session into a design matrix, one group of columns per term.
 
     A scikit-learn transformer: `fit` learns what the terms need (ranges, quantiles, categories) and the mean
@@ -140,7 +140,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         session = self._learn(session)
         dependence = Dependence(session.n_samples, self.group_sizes_)
-        rows = []
+        rows: list[dict] = []
         for block in self._blocks(session):
             self._measure(block, session, dependence, rows)
         self._finish(dependence, rows, session)
@@ -151,7 +151,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         session = self._learn(session)
         X = self._empty(session)
         dependence = Dependence(session.n_samples, self.group_sizes_)
-        rows = []
+        rows: list[dict] = []
         for block in self._blocks(session):
             X[:, block.columns] = self._measure(block, session, dependence, rows)
         self._finish(dependence, rows, session)
@@ -248,7 +248,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_fitted(self, "columns_", "report")
         session = self._read(session, self.terms_.values())
         dependence = Dependence(session.n_samples, self.group_sizes_)
-        rows = []
+        rows: list[dict] = []
         for block in self._blocks(session):
             row, mean, scale = describe(block, session)
             dependence.add(block.columns, score(block, mean, scale))
@@ -297,7 +297,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise ValueError(f"for_neuron: no term is left to explain {neuron!r}; add its history or other neurons")
         part = Design(kept, trial=self.trial, standardize=self.standardize, dtype=self.dtype)
         if hasattr(self, "terms_"):
-            names = [term.name for term in kept]
+            names = [str(term.name) for term in kept]
             columns = self.columns_.get_level_values("group").isin(names)
             part.terms_ = {name: self.terms_[name] for name in names}
             part.groups_ = names
@@ -326,10 +326,11 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Fit copies of the terms, lay out the columns, and return the session as terms read it."""
         self._check_parameters()
         session = self._read(session, self.terms, is_fitted_to=True)
-        self.terms_ = {}
+        self.terms_: dict[str, Term] = {}
         for term in self.terms:
-            self.terms_[term.name] = copy.deepcopy(term).fit(session)
-            check_columns(self.terms_[term.name], session.n_samples)
+            group = str(term.name)
+            self.terms_[group] = copy.deepcopy(term).fit(session)
+            check_columns(self.terms_[group], session.n_samples)
         names = {group: term.feature_names() for group, term in self.terms_.items()}
         self.groups_ = list(names)
         self.group_sizes_ = [len(features) for features in names.values()]

@@ -64,20 +64,9 @@ class Categories(Term):
         maker = f"categories({self.variable!r})"
         check_name(maker, self.name)
         if self.levels is not None:
-            self._check_levels(maker)
+            _check_levels(maker, self.levels)
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
-
-    def _check_levels(self, maker: str) -> None:
-        if isinstance(self.levels, (str, bytes)) or not is_iterable(self.levels):
-            raise ValueError(f"{maker}: levels must be a sequence of different categories; found {shown(self.levels)}")
-        listed = no_more_than(maker, "levels", self.levels)
-        levels = as_levels(listed if all(isinstance(level, Hashable) for level in listed) else [])
-        if not len(levels) or pd.isna(levels).any() or levels.isin([np.inf, -np.inf]).any() or not levels.is_unique:
-            raise ValueError(
-                f"{maker}: levels must be one or more different categories, none of them missing or infinite; found "
-                f"{shown(self.levels)}"
-            )
 
     def fit(self, session: Session) -> Categories:
         if self.levels is not None:
@@ -128,6 +117,18 @@ class Categories(Term):
         return self.levels_.to_numpy(), np.eye(n_levels)
 
 
+def _check_levels(maker: str, given: Sequence[Any]) -> None:
+    if isinstance(given, (str, bytes)) or not is_iterable(given):
+        raise ValueError(f"{maker}: levels must be a sequence of different categories; found {shown(given)}")
+    listed = no_more_than(maker, "levels", given)
+    levels = as_levels(listed if all(isinstance(level, Hashable) for level in listed) else [])
+    if not len(levels) or pd.isna(levels).any() or levels.isin([np.inf, -np.inf]).any() or not levels.is_unique:
+        raise ValueError(
+            f"{maker}: levels must be one or more different categories, none of them missing or infinite; found "
+            f"{shown(given)}"
+        )
+
+
 @dataclass(eq=False)
 class Transformed(Term):
     """The columns that a scikit-learn transformer makes of one or more variables.
@@ -160,7 +161,7 @@ class Transformed(Term):
     2        3.0  9.0
     """
 
-    variables: str | Sequence[str]
+    variables: Sequence[str]
     transformer: Any
     name: str | None = None
 

@@ -82,40 +82,49 @@ class Shifts(Term):
     name: str | None = None
 
     def __post_init__(self):
-        self.term = as_term("shifts", self.term)
-        maker = f"shifts({self.term.name!r})"
+        self.term = shifted = self.shifted
+        maker = f"shifts({shifted.name!r})"
         check_name(maker, self.name)
         self.lags = _check_lags(maker, self.lags, self.dt)
-        self.name = self.name or f"{self.term.name} shifts"
-        self.variables = self.term.variables
-        self.axes = (lag_axis(self.dt), *(() if isinstance(self.term, Linear) else self.term.axes))
+        self.name = self.name or f"{shifted.name} shifts"
+        self.variables = shifted.variables
+        self.axes = (lag_axis(self.dt), *(() if isinstance(shifted, Linear) else shifted.axes))
+
+    @property
+    def shifted(self) -> Term:
+        """`term` as a term, where it was given by name."""
+        return as_term("shifts", self.term)
 
     def fit(self, session: Session) -> Shifts:
-        self.term.fit(session)
+        term = self.shifted.fit(session)
         check_columns(self, session.n_samples)
-        self.natural_zero = self.term.natural_zero
-        self.peak = None if self.term.peak is None else np.tile(peaks(self.term, session), len(self.lags))
+        self.natural_zero = term.natural_zero
+        self.peak = None if term.peak is None else np.tile(peaks(term, session), len(self._lags()))
         return self
 
     def transform(self, session: Session) -> np.ndarray:
-        return self._shift(session, self.term.transform(session))
+        return self._shift(session, self.shifted.transform(session))
 
     def known(self, session: Session) -> np.ndarray | None:
-        if self.term.natural_zero:
+        term = self.shifted
+        if term.natural_zero:
             return None
-        known = self.term.known(session)
-        n_columns = len(self.term.feature_names())
+        known = term.known(session)
+        n_columns = len(term.feature_names())
         return self._shift(session, np.broadcast_to(1.0 if known is None else known, (session.n_samples, n_columns)))
 
     def outside(self, session: Session) -> np.ndarray | None:
-        return self.term.outside(session)
+        return self.shifted.outside(session)
 
     def surprises(self, session: Session) -> list[str]:
-        return self.term.surprises(session)
+        return self.shifted.surprises(session)
+
+    def _lags(self) -> np.ndarray:
+        return np.array(list(self.lags), np.float64)
 
     def _shift(self, session: Session, values: np.ndarray) -> np.ndarray:
         """Lay copies of the values at all lags side by side; 0 beyond the trial."""
-        steps = _in_samples(self.lags, self.dt)
+        steps = _in_samples(self._lags(), self.dt)
         out = np.zeros((session.n_samples, len(steps), values.shape[1]))
         lengths = session.run_stops - session.run_starts
         starts, stops = (np.repeat(ends, lengths) for ends in (session.run_starts, session.run_stops))
@@ -127,14 +136,14 @@ class Shifts(Term):
 
     def feature_names(self) -> list[str]:
         lags = [f"lag{lag:g}{'' if self.dt is None else 's'}" for lag in self.lags]
-        return lags if isinstance(self.term, Linear) else cross_names(lags, self.term.feature_names())
+        return lags if isinstance(self.shifted, Linear) else cross_names(lags, self.shifted.feature_names())
 
     def n_columns(self) -> int:
-        return len(self.lags) * self.term.n_columns()
+        return len(self._lags()) * self.shifted.n_columns()
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        lags = self.lags, np.eye(len(self.lags))
-        return lags if isinstance(self.term, Linear) else cross_grids(lags, self.term.grid(n_points))
+        lags = self._lags(), np.eye(self._lags().size)
+        return lags if isinstance(self.shifted, Linear) else cross_grids(lags, self.shifted.grid(n_points))
 
 
 @dataclass(eq=False)
@@ -346,26 +355,26 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
         raise TypeError(f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {shown(lags)}")
     listed = no_more_than(maker, "lags", lags)
     try:
-        lags = np.array(listed, dtype=np.float64)
+        found = np.array(listed, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(
             f"{maker}: lags must be a sequence of numbers, such as range(1, 71); found {shown(lags)}"
         ) from None
     except OverflowError:  # a whole number beyond all floats
-        lags = np.array([np.inf])
-    if lags.ndim != 1 or len(lags) == 0 or not np.isfinite(lags).all():
-        raise ValueError(f"{maker}: lags must be one or more finite numbers; found {shown(lags.tolist())}")
-    longest = float(lags[np.abs(lags).argmax()])
+        found = np.array([np.inf])
+    if found.ndim != 1 or len(found) == 0 or not np.isfinite(found).all():
+        raise ValueError(f"{maker}: lags must be one or more finite numbers; found {shown(found.tolist())}")
+    longest = float(found[np.abs(found).argmax()])
     check_lag(maker, f"lags holds {longest:g}, a lag of", abs(longest) / (dt or 1.0), dt)
-    if dt is None and (lags != np.rint(lags)).any():
-        found = lags[lags != np.rint(lags)][0]
+    between = found[found != np.rint(found)]
+    if dt is None and len(between):
         raise ValueError(
-            f"{maker}: lags must be whole samples unless dt= (seconds per sample) is given; found {found:g}"
+            f"{maker}: lags must be whole samples unless dt= (seconds per sample) is given; found {between[0]:g}"
         )
-    steps, counts = np.unique(_in_samples(lags, dt), return_counts=True)
+    steps, counts = np.unique(_in_samples(found, dt), return_counts=True)
     if (counts > 1).any():
         step = steps[counts > 1][0]
-        same = ", ".join(f"{lag:g}" for lag in lags[_in_samples(lags, dt) == step][:4])
+        same = ", ".join(f"{lag:g}" for lag in found[_in_samples(found, dt) == step][:4])
         rounded = (
             "give each sample once"
             if dt is None
@@ -373,4 +382,4 @@ def _check_lags(maker: str, lags: Iterable[float], dt: float | None) -> np.ndarr
             "the dt of the recording (seconds per sample)"
         )
         raise ValueError(f"{maker}: two lags fall on the same sample ({step}); {rounded}")
-    return lags
+    return found

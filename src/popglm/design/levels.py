@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from numbers import Real
@@ -77,7 +78,10 @@ def as_text(value: bytes) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and bool(np.isfinite(value))
+    try:
+        return isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _spelled(value: Any) -> float | None:
@@ -92,4 +96,5 @@ def _precision(dtype: Any) -> type[np.floating]:
     """Return the type of float whose digits the values have; float64 for what are no floats of less."""
     dtype = getattr(dtype, "numpy_dtype", dtype)
     dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
-    return {np.dtype(np.float16): np.float16, np.dtype(np.float32): np.float32}.get(dtype, np.float64)
+    coarse: dict[Any, type[np.floating]] = {np.dtype(np.float16): np.float16, np.dtype(np.float32): np.float32}
+    return coarse.get(dtype, np.float64)

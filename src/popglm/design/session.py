@@ -66,13 +66,13 @@ class Session:
     def __init__(self, data: Any, variables: Iterable[str], trial: str | None = None, is_fitted_to: bool = False):
         self._is_fitted_to = is_fitted_to
         data = _as_mapping(data)
-        names = dict.fromkeys(check_names("Session", "variables", variables))
+        names = list(dict.fromkeys(check_names("Session", "variables", variables)))
         if not (trial is None or isinstance(trial, str)):
             raise TypeError(f"Session: trial must be the name of a variable or None; found {shown(trial)}")
-        names |= {} if trial is None else {trial: None}
+        if trial is not None and trial not in names:
+            names.append(trial)
         if not names:
             raise ValueError("Session: variables is empty; name at least one")
-        names = list(names)
         # the index of a table holds for all of its columns; entries of a mapping bring their own
         rows = Rows(data.index if isinstance(data, pd.DataFrame) else None, "the session")
         self._columns = {name: _in_order(_find(data, name), name, rows) for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,9 +33,9 @@ class Term(ABC):
     ----------
     name : str
         Name of the group.
-    variables : tuple of str
+    variables : sequence of str
         The variables that the term reads.
-    axes : tuple of str
+    axes : sequence of str
         What the columns of `grid` values are, one name per axis.
     natural_zero : bool
         Whether the columns are 0 beyond the ends of a trial, rather than unknown.
@@ -44,8 +45,8 @@ class Term(ABC):
     """
 
     name: str | None
-    variables: tuple[str, ...]
-    axes: tuple[str, ...]
+    variables: Sequence[str]
+    axes: Sequence[str]
     natural_zero: bool = False
     peak: float | np.ndarray | None = None
     __array_ufunc__: ClassVar[None] = None  # numpy then leaves `numpy.str_("cue") * term` to the term
@@ -204,20 +205,25 @@ class Product(Term):
     name: str | None = None
 
     def __post_init__(self):
-        self.first, self.second = (as_term("product", factor) for factor in (self.first, self.second))
+        self.first, self.second = first, second = self.factors
         check_name("product", self.name)
-        self.name = self.name or f"{self.first.name} × {self.second.name}"
-        self.variables = tuple(dict.fromkeys(self.first.variables + self.second.variables))
+        self.name = self.name or f"{first.name} × {second.name}"
+        self.variables = tuple(dict.fromkeys((*first.variables, *second.variables)))
         # the factors that span the grid: a linear factor stands at +1, unless there is nothing else
-        spanning = [f for f in (self.first, self.second) if not isinstance(f, Linear)]
-        self._spanning = spanning or [self.first]
+        spanning = [f for f in (first, second) if not isinstance(f, Linear)]
+        self._spanning = spanning or [first]
         self.axes = tuple(axis for factor in self._spanning for axis in factor.axes)
 
+    @property
+    def factors(self) -> tuple[Term, Term]:
+        """`first` and `second`, each as a term."""
+        return as_term("product", self.first), as_term("product", self.second)
+
     def fit(self, session: Session) -> Product:
-        self.first.fit(session)
-        self.second.fit(session)
+        factors = self.factors
+        for factor in factors:
+            factor.fit(session)
         check_columns(self, session.n_samples)
-        factors = self.first, self.second
         self.natural_zero = any(factor.natural_zero for factor in factors)  # 0 times anything is 0
         if any(factor.peak is not None for factor in factors):
             first, second = (peaks(factor, session)[None] for factor in factors)
@@ -225,31 +231,35 @@ class Product(Term):
         return self
 
     def transform(self, session: Session) -> np.ndarray:
-        return pairwise(self.first.transform(session), self.second.transform(session))
+        first, second = self.factors
+        return pairwise(first.transform(session), second.transform(session))
 
     def known(self, session: Session) -> np.ndarray | None:
-        factors = self.first, self.second
-        shares = [factor.known(session) for factor in factors]
-        if shares[0] is None and shares[1] is None:
+        factors = self.factors
+        known = [factor.known(session) for factor in factors]
+        if known[0] is None and known[1] is None:
             return None
         values = [factor.transform(session) for factor in factors]
-        shares = [np.broadcast_to(1.0 if s is None else s, v.shape) for s, v in zip(shares, values, strict=True)]
+        shares = [np.broadcast_to(1.0 if k is None else k, v.shape) for k, v in zip(known, values, strict=True)]
         # 0 times anything is 0
         zero = [(v == 0) & (s == 1) for s, v in zip(shares, values, strict=True)]
         either = pairwise(*(~z for z in zero)) == 0
         return np.where(either, 1.0, pairwise(*shares))
 
     def outside(self, session: Session) -> np.ndarray | None:
-        return either_outside(self.first.outside(session), self.second.outside(session))
+        first, second = self.factors
+        return either_outside(first.outside(session), second.outside(session))
 
     def surprises(self, session: Session) -> list[str]:
-        return self.first.surprises(session) + self.second.surprises(session)
+        first, second = self.factors
+        return first.surprises(session) + second.surprises(session)
 
     def feature_names(self) -> list[str]:
         return cross_names(*(factor.feature_names() for factor in self._spanning))
 
     def n_columns(self) -> int:
-        return self.first.n_columns() * self.second.n_columns()
+        first, second = self.factors
+        return first.n_columns() * second.n_columns()
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         return cross_grids(*(factor.grid(n_points) for factor in self._spanning))

@@ -125,7 +125,8 @@ class TorchEngine(NumpyEngine):
             return
         products = torch.backends.cuda.matmul
         # PyTorch 2.9 has a switch of its own for these products, and complains where the one before was used beside it
-        name, value = "allow_tf32", rounded
+        name: str = "allow_tf32"
+        value: bool | str = rounded
         if hasattr(products, "fp32_precision"):
             name, value = "fp32_precision", "tf32" if rounded else "ieee"
         before = getattr(products, name)

@@ -12,6 +12,8 @@ __all__ = ["WindowedEngine"]
 class WindowedEngine(NumpyEngine):
     """`NumpyEngine` for a library that compiles for every shape, and that has threads of its own."""
 
+    window: int
+
     def __init__(self, precision: str, on_accelerator: bool, window: int) -> None:
         super().__init__(precision)
         self.is_accelerator = on_accelerator

@@ -59,8 +59,8 @@ def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray
             f"({grid[k, rising[0][1]]:g}). Sort them: np.sort(lambdas)[::-1]."
         )
     # a column per neuron may be filled up by repeating a strength
-    again = np.flatnonzero((np.diff(grid, axis=0) == 0).all(axis=1)) if np.ndim(as_numpy(lambdas)) < 2 else []
-    if len(again):
+    again = np.flatnonzero((np.diff(grid, axis=0) == 0).all(axis=1))
+    if len(again) and np.ndim(as_numpy(lambdas)) < 2:
         raise ValueError(
             f"lambdas holds {grid[again[0], 0]:g} twice, in entries {again[0]} and {again[0] + 1}; give each strength "
             "once."

@@ -265,7 +265,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         if self.coef_path_ is None:
             # those of an earlier fit
             for name in ("coef_", "intercept_"):
-                vars(self).pop(name, None)
+                self.__dict__.pop(name, None)
             return
         coef = at_strengths(self.coef_path_, index, 0.0 if self.null_coef_ is None else self.null_coef_)
         intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)

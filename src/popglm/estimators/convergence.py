@@ -37,7 +37,7 @@ def late_fits(late: np.ndarray, gaps: np.ndarray, lambdas: np.ndarray, selected:
     neurons = neurons[np.argsort(-worst[neurons], kind="stable")]
     named = ", ".join(f"{names[j]}, gap {worst[j]:.1e}" for j in neurons[:NAMED])
     more = f" and {len(neurons) - NAMED} more" if len(neurons) > NAMED else ""
-    at = late.any(axis=0)
+    at = np.logical_or.reduce(late, axis=0)
     used = np.broadcast_to(lambdas, at.shape)[at]
     span = f"{used.max():.3g}" if used.min() == used.max() else f"{used.max():.3g} to {used.min():.3g}"
     folds = np.flatnonzero(late[1:].any(axis=(1, 2)))

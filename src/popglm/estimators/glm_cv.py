@@ -245,8 +245,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         scored = ~np.isnan(responses)
         self.cv_deviance_ = fit.cv_deviance
         weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self.sample_labels_))
-        weights = 1.0 if weights is None else weights[:, None]
-        counted = np.broadcast_to(scored * weights, responses.shape)[tested].T
+        weighted = scored if weights is None else scored * weights[:, None]
+        counted = weighted[tested].T.astype(float)
         sums = response_sums(self.loss_, np.nan_to_num(responses[tested], nan=0.0).T, counted, [(0, len(tested))])
         self.cv_null_deviance_ = np.where((counted > 0).any(axis=1), 2 * sums.null * sums.total, np.nan)
         explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
@@ -345,11 +345,11 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))
         for first, last, block in read_rows(values):
             for fold in range(len(self.cv_coef_path_)):
-                rows = np.flatnonzero(self.fold_[first:last] == fold)
-                shift = None if offset is None else offset[first + rows]
-                eta = self._eta(block[rows], self.cv_coef_[fold], self.cv_intercept_[fold], shift)
+                held = np.flatnonzero(self.fold_[first:last] == fold)
+                shift = None if offset is None else offset[first + held]
+                eta = self._eta(block[held], self.cv_coef_[fold], self.cv_intercept_[fold], shift)
                 with np.errstate(over="ignore"):
-                    mu[first + rows] = self.loss_.link.mean(np, eta)
+                    mu[first + held] = self.loss_.link.mean(np, eta)
         if np.isinf(mu).any():
             fold = self.fold_[np.flatnonzero(np.isinf(mu).any(axis=1))[0]]
             self._warn_of_infinite(mu, values, self.cv_coef_[fold], offset, "predict_held_out")

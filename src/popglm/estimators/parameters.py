@@ -15,6 +15,7 @@ from popglm.estimators.arguments import (
     check_verbose,
     feature_group_sizes,
 )
+from popglm.estimators.attributes import Attributes
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
@@ -30,7 +31,7 @@ SCHEDULES = ("auto", "host", "device")
 MOST_STRENGTHS = 1000
 
 
-class Parameters:
+class Parameters(Attributes):
     """What `GLM` and `GLMCV` do with their constructor arguments."""
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
@@ -66,7 +67,7 @@ class Parameters:
         if self.penalty == "none":
             if self.lambdas is not None and self._own_lambdas().any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
-            lambdas = np.zeros((1, n_neurons))
+            lambdas: np.ndarray | None = np.zeros((1, n_neurons))
         else:
             lambdas = None if self.lambdas is None else self._own_lambdas()
         return Settings(

@@ -10,6 +10,7 @@ import pandas as pd
 from popglm.checks import check_fitted
 from popglm.engines import get_engine, library_of, like
 from popglm.engines.memory import in_halves
+from popglm.estimators.attributes import Attributes
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_offset, check_responses, check_vector, name_neurons
 from popglm.labels import Rows, column_text, row_labels
@@ -25,7 +26,7 @@ __all__ = ["Predictions"]
 ROWS = 4096
 
 
-class Predictions:
+class Predictions(Attributes):
     """What `GLM` and `GLMCV` do with new data."""
 
     def predict(self, X: Any, offset: Any = None) -> np.ndarray:

@@ -124,7 +124,7 @@ def check_folds(
     if isinstance(cv, int | np.integer) and not isinstance(cv, bool):
         if cv < 2:
             raise ValueError(f"cv={cv} folds: at least 2 are needed.")
-        n_units = n_samples if codes is None else len(kinds)
+        n_units = n_samples if kinds is None else len(kinds)
         if n_units < cv:
             unit = "n_samples" if codes is None else "number of trials in groups"
             raise ValueError(f"cv={cv} folds need at least as many units: {unit}={n_units}. Use fewer folds.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numbers import Number
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import xarray as xr
 
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy
+from popglm.estimators.attributes import Attributes
 from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
 from popglm.solve.first_order import FirstOrder
 from popglm.statistics.families import get_family
@@ -68,7 +69,7 @@ _DESCRIBED_WITH_ARRAYS = (
 )
 
 
-class Storage:
+class Storage(Attributes):
     """How `GLM` and `GLMCV` become a Dataset or a file, and come back."""
 
     def to_xarray(self) -> xr.Dataset:
@@ -269,6 +270,6 @@ def _plain(name: str, value: Any) -> Any:
         return [_plain(name, item) for item in value]
     if value is None or isinstance(value, bool | int | float | str) or name == "cv":
         return value
-    if isinstance(value, Number):
+    if isinstance(value, Number) and isinstance(value, SupportsFloat):
         return float(value)
     return np.asarray(value).tolist() if hasattr(value, "__array__") else str(value)

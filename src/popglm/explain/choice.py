@@ -71,13 +71,13 @@ class Layout:
     def _variation(X: np.ndarray) -> np.ndarray:
         return ((X - X.mean(axis=0)) ** 2).sum(axis=0)
 
-    def choose(self, X: np.ndarray, residuals: np.ndarray | None, what: str) -> Method:
+    def choose(self, X: np.ndarray, residuals: np.ndarray, what: str) -> Method:
         """The method for some columns.
 
         Parameters
         ----------
         X : ndarray, shape (n_samples, n_columns)
-        residuals : ndarray, shape (n_samples, n_neurons), or None
+        residuals : ndarray, shape (n_samples, n_neurons)
             What the columns are to explain.
         what : str
             Their name, for the reason.

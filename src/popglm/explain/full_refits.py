@@ -33,7 +33,8 @@ def full_refits(
         Groups of every variable, their columns, and what other columns leave of these.
     """
     n_shifts, q = test.offsets.shape
-    neurons, options = np.arange(q), {"sample_weight": weight, "offset": test.offset}
+    neurons = np.arange(q)
+    options: dict[str, Any] = {"sample_weight": weight, "offset": test.offset}
     eta = test.linear_predictors(neurons, selected=True)[:, 0]
     without = [eta - test.part(neurons, own, x) for own, x in zip(columns, unique, strict=True)]
     explained, share = np.zeros((n_shifts, q)), np.zeros((n_shifts, q, len(columns)))
@@ -48,8 +49,8 @@ def full_refits(
             fitted = _fit(test, X, np.stack(shifted, axis=1), len(offsets), options)
             explained[here] = fitted.cv_deviance_explained_.reshape(shape)
             for v, (name, groups) in enumerate(chosen.items()):
-                surrogate = [test.shifted_residuals(without[v][j], s[j], j) for s in offsets for j in neurons]
-                surrogate = np.stack(surrogate, axis=1)
+                moved = [test.shifted_residuals(without[v][j], s[j], j) for s in offsets for j in range(q)]
+                surrogate = np.stack(moved, axis=1)
                 fitted = _fit(test, X, surrogate, len(offsets), options)
                 shares = breakdown(fitted, X, surrogate, {name: groups}, **options).fraction_null_deviance
                 share[here, :, v] = shares.values[:, 0].reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -130,10 +131,11 @@ class LocalModel:
         whole = Column.add(held)
         fits = []
         for k, fit in enumerate(self.fits):
-            if self.train[k] is None:
+            rows = self.train[k]
+            if rows is None:
                 train = Column(*(a - b for a, b in zip(whole.arrays, held[k].arrays, strict=True)))
             else:
-                train = self._column(Z, known, self.train[k])
+                train = self._column(Z, known, rows)
             fits.append(fit.start(train, held[k], self.held[k]))
         best, going = np.full((n_folds, m), np.inf), np.arange(m)
         for lam in lambdas:
@@ -190,7 +192,7 @@ class Column:
     @classmethod
     def add(cls, columns: list[Column]) -> Column:
         """Sums over several parts of the rows."""
-        return cls(*(sum(arrays) for arrays in zip(*(column.arrays for column in columns), strict=True)))
+        return cls(*(reduce(np.add, arrays) for arrays in zip(*(column.arrays for column in columns), strict=True)))
 
 
 class FoldFit:
@@ -274,12 +276,14 @@ class ProximalFold:
 
     def _descend(self, lam: np.ndarray, columns: np.ndarray) -> None:
         penalty = self.fit.penalty
-        step, G = 1 / self.fit.bound.astype(np.float32), self.fit.G.astype(np.float32)
+        step: np.ndarray = 1 / self.fit.bound.astype(np.float32)
+        G = self.fit.G.astype(np.float32)
         ridge = penalty.ridge_strength(lam[columns])[:, None].astype(np.float32)
         threshold = penalty.norm_strengths(lam[columns]).astype(np.float32)
         going, least, cross = columns, LEAST_CHANGE * self.unit[columns], self.cross[columns]
         w = previous = self.w[columns]
-        moved, momentum = np.zeros_like(w), np.ones((len(columns), 1), np.float32)
+        moved = np.zeros_like(w)
+        momentum: np.ndarray = np.ones((len(columns), 1), np.float32)
         for k in range(1, MOST_STEPS + 1):
             point = w - previous
             # momentum that leads uphill starts again (O'Donoghue & Candès 2015)

@@ -99,11 +99,12 @@ class LocalTest:
         own_part = Predictor(alone, None, self.predictor.restricted(own).parts).part(slice(None), np.arange(q))
         eta = self.predictor.eta(np.arange(q)) - own_part
         pairs = [moments(self.model, eta[:, j], self.y[:, j], self.weights[:, j]) for j in range(q)]
-        return tuple(np.stack(parts, axis=1) for parts in zip(*pairs, strict=True))
+        mean, deviation = (np.stack(parts, axis=1) for parts in zip(*pairs, strict=True))
+        return mean, deviation
 
     def residuals(self, own: np.ndarray | None = None, alone: np.ndarray | None = None) -> np.ndarray:
         """What is shifted or exchanged, (n_samples, n_neurons)."""
-        mean, deviation = self._null_moments() if own is None else self.moments_without(own, alone)
+        mean, deviation = self._null_moments() if own is None or alone is None else self.moments_without(own, alone)
         return np.where(self.known, (self.y - mean) / deviation, 0.0)
 
     def model_penalty(self, own: np.ndarray | None) -> Penalty:

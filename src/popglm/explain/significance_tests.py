@@ -325,7 +325,7 @@ def _by_shifts(data: TestedData, refit: bool, chosen, columns, own, n_shifts: in
 
 def _contributions(data: TestedData, chosen: dict) -> np.ndarray:
     """Fractions of null deviance, (n_neurons, n_variables)."""
-    options = {"sample_weight": data.weight, "offset": data.offset}
+    options: dict[str, Any] = {"sample_weight": data.weight, "offset": data.offset}
     return breakdown(data.model, data.given, data.y, chosen, **options).fraction_null_deviance.values
 
 

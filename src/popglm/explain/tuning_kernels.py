@@ -256,7 +256,7 @@ def _lag_unit(term: Term, axis: str) -> tuple[str, str] | None:
 
 def _reads_lags(term: Term) -> bool:
     return isinstance(term, Shifts | Kernel | Past) or (
-        isinstance(term, Product) and (_reads_lags(term.first) or _reads_lags(term.second))
+        isinstance(term, Product) and any(map(_reads_lags, term.factors))
     )
 
 
@@ -266,9 +266,10 @@ def categorical_axes(term: Term) -> set[str]:
         case Categories():
             return set(term.axes)
         case Product():
-            return categorical_axes(term.first) | categorical_axes(term.second)
+            first, second = term.factors
+            return categorical_axes(first) | categorical_axes(second)
         case Shifts():
-            return categorical_axes(term.term)
+            return categorical_axes(term.shifted)
     return set()
 
 

@@ -83,7 +83,7 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
 
 
 def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> list[str]:
-    parts = list(choice) if is_iterable(choice) and not isinstance(choice, str | bytes) else [choice]
+    parts = [choice] if isinstance(choice, str | bytes) or not is_iterable(choice) else list(choice)
     found: set[str] = set()
     for part in parts:
         if callable(part):

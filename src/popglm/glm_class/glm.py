@@ -307,10 +307,10 @@ class GLM:
         factor = FACTORS[self.loss_type]
         tol = float(np.clip(self.num_iter_check * self.convergence_tol, MIN_TOL, MAX_TOL))
         # fifty steps of an optimiser count as one of popglm's iterations
-        solver = {
+        solvers: dict[str, dict[str, Any]] = {
             "auto": {"solver": "auto"},
             "first-order": {"solver": self._first_order, "max_iter": math.ceil(self.max_iter_per_lambda / 50)},
-        }[self.solver]
+        }
         estimator = kind(
             family=FAMILIES[self.loss_type],
             inverse_link=LINKS[self.activation],
@@ -326,7 +326,7 @@ class GLM:
             # single precision certifies little more than a ten-thousandth
             precision="float32" if np.isclose(tol, MAX_TOL) else "float64",
             verbose=int(verbose),
-            **solver,
+            **solvers[self.solver],
             **more,
         )
         began = time.perf_counter()
@@ -352,7 +352,7 @@ class GLM:
     def _not_below(self, index: np.ndarray, min_lambda: float) -> np.ndarray:
         """Indices that go no further than the last λ ≥ min_lambda."""
         min_lambda = check_number("min_lambda", min_lambda, 0)
-        return np.minimum(index, max(np.sum(self.lambda_series >= min_lambda) - 1, 0))
+        return np.minimum(index, max(int(np.sum(self.lambda_series >= min_lambda)) - 1, 0))
 
     def _deviance(self, X: np.ndarray, Y: np.ndarray, w: np.ndarray, w0: np.ndarray) -> np.ndarray:
         # from the linear predictor: no rate is too small and no probability too close to 1

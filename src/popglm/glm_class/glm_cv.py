@@ -110,7 +110,7 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
         )
         self.split_random_state = split_random_state
 
-    def fit(
+    def fit(  # type: ignore[override]  # the interface of `glm_class`: folds come before starts
         self,
         X: ArrayLike,
         Y: ArrayLike,
@@ -156,7 +156,9 @@ momentum, min_iter_per_lambda, max_iter_per_lambda, num_iter_check, convergence_
         self.all_deviance = list(estimator.cv_deviance_.swapaxes(0, 1))
         self._explained = estimator.cv_deviance_explained_path_
 
-    def select_model(self, se_fraction: float = 1.0, min_lambda: float = 0.0, make_fig: bool = True) -> None:
+    def select_model(  # type: ignore[override]  # the interface of `glm_class`: no validation data
+        self, se_fraction: float = 1.0, min_lambda: float = 0.0, make_fig: bool = True
+    ) -> None:
         """Take, per response, the largest λ whose average held-out deviance is close enough to the least.
 
         Close enough is se_fraction times the standard error at the least: the standard deviation over folds (ddof 0)

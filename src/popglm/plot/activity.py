@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
@@ -61,21 +64,22 @@ def predicted_and_recorded(
     """
     check_unit(unit)
     rows = Rows(row_labels(recorded), "recorded")
-    predicted, time, trial = (
+    in_order: Iterator[Any] = (
         values if order is None else np.asarray(values)[order]
         for values, order in (
             (values, rows.order(values, name))
             for name, values in (("predicted", predicted), ("time", time), ("trial", trial))
         )
     )
-    recorded, predicted = numbers_of(recorded, "recorded"), numbers_of(predicted, "predicted")
-    x = np.arange(recorded.size, dtype=float) if time is None else numbers_of(time, "time")
-    trial = np.zeros(recorded.size) if trial is None else np.asarray(as_labels(trial, "trial"))
-    for name, values in (("recorded", recorded), ("predicted", predicted), ("time", x), ("trial", trial)):
-        if values.ndim != 1 or values.shape != recorded.shape:
+    predicted, time, trial = in_order
+    y, mean = numbers_of(recorded, "recorded"), numbers_of(predicted, "predicted")
+    x = np.arange(y.size, dtype=float) if time is None else numbers_of(time, "time")
+    trials = np.zeros(y.size) if trial is None else np.asarray(as_labels(trial, "trial"))
+    for name, values in (("recorded", y), ("predicted", mean), ("time", x), ("trial", trials)):
+        if values.ndim != 1 or values.shape != y.shape:
             raise ValueError(
                 f"{name} must be 1-D, one value per sample of one neuron, as long as recorded; "
-                f"found shape {values.shape} beside {recorded.shape}"
+                f"found shape {values.shape} beside {y.shape}"
             )
 
     if not len(x) or not (np.diff(x) > 0).all() or np.isnan(x).any():
@@ -83,22 +87,22 @@ def predicted_and_recorded(
 
     ax = axes_or_new(ax, width=7.0, height=2.2)
     edges, after, _ = edges_of_samples(x)
-    starts = np.flatnonzero(trial[1:] != trial[:-1]) + 1
+    starts = np.flatnonzero(trials[1:] != trials[:-1]) + 1
     # dashed and dark, over the bars, which are as thin and as grey as a solid line would be
     dashes = {"linestyle": (0, (4, 3)), "zorder": 1.5, "label": "trial begins"} if len(starts) else {}
     trial_marks(ax, x[starts], color="0.15", linewidth=0.8, **dashes)
     # the outline keeps an event in sight where a sample is narrower than a pixel; `color` alone would have none
     ax.stairs(
-        np.insert(recorded, after, np.nan), edges, fill=True, facecolor=RECORDED, edgecolor=RECORDED, linewidth=0.8,
+        np.insert(y, after, np.nan), edges, fill=True, facecolor=RECORDED, edgecolor=RECORDED, linewidth=0.8,
         label="recorded",
     )  # fmt: skip
     breaks = np.union1d(after, starts)
     ax.plot(
-        np.insert(x, breaks, x[breaks]), np.insert(predicted, breaks, np.nan), color=MODEL, linewidth=1.3,
+        np.insert(x, breaks, x[breaks]), np.insert(mean, breaks, np.nan), color=MODEL, linewidth=1.3,
         label="predicted",
     )  # fmt: skip
     ax.set_xlim(edges[0], edges[-1])
-    known = np.concatenate([recorded, predicted])
+    known = np.concatenate([y, mean])
     ax.set_ylim(bottom=min(0.0, np.nanmin(known, initial=0)))
     ax.legend(frameon=False, fontsize="small", ncols=3, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderpad=0)
     whole_times(ax)

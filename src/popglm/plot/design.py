@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -83,7 +85,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
     order = np.argsort(x, kind="stable")  # lags may come in any order
     ax = axes_or_new(ax)
     colors = mpl.colormaps["viridis"](np.linspace(0, 0.9, basis.shape[1]))
-    look = {
+    look: dict[str, Any] = {
         "linestyle": "-" if numeric else "",
         "marker": "o" if len(x) <= 30 else None,
         "markersize": 3 if numeric else 6,
@@ -96,7 +98,7 @@ def basis_functions(term: Term | Design, ax: Axes | None = None, *, group: str |
     ax.margins(x=0.05 if look["marker"] else 0)
     ax.set_xlabel(with_unit(term.axes[0], unit))
     ax.set_ylabel("Basis function")
-    entitle(ax, term.name, f"{basis.shape[1]} column{'s' * (basis.shape[1] > 1)}")
+    entitle(ax, str(term.name), f"{basis.shape[1]} column{'s' * (basis.shape[1] > 1)}")
     return ax
 
 
@@ -153,7 +155,7 @@ def design_matrix(X: pd.DataFrame, ax: Axes | None = None, *, unit: str = "s.d."
     )
     beyond = "both" if largest > limit else "neither"
     ax.figure.colorbar(image, ax=ax, label=with_unit("Value", unit), extend=beyond, fraction=0.03, pad=0.02)
-    points = ax.get_position().height * ax.figure.get_figheight() * 72  # of the Axes, in typographic points
+    points = ax.get_window_extent().height / ax.figure.dpi * 72  # of the Axes, in typographic points
     # names of groups of middling size fit beside them, with room to make way for those of small groups
     beside = 0.8 * points * np.median(stops - starts) / n_features
     size = min(7.5, points / n_groups / 1.05, max(5.0, beside))
@@ -161,8 +163,8 @@ def design_matrix(X: pd.DataFrame, ax: Axes | None = None, *, unit: str = "s.d."
     centers = (starts + stops) / 2
     places = _apart(centers, 1.05 * size / points * n_features, n_features)
     leaders = np.stack([np.zeros(n_groups), centers, np.full(n_groups, -0.015), places], axis=1).reshape(-1, 2, 2)
-    outside = {"transform": ax.get_yaxis_transform(), "clip_on": False}
-    ax.add_collection(LineCollection(leaders, colors="0.4", linewidths=0.5, **outside), autolim=False)
+    outside: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "clip_on": False}
+    ax.add_collection(LineCollection(list(leaders), colors="0.4", linewidths=0.5, **outside), autolim=False)
     ax.set_yticks(places, label[starts], fontsize=size)
     ax.tick_params(axis="y", length=0, pad=8)
     ax.set_xlabel("Sample")

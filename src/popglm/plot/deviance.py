@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from popglm.messages import listed, shown
@@ -80,8 +80,8 @@ def deviance_over_strengths(model: Any, ax: Axes | None = None) -> Axes:
     n_neurons = explained.shape[1]
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     lines = np.stack([strengths.T, explained.T], axis=-1)
-    only = {"label": str(getattr(model, "neuron_names_", ["neuron"])[0])} if n_neurons == 1 else {}
-    ax.add_collection(LineCollection(lines, colors=NEURON, **faint(n_neurons), **only))
+    only: dict[str, Any] = {"label": str(getattr(model, "neuron_names_", ["neuron"])[0])} if n_neurons == 1 else {}
+    ax.add_collection(LineCollection(list(lines), colors=NEURON, **faint(n_neurons), **only))
     ax.scatter(
         strengths[selected], explained[selected], s=10, color=NEURON, linewidths=0,
         alpha=min(1.0, max(0.3, 2 * faint(n_neurons)["alpha"])), zorder=2.5, label="selected",
@@ -144,9 +144,9 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
     first = np.floor(shown.min(initial=0) / width + 1e-9)
     last = np.floor(shown.max(initial=0.1) / width + 1e-9) + 1
     heights, *_ = ax.hist(
-        shown, bins=width * np.arange(first, last + 1), color=NEURON, edgecolor="white", linewidth=0.5
+        shown, bins=(width * np.arange(first, last + 1)).tolist(), color=NEURON, edgecolor="white", linewidth=0.5
     )
-    ax.set_ylim(0, 1.25 * max(heights.max(), 1))  # with room for notes above the bars
+    ax.set_ylim(0, 1.25 * max(np.max(heights), 1))  # with room for notes above the bars
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     if len(shown) < len(fractions):
         ax.annotate(
@@ -163,7 +163,7 @@ def deviance_histogram(values: pd.DataFrame | ArrayLike, ax: Axes | None = None)
         xytext=(-5 if left else 5, -2), textcoords="offset points", va="top", ha="right" if left else "left",
         color=MODEL, fontsize="small",
     )  # fmt: skip
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     ax.set_xlabel("Fraction deviance explained")
     ax.set_ylabel("Neurons")
     n_better = int((fractions > 0).sum())
@@ -202,8 +202,8 @@ def deviance_cumulative(
     >>> ax.get_xlabel(), ax.get_legend_handles_labels()[1]
     ('Fraction deviance explained', ['training', 'test'])
     """
-    named = isinstance(values, Mapping)
-    curves = {str(name): _fractions(part) for name, part in values.items()} if named else {"": _fractions(values)}
+    sets = values if isinstance(values, Mapping) else {"": values}
+    curves = {str(name): _fractions(part) for name, part in sets.items()}
     if not curves:
         raise ValueError("values is empty; give at least one set of fractions deviance explained")
 
@@ -217,7 +217,7 @@ def deviance_cumulative(
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("Fraction deviance explained")
     ax.set_ylabel("Cumulative fraction of neurons")
-    if named:
+    if isinstance(values, Mapping):
         legend_above(ax)
     return ax
 

@@ -199,8 +199,8 @@ def kernel_image(
         beyond = False
     else:
         what = values["neuron"].values[0] if n_neurons == 1 else f"{n_neurons:,} neurons"
-        rows, _ = by_peak(along(values, dims[0])[0].values)
-        image, y = values.isel(neuron=rows), np.arange(n_neurons) + 1.0
+        order, _ = by_peak(along(values, dims[0])[0].values)
+        image, y = values.isel(neuron=order), np.arange(n_neurons) + 1.0
         size = np.abs(np.log(values) if "gain" in quantity else values)
         limit = np.nanquantile(size, 0.99 if n_neurons > len(SEVERAL) else 1)
         beyond = (size > limit).any()
@@ -272,7 +272,7 @@ def mean_absolute_kernels(
     """
     kernels = _as_groups(kernels)
     chosen = [list(kernels)[i] for i in pick(groups, list(kernels), "groups")]
-    values = {name: np.abs(pick_neurons(kernels[name], neurons)["kernel"]) for name in chosen}
+    values = {name: abs(pick_neurons(kernels[name], neurons)["kernel"]) for name in chosen}
     first = _axes_of(values[chosen[0]])
     for name, kernel in values.items():
         found = [
@@ -312,13 +312,12 @@ def mean_absolute_kernels(
 
 
 def _as_groups(kernels: Kernels) -> Mapping[str, xr.Dataset]:
-    if isinstance(kernels, xr.Dataset):  # which is a Mapping too
-        kernels = {str(kernels.attrs.get("group", "kernel")): kernels}
-    if not isinstance(kernels, Mapping) or not kernels:
+    groups: Any = {str(kernels.attrs.get("group", "kernel")): kernels} if isinstance(kernels, xr.Dataset) else kernels
+    if not isinstance(groups, Mapping) or not groups:
         raise TypeError(f"kernels must be what popglm.kernels returns, or one of its Datasets; found {shown(kernels)}")
-    for data in kernels.values():
+    for data in groups.values():
         check_dataset(data, ["kernel"], "kernels", "popglm.kernels")
-    return kernels
+    return groups
 
 
 def _read(
@@ -350,7 +349,7 @@ def _band(data: xr.Dataset, quantity: str, dim: str) -> tuple[np.ndarray, np.nda
 
 def _mean(values: xr.DataArray, quantity: str) -> xr.DataArray:
     """Mean over neurons; of gains, which are factors, the geometric one."""
-    return np.exp(np.log(values).mean("neuron")) if "gain" in quantity else values.mean("neuron")
+    return np.exp(xr.apply_ufunc(np.log, values).mean("neuron")) if "gain" in quantity else values.mean("neuron")
 
 
 def _limits(curves: np.ndarray, nothing: float) -> tuple[float, float]:
@@ -372,7 +371,7 @@ def _factors(limit: float) -> dict[str, Any]:
     ticks = np.exp(limit * np.linspace(-1, 1, 5))
     written = ([f"{tick:.{digits}g}" for tick in ticks] for digits in range(2, 8))
     labels = next((words for words in written if len(set(words)) == len(words)), [f"{tick:.7g}" for tick in ticks])
-    return {"ticks": FixedLocator(ticks), "format": FixedFormatter(labels)}
+    return {"ticks": FixedLocator(ticks.tolist()), "format": FixedFormatter(labels)}
 
 
 def _axes_of(values: xr.DataArray) -> tuple[str, ...]:

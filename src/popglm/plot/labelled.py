@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from popglm.checks import is_iterable, no_more_than
 from popglm.messages import listed, shown
@@ -47,7 +48,7 @@ _DRAWN_BY = (
 )
 
 
-def pick(asked: str | Iterable[str] | None, known: Sequence[Any], argument: str) -> list[int]:
+def pick(asked: str | Iterable[str] | None, known: Iterable[Any], argument: str) -> list[int]:
     """Positions in `known` of the names or shell patterns that were asked for, in that order; None is all of them.
 
     Examples
@@ -106,16 +107,16 @@ def _drawn_by(data: xr.Dataset) -> str:
     return "" if found is None else f": {found}"
 
 
-def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[str]) -> str:
+def check_quantity(quantity: str, labels: Mapping[str, str], there: Iterable[Hashable]) -> str:
     """The label of a quantity, if it is one of `labels` and is there."""
-    there = set(there)
-    if not isinstance(quantity, str) or quantity not in there.intersection(labels):
-        offered = ", ".join(repr(name) for name in labels if name in there)
+    offers = [name for name in labels if name in set(there)]
+    if not isinstance(quantity, str) or quantity not in offers:
+        offered = ", ".join(map(repr, offers))
         raise ValueError(f"quantity must be one of those there: {offered or 'none'}; found {shown(quantity)}")
     return labels[quantity]
 
 
-def count_neurons(names: Sequence[Any], drawn: np.ndarray | None = None) -> str:
+def count_neurons(names: Sequence[Any] | np.ndarray, drawn: ArrayLike | None = None) -> str:
     """How many neurons are drawn, for a title: "neuron3", "12 neurons", or "11 of 12 neurons".
 
     ``drawn`` says of each whether it is in the picture; all are unless given.
@@ -139,7 +140,7 @@ def pooled_and_sem(values: xr.DataArray, weight: xr.DataArray) -> tuple[np.ndarr
     total = weight.where(values.notnull()).sum("neuron")
     pooled = (weight * values).sum("neuron") / total.where(total > 0)
     squares = (weight**2 * (values - pooled) ** 2).sum("neuron")
-    sem = np.sqrt(n / (n - 1).where(n > 1) * squares) / total.where(total > 0)
+    sem = (n / (n - 1).where(n > 1) * squares) ** 0.5 / total.where(total > 0)
     return pooled.values, sem.values
 
 

@@ -84,7 +84,7 @@ def faint_curves(ax: Axes, x: ArrayLike, curves: np.ndarray, points: bool = Fals
         dots(ax, place.ravel(), curves.ravel(), s=5, alpha=faint(len(curves))["alpha"], rasterized=curves.size > 2000)
         return
     lines = np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1)
-    ax.add_collection(LineCollection(lines, colors=NEURON, **faint(len(curves))))
+    ax.add_collection(LineCollection(list(lines), colors=NEURON, **faint(len(curves))))
     ax.autoscale_view()
 
 
@@ -114,7 +114,7 @@ def curve(
             ax.vlines(x, low, high, colors=drawn.get_color(), linewidth=1.5, zorder=drawn.get_zorder())
         return
     alone = _alone(y)
-    look = {"linewidth": 1.8} | ({"marker": ".", "markevery": alone} if alone else {})
+    look: dict[str, Any] = {"linewidth": 1.8} | ({"marker": ".", "markevery": alone} if alone else {})
     (drawn,) = ax.plot(x, y, **look, **line)
     if known:
         ax.fill_between(x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0, zorder=drawn.get_zorder() - 0.5)

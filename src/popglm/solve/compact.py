@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -19,7 +20,7 @@ __all__ = ["INNER", "JIT", "LocalModel", "low_rank_row", "thin_product"]
 
 #: Re-association lets the loops over columns vectorise; NaN and inf keep their meaning.
 #: Loops over entries are compiled in a fraction of the time of assignments to slices and of NumPy's functions.
-JIT = {
+JIT: dict[str, Any] = {
     "nogil": True,
     "cache": True,
     "error_model": "numpy",
@@ -55,7 +56,7 @@ class LocalModel:
     """
 
     product: Callable
-    G: np.ndarray | None
+    G: Any
     values: np.ndarray
     vectors: np.ndarray
     transposed: np.ndarray
@@ -68,8 +69,9 @@ class LocalModel:
     Y: np.ndarray
     GS: np.ndarray
     count: np.ndarray
-    K: np.ndarray | None = None
-    middle: np.ndarray | None = None
+    # made unless given
+    K: Any = None
+    middle: Any = None
 
     def __post_init__(self) -> None:
         if self.middle is None:

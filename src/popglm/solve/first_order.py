@@ -58,8 +58,7 @@ class FirstOrder:
     def __post_init__(self) -> None:
         if not isinstance(self.method, str) or self.method not in ("adam", "sgd"):
             raise ValueError(f"method={shown(self.method)} is unknown; use 'adam' or 'sgd'.")
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", {"adam": 0.01, "sgd": 1.0}[self.method])
+        object.__setattr__(self, "learning_rate", self.rate)
         if not is_number(self.learning_rate) or self.learning_rate <= 0:
             raise ValueError(f"learning_rate={shown(self.learning_rate)} must be a finite number above 0.")
         if not is_number(self.momentum) or not 0 <= self.momentum < 1:
@@ -71,6 +70,11 @@ class FirstOrder:
             if not is_number(value, whole=True) or value < 1:
                 raise ValueError(f"{name}={shown(value)} must be an integer of at least 1.")
         check_seed(self.seed, "FirstOrder")
+
+    @property
+    def rate(self) -> float:
+        """`learning_rate`, the method's own where none was given."""
+        return {"adam": 0.01, "sgd": 1.0}[self.method] if self.learning_rate is None else self.learning_rate
 
 
 def walk_first_order(
@@ -112,7 +116,7 @@ def _descend(
     velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
     best = fit.value(neurons, lam[neurons])
     path.trace.append([fit.reported(neurons, best).sum()])
-    mark, rate, t = best.copy(), np.full(len(neurons), optimiser.learning_rate), 0
+    mark, rate, t = best.copy(), np.full(len(neurons), optimiser.rate), 0
     b = fit.at.b[neurons].copy()
     for t in range(1, max_steps + 1):
         if not len(neurons):
@@ -156,7 +160,7 @@ def _descend(
         checked = neurons[fit.can_check(neurons, lam_n)]
         if len(checked):
             gap[checked] = np.minimum(gap[checked], fit.check(checked, lam[checked]).bound)
-        stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.learning_rate)
+        stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.rate)
         neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
         best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]
     path.seconds["evaluate"] += time.perf_counter() - began

@@ -13,7 +13,7 @@ from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import project_on_gram
 from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.own import OwnModels
-from popglm.solve.problems import Comparison, Problems, at_rest, scales
+from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.units import Units
@@ -30,25 +30,6 @@ OWN_BYTES = 100e6
 
 #: Gram matrices that are made at a time at most.
 GRAMS = 32
-
-
-@dataclass
-class Check:
-    """What second derivatives along the columns that are never penalised say of some problems.
-
-    Attributes
-    ----------
-    step : ndarray, shape (n_problems, n_features)
-        Newton's along these columns.
-    gain : ndarray, shape (n_problems,)
-        How far the objective can fall along them, over its scale.
-    bound : ndarray, shape (n_problems,)
-        Duality gap, over the scale.
-    """
-
-    step: np.ndarray
-    gain: np.ndarray
-    bound: np.ndarray
 
 
 @dataclass(kw_only=True)
@@ -76,7 +57,7 @@ class Fit(Problems):
     def __post_init__(self) -> None:
         self.steps = np.zeros_like(self.W)
         if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
-            self.together = OwnModels(self.model, *self.W.shape, OWN_BYTES)
+            self.together = OwnModels(self.model, len(self.W), self.n_features, OWN_BYTES)
 
     @property
     def own_model_after(self) -> int:
@@ -269,10 +250,10 @@ class Fit(Problems):
             self.steps[problem] = step
         return decrement
 
-    def prove(self, column: int) -> tuple[np.ndarray, float]:
-        """Newton's step (n_features,) of a column without a penalty, and how far it can fall, over its scale."""
-        w, penalty = self.W[column], self.model.penalty
-        g, R = self.objective.derivatives(column, w, self.at.b[column])
+    def prove(self, problem: int) -> tuple[np.ndarray, float]:
+        """Newton's step (n_features,) of a problem without a penalty, and how far it can fall, over its scale."""
+        w, penalty = self.W[problem], self.model.penalty
+        g, R = self.objective.derivatives(problem, w, self.at.b[problem])
         if penalty.R is not None:
             g[:-1] += penalty.smooth_gradient(w[None])[0]
             root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
@@ -283,7 +264,7 @@ class Fit(Problems):
             g[:-1], R[:, :-1] = own.unrotate(g[None, :-1])[0], own.unrotate(R[:, :-1])
         step, decrement = newton(g, R, self.model.engine.dtype)
         step = step[None, :-1]
-        return (step if own is None else own.rotate(step.copy()))[0], 0.5 * SAFETY * decrement / self.scale[column]
+        return (step if own is None else own.rotate(step.copy()))[0], 0.5 * SAFETY * decrement / self.scale[problem]
 
 
 def start_fit(

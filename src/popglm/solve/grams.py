@@ -74,7 +74,8 @@ class ResponseMoments:
     def join(parts: list[ResponseMoments], features: list[FeatureSums]) -> ResponseMoments:
         """Sums over the rows of all parts, from those about the parts' means (Chan, Golub & LeVeque 1983)."""
         s = sum(part.s for part in parts)
-        mean = sum(part.s * part.mean for part in parts) / max(s, np.finfo(float).tiny)
+        total: Any = sum(part.s * part.mean for part in parts)
+        mean = total / max(s, np.finfo(float).tiny)
         yy, YX = np.zeros_like(mean), np.zeros_like(parts[0].YX)
         for part, own in zip(parts, features, strict=True):
             apart = part.mean - mean
@@ -97,7 +98,7 @@ class GramFits:
         What was taken from X.
     features : list of FeatureSums
         Of all rows, and of every fold's training rows.
-    held_features : list of FeatureSums, or None
+    partition_features : list of FeatureSums, or None
         Of every fold's held-out rows, where the folds are a partition.
     wanted : ndarray of bool, shape (1 + n_folds, n_neurons)
         Neurons that each fit has: their activity is known in all its rows.
@@ -108,13 +109,14 @@ class GramFits:
     scored: Rows
     center: np.ndarray
     features: list[FeatureSums]
-    held_features: list[FeatureSums] | None
+    partition_features: list[FeatureSums] | None
     folds: Folds
     settings: Settings
     wanted: np.ndarray
     refit: bool
     on_strength: Callable[[int, int], Any] | None
     start: np.ndarray | None
+    held_features: list[FeatureSums] = field(init=False)
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
     sums: list[ResponseMoments] = field(init=False)
@@ -126,10 +128,11 @@ class GramFits:
         self.parts = [data, *map(data.part, self.folds.train)]
         self.tested = [data.part(part) for part in self.folds.test]
         self.held = [ResponseMoments.of(engine, rows) for rows in self.tested]
-        if self.held_features is None:
+        if self.partition_features is None:
             self.held_features = [FeatureSums.of(engine, rows.X, rows.weights, rows.ranges) for rows in self.tested]
             self.sums = [ResponseMoments.of(engine, rows) for rows in self.parts]
         else:
+            self.held_features = self.partition_features
             # never the sums over all rows less the held-out ones: these would leave their rounding behind
             training = zip(without_each(self.held), without_each(self.held_features), strict=True)
             self.sums = [ResponseMoments.join(self.held, self.held_features)]
@@ -236,19 +239,20 @@ class GramFits:
             cross = np.einsum("ij,ij->i", w, sums.YX - np.outer(b, features.x))
             square = np.einsum("ij,ij->i", self.engine.product(w, features.XX), w)
             found[k] = np.maximum(sums.yy + b * b * sums.s - 2 * cross + square, 0)
-        weights = self.scored.weights
-        if weights is not None and weights.ndim == 2:
-            self._replace_incomplete(result, fold, found)
+        self._replace_incomplete(result, fold, found)
         return found
 
     def _replace_incomplete(self, result: PopulationFit, fold: int, found: np.ndarray) -> None:
         """Deviances of neurons that were not recorded in all held-out rows, by these rows."""
+        if self.scored.weights is None or self.scored.weights.ndim < 2:
+            return
         rows = self.scored.part(self.folds.test[fold])
-        inside = np.concatenate([rows.weights[:, a:b] for a, b in rows.ranges], axis=1)
+        known = np.asarray(rows.weights)
+        inside = np.concatenate([known[:, a:b] for a, b in rows.ranges], axis=1)
         some = np.flatnonzero(self.wanted[1 + fold] & (inside == 0).any(axis=1))
         if not len(some):
             return
-        Y, weights = rows.Y[some], rows.weights[some]
+        Y, weights = rows.Y[some], known[some]
         # from the mean of these rows, which float32 may have no digits left beside
         total, mean = row_sums(
             self.engine,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,9 @@ class RowObjective:
 
         # on the host, by all of its threads
         sums, _ = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
+        kinds = [np.flatnonzero(counts).tolist() for counts in self.windows.members.T]
         total, y_sum, YX = (
-            np.concatenate([sum(sums[kind][i] for kind in np.flatnonzero(counts)) for counts in self.windows.members.T])
+            np.concatenate([reduce(np.add, [sums[kind][i] for kind in counting]) for counting in kinds])
             for i in range(3)
         )
         safe = np.where(total > 0, total, 1)

@@ -48,7 +48,8 @@ class Path:
     @classmethod
     def empty(cls, shape: tuple[int, int], n_features: int, dtype: Any) -> Path:
         """Room for a path of ``shape`` (n_lambdas, n_columns)."""
-        return cls(np.zeros((*shape, n_features), dtype), *(np.zeros(shape) for _ in range(3)), np.zeros(shape, int))
+        b, gap, objective = (np.zeros(shape) for _ in range(3))
+        return cls(np.zeros((*shape, n_features), dtype), b, gap, objective, np.zeros(shape, int))
 
     def put(self, other: Path, columns: np.ndarray) -> None:
         """Take the path of some columns from one that has these alone."""

@@ -107,14 +107,22 @@ def fit_population(
         own = settings.in_units(units).closing(cohort.closed)
         if not cohort.fractional:
             own = replace(own, loss=own.loss.of_events())
-        y, recorded, plain, o = (None if a is None else a.astype(dtype) for a in (y, recorded, weights, offset))
+        y = y.astype(dtype)
+        recorded, plain, o = (None if a is None else a.astype(dtype) for a in (recorded, weights, offset))
         scored = Rows(work, y, recorded, o, [(0, n)])
         # in the rows of its fits a complete neuron has no other weights than the rows
         data = replace(scored, weights=plain) if cohort.complete else scored
         near = None if start is None else start[:, :, chosen] / units.weight[:, None]
-        common = engine, data, scored, own_center, features
-        rest = folds, own, cohort.wanted[:, chosen], refit, on_strength, near
-        fits = GramFits(*common, held, *rest) if on_grams else RowFits(*common, *rest, shares, schedule)
+        common: dict[str, Any] = {
+            "engine": engine, "data": data, "scored": scored, "center": own_center, "features": features,
+            "folds": folds, "settings": own, "wanted": cohort.wanted[:, chosen], "refit": refit,
+            "on_strength": on_strength, "start": near,
+        }  # fmt: skip
+        fits: GramFits | RowFits
+        if on_grams:
+            fits = GramFits(partition_features=held, **common)
+        else:
+            fits = RowFits(shares=shares, schedule=schedule, **common)
         cohorts.append((chosen, fits, units))
 
     lambdas = settings.lambdas
@@ -125,7 +133,8 @@ def fit_population(
             if own.any():
                 found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
                 lambdas[:, chosen[own]] = (found * units.strength)[:, own]
-    result = bare = None
+    result: Any = None
+    bare: Any = None
     for chosen, fits, units in cohorts:
         began = time.perf_counter()
         part = fits.fit(lambdas[:, chosen] / units.strength)

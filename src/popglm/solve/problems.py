@@ -15,7 +15,7 @@ from popglm.solve.units import Units
 from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
-__all__ = ["Comparison", "Problems", "at_rest", "scales"]
+__all__ = ["Check", "Comparison", "Problems", "at_rest", "scales"]
 
 #: Evaluations at one strength after which a problem gets a model of its own (`Fit.own`): at least the first number, or
 #: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Where events crowd in
@@ -49,6 +49,25 @@ class Comparison:
     promised: np.ndarray
     penalty: np.ndarray
     slope: np.ndarray
+
+
+@dataclass
+class Check:
+    """What second derivatives along the columns that are never penalised say of some problems.
+
+    Attributes
+    ----------
+    step : ndarray, shape (n_problems, n_features)
+        Newton's along these columns.
+    gain : ndarray, shape (n_problems,)
+        How far the objective can fall along them, over its scale.
+    bound : ndarray, shape (n_problems,)
+        Duality gap, over the scale.
+    """
+
+    step: np.ndarray
+    gain: np.ndarray
+    bound: np.ndarray
 
 
 @dataclass(kw_only=True)
@@ -129,8 +148,20 @@ class Problems(ABC):
 
     # what depends on where the weights lie
 
-    #: Whether second derivatives of single problems are at hand: then `prove` and `aim_to_prove` are too.
+    #: Whether second derivatives of single problems are at hand: then `check`, `prove` and `aim_to_prove` are too.
     has_derivatives: ClassVar[bool]
+
+    def check(self, problems: np.ndarray, lam: np.ndarray) -> Check:
+        """What problems can still gain along the columns that are never penalised, and the bound that follows."""
+        raise NotImplementedError
+
+    def aim_to_prove(self, problem: int) -> float:
+        """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale."""
+        raise NotImplementedError
+
+    def prove(self, problem: int) -> tuple[np.ndarray, float]:
+        """Newton's step (n_features,) of a problem without a penalty, and how far it can fall, over its scale."""
+        raise NotImplementedError
 
     @property
     @abstractmethod
@@ -206,7 +237,7 @@ def at_rest(intercept: np.ndarray, n_features: int) -> Evaluation:
     return Evaluation(zero, intercept.copy(), grad, one, zero.copy(), one.copy(), one > 0, zero.copy())
 
 
-def scales(sums: ResponseSums, units: Units, by_sums: np.ndarray) -> dict[str, np.ndarray]:
+def scales(sums: ResponseSums, units: Units, by_sums: np.ndarray) -> dict[str, Any]:
     """What `Problems` have of their responses; ``by_sums`` says whose loss is a difference of sums over samples."""
     scale = np.maximum(sums.null, np.finfo(float).tiny)
     return {

@@ -230,11 +230,11 @@ class QuadraticModel:
         D, slope = np.zeros((2, *W.shape), self.engine.dtype)
         left = np.zeros(len(W))
         wide = self._uses_nearly_all(*(point[i] for i in (0, 1, 3)))
-        self._by_newton(np.flatnonzero(wide), memory, neurons, *point, D, slope, left)
+        self._by_newton(np.flatnonzero(wide), memory, neurons, point, D, slope, left)
         failed = np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(left))
         memory.forget(neurons[failed])
         wide[failed] = False
-        self._by_descent(np.flatnonzero(~wide), memory, neurons, *point, D, slope, left)
+        self._by_descent(np.flatnonzero(~wide), memory, neurons, point, D, slope, left)
         D = D.astype(float)
         before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
         promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
@@ -256,14 +256,17 @@ class QuadraticModel:
             c[at], lam2[at], tau[at], neurons[at], memory.S, memory.Y, memory.GS, memory.count,
         )  # fmt: skip
 
-    def _by_newton(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
+    def _by_newton(self, which, memory, neurons, point, D, slope, left) -> None:
+        W, grad, c, tau, lam2 = point
+
         def newton(at: np.ndarray) -> None:
             model = self._local(at, memory, neurons, c, tau, lam2)
             D[at], slope[at], left[at] = newton_steps(model, W[at], grad[at])
 
         self._share_out(newton, which)
 
-    def _by_descent(self, which, memory, neurons, W, grad, c, tau, lam2, D, slope, left) -> None:
+    def _by_descent(self, which, memory, neurons, point, D, slope, left) -> None:
+        W, grad, c, tau, lam2 = point
         dtype = self.engine.dtype
         R = np.zeros((0, 0), dtype) if self.penalty.R is None else np.ascontiguousarray(self.penalty.R, dtype)
         # the model is rarely better than a few digits, so no more are asked of its minimiser

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +86,7 @@ class PopulationFit:
 def collect(
     full: Path | None,
     fold_paths: list[Path],
-    coordinates: list[Coordinates],
+    coordinates: Sequence[Coordinates],
     lambdas: np.ndarray,
     fittable: np.ndarray,
     cv_fittable: np.ndarray,
@@ -106,13 +108,12 @@ def collect(
     seconds: dict[str, float] = {}
 
     def put(i: int, k: int) -> None:
-        path = paths[i]
+        path = fitted[i]
         coef[i, k], intercept[i, k] = coordinates[i].weights(path.W[k].astype(np.float64), path.b[k], coef.dtype)
 
-    fitted = [i for i, path in enumerate(paths) if path is not None]
+    fitted = {i: path for i, path in enumerate(paths) if path is not None}
     coordinates[0].engine.map(put, [(i, k) for i in fitted for k in range(n_lambdas)])
-    for i in fitted:
-        path = paths[i]
+    for i, path in fitted.items():
         gap[i], n_iter[i], objective[i] = path.gap, path.n_iter, path.objective
         for name, value in path.seconds.items():
             seconds[name] = seconds.get(name, 0.0) + value
@@ -143,7 +144,7 @@ def merge(
     wanted : ndarray of bool, shape (1 + n_folds, n_own)
         Which of them it has fitted to all rows and to each fold's training rows.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, axis in _NEURON_AXIS.items():
         source = getattr(part, name)
         shape = list(source.shape)

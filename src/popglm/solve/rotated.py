@@ -107,9 +107,10 @@ class RotatedObjective:
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, penalty: Penalty
     ) -> Projections:
         """See `popglm.solve.free_columns.project`, with the penalty in the solver's columns."""
-        own, free = self.coordinates, penalty.free
-        extra = None if penalty.R is None else penalty.smoothness * own.unrotate_matrix(penalty.R)[np.ix_(free, free)]
-        found = self.objective.project(neurons, own.unrotate(W), b, own.unrotate(grad), free, extra)
+        own, free, extra = self.coordinates, penalty.free_columns, None
+        if penalty.R is not None:
+            extra = penalty.smoothness * own.unrotate_matrix(penalty.R)[np.ix_(free, free)]
+        found = self.objective.project(neurons, own.unrotate(W), b, own.unrotate(grad), penalty.free, extra)
         found.step, found.shift = own.rotate(found.step), own.rotate(found.shift)
         return found
 

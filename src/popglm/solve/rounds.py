@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.fit import MAX_COLUMNS, Fit
+from popglm.solve.fit import MAX_COLUMNS
 from popglm.solve.path import Path
 from popglm.solve.problems import Problems
 from popglm.solve.walk import Round, Walk
@@ -18,7 +18,8 @@ __all__ = ["run_walks", "walk_path", "walk_paths"]
 #: Problems of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64
 
-Asked = list[tuple[Problems, np.ndarray, Any, np.ndarray]]
+#: A fit, its problems, their weights and intercepts; fits of one kind are asked together.
+Asked = list[tuple[Any, np.ndarray, Any, np.ndarray]]
 
 
 def evaluate_alone(asked: Asked) -> list[Evaluation]:
@@ -48,7 +49,7 @@ def walk_path(
 
 
 def walk_paths(
-    fits: list[Fit],
+    fits: Sequence[Problems],
     evaluate: Callable[[Asked], list[Evaluation]],
     lambdas: np.ndarray,
     tol: float,
@@ -81,10 +82,8 @@ def walk_paths(
     """
     # so that what is held for all problems of a round stays small
     most = max(MAX_COLUMNS // len(fits), LEAST_TOGETHER)
-    walks = [
-        Walk(fit, lambdas, tol, max_iter, guide, most)
-        for fit, guide in zip(fits, guides or [None] * len(fits), strict=True)
-    ]
+    starts: Sequence[np.ndarray | None] = [None] * len(fits) if guides is None else guides
+    walks = [Walk(fit, lambdas, tol, max_iter, guide, most) for fit, guide in zip(fits, starts, strict=True)]
     run_walks(walks, evaluate, report, stop)
     return [walk.finished_path() for walk in walks]
 

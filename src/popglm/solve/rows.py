@@ -13,7 +13,7 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.device.shares import walk_in_shares
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.first_order import walk_first_order
+from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.fit import MAX_COLUMNS, Fit
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds, Part, Ranges
@@ -55,10 +55,10 @@ class Rows:
     def part(self, part: Part) -> Rows:
         """Some of the rows: the same arrays wherever the part is not a copy."""
         if part.index is not None:
-            Y, weights, offset = (
-                None if a is None else np.ascontiguousarray(a[..., part.index])
-                for a in (self.Y, self.weights, self.offset)
+            weights, offset = (
+                None if a is None else np.ascontiguousarray(a[..., part.index]) for a in (self.weights, self.offset)
             )
+            Y = np.ascontiguousarray(self.Y[:, part.index])
             return Rows(self.X[part.index], Y, weights, offset, part.ranges)
         return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
 
@@ -73,7 +73,7 @@ class Rows:
         """The rows of some neurons: the same arrays where these are all."""
         if len(neurons) == len(self.Y):
             return self
-        weights = self.weights if np.ndim(self.weights) < 2 else self.weights[neurons]
+        weights = self.weights if self.weights is None or self.weights.ndim < 2 else self.weights[neurons]
         return replace(self, Y=self.Y[neurons], weights=weights)
 
 
@@ -178,7 +178,7 @@ class RowFits:
     def fit(self, lambdas: np.ndarray) -> PopulationFit:
         """Every fit over all strengths (n_lambdas, n_neurons)."""
         if self.settings.first_order is not None:
-            paths, deviance = self.by_first_order(lambdas)
+            paths, deviance = self.by_first_order(self.settings.first_order, lambdas)
         elif self.schedule == "device":
             paths, deviance = self.on_devices(lambdas)
         else:
@@ -190,13 +190,13 @@ class RowFits:
             result.cv_deviance[:] = deviance
         return result
 
-    def by_first_order(self, lambdas: np.ndarray) -> Fitted:
+    def by_first_order(self, optimiser: FirstOrder, lambdas: np.ndarray) -> Fitted:
         """One fit after the other, by an optimiser that sees gradients alone."""
         settings, paths = self.settings, []
         for f in self._fits:
             report = reporter(self.on_strength, 1, f - 1)
             (fit,) = self._start([f])
-            paths.append(walk_first_order(settings.first_order, fit, lambdas, settings.tol, settings.max_iter, report))
+            paths.append(walk_first_order(optimiser, fit, lambdas, settings.tol, settings.max_iter, report))
         return paths, self._deviance(paths)
 
     def on_devices(self, lambdas: np.ndarray) -> Fitted:

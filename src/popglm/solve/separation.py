@@ -68,10 +68,10 @@ def separated(
         goes &= (high[:, 1] <= 0) & (low[:, 0] >= 0)
     if allowed is not None:
         goes[..., :p] &= allowed.T
-    found = goes.any(axis=(0, 2))
+    found = np.logical_or.reduce(goes, axis=(0, 2))
     if isinstance(X, RowStream) or n * p > MOST_ENTRIES:
         return found
-    for j in np.flatnonzero(~found):
+    for j in np.flatnonzero(~found).tolist():
         own = counted[:, j]
         eta = X[own] @ coef[j]
         # a neuron may not have been recorded in the training rows of a fold at all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.device_fit import DeviceFit
 from popglm.solve.device.objective import DeviceObjective
+from popglm.solve.evaluation import GramObjective
 from popglm.solve.first_order import FirstOrder
-from popglm.solve.fit import start_fit
+from popglm.solve.fit import Fit, start_fit
 from popglm.solve.problems import Problems
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.rotated import RotatedObjective
 from popglm.solve.sums import FeatureSums
 from popglm.solve.units import Units
 from popglm.statistics.families import Family
@@ -97,10 +99,10 @@ class Settings:
 
     def bare(self) -> Settings:
         """The settings of fits with the columns that are never penalised alone."""
-        penalty, free = self.penalty, self.penalty.free
-        p = np.count_nonzero(free)
+        penalty, free = self.penalty, self.penalty.free_columns
+        p = len(free)
         R = None if penalty.R is None else penalty.R[np.ix_(free, free)]
-        closed = None if self.closed is None else np.flatnonzero(np.isin(np.flatnonzero(free), self.closed))
+        closed = None if self.closed is None else np.flatnonzero(np.isin(free, self.closed))
         return replace(
             self, penalty=Penalty(0.0, penalty.smoothness, np.ones(p, int), np.ones(p), R), unpenalised=True,
             closed=closed, lambdas=None, patience=None,
@@ -142,6 +144,22 @@ class Settings:
         return QuadraticModel(engine, G, penalty, n_parts=n_parts, coordinates=coordinates)
 
 
+@overload
+def begin(
+    settings: Settings, objective: DeviceObjective, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray
+) -> DeviceFit: ...
+
+
+@overload
+def begin(
+    settings: Settings,
+    objective: RotatedObjective | GramObjective,
+    model: QuadraticModel,
+    sums: ResponseSums,
+    wanted: np.ndarray,
+) -> Fit: ...
+
+
 def begin(
     settings: Settings, objective: Any, model: QuadraticModel, sums: ResponseSums, wanted: np.ndarray
 ) -> Problems:
@@ -150,7 +168,7 @@ def begin(
     fittable = sums.fittable(loss) & wanted
     intercept = sums.intercept if settings.fit_intercept else np.zeros(len(sums.mean))
     units = settings.units or Units.plain(len(intercept))
-    start = DeviceFit if isinstance(objective, DeviceObjective) else start_fit
+    start: Callable[..., Problems] = DeviceFit if isinstance(objective, DeviceObjective) else start_fit
     return start(loss, objective, model, np.flatnonzero(fittable), intercept, sums, units)
 
 

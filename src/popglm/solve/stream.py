@@ -72,6 +72,10 @@ class RowStream:
 
     ndim = 2
 
+    # the centre, and what float32 leaves out of it
+    _coarse: np.ndarray
+    _fine: np.ndarray
+
     def __init__(self, source: Any, memory: int = MEMORY, n_workers: int = 1) -> None:
         shape, kind = getattr(source, "shape", None), getattr(source, "dtype", None)
         if shape is None or kind is None or not hasattr(source, "__getitem__"):

@@ -42,7 +42,9 @@ class FeatureSums:
     @staticmethod
     def add(parts: list[FeatureSums]) -> FeatureSums:
         """Sums over the rows of all parts."""
-        return FeatureSums(sum(p.s for p in parts), sum(p.x for p in parts), sum(p.XX for p in parts))
+        x: Any = sum(p.x for p in parts)
+        XX: Any = sum(p.XX for p in parts)
+        return FeatureSums(sum(p.s for p in parts), x, XX)
 
     def of_columns(self, columns: np.ndarray) -> FeatureSums:
         """Sums of some columns, shape (n_features,) of bool."""

@@ -160,15 +160,16 @@ class Walk:
         self._note(k[new], 0, problems[new])
         self.arrives[problems], self.quiet[problems] = False, np.where(new, 0, self.quiet[problems])
         # where the strength is the same again, the problem is there already
-        jumps = new & (self.guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, problems]))
+        guide = self.guide
+        jumps = new & (guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, problems]))
         steps = ~jumps
         self.path.gap[k[steps], problems[steps]] = self._aim_by_models(problems[steps], lam[steps])
-        if jumps.any():
+        if guide is not None and jumps.any():
             own = problems[jumps]
             first = k[jumps] == 0
-            before = self.guide[k[jumps] - 1, own].astype(float)
+            before = guide[k[jumps] - 1, own].astype(float)
             before[first] = fit.weights(own[first])
-            fit.aim(own, self.guide[k[jumps], own] - before)
+            fit.aim(own, guide[k[jumps], own] - before)
         return Round(problems, k, lam, jumps)
 
     def _aim_by_models(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from popglm.engines.memory import is_out_of_memory
 from popglm.engines.protocol import Engine
 
 __all__ = ["Windows"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("popglm")
 
@@ -128,12 +130,12 @@ class Windows:
 
             def add(k: int, outs: dict[int, tuple[Any, ...]]) -> None:
                 for key, out in outs.items():
+                    values = [to_numpy(v) for v in out]
                     if every is not None:
-                        *out, some = out
-                        samples.append((key, self._counted(k, to_numpy(some), every)))
-                    _add(totals, key, [to_numpy(v) for v in out])
+                        samples.append((key, self._counted(k, values.pop(), every)))
+                    _add(totals, key, values)
 
-            waiting = None
+            waiting: Any = None
             for k in windows:
                 # one window stays in the queue of a library that computes in the background
                 out = function(k)
@@ -150,7 +152,7 @@ class Windows:
                 _add(sums, key, values)
         return sums, [some for _, samples in parts for some in samples]
 
-    def guarded(self, work: Callable[[], list[Any]]) -> list[Any]:
+    def guarded(self, work: Callable[[], T]) -> T:
         """``work()``, once more with X off the device where it leaves too little room."""
         try:
             return work()

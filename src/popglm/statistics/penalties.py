@@ -185,6 +185,11 @@ class Penalty:
             return None
         return (self.factors == 0)[self.block_of_column]
 
+    @cached_property
+    def free_columns(self) -> np.ndarray:
+        """Numbers of the columns that are never penalised."""
+        return np.empty(0, int) if self.free is None else np.flatnonzero(self.free)
+
     def penalised(self, W: np.ndarray) -> np.ndarray:
         """The rows of W with 0 for columns that are never penalised."""
         return W if self.free is None else np.where(self.free, 0, W)
@@ -274,7 +279,8 @@ class Penalty:
 
     @cached_property
     def _factors_of_columns(self) -> np.ndarray:
-        return self.factors[self.block_of_column]
+        factors = np.ones(len(self.block_sizes)) if self.factors is None else self.factors
+        return factors[self.block_of_column]
 
     def value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """λP(w) + (σ/2) wᵀRw of every neuron."""

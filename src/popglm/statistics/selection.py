@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def at_strengths(path: np.ndarray, index: np.ndarray, null: np.ndarray | float, 
     """
     n_lambdas, q = path.shape[axis], len(index)
     is_null = index == n_lambdas
-    where = (*[slice(None)] * axis, np.where(is_null, 0, index), np.arange(q))
+    where: tuple[Any, ...] = (*[slice(None)] * axis, np.where(is_null, 0, index), np.arange(q))
     found = path[where]
     shape = [1] * found.ndim
     shape[axis] = q

@@ -69,7 +69,8 @@ class DeviceFit(Problems):
         null = objective.evaluate(fittable, W, intercept[fittable])
         bound = vector(engine, np.full(n, self.kernels.first_bound))
         self.batch = Batch(fittable, np.ones(n, bool), W, null.grad, self.kernels.no_pairs(W), bound)
-        self._lam, self._strength = np.full(n, np.nan), None
+        self._lam = np.full(n, np.nan)
+        self._strength: Strength | None = None
         self._put(fittable, null, np.ones(n, bool))
 
     @property
@@ -133,9 +134,11 @@ class DeviceFit(Problems):
     def propose(self, problems: np.ndarray) -> tuple[np.ndarray, Array, np.ndarray]:
         """Problems, weights and intercepts to evaluate: of the whole batch, whose shape is fixed."""
         going = np.zeros(len(self.batch.index), bool)
-        going[self.batch.rows_of(problems)] = True
+        rows = self.batch.rows_of(problems)
+        going[rows] = True
+        strength = self._at_strength(rows, self._lam[rows])
         self._target, (self._promised, self._change) = self.kernels.moved(
-            self.batch, self._steps, self._strength, self._moving & going
+            self.batch, self._steps, strength, self._moving & going
         )
         return self.batch.index, self._target, self.at.b[self.batch.index]
 

@@ -73,7 +73,8 @@ class BatchModel:
         diagonal = np.zeros(p) if penalty.R is None else penalty.smoothness * np.diag(penalty.R)
         self.diagonal_of_R, self.norm_weights = put(diagonal), put(penalty.norm_weights)
         self.split = self.normed and penalty.R is None
-        self.spectrum = self.deviation = None
+        self.spectrum: Any = None
+        self.deviation = None
         if self.split:
             # in blocks of unit variance, whatever units they were given in; the penalty's weights go with them
             variance = np.bincount(of_column, np.diag(G)) / penalty.block_sizes
@@ -257,4 +258,4 @@ def _enough(active: np.ndarray, value: np.ndarray, left: np.ndarray, most: np.nd
 
 
 def _few(active: np.ndarray, open_: np.ndarray) -> bool:
-    return np.count_nonzero(open_) <= (1 - DONE_SHARE) * np.count_nonzero(active)
+    return bool(np.count_nonzero(open_) <= (1 - DONE_SHARE) * np.count_nonzero(active))

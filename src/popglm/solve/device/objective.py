@@ -86,7 +86,8 @@ class DeviceObjective(RowObjective):
                     product = out[i] if product is None else product + out[i]
                 numbers.append(engine.xp.stack([v for i, v in enumerate(out) if i not in wide], axis=0))
             # transfers wait until every window is under way
-            sums: list[Any] = list(sum(np.asarray(engine.to_numpy(v), float) for v in numbers))
+            total: Any = sum(np.asarray(engine.to_numpy(v), float) for v in numbers)
+            sums: list[Any] = list(total)
             for i in wide:
                 sums.insert(i, product)
             return sums, some

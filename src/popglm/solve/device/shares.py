@@ -53,10 +53,10 @@ def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) ->
 def _join(parts: list[Path]) -> Path:
     """Shares of neurons side by side; phases add up."""
     own = [f.name for f in fields(Path) if f.name not in ("seconds", "trace")]
-    arrays = (np.concatenate([getattr(path, name) for path in parts], axis=1) for name in own)
+    arrays: Any = {name: np.concatenate([getattr(path, name) for path in parts], axis=1) for name in own}
     seconds = {name: sum(path.seconds[name] for path in parts) for name in parts[0].seconds}
     trace = []
     for steps in zip(*(path.trace for path in parts), strict=True):
         length = max(map(len, steps))
         trace.append([sum(s[min(i, len(s) - 1)] for s in steps) for i in range(length)])
-    return Path(*arrays, seconds, trace)
+    return Path(**arrays, seconds=seconds, trace=trace)

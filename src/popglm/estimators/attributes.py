@@ -1,0 +1,79 @@
+"""What the parts of an estimator share: its parameters, and what `fit` leaves on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from popglm.statistics.families import Family
+    from popglm.statistics.penalties import Penalty
+
+__all__ = ["Attributes"]
+
+
+class Attributes:
+    """The names that parts of `GLM` and `GLMCV` read from each other, whose docstrings say what they are."""
+
+    # parameters of the constructor; those that are checked when `fit` is called can be anything until then
+    family: str
+    inverse_link: str | None
+    penalty: str
+    l1_ratio: float | None
+    smoothness: float
+    feature_groups: Any
+    feature_mask: Any
+    penalty_factors: Any
+    lambdas: Any
+    n_lambdas: int
+    lambda_min_ratio: float
+    fit_intercept: bool
+    tol: float
+    max_iter: int
+    solver: Any
+    engine: str
+    device: str | list[str] | None
+    schedule: str
+    precision: str
+    verbose: int
+
+    # what `fit` leaves
+    neuron_names_: list[str]
+    neurons_are_named_: bool
+    sample_labels_: pd.Index | None
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    feature_group_names_: list[str]
+    feature_group_sizes_: np.ndarray
+    feature_scaling_: np.ndarray | None
+    feature_mask_: np.ndarray | None
+    penalty_factors_: np.ndarray | None
+    fitted_with_offset_: bool | None
+    fitted_with_sample_weight_: bool | None
+    loss_: Family
+    penalty_: Penalty
+    lambdas_: np.ndarray
+    lambda_path_: np.ndarray
+    lambda_index_: np.ndarray
+    null_fitted_: np.ndarray
+    timings_: dict[str, float]
+    _one_neuron: bool
+    _far_from_zero: bool
+    # arrays; None, or not there, after a cross-validation without a fit to all rows
+    coef_path_: Any
+    intercept_path_: Any
+    coef_: Any
+    intercept_: Any
+    # what cross-validation alone leaves; no splits where they were read from a file that does not tell them
+    fold_: np.ndarray
+    splits_: list[tuple[np.ndarray, np.ndarray]] | None
+    cv_deviance_: np.ndarray
+
+    # methods of the whole estimator
+    get_params: Callable[..., dict[str, Any]]
+    set_params: Callable[..., Any]
+    _keep: Callable[[np.ndarray], None]
