@@ -17,13 +17,14 @@ from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
-from popglm.solve.units import decades
+from popglm.solve.units import Units, decades
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
-
+#: Neurons of a cohort, its fits, and the units that these work in.
+Fitted = tuple[np.ndarray, GramFits | RowFits, Units]
 #: Row ranges on disk that are shorter on average are not worth a matrix product each.
 SHORT_RANGE = 64
 
@@ -85,7 +86,7 @@ def fit_population(
     is_gaussian = settings.loss.is_least_squares
     # an offset of the mean itself is as good as taken from the activity
     in_response, offset = (offset, None) if is_gaussian else (None, offset)
-    cohorts = []
+    cohorts: list[Fitted] = []
     for cohort in _cohorts(settings, Y.T[:, order], missing, weights, folds):
         chosen = np.flatnonzero(cohort.wanted.any(axis=0))
         on_grams = is_gaussian and cohort.complete and settings.first_order is None
@@ -125,31 +126,13 @@ def fit_population(
             fits = RowFits(shares=shares, schedule=schedule, **common)
         cohorts.append((chosen, fits, units))
 
-    lambdas = settings.lambdas
-    if lambdas is None:
-        lambdas = np.zeros((settings.n_lambdas, q))
-        for chosen, fits, units in cohorts:
-            own = fits.wanted[0]
-            if own.any():
-                found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
-                lambdas[:, chosen[own]] = (found * units.strength)[:, own]
-    result: Any = None
-    bare: Any = None
-    for chosen, fits, units in cohorts:
-        began = time.perf_counter()
-        part = fits.fit(lambdas[:, chosen] / units.strength)
-        part.translate(units, level, weight_unit)
-        part.seconds["fit"] = time.perf_counter() - began
-        result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
-        if fits.bare_fit is not None:
-            fits.bare_fit.translate(units, level, weight_unit)
-            bare = merge(bare, fits.bare_fit, chosen, fits.wanted, q)
-    free = penalty.free
+    lambdas = _automatic_strengths(cohorts, settings.n_lambdas, q) if settings.lambdas is None else settings.lambdas
+    result, bare = _fit_cohorts(cohorts, lambdas, level, weight_unit)
     if column_unit is not None:
         result.in_columns(column_unit, center)
-        if bare is not None:
+    if bare is not None and (free := penalty.free) is not None:
+        if column_unit is not None:
             bare.in_columns(column_unit[free], center[free])
-    if bare is not None:
         result.bare = bare.widened(free)
         _leave_out_unscored(bare, missing, weights, folds)
     # as they were given: a unit and back is not always the same number
@@ -162,6 +145,36 @@ def fit_population(
     if settings.patience is not None:
         result.cut(fitted_strengths(result.cv_deviance, settings.patience))
     return result
+
+
+def _automatic_strengths(cohorts: list[Fitted], n_lambdas: int, q: int) -> np.ndarray:
+    """A grid for every neuron, shape (n_lambdas, n_neurons), from its fit to all rows."""
+    lambdas = np.zeros((n_lambdas, q))
+    for chosen, fits, units in cohorts:
+        own = fits.wanted[0]
+        if own.any():
+            found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
+            lambdas[:, chosen[own]] = (found * units.strength)[:, own]
+    return lambdas
+
+
+def _fit_cohorts(
+    cohorts: list[Fitted], lambdas: np.ndarray, level: float, weight_unit: float
+) -> tuple[PopulationFit, PopulationFit | None]:
+    """The fits of all cohorts in one, and those of the columns that are never penalised, where there are any."""
+    q = lambdas.shape[1]
+    result: Any = None
+    bare: PopulationFit | None = None
+    for chosen, fits, units in cohorts:
+        began = time.perf_counter()
+        part = fits.fit(lambdas[:, chosen] / units.strength)
+        part.translate(units, level, weight_unit)
+        part.seconds["fit"] = time.perf_counter() - began
+        result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
+        if fits.bare_fit is not None:
+            fits.bare_fit.translate(units, level, weight_unit)
+            bare = merge(bare, fits.bare_fit, chosen, fits.wanted, q)
+    return result, bare
 
 
 def _complete(missing: np.ndarray, folds: Folds, alike: bool) -> np.ndarray:
