@@ -167,7 +167,7 @@ def test_all_that_is_done_with_a_model(tmp_path):
         assert (share > 0.05).all()
         assert (share > table["fraction_null_deviance"].sel(variable="rest")).all()
     for refit in (False, True):
-        found = quietly_call(pg.significance, model, X, Y, variables, trial=trial, n_shifts=19, refit=refit)
+        found = quietly_call(pg.significance, model, X, Y, variables, trial=trial, n_shifts=39, refit=refit)
         assert (found["contribution_p_value"].sel(variable="first") <= 0.05).all()
     bands = quietly_call(pg.bootstrap, model, design, X, Y, trial=trial, n_resamples=3, n_points=10)
     assert all(np.isfinite(part["kernel"]).all() for part in bands.values())
