@@ -264,3 +264,31 @@ def test_separation_by_free_columns_is_warned_of(recording):
         told = [str(w.message) for w in said if "no finite weights are best" in str(w.message)]
         assert bool(told) == (factor == 0)
         assert all("neuron1" in text and "neuron0" not in text for text in told)
+
+
+@pytest.mark.parametrize("penalty", ["group_lasso", "ridge", "none"])
+def test_a_column_that_is_still_where_a_neuron_is_known_has_no_weight(penalty):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(400, 6))
+    X[:, 5] = np.arange(400) >= 200
+    # what the others say of it elsewhere must not stay with it here
+    X[:, 0] += X[:, 5]
+    Y = rng.poisson(np.exp(0.4 * X[:, :2])).astype(float)
+    Y[200:, 0] = np.nan
+    given = {"penalty": penalty, "feature_groups": [3, 2, 1], "precision": "float64", "tol": 1e-9}
+    given |= {} if penalty == "none" else {"lambdas": [0.05, 0.01], "penalty_factors": [1, 1, 0]}
+    known = np.arange(400) < 200
+    alone = quietly(GLM(**given), X[known], Y[known, 0])
+    for Z in (X, RowStream(X, 2**20)):
+        model = quietly(GLM(**given), Z, Y)
+        assert not model.coef_path_[:, 0, 5].any()
+        assert model.coef_path_[:, 1, 5].all()
+        np.testing.assert_allclose(model.coef_path_[:, 0], alone.coef_path_[:, 0], atol=1e-4)
+    # a fold's own rows decide for that fold: a column that only its held-out rows have
+    folds = np.repeat(np.arange(4), 100)
+    splits = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(4)]
+    Y[:100, 1] = np.nan
+    X[:, 5] = (folds == 1) & (np.arange(400) % 2 > 0)
+    model = quietly(GLMCV(**given, cv=splits), X, Y)
+    assert not model.cv_coef_path_[1, :, :, 5].any()
+    assert model.cv_coef_path_[2, :, :, 5].all()

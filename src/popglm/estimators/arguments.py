@@ -25,6 +25,9 @@ __all__ = [
     "feature_group_sizes",
 ]
 
+#: Beyond, a group has no weight at any strength, and strengths for the others are out of the numbers' reach.
+LARGEST_FACTOR = 1e20
+
 
 def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray:
     """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order.
@@ -132,15 +135,26 @@ def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str) -> 
     if penalty == "none":
         raise ValueError("penalty_factors has no effect under penalty='none'; leave it None or choose a penalty.")
     if isinstance(factors, pd.Series) and not is_counted(factors.index):
+        if not factors.index.is_unique:
+            twice = factors.index[factors.index.duplicated()][0]
+            raise ValueError(f"penalty_factors names {shown(twice)} more than once; give one factor per feature group.")
         factors = factors.to_dict()
+    elif isinstance(factors, pd.DataFrame):
+        raise ValueError("penalty_factors must be one column, not a DataFrame; give the column with the factors.")
     if isinstance(factors, Mapping):
         given = {str(name): factor for name, factor in factors.items()}
         strange = [name for name in given if name not in set(groups)]
         if strange:
             raise ValueError(
                 f"penalty_factors names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give "
-                "factors for these."
+                "factors for these. feature_groups=list(X.columns) makes a group of every column of a plain DataFrame."
             )
+        for name, factor in given.items():
+            if not isinstance(factor, float | np.floating | bool | np.bool_) and not is_number(factor):
+                raise ValueError(
+                    f"penalty_factors of group {name!r} must be one number, 0 for a group that is never penalised; "
+                    f"found {shown(factor)}."
+                )
         factors = [given.get(name, 1.0) for name in groups]
     if isinstance(factors, str | bytes | set) or np.ndim(as_numpy(factors)) == 0:
         raise ValueError(
@@ -156,10 +170,11 @@ def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str) -> 
             f"penalty_factors has shape {found.shape} for {len(groups)} feature groups ({shown(list(groups))}); give "
             "one factor per group, in their order, or a mapping from their names."
         )
-    bad = np.flatnonzero(~np.isfinite(found) | (found < 0))
+    bad = np.flatnonzero(~(found >= 0) | (found > LARGEST_FACTOR))
     if len(bad):
         raise ValueError(
-            f"penalty_factors must be finite and ≥ 0; that of group {groups[bad[0]]!r} is {found[bad[0]]:g}."
+            f"penalty_factors must lie between 0 and {LARGEST_FACTOR:g}; that of group {groups[bad[0]]!r} is "
+            f"{found[bad[0]]:g}. Groups that may not explain a neuron are for feature_mask."
         )
     return found
 

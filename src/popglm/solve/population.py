@@ -18,6 +18,7 @@ from popglm.solve.settings import Settings, strengths
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
 from popglm.solve.units import Units, decades
+from popglm.solve.varying import varying_columns
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths
 
@@ -87,7 +88,8 @@ def fit_population(
     # an offset of the mean itself is as good as taken from the activity
     in_response, offset = (offset, None) if is_gaussian else (None, offset)
     cohorts: list[Fitted] = []
-    for cohort in _cohorts(settings, Y.T[:, order], missing, weights, folds):
+    varying = varying_columns(X, missing, weights, order, folds, _unheld(settings))
+    for cohort in _cohorts(settings, Y.T[:, order], missing, weights, folds, varying):
         chosen = np.flatnonzero(cohort.wanted.any(axis=0))
         on_grams = is_gaussian and cohort.complete and settings.first_order is None
         dtype = float if on_grams else engine.dtype
@@ -227,14 +229,28 @@ class Cohort:
     closed: np.ndarray
 
 
+def _unheld(settings: Settings) -> np.ndarray:
+    """Numbers of the columns that no penalty holds at 0."""
+    penalty = settings.penalty
+    plain = penalty.l1_ratio == 0 and settings.lambdas is not None and bool((settings.lambdas == 0).any())
+    return np.arange(len(penalty.block_of_column)) if plain else penalty.free_columns
+
+
 def _cohorts(
-    settings: Settings, Y: np.ndarray, missing: np.ndarray, weights: np.ndarray | None, folds: Folds
+    settings: Settings,
+    Y: np.ndarray,
+    missing: np.ndarray,
+    weights: np.ndarray | None,
+    folds: Folds,
+    varying: np.ndarray | None,
 ) -> list[Cohort]:
     """Every neuron of every fit, sorted by how it is fitted; a fit's own rows decide that alone.
 
     Parameters
     ----------
     Y, missing : ndarray, shape (n_neurons, n_samples)
+    varying : ndarray of bool, shape (1 + n_folds, n_neurons, n_features), or None
+        Columns that may have a weight in a fit, as far as that depends on its rows; all for None.
     """
     q, n = Y.shape
     counts = folds.counts(n)
@@ -252,10 +268,13 @@ def _cohorts(
         decade, far, fractional = (np.broadcast_to(a[:1], a.shape) for a in (decade, far, fractional))
     which = np.where(far & (not alike), 1 + np.arange(len(counts))[:, None], far)
     # neurons with the same features belong together
-    masks, mask = np.zeros((1, 0), bool), np.zeros(q, int)
-    if settings.allowed is not None:
-        masks, mask = np.unique(settings.allowed.T, axis=0, return_inverse=True)
-    mask = np.broadcast_to(mask.ravel(), complete.shape)
+    masks, mask = np.zeros((1, 0), bool), np.zeros(complete.shape, int)
+    if settings.allowed is not None or varying is not None:
+        open_ = np.ones((1, 1, 1), bool) if settings.allowed is None else settings.allowed.T[None]
+        if varying is not None:
+            open_ = open_ & (varying[:1] if alike else varying)
+        masks, inverse = np.unique(open_.reshape(-1, open_.shape[-1]), axis=0, return_inverse=True)
+        mask = np.broadcast_to(inverse.reshape(open_.shape[:2]), complete.shape)
     kinds = np.stack([complete, fractional, decade, which, mask], axis=-1).reshape(-1, 5).astype(float)
     every, kind = np.unique(-kinds, axis=0, return_inverse=True)
     kind = kind.reshape(complete.shape)
