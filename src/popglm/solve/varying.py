@@ -50,7 +50,9 @@ def varying_columns(
         counts &= weights > 0
     known = np.empty((len(counts) * len(incomplete), len(order)), bool)
     known[:, order] = (counts[:, None] & ~missing[incomplete]).reshape(known.shape)
-    still = _doubtful(X, known, columns)
+    # where a fit's own rows are complete, nothing outside of them decides
+    partial = np.stack([missing[incomplete][:, rows].any(axis=1) for rows in counts]).ravel()
+    still = _doubtful(X, known, columns) & partial[:, None]
     for k in np.flatnonzero(still.any(axis=1)):
         own = columns[still[k]]
         low, high = np.full(len(own), np.inf), np.full(len(own), -np.inf)
