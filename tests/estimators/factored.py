@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from scipy.special import expit
 
 import popglm as pg
@@ -21,6 +22,9 @@ PENALTIES = [
     ("ridge", None, 0.0), ("ridge", None, 0.05), ("lasso", None, 0.0), ("elastic_net", 0.3, 0.0),
     ("group_lasso", None, 0.0), ("group_lasso", 0.6, 0.05),
 ]  # fmt: skip
+
+#: Engines, each with a penalty.
+ENGINES = [("torch", "ridge"), ("jax", "elastic_net"), ("tensorflow", "group_lasso")]
 
 
 def recorded():
@@ -83,3 +87,13 @@ def distance_from_stationary(name, penalty, l1_ratio, smoothness, factors, X, y,
                 left.append(max(np.linalg.norm(force) - strength * omega, 0))
         first += size
     return max(left)
+
+
+def assert_as_numpy(engine, penalty, factors, recording):
+    """A Poisson fit with these factors is the same by another engine."""
+    pytest.importorskip(engine)
+    X, Y = recording[0], recording[1]["poisson"]
+    given = settings_of("poisson", penalty, lambdas=[0.1, 0.01], tol=1e-6, penalty_factors=factors)
+    ours, theirs = (pg.GLM(**given, engine=name).fit(X, Y) for name in ("numpy", engine))
+    np.testing.assert_allclose(theirs.coef_path_, ours.coef_path_, atol=3e-3)
+    np.testing.assert_allclose(theirs.loss_path_, ours.loss_path_, atol=1e-5)

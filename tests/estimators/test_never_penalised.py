@@ -4,7 +4,20 @@ import warnings
 
 import numpy as np
 import pytest
-from factored import FAMILIES, PENALTIES, SIZES, TRIAL, N, Q, distance_from_stationary, quietly, recorded, settings_of
+from factored import (
+    ENGINES,
+    FAMILIES,
+    PENALTIES,
+    SIZES,
+    TRIAL,
+    N,
+    Q,
+    assert_as_numpy,
+    distance_from_stationary,
+    quietly,
+    recorded,
+    settings_of,
+)
 
 import popglm as pg
 from popglm import GLM, GLMCV
@@ -148,16 +161,9 @@ def test_folds_weights_offsets_missing_samples_and_masks(recording, name, penalt
     assert again.cv_n_iter_.mean() <= 2
 
 
-@pytest.mark.parametrize(
-    ("engine", "penalty"), [("torch", "ridge"), ("jax", "elastic_net"), ("tensorflow", "group_lasso")]
-)
+@pytest.mark.parametrize(("engine", "penalty"), ENGINES)
 def test_other_engines(recording, engine, penalty):
-    pytest.importorskip(engine)
-    X, Y = recording[0], recording[1]["poisson"]
-    given = settings_of("poisson", penalty, lambdas=[0.1, 0.01], tol=1e-6, penalty_factors=FACTORS)
-    ours, theirs = (GLM(**given, engine=name).fit(X, Y) for name in ("numpy", engine))
-    np.testing.assert_allclose(theirs.coef_path_, ours.coef_path_, atol=3e-3)
-    np.testing.assert_allclose(theirs.loss_path_, ours.loss_path_, atol=1e-5)
+    assert_as_numpy(engine, penalty, FACTORS, recording)
 
 
 @pytest.mark.parametrize("penalty", ["ridge", "lasso"])

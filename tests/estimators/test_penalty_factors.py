@@ -5,7 +5,20 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from factored import FAMILIES, PENALTIES, SIZES, TRIAL, N, Q, distance_from_stationary, quietly, recorded, settings_of
+from factored import (
+    ENGINES,
+    FAMILIES,
+    PENALTIES,
+    SIZES,
+    TRIAL,
+    N,
+    Q,
+    assert_as_numpy,
+    distance_from_stationary,
+    quietly,
+    recorded,
+    settings_of,
+)
 
 import popglm as pg
 from popglm import GLM, GLMCV
@@ -89,16 +102,9 @@ def test_scaling_a_column_of_a_ridge_is_a_factor(recording, factor):
     assert again.cv_n_iter_.sum() <= 10 * Q
 
 
-@pytest.mark.parametrize(
-    ("engine", "penalty"), [("torch", "ridge"), ("jax", "elastic_net"), ("tensorflow", "group_lasso")]
-)
+@pytest.mark.parametrize(("engine", "penalty"), ENGINES)
 def test_other_engines(recording, engine, penalty):
-    pytest.importorskip(engine)
-    X, Y = recording[0], recording[1]["poisson"]
-    given = settings_of("poisson", penalty, lambdas=[0.1, 0.01], tol=1e-6, penalty_factors=FACTORS)
-    ours, theirs = (GLM(**given, engine=name).fit(X, Y) for name in ("numpy", engine))
-    np.testing.assert_allclose(theirs.coef_path_, ours.coef_path_, atol=3e-3)
-    np.testing.assert_allclose(theirs.loss_path_, ours.loss_path_, atol=1e-5)
+    assert_as_numpy(engine, penalty, FACTORS, recording)
 
 
 @pytest.mark.parametrize("penalty", ["ridge", "group_lasso"])

@@ -38,7 +38,7 @@ def degrees_of_freedom(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
     >>> degrees_of_freedom(wave, wave).round(3)
     array([2.])
     """
-    power_of_X = np.sum([_power(column) for column in X.T], axis=0)
+    power_of_X = sum((_power(column) for column in X.T), np.zeros(len(X) // 2))
     found = np.full(Y.shape[1], np.inf)
     for j, column in enumerate(Y.T):
         a = power_of_X * _power(column)

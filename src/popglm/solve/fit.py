@@ -20,10 +20,10 @@ from popglm.solve.units import Units
 from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
-__all__ = ["MAX_COLUMNS", "Fit", "start_fit"]
+__all__ = ["MAX_PROBLEMS", "Fit", "start_fit"]
 
-#: Columns that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
-MAX_COLUMNS = 384
+#: Problems that are evaluated together at most: no matrix product gains by more, and the arrays stay small.
+MAX_PROBLEMS = 384
 
 #: Bytes of neurons' own models in a fit at most: a neuron that finds no room for one may take thousands of evaluations.
 OWN_BYTES = 100e6
@@ -79,143 +79,143 @@ class Fit(Problems):
         """The penalty where some problems stand."""
         return self.model.penalty.value(self.W[problems], lam)
 
-    def by_model(self, columns: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel | OwnModels, np.ndarray]]:
-        """Models, and the positions of the columns that have them."""
+    def by_model(self, problems: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel | OwnModels, np.ndarray]]:
+        """Models, and the positions of the problems that have them."""
         if self.together is not None:
-            own = self.together.has(columns)
+            own = self.together.has(problems)
             if not own.all():
                 yield self.model, np.flatnonzero(~own)
             if own.any():
                 yield self.together, np.flatnonzero(own)
             return
-        special = np.isin(columns, list(self.own))
+        special = np.isin(problems, list(self.own))
         if not special.all():
             yield self.model, np.flatnonzero(~special)
-        for one in np.unique(columns[special]):
-            yield self.own[one], np.flatnonzero(columns == one)
+        for one in np.unique(problems[special]):
+            yield self.own[one], np.flatnonzero(problems == one)
 
     def with_models(
-        self, work: Callable[[QuadraticModel | RotatedModel | OwnModels, np.ndarray], None], columns: np.ndarray
+        self, work: Callable[[QuadraticModel | RotatedModel | OwnModels, np.ndarray], None], problems: np.ndarray
     ) -> None:
-        """``work(model, positions)`` for every model that some columns have."""
-        tasks = [(model, part) for model, at in self.by_model(columns) for part in model.portions(at)]
-        # a model of many columns that shares them out itself must not do so in one of the workers
+        """``work(model, positions)`` for every model that some problems have."""
+        tasks = [(model, part) for model, at in self.by_model(problems) for part in model.portions(at)]
+        # a model of many problems that shares them out itself must not do so in one of the workers
         for task in tasks:
             if task[0].shares_out:
                 work(*task)
         self.model.engine.map(work, [task for task in tasks if not task[0].shares_out])
 
-    def open_round(self, columns: np.ndarray) -> None:
-        """Nothing: columns are gathered phase by phase."""
+    def open_round(self, problems: np.ndarray) -> None:
+        """Nothing: problems are gathered phase by phase."""
 
-    def weights(self, columns: np.ndarray) -> np.ndarray:
-        """Where columns stand, on the host, shape (n, n_features)."""
-        return self.W[columns]
+    def weights(self, problems: np.ndarray) -> np.ndarray:
+        """Where problems stand, on the host, shape (n, n_features)."""
+        return self.W[problems]
 
-    def aim(self, columns: np.ndarray, d: np.ndarray) -> None:
-        """Choose the steps (n, n_features) of some columns."""
-        self.steps[columns] = d
+    def aim(self, problems: np.ndarray, d: np.ndarray) -> None:
+        """Choose the steps (n, n_features) of some problems."""
+        self.steps[problems] = d
 
-    def aim_by_models(self, columns: np.ndarray, lam: np.ndarray, most: np.ndarray) -> np.ndarray:
-        """Choose the steps that minimise the columns' models; returns the decrease that each promises, NaN without one.
+    def aim_by_models(self, problems: np.ndarray, lam: np.ndarray, most: np.ndarray) -> np.ndarray:
+        """Choose the steps that minimise the problems' models; returns the decrease that each promises, else NaN.
 
         A promise of no more than ``most`` is worth knowing well.
         """
-        W, grad, c = self.W[columns], self.at.grad[columns], self.at.curvature[columns] * self.damping[columns]
-        step, promise = np.zeros_like(W), np.zeros(len(columns))
+        W, grad, c = self.W[problems], self.at.grad[problems], self.at.curvature[problems] * self.damping[problems]
+        step, promise = np.zeros_like(W), np.zeros(len(problems))
 
         def solve(model: QuadraticModel | RotatedModel | OwnModels, own: np.ndarray) -> None:
             step[own], promise[own] = model.step(
-                self.memory, columns[own], W[own], grad[own], c[own], lam[own], most[own]
+                self.memory, problems[own], W[own], grad[own], c[own], lam[own], most[own]
             )
 
-        self.with_models(solve, columns)
-        self.steps[columns] = step
+        self.with_models(solve, problems)
+        self.steps[problems] = step
         return np.where(np.isfinite(step).all(axis=1), promise, np.nan)
 
-    def propose(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Columns, weights and intercepts to evaluate; the steps become those really taken.
+    def propose(self, problems: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Problems, weights and intercepts to evaluate; the steps become those really taken.
 
         So a curvature pair has no rounding in s.
         """
-        W = self.W[columns]
-        self.steps[columns] = (W + self.steps[columns]).astype(self.model.engine.dtype) - W
-        return columns, W + self.steps[columns], self.at.b[columns]
+        W = self.W[problems]
+        self.steps[problems] = (W + self.steps[problems]).astype(self.model.engine.dtype) - W
+        return problems, W + self.steps[problems], self.at.b[problems]
 
-    def compare(self, columns: np.ndarray, lam: np.ndarray, found: Evaluation) -> Comparison:
+    def compare(self, problems: np.ndarray, lam: np.ndarray, found: Evaluation) -> Comparison:
         """What was found at W + d beside what stands at W."""
-        penalty, W, d = self.model.penalty, self.W[columns], self.steps[columns]
-        grad = self.at.grad[columns]
+        penalty, W, d = self.model.penalty, self.W[problems], self.steps[problems]
+        grad = self.at.grad[problems]
         with np.errstate(all="ignore"):
             change = penalty.value(W + d, lam) - penalty.value(W, lam)
         slope = 0.5 * np.einsum("ij,ij->i", grad + found.grad, d)
         return Comparison(found.loss, np.einsum("ij,ij->i", grad, d) + change, change, slope)
 
-    def learn(self, columns: np.ndarray, found: Evaluation, learns: np.ndarray, accepted: np.ndarray) -> None:
-        """Push the curvature pairs of the columns that learn, and go on to W + d with those accepted."""
+    def learn(self, problems: np.ndarray, found: Evaluation, learns: np.ndarray, accepted: np.ndarray) -> None:
+        """Push the curvature pairs of the problems that learn, and go on to W + d with those accepted."""
         if not isinstance(self.objective, GramObjective):
             # of that one G is the curvature itself
-            who, y = columns[learns], (found.grad - self.at.grad[columns])[learns]
-            s = self.steps[who]
+            learners, y = problems[learns], (found.grad - self.at.grad[problems])[learns]
+            s = self.steps[learners]
 
             def remember(model: QuadraticModel | RotatedModel | OwnModels, at: np.ndarray) -> None:
-                model.remember(self.memory, who[at], s[at], y[at])
+                model.remember(self.memory, learners[at], s[at], y[at])
 
-            self.with_models(remember, who)
-        self.at.put(columns, found, accepted)
-        self.W[columns[accepted]] += self.steps[columns[accepted]]
+            self.with_models(remember, learners)
+        self.at.put(problems, found, accepted)
+        self.W[problems[accepted]] += self.steps[problems[accepted]]
 
-    def give_own_models(self, columns: np.ndarray) -> np.ndarray:
-        """Weight the Gram matrices of some columns by their curvature where they stand.
+    def give_own_models(self, problems: np.ndarray) -> np.ndarray:
+        """Weight the Gram matrices of some problems by their curvature where they stand.
 
         Returns those that have to be handed over for it: none, here.
         """
         if self.together is None:
-            for column in columns:
-                self._give_own_model(int(column))
-            return columns[:0]
-        columns = columns[self.together.make_room(columns)]
-        for some in np.split(columns, range(GRAMS, len(columns), GRAMS)):
+            for problem in problems:
+                self._give_own_model(int(problem))
+            return problems[:0]
+        problems = problems[self.together.make_room(problems)]
+        for some in np.split(problems, range(GRAMS, len(problems), GRAMS)):
             G = self.objective.weighted_grams(some, self.W[some], self.at.b[some])
             good = np.isfinite(G).all(axis=(1, 2))
             self.together.put(some[good], G[good])
             # what is not finite has no model but the shared one
             self.together.drop(some[~good])
-        self.memory.forget(columns)
-        self.damping[columns] = 1
-        return columns[:0]
+        self.memory.forget(problems)
+        self.damping[problems] = 1
+        return problems[:0]
 
-    def _give_own_model(self, column: int) -> None:
-        """Weight the Gram matrix of a column by its curvature where it stands."""
+    def _give_own_model(self, problem: int) -> None:
+        """Weight the Gram matrix of a problem by its curvature where it stands."""
         if isinstance(self.objective, GramObjective):
             return
-        if column not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
+        if problem not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
             return
-        here = np.array([column])
+        here = np.array([problem])
         (G,) = self.objective.weighted_grams(here, self.W[here], self.at.b[here])
         if np.isfinite(G).all():
-            self.own[column] = RotatedModel(self.model.engine, G, self.model.penalty)
+            self.own[problem] = RotatedModel(self.model.engine, G, self.model.penalty)
             self.memory.forget(here)
             self.damping[here] = 1
 
-    def leave_norms(self, columns: np.ndarray) -> None:
-        """Give columns that come to a strength of 0 the shared model: their own, kept together, serve norms alone."""
+    def leave_norms(self, problems: np.ndarray) -> None:
+        """Give problems that come to a strength of 0 the shared model: their own, kept together, serve norms alone."""
         if self.together is None:
             return
-        own = columns[self.together.has(columns)]
+        own = problems[self.together.has(problems)]
         self.together.drop(own)
         self.memory.forget(own)
         self.damping[own] = 1
 
     def drop_models(self, finished: np.ndarray) -> None:
-        """Let go of the models of columns that are finished: others may be waiting for room."""
+        """Let go of the models of problems that are finished: others may be waiting for room."""
         if self.together is not None:
             self.together.drop(np.flatnonzero(finished))
-        self.own = {column: model for column, model in self.own.items() if not finished[column]}
+        self.own = {problem: model for problem, model in self.own.items() if not finished[problem]}
 
-    def certificate(self, columns: np.ndarray, lam: np.ndarray) -> np.ndarray:
-        """Bound on the excess objective of some columns, over their scale."""
-        at, W = self.at.take(columns), self.W[columns]
+    def certificate(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
+        """Bound on the excess objective of some problems, over their scale."""
+        at, W = self.at.take(problems), self.W[problems]
         gap = certificate(self.loss, self.model, W, at, lam)
         if isinstance(self.objective, GramObjective) and np.any(lam == 0):
             # there the metric is the curvature itself
@@ -223,13 +223,13 @@ class Fit(Problems):
             zero = np.zeros(len(W))
             exact = decrement(self.model, W, grad, at, self.model.penalty.norm_strengths(zero), zero)
             gap = np.where(lam == 0, np.minimum(gap, exact), gap)
-        return gap / self.scale[columns]
+        return gap / self.scale[problems]
 
-    def check(self, columns: np.ndarray, lam: np.ndarray) -> Check:
+    def check(self, problems: np.ndarray, lam: np.ndarray) -> Check:
         """What problems can still gain along the columns that are never penalised, and the bound that follows."""
         penalty, parts = self.model.penalty, []
-        for first in range(0, len(columns), GRAMS):
-            own = columns[first : first + GRAMS]
+        for first in range(0, len(problems), GRAMS):
+            own = problems[first : first + GRAMS]
             at, W = self.at.take(own), self.W[own]
             grad = at.grad + penalty.smooth_gradient(W)
             if isinstance(self.objective, GramObjective):
@@ -279,10 +279,10 @@ def start_fit(
     """A fit that stands at w = 0 and the best intercept there."""
     q, p = len(intercept), len(model.G)
     W, at = np.zeros((q, p)), at_rest(intercept, p)
-    for first in range(0, len(fittable), MAX_COLUMNS):
-        columns = fittable[first : first + MAX_COLUMNS]
-        null = objective.evaluate(columns, W[columns], intercept[columns])
-        at.put(columns, null, np.arange(len(columns)))
+    for first in range(0, len(fittable), MAX_PROBLEMS):
+        problems = fittable[first : first + MAX_PROBLEMS]
+        null = objective.evaluate(problems, W[problems], intercept[problems])
+        at.put(problems, null, np.arange(len(problems)))
     # where G is the curvature there is nothing to learn, and pairs would take time and memory
     memory = model.memory(q, 0) if isinstance(objective, GramObjective) else model.memory(q)
     by_sums = getattr(objective, "by_sums", np.zeros(q, bool))

@@ -44,7 +44,7 @@ class Projections:
 
 
 def project(
-    rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, free: np.ndarray,
+    rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, columns: np.ndarray,
     extra: np.ndarray | None = None,
 ) -> Projections:  # fmt: skip
     """`Projections` of neurons of one fit, from two passes over its rows.
@@ -55,13 +55,13 @@ def project(
     W, grad : ndarray, shape (n_neurons, n_features)
         Weights, and the gradient there, of the smoothness too.
     b : ndarray, shape (n_neurons,)
-    free : ndarray of bool, shape (n_features,)
-        Columns that are never penalised.
+    columns : ndarray of int, shape (n_free,)
+        Those that are never penalised.
     extra : ndarray, shape (n_free, n_free), optional
         What a smoothness penalty adds to A.
     """
     engine, windows = rows.engine, rows.windows
-    (n, p), columns = W.shape, np.flatnonzero(free)
+    n, p = W.shape
     total = rows.total[fit * len(rows.Y) + neurons]
     counting = [windows.chunks[k] for k, kind in enumerate(windows.kind) if windows.members[kind][fit]]
     # as many parts on any machine, so that sums have one order
@@ -116,7 +116,7 @@ def project(
 def project_on_gram(model: Any, grad: np.ndarray) -> Projections:
     """`Projections` of problems whose second derivative is the Gram matrix of a model, in its columns."""
     G, penalty = model.G, model.penalty
-    columns = np.flatnonzero(penalty.free)
+    columns = penalty.free_columns
     A = G[np.ix_(columns, columns)]
     if penalty.R is not None:
         A = A + penalty.smoothness * penalty.R[np.ix_(columns, columns)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,8 @@ from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Path
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
-from popglm.solve.rows import Rows, stand_at_null
+from popglm.solve.rows import Rows, of_columns, stand_at_null
 from popglm.solve.settings import Settings, begin, guides, reporter
-from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
 
@@ -143,8 +142,7 @@ class GramFits:
 
     def _bare(self, free: np.ndarray) -> GramFits:
         """The same fits with the columns ``free`` alone, which are never penalised: null models."""
-        X = np.concatenate([rows[:, free] for _, _, rows in read_rows(self.data.X)])
-        data, scored = (replace(rows, X=X) for rows in (self.data, self.scored))
+        data, scored = of_columns(free, self.data, self.scored)
         features = [own.of_columns(free) for own in self.features]
         held = [own.of_columns(free) for own in self.held_features] if self.folds.partition else None
         return GramFits(

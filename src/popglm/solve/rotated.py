@@ -110,7 +110,7 @@ class RotatedObjective:
         own, free, extra = self.coordinates, penalty.free_columns, None
         if penalty.R is not None:
             extra = penalty.smoothness * own.unrotate_matrix(penalty.R)[np.ix_(free, free)]
-        found = self.objective.project(neurons, own.unrotate(W), b, own.unrotate(grad), penalty.free, extra)
+        found = self.objective.project(neurons, own.unrotate(W), b, own.unrotate(grad), free, extra)
         found.step, found.shift = own.rotate(found.step), own.rotate(found.shift)
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.fit import MAX_COLUMNS
+from popglm.solve.fit import MAX_PROBLEMS
 from popglm.solve.path import Path
 from popglm.solve.problems import Problems
 from popglm.solve.walk import Round, Walk
@@ -81,7 +81,7 @@ def walk_paths(
         Called with the paths and what ``report`` gets; returns the problems that go no further in any fit.
     """
     # so that what is held for all problems of a round stays small
-    most = max(MAX_COLUMNS // len(fits), LEAST_TOGETHER)
+    most = max(MAX_PROBLEMS // len(fits), LEAST_TOGETHER)
     starts: Sequence[np.ndarray | None] = [None] * len(fits) if guides is None else guides
     walks = [Walk(fit, lambdas, tol, max_iter, guide, most) for fit, guide in zip(fits, starts, strict=True)]
     run_walks(walks, evaluate, report, stop)

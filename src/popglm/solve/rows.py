@@ -14,7 +14,7 @@ from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.device.shares import walk_in_shares
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import FirstOrder, walk_first_order
-from popglm.solve.fit import MAX_COLUMNS, Fit
+from popglm.solve.fit import MAX_PROBLEMS, Fit
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.held_out import EarlyStop, HeldOut
@@ -30,7 +30,7 @@ from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowFits", "Rows", "stand_at_null"]
+__all__ = ["RowFits", "Rows", "of_columns", "stand_at_null"]
 
 
 @dataclass
@@ -148,8 +148,7 @@ class RowFits:
 
     def _bare(self, free: np.ndarray) -> RowFits:
         """The same fits with the columns ``free`` alone, which are never penalised: null models."""
-        X = np.concatenate([rows[:, free] for _, _, rows in read_rows(self.data.X)])
-        data, scored = (replace(rows, X=X) for rows in (self.data, self.scored))
+        data, scored = of_columns(free, self.data, self.scored)
         features = [own.of_columns(free) for own in self.features]
         return RowFits(
             self.engine, data, scored, self.center[free], features, self.folds, self.settings.bare(), self.wanted, True,
@@ -243,7 +242,7 @@ class RowFits:
         if (walk.handed_over >= 0).any():
             (rows_of_fit,) = _objectives(engine, settings, [rows], [sums])
             host = begin(settings, RotatedObjective(rows_of_fit, own), model, sums, everyone)
-            run_walks([walk.continued_by(host, MAX_COLUMNS)])
+            run_walks([walk.continued_by(host, MAX_PROBLEMS)])
         rows.displace(engine, self.parts[f])
         return walk.finished_path()
 
@@ -310,6 +309,12 @@ class RowFits:
         return [self._held_out(i).deviance(path.W, path.b) for i, path in enumerate(paths[self.refit :])]
 
 
+def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
+    """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
+    X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
+    return replace(data, X=X), replace(scored, X=X)
+
+
 def stand_at_null(fit: Fit, bare: PopulationFit, f: int, coordinates: Coordinates) -> None:
     """Go to the null models with the columns that are never penalised, of fit number ``f``."""
     free = fit.model.penalty.free
@@ -318,8 +323,8 @@ def stand_at_null(fit: Fit, bare: PopulationFit, f: int, coordinates: Coordinate
     W[:, free] = path[0]
     b = b[0] + W @ coordinates.center
     W = coordinates.rotate(W)
-    for first in range(0, len(fit.fittable), MAX_COLUMNS):
-        some = fit.fittable[first : first + MAX_COLUMNS]
+    for first in range(0, len(fit.fittable), MAX_PROBLEMS):
+        some = fit.fittable[first : first + MAX_PROBLEMS]
         fit.stand_at(some, W[some], b[some])
 
 
