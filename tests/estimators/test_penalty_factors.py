@@ -231,3 +231,18 @@ def test_local_refits_have_the_factors(recording):
         found = with_factors.explained(centred[with_factors.order].T, lam)
         alone = sum(((Y[test] - Y[train].mean(axis=0)) ** 2).sum(axis=0) for train, test in splits)
         np.testing.assert_allclose(found, (alone - error) / (centred**2).sum(axis=0), atol=2e-4)
+
+
+@pytest.mark.parametrize("refit", [None, True])
+def test_surrogates_are_fitted_with_the_factors(recording, refit):
+    X, Y = recording[0], recording[1]["gaussian"]
+    factor = np.repeat([1.0, 1.0, 400.0, 1.0], SIZES)
+    given = settings_of("gaussian", "ridge", lambdas=[1.0, 0.1, 0.01], tol=1e-8, precision="float64")
+    options = {"trial": TRIAL, "n_shifts": 5, "refit": refit, "method": "circular_shift"}
+    found = []
+    # a ridge with a factor is a ridge of columns in another unit
+    for Z, factors in ((X, [1, 1, 400.0, 1]), (X / np.sqrt(factor), None)):
+        model = quietly(GLMCV(**given, cv=3, penalty_factors=factors), Z, Y, groups=TRIAL)
+        found.append(pg.significance(model, Z, Y, ["group2"], **options))
+    for name in ("statistic", "deviance_explained_null", "contribution_statistic", "contribution_null", "p_value"):
+        np.testing.assert_allclose(found[0][name], found[1][name], atol=1e-5, err_msg=name)

@@ -51,6 +51,19 @@ def test_ranks_among_shifts_of_slow_series_are_too_small_and_their_p_values_are_
         assert abs(found - bound) < 2 * error
 
 
+def test_degrees_of_freedom_have_no_unit():
+    rng = np.random.default_rng(0)
+    X, Y = np.column_stack([smooth(rng, 400, 2, 15), rng.standard_normal((400, 2))]), smooth(rng, 400, 3, 15)
+    expected = degrees_of_freedom(X, Y)
+    unit = np.array([1e-9, 1.0, 1e9, 1e3])
+    np.testing.assert_allclose(degrees_of_freedom((X + 1e3) * unit, 1e6 * Y), expected, rtol=1e-5)
+    # what others leave of a column counts by its share
+    left = X - X.mean(axis=0)
+    left[:, 2:] *= 1e-12
+    own = degrees_of_freedom(X[:, :2], Y)
+    np.testing.assert_allclose(degrees_of_freedom(left, Y, X.std(axis=0)), own, rtol=1e-9)
+
+
 def test_more_degrees_of_freedom_leave_ranks_as_they_are():
     p = np.array([0.001, 0.05, 0.3, 1.0])
     np.testing.assert_allclose(widened(p, np.full(4, np.inf)), p)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.stats import f as f_distribution
 
-__all__ = ["METHODS", "Layout", "Method", "drift_together", "independent_samples"]
+__all__ = ["METHODS", "Layout", "Method", "drift_together", "independent_samples", "spread"]
 
 METHODS = ("auto", "circular_shift", "trial_permutation", "time_in_trial")
 #: What remains of a column's variance counts as rounding below this share.
@@ -119,15 +119,36 @@ def serial_dependence(X: np.ndarray, Y: np.ndarray) -> float:
     return float(np.median(n / independent_samples(X, Y, n // 4)))
 
 
-def independent_samples(X: np.ndarray, Y: np.ndarray, n_lags: int | None = None) -> np.ndarray:
+def spread(X: np.ndarray) -> np.ndarray:
+    """Standard deviations of columns, shape (n_columns,); 0 for those that do not vary but by rounding.
+
+    Examples
+    --------
+    >>> spread(np.array([[1.0, 0.1], [3.0, 0.1], [1.0, 0.1]])).round(3)
+    array([0.943, 0.   ])
+    """
+    deviation = X.std(axis=0, dtype=float)
+    return np.where(deviation > 1e-12 * np.abs(X).max(axis=0, initial=0), deviation, 0)
+
+
+def independent_samples(
+    X: np.ndarray, Y: np.ndarray, n_lags: int | None = None, scale: np.ndarray | None = None
+) -> np.ndarray:
     """Samples that Σ x y is worth where both fluctuate slowly, for every column of Y, shape (n_neurons,).
 
-    n / (1 + 2 Σ_h (1 − h/n) r_x(h) r_y(h)), where r_x is the mean over columns of X weighted by their variance
-    (Bartlett 1935, Journal of the Royal Statistical Society 98, 536-543).
+    n / (1 + 2 Σ_h (1 − h/n) r_x(h) r_y(h)), where r_x is the mean over columns of X, each weighted by its variance
+    over ``scale``² (Bartlett 1935, Journal of the Royal Statistical Society 98, 536-543).
+
+    Parameters
+    ----------
+    scale : ndarray, shape (n_columns,), optional
+        Standard deviations of the columns before others took away what they explain; those of X unless given.
     """
     n = len(X)
     n_lags = n // 2 if n_lags is None else max(n_lags, 1)
-    own, other = _autocovariance(X, n_lags).sum(axis=1), _autocovariance(Y, n_lags)
+    scale = spread(X) if scale is None else scale
+    share = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1) ** 2, 0)
+    own, other = _autocovariance(X, n_lags) @ share, _autocovariance(Y, n_lags)
     with np.errstate(invalid="ignore", divide="ignore"):
         r = (own / own[0])[1:, None] * (other / other[0])[1:]
     weight = 1 - np.arange(1, len(r) + 1) / n

@@ -7,22 +7,27 @@ from scipy.fft import rfft
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from popglm.explain.choice import spread
+
 __all__ = ["degrees_of_freedom", "widened"]
 
 
-def degrees_of_freedom(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+def degrees_of_freedom(X: np.ndarray, Y: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
     """Those of the width that Σ x y has over circular shifts, for every column of Y, shape (n_neurons,).
 
     Over shifts, Σ x y has the variance Σ_k a_k with a_k = |X_k|² |Y_k|² at frequencies k. Every |Y_k|² is the spectrum
     of Y times half a χ² of two degrees, so the sum varies from recording to recording like a χ² of
     ν = 2 (Σ E a)² / Σ (E a)² degrees (Satterthwaite 1946, Biometrics Bulletin 2, 110-114). Both sums are estimated
-    without bias, from E a² = 2 (E a)². The power of X is that of all its columns together.
+    without bias, from E a² = 2 (E a)². The power of X is that of all its columns together, each over its ``scale``, so
+    that units do not matter.
 
     Parameters
     ----------
     X : ndarray, shape (n_samples, n_columns)
     Y : ndarray, shape (n_samples, n_neurons)
         Zero where not known.
+    scale : ndarray, shape (n_columns,), optional
+        Standard deviations of the columns before others took away what they explain; those of X unless given.
 
     Returns
     -------
@@ -38,7 +43,10 @@ def degrees_of_freedom(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
     >>> degrees_of_freedom(wave, wave).round(3)
     array([2.])
     """
-    power_of_X = sum((_power(column) for column in X.T), np.zeros(len(X) // 2))
+    scale = spread(X) if scale is None else scale
+    power_of_X = np.zeros(len(X) // 2)
+    for column, size in zip(X.T, scale, strict=True):
+        power_of_X += _power(column / size) if size > 0 else 0
     found = np.full(Y.shape[1], np.inf)
     for j, column in enumerate(Y.T):
         a = power_of_X * _power(column)

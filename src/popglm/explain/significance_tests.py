@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 from popglm.checks import MOST_DRAWS, check_count, check_flag, check_room, check_seed
 from popglm.estimators import GLMCV
 from popglm.explain.ablation import breakdown
-from popglm.explain.choice import METHODS, Layout
+from popglm.explain.choice import METHODS, Layout, spread
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.full_refits import full_refits
 from popglm.explain.refits import LocalTest
@@ -262,14 +262,15 @@ def _by_local_refits(data: TestedData, method: str, chosen, columns, own, n_shif
         residuals = test.residuals(mine, None if mine is None else alone)
         took = maker.method(method, X if mine is None else X[:, mine], residuals, what)
         surrogates = maker.surrogates(took)
-        maker.check(took, surrogates, alone, residuals, what)
+        scale = spread(X if mine is None else X[:, mine])
+        maker.check(took, surrogates, alone, residuals, scale, what)
         statistic, draws, p = (
             test.of_all(surrogates, data.empty)
             if mine is None
             else test.of_columns(mine, alone, surrogates, data.empty)
         )
         if took.name == "circular_shift":
-            p = widened(p, degrees_of_freedom(alone, residuals))
+            p = widened(p, degrees_of_freedom(alone, residuals, scale))
         found.append((statistic, draws, p))
         methods.append(took)
     null = np.full((max(len(run[1]) for run in found), len(y[0]), len(found)), np.nan)
@@ -313,8 +314,9 @@ def _by_shifts(data: TestedData, refit: bool, chosen, columns, own, n_shifts: in
     )
     p = (1 + (null >= statistic - TIE).sum(axis=0)) / (1 + n_shifts)
     if refit:
-        dof = [degrees_of_freedom(x, left) for x, left in zip([data.X[rows], *own], residuals, strict=True)]
-        p = widened(p, np.stack(dof, axis=1))
+        scale = spread(data.X[rows])
+        parts = zip([data.X[rows], *own], residuals, [scale, *(scale[c] for c in columns)], strict=True)
+        p = widened(p, np.stack([degrees_of_freedom(*part) for part in parts], axis=1))
     p[data.null] = 1
     reason = "refit=True was asked for" if refit else "refit=False was asked for"
     attrs = {

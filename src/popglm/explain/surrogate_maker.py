@@ -61,8 +61,10 @@ class SurrogateMaker:
             strata = data.strata[self.layout.first]
         return TrialPermutations(data.trial, strata, self.n_shifts, self.seed, took.means)
 
-    def check(self, took: Method, surrogates, X: np.ndarray, residuals: np.ndarray, what: str) -> None:
-        """Warn where the test does not hold its level, or cannot reach it."""
+    def check(
+        self, took: Method, surrogates, X: np.ndarray, residuals: np.ndarray, scale: np.ndarray, what: str
+    ) -> None:
+        """Warn where the test does not hold its level, or cannot reach it; ``scale`` as in `independent_samples`."""
         if len(surrogates) < FEWEST_DRAWS:
             _warn(
                 f"{what} is tested against {len(surrogates)} surrogates, all that there are: no p-value is below "
@@ -73,7 +75,7 @@ class SurrogateMaker:
             if n_trials < FEWEST_TRIALS:
                 _warn(f"{what} is tested by {n_trials} trials; below {FEWEST_TRIALS} the level is not held reliably.")
             return
-        worth = independent_samples(X, residuals)[~self.data.empty]
+        worth = independent_samples(X, residuals, scale=scale)[~self.data.empty]
         slow = worth[worth < FEWEST_SAMPLES]
         if len(slow):
             _warn(
