@@ -241,7 +241,7 @@ def test_surrogates_are_fitted_with_the_factors(recording, refit):
     options = {"trial": TRIAL, "n_shifts": 5, "refit": refit, "method": "circular_shift"}
     found = []
     # a ridge with a factor is a ridge of columns in another unit
-    for Z, factors in ((X, [1, 1, 400.0, 1]), (X / np.sqrt(factor), None)):
+    for Z, factors in ((X, {"group2": 400}), (X / np.sqrt(factor), None)):
         model = quietly(GLMCV(**given, cv=3, penalty_factors=factors), Z, Y, groups=TRIAL)
         found.append(pg.significance(model, Z, Y, ["group2"], **options))
     for name in ("statistic", "deviance_explained_null", "contribution_statistic", "contribution_null", "p_value"):

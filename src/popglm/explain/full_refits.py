@@ -72,8 +72,6 @@ def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) 
         again.set_params(lambdas=np.tile(strength, n_repeats)[None])
     elif np.ndim(model.lambdas) == 2:
         again.set_params(lambdas=np.tile(model.lambda_path_, n_repeats))
-    if model.penalty_factors_ is not None:
-        again.set_params(penalty_factors=model.penalty_factors_)
     if model.feature_mask_ is not None:
         again.set_params(feature_mask=np.tile(model.feature_mask_, n_repeats))
     again.fit(X, Y, **options)
