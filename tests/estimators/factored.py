@@ -10,13 +10,14 @@ import popglm as pg
 
 SIZES, Q, N = [3, 1, 4, 2], 3, 240
 TRIAL = np.arange(N) // 24
-#: Name, inverse link, and dℓ/dη of η and y.
+#: Name, inverse link, and dℓ/dη of η, y and the parameters of the family.
 FAMILIES = {
     "gaussian": (None, lambda eta, y: eta - y),
     "poisson": (None, lambda eta, y: np.exp(eta) - y),
     "softplus": ("softplus", lambda eta, y: expit(eta) * (1 - y / np.logaddexp(0, eta))),
     "bernoulli": (None, lambda eta, y: expit(eta) - y),
     "gamma": (None, lambda eta, y: 1 - y * np.exp(-eta)),
+    "negative_binomial": (None, lambda eta, y, alpha: (np.exp(eta) - y) / (1 + alpha * np.exp(eta))),
 }
 PENALTIES = [
     ("ridge", None, 0.0), ("ridge", None, 0.05), ("lasso", None, 0.0), ("elastic_net", 0.3, 0.0),
@@ -40,6 +41,7 @@ def recorded():
         "softplus": counts,
         "bernoulli": (rng.random((N, Q)) < expit(eta)).astype(float),
         "gamma": rate * rng.gamma(3, 1 / 3, (N, Q)),
+        "negative_binomial": rng.poisson(rate * rng.gamma(1, 1, (N, Q))).astype(float),
     }
 
 
@@ -62,9 +64,9 @@ def settings_of(name, penalty, l1_ratio=None, smoothness=0.0, **more):
     }
 
 
-def distance_from_stationary(name, penalty, l1_ratio, smoothness, factors, X, y, w, b, lam):
+def distance_from_stationary(name, penalty, l1_ratio, smoothness, factors, X, y, w, b, lam, *parameters):
     """Size of the least subgradient of the objective at (w, b), by loops over groups."""
-    r = FAMILIES[name][1](X @ w + b, y) / len(y)
+    r = FAMILIES[name][1](X @ w + b, y, *parameters) / len(y)
     alpha = {"ridge": 0.0, "lasso": 1.0, "group_lasso": 1.0}.get(penalty) if l1_ratio is None else l1_ratio
     left, first = [abs(r.sum())], 0
     for size, factor in zip(SIZES, factors, strict=True):

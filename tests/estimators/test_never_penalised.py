@@ -44,7 +44,9 @@ def test_the_minimum(recording, name, penalty, l1_ratio, smoothness):
     for k, lam in enumerate(model.lambda_path_):
         for j in range(Q):
             w, b = model.coef_path_[k, j], model.intercept_path_[k, j]
-            left = distance_from_stationary(name, penalty, l1_ratio, smoothness, FACTORS, X, Y[:, j], w, b, lam[j])
+            own = [path[k, j] for path in model.family_parameters_path_.values()]
+            at = X, Y[:, j], w, b, lam[j], *own
+            left = distance_from_stationary(name, penalty, l1_ratio, smoothness, FACTORS, *at)
             assert left < 3e-5
     # the null model is the fit of these columns alone
     assert not model.null_coef_[:, ~FREE].any()
@@ -56,7 +58,8 @@ def test_the_minimum(recording, name, penalty, l1_ratio, smoothness):
         # the first strength is the smallest at which all others are 0
         np.testing.assert_allclose(model.coef_path_[0], model.null_coef_, atol=1e-5)
         assert not model.coef_path_[0][:, ~FREE].any()
-        g = FAMILIES[name][1](X @ model.null_coef_.T + model.null_intercept_, Y).T @ X / N
+        own = model.null_family_parameters_.values()
+        g = FAMILIES[name][1](X @ model.null_coef_.T + model.null_intercept_, Y, *own).T @ X / N
         size, first = np.array(SIZES), np.cumsum(SIZES) - SIZES
         if penalty == "group_lasso":
             force = (np.sqrt(np.add.reduceat(g**2, first, axis=1)) / np.sqrt(size))[:, [0, 2]] / FACTORS[[0, 2]]

@@ -53,12 +53,15 @@ def test_the_minimum(recording, name, penalty, l1_ratio, smoothness, schedule):
     for k, lam in enumerate(model.lambda_path_):
         for j in range(Q):
             w, b = model.coef_path_[k, j], model.intercept_path_[k, j]
-            left = distance_from_stationary(name, penalty, l1_ratio, smoothness, FACTORS, X, Y[:, j], w, b, lam[j])
+            own = [path[k, j] for path in model.family_parameters_path_.values()]
+            at = X, Y[:, j], w, b, lam[j], *own
+            left = distance_from_stationary(name, penalty, l1_ratio, smoothness, FACTORS, *at)
             assert left < 3e-5
     if penalty in ("lasso", "group_lasso") and l1_ratio is None:
         # the first strength is the smallest with all weights 0
         assert not model.coef_path_[0].any()
-        null = FAMILIES[name][1](np.repeat(model.null_intercept_[None], N, axis=0), Y).T @ (X - X.mean(axis=0)) / N
+        level, own = np.repeat(model.null_intercept_[None], N, axis=0), model.null_family_parameters_.values()
+        null = FAMILIES[name][1](level, Y, *own).T @ (X - X.mean(axis=0)) / N
         size = np.array(SIZES)
         if penalty == "group_lasso":
             force = np.sqrt(np.add.reduceat(null**2, np.cumsum(size) - size, axis=1)) / np.sqrt(size) / FACTORS

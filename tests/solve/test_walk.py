@@ -18,6 +18,7 @@ class Answers(Problems):
 
     has_derivatives = True
     own_model_after = 10**9
+    nuisance = None
 
     def __init__(self, promise, promised=0.0, loss=1.0):
         model = QuadraticModel(NumpyEngine("float64"), np.eye(1), Penalty.make("lasso", None, 0.0, np.array([1])))

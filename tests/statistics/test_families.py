@@ -44,19 +44,30 @@ def inside_domain(family, low=-3.0, high=3.0):
     return eta[kept], y[kept]
 
 
-@pytest.fixture(params=EVERY, ids="-".join)
+#: Values of nuisance parameters under which families that have some are tried too.
+VALUES = {"negative_binomial": [(0.02,), (0.7,), (30.0,)]}
+GIVEN = [(*pair, values) for pair in EVERY for values in [(), *VALUES.get(pair[0], [])]]
+
+
+@pytest.fixture(params=GIVEN, ids=lambda given: "-".join(map(str, given[:2])) + "".join(f"-{v:g}" for v in given[2]))
 def family(request):
-    return get_family(*request.param)
+    *pair, values = request.param
+    return get_family(*pair).given(*values) if values else get_family(*pair)
 
 
-def test_one_object_stands_for_a_family_under_a_link(family):
+@pytest.mark.parametrize("pair", EVERY, ids="-".join)
+def test_one_object_stands_for_a_family_under_a_link(pair):
+    family = get_family(*pair)
     name, link = family.name, family.link.name
     assert family is get_family(name, link) is FAMILIES[name][link]
     assert family == type(family)(family.link)
     assert len({other for links in FAMILIES.values() for other in links.values()}) == len(EVERY)
     with pytest.raises(FrozenInstanceError):
         family.link = None
-    assert isinstance(family.parameters, tuple)
+    # a registered family has parameters without effect, in their range
+    for own in family.parameters:
+        assert own.range[0] <= getattr(family, own.name) <= own.range[1]
+        assert own.range[0] <= own.start <= own.range[1]
 
 
 def test_derivatives_are_those_of_the_value(family):
@@ -182,10 +193,11 @@ def test_null_intercept_minimises(family, beside):
         y = np.abs(y) + 0.3
     offset = rng.uniform(-0.4, 0.4, 60) if beside else np.zeros(60)
     found = response_sums(family, y, s, [(0, 60)], offset if beside else None)
+    estimated = [family.of_neurons(own) for own in found.parameters]
     for j in range(2):
 
         def loss(b, j=j):
-            return s[j] @ family.excess(np, b + offset, y[j]) / s[j].sum()
+            return s[j] @ estimated[j].excess(np, b + offset, y[j]) / s[j].sum()
 
         b = found.intercept[j]
         np.testing.assert_allclose(found.null[j], loss(b), rtol=1e-9)
@@ -245,10 +257,15 @@ def test_units_change_nothing_but_the_unit(family):
     y, eta = rng.choice(responses(family), (q, 40)), rng.normal(0, 1, (q, 40))
     recorded = units.shift[:, None] + units.size[:, None] * y
     moved = units.weight[:, None] * eta + units.intercept[:, None]
-    expected = units.loss[:, None] * family.excess(np, eta, y)
+    # parameters have a unit too
+    powers = [own.power for own in family.parameters]
+    fitted = family.given(*(getattr(family, own.name) / units.size[0] ** own.power for own in family.parameters))
+    expected = units.loss[:, None] * fitted.excess(np, eta, y)
     np.testing.assert_allclose(family.excess(np, moved, recorded), expected, rtol=1e-9)
-    sums = response_sums(family, y, None, [(0, 40)])
-    np.testing.assert_allclose(units.saturated(sums), family.saturated(recorded).mean(axis=1), rtol=1e-9)
+    sums = response_sums(family, y, None, [(0, 40)], units=units)
+    known = family.at(sums.parameters * units.size[:, None] ** np.array(powers))
+    saturated = known.saturated(recorded) + known.normaliser(recorded)
+    np.testing.assert_allclose(units.saturated(sums), saturated.mean(axis=1), rtol=1e-9)
     # λ‖w‖ beside the loss: both grow alike
     np.testing.assert_allclose(units.strength * units.weight, units.loss)
     assert (units.take(np.array([1])).size == units.size[1]).all()

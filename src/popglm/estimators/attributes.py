@@ -60,6 +60,7 @@ class Attributes:
     lambda_path_: np.ndarray
     lambda_index_: np.ndarray
     null_fitted_: np.ndarray
+    deviance_parameters_: dict[str, np.ndarray]
     timings_: dict[str, float]
     _one_neuron: bool
     _far_from_zero: bool

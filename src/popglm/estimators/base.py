@@ -118,6 +118,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self.loss_path_ = fit.objective
         self.null_fitted_ = ~fit.fittable
         self._keep_null_models(null, fit.bare)
+        self._keep_parameters(fit, null, refit)
         self.trace_ = pd.DataFrame(
             [(k, total / max(fit.fittable.sum(), 1)) for k, totals in enumerate(fit.trace) for total in totals],
             columns=["strength", "objective"],
@@ -141,6 +142,21 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         if folds:
             self.cv_null_coef_, self.cv_null_intercept_ = bare.cv_coef[:, 0], bare.cv_intercept[:, 0]
             self.cv_null_model_deviance_ = np.where(bare.cv_fittable, bare.cv_deviance[:, 0], null.cv_deviance)
+
+    def _keep_parameters(self, fit: PopulationFit, null: NullModels, refit: bool) -> None:
+        """Set the parameters of the family, by their names, where it has some."""
+
+        def named(values: np.ndarray) -> dict[str, np.ndarray]:
+            return {own.name: values[..., i].copy() for i, own in enumerate(self.loss_.parameters)}
+
+        bare = fit.bare
+        self.family_parameters_path_ = named(fit.parameters) if refit else {}
+        self.deviance_parameters_ = named(null.parameters)
+        self.null_family_parameters_ = named(null.parameters if bare is None else bare.parameters[0])
+        if len(null.cv_intercept):
+            self.cv_family_parameters_path_ = named(fit.cv_parameters)
+            self.cv_deviance_parameters_ = named(null.cv_parameters)
+            self.cv_null_family_parameters_ = named(null.cv_parameters if bare is None else bare.cv_parameters[:, 0])
 
     def _warn(self, fit: PopulationFit) -> None:
         names = self.neuron_names_
@@ -264,13 +280,17 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self.lambda_index_, self.lambda_ = index, at_strengths(self.lambda_path_, index, np.inf)
         if self.coef_path_ is None:
             # those of an earlier fit
-            for name in ("coef_", "intercept_"):
+            for name in ("coef_", "intercept_", "family_parameters_"):
                 self.__dict__.pop(name, None)
             return
         coef = at_strengths(self.coef_path_, index, 0.0 if self.null_coef_ is None else self.null_coef_)
         intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
         self.coef_ = coef[0] if self._one_neuron else coef
         self.intercept_ = float(intercept[0]) if self._one_neuron else intercept
+        self.family_parameters_ = {
+            name: at_strengths(path, index, self.null_family_parameters_[name])
+            for name, path in self.family_parameters_path_.items()
+        }
 
     def _at_ends(self, explained: np.ndarray, strongest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Neurons that selected the weakest strength of their grid, and the strongest one where it is no null model.

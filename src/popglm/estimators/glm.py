@@ -26,12 +26,13 @@ class GLM(PopulationGLM):
 
     Parameters
     ----------
-    family : {"poisson", "gaussian", "bernoulli", "gamma"}
+    family : {"poisson", "gaussian", "bernoulli", "gamma", "negative_binomial"}
         Distribution of the activity: counts or deconvolved calcium, any real number, events in [0, 1], positive
-        numbers whose standard deviation is a share of their mean.
+        numbers whose standard deviation is a share of their mean, counts of mean μ and variance μ + αμ² with a
+        dispersion α per neuron, which every fit estimates at every strength.
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
-        Mean as a function of the linear predictor. Unless given: exp for Poisson and gamma, identity for Gaussian,
-        sigmoid for Bernoulli.
+        Mean as a function of the linear predictor. Unless given: exp for Poisson, gamma and negative binomial, identity
+        for Gaussian, sigmoid for Bernoulli.
     penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
         ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
     l1_ratio : float, optional
@@ -96,6 +97,15 @@ class GLM(PopulationGLM):
         Of the null model: what is fitted without any penalised weight.
     null_coef_ : ndarray, shape (n_neurons, n_features), or None
         Weights of the null model, which has the groups whose penalty factor is 0; None without such groups.
+    family_parameters_ : dict of str to ndarray, shape (n_neurons,)
+        Parameters of the family at the strengths in `lambda_`: "alpha", the dispersion of negative binomial counts, 0
+        for a neuron whose counts vary no more than those of Poisson. Empty for families without.
+    family_parameters_path_ : dict of str to ndarray, shape (n_lambdas, n_neurons)
+        Those of all strengths.
+    null_family_parameters_ : dict of str to ndarray, shape (n_neurons,)
+        Those of the null model.
+    deviance_parameters_ : dict of str to ndarray, shape (n_neurons,)
+        Those at which all deviances are taken, so that they compare: of the model with an intercept alone.
     n_events_ : ndarray of int, shape (n_neurons,)
         Samples of positive weight with activity; all recorded ones for the Gaussian family.
     null_margin_ : ndarray, shape (n_neurons,)
@@ -129,7 +139,8 @@ class GLM(PopulationGLM):
         ``penalty_factors`` in the order of the groups.
     loss_, penalty_ : object
         The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
-        ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron.
+        ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron. A family with parameters
+        is ``loss_.given(*family_parameters_.values())``.
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
     fitted_with_sample_weight_ : bool
@@ -153,6 +164,12 @@ class GLM(PopulationGLM):
     >>> model.coef_.round(1) + 0
     array([[ 0.5,  0. ,  0. ],
            [ 0. , -0.4,  0. ]], dtype=float32)
+
+    Counts whose rate has a variance of 2μ² by itself:
+
+    >>> wild = rng.poisson(np.exp(X[:, :1]) * rng.gamma(1 / 2, 2, (500, 1)))
+    >>> GLM("negative_binomial", penalty="none").fit(X, wild).family_parameters_["alpha"].round()
+    array([2.])
     """
 
     def __init__(

@@ -12,13 +12,13 @@ from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.estimators.arguments import check_rule
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.deviance_loss import held_out_null_deviance
 from popglm.estimators.features import check_features
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import check_offset, check_vector
 from popglm.labels import Rows
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows
-from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 __all__ = ["GLMCV"]
@@ -66,6 +66,9 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         Weights of the folds at the strengths in `lambda_`; those of their null models where that is infinite.
     cv_coef_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons, n_features)
     cv_intercept_path_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
+    cv_family_parameters_path_ : dict of str to ndarray, shape (n_folds, n_lambdas, n_neurons)
+    cv_family_parameters_, cv_null_family_parameters_, cv_deviance_parameters_ : dict of str to ndarray
+        As in `GLM`, from the training rows of every fold; held-out deviances are taken at the last.
     cv_deviance_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
         Summed over the fold's held-out samples; NaN where these hold no activity of a neuron, or no weight.
     cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
@@ -246,9 +249,9 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         self.cv_deviance_ = fit.cv_deviance
         weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self.sample_labels_))
         weighted = scored if weights is None else scored * weights[:, None]
-        counted = weighted[tested].T.astype(float)
-        sums = response_sums(self.loss_, np.nan_to_num(responses[tested], nan=0.0).T, counted, [(0, len(tested))])
-        self.cv_null_deviance_ = np.where((counted > 0).any(axis=1), 2 * sums.null * sums.total, np.nan)
+        folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
+        known = np.nan_to_num(responses[tested], nan=0.0)
+        self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested].astype(float), folds)
         explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
         went = np.arange(len(explained))[:, None] < fit.n_fitted
         self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
@@ -292,6 +295,10 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         bare = 0.0 if self.cv_null_coef_ is None else self.cv_null_coef_
         self.cv_coef_ = at_strengths(self.cv_coef_path_, index, bare, axis=1)
         self.cv_intercept_ = at_strengths(self.cv_intercept_path_, index, self.cv_null_intercept_, axis=1)
+        self.cv_family_parameters_ = {
+            name: at_strengths(path, index, self.cv_null_family_parameters_[name], axis=1)
+            for name, path in self.cv_family_parameters_path_.items()
+        }
         null = fraction_explained(np.nansum(self.cv_null_model_deviance_, axis=0), self.cv_null_deviance_)
         self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, index, null)
 

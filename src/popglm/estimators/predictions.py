@@ -11,6 +11,7 @@ from popglm.checks import check_fitted
 from popglm.engines import get_engine, library_of, like
 from popglm.engines.memory import in_halves
 from popglm.estimators.attributes import Attributes
+from popglm.estimators.deviance_loss import deviance_loss
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_offset, check_responses, check_vector, name_neurons
 from popglm.labels import Rows, column_text, row_labels
@@ -88,7 +89,7 @@ class Predictions(Attributes):
         DataFrame
             Indexed by neuron: ``deviance_explained`` (fraction, 0 where the null deviance is 0), ``deviance`` and
             ``null_deviance`` (summed over samples; the null model is the mean of these samples). NaN where a neuron was
-            recorded in no sample that counts.
+            recorded in no sample that counts. Of a family with parameters both are at ``deviance_parameters_``.
 
         Raises
         ------
@@ -207,9 +208,11 @@ class Predictions(Attributes):
         s = counted * (1.0 if weights is None else weights[:, None])
         y = np.where(counted, responses, 0.0)
         total = []
+        loss = deviance_loss(self)
         for eta in (first, *etas):
-            unit = self.loss_.deviance(eta, y)
+            unit = loss.deviance(eta, y)
             total.append(np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0))
-        sums = response_sums(self.loss_, y.T, s.T, [(0, len(y))])
+        parameters = np.stack([*self.deviance_parameters_.values()], axis=1) if self.loss_.parameters else None
+        sums = response_sums(self.loss_, y.T, s.T, [(0, len(y))], parameters=parameters)
         known = (s > 0).any(axis=0)
         return np.where(known, total, np.nan), np.where(known, 2 * sums.null * sums.total, np.nan)

@@ -51,6 +51,16 @@ _DIMENSIONS = {
     "cv_deviance_explained_": ("neuron",),
 }
 
+#: Parameters of the family by name, in files with a last dimension ``parameter``; none for most families.
+_PARAMETERS = {
+    "family_parameters_path_": ("strength", "neuron"),
+    "null_family_parameters_": ("neuron",),
+    "deviance_parameters_": ("neuron",),
+    "cv_family_parameters_path_": ("fold", "strength", "neuron"),
+    "cv_null_family_parameters_": ("fold", "neuron"),
+    "cv_deviance_parameters_": ("fold", "neuron"),
+}
+
 #: Arrays that some models do without, and those that only cross-validation makes.
 _OPTIONAL = (
     *("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_"),
@@ -80,7 +90,8 @@ class Storage(Attributes):
         xarray.Dataset
             Dimensions ``neuron``, ``feature``, ``strength`` and, after cross-validation, ``fold`` and ``sample``.
             Variables named like the attributes, without the underscores at their ends; ``lambdas`` (strength, neuron);
-            ``coef`` and ``intercept`` at the chosen strengths.
+            ``coef`` and ``intercept`` at the chosen strengths. Parameters of the family, where it has some, have a last
+            dimension ``parameter``.
 
         Examples
         --------
@@ -99,8 +110,13 @@ class Storage(Attributes):
         if self.coef_path_ is not None:
             variables["coef"] = (("neuron", "feature"), np.atleast_2d(self.coef_))
             variables["intercept"] = (("neuron",), np.atleast_1d(self.intercept_))
+        for name, dims in {**_PARAMETERS, "family_parameters_": ("neuron",)}.items():
+            if named := getattr(self, name, None):
+                variables[_stored(name)] = ((*dims, "parameter"), np.stack([*named.values()], axis=-1))
         groups = np.repeat(self.feature_group_names_, self.feature_group_sizes_)
-        coords = {"neuron": self.neuron_names_, "group": ("feature", np.asarray(groups, str))}
+        coords: dict[str, Any] = {"neuron": self.neuron_names_, "group": ("feature", np.asarray(groups, str))}
+        if self.loss_.parameters:
+            coords["parameter"] = [own.name for own in self.loss_.parameters]
         return xr.Dataset(variables, coords=coords)
 
     def save(self, path: str | Path) -> None:
@@ -199,6 +215,11 @@ class Storage(Attributes):
         for name in _DIMENSIONS:
             if _stored(name) in data:
                 setattr(self, name, data[_stored(name)].to_numpy())
+        for name in _PARAMETERS:
+            if not name.startswith("cv_") or hasattr(self, "cv_deviance_"):
+                known = _stored(name) in data
+                named = [str(own) for own in data["parameter"].to_numpy()] if known else []
+                setattr(self, name, {own: data[_stored(name)].to_numpy()[..., i] for i, own in enumerate(named)})
         for name in ("coef_path_", "intercept_path_", "null_coef_", "cv_null_coef_"):
             if not hasattr(self, name):
                 setattr(self, name, None)

@@ -145,7 +145,8 @@ def breakdown(
         offset = check_offset(model, offset, len(values), labels, "breakdown")
     predictor = Predictor.make(model, values, offset, held_out)
     axis = check_bins(by, len(values), labels)
-    activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, axis, labels)
+    fold = model.fold_ if held_out else None
+    activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, axis, labels, fold)
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]

@@ -145,7 +145,9 @@ def compare(
     scored_weight = sample_weight if test is None else None
     full = Predictor.make(model, X_scored, scored_offset, test is None)
     axis = check_bins(by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
-    tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis), list(chosen))
+    fold = model.fold_ if test is None else None
+    activity = Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis, folds=fold)
+    tally = Tally(activity, list(chosen))
     index = _strengths(model, reselect, weaker)
     refits = Refits.make(model, values, Y, sample_weight, offset, index, test is not None, reselect)
     blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))

@@ -14,12 +14,14 @@ import xarray as xr
 from popglm.checks import check_fitted, check_flag
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.deviance_loss import deviance_loss
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_responses, check_vector, name_neurons
 from popglm.explain.binning import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.stream import RowStream, is_streamed, read_rows
+from popglm.statistics.nuisance import first_parameters
 from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import at_strengths, fraction_explained
 
@@ -138,7 +140,7 @@ def check_data_of_fit(
     if len(X) != len(model.fold_):
         raise ValueError(f"{who}: X has {len(X)} rows, but the model was fitted to {len(model.fold_)}.")
     predictor = Predictor.make(model, X, offset, held_out=True)
-    activity = Activity.make(model, Y, len(X), predictor.rows, sample_weight, None)
+    activity = Activity.make(model, Y, len(X), predictor.rows, sample_weight, None, folds=model.fold_)
     for neurons in neuron_blocks(len(X), len(model.neuron_names_)):
         deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
         if said := other_than_in_fit(model, neurons, deviance, null):
@@ -243,12 +245,15 @@ class Activity:
     y, weights : ndarray, shape (n_samples, n_neurons)
         Activity with 0 where it is not known, and the weight of every entry: 0 there, and in rows that are not scored.
     axis : BinAxis or None
+    folds : ndarray of int, shape (n_samples,), or None
+        Fold of every sample, where each is predicted by the fold that holds it out.
     """
 
     model: PopulationGLM
     y: np.ndarray
     weights: np.ndarray
     axis: BinAxis | None
+    folds: np.ndarray | None
 
     @classmethod
     def make(
@@ -260,27 +265,29 @@ class Activity:
         sample_weight: Any,
         axis: BinAxis | None,
         labels: Rows | None = None,
+        folds: np.ndarray | None = None,
     ) -> Activity:
         """Check Y; only ``rows`` are scored, in the order of ``labels``."""
         y = check_activity(model, Y, n_samples, labels)
         weight = check_vector(sample_weight, "sample_weight", n_samples, non_negative=True, rows=labels)
         scored = np.zeros(n_samples)
         scored[rows] = 1.0 if weight is None else weight[rows]
-        return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis)
+        return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis, folds)
 
     def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins).
 
         NaN where nothing is known of a neuron.
         """
-        return self._sum(self.model.loss_.deviance(eta, self.y[:, neurons]), neurons)
+        return self._sum(deviance_loss(self.model, neurons, self.folds).deviance(eta, self.y[:, neurons]), neurons)
 
     def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same of each neuron's mean over the scored samples."""
         y, s = self.y[:, neurons], self.weights[:, neurons]
-        sums = response_sums(self.model.loss_, y.T, s.T, [(0, len(y))])
+        loss = deviance_loss(self.model, neurons, self.folds)
+        sums = response_sums(loss, y.T, s.T, [(0, len(y))], parameters=first_parameters(loss, y.shape[1]))
         # rounding of the mean leaves a trace of deviance in a neuron that does not vary
-        unit = np.where(sums.constant, 0.0, self.model.loss_.unit_deviance(y, sums.mean))
+        unit = np.where(sums.constant, 0.0, loss.unit_deviance(y, sums.mean))
         return self._sum(unit, neurons)
 
     def _sum(self, unit: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

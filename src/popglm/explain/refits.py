@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from popglm.estimators import GLMCV
+from popglm.estimators.deviance_loss import deviance_loss
 from popglm.explain.contributions import Predictor
 from popglm.explain.local import LocalModel, thinned
 from popglm.explain.moments import moments
@@ -57,7 +58,7 @@ class LocalTest:
     predictor: Predictor
 
     def __post_init__(self) -> None:
-        loss = self.model.loss_
+        loss = deviance_loss(self.model)
         s = self.known if self.weight is None else self.known * self.weight[:, None]
         self.weights = s.astype(float)
         sums = response_sums(loss, self.y.T, self.weights.T, [(0, len(self.y))], self.offset)
@@ -90,7 +91,7 @@ class LocalTest:
             mean = self.model.loss_.link.mean(np, self.eta)
         if self.offset is None:
             return mean, np.ones_like(mean)
-        variance = self.model.loss_.variance(mean)
+        variance = deviance_loss(self.model).variance(mean)
         return mean, np.sqrt(np.maximum(variance, np.finfo(float).tiny))
 
     def moments_without(self, own: np.ndarray, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

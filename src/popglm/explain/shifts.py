@@ -10,6 +10,7 @@ from scipy.fft import irfft, rfft
 from scipy.linalg import eigh, lstsq
 
 from popglm.estimators import GLMCV
+from popglm.estimators.deviance_loss import deviance_loss
 from popglm.explain.contributions import Activity, neuron_blocks
 from popglm.explain.moments import moments
 from popglm.statistics.families import Family
@@ -50,7 +51,7 @@ class ShiftTest:
 
     def __post_init__(self) -> None:
         self.fold, self.n_folds = self.model.fold_[self.rows], len(self.model.cv_coef_path_)
-        activity = Activity(self.model, self.y, self.weights, None)
+        activity = Activity(self.model, self.y, self.weights, None, self.fold)
         self.null_deviance = activity.null_deviance(np.arange(self.y.shape[1]))[0]
         # two folds share the products of their noise; see the Notes of `significance`
         self.spread = np.sqrt(min(self.n_folds, 2))
@@ -144,15 +145,15 @@ class ShiftTest:
 
     def deviances(self, eta: np.ndarray, neuron: int) -> np.ndarray:
         """At all circular shifts, shape (n_folds, n_lambdas, n_scored); NaN where a fold has no recorded sample."""
-        loss, y, s = self.model.loss_, self.y[:, neuron], self.weights[:, neuron]
-        a, theta = linear_parts(loss, eta)
+        y, s = self.y[:, neuron], self.weights[:, neuron]
+        a, theta = linear_parts(deviance_loss(self.model, neuron, self.fold), eta)
         overflown, ruled_out = ~np.isfinite(a), ~np.isfinite(theta)
         a, theta = np.where(overflown, 0, a), np.where(ruled_out, 0, theta)
-        # what the deviance has besides a − yθ goes with the activity
-        rest = loss.constant(y) - loss.saturated(y)
         total = np.empty((self.n_folds, len(eta), len(y)))
         for fold in range(self.n_folds):
-            inside = (self.fold == fold).astype(float)
+            inside, loss = (self.fold == fold).astype(float), deviance_loss(self.model, neuron, fold)
+            # what the deviance has besides a − yθ goes with the activity
+            rest = loss.constant(y) - loss.saturated(y)
             total[fold] = 2 * (
                 shift_sums(a * inside, s) + shift_sums(inside, s * rest) - shift_sums(theta * inside, s * y)
             )
@@ -171,7 +172,7 @@ class ShiftTest:
 
         ``alone``: what of that part no other variable could take over.
         """
-        loss, null = self.model.loss_, self.null_deviance[neuron]
+        loss, null = deviance_loss(self.model, neuron, self.fold), self.null_deviance[neuron]
         if null <= 0:
             return 0.0, np.zeros(len(self.offsets))
         y, s = self.y[:, neuron], self.weights[:, neuron]

@@ -71,6 +71,8 @@ class GramObjective:
         The features have mean 0, so that the mean of a response is its intercept.
     """
 
+    nuisance = None
+
     def __init__(
         self, engine: Engine, G: np.ndarray, C: np.ndarray, y_variance: np.ndarray, y_mean: np.ndarray
     ) -> None:

@@ -16,6 +16,10 @@ from popglm.messages import shown
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path, empty_path
 
+#: Descents at one strength where the family has parameters, which are estimated after each; and the relative change of
+#: these that is worth another.
+MOST_DESCENTS, MOVED = 4, 1e-3
+
 __all__ = ["FirstOrder", "walk_first_order"]
 
 
@@ -89,7 +93,14 @@ def walk_first_order(
     path = empty_path(fit, len(lambdas))
     everyone = np.arange(len(fit.W))
     for k, lam in enumerate(lambdas):
-        path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path)
+        path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path, fit.fittable)
+        for _ in range(MOST_DESCENTS if fit.loss.parameters else 0):
+            open_ = _renew_parameters(fit, lam, tol, path.gap[k])
+            if not len(open_):
+                break
+            gap, n_iter = _descend(optimiser, fit, lam, tol, 50 * max_iter, path, open_)
+            path.gap[k, open_] = gap[open_]
+            path.n_iter[k] += n_iter
         for j in fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]:
             path.gap[k, j] = min(path.gap[k, j], fit.prove(j)[1])
         path.record(fit, np.full(len(everyone), k), everyone, lam)
@@ -98,14 +109,30 @@ def walk_first_order(
     return path
 
 
+def _renew_parameters(fit: Fit, lam: np.ndarray, tol: float, gap: np.ndarray) -> np.ndarray:
+    """Estimate the parameters of the family where a fit stands, and its certificates; returns who has to go on."""
+    neurons, before = fit.fittable, fit.parameters[fit.fittable].copy()
+    fit.renew_parameters(neurons)
+    fit.stand_at(neurons, fit.W[neurons], fit.at.b[neurons])
+    fit.take_level(neurons)
+    gap[neurons] = fit.certificate(neurons, lam[neurons])
+    checked = neurons[fit.can_check(neurons, lam[neurons])]
+    if len(checked):
+        gap[checked] = np.minimum(gap[checked], fit.check(checked, lam[checked]).bound)
+    moved = ~np.isclose(fit.parameters[neurons], before, rtol=MOVED, atol=0).all(axis=1)
+    return neurons[moved & (gap[neurons] > tol)]
+
+
 def _descend(
-    optimiser: FirstOrder, fit: Fit, lam: np.ndarray, tol: float, max_steps: int, path: Path
+    optimiser: FirstOrder, fit: Fit, lam: np.ndarray, tol: float, max_steps: int, path: Path, neurons: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Proximal steps until certified, or until the best objective has stopped to fall by ``tol`` of the scale."""
+    """Proximal steps until certified, or until the best objective has stopped to fall by ``tol`` of the scale.
+
+    Of some neurons; returns certificates and the number of steps of all, 0 for the others.
+    """
     penalty, objective = fit.model.penalty, fit.objective
     began = time.perf_counter()
     rng = np.random.default_rng(optimiser.seed)
-    neurons = fit.fittable
     n_iter, gap = np.zeros(len(lam), int), np.zeros(len(lam))
     block = penalty.block_of_column
     diagonal = np.diag(fit.model.G)

@@ -8,6 +8,7 @@ import numpy as np
 
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.free_columns import Projections, project
+from popglm.solve.nuisance import Nuisance
 from popglm.solve.objective import RowObjective
 
 __all__ = ["FitRows"]
@@ -25,6 +26,12 @@ class FitRows:
     def __init__(self, rows: RowObjective, fit: int = 0) -> None:
         self.rows, self.fit = rows, fit
         self.by_sums = rows.by_sums[self.columns(np.arange(len(rows.Y)))]
+
+    @property
+    def nuisance(self) -> Nuisance | None:
+        """Parameters of the family in this fit."""
+        every, q = self.rows.nuisance, len(self.rows.Y)
+        return None if every is None else every.of(slice(self.fit * q, (self.fit + 1) * q))
 
     def columns(self, neurons: np.ndarray) -> np.ndarray:
         """Columns of `RowObjective` that are neurons of this fit."""

@@ -72,7 +72,7 @@ def project(
         X = np.asarray(rows.X[first:last], engine.dtype)
         eta = (NumpyEngine.pad(W.astype(engine.dtype)) @ X.T)[:n] + b[:, None].astype(engine.dtype)
         eta = eta if rows.offset is None else eta + rows.offset[first:last]
-        h = rows.loss.derivatives(np, eta, rows.Y[neurons, first:last])[1]
+        h = rows.loss_of(fit, neurons).derivatives(np, eta, rows.Y[neurons, first:last])[1]
         if rows.weights is not None:
             s = rows.weights if rows.weights.ndim == 1 else rows.weights[neurons]
             h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)

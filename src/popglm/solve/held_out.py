@@ -33,6 +33,8 @@ class HeldOut:
         Rows that count.
     coordinates : Coordinates, optional
         Those of the weights, where X is in the user's columns, centred.
+    parameters : ndarray, shape (n_neurons, n_parameters), optional
+        Of a family that has some.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class HeldOut:
         offset: np.ndarray | None,
         ranges: list[tuple[int, int]],
         coordinates: Coordinates | None = None,
+        parameters: np.ndarray | None = None,
     ) -> None:
         self.engine, self.loss, self.coordinates = engine, loss, coordinates
+        self.parameters = parameters if loss.parameters else None
         self.windows = Windows(engine, X, Y, weights, offset, [ranges])
 
     def deviance(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -85,27 +89,30 @@ class HeldOut:
         W = engine.pad(W.astype(engine.dtype))
 
         def padded(a: np.ndarray) -> np.ndarray:
-            return np.concatenate([a, np.repeat(a[-1:], len(W) - n)])
+            return np.concatenate([a, np.repeat(a[-1:], len(W) - n, axis=0)])
 
         w, b = engine.asarray(W), engine.asarray(padded(b))
+        theta = self.parameters
+        if theta is not None:
+            theta = engine.asarray(theta if neurons is None else padded(theta[neurons]))
         who = () if neurons is None else (engine.index(padded(neurons)),)
 
         def chunk(k: int) -> dict[int, tuple[Any]]:
             X, Y, s, offset, size, masked, at = windows.read(k)
             compiled = engine.compile(sums, type(engine), size, masked, self.loss, n_lambdas)
-            return {0: (compiled(X, Y, s, offset, *who, w, b, at),)}
+            return {0: (compiled(X, Y, s, offset, *who, w, b, theta, at),)}
 
         return windows.add_up(chunk)[0][0][0]
 
 
 def _value_sums_of(
     ops: Any, size: int, masked: bool, loss: Family, n_lambdas: int,
-    X: Any, Y: Any, s: Any, offset: Any, neurons: Any, W: Any, b: Any, at: Any,
+    X: Any, Y: Any, s: Any, offset: Any, neurons: Any, W: Any, b: Any, theta: Any, at: Any,
 ) -> Any:  # fmt: skip
     """`value_sums` where every row of W has a neuron of its own."""
     Y, s, offset = (None if a is None else ops.block(a, neurons, at[1], size) for a in (Y, s, offset))
     at = (at[0], 0, at[2] - at[1], at[3] - at[1])
-    return value_sums(ops, size, masked, loss, n_lambdas, X, Y, s, offset, W, b, at)
+    return value_sums(ops, size, masked, loss, n_lambdas, X, Y, s, offset, W, b, theta, at)
 
 
 class EarlyStop:

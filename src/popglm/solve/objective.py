@@ -18,17 +18,18 @@ from popglm.engines.protocol import Engine
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
+from popglm.solve.nuisance import Nuisance, renew_parameters
 from popglm.solve.passes import (
     event_floor,
     exp_sums,
     intercept_sums,
     linear_predictor,
     loss_sums,
-    residuals,
     spread_sums,
 )
+from popglm.solve.sampled import sampled_gradient
 from popglm.solve.windows import Windows
-from popglm.statistics.families import Family
+from popglm.statistics.families import Family, Units
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.responses import ResponseSums, response_sums
 
@@ -56,6 +57,8 @@ class Columns:
     neurons : index of the engine, or None
         Their rows of Y; None for all in order.
     W : array of the engine, shape (len(at), n_features)
+    theta : array of the engine, shape (len(at), n_parameters), or None
+        Parameters of the family, where it has some.
     """
 
     fit: int
@@ -63,6 +66,7 @@ class Columns:
     n: int
     neurons: Any
     W: Any
+    theta: Any
 
 
 class RowObjective:
@@ -90,9 +94,13 @@ class RowObjective:
     fit_intercept : bool
     sums : ResponseSums, optional
         Of the rows of every fit, one after the other; taken from Y unless given.
+    units : Units, optional
+        Of Y, where these are not the recording's.
 
     Attributes
     ----------
+    nuisance : Nuisance or None
+        Parameters of the family, where it has some.
     by_sums : ndarray of bool, shape (n_columns,)
         Where the loss is the difference of a few sums over samples; elsewhere it is summed sample by sample.
     """
@@ -108,6 +116,7 @@ class RowObjective:
         fits: list[list[tuple[int, int]]],
         fit_intercept: bool = True,
         sums: ResponseSums | None = None,
+        units: Units | None = None,
     ) -> None:
         self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
         self.weights, self.offset, self.fits, self.fit_intercept = weights, offset, fits, fit_intercept
@@ -116,8 +125,13 @@ class RowObjective:
         self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
         self.total, self.y_mean, self.YX = self._moments()
         self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
-        if loss.has_exp_sums and fit_intercept:
-            sums = sums or ResponseSums.join([response_sums(loss, Y, weights, rows, offset) for rows in fits])
+        self.nuisance: Nuisance | None = None
+        by_sums = loss.has_exp_sums and fit_intercept
+        if loss.parameters or by_sums:
+            sums = sums or ResponseSums.join([response_sums(loss, Y, weights, rows, offset, units) for rows in fits])
+        if sums is not None and loss.parameters:
+            self.nuisance = Nuisance.of_null_models(sums, units)
+        if sums is not None and by_sums:
             self.by_sums, self.floor = ~is_fine(sums, engine.dtype), sums.saturated
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -167,9 +181,18 @@ class RowObjective:
             used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
             everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
             index = None if everyone else self.engine.index(neuron[used])
-            return Columns(one, used, len(at), index, self.engine.asarray(w))
+            return Columns(one, used, len(at), index, self.engine.asarray(w), self.theta(columns[used]))
 
         return {int(one): batch(one) for one in np.unique(fit)}
+
+    def theta(self, columns: np.ndarray) -> Any:
+        """Parameters of some columns, in the engine's library."""
+        return None if self.nuisance is None else self.engine.asarray(self.nuisance.values[columns])
+
+    def loss_of(self, fit: int, neurons: np.ndarray) -> Family:
+        """The loss of some neurons of a fit, at their parameters."""
+        columns = fit * len(self.Y) + neurons
+        return self.loss.at(None if self.nuisance is None else self.nuisance.values[columns].astype(self.engine.dtype))
 
     def _counting(self, batches: dict[int, Columns], k: int) -> list[Columns]:
         """The columns of fits that count window k."""
@@ -246,14 +269,16 @@ class RowObjective:
 
         etas = windows.map(predictor)
         if self.fit_intercept:
-            b = self._best_intercept(columns, batches, etas, b)
+            b = self.best_intercept(columns, batches, etas, b)
+        if self.nuisance is not None and self.nuisance.due[columns].any():
+            b = renew_parameters(self, columns, batches, etas, b)
         b = b.astype(engine.dtype)
         b_now, tiny = self._placed(batches, b), float(np.finfo(engine.dtype).tiny)
 
         def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
             X, Y, s, _, size, masked, at = window
             compiled = engine.compile(loss_sums, type(engine), size, masked, self.every, self.loss, tiny)
-            return compiled(X, Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
+            return compiled(X, Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], batch.theta, at)
 
         sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
@@ -288,10 +313,11 @@ class RowObjective:
         """Intercepts of every batch, in the engine's library."""
         return {fit: self.engine.asarray(b[batch.at]) for fit, batch in batches.items()}
 
-    def _best_intercept(
-        self, columns: np.ndarray, batches: dict[int, Columns], etas: list[dict[int, Any]], b: np.ndarray
-    ) -> np.ndarray:
-        """Every column's best intercept beside its weights; see `popglm.statistics.intercepts`."""
+    def best_intercept(
+        self, columns: np.ndarray, batches: dict[int, Columns], etas: list[dict[int, Any]], b: np.ndarray,
+        moving: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Best intercepts beside weights, of columns that are ``moving``: see `popglm.statistics.intercepts`."""
         engine, windows = self.engine, self.windows
         lowest = np.full(len(b), -np.inf)
         if self.loss.has_barrier:
@@ -310,9 +336,11 @@ class RowObjective:
         def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
             _, Y, s, _, size, masked, at = window
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
-            return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], at)
+            return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], batch.theta, at)
 
         steps = InterceptSteps(self.loss, engine.dtype, b, lowest, self.y_mean[columns], self.total[columns])
+        if moving is not None:
+            steps.moving &= moving
         for _ in range(MAX_STEPS):
             b_now = self._placed(batches, steps.b)
             steps.take(*self._add_up(chunk, batches, len(b), with_x=False)[0])
@@ -336,7 +364,8 @@ class RowObjective:
                 offset = np.zeros(last - first) if self.offset is None else self.offset[first:last].astype(float)
                 yield self.X[first:last].astype(float), self.Y[neuron, first:last].astype(float), s, offset
 
-        return derivatives(self.loss, rows(), w, float(b), self.fit_intercept)
+        loss = self.loss if self.nuisance is None else self.loss.given(*self.nuisance.values[column])
+        return derivatives(loss, rows(), w, float(b), self.fit_intercept)
 
     def sampled_gradient(
         self, columns: np.ndarray, W: np.ndarray, b: np.ndarray, size: int | None, rng: np.random.Generator
@@ -347,31 +376,7 @@ class RowObjective:
         """
         if size is None or not len(columns):
             return self.evaluate(columns, W, b)
-        engine, n = self.engine, len(columns)
-        fits, neurons = np.divmod(columns, len(self.Y))
-        rows = np.concatenate([np.arange(first, last) for first, last in self.fits[fits[0]]])
-        pick = np.sort(rng.choice(rows, min(size, len(rows)), replace=False))
-        w = W.astype(engine.dtype)
-        if engine.window is not None:
-            w = engine.pad(w)
-        used = np.concatenate([np.arange(n), np.full(len(w) - n, n - 1)])
-        s = np.ones(len(pick), engine.dtype) if self.weights is None else self.weights[..., pick]
-        s = np.broadcast_to(s if s.ndim == 1 else s[neurons], (n, len(pick)))
-        offset = None if self.offset is None else engine.asarray(self.offset[pick])
-        picked = (self.X[pick], self.Y[np.ix_(neurons, pick)][used], s[used])
-        with np.errstate(all="ignore"):
-            compiled = engine.compile(residuals, type(engine), self.loss)
-            out = compiled(*map(engine.asarray, picked), offset, engine.asarray(w), engine.asarray(b[used]))
-        r, h, RX = (engine.to_numpy(v)[:n] for v in out)
-        total = np.maximum(s.sum(axis=1, dtype=float), np.finfo(float).tiny)
-        curvature = h.sum(axis=1, dtype=float) / total
-        if self.fit_intercept:
-            # a tenth of the Newton step: the sample's own best intercept is noisy
-            step = r.sum(axis=1, dtype=float) / total / np.maximum(curvature, 1e-12)
-            b = b - 0.1 * np.clip(step, -2, 2)
-        grad = np.asarray(RX, float) / total[:, None]
-        zero = np.zeros(len(W))
-        return Evaluation(zero, b, np.nan_to_num(grad), curvature, zero, zero, zero == 0, zero)
+        return sampled_gradient(self, columns, W, b, size, rng)
 
 
 def is_fine(sums: ResponseSums, dtype: np.dtype) -> np.ndarray:

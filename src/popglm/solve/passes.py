@@ -5,7 +5,8 @@ compiled pass is compiled for (``ops``, ``size`` rows, a `Family`, …), then ar
 in place where the library has arrays that can be written to, and make a new array elsewhere.
 
 The rows of a window lie at ``at = (row in X, row in the other arrays, first, last)``. Where every window has the same
-size (``masked``), only rows first … last of the other arrays count; elsewhere all do.
+size (``masked``), only rows first … last of the other arrays count; elsewhere all do. ``theta`` has the parameters
+(n_neurons, n_parameters) of a family with some, and is None for others.
 """
 
 from __future__ import annotations
@@ -121,13 +122,13 @@ def exp_sums(
 
 def loss_sums(
     ops: Any, size: int, masked: bool, every: int, loss: Family, tiny: float,
-    X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
+    X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
     """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsr, Σsrx, and h at every ``every``-th row.
 
     ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight.
     """
-    xp = ops.xp
+    xp, loss = ops.xp, loss.at(theta)
     eta, y = eta + b[:, None], ops.block(Y, neurons, at[1], size)
     keep = _counted(ops, size, masked, at)
     s = _weights(ops, size, keep, s, y, neurons, at)
@@ -148,10 +149,10 @@ def loss_sums(
 
 def intercept_sums(
     ops: Any, size: int, masked: bool, loss: Family,
-    Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, at: Array,
+    Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
     """Σsr, Σsh, Σ|sr|."""
-    xp = ops.xp
+    xp, loss = ops.xp, loss.at(theta)
     y = ops.block(Y, neurons, at[1], size)
     s = _weights(ops, size, _counted(ops, size, masked, at), s, y, neurons, at)
     r, h = loss.derivatives(xp, eta + b[:, None], y)
@@ -172,10 +173,11 @@ def event_floor(
 
 
 def residuals(
-    ops: Any, loss: Family, x: Array, y: Array, s: Array, offset: Array | None, W: Array, b: Array
-) -> tuple[Array, ...]:
+    ops: Any, loss: Family, x: Array, y: Array, s: Array, offset: Array | None, W: Array, b: Array,
+    theta: Array | None,
+) -> tuple[Array, ...]:  # fmt: skip
     """sr and sh of some rows, and Σsrx."""
-    xp = ops.xp
+    xp, loss = ops.xp, loss.at(theta)
     eta = xp.matmul(W, xp.matrix_transpose(x)) + b[:, None]
     if offset is not None:
         eta += offset
@@ -185,10 +187,13 @@ def residuals(
 
 def value_sums(
     ops: Any, size: int, masked: bool, loss: Family, n_lambdas: int,
-    X: Array, Y: Array, s: Array | None, offset: Array | None, W: Array, b: Array, at: Array,
+    X: Array, Y: Array, s: Array | None, offset: Array | None, W: Array, b: Array, theta: Array | None, at: Array,
 ) -> Array:  # fmt: skip
-    """Σs of the loss above the saturated model's, at the first n_lambdas × n_neurons rows of W, in that shape."""
-    xp = ops.xp
+    """Σs of the loss above the saturated model's, at the first n_lambdas × n_neurons rows of W, in that shape.
+
+    The parameters are the same at all strengths.
+    """
+    xp, loss = ops.xp, loss.at(theta)
     y = ops.block(Y, None, at[1], size)
     s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
     eta = linear_predictor(ops, size, X, offset, W, b, at)[: n_lambdas * y.shape[0]]

@@ -24,6 +24,8 @@ class Path:
     W : ndarray, shape (n_lambdas, n_columns, n_features)
     b, gap, objective : ndarray, shape (n_lambdas, n_columns)
         Intercept; certificate relative to the null deviance; penalised objective.
+    parameters : ndarray, shape (n_lambdas, n_columns, n_parameters)
+        Of the family.
     n_iter : ndarray of int, shape (n_lambdas, n_columns)
         Evaluations of loss and gradient (one pair of matrix products each).
     seconds : dict
@@ -36,6 +38,7 @@ class Path:
     b: np.ndarray
     gap: np.ndarray
     objective: np.ndarray
+    parameters: np.ndarray
     n_iter: np.ndarray
     seconds: dict[str, float] = field(default_factory=lambda: {"blocks": 0.0, "evaluate": 0.0})
     trace: list[list[float]] = field(default_factory=list)
@@ -44,16 +47,20 @@ class Path:
         """Keep the points of some columns at the strengths ``level``."""
         self.W[level, columns], self.b[level, columns] = fit.weights(columns), fit.at.b[columns]
         self.objective[level, columns] = fit.reported(columns, fit.value(columns, lam))
+        self.parameters[level, columns] = fit.parameters[columns]
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], n_features: int, dtype: Any) -> Path:
-        """Room for a path of ``shape`` (n_lambdas, n_columns)."""
-        b, gap, objective = (np.zeros(shape) for _ in range(3))
-        return cls(np.zeros((*shape, n_features), dtype), b, gap, objective, np.zeros(shape, int))
+    def empty(cls, n_lambdas: int, b: np.ndarray, parameters: np.ndarray, n_features: int, dtype: Any) -> Path:
+        """Room for a path of columns that stand at weights 0, and these intercepts and parameters."""
+        shape = n_lambdas, len(b)
+        gap, objective = np.zeros(shape), np.zeros(shape)
+        own = np.tile(parameters, (n_lambdas, 1, 1))
+        W = np.zeros((*shape, n_features), dtype)
+        return cls(W, np.tile(b, (n_lambdas, 1)), gap, objective, own, np.zeros(shape, int))
 
     def put(self, other: Path, columns: np.ndarray) -> None:
         """Take the path of some columns from one that has these alone."""
-        for name in ("W", "b", "gap", "objective", "n_iter"):
+        for name in ("W", "b", "gap", "objective", "parameters", "n_iter"):
             getattr(self, name)[:, columns] = getattr(other, name)
         self.seconds, self.trace = other.seconds, other.trace
 
@@ -67,7 +74,4 @@ class Path:
 
 def empty_path(fit: Problems, n_lambdas: int) -> Path:
     """Room for ``n_lambdas`` strengths; problems that are not fitted are at the null model already."""
-    q, p = len(fit.scale), fit.n_features
-    gap, objective = np.zeros((n_lambdas, q)), np.zeros((n_lambdas, q))
-    b, n_iter = np.tile(fit.at.b, (n_lambdas, 1)), np.zeros((n_lambdas, q), int)
-    return Path(np.zeros((n_lambdas, q, p), fit.model.engine.dtype), b, gap, objective, n_iter)
+    return Path.empty(n_lambdas, fit.at.b, fit.parameters, fit.n_features, fit.model.engine.dtype)

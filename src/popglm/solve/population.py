@@ -170,11 +170,12 @@ def _fit_cohorts(
     for chosen, fits, units in cohorts:
         began = time.perf_counter()
         part = fits.fit(lambdas[:, chosen] / units.strength)
-        part.translate(units, level, weight_unit)
+        powers = [own.power for own in fits.settings.loss.parameters]
+        part.translate(units, level, weight_unit, powers)
         part.seconds["fit"] = time.perf_counter() - began
         result = part if fits.wanted.all() and len(chosen) == q else merge(result, part, chosen, fits.wanted, q)
         if fits.bare_fit is not None:
-            fits.bare_fit.translate(units, level, weight_unit)
+            fits.bare_fit.translate(units, level, weight_unit, powers)
             bare = merge(bare, fits.bare_fit, chosen, fits.wanted, q)
     return result, bare
 

@@ -146,6 +146,33 @@ class Problems(ABC):
         known = self.loss.is_convex and self.loss.is_smooth and self.model.penalty.free is not None
         return (lam > 0) & self.at.smooth[problems] & known
 
+    # the parameters of the family, where it has some
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """Of every problem, shape (n_problems, n_parameters)."""
+        own = self.objective.nuisance
+        return np.zeros((len(self.scale), 0)) if own is None else own.values
+
+    def renew_parameters(self, problems: np.ndarray) -> None:
+        """Have parameters estimated where problems stand, which is where they will be evaluated."""
+        self.aim(problems, np.zeros((len(problems), self.n_features)))
+        self.objective.nuisance.due[problems] = True
+
+    def forget_estimates(self, problems: np.ndarray) -> None:
+        """Compare the next estimates of problems that come to another strength with none before."""
+        if self.objective.nuisance is not None:
+            self.objective.nuisance.forget(problems)
+
+    def take_level(self, problems: np.ndarray) -> None:
+        """Bring the saturated values of problems with new parameters up to date."""
+        self.level[problems] = self.objective.nuisance.level[problems]
+
+    def take_parameters(self, problems: np.ndarray, values: np.ndarray) -> None:
+        """Go on with given parameters (n, n_parameters)."""
+        if self.objective.nuisance is not None:
+            self.objective.nuisance.values[problems] = values
+
     # what depends on where the weights lie
 
     #: Whether second derivatives of single problems are at hand: then `check`, `prove` and `aim_to_prove` are too.

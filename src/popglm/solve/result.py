@@ -18,7 +18,7 @@ __all__ = ["PopulationFit", "collect", "merge"]
 
 @dataclass
 class PopulationFit:
-    """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature.
+    """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature, or parameter of the family.
 
     ``n_fitted`` (n_neurons,) says how many strengths count. ``bare`` has the fits of the columns that are never
     penalised alone, at one strength, where there are any.
@@ -38,6 +38,8 @@ class PopulationFit:
     cv_deviance: np.ndarray
     cv_fittable: np.ndarray
     n_fitted: np.ndarray
+    parameters: np.ndarray
+    cv_parameters: np.ndarray
     trace: list[list[float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     bare: PopulationFit | None = None
@@ -51,12 +53,18 @@ class PopulationFit:
             setattr(self, name, wide)
         return self
 
-    def translate(self, units: Units, offset: float, weight: float) -> None:
-        """From ``units`` to those of the recording, whose offset and weights were centred and scaled."""
+    def translate(self, units: Units, offset: float, weight: float, powers: Sequence[float]) -> None:
+        """From ``units`` to those of the recording, whose offset and weights were centred and scaled.
+
+        ``powers`` are those of the activity's unit that the parameters of its family have.
+        """
         for coef, intercept in ((self.coef, self.intercept), (self.cv_coef, self.cv_intercept)):
             coef *= units.weight[:, None].astype(coef.dtype)
             intercept *= units.weight
             intercept += units.intercept - offset
+        if powers:
+            for parameters in (self.parameters, self.cv_parameters):
+                parameters *= units.size[:, None] ** np.array(powers)
         self.lambdas = self.lambdas * units.strength
         self.cv_deviance *= units.loss * weight
 
@@ -75,7 +83,8 @@ class PopulationFit:
         self.n_fitted = n_fitted
         for j in np.flatnonzero(n_fitted < len(self.lambdas)):
             n = n_fitted[j]
-            for weights in (self.coef, self.intercept, *self.cv_coef, *self.cv_intercept):
+            paths = self.coef, self.intercept, self.parameters, *self.cv_coef, *self.cv_intercept, *self.cv_parameters
+            for weights in paths:
                 weights[n:, j] = weights[n - 1, j]
             for count in (self.n_iter, *self.cv_n_iter):
                 count[n:, j] = 0
@@ -105,6 +114,7 @@ def collect(
     coef = np.zeros((len(paths), n_lambdas, q, p), fold_paths[0].W.dtype if full is None else full.W.dtype)
     intercept, gap, objective = (np.full((len(paths), n_lambdas, q), np.nan) for _ in range(3))
     n_iter = np.zeros((len(paths), n_lambdas, q), int)
+    parameters = np.zeros((len(paths), n_lambdas, q, max(path.parameters.shape[2] for path in paths if path)))
     seconds: dict[str, float] = {}
 
     def put(i: int, k: int) -> None:
@@ -115,19 +125,21 @@ def collect(
     coordinates[0].engine.map(put, [(i, k) for i in fitted for k in range(n_lambdas)])
     for i, path in fitted.items():
         gap[i], n_iter[i], objective[i] = path.gap, path.n_iter, path.objective
+        parameters[i] = path.parameters
         for name, value in path.seconds.items():
             seconds[name] = seconds.get(name, 0.0) + value
     cv_fittable = cv_fittable.reshape(len(fold_paths), q)
     return PopulationFit(
         coef[0], intercept[0], gap[0], n_iter[0], objective[0], lambdas, fittable,
         coef[1:], intercept[1:], gap[1:], n_iter[1:], np.zeros((len(fold_paths), n_lambdas, q)), cv_fittable,
-        np.full(q, n_lambdas), [] if full is None else full.trace, seconds,
+        np.full(q, n_lambdas), parameters[0], parameters[1:], [] if full is None else full.trace, seconds,
     )  # fmt: skip
 
 
 #: Position of the neuron axis in every array of a `PopulationFit`.
 _NEURON_AXIS = {
     "coef": 1, "intercept": 1, "gap": 1, "n_iter": 1, "objective": 1, "lambdas": 1, "fittable": 0, "n_fitted": 0,
+    "parameters": 1, "cv_parameters": 2,
     "cv_coef": 2, "cv_intercept": 2, "cv_gap": 2, "cv_n_iter": 2, "cv_deviance": 2, "cv_fittable": 1,
 }  # fmt: skip
 

@@ -83,7 +83,7 @@ class RotatedObjective:
 
     def __init__(self, objective: FitRows, coordinates: Coordinates) -> None:
         self.objective, self.coordinates = objective, coordinates
-        self.by_sums = objective.by_sums
+        self.by_sums, self.nuisance = objective.by_sums, objective.nuisance
 
     def rotated(self, at: Evaluation) -> Evaluation:
         """A point of the objective, its gradient in the solver's columns."""

@@ -140,7 +140,7 @@ class RowFits:
         every = [settings.covariance(own) for own in self.features]
         self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
         self.sums = [
-            response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.event)
+            response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.units)
             for rows in self.parts
         ]
         if free is not None:
@@ -203,9 +203,10 @@ class RowFits:
         near = guides(self.start, [self.coordinates[f] for f in self._fits])
         paths = []
         for i, f in enumerate(self._fits):
-            path = Path.empty(lambdas.shape, len(self.center), self.engine.dtype)
             # neurons without a fit stay at their null model
-            path.b[:] = self.sums[f].intercept if self.settings.fit_intercept else 0
+            sums, p = self.sums[f], len(self.center)
+            intercept = sums.intercept if self.settings.fit_intercept else np.zeros(len(sums.n))
+            path = Path.empty(len(lambdas), intercept, sums.parameters, p, self.engine.dtype)
             neurons = self.fittable_in(f)
             report = None if self.on_strength is None else reporter(self.on_strength, 1, f - 1)
 
@@ -235,7 +236,7 @@ class RowFits:
         model = settings.model(engine, self.G[f], own)
         objective = DeviceObjective(
             engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, [rows.ranges], settings.fit_intercept,
-            sums, coordinates=own,
+            sums, settings.units, coordinates=own,
         )  # fmt: skip
         walk = Walk(begin(settings, objective, model, sums, everyone), lambdas, settings.tol, settings.max_iter, guide)
         run_walks([walk], report=None if report is None else lambda level: report(level[0]))
@@ -298,12 +299,17 @@ class RowFits:
 
     def _scored(self) -> np.ndarray:
         """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
-        loss = self.settings.loss
-        return np.array([response_sums(loss, rows.Y, rows.weights, rows.ranges).n > 0 for rows in self.tested])
+        loss, parameters = self.settings.loss, self.sums[0].parameters
+        each = (response_sums(loss, rows.Y, rows.weights, rows.ranges, parameters=parameters) for rows in self.tested)
+        return np.array([sums.n > 0 for sums in each])
 
     def _held_out(self, fold: int) -> HeldOut:
         rows, own = self.tested[fold], self.coordinates[1 + fold]
-        return HeldOut(self.engine, self.settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own)
+        # strengths are compared at one value of a family's parameters, that of the null model of the training rows
+        parameters = self.sums[1 + fold].parameters
+        return HeldOut(
+            self.engine, self.settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own, parameters
+        )
 
     def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
         return [self._held_out(i).deviance(path.W, path.b) for i, path in enumerate(paths[self.refit :])]
@@ -325,7 +331,11 @@ def stand_at_null(fit: Fit, bare: PopulationFit, f: int, coordinates: Coordinate
     W = coordinates.rotate(W)
     for first in range(0, len(fit.fittable), MAX_PROBLEMS):
         some = fit.fittable[first : first + MAX_PROBLEMS]
+        if fit.loss.parameters:
+            fit.renew_parameters(some)
         fit.stand_at(some, W[some], b[some])
+        if fit.loss.parameters:
+            fit.take_level(some)
 
 
 def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -> list[Evaluation]:
@@ -355,7 +365,7 @@ def _objectives(engine: Engine, settings: Settings, parts: list[Rows], sums: lis
         first = some[0]
         return RowObjective(
             engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in some],
-            settings.fit_intercept, ResponseSums.join(own),
+            settings.fit_intercept, ResponseSums.join(own), settings.units,
         )  # fmt: skip
 
     if all(rows.X is parts[0].X and rows.weights is parts[0].weights for rows in parts):

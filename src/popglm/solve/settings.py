@@ -122,11 +122,6 @@ class Settings:
         """Whether the penalty is the same in any orthogonal basis; without one the units of columns must not matter."""
         return self.penalty.is_isotropic and not self.unpenalised
 
-    @property
-    def event(self) -> np.ndarray | float:
-        """The size of an event."""
-        return 1.0 if self.units is None else 1 / self.units.size
-
     def model(
         self, engine: Engine, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None
     ) -> QuadraticModel:

@@ -13,6 +13,9 @@ A problem is one neuron in one fit: minimise f(b, w) + λP(w), f its mean loss. 
  9. raise the damping of c after a step that was not accepted, and let it fall after one that was;
 10. give a problem that is slow, or whose model is not to be believed, a model of its own: G weighted by its curvature.
 
+Where the family has nuisance parameters, a problem that is done by step 3 or 5 has them estimated at its w, and goes on
+by step 2 with these; it leaves the strength once it is done and they are the estimates at its w.
+
 Steps 2 to 9 are one round, in which all problems take part that are not done. A problem that is done at one strength
 begins with the next at once. Where the weights lie, and by which kernels a model is minimised, is up to the `Problems`:
 those of `popglm.solve.fit` are on the host, those of `popglm.solve.device.device_fit` on an accelerator. What needs
@@ -56,6 +59,9 @@ QUIET_STEPS, QUIET = 3, 1 / 4
 #: model: in some directions its curvature may be any part of that. Nor by its own, once it has so many times more than
 #: when that was made. Larger numbers leave more certificates below the true distance, smaller ones make more models.
 MOST_CROWDING, CROWDING_GROWTH = 0.08, 2.0
+#: Estimates of the family's parameters at one strength, at most. One or two are enough where weights are little held
+#: back: a dispersion hardly depends on what a tolerance leaves of them. Where a strength lets much in, a dozen are not.
+MOST_ESTIMATES = 25
 
 
 @dataclass
@@ -69,12 +75,15 @@ class Round:
     lam : ndarray, shape (n,)
     jumps : ndarray of bool, shape (n,)
         Whether a problem goes where its guide suggests; others take the step that minimises their model.
+    renews : ndarray of bool, shape (n,)
+        Whether it stays, and has the parameters of its family estimated.
     """
 
     problems: np.ndarray
     k: np.ndarray
     lam: np.ndarray
     jumps: np.ndarray
+    renews: np.ndarray
 
     def take(self, index: np.ndarray) -> Round:
         """Some of the problems."""
@@ -103,6 +112,10 @@ class Walk:
         Its objective above the saturated loss.
     quiet : ndarray of int, shape (n_problems,)
         Steps in a row that promised less than rounding.
+    stale : ndarray of bool, shape (n_problems,)
+        Whether the parameters of its family are not the estimates where it stands.
+    estimates : ndarray of int, shape (n_problems,)
+        How often they were estimated at its strength.
     promise, enough : ndarray, shape (n_problems,)
         Decrease that its model promised for the last step, not finite where the model was not solved; and that of
         which no more would end the strength.
@@ -128,12 +141,15 @@ class Walk:
         most: int | None = None,
     ) -> None:
         self.n_lambdas, q = lambdas.shape
+        # of the evaluations the last is for the parameters of the family, where it has some
+        max_iter = max(max_iter - bool(fit.loss.parameters), 1)
         self.fit, self.lambdas, self.tol, self.max_iter, self.guide = fit, lambdas, tol, max_iter, guide
         self.most = q if most is None else most
         self.path, self.trace = empty_path(fit, self.n_lambdas), Trace(self.n_lambdas, q)
         self.level, self.arrives = np.where(fit.is_fitted, 0, self.n_lambdas), np.ones(q, bool)
         self.value, self.quiet, self.promise, self.enough = np.zeros(q), np.zeros(q, int), np.zeros(q), np.zeros(q)
         self.modelled, self.handed_over = np.full(q, -1), np.full(q, -1)
+        self.stale, self.estimates = np.full(q, bool(fit.loss.parameters)), np.zeros(q, int)
         self.unbelieved = self.unproved = np.zeros(0, int)
         self.most_crowding = np.full(q, MOST_CROWDING * np.sqrt(fit.own_model_cost))
 
@@ -159,6 +175,8 @@ class Walk:
         self.value[problems[new]] = fit.value(problems[new], lam[new])
         self._note(k[new], 0, problems[new])
         self.arrives[problems], self.quiet[problems] = False, np.where(new, 0, self.quiet[problems])
+        self.estimates[problems[new]] = 0
+        fit.forget_estimates(problems[new])
         # where the strength is the same again, the problem is there already
         guide = self.guide
         jumps = new & (guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, problems]))
@@ -170,7 +188,7 @@ class Walk:
             before = guide[k[jumps] - 1, own].astype(float)
             before[first] = fit.weights(own[first])
             fit.aim(own, guide[k[jumps], own] - before)
-        return Round(problems, k, lam, jumps)
+        return Round(problems, k, lam, jumps, np.zeros(len(problems), bool))
 
     def _aim_by_models(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Choose the steps that minimise the models of some problems; returns their certificates over their scale."""
@@ -221,11 +239,16 @@ class Walk:
         return self.fit.n_features * self.fit.at.spread[problems] / self.fit.n_samples[problems]
 
     def leave_strengths(self, here: Round) -> Round:
-        """Record the problems that are done at their strength, and return the others."""
+        """Record the problems that are done at their strength, and return the others.
+
+        Those that are done, but for the parameters of their family, are among these: they stay to have them estimated.
+        """
         gap, n_iter = self.path.gap[here.k, here.problems], self.path.n_iter[here.k, here.problems]
         # this is as far as the precision goes
         quiet = self.quiet[here.problems] >= QUIET_STEPS
         done = ((gap <= self.tol) | quiet | (n_iter >= self.max_iter)) & ~here.jumps
+        stale, last = self.stale[here.problems], self.estimates[here.problems] >= MOST_ESTIMATES
+        here.renews, done = done & stale, (done | (last & ~here.jumps)) & ~stale
         unproved = done & (gap > self.tol) & self.fit.can_prove(here.problems, here.lam)
         if not self.fit.has_derivatives:
             unproved |= np.isin(here.problems, self.unproved)
@@ -243,11 +266,14 @@ class Walk:
         self.path.record(self.fit, here.k[done], here.problems[done], here.lam[done])
         self.level[here.problems[done]] += 1
         self.arrives[here.problems[done]] = True
-        return here.take(~done)
+        here = here.take(~done)
+        if here.renews.any():
+            self.fit.renew_parameters(here.problems[here.renews])
+        return here
 
     def accept_or_stay(self, here: Round, found: Evaluation) -> None:
         """Go to w + d, where ``found`` was, if that is lower, and learn from it either way."""
-        fit, problems, jumps = self.fit, here.problems, here.jumps
+        fit, problems, jumps, steps = self.fit, here.problems, here.jumps, ~(here.jumps | here.renews)
         beside = fit.compare(problems, here.lam, found)
         now = fit.at.loss[problems]
         noise = rounding(fit.model.engine.dtype, now, fit.magnitude[problems])
@@ -255,21 +281,32 @@ class Walk:
         # a difference of losses within their rounding is taken from the gradients, which have less (Hager & Zhang 2005)
         change = np.where(np.abs(change) < FEW_ROUNDINGS * noise, beside.slope, change) + beside.penalty
         finite = np.isfinite(beside.loss)
-        accepted = finite & (change <= np.where(jumps, 0, ARMIJO * beside.promised + noise))
-        fit.learn(problems, found, finite & ~jumps, accepted)
+        accepted = finite & (here.renews | (change <= np.where(jumps, 0, ARMIJO * beside.promised + noise)))
+        fit.learn(problems, found, finite & steps, accepted)
         self.value[problems[accepted]] += change[accepted]
+        self._keep_parameters(here)
         # a rejected point has taught its curvature; damping guards what one pair cannot say
         damping = fit.damping[problems]
         raised = np.minimum(damping * np.where(finite, RAISE, RAISE_FAR), MOST_DAMPING)
         changed = np.where(accepted, np.maximum(damping / RELAX, 1), raised)
         # a step that does not go down because its model was not solved says nothing about the model
         promise = self.promise[problems]
-        tells = ~jumps & (accepted | np.isfinite(promise) | (beside.promised < 0))
+        tells = steps & (accepted | np.isfinite(promise) | (beside.promised < 0))
         fit.damping[problems[tells]] = changed[tells]
-        quiet = ~jumps & (beside.promised > -QUIET * noise) & (promise <= self.enough[problems] + noise)
+        quiet = steps & (beside.promised > -QUIET * noise) & (promise <= self.enough[problems] + noise)
         self.quiet[problems] = np.where(quiet, self.quiet[problems] + 1, 0)
+        self.stale[problems[accepted & ~quiet & ~here.renews]] = bool(fit.loss.parameters)
         self.path.n_iter[here.k, problems] += 1
         self._note(here.k, self.path.n_iter[here.k, problems], problems)
+
+    def _keep_parameters(self, here: Round) -> None:
+        """Take the objective at new parameters, which has another saturated value."""
+        problems, lam = here.problems[here.renews], here.lam[here.renews]
+        if len(problems):
+            self.fit.take_level(problems)
+            self.value[problems] = self.fit.value(problems, lam)
+            self.stale[problems] = ~self.fit.objective.nuisance.exact[problems]
+            self.estimates[problems] += 1
 
     def _note(self, k: np.ndarray, iteration: np.ndarray | int, problems: np.ndarray) -> None:
         """Keep the objectives of problems for the trace."""
@@ -308,8 +345,11 @@ class Walk:
         own = np.flatnonzero(self.handed_over >= 0)
         walk.level[:] = self.n_lambdas
         walk.level[own], walk.arrives[own] = self.handed_over[own], False
+        walk.stale, walk.estimates = self.stale, self.estimates
+        fit.level[own] = self.fit.level[own]
         for some in np.split(own, range(most, len(own), most)):
             k = walk.level[some]
+            fit.take_parameters(some, self.path.parameters[k, some])
             fit.stand_at(some, self.path.W[k, some].astype(float), self.path.b[k, some])
         # what made a device give them up
         fit.give_own_models(own[self.lambdas[walk.level[own], own] > 0])

@@ -90,6 +90,12 @@ class Windows:
         size = min(self.engine.window, self._n_samples)
         return min(first, self._n_samples - size), size
 
+    def counted(self, k: int) -> slice:
+        """Which rows of what `read` gives for window k count."""
+        first, last = self.chunks[k]
+        start = self._window(k)[0]
+        return slice(first - start, last - start)
+
     def read(self, k: int, with_x: bool = True) -> tuple[Any, ...]:
         """X, Y, weights, offset, size, masked and ``at`` of window k, for the functions of `popglm.solve.passes`."""
         first, last = self.chunks[k]

@@ -36,6 +36,10 @@ class NullModels:
         Samples of positive weight with activity; all samples for families without events.
     margin : ndarray, shape (n_neurons,)
         Held-out deviance by which a model must beat the null model.
+    parameters : ndarray, shape (n_neurons, n_parameters)
+        Of the family, estimated beside an intercept and the offset.
+    cv_parameters : ndarray, shape (n_folds, n_neurons, n_parameters)
+        The same, of the folds' training rows; those at which ``cv_deviance`` is taken.
     """
 
     intercept: np.ndarray
@@ -43,6 +47,8 @@ class NullModels:
     cv_deviance: np.ndarray
     n_events: np.ndarray
     margin: np.ndarray
+    parameters: np.ndarray
+    cv_parameters: np.ndarray
 
 
 def null_models(
@@ -65,9 +71,11 @@ def null_models(
         Without, the null model is the offset alone.
     """
     n, q = Y.shape
+    m, folds = len(loss.parameters), (len(splits), q)
     found = NullModels(
-        np.zeros(q), np.zeros((len(splits), q)), np.full((len(splits), q), np.nan), np.zeros(q, int), np.zeros(q)
-    )
+        np.zeros(q), np.zeros(folds), np.full(folds, np.nan), np.zeros(q, int), np.zeros(q), np.zeros((q, m)),
+        np.zeros((*folds, m)),
+    )  # fmt: skip
     width = max(1, BLOCK_ELEMENTS // n)
     for first in range(0, q, width):
         at = slice(first, first + width)
@@ -78,15 +86,18 @@ def null_models(
         active = (s > 0) & (y > 0 if loss.has_events else known)
         found.n_events[at] = active.sum(axis=1)
         found.margin[at] = _margin(loss, np.where(active, y, 0).sum(axis=1), found.n_events[at])
-        if fit_intercept:
-            found.intercept[at] = null_intercepts(loss, y, s, offset)
+        if fit_intercept or m:
+            sums = response_sums(loss, y, s, [(0, n)], offset)
+            found.intercept[at], found.parameters[at] = fit_intercept * sums.intercept, sums.parameters
         for fold, (train, test) in enumerate(splits):
-            if fit_intercept:
+            if fit_intercept or m:
                 own = None if offset is None else offset[train]
-                found.cv_intercept[fold, at] = null_intercepts(loss, y[:, train], s[:, train], own)
+                sums = response_sums(loss, y[:, train], s[:, train], [(0, len(train))], own)
+                found.cv_intercept[fold, at] = fit_intercept * sums.intercept
+                found.cv_parameters[fold, at] = sums.parameters
             eta = np.broadcast_to(found.cv_intercept[fold, at][:, None], (len(y), len(test)))
             eta = eta if offset is None else eta + offset[test]
-            unit = loss.deviance(eta, y[:, test])
+            unit = loss.at(found.cv_parameters[fold, at]).deviance(eta, y[:, test])
             scored = s[:, test] > 0
             total = np.where(scored, s[:, test] * np.where(scored, unit, 0), 0).sum(axis=1)
             found.cv_deviance[fold, at] = np.where(scored.any(axis=1), total, np.nan)

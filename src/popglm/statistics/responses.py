@@ -7,13 +7,17 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from popglm.statistics.families import Family
+from popglm.statistics.families import Family, Samples, Units
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
+from popglm.statistics.nuisance import estimate_parameters, first_parameters, mean_levels
 
 __all__ = ["ResponseSums", "response_sums"]
 
 #: Rows that are worked on at a time.
 CHUNK = 4096
+#: Rounds in which the intercept of a null model beside an offset and the parameters of its family find each other, and
+#: the relative change of a parameter that ends them.
+ROUNDS, SETTLED = 20, 1e-9
 
 
 @dataclass
@@ -32,6 +36,10 @@ class ResponseSums:
     intercept : ndarray, shape (n_neurons,)
         Of the null model, which has the offset too.
     constant : ndarray of bool, shape (n_neurons,)
+    parameters : ndarray, shape (n_neurons, n_parameters)
+        The family's, estimated at the null model.
+    normaliser : ndarray, shape (n_neurons,)
+        Mean of `Family.normaliser` there, in the recording's units.
     """
 
     n: np.ndarray
@@ -43,6 +51,8 @@ class ResponseSums:
     null: np.ndarray
     intercept: np.ndarray
     constant: np.ndarray
+    parameters: np.ndarray
+    normaliser: np.ndarray
 
     @staticmethod
     def join(parts: list[ResponseSums]) -> ResponseSums:
@@ -77,6 +87,16 @@ class _Samples:
                 o = np.zeros(y.shape[1]) if self.offset is None else np.asarray(self.offset[rows], float)
                 yield y, np.broadcast_to(s, y.shape), o
 
+    def around(self, intercept: np.ndarray) -> Samples:
+        """Samples of some neurons beside the predictors of null models with these intercepts."""
+
+        def some(neurons: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            for y, s, o in self.chunks():
+                eta = intercept[neurons, None]
+                yield y[neurons], s[neurons], eta if self.offset is None else eta + o
+
+        return some
+
 
 def response_sums(
     loss: Family,
@@ -84,7 +104,8 @@ def response_sums(
     weights: np.ndarray | None,
     ranges: list[tuple[int, int]],
     offset: np.ndarray | None = None,
-    event: np.ndarray | float = 1.0,
+    units: Units | None = None,
+    parameters: np.ndarray | None = None,
 ) -> ResponseSums:
     """Sums over row ranges of Y (n_neurons, n_samples).
 
@@ -93,8 +114,11 @@ def response_sums(
     weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
     offset : ndarray, shape (n_samples,), or None
         Part of the null model.
-    event : ndarray, shape (n_neurons,), or float
-        The size of an event in Y, half of which a silent neuron is taken to have.
+    units : Units, optional
+        Of Y, where these are not the recording's: they say the size of an event, half of which a silent neuron is taken
+        to have, and parameters of the family are estimated in the recording's.
+    parameters : ndarray, shape (n_neurons, n_parameters), optional
+        Those of the family, which are then not estimated; without an offset.
     """
     samples, q = _Samples(Y, weights, offset, ranges), len(Y)
     n, events, non_events = (np.zeros(q, int) for _ in range(3))
@@ -111,21 +135,49 @@ def response_sums(
         high = np.maximum(high, np.where(counted, y, -np.inf).max(axis=1))
     safe = np.where(total > 0, total, 1)
     mean, constant = y_sum / safe, ~(high > low)
+    if parameters is None:
+        intercept, parameters = _null_models(loss, samples, mean, n, safe, units)
+    else:
+        intercept = loss.start_intercept(mean, n)
+    normaliser = np.zeros(q)
+    if loss.parameters:
+        normaliser = mean_levels(loss, samples.around(intercept), parameters, units)[1]
+    known = loss.at(parameters)
     around = np.zeros(q)
     for y, s, _ in samples.chunks():
-        around += np.einsum("ij,ij->i", s, loss.null(y, mean[:, None]))
+        around += np.einsum("ij,ij->i", s, known.null(y, mean[:, None]))
     around = np.where(constant, 0.0, around / safe)
-    saturated = loss.saturated_mean(mean, around)
-    if offset is None:
-        return ResponseSums(
-            n, events, non_events, total, mean, saturated, around, loss.start_intercept(mean, n, event), constant
-        )
-    intercept = _intercept(loss, samples, mean, n, safe, event)
-    null = np.zeros(q)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for y, s, o in samples.chunks():
-            null += np.where(s > 0, s * loss.excess(np, intercept[:, None] + o, y), 0).sum(axis=1)
-    return ResponseSums(n, events, non_events, total, mean, saturated, null / safe, intercept, constant)
+    saturated, null = loss.of_neurons(parameters).saturated_mean(mean, around), around
+    if offset is not None:
+        null = np.zeros(q)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for y, s, o in samples.chunks():
+                null += np.where(s > 0, s * known.excess(np, intercept[:, None] + o, y), 0).sum(axis=1)
+        null = null / safe
+    return ResponseSums(
+        n, events, non_events, total, mean, saturated, null, intercept, constant, parameters, normaliser
+    )
+
+
+def _null_models(
+    loss: Family, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, units: Units | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intercepts and parameters of the null models, each best beside the other."""
+    event = 1.0 if units is None else 1 / units.size
+    parameters, intercept = first_parameters(loss, len(mean)), loss.start_intercept(mean, n, event)
+    if samples.offset is not None:
+        intercept = _intercept(loss.at(parameters), samples, mean, n, total, event)
+    moving = np.ones(len(mean), bool)
+    for _ in range(ROUNDS if loss.parameters else 0):
+        found = estimate_parameters(loss, samples.around(intercept), parameters, units)
+        # each neuron by itself, however long the others take
+        moved = moving & ~np.isclose(found, parameters, rtol=SETTLED, atol=0).all(axis=1)
+        parameters = np.where(moving[:, None], found, parameters)
+        if samples.offset is None or not moved.any():
+            break
+        beside = _intercept(loss.at(parameters), samples, mean, n, total, event)
+        moving, intercept = moved, np.where(moved, beside, intercept)
+    return intercept, parameters
 
 
 def _intercept(

@@ -44,7 +44,7 @@ class DeviceObjective(RowObjective):
             X, Y, s, _, size, masked, at = window
             return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
 
-        everyone = Columns(0, np.arange(q), q, None, None)
+        everyone = Columns(0, np.arange(q), q, None, None, None)
         (total, y_sum, YX), _ = self._add_up(chunk, {0: everyone}, q)
         safe = np.where(total > 0, total, 1)
         return total, y_sum / safe, engine.asarray(self._scaled(1 / safe, YX))
@@ -54,7 +54,14 @@ class DeviceObjective(RowObjective):
         engine, xp = self.engine, self.engine.xp
         everyone = len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y)))
         at = W if self.rotation is None else xp.matmul(W, self.rotation)
-        batch = Columns(0, np.arange(len(columns)), len(columns), None if everyone else engine.index(columns), at)
+        batch = Columns(
+            0,
+            np.arange(len(columns)),
+            len(columns),
+            None if everyone else engine.index(columns),
+            at,
+            self.theta(columns),
+        )
         way = self._poisson_exp if self.by_sums.any() else self._general
         with np.errstate(all="ignore"):
             found = way(columns, {0: batch}, at, b)

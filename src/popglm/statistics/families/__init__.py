@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from popglm.statistics.families.bernoulli import BERNOULLI
-from popglm.statistics.families.contract import Family
+from popglm.statistics.families.contract import Family, Parameter, Samples
 from popglm.statistics.families.gamma import GAMMA
 from popglm.statistics.families.gaussian import GAUSSIAN
 from popglm.statistics.families.links import INVERSE_LINKS, InverseLink
+from popglm.statistics.families.negative_binomial import NEGATIVE_BINOMIAL
 from popglm.statistics.families.poisson import POISSON
 from popglm.statistics.families.units import Units
 
-__all__ = ["FAMILIES", "INVERSE_LINKS", "Family", "InverseLink", "Units", "get_family", "has_link"]
+__all__ = [
+    "FAMILIES",
+    "INVERSE_LINKS",
+    "Family",
+    "InverseLink",
+    "Parameter",
+    "Samples",
+    "Units",
+    "get_family",
+    "has_link",
+]
 
 #: Family and inverse link, by their names, to what they are together; a family's first link is its default.
 FAMILIES: dict[str, dict[str, Family]] = {
     members[0].name: {family.link.name: family for family in members}
-    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA)
+    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA, NEGATIVE_BINOMIAL)
 }
 
 

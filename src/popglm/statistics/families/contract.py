@@ -5,6 +5,10 @@ linear predictor. ℓ(y, η) is its negative log-likelihood, less what no predic
 family under one inverse link. It holds no data: equal objects are the same loss, and engines use them as keys of what
 they compiled.
 
+A family may have nuisance parameters, such as a dispersion: one number per neuron that its best weights depend on. They
+are fields of the object, named as in `Family.parameters`, and a registered family has none but their limits of no
+effect. `Family.at` gives the same loss at the values of a fit: an object that lives for one call.
+
 Methods that take ``xp`` work elementwise on arrays of any library (``xp`` is its array namespace), in any precision,
 with NumPy scalars too. They are compiled: no branch on values, no in-place writes. Their forms overflow for no η that
 has a finite loss, and take no logarithm of a clipped rate. All other methods are NumPy's, in float64. Responses that
@@ -15,19 +19,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from popglm.statistics.families.links import InverseLink
 from popglm.statistics.families.units import Units
 
-__all__ = ["Chunks", "Family"]
+__all__ = ["Chunks", "Family", "Parameter", "Samples"]
 
 Array = Any
 #: Calls give the samples again, in parts: y and their weights s, shape (n_neurons, n_rows), and the offset (n_rows,).
 Chunks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]]
+#: Calls with numbers of neurons give their samples again, in parts: y and weights s, shape (n_neurons, n_rows), and η,
+#: in that shape or, where all samples have the same, (n_neurons, 1).
+Samples = Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A nuisance parameter of a family.
+
+    Attributes
+    ----------
+    name : str
+        Of the family's field, and as users read it.
+    start : float
+        Where an estimate starts.
+    range : (float, float)
+        Between which values lie; both belong to it.
+    power : float
+        It has the unit of the activity to that power: y/c has the parameter of y over c to the power.
+    """
+
+    name: str
+    start: float
+    range: tuple[float, float]
+    power: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,10 +69,10 @@ class Family(ABC):
         h.
     name : str
         Of the family, as users write it.
-    parameters : tuple of str
-        Names of the nuisance parameters that the best weights depend on, one number per neuron (the shape of a negative
-        binomial). Their values belong to a fit and not to this object. A dispersion that only scales ℓ, as that of
-        Gaussian or gamma activity, is none.
+    parameters : tuple of Parameter
+        Nuisance parameters that the best weights depend on, one number per neuron (the dispersion of a negative
+        binomial); fields of the object. A dispersion that only scales ℓ, as that of Gaussian or gamma activity, is
+        none. `estimate` finds their values between strengths.
     valid_range : (float, float)
         Between which responses, and their means, lie; `is_outside` says whether the ends belong to it.
     out_of_range : (str, str)
@@ -78,7 +107,7 @@ class Family(ABC):
     link: InverseLink
 
     name: ClassVar[str]
-    parameters: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
     valid_range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     out_of_range: ClassVar[tuple[str, str]] = ("", "")
     other_links: ClassVar[str] = "has no meaning for this family"
@@ -102,6 +131,33 @@ class Family(ABC):
     def is_unbounded(self) -> bool:
         """Whether any number is a response: 0 means nothing then, and all activity may lie far from it."""
         return self.valid_range == (-np.inf, np.inf)
+
+    # nuisance parameters
+
+    def given(self, *values: Array) -> Self:
+        """The same loss at values of its parameters, numbers or arrays that broadcast with the responses."""
+        return replace(self, **{own.name: value for own, value in zip(self.parameters, values, strict=True)})
+
+    def at(self, values: Array | None) -> Self:
+        """The loss at values (n_neurons, n_parameters), for responses (n_neurons, n_rows); itself where it has none."""
+        if not self.parameters or values is None:
+            return self
+        return self.given(*(values[:, i : i + 1] for i in range(len(self.parameters))))
+
+    def of_neurons(self, values: np.ndarray) -> Self:
+        """`at`, for numbers (n_neurons,), or responses (n_rows, n_neurons)."""
+        return self.given(*values.T) if self.parameters else self
+
+    def estimate(self, samples: Samples, start: np.ndarray) -> np.ndarray:
+        """Values (n_neurons, n_parameters) of the largest likelihood, beside given predictors; ``start`` are near.
+
+        A neuron's depend on its own samples alone. They are finite, also where its samples say nothing of them.
+        """
+        return start
+
+    def normaliser(self, y: np.ndarray) -> np.ndarray:
+        """What ℓ leaves out of the negative log-likelihood that depends on a parameter."""
+        return np.zeros(np.shape(y))
 
     # the loss of a sample, in any array library
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["SMALL", "exp_excess", "log_softplus", "sigmoid", "softplus"]
+__all__ = ["SMALL", "exp_excess", "log1p_over", "log_softplus", "sigmoid", "softplus"]
 
 Array = Any
 #: Relative deviations below this are taken by a series: a difference would lose digits.
@@ -34,3 +34,9 @@ def exp_excess(xp: Any, delta: Array) -> Array:
     tail = 1 + delta / 5 * (1 + delta / 6 * (1 + delta / 7 * (1 + delta / 8)))
     near = delta * delta * 0.5 * (1 + delta / 3 * (1 + delta / 4 * tail))
     return xp.where(xp.abs(delta) < SMALL, near, xp.exp(delta) - 1 - delta)
+
+
+def log1p_over(xp: Any, v: Array) -> Array:
+    """log(1 + v)/v, 1 for v = 0."""
+    known = xp.abs(v) > 1e-30
+    return xp.where(known, xp.log1p(v) / xp.where(known, v, xp.ones_like(v)), xp.ones_like(v))

@@ -60,8 +60,10 @@ class Units:
     def saturated(self, sums: Any) -> np.ndarray:
         """Mean loss of the saturated model in the recording's units, for one fit or several, one after the other.
 
+        With what a loss leaves out of the likelihood where that depends on parameters, so that these may change.
+
         ``sums`` are the `ResponseSums` of y′.
         """
         n_fits = len(sums.mean) // len(self.size)
         loss, per_mean, level = (np.tile(v, n_fits) for v in (self.loss, self.per_mean, self.level))
-        return loss * (sums.saturated + sums.mean * per_mean + level)
+        return loss * (sums.saturated + sums.mean * per_mean + level) + sums.normaliser

@@ -1,0 +1,220 @@
+"""The nuisance parameters of a family in the problems of some fits, and their estimates between strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from popglm.statistics.families import Family, Samples, Units
+from popglm.statistics.nuisance import estimate_parameters, mean_levels
+from popglm.statistics.responses import ResponseSums
+
+__all__ = ["Nuisance", "renew_parameters"]
+
+#: Estimates at a point, each with the best intercept beside the last, at most; and the relative change that ends them.
+ROUNDS, SETTLED = 10, 1e-7
+#: Where an estimate changes by more than the first share of what the last one at this strength did, a parameter goes on
+#: to where a geometric series of changes ends (Aitken 1926), by as many of them as the second number at most. Without,
+#: strengths that let much in would take dozens of estimates, and others of their kind more.
+SLOW, FURTHEST = 0.2, 30.0
+
+
+@dataclass
+class Nuisance:
+    """Parameters of the family, for the problems of one fit or of several, one after the other.
+
+    A problem that is due gets new ones where it is evaluated next: there its predictors are at hand.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_problems, n_parameters)
+        In the units in which problems are fitted.
+    level : ndarray, shape (n_problems,)
+        Mean loss of the saturated model, as in `Units.saturated`.
+    due : ndarray of bool, shape (n_problems,)
+    change : ndarray, shape (n_problems, n_parameters)
+        By the last estimate at this strength, NaN where there was none to compare with the next.
+    low, high : ndarray, shape (n_problems, n_parameters)
+        Values from which estimates at this strength went up, and down: what it ends at lies between them.
+    exact : ndarray of bool, shape (n_problems,)
+        Whether the values are estimates, and not ahead of them.
+    units : Units or None
+        Of the problems.
+    """
+
+    values: np.ndarray
+    level: np.ndarray
+    due: np.ndarray
+    change: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    exact: np.ndarray
+    units: Units | None
+
+    @classmethod
+    def of_null_models(cls, sums: ResponseSums, units: Units | None) -> Nuisance:
+        """Those of null models; ``units`` are of the neurons, of which every fit has all."""
+        n = len(sums.n)
+        level = (units or Units.plain(n)).saturated(sums)
+        if units is not None:
+            units = units.take(np.arange(n) % len(units.size))
+        values = sums.parameters.copy()
+        change, low, high = (np.full(values.shape, np.nan) for _ in range(3))
+        return cls(values, level, np.zeros(n, bool), change, low, high, np.ones(n, bool), units)
+
+    def of(self, problems: slice) -> Nuisance:
+        """Those of some problems, in the same memory."""
+        units = None if self.units is None else self.units.take(np.arange(len(self.due))[problems])
+        arrays: Any = {f.name: getattr(self, f.name)[problems] for f in fields(Nuisance) if f.name != "units"}
+        return Nuisance(**arrays, units=units)
+
+    def forget(self, problems: np.ndarray) -> None:
+        """Compare the next estimates of problems that come to another strength with none before."""
+        for own in (self.change, self.low, self.high):
+            own[problems] = np.nan
+
+    def estimate(
+        self,
+        loss: Family,
+        problems: np.ndarray,
+        samples: Samples,
+    ) -> np.ndarray:
+        """Take the best parameters of some problems beside the predictors of their samples; returns who still moves."""
+        units = None if self.units is None else self.units.take(problems)
+        before = self.values[problems]
+        found = estimate_parameters(loss, samples, before, units)
+        found = np.where(np.isfinite(found), found, before)
+        self.values[problems] = found
+        return ~np.isclose(found, before, rtol=SETTLED, atol=0).all(axis=1)
+
+    def go_ahead(self, loss: Family, problems: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Go on from the estimates of some problems where these change slowly; returns who did.
+
+        ``before`` (n, n_parameters) is what they had at their last points.
+        """
+        found = self.values[problems]
+        change = found - before
+        low = np.where(change > 0, np.fmax(self.low[problems], before), self.low[problems])
+        high = np.where(change < 0, np.fmin(self.high[problems], before), self.high[problems])
+        self.low[problems], self.high[problems] = low, high
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = change / self.change[problems]
+            slow = (ratio > SLOW) & (ratio < 1)
+            ahead = found + change * np.minimum(np.where(slow, ratio / (1 - ratio), 0), FURTHEST)
+        least, most = np.array([own.range for own in loss.parameters]).T
+        low, high = np.fmax(low, least), np.fmin(high, most)
+        # half the way to what is too far
+        ahead = np.where(ahead <= low, (found + low) / 2, np.where(ahead >= high, (found + high) / 2, ahead))
+        self.values[problems] = np.where(slow, ahead, found)
+        # after each of these an estimate as it is
+        self.change[problems] = np.where(slow.any(axis=1, keepdims=True), np.nan, change)
+        self.exact[problems] = ~slow.any(axis=1)
+        return slow.any(axis=1)
+
+    def take_levels(self, loss: Family, problems: np.ndarray, samples: Samples) -> None:
+        """Bring the saturated values of some problems up to date."""
+        units = None if self.units is None else self.units.take(problems)
+        self.level[problems] = mean_levels(loss, samples, self.values[problems], units).sum(axis=0)
+
+
+@dataclass
+class _Predictors:
+    """Samples of some columns of one fit, with their predictors less the intercepts, in the windows that count.
+
+    Attributes
+    ----------
+    rows : RowObjective
+    at : ndarray of int, shape (n_columns,)
+        Positions of the columns among those that are evaluated.
+    neurons : ndarray of int, shape (n_columns,)
+        Their rows of Y.
+    windows : list of ((first, last), eta)
+    """
+
+    rows: Any
+    at: np.ndarray
+    neurons: np.ndarray
+    windows: list[tuple[tuple[int, int], np.ndarray]]
+
+    def samples(self, some: np.ndarray, b: np.ndarray) -> Samples:
+        """Those of some columns, by their numbers here, at intercepts (n_columns,) of all that are evaluated."""
+        Y, weights = self.rows.Y, self.rows.weights
+
+        def of(which: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            own = some[which]
+            neurons, intercept = self.neurons[own], b[self.at[own], None]
+            for (first, last), eta in self.windows:
+                y = Y[neurons, first:last].astype(float)
+                s = np.ones(last - first)
+                if weights is not None:
+                    s = (weights if weights.ndim == 1 else weights[neurons])[..., first:last].astype(float)
+                yield y, np.broadcast_to(s, y.shape), eta[own] + intercept
+
+        return of
+
+
+def renew_parameters(
+    rows: Any, columns: np.ndarray, batches: dict[int, Any], etas: list[dict[int, Any]], b: np.ndarray
+) -> np.ndarray:
+    """Estimate the parameters of columns that are due, each with the best intercept beside them; returns intercepts.
+
+    Parameters
+    ----------
+    rows : RowObjective
+    columns : ndarray of int, shape (n_columns,)
+    batches : dict of int to Columns
+        Columns of every fit; their parameters are brought up to date.
+    etas : list of dict
+        Predictors less the intercepts, window by window, by fit.
+    b : ndarray, shape (n_columns,)
+    """
+    engine, nuisance, windows = rows.engine, rows.nuisance, rows.windows
+    # a batch of a fixed shape may have columns more than once
+    first = np.isin(np.arange(len(columns)), np.unique(columns, return_index=True)[1])
+    due = nuisance.due[columns] & first
+    moving, before = due.copy(), nuisance.values[columns]
+    nuisance.due[columns] = False
+
+    def held(batch: Any, at: np.ndarray) -> _Predictors:
+        inside = np.searchsorted(batch.at[: batch.n], at)
+        own = [
+            (windows.chunks[k], engine.to_numpy(eta[batch.fit])[inside, windows.counted(k)])
+            for k, eta in enumerate(etas)
+            if batch.fit in eta
+        ]
+        return _Predictors(rows, at, columns[at] % len(rows.Y), own)
+
+    parts = [
+        held(batch, at)
+        for batch in batches.values()
+        for at in np.array_split(batch.at[: batch.n][moving[batch.at[: batch.n]]], engine.n_workers)
+        if len(at)
+    ]
+
+    def estimate(part: _Predictors) -> None:
+        some = np.flatnonzero(moving[part.at])
+        own = part.at[some]
+        moving[own] = nuisance.estimate(rows.loss, columns[own], part.samples(some, b))
+
+    def beside(some: np.ndarray) -> np.ndarray:
+        """The best intercepts of some columns at their parameters."""
+        for batch in batches.values():
+            batch.theta = rows.theta(columns[batch.at])
+        return rows.best_intercept(columns, batches, etas, b, some) if rows.fit_intercept and some.any() else b
+
+    def level(part: _Predictors) -> None:
+        nuisance.take_levels(rows.loss, columns[part.at], part.samples(np.arange(len(part.at)), b))
+
+    for _ in range(ROUNDS):
+        engine.map(estimate, [(part,) for part in parts if moving[part.at].any()])
+        if not (rows.fit_intercept and moving.any()):
+            break
+        b = beside(moving)
+    ahead = np.zeros(len(columns), bool)
+    ahead[due] = nuisance.go_ahead(rows.loss, columns[due], before[due])
+    b = beside(ahead)
+    engine.map(level, [(part,) for part in parts])
+    return b
