@@ -57,6 +57,22 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
         np.testing.assert_allclose(each, getattr(joint, name), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "p"), [(3000, 186), (2040, 60), (90, 40)])
+def test_bits_of_a_fit_do_not_depend_on_the_fits_that_share_its_products(n, p, precision):
+    rng, engine, q = np.random.default_rng(0), NumpyEngine(precision), 7
+    X, Y = rng.normal(size=(n, p)).astype(engine.dtype), rng.poisson(1.0, (q, n)).astype(engine.dtype)
+    folds = [[(0, n)], [(0, n // 3)], [(n // 3, n)], [(0, n // 3), (2 * n // 3, n)]]
+    W, b = rng.normal(0, 0.1, (q * len(folds), p)), rng.normal(0, 0.1, q * len(folds))
+    with engine.session():
+        rows = RowObjective(engine, get_family("poisson"), X, Y, None, None, folds)
+        joint = rows.evaluate(np.arange(len(W)), W, b)
+        for own in np.split(np.arange(len(W)), len(folds)):
+            alone = rows.evaluate(own, W[own], b[own])
+            for name in ("loss", "b", "grad", "chi2", "spread"):
+                np.testing.assert_array_equal(getattr(alone, name), getattr(joint, name)[own])
+
+
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recording, family):
     X, Y, weights, offset = recording

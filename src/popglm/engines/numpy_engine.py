@@ -21,6 +21,8 @@ __all__ = ["NumpyEngine", "inverses"]
 WORKER = "popglm-worker"
 #: Rows of whole tiles of BLAS, by bytes of a number; found by trial with OpenBLAS's kernels.
 TILE = {4: 12, 8: 24}
+#: Tiles that are multiplied together in a trial of their independence.
+TRIAL = 8
 
 
 class NumpyEngine:
@@ -126,6 +128,24 @@ class NumpyEngine:
         """
         missing = -len(A) % TILE[A.dtype.itemsize]
         return A if not missing else np.concatenate([A, np.repeat(A[-1:], missing, axis=0)])
+
+    def keeps_bits(self, X: Any) -> bool:
+        """Whether rows of WXᵀ and of RX have the same bits alone, padded, as among many others: found by trial.
+
+        No library promises it.
+
+        Parameters
+        ----------
+        X : array, shape (n_samples, n_features)
+        """
+        X = np.asarray(as_numpy(X), self.dtype)
+        rng, n = np.random.default_rng(0), TILE[self.dtype.itemsize]
+        for M in (X.T, X):
+            A = rng.standard_normal((TRIAL * n, len(M)), dtype=np.float32).astype(self.dtype)
+            among = A @ M
+            if any((A[i : i + n] @ M != among[i : i + n]).any() for i in (0, n * (TRIAL // 2), n * (TRIAL - 1))):
+                return False
+        return True
 
     def product(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """AB, each row the same bits whatever other rows A has, where `pad` can see to that."""

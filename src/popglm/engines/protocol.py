@@ -66,6 +66,9 @@ class Engine(Protocol):
     def pad(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, the last one repeated, up to a number of rows that the library likes."""
 
+    def keeps_bits(self, X: Any) -> bool:
+        """Whether rows of products with X and its transpose have the same bits alone, padded, as among others."""
+
     def product(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """AB of NumPy arrays, each row the same bits whatever other rows A has."""
 

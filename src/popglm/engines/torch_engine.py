@@ -70,6 +70,10 @@ class TorchEngine(NumpyEngine):
             return super().row_chunks(n_rows)
         return [(a, min(a + 16384, n_rows)) for a in range(0, n_rows, 16384)]
 
+    def keeps_bits(self, X: Any) -> bool:
+        """Never: the number of PyTorch's threads, and so the kernel, belongs to the calling thread."""
+        return False
+
     def asarray(self, a: Any) -> torch.Tensor:
         """See `NumpyEngine.asarray`."""
         dtype = getattr(torch, self.dtype.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from popglm.engines.numpy_engine import NumpyEngine
@@ -23,6 +25,10 @@ class WindowedEngine(NumpyEngine):
     def row_chunks(self, n_rows: int) -> list[tuple[int, int]]:
         """Chunks of `window` rows, the last one of what is left."""
         return equal_chunks(n_rows, self.window)
+
+    def keeps_bits(self, X: Any) -> bool:
+        """Never: every size has a program of its own."""
+        return False
 
     @staticmethod
     def pad(A: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ Pearson's χ².
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.columns import Columns, stacked
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
@@ -43,38 +43,12 @@ UNLIKE = 3.0
 FINE = 1e5
 
 
-@dataclass
-class Columns:
-    """The columns of one fit.
-
-    Attributes
-    ----------
-    fit : int
-    at : ndarray of int
-        Their positions among the evaluated columns, the last one repeated to a size that the engine likes.
-    n : int
-        Without the repeated ones.
-    neurons : index of the engine, or None
-        Their rows of Y; None for all in order.
-    W : array of the engine, shape (len(at), n_features)
-    theta : array of the engine, shape (len(at), n_parameters), or None
-        Parameters of the family, where it has some.
-    """
-
-    fit: int
-    at: np.ndarray
-    n: int
-    neurons: Any
-    W: Any
-    theta: Any
-
-
 class RowObjective:
     """Any loss, streamed over row chunks: matrix product, one elementwise pass in cache, matrix product.
 
     The fits to all rows and to every fold's training rows are evaluated together: column i·n_neurons + j is neuron j in
-    fit i, and a window of rows is read once for all fits that count it. Every product is with the columns of one fit:
-    how a column of a fold is rounded may depend on its company, and the columns of other fits have seen what the fold
+    fit i, and a window of rows is read once for all fits that count it. A product is with the columns of several fits
+    only where the engine says that no row's bits depend on its company: the columns of other fits have seen what a fold
     has not.
 
     The passes run in the engine's library, on its arrays; what they sum to is NumPy's, in float64.
@@ -123,6 +97,8 @@ class RowObjective:
         self.windows = Windows(engine, X, Y, weights, offset, fits)
         # compiled for all folds alike where calls have one shape
         self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
+        #: Whether the columns of several fits may share a product.
+        self.stacks = len(fits) > 1 and all(engine.keeps_bits(X[a:b]) for a, b in self.windows.shapes())
         self.total, self.y_mean, self.YX = self._moments()
         self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
         self.nuisance: Nuisance | None = None
@@ -199,6 +175,15 @@ class RowObjective:
         counts = self.windows.members[self.windows.kind[k]]
         return [batch for fit, batch in batches.items() if counts[fit]]
 
+    def _calls(self, batches: dict[int, Columns]) -> list[list[Columns]]:
+        """Columns of one product each, for every kind of window."""
+
+        calls = []
+        for counts in self.windows.members:
+            own = [batch for fit, batch in batches.items() if counts[fit]]
+            calls.append([stacked(own, len(self.Y))] if self.stacks and len(own) > 1 else own)
+        return calls
+
     def _add_up(
         self,
         function: Callable[[tuple[Any, ...], int, Columns], tuple[Any, ...]],
@@ -206,16 +191,27 @@ class RowObjective:
         n: int,
         every: int | None = None,
         with_x: bool = True,
+        calls: list[list[Columns]] | None = None,
     ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
         """Sums per column, of n, of what ``function(window, k, batch)`` returns for every window.
 
-        ``window`` is what `Windows.read` gives; see `Windows.add_up`.
+        ``window`` is what `Windows.read` gives; see `Windows.add_up`. The function is called with the columns of
+        ``calls``, or else with those of every fit.
         """
 
         def chunk(k: int) -> dict[int, tuple[Any, ...]]:
-            counting = self._counting(batches, k)
+            counting = self._counting(batches, k) if calls is None else calls[self.windows.kind[k]]
             window = self.windows.read(k, with_x) if counting else ()
-            return {batch.fit: function(window, k, batch) for batch in counting}
+            outs: dict[int, tuple[Any, ...]] = {}
+            for batch in counting:
+                out = function(window, k, batch)
+                if not isinstance(batch.fit, tuple):
+                    outs[batch.fit] = out
+                    continue
+                last = np.cumsum([len(batches[fit].at) for fit in batch.fit])
+                for fit, end in zip(batch.fit, last, strict=True):
+                    outs[fit] = tuple(v[end - len(batches[fit].at) : end] for v in out)
+            return outs
 
         sums, some = self.windows.add_up(chunk, every)
         columns: list[np.ndarray] = []
@@ -236,14 +232,15 @@ class RowObjective:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
         # needed there is κ times the one taken here; Σ y η is W·(Xᵀy), known without touching the samples.
         b = b.astype(self.engine.dtype)
-        starts = self._placed(batches, b)
+        calls = self._calls(batches)
+        starts = self._placed({batch.fit: batch for some in calls for batch in some}, b)
 
         def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
             X, Y, s, offset, size, masked, at = window
             compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
             return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[batch.fit], at)
 
-        (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every)
+        (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every, calls=calls)
         total, y_mean, YX = self.total[columns], self.y_mean[columns], self._products(columns)
         # the intercept in the engine's precision is the one that μ was computed with
         b_used = b.astype(float)

@@ -82,6 +82,10 @@ class Windows:
         """Rows that count."""
         return sum(last - first for first, last in self.chunks)
 
+    def shapes(self) -> list[tuple[int, int]]:
+        """One window of each size."""
+        return list({last - first: (first, last) for first, last in self.chunks}.values())
+
     def _window(self, k: int) -> tuple[int, int]:
         """First row and number of rows of window k."""
         first, last = self.chunks[k]

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.columns import Columns
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.arrays import vector
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.objective import Columns, RowObjective, spread_of
+from popglm.solve.objective import RowObjective, spread_of
 from popglm.solve.passes import moment_sums, spread_sums
 
 __all__ = ["DeviceObjective"]
@@ -78,6 +79,7 @@ class DeviceObjective(RowObjective):
         n: int,
         every: int | None = None,
         with_x: bool = True,
+        calls: list[list[Columns]] | None = None,
     ) -> tuple[list[Any], list[Array]]:
         """Sums as in `RowObjective`: numbers per column in float64 on the host, the product with X on the device."""
         engine, windows, (batch,) = self.engine, self.windows, batches.values()
