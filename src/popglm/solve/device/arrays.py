@@ -14,10 +14,12 @@ Array = Any
 
 
 def rows(A: Array) -> Array:
+    """One number per row, as a column (n_rows, 1)."""
     return A[:, None]
 
 
 def dot(xp: Any, A: Array, B: Array) -> Array:
+    """Σ_k a_k b_k, row by row."""
     return xp.sum(A * B, axis=1)
 
 
@@ -27,6 +29,7 @@ def along(xp: Any, pairs: Array, x: Array) -> Array:
 
 
 def combine(xp: Any, coefficients: Array, pairs: Array) -> Array:
+    """Sums of a row's vectors (n_rows, n_vectors, n_features), each times its coefficient (n_rows, n_vectors)."""
     return xp.matmul(coefficients[:, None, :], pairs)[:, 0, :]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.device.curvature import Pairs
 
 __all__ = ["Batch"]
 
@@ -28,8 +29,8 @@ class Batch:
         Whether a row is the first of its problem.
     W, grad : array, shape (n_rows, n_features)
         Where a problem stands, and the gradient of its loss.
-    pairs : tuple of array
-        Curvature pairs S, Y and GS, shape (n_rows, n_pairs, n_features).
+    pairs : Pairs
+        Curvature pairs.
     bound : array, shape (n_rows,)
         Step bounds of proximal steps, or the ρ of a splitting.
     """
@@ -38,7 +39,7 @@ class Batch:
     real: np.ndarray
     W: Array
     grad: Array
-    pairs: tuple[Array, Array, Array]
+    pairs: Pairs
     bound: Array
 
     def rows_of(self, problems: np.ndarray) -> np.ndarray:
@@ -60,7 +61,8 @@ class Batch:
         at = engine.index(rows)
 
         def pick(array: Array) -> Array:
+            """The rows that stay."""
             return engine.xp.take(array, at, axis=0)
 
-        pairs = tuple(map(pick, self.pairs))
+        pairs = Pairs(*map(pick, self.pairs))
         return Batch(self.index[rows], real, pick(self.W), pick(self.grad), pairs, pick(self.bound))

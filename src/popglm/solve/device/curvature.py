@@ -6,31 +6,53 @@ have one row per problem.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from popglm.solve.device.arrays import along, combine, dot, rows
 
-__all__ = ["compact_form", "diagonal_of", "keep_pairs", "solve_metric", "times_pairs", "two_loop_step"]
+__all__ = [
+    "Order",
+    "Pairs",
+    "compact_form",
+    "diagonal_of",
+    "keep_pairs",
+    "solve_metric",
+    "times_pairs",
+    "two_loop_step",
+]
 
 Array = Any
 
 
+class Pairs(NamedTuple):
+    """Curvature pairs s, y with sᵀy = 1, and Gs: (n_rows, size, n_features), oldest first, 0 where none is kept yet."""
+
+    S: Array
+    Y: Array
+    GS: Array
+
+
+class Order(NamedTuple):
+    """Constants of `compact_form`.
+
+    Attributes
+    ----------
+    newer : array, shape (size, size)
+        1 below the diagonal, where the pair of the row is newer than that of the column.
+    unit : array, shape (2 * size, 2 * size)
+        The identity.
+    """
+
+    newer: Array
+    unit: Array
+
+
 def keep_pairs(
-    xp: Any,
-    least: float,
-    S: Array,
-    Y: Array,
-    GS: Array,
-    s: Array,
-    y: Array,
-    chosen: Array,
-    G: Array,
-    basis: Array = None,
-) -> tuple[Array, Array, Array]:
+    xp: Any, least: float, pairs: Pairs, s: Array, y: Array, chosen: Array, G: Array, basis: Array = None
+) -> Pairs:
     """Append the pairs (s, y) of chosen rows that show positive curvature beyond rounding, dropping the oldest.
 
-    S, Y and GS are (n_rows, size, n_features), oldest first and zeros where nothing is kept yet; a kept pair has
-    sᵀy = 1. With an eigenbasis of G pairs are kept in it, and ``G`` are the eigenvalues.
+    With an eigenbasis of G pairs are kept in it, and ``G`` are the eigenvalues.
     """
     if basis is not None:
         s, y = xp.matmul(s, basis), xp.matmul(y, basis)
@@ -40,21 +62,16 @@ def keep_pairs(
     scale = rows(1 / xp.sqrt(xp.where(good, sy, xp.ones_like(sy))))
     s, y = s * scale, y * scale
     new = (s, y, xp.matmul(s, G) if basis is None else s * G[None, :])
-    return tuple(
-        xp.where(good[:, None, None], xp.concat([old[:, 1:], one[:, None, :]], axis=1), old)
-        for old, one in zip((S, Y, GS), new, strict=True)
+    return Pairs(
+        *(
+            xp.where(good[:, None, None], xp.concat([old[:, 1:], one[:, None, :]], axis=1), old)
+            for old, one in zip(pairs, new, strict=True)
+        )
     )
 
 
-def compact_form(xp: Any, S: Array, Y: Array, GS: Array, c: Array, newer: Array, unit: Array) -> tuple[Array, Array]:
+def compact_form(xp: Any, pairs: Pairs, c: Array, order: Order) -> tuple[Array, Array]:
     """Q, and K, of the pairs: B = cG − QᵀK⁻¹Q (Byrd, Nocedal & Schnabel 1994, eq. 2.17).
-
-    Parameters
-    ----------
-    newer : array, shape (size, size)
-        1 below the diagonal, where the pair of the row is newer than that of the column.
-    unit : array, shape (2 * size, 2 * size)
-        The identity.
 
     Returns
     -------
@@ -63,15 +80,16 @@ def compact_form(xp: Any, S: Array, Y: Array, GS: Array, c: Array, newer: Array,
     K : array, shape (n_rows, 2 * size, 2 * size)
         1 on the diagonal where no pair is kept.
     """
+    (S, Y, GS), (newer, unit) = pairs, order
     Q = xp.concat([c[:, None, None] * GS, Y], axis=1)
-    bent = c[:, None, None] * xp.matmul(GS, xp.matrix_transpose(S))
-    bent = 0.5 * (bent + xp.matrix_transpose(bent))
+    SBS = c[:, None, None] * xp.matmul(GS, xp.matrix_transpose(S))
+    SBS = 0.5 * (SBS + xp.matrix_transpose(SBS))
     each = xp.sum(S * Y, axis=2)
     L = xp.matmul(S, xp.matrix_transpose(Y)) * newer[None]
     size = S.shape[1]
     below = 0 * L - each[:, :, None] * unit[None, :size, :size]
     K = xp.concat(
-        [xp.concat([bent, L], axis=2), xp.concat([xp.matrix_transpose(L), below], axis=2)],
+        [xp.concat([SBS, L], axis=2), xp.concat([xp.matrix_transpose(L), below], axis=2)],
         axis=1,
     )
     empty = xp.where(xp.concat([each, each], axis=1) > 0, 0 * Q[:, :, 0], 1 + 0 * Q[:, :, 0])
@@ -89,19 +107,13 @@ def diagonal_of(xp: Any, Q: Array, M: Array) -> Array:
 
 
 def two_loop_step(
-    xp: Any,
-    total_grad: Array,
-    c: Array,
-    lam2: Array,
-    S: Array,
-    Y: Array,
-    spectrum: tuple[Array, Array | None],
-    R: Array,
+    xp: Any, total_grad: Array, c: Array, lam2: Array, pairs: Pairs, spectrum: tuple[Array, Array | None], R: Array
 ) -> Array:
     """−B⁻¹∇ for a penalty without a norm (Nocedal & Wright 2006, alg. 7.4).
 
     ``spectrum``: values Λ and vectors T with TᵀGT = Λ, and TᵀT = I or, with σR in ``R``, TᵀσRT = I; None for T = I.
     """
+    S, Y, _ = pairs
     size = S.shape[1]
     r, past = total_grad, []
     for i in reversed(range(size)):

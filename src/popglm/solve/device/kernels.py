@@ -5,18 +5,29 @@ Functions of an engine's class, whose namespace is ``ops.xp``, and of arrays alo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from popglm.solve.certificate import gap_sums
 from popglm.solve.device.arrays import dot, rows
-from popglm.solve.device.curvature import compact_form, diagonal_of, keep_pairs, solve_metric, two_loop_step
-from popglm.solve.device.proximal import split_start, start_norms
+from popglm.solve.device.curvature import (
+    Order,
+    Pairs,
+    compact_form,
+    diagonal_of,
+    keep_pairs,
+    solve_metric,
+    two_loop_step,
+)
+from popglm.solve.device.proximal import ProximalModel, SplitModel, split_start, start_norms
 from popglm.statistics import norms
 from popglm.statistics.blockwise import Blocks
 
 __all__ = [
+    "Diagonals",
+    "Point",
+    "Units",
     "choose",
     "choose_numbers",
     "decrement",
@@ -36,44 +47,80 @@ __all__ = [
 Array = Any
 
 
+class Point(NamedTuple):
+    """Where problems stand, at a strength.
+
+    Attributes
+    ----------
+    W, grad : array, shape (n_rows, n_features)
+        Weights, and the gradient of the loss.
+    lam2 : array, shape (n_rows,)
+    tau : array, shape (n_rows, n_blocks), or None
+        None without a norm in the penalty.
+    """
+
+    W: Array
+    grad: Array
+    lam2: Array
+    tau: Array
+
+
+class Diagonals(NamedTuple):
+    """Diagonals of G and of σR, (n_features,) each."""
+
+    G: Array
+    R: Array
+
+
+class Units(NamedTuple):
+    """Root of the variance of blocks: by column (n_features,), and by block (n_blocks,)."""
+
+    of_column: Array
+    of_block: Array
+
+
 def choose(ops: Any, mask: Array, *arrays: Array) -> tuple[Array, ...]:
+    """The first half of the arrays in the rows of the mask, the second half in the others."""
     half, chosen = len(arrays) // 2, rows(mask) > 0
     return tuple(ops.xp.where(chosen, new, old) for new, old in zip(arrays[:half], arrays[half:], strict=True))
 
 
 def choose_numbers(ops: Any, mask: Array, new: Array, old: Array) -> Array:
+    """`choose` for one number per row."""
     return ops.xp.where(mask > 0, new, old)
 
 
 def finite_or(ops: Any, instead: float, A: Array) -> Array:
+    """A, and ``instead`` where it is not finite."""
     xp = ops.xp
     return xp.where(xp.isfinite(A), A, instead + xp.zeros_like(A))
 
 
-def forget(ops: Any, chosen: Array, *pairs: Array) -> tuple[Array, ...]:
+def forget(ops: Any, chosen: Array, pairs: Pairs) -> Pairs:
     """Pairs, none of them left in the chosen rows."""
     kept = (chosen <= 0)[:, None, None]
-    return tuple(ops.xp.where(kept, A, 0 * A) for A in pairs)
+    return Pairs(*(ops.xp.where(kept, A, 0 * A) for A in pairs))
 
 
 def penalty_value(ops: Any, blocks: Blocks, W: Array, lam2: Array, tau: Array, R: Array) -> Array:
+    """The penalty of rows of W."""
     xp = ops.xp
     value = norms.value(xp, blocks, W, tau) + 0.5 * lam2 * dot(xp, W, W)
     return value if R is None else value + 0.5 * dot(xp, W, xp.matmul(W, R))
 
 
-def gap_parts(ops: Any, blocks: Blocks, W: Array, grad: Array, lam2: Array, tau: Array, R: Array) -> Array:
+def gap_parts(ops: Any, blocks: Blocks, at: Point, R: Array) -> Array:
     """See `popglm.solve.certificate.gap_sums`."""
+    W, grad, lam2, tau = at
     RW = 0 * W if R is None else ops.xp.matmul(W, R)
     return gap_sums(ops.xp, blocks, W, grad + RW, RW, lam2, tau)
 
 
 def decrement(
-    ops: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, diagonal: Array, R: Array,
-    spectrum: tuple[Array, Array],
-) -> Array:  # fmt: skip
+    ops: Any, blocks: Blocks, at: Point, c: Array, diagonal: Array, spectrum: tuple[Array, Array], R: Array
+) -> Array:
     """Squared residual in the metric cG; see `popglm.solve.certificate.decrement`."""
-    xp = ops.xp
+    xp, (W, grad, lam2, tau) = ops.xp, at
     total = grad + rows(lam2) * W
     total = total if R is None else total + xp.matmul(W, R)
     if tau is None:
@@ -83,63 +130,64 @@ def decrement(
 
 
 def smooth_step(
-    ops: Any, W: Array, grad: Array, c: Array, lam2: Array, S: Array, Y: Array, spectrum: tuple[Array, Array], R: Array
+    ops: Any, at: Point, c: Array, pairs: Pairs, spectrum: tuple[Array, Array], R: Array
 ) -> tuple[Array, Array]:
     """Minimiser of a model without norms, and what it promises."""
-    xp = ops.xp
+    xp, (W, grad, lam2, _) = ops.xp, at
     total = grad + rows(lam2) * W
     total = total if R is None else total + xp.matmul(W, R)
-    d = two_loop_step(xp, total, c, lam2, S, Y, spectrum, R)
+    d = two_loop_step(xp, total, c, lam2, pairs, spectrum, R)
     return d, -0.5 * dot(xp, d, total)
 
 
 def open_model(
-    ops: Any, blocks: Blocks, W: Array, grad: Array, c: Array, bound: Array, S: Array, Y: Array, GS: Array,
-    diagonal_of_G: Array, diagonal_of_R: Array, R: Array, newer: Array, unit: Array,
-) -> tuple[Array, Array, Array, Array, tuple[Array, ...]]:  # fmt: skip
-    """Gradient with the smoothness in it, Q and K⁻¹ of the pairs, diagonal of B, and where proximal steps start."""
-    xp = ops.xp
+    ops: Any,
+    blocks: Blocks,
+    at: Point,
+    c: Array,
+    bound: Array,
+    pairs: Pairs,
+    shared: tuple[Diagonals, Array],
+    order: Order,
+) -> tuple[ProximalModel, tuple[Array, ...]]:
+    """The model, the smoothness in its gradient, and where proximal steps start; ``shared``: diagonals, and σR."""
+    xp, (W, grad, lam2, tau), (diagonals, R) = ops.xp, at, shared
     grad = grad if R is None else grad + xp.matmul(W, R)
-    Q, K = compact_form(xp, S, Y, GS, c, newer, unit)
+    Q, K = compact_form(xp, pairs, c, order)
     M = ops.inverse(K)
-    plain = rows(c) * diagonal_of_G[None, :]
+    plain = rows(c) * diagonals.G[None, :]
     D = plain - diagonal_of(xp, Q, M)
     # rounding must leave a metric
-    D = xp.where(0.05 * plain < D, D, 0.05 * plain) + diagonal_of_R[None, :]
+    D = xp.where(0.05 * plain < D, D, 0.05 * plain) + diagonals.R[None, :]
     D = D + 1e-6 * rows(xp.max(D, axis=1))
     zero = 0 * W
     nu = start_norms(xp, blocks, W, grad, D)
-    return grad, Q, M, D, (zero, zero, zero, zero, xp.ones_like(c), bound, nu)
+    return ProximalModel(W, grad, c, lam2, tau, Q, M, D), (zero, zero, zero, zero, xp.ones_like(c), bound, nu)
 
 
 def open_split(
-    ops: Any, W: Array, grad: Array, c: Array, ridge: Array, tau: Array, deviation: Array, of_block: Array, S: Array,
-    Y: Array, GS: Array, values: Array, newer: Array, identity: Array, rho: Array,
-) -> tuple[Array, ...]:  # fmt: skip
-    """The model in blocks of unit variance and a unit of the activity's; its pairs; where the splitting starts.
+    ops: Any, at: Point, c: Array, pairs: Pairs, units: Units, values: Array, order: Order, rho: Array
+) -> tuple[SplitModel, Array, tuple[Array, Array, Array]]:
+    """The model in blocks of unit variance and a unit of the activity's, and where the splitting starts.
 
     Returns
     -------
-    W, grad : array, shape (n_rows, n_features)
-    unit, lam2 : array, shape (n_rows,)
-        What W and grad were divided by; the least ridge of a block.
-    ridge, tau : array, shape (n_rows, n_blocks)
-        What blocks have of a ridge beyond that, and the weights of their norms.
-    Q, K, M : array
-        See `compact_form`; M = K⁻¹.
-    at : tuple of array
+    model : SplitModel
+    unit : array, shape (n_rows,)
+        What W and grad were divided by, beyond the units of their columns.
+    start : tuple of array
     """
-    xp = ops.xp
+    xp, (W, grad, strength, tau), (deviation, of_block) = ops.xp, at, units
     W, grad = W * deviation[None, :], grad / deviation[None, :]
     largest = [xp.max(xp.abs(W), axis=1), xp.max(xp.abs(grad), axis=1) / xp.where(c > 0, c, xp.ones_like(c))]
     unit = xp.where(largest[0] > largest[1], largest[0], largest[1])
     unit = xp.where(xp.isfinite(unit) & (unit > 0), unit, xp.ones_like(unit))
     W, grad, tau = W / rows(unit), grad / rows(unit), tau / (rows(unit) * of_block[None, :])
-    each = rows(ridge) / (of_block * of_block)[None, :]
+    each = rows(strength) / (of_block * of_block)[None, :]
     lam2 = xp.min(each, axis=1)
-    Q, K = compact_form(xp, S, Y, GS, c, newer, identity)
+    Q, K = compact_form(xp, pairs, c, order)
     start = split_start(xp, W, grad, c, lam2, tau, values, rho)
-    return W, grad, unit, lam2, each - rows(lam2), tau, Q, K, ops.inverse(K), start
+    return SplitModel(W, grad, c, lam2, each - rows(lam2), tau, Q, K, ops.inverse(K)), unit, start
 
 
 def in_columns(ops: Any, d: Array, unit: Array, deviation: Array) -> Array:
@@ -147,14 +195,12 @@ def in_columns(ops: Any, d: Array, unit: Array, deviation: Array) -> Array:
     return d * (rows(unit) / deviation[None, :])
 
 
-def moved(
-    ops: Any, blocks: Blocks, W: Array, d: Array, grad: Array, lam2: Array, tau: Array, R: Array, active: Array
-) -> tuple[Array, Array]:
+def moved(ops: Any, blocks: Blocks, at: Point, d: Array, R: Array, active: Array) -> tuple[Array, Array]:
     """W + d for active rows; what first order promises, and how the penalty changes.
 
     Changes are taken block by block: the difference of two sums would be rounding where the step is small.
     """
-    xp = ops.xp
+    xp, (W, grad, lam2, tau) = ops.xp, at
     good = xp.isfinite(xp.sum(d, axis=1))
     moved = xp.where(rows((active > 0) & good), W + d, W)
     # the step that is really taken, so that its curvature pair has no rounding in s
@@ -172,11 +218,14 @@ def mean_slope(ops: Any, W_new: Array, W: Array, grad_new: Array, grad: Array) -
 
 
 def keep_step(
-    ops: Any, least: float, S: Array, Y: Array, GS: Array, W_new: Array, W: Array, grad_new: Array, grad: Array,
-    chosen: Array, G: Array, basis: Array, deviation: Array,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The pairs with that of a step, where it is chosen; with ``deviation``, in columns divided by it."""
-    s, y = W_new - W, grad_new - grad
+    ops: Any, least: float, pairs: Pairs, before: tuple[Array, Array], after: tuple[Array, Array], chosen: Array,
+    spectrum: tuple[Array, Array], deviation: Array,
+) -> Pairs:  # fmt: skip
+    """The pairs with that of a step, where it is chosen; with ``deviation``, in columns divided by it.
+
+    ``before`` and ``after``: weights and gradients at both ends; ``spectrum``: G and None, or its eigendecomposition.
+    """
+    s, y = after[0] - before[0], after[1] - before[1]
     if deviation is not None:
         s, y = s * deviation[None, :], y / deviation[None, :]
-    return keep_pairs(ops.xp, least, S, Y, GS, s, y, chosen > 0, G, basis)
+    return keep_pairs(ops.xp, least, pairs, s, y, chosen > 0, *spectrum)

@@ -13,6 +13,7 @@ from popglm.solve.coordinates import principal_axes
 from popglm.solve.device import kernels, proximal
 from popglm.solve.device.arrays import vector
 from popglm.solve.device.batch import Batch
+from popglm.solve.device.curvature import Order, Pairs
 from popglm.solve.quadratic import PAIRS, QuadraticModel
 from popglm.statistics.blockwise import Blocks
 
@@ -61,6 +62,7 @@ class BatchModel:
     """
 
     def __init__(self, engine: Engine, model: QuadraticModel) -> None:
+        """Place the arrays; the spectrum of G where steps need it."""
         self.engine, self.penalty = engine, model.penalty
         put, penalty = engine.asarray, model.penalty
         G = np.diag(model.G) if model.G.ndim == 1 else model.G
@@ -68,24 +70,25 @@ class BatchModel:
         self.normed = penalty.l1_ratio > 0
         of_column = penalty.block_of_column
         self.blocks = Blocks(None if n_blocks == p else put(np.eye(n_blocks)[of_column]), engine.index(of_column))
-        self.G, self.diagonal_of_G = put(G), put(np.diag(G).copy())
+        self.G = put(G)
         self.R = None if penalty.R is None else put(penalty.smoothness * penalty.R)
         diagonal = np.zeros(p) if penalty.R is None else penalty.smoothness * np.diag(penalty.R)
-        self.diagonal_of_R, self.norm_weights = put(diagonal), put(penalty.norm_weights)
+        self.diagonals = kernels.Diagonals(put(np.diag(G).copy()), put(diagonal))
+        self.norm_weights = put(penalty.norm_weights)
         self.split = self.normed and penalty.R is None
         self.spectrum: Any = None
-        self.deviation = None
+        self.units: Any = None
         if self.split:
             # in blocks of unit variance, whatever units they were given in; the penalty's weights go with them
             variance = np.bincount(of_column, np.diag(G)) / penalty.block_sizes
             of_block = np.sqrt(np.where(variance > 0, variance, 1))
             each = of_block[of_column]
-            self.of_block, self.deviation = put(of_block), put(each)
+            self.units = kernels.Units(put(each), put(of_block))
             self.spectrum = tuple(put(a) for a in principal_axes(G / np.outer(each, each)))
         elif not self.normed:
             self.spectrum = self._placed(*model.eigen(penalty.smoothness, 0.0))
             self.free = self.spectrum if penalty.R is not None else self._placed(*model.eigen(0.0, None))
-        self.newer, self.unit = put(np.tril(np.ones((PAIRS, PAIRS)), -1)), put(np.eye(2 * PAIRS))
+        self.order = Order(put(np.tril(np.ones((PAIRS, PAIRS)), -1)), put(np.eye(2 * PAIRS)))
         # largest eigenvalue of G in its own diagonal's metric: what a step bound starts from
         variance = np.diag(G)
         scale = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
@@ -94,17 +97,24 @@ class BatchModel:
         )
 
     def _placed(self, values: np.ndarray, vectors: np.ndarray | None) -> tuple[Array, Array | None]:
+        """A spectrum on the device."""
         return self.engine.asarray(values), None if vectors is None else self.engine.asarray(vectors)
 
     def _call(self, function: Callable[..., Any], *arguments: Any, constants: tuple = ()) -> Any:
+        """The compiled ``function(class of the engine, *constants, *arguments)``."""
         return self.engine.compile(function, type(self.engine), *constants)(*arguments)
 
     def _host(self, values: Array) -> np.ndarray:
+        """Numbers in float64 on the host."""
         return np.asarray(self.engine.to_numpy(values), float)
 
-    def no_pairs(self, W: Array) -> tuple[Array, Array, Array]:
+    def no_pairs(self, W: Array) -> Pairs:
         """Room for the curvature pairs of every row of W."""
-        return (self.engine.xp.stack([0 * W] * PAIRS, axis=1),) * 3
+        return Pairs(*(self.engine.xp.stack([0 * W] * PAIRS, axis=1),) * 3)
+
+    def _point(self, batch: Batch, at: Strength) -> kernels.Point:
+        """Where a batch stands, as the kernels read it."""
+        return kernels.Point(batch.W, batch.grad, at.ridge, at.tau if self.normed else None)
 
     def strength(self, lam: np.ndarray) -> Strength:
         """λ of every problem as the model needs it."""
@@ -118,24 +128,17 @@ class BatchModel:
 
     def gap_sums(self, batch: Batch, at: Strength) -> np.ndarray:
         """See `popglm.solve.certificate.gap_sums`."""
-        tau = at.tau if self.normed else None
-        return self._host(self._call(kernels.gap_parts, self.blocks, batch.W, batch.grad, at.ridge, tau, self.R))
+        return self._host(self._call(kernels.gap_parts, self.blocks, self._point(batch, at), self.R))
 
     def decrement(self, batch: Batch, c: np.ndarray, at: Strength) -> np.ndarray:
         """Squared KKT residual in the metric of G, shape (n_rows,)."""
-        tau = at.tau if self.normed else None
-        return self._host(
-            self._call(
-                kernels.decrement, self.blocks, batch.W, batch.grad, vector(self.engine, c), at.ridge, tau,
-                self.diagonal_of_G, self.R, self.spectrum,
-            )
-        )  # fmt: skip
+        point, c = self._point(batch, at), vector(self.engine, c)
+        return self._host(self._call(kernels.decrement, self.blocks, point, c, self.diagonals.G, self.spectrum, self.R))
 
     def moved(self, batch: Batch, d: Array, at: Strength, active: np.ndarray) -> tuple[Array, np.ndarray]:
         """See `popglm.solve.device.kernels.moved`; one row per sum."""
-        W, sums = self._call(
-            kernels.moved, self.blocks, batch.W, d, batch.grad, at.ridge, at.tau, self.R, vector(self.engine, active)
-        )
+        point = kernels.Point(batch.W, batch.grad, at.ridge, at.tau)
+        W, sums = self._call(kernels.moved, self.blocks, point, d, self.R, vector(self.engine, active))
         return W, self._host(sums).T
 
     def mean_slope(self, batch: Batch, W: Array, grad: Array) -> np.ndarray:
@@ -146,13 +149,13 @@ class BatchModel:
         """Remember the curvature pairs of steps to W, where the gradient is ``grad``."""
         least = 1e-4 * float(np.sqrt(np.finfo(self.engine.dtype).eps))
         batch.pairs = self._call(
-            kernels.keep_step, *batch.pairs, W, batch.W, grad, batch.grad, vector(self.engine, chosen),
-            *(self.spectrum if self.split else (self.G, None)), self.deviation, constants=(least,),
+            kernels.keep_step, batch.pairs, (batch.W, batch.grad), (W, grad), vector(self.engine, chosen),
+            *((self.spectrum, self.units.of_column) if self.split else ((self.G, None), None)), constants=(least,),
         )  # fmt: skip
 
     def forget(self, batch: Batch, chosen: np.ndarray) -> None:
         """Begin to collect the pairs of chosen rows anew."""
-        batch.pairs = self._call(kernels.forget, vector(self.engine, chosen), *batch.pairs)
+        batch.pairs = self._call(kernels.forget, vector(self.engine, chosen), batch.pairs)
 
     def accept(self, batch: Batch, W: Array, grad: Array, accepted: np.ndarray) -> None:
         """Take weights and gradients of accepted rows."""
@@ -182,8 +185,11 @@ class BatchModel:
         return d, np.where(failed, np.nan, promise)
 
     def _smooth_step(self, batch: Batch, c: Array, at: Strength) -> tuple[Array, np.ndarray]:
+        """`step` without a norm in the penalty."""
+
         def by(spectrum: tuple[Array, Array | None]) -> tuple[Array, Array]:
-            return self._call(kernels.smooth_step, batch.W, batch.grad, c, at.ridge, *batch.pairs[:2], spectrum, self.R)
+            """The step and its promise with one of the two spectra."""
+            return self._call(kernels.smooth_step, self._point(batch, at), c, batch.pairs, spectrum, self.R)
 
         # without a penalty the units of the columns do not matter, and no column may fall below rounding by them
         free = at.lam == 0
@@ -197,16 +203,16 @@ class BatchModel:
     def _proximal_step(
         self, batch: Batch, active: np.ndarray, c: Array, at: Strength, most: np.ndarray
     ) -> tuple[Array, np.ndarray]:
-        grad, Q, M, D, now = self._call(
-            kernels.open_model, self.blocks, batch.W, batch.grad, c, batch.bound, *batch.pairs,
-            self.diagonal_of_G, self.diagonal_of_R, self.R, self.newer, self.unit,
+        """`step` with norms and a smoothness."""
+        model, now = self._call(
+            kernels.open_model, self.blocks, self._point(batch, at), c, batch.bound, batch.pairs,
+            (self.diagonals, self.R), self.order,
         )  # fmt: skip
         steps = self.engine.fuse(proximal.proximal_steps, 10 * float(np.finfo(self.engine.dtype).eps))
-        model = (self.blocks, batch.W, grad, c, at.ridge, at.tau, Q, M, D, self.G, self.R)
         last, left = np.zeros(len(active)), np.full(len(active), np.inf)
         with self.engine.fast_products():
             for _ in range(MOST_CALLS):
-                now, value = steps(*model, now)
+                now, value = steps(self.blocks, model, self.G, self.R, now)
                 value = self._host(value)
                 # steps converge at a steady rate: half the gain of a call, or more, is what is left
                 left, last = np.abs(last - value), value
@@ -218,18 +224,18 @@ class BatchModel:
     def _split_step(
         self, batch: Batch, active: np.ndarray, c: Array, at: Strength, most: np.ndarray
     ) -> tuple[Array, np.ndarray, np.ndarray]:
-        W, grad, unit, lam2, ridge, tau, Q, K, M, now = self._call(
-            kernels.open_split, batch.W, batch.grad, c, at.ridge, at.tau, self.deviation, self.of_block,
-            *batch.pairs, self.spectrum[0], self.newer, self.unit, batch.bound,
+        """`step` with norms alone; the problems whose pairs rounding has made dependent too."""
+        model, unit, now = self._call(
+            kernels.open_split, self._point(batch, at), c, batch.pairs, self.units, self.spectrum[0], self.order,
+            batch.bound,
         )  # fmt: skip
         size = self._host(unit)
         with np.errstate(over="ignore"):
             most = most / size**2
         steps = self.engine.fuse(proximal.split_steps)
-        model = (self.blocks, W, grad, c, lam2, ridge, tau, Q, K, M, self.spectrum)
         for call in range(MOST_CALLS):
             with self.engine.fast_products():
-                d, sums, missing, now = steps(*model, now)
+                d, sums, missing, now = steps(self.blocks, model, self.spectrum, now)
             value, left, residual = self._host(sums).T
             failed = np.isnan(value) | (left < 0)
             left = np.where((residual <= RESIDUAL) & (left >= 0), left, np.inf)
@@ -239,7 +245,7 @@ class BatchModel:
             ends = active & (np.maximum(-value, 0) + left <= most)
             if not ends.any():
                 break
-            bound = self._call(proximal.decrement, missing, c, lam2, Q, K, self.spectrum[0])
+            bound = self._call(proximal.decrement, missing, model, self.spectrum[0])
             left = np.where(ends, self._host(bound), left)
             if _few(active, ends & ~(np.maximum(-value, 0) + left <= most)):
                 break
@@ -249,13 +255,15 @@ class BatchModel:
         # what failed begins anew with its ρ too
         bound = self._call(kernels.choose_numbers, vector(self.engine, failed), self.first_bound + 0 * c, now[2])
         batch.bound = self._call(kernels.finite_or, bound, constants=(self.first_bound,))
-        return self._call(kernels.in_columns, d, unit, self.deviation), promise * size**2, failed
+        return self._call(kernels.in_columns, d, unit, self.units.of_column), promise * size**2, failed
 
 
 def _enough(active: np.ndarray, value: np.ndarray, left: np.ndarray, most: np.ndarray) -> bool:
+    """Whether few models of active problems can still decrease by what is worth a call."""
     gained = np.maximum(-value, 0)
     return _few(active, active & ~(left <= np.maximum(MODEL_ACCURACY * gained, most - gained)))
 
 
 def _few(active: np.ndarray, open_: np.ndarray) -> bool:
+    """Whether no more than the share of the active problems that may stay open is open."""
     return bool(np.count_nonzero(open_) <= (1 - DONE_SHARE) * np.count_nonzero(active))

@@ -14,14 +14,14 @@ so that all can be traced.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from popglm.solve.device.arrays import dot, rows
 from popglm.solve.device.curvature import times_pairs
 from popglm.statistics import norms
 from popglm.statistics.blockwise import Blocks, block_norms
 
-__all__ = ["decrement", "proximal_steps", "split_start", "split_steps", "start_norms"]
+__all__ = ["ProximalModel", "SplitModel", "decrement", "proximal_steps", "split_start", "split_steps", "start_norms"]
 
 Array = Any
 #: Steps of one compiled call, and Newton steps for a block's norm in each (they go on from the last ones).
@@ -30,6 +30,56 @@ STEPS, NORM_STEPS = 10, 3
 RELAXATION = 1.6
 #: Added to the metric of a bound, over c and the largest eigenvalue of G: with less variance, there is rounding alone.
 LEAST_CURVATURE = 1e-9
+
+
+class ProximalModel(NamedTuple):
+    """The models of problems, for `proximal_steps`.
+
+    Attributes
+    ----------
+    W, grad : array, shape (n_rows, n_features)
+        Where the model stands, and its gradient there without the λ₂ part.
+    c, lam2 : array, shape (n_rows,)
+    tau : array, shape (n_rows, n_blocks)
+    Q, M : array, shape (n_rows, 2 * size, n_features) and (n_rows, 2 * size, 2 * size)
+        See `popglm.solve.device.curvature.compact_form`; M = K⁻¹.
+    D : array, shape (n_rows, n_features)
+        Diagonal of B.
+    """
+
+    W: Array
+    grad: Array
+    c: Array
+    lam2: Array
+    tau: Array
+    Q: Array
+    M: Array
+    D: Array
+
+
+class SplitModel(NamedTuple):
+    """The models of problems, for `split_steps`.
+
+    Attributes
+    ----------
+    W, grad : array, shape (n_rows, n_features)
+        Where the model stands, and its gradient there without the λ₂ part.
+    c, lam2 : array, shape (n_rows,)
+    ridge, tau : array, shape (n_rows, n_blocks)
+        What blocks have of a ridge beyond λ₂, and the weights of their norms.
+    Q, K, M : array
+        In the eigenbasis of G; see `popglm.solve.device.curvature.compact_form`. M = K⁻¹.
+    """
+
+    W: Array
+    grad: Array
+    c: Array
+    lam2: Array
+    ridge: Array
+    tau: Array
+    Q: Array
+    K: Array
+    M: Array
 
 
 def _shrink(xp: Any, blocks: Blocks, r: Array, H: Array, tau: Array, nu: Array) -> tuple[Array, Array]:
@@ -59,21 +109,13 @@ def start_norms(xp: Any, blocks: Blocks, W: Array, grad: Array, D: Array) -> Arr
 
 
 def proximal_steps(
-    ops: Any, rounding: float, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, tau: Array, Q: Array,
-    M: Array, D: Array, G: Array, R: Array, at: tuple[Array, ...],
-) -> tuple[tuple[Array, ...], Array]:  # fmt: skip
+    ops: Any, rounding: float, blocks: Blocks, model: ProximalModel, G: Array, R: Array, at: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], Array]:
     """`STEPS` accelerated proximal gradient steps on the model.
 
     Parameters
     ----------
-    W, grad : array, shape (n_rows, n_features)
-        Where the model stands, and its gradient there without the λ₂ part.
-    c, lam2 : array, shape (n_rows,)
-    tau : array, shape (n_rows, n_blocks)
-    Q, M : array, shape (n_rows, 2 * size, n_features) and (n_rows, 2 * size, 2 * size)
-        See `popglm.solve.device.curvature.compact_form`; M = K⁻¹.
-    D : array, shape (n_rows, n_features)
-        Diagonal of B.
+    model : ProximalModel
     R : array or None
         σR.
     at : tuple of array
@@ -85,11 +127,12 @@ def proximal_steps(
     value : array, shape (n_rows,)
         The model there, 0 at e = 0.
     """
-    xp = ops.xp
+    xp, (W, grad, c, lam2, tau, Q, M, D) = ops.xp, model
     e, Be, e_old, Be_old, t, L, nu = at
     c, lam2 = rows(c), rows(lam2)
 
     def times_B(x: Array) -> Array:
+        """Bx, row by row."""
         Bx = c * xp.matmul(x, G) - times_pairs(xp, Q, M, x)
         return Bx if R is None else Bx + xp.matmul(x, R)
 
@@ -102,11 +145,11 @@ def proximal_steps(
         e_new = z - W
         Be_new = times_B(e_new)
         moved = e_new - ahead
-        bent, plain = dot(xp, moved, Be_new - B_ahead), dot(xp, moved * D, moved)
+        curvature, plain = dot(xp, moved, Be_new - B_ahead), dot(xp, moved * D, moved)
         # L too small for this direction: the step is taken back. Below rounding nothing can be told.
-        bad = (bent > 1.001 * L * plain) & (plain > rounding * dot(xp, e_new * D, e_new))
+        bad = (curvature > 1.001 * L * plain) & (plain > rounding * dot(xp, e_new * D, e_new))
         back = dot(xp, -(H * moved), e_new - e) > 0
-        L = xp.where(bad, 1.1 * bent / xp.where(bad, plain, xp.ones_like(plain)), L)
+        L = xp.where(bad, 1.1 * curvature / xp.where(bad, plain, xp.ones_like(plain)), L)
         keep = rows(bad)
         e_old, Be_old = e, Be
         e, Be = xp.where(keep, e, e_new), xp.where(keep, Be, Be_new)
@@ -139,29 +182,26 @@ def resolvent(ops: Any, c: Array, shift: Array, values: Array, Q: Array, K: Arra
 
 
 def _solve(xp: Any, r: Array, Q: Array, inverse: Array, core: Array) -> Array:
+    """(B + shift)⁻¹r from the two parts of `resolvent`."""
     scaled = r * inverse
     return scaled + inverse * times_pairs(xp, Q, core, scaled)
 
 
-def decrement(ops: Any, missing: Array, c: Array, lam2: Array, Q: Array, K: Array, values: Array) -> Array:
+def decrement(ops: Any, missing: Array, model: SplitModel, values: Array) -> Array:
     """½mᵀB⁻¹m of rows m of ``missing``, shape (n_rows,): see `popglm.solve.splitting.decrement`."""
-    xp = ops.xp
+    xp, c, lam2, Q, K = ops.xp, model.c, model.lam2, model.Q, model.K
     shift = lam2 + LEAST_CURVATURE * c * xp.max(values)
     return 0.5 * dot(xp, missing, _solve(xp, missing, Q, *resolvent(ops, c, shift, values, Q, K)))
 
 
 def split_steps(
-    ops: Any, blocks: Blocks, W: Array, grad: Array, c: Array, lam2: Array, ridge: Array, tau: Array, Q: Array,
-    K: Array, M: Array, spectrum: tuple[Array, Array], at: tuple[Array, Array, Array],
-) -> tuple[Array, Array, Array, tuple[Array, Array, Array]]:  # fmt: skip
+    ops: Any, blocks: Blocks, model: SplitModel, spectrum: tuple[Array, Array], at: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array, tuple[Array, Array, Array]]:
     """`STEPS` iterations of the alternating direction method of multipliers, then ρ adapted to their residuals.
 
     Parameters
     ----------
-    ridge : array, shape (n_rows, n_blocks)
-        What blocks have of a ridge beyond λ₂.
-    Q, K, M : array
-        In the eigenbasis of G; see `popglm.solve.device.curvature.compact_form`. M = K⁻¹.
+    model : SplitModel
     spectrum : tuple of array
         Eigenvalues (n_features,) and eigenvectors (n_features, n_features) of G.
     at : tuple of array
@@ -178,7 +218,7 @@ def split_steps(
         What is missing to a stationary point, in the eigenbasis of G: `decrement` has a bound from it.
     at : tuple of array
     """
-    xp = ops.xp
+    xp, (W, grad, c, lam2, ridge, tau, Q, K, M) = ops.xp, model
     z, u, rho = at
     values, basis = spectrum
     back = xp.matrix_transpose(basis)
@@ -195,6 +235,7 @@ def split_steps(
     tiny = 1e-30
 
     def size(A: Array) -> Array:
+        """‖a‖, row by row."""
         return xp.sqrt(dot(xp, A, A))
 
     largest = xp.where(size(x) > size(z), size(x), size(z))
