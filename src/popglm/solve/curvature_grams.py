@@ -1,4 +1,4 @@
-"""Gram matrices of single columns, weighted by the curvature of their losses where they stand."""
+"""Gram matrices of single problems, weighted by the curvature of their losses where they stand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: n
     """Covariances of the features, samples weighted by the curvature h of the loss, for some neurons of one fit.
 
     All samples count: a part drawn by curvature, evenly and by the size of x served long dense sessions, but left
-    sparse neurons of collinear columns far from their minimum.
+    sparse neurons of collinear features far from their minimum.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: n
     n, p = W.shape
 
     def sums(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, ...]:
+        """Σh, Σhx and Σhxxᵀ over some chunks of samples, per problem."""
         total, x, XX = np.zeros(n), np.zeros((n, p)), np.zeros((n, p, p))
         for first, last in chunks:
             X = np.asarray(rows.X[first:last], engine.dtype)

@@ -60,6 +60,7 @@ class FirstOrder:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        """Check the settings, and choose the learning rate where none was given."""
         if not isinstance(self.method, str) or self.method not in ("adam", "sgd"):
             raise ValueError(f"method={shown(self.method)} is unknown; use 'adam' or 'sgd'.")
         object.__setattr__(self, "learning_rate", self.rate)
@@ -109,16 +110,21 @@ def walk_first_order(
     return path
 
 
+def _certificates(fit: Fit, neurons: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """Of some neurons, by the tighter bound where there are two."""
+    gap, can = fit.certificate(neurons, lam), np.flatnonzero(fit.can_check(neurons, lam))
+    if len(can):
+        gap[can] = np.minimum(gap[can], fit.check(neurons[can], lam[can]).bound)
+    return gap
+
+
 def _renew_parameters(fit: Fit, lam: np.ndarray, tol: float, gap: np.ndarray) -> np.ndarray:
     """Estimate the parameters of the family where a fit stands, and its certificates; returns who has to go on."""
     neurons, before = fit.fittable, fit.parameters[fit.fittable].copy()
     fit.renew_parameters(neurons)
     fit.stand_at(neurons, fit.W[neurons], fit.at.b[neurons])
     fit.take_level(neurons)
-    gap[neurons] = fit.certificate(neurons, lam[neurons])
-    checked = neurons[fit.can_check(neurons, lam[neurons])]
-    if len(checked):
-        gap[checked] = np.minimum(gap[checked], fit.check(checked, lam[checked]).bound)
+    gap[neurons] = _certificates(fit, neurons, lam[neurons])
     moved = ~np.isclose(fit.parameters[neurons], before, rtol=MOVED, atol=0).all(axis=1)
     return neurons[moved & (gap[neurons] > tol)]
 
@@ -183,10 +189,7 @@ def _descend(
         rate = np.where(lost | stalled, rate / 2, rate)
         mark = best.copy()
         n_iter[neurons] = t
-        gap[neurons] = fit.certificate(neurons, lam_n)
-        checked = neurons[fit.can_check(neurons, lam_n)]
-        if len(checked):
-            gap[checked] = np.minimum(gap[checked], fit.check(checked, lam[checked]).bound)
+        gap[neurons] = _certificates(fit, neurons, lam_n)
         stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.rate)
         neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
         best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]

@@ -51,14 +51,17 @@ class ResponseMoments:
         """Sums over the rows of ``data``."""
 
         def weighted(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            """Responses (n_neurons, n_rows) and weights (n_rows,) of some rows."""
             y = take(data.Y.T).T
             return y, np.ones(y.shape[1]) if data.weights is None else take(data.weights)
 
         def means(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+            """Σs and Σsy."""
             y, s = weighted(take)
             return s.sum(), y @ s
 
         def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+            """Σsy² and Σsyx of responses less their mean."""
             y, s = weighted(take)
             y = y - mean[:, None]
             ys = y * s
@@ -123,6 +126,7 @@ class GramFits:
     bare_fit: PopulationFit | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        """Add up responses and features, and fit the null models where features are never penalised."""
         engine, data = self.engine, self.data
         self.parts = [data, *map(data.part, self.folds.train)]
         self.tested = [data.part(part) for part in self.folds.test]
@@ -141,7 +145,7 @@ class GramFits:
             self.bare_fit = self._bare(free).fit(np.zeros((1, len(data.Y))))
 
     def _bare(self, free: np.ndarray) -> GramFits:
-        """The same fits with the columns ``free`` alone, which are never penalised: null models."""
+        """The same fits with the features ``free`` alone, which are never penalised: null models."""
         data, scored = of_columns(free, self.data, self.scored)
         features = [own.of_columns(free) for own in self.features]
         held = [own.of_columns(free) for own in self.held_features] if self.folds.partition else None
@@ -157,7 +161,7 @@ class GramFits:
 
     @property
     def largest(self) -> float:
-        """Eigenvalue of the covariance of the penalised columns in all rows."""
+        """Eigenvalue of the covariance of the penalised features in all rows."""
         return largest_eigenvalue(self.settings.covariance(self.features[0]), self.settings.penalty.free)
 
     def null(self) -> tuple[np.ndarray, np.ndarray]:
@@ -178,6 +182,7 @@ class GramFits:
         near = guides(self.start, [own for _, own in begun])
 
         def walk(i: int, fit: Fit) -> Path:
+            """The path of one fit."""
             report = reporter(self.on_strength, 1, i - self.refit)
             return walk_path(fit, lambdas, settings.tol, settings.max_iter, None if near is None else near[i], report)
 
@@ -193,6 +198,7 @@ class GramFits:
         return result
 
     def _responses(self, f: int) -> ResponseSums:
+        """Of the rows of a fit."""
         rows = self.parts[f]
         return response_sums(self.settings.loss, rows.Y, rows.weights, rows.ranges)
 
@@ -206,6 +212,7 @@ class GramFits:
         return found
 
     def _begin(self, f: int) -> tuple[Fit, Coordinates]:
+        """A fit at its null model, and the coordinates it is in."""
         engine, settings, features, own = self.engine, self.settings, self.features[f], self.sums[f]
         center, G = self.center + features.mean(settings.fit_intercept), settings.covariance(features)
         if settings.has_axes:

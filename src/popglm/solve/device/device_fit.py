@@ -59,6 +59,7 @@ class DeviceFit(Problems):
         sums: ResponseSums,
         units: Units,
     ) -> None:
+        """Place the null models on the device, in one batch of all problems that are fitted."""
         super().__init__(
             loss=loss, objective=objective, model=model, fittable=fittable, at=at_rest(intercept, 0),
             **scales(sums, units, objective.by_sums),
@@ -168,6 +169,7 @@ class DeviceFit(Problems):
         """Nothing: there are no models of problems' own."""
 
     def _put(self, problems: np.ndarray, found: Evaluation, chosen: np.ndarray) -> None:
+        """Note what was found for the chosen ones: numbers alone, since gradients stay on the device."""
         self.at.put(problems, found.take_numbers(slice(None)), chosen)
 
     def _at_strength(self, rows: np.ndarray, lam: np.ndarray) -> Strength:

@@ -32,6 +32,7 @@ class DeviceObjective(RowObjective):
     """
 
     def __init__(self, *rows: Any, coordinates: Coordinates, **more: Any) -> None:
+        """Choose one way of evaluation for all problems, and place the rotation."""
         super().__init__(*rows, **more)
         # one way for all columns: a batch has one shape
         self.by_sums &= self.by_sums.all()
@@ -39,9 +40,11 @@ class DeviceObjective(RowObjective):
         self.rotation = None if plain else self.engine.asarray(coordinates.unrotate(np.eye(len(coordinates.center))))
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, Array]:
+        """Σs, mean response, and mean of yx on the device."""
         engine, q = self.engine, len(self.Y)
 
         def chunk(window: tuple[Any, ...], _k: int, _batch: Columns) -> tuple[Any, ...]:
+            """Sums over one window of samples."""
             X, Y, s, _, size, masked, at = window
             return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
 
@@ -85,6 +88,7 @@ class DeviceObjective(RowObjective):
         engine, windows, (batch,) = self.engine, self.windows, batches.values()
 
         def work() -> tuple[list[Any], list[Array]]:
+            """Sums over all windows."""
             numbers, product, some = [], None, []
             for k in range(len(windows.chunks)):
                 out = list(function(windows.read(k, with_x), k, batch))
@@ -104,16 +108,20 @@ class DeviceObjective(RowObjective):
         return windows.guarded(work)
 
     def _products(self, columns: np.ndarray) -> Array:
+        """Means of yx of some problems."""
         if len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y))):
             return self.YX
         return self.engine.xp.take(self.YX, self.engine.index(columns), axis=0)
 
     def _inner(self, W: Array, YX: Array) -> np.ndarray:
+        """Inner products row by row, in float64 on the host."""
         return np.asarray(self.engine.to_numpy(self.engine.sum64(W * YX, 1)), float)
 
     def _scaled(self, factor: np.ndarray, A: Array) -> Array:
+        """Rows of A, each times its factor."""
         return vector(self.engine, factor)[:, None] * A
 
     def _spread(self, some: list[Array], mean: np.ndarray) -> np.ndarray:
+        """See `popglm.solve.objective.spread_of`."""
         parts = self.engine.compile(spread_sums, self.engine.xp)(self.engine.xp.concat(some, axis=1))
         return spread_of(np.asarray(self.engine.to_numpy(parts), float), mean)

@@ -30,6 +30,7 @@ def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) ->
     shares = [share for share in np.array_split(neurons, len(engines)) if len(share)]
 
     def within_memory(engine: Engine, share: np.ndarray) -> Path:
+        """The path of a share, in halves where it does not fit."""
         try:
             return solve(engine, share)
         except Exception as error:
@@ -40,6 +41,7 @@ def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) ->
         return _join([within_memory(engine, half) for half in np.array_split(share, 2)])
 
     def on_device(engine: Engine, share: np.ndarray) -> Path:
+        """The path of a share, in a session of its device."""
         # a session belongs to the thread that works in it
         with engine.session():
             return within_memory(engine, share)
