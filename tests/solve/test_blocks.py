@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from popglm.solve.blocks import block_descent
+from popglm.solve.blocks import Limits, Metric, Norms, Places, block_descent
+from popglm.solve.compact import Pairs
 
 MEMORY = 4
 
@@ -75,10 +76,10 @@ def test_against_fista(sizes, n_pairs, sigma, lam2):
     grad = 1.5 * rng.standard_normal((q, p))
     tau = rng.uniform(0.1, 1.5, (q, len(sizes))) * np.sqrt(sizes)
     tau[0] *= 100  # everything ends at zero
-    D, slopes = np.empty((q, p)), np.empty((q, p))
-    block_descent(
-        G, R, starts, W, grad, c, S, Y, S @ G, np.full(q, n_pairs), tau, lam2, sigma, 0.0, 1e-17, 5000, D, slopes
-    )
+    # the second Gram matrix, and the pairs of neurons in reverse
+    metric, places = Metric(np.stack([0 * G, G]), R, sigma, 0.0), Places(np.ones(q, int), np.arange(q)[::-1].copy())
+    pairs = Pairs(*(a[::-1].copy() for a in (S, Y, S @ G)), np.full(q, n_pairs))
+    D, slopes = block_descent(metric, Norms(starts, tau, lam2), pairs, places, c, W, grad, Limits(1e-17, 5000))
     for j in range(q):
         full = B[j] + (sigma * R if sigma else 0)
         exact = fista(full, grad[j], W[j], tau[j], lam2[j], sizes)

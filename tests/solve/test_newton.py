@@ -7,7 +7,7 @@ import pytest
 
 from popglm.engines import NumpyEngine
 from popglm.solve import newton
-from popglm.solve.compact import LocalModel
+from popglm.solve.compact import LocalModel, Pairs
 from popglm.solve.newton import newton_steps, precondition
 from popglm.statistics.penalties import Penalty
 
@@ -41,7 +41,8 @@ def make(n_pairs, l1_ratio=1.0, strength=0.02, seed=0):
     lam = np.full(N_NEURONS, strength)
     model = LocalModel(
         NumpyEngine("float64").product, G, values, vectors, vectors.T.copy(), penalty, c, (1 - l1_ratio) * lam,
-        l1_ratio * lam[:, None] * penalty.block_weights, np.arange(N_NEURONS), S, Y, S @ G, np.full(N_NEURONS, n_pairs),
+        l1_ratio * lam[:, None] * penalty.block_weights, np.arange(N_NEURONS),
+        Pairs(S, Y, S @ G, np.full(N_NEURONS, n_pairs)),
     )  # fmt: skip
     W = rng.standard_normal((N_NEURONS, P))
     # a minimum of the smooth part that is as near as one step along a path takes it
@@ -81,7 +82,7 @@ def test_products_with_the_compact_form_are_those_with_the_dense_bfgs_matrix(n_p
 
 
 @pytest.mark.parametrize("n_pairs", [0, 4, 15])
-def test_the_preconditioner_inverts_the_model_without_bend(n_pairs):
+def test_the_preconditioner_inverts_the_model_without_a_penalty(n_pairs):
     model, W, _, matrices = make(n_pairs)
     found = precondition(model, W, np.zeros(N_NEURONS))
     np.testing.assert_allclose(found, [np.linalg.solve(B, w) for B, w in zip(matrices, W, strict=True)], rtol=1e-6)
@@ -132,9 +133,9 @@ def test_a_neuron_s_step_does_not_depend_on_its_company():
 def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron(value):
     model, W, grad, _ = make(4)
     expected, _, _ = newton_steps(model, W, grad)
-    Y = model.Y.copy()
+    Y = model.pairs.Y.copy()
     Y[1, 2] = value
-    broken = replace(model, Y=Y, middle=None)
+    broken = replace(model, pairs=model.pairs._replace(Y=Y), middle=None)
     with np.errstate(invalid="ignore"):
         D, _, left = newton_steps(broken, W, grad)
     usable = np.isfinite(D).all(axis=1) & ~np.isnan(left)

@@ -123,25 +123,25 @@ def test_a_rotated_model_ends_where_its_quadratic_has_its_minimum(penalty, smoot
         assert all(value(d[0] + size * rng.normal(size=P)) >= lowest - 1e-12 for _ in range(50))
 
 
-def columns_with_own_models():
-    """Three columns of five, their Gram matrices, and an empty memory."""
-    rng, sizes, columns = np.random.default_rng(0), np.array([3, 1, 2]), np.array([4, 0, 2])
+def problems_with_own_models():
+    """Three problems of five, their Gram matrices, and an empty memory."""
+    rng, sizes, problems = np.random.default_rng(0), np.array([3, 1, 2]), np.array([4, 0, 2])
     roots = rng.normal(size=(3, 40, P)) @ rng.normal(size=(3, P, P))
     G = np.einsum("ntp,ntq->npq", roots, roots) / 40
     terms, engine = Penalty.make("group_lasso", None, 0.0, sizes), NumpyEngine("float64")
     models = OwnModels(QuadraticModel(engine, np.eye(P), terms), 5, P, 1e6)
-    assert models.make_room(columns).all()
-    models.put(columns, G)
-    return models, QuadraticModel(engine, G[0], terms).memory(5), columns, G, terms
+    assert models.make_room(problems).all()
+    models.put(problems, G)
+    return models, QuadraticModel(engine, G[0], terms).memory(5), problems, G, terms
 
 
 def test_models_kept_together_end_where_their_quadratics_have_their_minima():
-    models, memory, columns, G, terms = columns_with_own_models()
+    models, memory, problems, G, terms = problems_with_own_models()
     rng, lam, c = np.random.default_rng(1), np.array([0.2, 0.02, 0.5]), np.array([1.5, 1.0, 0.3])
     w, grad, d = np.zeros((3, P)), rng.normal(size=(3, P)), np.zeros((3, P))
     for _ in range(40):
         slope = grad + c[:, None] * np.einsum("np,npq->nq", d, G)
-        step, promise = models.step(memory, columns, w + d, slope, c, lam)
+        step, promise = models.step(memory, problems, w + d, slope, c, lam)
         d = d + step
     assert promise.max() < 1e-8
 
@@ -155,14 +155,14 @@ def test_models_kept_together_end_where_their_quadratics_have_their_minima():
 
 
 def test_models_kept_together_learn_pairs_and_leave_their_place_to_others():
-    models, memory, columns, G, _ = columns_with_own_models()
+    models, memory, problems, G, _ = problems_with_own_models()
     s = np.random.default_rng(1).normal(size=(3, P))
     y = 2 * np.einsum("np,npq->nq", s, G) + s
-    models.remember(memory, columns, s, y)
+    models.remember(memory, problems, s, y)
     # the secant equation Bs = y: without a penalty, the step against the gradient −y is s
-    step, _ = models.step(memory, columns, np.zeros((3, P)), -y, np.ones(3), np.zeros(3))
+    step, _ = models.step(memory, problems, np.zeros((3, P)), -y, np.ones(3), np.zeros(3))
     np.testing.assert_allclose(step, s, rtol=1e-4, atol=1e-4)
-    models.drop(columns[:1])
+    models.drop(problems[:1])
     assert models.has(np.arange(5)).tolist() == [True, False, True, False, False]
     assert models.make_room(np.arange(5)).all()
     assert sorted(models.slot) == [0, 1, 2, 3, 4]

@@ -10,7 +10,7 @@ from sklearn.linear_model import ElasticNet
 
 from popglm import GLM
 from popglm.engines import NumpyEngine
-from popglm.solve.compact import LocalModel, thin_product
+from popglm.solve.compact import LocalModel, Pairs, thin_product
 from popglm.solve.splitting import resolvent, split_steps
 from popglm.statistics.penalties import Penalty
 
@@ -44,7 +44,7 @@ def make(n_pairs, strength=0.05, l1_ratio=1.0, seed=0, collinear=False):
     model = LocalModel(
         NumpyEngine("float64").product, np.diag(values), values, vectors, vectors.T.copy(), penalty,
         c, (1 - l1_ratio) * lam, l1_ratio * lam[:, None] * np.ones(P),
-        np.arange(N_NEURONS), S @ vectors, Y @ vectors, (S @ vectors) * values, np.full(N_NEURONS, n_pairs),
+        np.arange(N_NEURONS), Pairs(S @ vectors, Y @ vectors, (S @ vectors) * values, np.full(N_NEURONS, n_pairs)),
     )  # fmt: skip
     W = rng.standard_normal((N_NEURONS, P))
     grad = np.stack([B @ rng.normal(0, 0.5, P) for B in matrices])
@@ -172,7 +172,7 @@ def test_a_neuron_s_step_does_not_depend_on_its_company():
 def test_pairs_that_overflowed_are_seen_and_spoil_no_other_neuron():
     model, W, grad, _, _ = make(4)
     expected, *_ = split_steps(model, W, grad, np.zeros(N_NEURONS))
-    model.Y[1, 2] = np.inf
+    model.pairs.Y[1, 2] = np.inf
     model = replace(model, middle=None)
     with np.errstate(all="ignore"):
         D, gained, left, _ = split_steps(model, W, grad, np.zeros(N_NEURONS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,17 @@ from numba import njit
 from popglm.engines.numpy_engine import inverses
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["INNER", "JIT", "LocalModel", "low_rank_row", "thin_product"]
+__all__ = [
+    "INNER",
+    "JIT",
+    "LocalModel",
+    "Pairs",
+    "add_rows",
+    "dots",
+    "low_rank_row",
+    "row_dots",
+    "thin_product",
+]
 
 #: Re-association lets the loops over columns vectorise; NaN and inf keep their meaning.
 #: Loops over entries are compiled in a fraction of the time of assignments to slices and of NumPy's functions.
@@ -29,6 +39,37 @@ JIT: dict[str, Any] = {
 }
 #: For functions that compiled ones call, and Python never.
 INNER = {**JIT, "no_cpython_wrapper": True}
+
+
+class Pairs(NamedTuple):
+    """Curvature pairs of the loss with sᵀy = 1, as rings.
+
+    Attributes
+    ----------
+    S, Y, GS : ndarray, shape (n_neurons, memory, n_features)
+        s, y and Gs.
+    kept : ndarray of int, shape (n_neurons,)
+        Pairs ever kept; the pair number i lies in slot i % memory.
+    """
+
+    S: np.ndarray
+    Y: np.ndarray
+    GS: np.ndarray
+    kept: np.ndarray
+
+
+class ModelArrays(NamedTuple):
+    """What compiled functions read of a `LocalModel`; see there."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+    transposed: np.ndarray
+    c: np.ndarray
+    lam2: np.ndarray
+    tau: np.ndarray
+    rows: np.ndarray
+    pairs: Pairs
+    middle: np.ndarray
 
 
 @dataclass(eq=False)
@@ -47,10 +88,9 @@ class LocalModel:
     c, lam2 : ndarray, shape (n_neurons,)
     tau : ndarray, shape (n_neurons, n_blocks)
     rows : ndarray of int, shape (n_neurons,)
-        Of these neurons in the arrays that follow, which hold all neurons of a fit.
-    S, Y, GS : ndarray, shape (n_all, memory, n_features)
-        Curvature pairs with sᵀy = 1, as rings.
-    count : ndarray of int, shape (n_all,)
+        Of these neurons in ``pairs``.
+    pairs : Pairs
+        Of all neurons of a fit.
     K, middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
         K in float64, and K⁻¹.
     """
@@ -65,18 +105,21 @@ class LocalModel:
     lam2: np.ndarray
     tau: np.ndarray
     rows: np.ndarray
-    S: np.ndarray
-    Y: np.ndarray
-    GS: np.ndarray
-    count: np.ndarray
+    pairs: Pairs
     # made unless given
     K: Any = None
     middle: Any = None
 
     def __post_init__(self) -> None:
+        """Make K and K⁻¹."""
         if self.middle is None:
-            self.K = middles(self.c, self.rows, self.S, self.Y, self.GS, self.count)
-            self.middle = self.inverses(np.zeros((len(self.c), 0), self.S.dtype))
+            self.K = middles(self.c, self.rows, self.pairs)
+            self.middle = self.inverses(np.zeros((len(self.c), 0), self.pairs.S.dtype))
+
+    @property
+    def arrays(self) -> ModelArrays:
+        """The arrays alone, for compiled functions."""
+        return ModelArrays(*(getattr(self, name) for name in ModelArrays._fields))
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""
@@ -89,14 +132,19 @@ class LocalModel:
 
     def inverses(self, diagonal: np.ndarray) -> np.ndarray:
         """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns."""
-        inner = bordered(self.c, self.rows, self.GS, self.Y, self.K, diagonal)
+        inner = bordered(self.c, self.rows, self.pairs, self.K, diagonal)
         # overflow: the step is then not finite, and no step
         inner[~np.isfinite(inner).all(axis=(1, 2))] = np.nan
-        return inverses(inner).astype(self.GS.dtype)
+        return inverses(inner).astype(self.pairs.GS.dtype)
 
     def low_rank(self, M: np.ndarray, X: np.ndarray) -> np.ndarray:
         """QᵀMQX, row by row."""
-        return low_rank(self.c, self.rows, self.GS, self.Y, self.count, M, X)
+        return low_rank(self.c, self.rows, self.pairs, M, X)
+
+
+def row_dots(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Σ_k a_k b_k, row by row."""
+    return np.einsum("ij,ij->i", A, B)
 
 
 @njit(**JIT)
@@ -120,32 +168,34 @@ def thin_product(A, M):
 
 
 @njit(**JIT)
-def middles(c, rows, S, Y, GS, count):
+def middles(c, rows, pairs):
     """K = [[c SᵀGS, L], [Lᵀ, −D]]: L the part of SᵀY with s newer than y, D its diagonal; I where no pair is kept."""
+    S, Y, GS, kept = pairs
     memory = S.shape[1]
     out = np.zeros((len(c), 2 * memory, 2 * memory))
     SG, SY = np.empty((memory, memory), S.dtype), np.empty((memory, memory), S.dtype)
     for j in range(len(c)):
         i, K = rows[j], out[j]
-        held = min(count[i], memory)
+        held = min(kept[i], memory)
         for a in range(held, memory):
             K[a, a] = K[memory + a, memory + a] = 1.0
         for a in range(held):
-            _dots(GS[i, :held], S[i, a], SG[a])
-            _dots(Y[i, :held], S[i, a], SY[a])
+            dots(GS[i, :held], S[i, a], SG[a])
+            dots(Y[i, :held], S[i, a], SY[a])
         for a in range(held):
             K[memory + a, memory + a] = -SY[a, a]
             for b in range(held):
                 K[a, b] = c[j] * 0.5 * (SG[a, b] + SG[b, a])
-                # slots fill in order; in a full ring the oldest pair lies at count % held
-                if (a - count[i]) % held > (b - count[i]) % held:
+                # slots fill in order; in a full ring the oldest pair lies at kept % held
+                if (a - kept[i]) % held > (b - kept[i]) % held:
                     K[a, memory + b] = K[memory + b, a] = SY[a, b]
     return out
 
 
 @njit(**JIT)
-def bordered(c, rows, GS, Y, K, diagonal):
+def bordered(c, rows, pairs, K, diagonal):
     """K − Q diag(d) Qᵀ for rows d of ``diagonal``, K where it has no columns."""
+    Y, GS = pairs.Y, pairs.GS
     memory, p = GS.shape[1], diagonal.shape[1]
     out, x = np.empty_like(K), np.empty(p, GS.dtype)
     both, y_only = np.empty(memory, GS.dtype), np.empty(memory, GS.dtype)
@@ -159,26 +209,27 @@ def bordered(c, rows, GS, Y, K, diagonal):
         for a in range(memory):
             for k in range(p):
                 x[k] = c[j] * gs[a, k] * diagonal[j, k]
-            _dots(gs, x, both)
-            _dots(y, x, y_only)
+            dots(gs, x, both)
+            dots(y, x, y_only)
             for b in range(memory):
                 out[j, a, b] -= c[j] * both[b]
                 out[j, a, memory + b] -= y_only[b]
                 out[j, memory + b, a] = out[j, a, memory + b]
             for k in range(p):
                 x[k] = y[a, k] * diagonal[j, k]
-            _dots(y, x, y_only)
+            dots(y, x, y_only)
             for b in range(memory):
                 out[j, memory + a, memory + b] -= y_only[b]
     return out
 
 
 @njit(**JIT)
-def low_rank(c, rows, GS, Y, count, M, X):
+def low_rank(c, rows, pairs, M, X):
     """See `LocalModel.low_rank`."""
+    Y, GS, kept = pairs.Y, pairs.GS, pairs.kept
     out = np.zeros_like(X)
     for j in range(len(c)):
-        if count[rows[j]] > 0:
+        if kept[rows[j]] > 0:
             row = low_rank_row(c[j], GS[rows[j]], Y[rows[j]], M[j], X[j])
             for k in range(len(row)):
                 out[j, k] = row[k]
@@ -191,20 +242,20 @@ def low_rank_row(c, GS, Y, M, x):
     memory = len(GS)
     inner, outer = np.empty(2 * memory, x.dtype), np.empty(2 * memory, x.dtype)
     out = np.zeros(len(x), x.dtype)
-    _dots(GS, x, inner[:memory])
-    _dots(Y, x, inner[memory:])
+    dots(GS, x, inner[:memory])
+    dots(Y, x, inner[memory:])
     for i in range(memory):
         inner[i] *= c
-    _dots(M, inner, outer)
+    dots(M, inner, outer)
     for i in range(memory):
         outer[i] *= c
-    _add_rows(outer[:memory], GS, out)
-    _add_rows(outer[memory:], Y, out)
+    add_rows(outer[:memory], GS, out)
+    add_rows(outer[memory:], Y, out)
     return out
 
 
 @njit(**INNER)
-def _dots(Q, x, out):
+def dots(Q, x, out):
     """out = Qx."""
     n, zero = len(Q), x.dtype.type(0)
     for i in range(0, n - n % 4, 4):
@@ -224,7 +275,7 @@ def _dots(Q, x, out):
 
 
 @njit(**INNER)
-def _add_rows(w, Q, out):
+def add_rows(w, Q, out):
     """out += wQ."""
     n = len(Q)
     for i in range(0, n - n % 4, 4):

@@ -6,7 +6,7 @@ of residuals is smallest.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -24,23 +24,36 @@ RIDGE, MOST_WEIGHT = 1e-6, 100.0
 TINY = 1e-300
 
 
-def empty_past(n: int, p: int, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class Past(NamedTuple):
     """What `extrapolate` remembers of n iterations of p numbers each; 0 where one begins.
 
-    Returns
-    -------
-    past : ndarray, shape (n, 2 * MEMORY + 2, p)
+    Attributes
+    ----------
+    differences : ndarray, shape (n, 2 * MEMORY + 2, p)
         Differences of residuals, of points, the last residual, and the last point.
     gram : ndarray, shape (n, MEMORY, MEMORY)
         Inner products of the differences of residuals.
     held : ndarray of int, shape (n,)
         Iterations so far.
     """
-    return np.zeros((n, 2 * MEMORY + 2, p), dtype), np.zeros((n, MEMORY, MEMORY)), np.zeros(n, int)
+
+    differences: np.ndarray
+    gram: np.ndarray
+    held: np.ndarray
+
+    def take(self, index: np.ndarray) -> Past:
+        """That of some iterations."""
+        return Past(*(array[index] for array in self))
+
+
+def empty_past(n: int, p: int, dtype: Any) -> Past:
+    """The past of n iterations of p numbers each, where they begin."""
+    return Past(np.zeros((n, 2 * MEMORY + 2, p), dtype), np.zeros((n, MEMORY, MEMORY)), np.zeros(n, int))
 
 
 @njit(**INNER)
 def _dot(x, y):
+    """xᵀy."""
     total = x.dtype.type(0)
     for k in range(len(x)):
         total += x[k] * y[k]

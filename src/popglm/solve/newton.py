@@ -1,18 +1,21 @@
 """Newton steps on the penalised quadratic model, for neurons that use nearly all blocks.
 
 Away from zero a norm is smooth, and the model's minimiser solves (B + T)x = −∇ with T the curvature of the penalty, one
-block on the diagonal for each group. Conjugate gradients need one to four products with B for a tenth of the residual
-when they are preconditioned by the two-loop recursion around (cG + t̄I)⁻¹: that inverts B but for the spread of T around
-its mean t̄. At weak strengths this takes the place of packed matrices and Cholesky factors, whose cost grows with p³.
+block on the diagonal for each group: T = diag(τ/‖z_b‖ + λ₂) − Σ_b v_b v_bᵀ with v_b = √(τ_b/‖z_b‖) z_b/‖z_b‖. Conjugate
+gradients need one to four products with B for a tenth of the residual when they are preconditioned by the two-loop
+recursion around (cG + t̄I)⁻¹: that inverts B but for the spread of T around its mean t̄. At weak strengths this takes the
+place of packed matrices and Cholesky factors, whose cost grows with p³.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from popglm.solve.blocks import _shrink_block
-from popglm.solve.compact import JIT, LocalModel, _add_rows, _dots
+from popglm.solve.compact import JIT, LocalModel, add_rows, dots, row_dots
+from popglm.solve.working_set import shrink_block
 from popglm.statistics import norms as norm_sums
 
 __all__ = ["newton_steps", "precondition"]
@@ -24,13 +27,52 @@ MAX_STEPS, MAX_PRODUCTS, SWEEPS = 2, 4, 3
 STIFFEST = 1e6
 
 
+class _System(NamedTuple):
+    """(B + T)x = −residual on the blocks in use, where some neurons stand; B and the starts of blocks lie elsewhere.
+
+    Attributes
+    ----------
+    Z : ndarray, shape (n_neurons, n_features)
+        w + d.
+    norms : ndarray, shape (n_neurons, n_blocks)
+        ‖z_b‖.
+    used : ndarray, shape (n_neurons, n_features)
+        1 in the columns of blocks in use, else 0.
+    across : ndarray, shape (n_neurons, n_blocks)
+        τ_b/‖z_b‖, the curvature of a norm across z_b; along z_b it has none.
+    diagonal : ndarray, shape (n_neurons, n_features)
+        Of T + Σvvᵀ: across + λ₂.
+    t : ndarray, shape (n_neurons,)
+        t̄.
+    scaling : ndarray, shape (n_neurons, n_features)
+        Square root of (c diag G + t̄) / (c diag G + diagonal), 0 outside the blocks in use: the preconditioner's for
+        blocks that the penalty holds tighter, or less tight, than the mean of all.
+    residual, solution : ndarray, shape (n_neurons, n_features)
+        Gradient of the model on the blocks in use, and what the preconditioner makes of it.
+    """
+
+    Z: np.ndarray
+    norms: np.ndarray
+    used: np.ndarray
+    across: np.ndarray
+    diagonal: np.ndarray
+    t: np.ndarray
+    scaling: np.ndarray
+    residual: np.ndarray
+    solution: np.ndarray
+
+    def take(self, index: np.ndarray) -> _System:
+        """That of some neurons."""
+        return _System(*(array[index] for array in self))
+
+
 def precondition(model: LocalModel, X: np.ndarray, t: np.ndarray) -> np.ndarray:
     """About (B + t I)⁻¹X: the two-loop recursion (Nocedal & Wright 2006, alg. 7.4) with y + ts for y."""
-    X, alpha = X.copy(), np.zeros((len(X), model.S.shape[1]), X.dtype)
-    _first_loop(model.rows, model.S, model.Y, model.count, t, X, alpha)
+    X, alpha = X.copy(), np.zeros((len(X), model.pairs.S.shape[1]), X.dtype)
+    _first_loop(model.rows, model.pairs, t, X, alpha)
     base = np.outer(model.c, model.values) + t[:, None]
     X = model.product(model.product(X, model.vectors) / base, model.transposed)
-    _second_loop(model.rows, model.S, model.Y, model.count, t, X, alpha)
+    _second_loop(model.rows, model.pairs, t, X, alpha)
     return X
 
 
@@ -48,65 +90,32 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
     left : ndarray, shape (n_neurons,)
         What the model can still decrease, about.
     """
-    penalty, starts = model.penalty, model.penalty.starts[:-1]
-    block = penalty.block_of_column
-    kind, tiny = W.dtype, np.finfo(W.dtype).tiny
+    penalty = model.penalty
     all_D, all_slope, all_gained, all_left = np.zeros_like(W), grad.copy(), np.zeros(len(W)), np.zeros(len(W))
     todo, shortened = np.arange(len(W)), np.zeros(len(W), bool)
     for attempt in range(MAX_STEPS + 1):
         own = model.take(todo) if len(todo) < len(W) else model
         D, slope, gained = all_D[todo], all_slope[todo], all_gained[todo]
         norms = penalty.block_norms(W[todo] + D)
-        forces = penalty.block_norms(slope)
-        wanting = ((forces > own.tau) & (norms == 0)).any(axis=1)
+        wanting = ((penalty.block_norms(slope) > own.tau) & (norms == 0)).any(axis=1)
         unsettled = wanting | shortened
         if unsettled.any():
             part, cut = own.take(unsettled), [D[unsettled], slope[unsettled]]
-            gained[unsettled] += _sweep(
-                SWEEPS, part.c, own.G, penalty.starts, part.tau, part.lam2, part.rows, part.GS, part.Y, part.middle,
-                W[todo][unsettled], *cut,
-            )  # fmt: skip
+            gained[unsettled] += _sweep(SWEEPS, own.G, penalty.starts, part.arrays, W[todo][unsettled], *cut)
             D[unsettled], slope[unsettled] = cut
-        Z = W[todo] + D
-        norms = penalty.block_norms(Z)
-        used = norms > 0
-        # a block on its way to zero, where its norm bends without bound
-        bend = np.where(used, own.tau / np.maximum(norms, tiny), 0)
-        bend = np.minimum(bend, STIFFEST * own.c[:, None] * own.values[-1])
-        on = used[:, block].astype(kind)
-        curved = bend[:, block] + own.lam2[:, None]
-        residual = (slope + curved * Z) * on
-        t = own.lam2 + np.einsum("ij,j->i", bend, np.maximum(penalty.block_sizes - 1, 0)) / len(block)
-        t = np.maximum(t, np.finfo(kind).eps * own.c * own.values[-1]).astype(kind)
-        # blocks that the penalty holds tighter, or less tight, than the mean of all
-        size = np.maximum(np.outer(own.c, np.diag(own.G)), 0) + t[:, None]
-        stretch = np.sqrt(size / (size + np.where(on > 0, curved - t[:, None], 0))) * on
-        first = precondition(own, residual * stretch, t) * stretch
-        left = 0.5 * np.einsum("ij,ij->i", residual, first)
-        all_D[todo], all_slope[todo], all_gained[todo] = D, slope, gained
-        # blocks at zero that want to leave it count with what their norms do not hold
-        outside = norm_sums.shrink(np, penalty.blocks, slope, own.tau, ~used)
-        wanting = outside.any(axis=1)
-        if wanting.any():
-            whole, scale = (residual + outside)[wanting], np.where(on > 0, stretch, 1)[wanting]
-            decrement = precondition(own.take(wanting), whole * scale, t[wanting]) * scale
-            left[wanting] = 0.5 * np.einsum("ij,ij->i", whole, decrement)
-        all_left[todo] = left
+        system = _system(own, W[todo] + D, slope)
+        left = _decrease_left(own, system, slope)
+        all_D[todo], all_slope[todo], all_gained[todo], all_left[todo] = D, slope, gained, left
         go = shortened if attempt else unsettled | (left > ACCURACY * gained)
         if not go.any() or attempt == MAX_STEPS:
             break
         if not go.all():
-            own, todo = own.take(go), todo[go]
-            Z, D, slope, bend, on, stretch, curved, residual, first, t = (
-                a[go] for a in (Z, D, slope, bend, on, stretch, curved, residual, first, t)
-            )
+            own, todo, system, slope = own.take(go), todo[go], system.take(go), slope[go]
         # where Newton's step was too long, a norm's curvature along its own vector, 0, is taken for that across it: the
         # quadratic then lies above the norm and every step decreases (Hunter & Lange 2004)
-        along = (
-            np.zeros_like(Z) if attempt else Z * (np.sqrt(bend) / np.maximum(penalty.block_norms(Z), tiny))[:, block]
-        )
-        X, BX = _conjugate_gradients(own, along, curved, on, stretch, residual, first, t, block, starts)
-        size, decrease = _shorten(own, Z, X, BX, slope)
+        V = np.zeros_like(system.Z) if attempt else _vectors(own, system)
+        X, BX = _conjugate_gradients(own, system, V)
+        size, decrease = _shorten(own, system.Z, X, BX, slope)
         all_D[todo] += size[:, None] * X
         all_slope[todo] += size[:, None] * BX
         all_gained[todo] += decrease
@@ -114,32 +123,73 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
     return all_D, all_slope, all_left
 
 
-def _conjugate_gradients(own: LocalModel, unit, curved, on, stretch, residual, first, t, block, starts):
-    """X with (B + T)X ≈ −residual on the blocks in use, and BX."""
-    X, BX = np.zeros_like(unit), np.zeros_like(unit)
-    r, search = -residual, -first
-    energy = np.einsum("ij,ij->i", residual, first)
-    goal, going = ACCURACY * energy, np.arange(len(unit))
+def _system(own: LocalModel, Z: np.ndarray, slope: np.ndarray) -> _System:
+    """Newton's equation where some neurons stand."""
+    penalty, kind = own.penalty, Z.dtype
+    block, tiny = penalty.block_of_column, np.finfo(kind).tiny
+    norms = penalty.block_norms(Z)
+    # a block on its way to zero, where the curvature of its norm grows without bound
+    across = np.where(norms > 0, own.tau / np.maximum(norms, tiny), 0)
+    across = np.minimum(across, STIFFEST * own.c[:, None] * own.values[-1])
+    used = (norms > 0)[:, block].astype(kind)
+    diagonal = across[:, block] + own.lam2[:, None]
+    residual = (slope + diagonal * Z) * used
+    t = own.lam2 + np.einsum("ij,j->i", across, np.maximum(penalty.block_sizes - 1, 0)) / len(block)
+    t = np.maximum(t, np.finfo(kind).eps * own.c * own.values[-1]).astype(kind)
+    size = np.maximum(np.outer(own.c, np.diag(own.G)), 0) + t[:, None]
+    scaling = np.sqrt(size / (size + np.where(used > 0, diagonal - t[:, None], 0))) * used
+    solution = precondition(own, residual * scaling, t) * scaling
+    return _System(Z, norms, used, across, diagonal, t, scaling, residual, solution)
+
+
+def _decrease_left(own: LocalModel, system: _System, slope: np.ndarray) -> np.ndarray:
+    """About what the models can still decrease, (n_neurons,): half the residual times what solves for it."""
+    residual = system.residual
+    left = 0.5 * row_dots(residual, system.solution)
+    # blocks at zero that want to leave it count with what their norms do not hold
+    outside = norm_sums.shrink(np, own.penalty.blocks, slope, own.tau, ~(system.norms > 0))
+    wanting = outside.any(axis=1)
+    if wanting.any():
+        whole = (residual + outside)[wanting]
+        scaling = np.where(system.used > 0, system.scaling, 1)[wanting]
+        solution = precondition(own.take(wanting), whole * scaling, system.t[wanting]) * scaling
+        left[wanting] = 0.5 * row_dots(whole, solution)
+    return left
+
+
+def _vectors(own: LocalModel, system: _System) -> np.ndarray:
+    """v_b of every block, side by side, (n_neurons, n_features)."""
+    norms = np.maximum(system.norms, np.finfo(system.norms.dtype).tiny)
+    return system.Z * (np.sqrt(system.across) / norms)[:, own.penalty.block_of_column]
+
+
+def _conjugate_gradients(own: LocalModel, system: _System, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """X with (B + T)X ≈ −residual on the blocks in use, and BX; rows of V hold the v_b."""
+    starts, block = own.penalty.starts[:-1], own.penalty.block_of_column
+    X, BX = np.zeros_like(V), np.zeros_like(V)
+    r, search = -system.residual, -system.solution
+    energy = row_dots(system.residual, system.solution)
+    goal, going = ACCURACY * energy, np.arange(len(V))
+    used, diagonal, t, scaling = system.used, system.diagonal, system.t, system.scaling
     for _ in range(MAX_PRODUCTS):
         BP = own.times_B(search)
-        # T = τ/‖z‖ (I − zzᵀ/‖z‖²) + λ₂I in every block
-        AP = (BP + curved * search - unit * np.add.reduceat(unit * search, starts, axis=1)[:, block]) * on
-        bent = np.einsum("ij,ij->i", search, AP)
-        alpha = np.where(bent > 0, energy / np.where(bent > 0, bent, 1), 0)[:, None].astype(unit.dtype)
+        AP = (BP + diagonal * search - V * np.add.reduceat(V * search, starts, axis=1)[:, block]) * used
+        curvature = row_dots(search, AP)
+        alpha = np.where(curvature > 0, energy / np.where(curvature > 0, curvature, 1), 0)[:, None].astype(V.dtype)
         X[going] += alpha * search
         BX[going] += alpha * BP
         r = r - alpha * AP
-        z = precondition(own, r * stretch, t) * stretch
-        new = np.einsum("ij,ij->i", r, z)
-        open_ = (new > goal) & (bent > 0)
+        z = precondition(own, r * scaling, t) * scaling
+        new = row_dots(r, z)
+        open_ = (new > goal) & (curvature > 0)
         if not open_.any():
             break
-        search = z + (new / np.maximum(energy, np.finfo(unit.dtype).tiny))[:, None].astype(unit.dtype) * search
+        search = z + (new / np.maximum(energy, np.finfo(V.dtype).tiny))[:, None].astype(V.dtype) * search
         energy = new
         if not open_.all():
             going, own = going[open_], own.take(open_)
-            search, r, energy, goal, t, on, stretch, unit, curved = (
-                a[open_] for a in (search, r, energy, goal, t, on, stretch, unit, curved)
+            search, r, energy, goal, V, used, diagonal, t, scaling = (
+                a[open_] for a in (search, r, energy, goal, V, used, diagonal, t, scaling)
             )
     return X, BX
 
@@ -148,11 +198,12 @@ def _shorten(own: LocalModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
     """Share of the step that decreases the model, 1, ½, ¼ or 0, and the decrease; (n_neurons,) each."""
 
     def change(size: float) -> np.ndarray:
+        """Of the model along ``size`` times the step."""
         moved = Z + size * X
         after, before = (own.penalty.block_norms(A) for A in (moved, Z))
-        smooth = size * np.einsum("ij,ij->i", X, slope) + 0.5 * size**2 * np.einsum("ij,ij->i", X, BX)
-        ridge = 0.5 * own.lam2 * (np.einsum("ij,ij->i", moved, moved) - np.einsum("ij,ij->i", Z, Z))
-        return smooth + ridge + np.einsum("ij,ij->i", own.tau, after - before)
+        smooth = size * row_dots(X, slope) + 0.5 * size**2 * row_dots(X, BX)
+        ridge = 0.5 * own.lam2 * (row_dots(moved, moved) - row_dots(Z, Z))
+        return smooth + ridge + row_dots(own.tau, after - before)
 
     size, decrease = np.zeros(len(Z), Z.dtype), np.zeros(len(Z))
     for share in (0.25, 0.5, 1.0):
@@ -163,12 +214,14 @@ def _shorten(own: LocalModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(**JIT)
-def _first_loop(rows, S, Y, count, t, X, alpha):
+def _first_loop(rows, pairs, t, X, alpha):
+    """x ← x − Σ α_i (y_i + ts_i), newest pair first, with α_i = s_iᵀx / s_iᵀ(y_i + ts_i), which is kept."""
+    S, Y, kept = pairs.S, pairs.Y, pairs.kept
     memory, zero, one = S.shape[1], X.dtype.type(0), X.dtype.type(1)
     for j in range(len(X)):
         i = rows[j]
-        for age in range(min(count[i], memory)):
-            slot = (count[i] - 1 - age) % memory
+        for age in range(min(kept[i], memory)):
+            slot = (kept[i] - 1 - age) % memory
             s, y, x = S[i, slot], Y[i, slot], X[j]
             sx, ss = zero, zero
             for k in range(len(x)):
@@ -181,12 +234,14 @@ def _first_loop(rows, S, Y, count, t, X, alpha):
 
 
 @njit(**JIT)
-def _second_loop(rows, S, Y, count, t, X, alpha):
+def _second_loop(rows, pairs, t, X, alpha):
+    """x ← x + Σ (α_i − β_i) s_i, oldest pair first, with β_i = (y_i + ts_i)ᵀx / s_iᵀ(y_i + ts_i)."""
+    S, Y, kept = pairs.S, pairs.Y, pairs.kept
     memory, zero, one = S.shape[1], X.dtype.type(0), X.dtype.type(1)
     for j in range(len(X)):
         i = rows[j]
-        for age in range(min(count[i], memory) - 1, -1, -1):
-            slot = (count[i] - 1 - age) % memory
+        for age in range(min(kept[i], memory) - 1, -1, -1):
+            slot = (kept[i] - 1 - age) % memory
             s, y, x = S[i, slot], Y[i, slot], X[j]
             yx, ss = zero, zero
             for k in range(len(x)):
@@ -198,8 +253,10 @@ def _second_loop(rows, S, Y, count, t, X, alpha):
 
 
 @njit(**JIT)
-def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
+def _sweep(n_sweeps, G, starts, model, W, D, slope):
     """Block descent without a matrix B, for every neuron; D and slope change, half the decrease bound is returned."""
+    c, lam2, tau, rows, middle = model.c, model.lam2, model.tau, model.rows, model.middle
+    Y, GS = model.pairs.Y, model.pairs.GS
     memory, p, kind = GS.shape[1], G.shape[0], G.dtype
     gained = np.zeros(len(c))
     r, z, H = np.empty(p, kind), np.empty(p, kind), np.empty(p, kind)
@@ -229,7 +286,7 @@ def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
                     for i in range(memory):
                         now -= c[j] * GS[own, i, k] * outer[i] + Y[own, i, k] * outer[memory + i]
                     r[k] = H[k] * here - now - lam2[j] * here
-                _shrink_block(r[lo:hi], H[lo:hi], tau[j, b], z[lo:hi])
+                shrink_block(r[lo:hi], H[lo:hi], tau[j, b], z[lo:hi])
                 for i in range(2 * memory):
                     inner[i] = 0.0
                 moved = False
@@ -247,12 +304,12 @@ def _sweep(n_sweeps, c, G, starts, tau, lam2, rows, GS, Y, middle, W, D, slope):
                         inner[i] += c[j] * GS[own, i, k] * delta
                         inner[memory + i] += Y[own, i, k] * delta
                 if moved:
-                    _dots(middle[j], inner, added)
+                    dots(middle[j], inner, added)
                     for i in range(2 * memory):
                         outer[i] += added[i]
         for i in range(memory):
             outer[i] *= -c[j]
             outer[memory + i] *= -1
-        _add_rows(outer[:memory], GS[own], slope[j])
-        _add_rows(outer[memory:], Y[own], slope[j])
+        add_rows(outer[:memory], GS[own], slope[j])
+        add_rows(outer[memory:], Y[own], slope[j])
     return gained

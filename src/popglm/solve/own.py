@@ -1,4 +1,4 @@
-"""Models of many columns, each around a Gram matrix of its own, for designs of few features: one array, one kernel."""
+"""Models of many problems, each around a Gram matrix of its own, for designs of few features: one array, one kernel."""
 
 from __future__ import annotations
 
@@ -8,94 +8,96 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from popglm.solve.blocks import block_descent
+from popglm.solve.blocks import Places, descent
 from popglm.solve.compact import JIT
-from popglm.solve.quadratic import MAX_SWEEPS, CurvatureMemory, QuadraticModel
+from popglm.solve.quadratic import CurvatureMemory, QuadraticModel, decrease
 
 __all__ = ["OwnModels"]
 
-#: Features up to which columns' own models are kept together; beyond, `newton_steps` is the cheaper way to a step where
-#: nearly all of them are in use, although it holds Python's lock.
+#: Features up to which problems' own models are kept together; beyond, `newton_steps` is the cheaper way to a step
+#: where nearly all of them are in use, although it holds Python's lock.
 MAX_FEATURES = 400
 
 
 class OwnModels:
-    """Quadratic models of columns of one fit, each in coordinates of its own in which its blocks are diagonal.
+    """Quadratic models of problems of one fit, each in coordinates of its own in which its blocks are diagonal.
 
     Parameters
     ----------
     model : QuadraticModel
-        The one that columns without a model of their own share: one for which `suit` holds.
-    n_columns : int
-        Columns of the fit.
+        The one that problems without a model of their own share: one for which `suit` holds.
+    n_problems : int
+        Problems of the fit.
     n_features : int
     n_bytes : float
         Memory for the models at most.
 
     Attributes
     ----------
-    slot : ndarray of int, shape (n_columns,)
-        Where a column's model lies; −1 for none.
+    slot : ndarray of int, shape (n_problems,)
+        Where a problem's model lies; −1 for none.
     G, V : ndarray, shape (n_slots, n_features, n_features)
         Gram matrices in the models' coordinates; these coordinates, a rotation inside every block.
     """
 
     shares_out = True
 
-    def __init__(self, model: QuadraticModel, n_columns: int, n_features: int, n_bytes: float) -> None:
+    def __init__(self, model: QuadraticModel, n_problems: int, n_features: int, n_bytes: float) -> None:
+        """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
         self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
         dtype = self.engine.dtype
         size = 2 * dtype.itemsize * n_features**2
-        n_slots = int(np.clip(n_bytes // size, 1, n_columns))
-        self.slot, self._free = np.full(n_columns, -1), list(range(n_slots))[::-1]
+        n_slots = int(np.clip(n_bytes // size, 1, n_problems))
+        self.slot, self._free = np.full(n_problems, -1), list(range(n_slots))[::-1]
         # a slot takes memory when it is first written
         self.G, self.V = (np.zeros((n_slots, n_features, n_features), dtype) for _ in range(2))
 
     @staticmethod
     def suit(model: QuadraticModel) -> bool:
-        """Whether the columns with this shared model may have such models of their own."""
+        """Whether the problems with this shared model may have such models of their own."""
         penalty = model.penalty
         return penalty.l1_ratio > 0 and penalty.R is None and not model.split and len(model.G) <= MAX_FEATURES
 
-    def has(self, columns: np.ndarray) -> np.ndarray:
-        """Which columns have a model."""
-        return self.slot[columns] >= 0
+    def has(self, problems: np.ndarray) -> np.ndarray:
+        """Which problems have a model."""
+        return self.slot[problems] >= 0
 
-    def make_room(self, columns: np.ndarray) -> np.ndarray:
-        """Reserve places, as far as there are; returns which of the columns have one."""
-        for column in columns[~self.has(columns)][: len(self._free)]:
-            self.slot[column] = self._free.pop()
-        return self.has(columns)
+    def make_room(self, problems: np.ndarray) -> np.ndarray:
+        """Reserve places, as far as there are; returns which of the problems have one."""
+        for problem in problems[~self.has(problems)][: len(self._free)]:
+            self.slot[problem] = self._free.pop()
+        return self.has(problems)
 
-    def put(self, columns: np.ndarray, G: np.ndarray) -> None:
-        """Give columns that have a place the Gram matrices G (n, n_features, n_features), in solver coordinates."""
-        slots = self.slot[columns]
+    def put(self, problems: np.ndarray, G: np.ndarray) -> None:
+        """Give problems that have a place the Gram matrices G (n, n_features, n_features), in solver coordinates."""
+        slots = self.slot[problems]
 
         def turn(at: np.ndarray) -> None:
+            """Write the models of the rows ``at``."""
             principal_blocks(G[at], self.penalty.starts, slots[at], self.G, self.V)
 
-        self._share_out(turn, len(columns))
+        self._share_out(turn, len(problems))
 
-    def drop(self, columns: np.ndarray) -> None:
-        """Let go of the models of some columns."""
-        columns = columns[self.has(columns)]
-        self._free += self.slot[columns].tolist()
-        self.slot[columns] = -1
+    def drop(self, problems: np.ndarray) -> None:
+        """Let go of the models of some problems."""
+        problems = problems[self.has(problems)]
+        self._free += self.slot[problems].tolist()
+        self.slot[problems] = -1
 
-    def portions(self, columns: np.ndarray) -> list[np.ndarray]:
-        """All columns: they are shared out here."""
-        return [columns]
+    def portions(self, problems: np.ndarray) -> list[np.ndarray]:
+        """All problems: they are shared out here."""
+        return [problems]
 
-    def remember(self, memory: CurvatureMemory, columns: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
+    def remember(self, memory: CurvatureMemory, problems: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs, kept in the coordinates of the models."""
-        slots = self.slot[columns]
+        slots = self.slot[problems]
         s, y = (rotated(a, self.V, slots, self.penalty.starts) for a in (s, y))
-        memory.push(columns, s, y, lambda rows, s: products(s, self.G, self.slot[rows]))
+        memory.push(problems, s, y, lambda rows, s: products(s, self.G, self.slot[rows]))
 
     def step(
         self,
         memory: CurvatureMemory,
-        columns: np.ndarray,
+        problems: np.ndarray,
         W: np.ndarray,
         grad: np.ndarray,
         c: np.ndarray,
@@ -103,34 +105,26 @@ class OwnModels:
         most: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `QuadraticModel.step`."""
-        dtype, penalty, slots = self.engine.dtype, self.penalty, self.slot[columns]
+        dtype, penalty, slots = self.engine.dtype, self.penalty, self.slot[problems]
         W = penalty.penalised(W) if penalty.l1_ratio < 1 else W
         tau = penalty.norm_strengths(lam).astype(dtype)
         lam2, c = penalty.ridge_strength(lam).astype(dtype), c.astype(dtype)
         D, slope = np.empty((2, *W.shape))
-        R = np.zeros((0, 0), dtype)
-        rounding, accuracy = dtype.type(np.finfo(dtype).eps), dtype.type(1e-3 if dtype == np.float32 else 1e-6)
+        minimise = descent(penalty, dtype)
 
         def descend(at: np.ndarray) -> None:
+            """Minimise the models of the rows ``at``."""
             w, g = (rotated(a[at], self.V, slots[at], penalty.starts).astype(dtype) for a in (W, grad))
-            step, after = np.empty((2, *w.shape), dtype)
-            for j, (i, column) in enumerate(zip(at, columns[at], strict=True)):
-                # slices, so that every array has one row
-                row, own, its = slice(j, j + 1), slice(i, i + 1), slice(column, column + 1)
-                block_descent(
-                    self.G[slots[i]], R, penalty.starts, w[row], g[row], c[own],
-                    memory.S[its], memory.Y[its], memory.GS[its], memory.count[its], tau[own], lam2[own],
-                    dtype.type(0), rounding, accuracy, MAX_SWEEPS, step[row], after[row],
-                )  # fmt: skip
+            places = Places(slots[at], problems[at])
+            step, after = minimise(self.G, memory.pairs, places, w, g, c[at], tau[at], lam2[at])
             unrotated(step, self.V, slots[at], penalty.starts, at, D)
             unrotated(after, self.V, slots[at], penalty.starts, at, slope)
 
-        self._share_out(descend, len(columns))
-        before, after = penalty.norm_value(W, lam), penalty.norm_value(W + D, lam)
-        promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
-        return D, np.maximum(promise, 0)
+        self._share_out(descend, len(problems))
+        return D, decrease(penalty, W, D, grad + slope, lam)
 
     def _share_out(self, work: Any, n: int) -> None:
+        """Call ``work`` on portions of n rows, of at least eight."""
         size = max(-(-n // (2 * self.n_parts)), 8)
         self.engine.map(work, [(np.arange(a, min(a + size, n)),) for a in range(0, n, size)])
 

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
 from popglm.engines.protocol import Engine
-from popglm.solve.blocks import block_descent
-from popglm.solve.compact import LocalModel, thin_product
+from popglm.solve.blocks import Places, descent
+from popglm.solve.compact import LocalModel, Pairs, row_dots, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
 from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
@@ -23,8 +23,7 @@ from popglm.statistics.penalties import Penalty
 
 __all__ = ["CurvatureMemory", "QuadraticModel"]
 
-MAX_SWEEPS = 80
-#: Curvature pairs of every column. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
+#: Curvature pairs of every problem. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
 #: Products with G that the steps of `newton_steps` are worth, when they are chosen for a neuron.
 PRODUCTS = 240
@@ -37,36 +36,37 @@ class CurvatureMemory:
 
     Attributes
     ----------
-    S, Y, GS : ndarray, shape (n_neurons, size, n_features)
-    count : ndarray of int, shape (n_neurons,)
-        Pairs ever kept; the pair number i lies in slot i % size.
+    pairs : Pairs
     rho : ndarray, shape (n_neurons,)
         What `split_steps` ended with; 0 before.
     """
 
     def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any) -> None:
-        self.S, self.Y, self.GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
-        self.count, self.rho = np.zeros(n_neurons, np.int64), np.zeros(n_neurons, dtype)
+        """Empty rings of ``size`` pairs."""
+        S, Y, GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
+        self.pairs, self.rho = Pairs(S, Y, GS, np.zeros(n_neurons, np.int64)), np.zeros(n_neurons, dtype)
 
     def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, product_with_G: Callable) -> None:
         """Keep the pairs that show positive curvature beyond rounding; others would spoil the model."""
-        sy = np.einsum("ij,ij->i", s, y)
-        size = np.sqrt(np.einsum("ij,ij->i", s, s) * np.einsum("ij,ij->i", y, y))
+        S, Y, GS, kept = self.pairs
+        sy = row_dots(s, y)
+        size = np.sqrt(row_dots(s, s) * row_dots(y, y))
         with np.errstate(invalid="ignore"):
-            keep = np.isfinite(sy) & (sy > 1e-4 * np.sqrt(np.finfo(self.S.dtype).eps) * size)
+            keep = np.isfinite(sy) & (sy > 1e-4 * np.sqrt(np.finfo(S.dtype).eps) * size)
         if not keep.any():
             return
         rows, s, y = neurons[keep], s[keep], y[keep]
-        slot = self.count[rows] % self.S.shape[1]
+        slot = kept[rows] % S.shape[1]
         # scaled to unit curvature: float32 neither under- nor overflows, and no formula depends on the scale
         scale = 1 / np.sqrt(sy[keep])[:, None]
-        self.S[rows, slot], self.Y[rows, slot] = s * scale, y * scale
-        self.GS[rows, slot] = product_with_G(rows, s * scale)
-        self.count[rows] += 1
+        S[rows, slot], Y[rows, slot] = s * scale, y * scale
+        GS[rows, slot] = product_with_G(rows, s * scale)
+        kept[rows] += 1
 
     def forget(self, neurons: np.ndarray) -> None:
         """Begin anew."""
-        self.S[neurons], self.Y[neurons], self.GS[neurons], self.count[neurons] = 0, 0, 0, 0
+        for array in self.pairs:
+            array[neurons] = 0
 
 
 class QuadraticModel:
@@ -83,9 +83,9 @@ class QuadraticModel:
     penalty : Penalty
         Its R in solver coordinates.
     thin : bool
-        Whether it serves few columns, those of one neuron.
+        Whether it serves few problems, those of one neuron.
     n_parts : int, optional
-        Parts that the columns of a step are shared out in; one for every worker unless given.
+        Parts that the problems of a step are shared out in; one for every worker unless given.
     coordinates : Coordinates, optional
         Those that G is in; the user's own unless given.
     """
@@ -99,6 +99,7 @@ class QuadraticModel:
         n_parts: int | None = None,
         coordinates: Coordinates | None = None,
     ) -> None:
+        """Scale G where the model is split, and keep it in the engine's precision."""
         self.engine, self.G, self.penalty, self.thin, self.coordinates = engine, G, penalty, thin, coordinates
         self.n_parts = n_parts or engine.n_workers
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
@@ -114,18 +115,18 @@ class QuadraticModel:
 
     @property
     def shares_out(self) -> bool:
-        """Whether `step` shares its columns out itself, and so must not run in one of the workers."""
+        """Whether `step` shares its problems out itself, and so must not run in one of the workers."""
         return not self.split and not self.thin
 
     def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
         """An empty memory of ``size`` pairs for each of ``n_neurons``."""
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
 
-    def portions(self, columns: np.ndarray) -> list[np.ndarray]:
-        """Columns for every worker that may call `step`; all, where that shares them out itself."""
+    def portions(self, problems: np.ndarray) -> list[np.ndarray]:
+        """Problems for every worker that may call `step`; all, where that shares them out itself."""
         if not self.split:
-            return [columns]
-        return _portions(columns, self._even(len(columns)))
+            return [problems]
+        return _portions(problems, self._even(len(problems)))
 
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs."""
@@ -181,10 +182,11 @@ class QuadraticModel:
         return self._plain_step(memory, neurons, W, grad, c, lam)
 
     def _plain_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
+        """`step` without a norm in the penalty."""
         lam2 = self.penalty.ridge_strength(lam)
         total_grad = grad + lam2[:, None] * W
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
-        return d, -0.5 * np.einsum("ij,ij->i", d, total_grad)
+        return d, -0.5 * row_dots(d, total_grad)
 
     def _point(self, W, grad, c, lam) -> tuple[np.ndarray, ...]:
         """W, grad, c, τ and λ₂ in the engine's precision."""
@@ -192,6 +194,7 @@ class QuadraticModel:
         return tuple(np.ascontiguousarray(a, self.engine.dtype) for a in (W, grad, c, tau, lam2))
 
     def _split_step(self, memory, neurons, W, grad, c, lam, most) -> tuple[np.ndarray, np.ndarray]:
+        """`step` with norms of single weights, by `split_steps`."""
         W, grad, unit = self._scaled(W, grad, c)
         W, grad, c, tau, _ = self._point(W, grad, c, lam)
         tau = tau / (self.deviation * unit).astype(tau.dtype)
@@ -202,6 +205,7 @@ class QuadraticModel:
         most = np.zeros(len(W)) if most is None else most / unit[:, 0] ** 2
 
         def split(at: np.ndarray) -> None:
+            """Minimise the models of the rows ``at``."""
             model, rows = self._local(at, memory, neurons, c, tau, least), neurons[at]
             D[at], gained, left, memory.rho[rows] = split_steps(
                 model, W[at], grad[at], memory.rho[rows], ridge[at], most[at]
@@ -225,6 +229,7 @@ class QuadraticModel:
         return W / unit, grad / unit, unit
 
     def _norm_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
+        """`step` with norms of groups, or with norms and a smoothness."""
         point = self._point(W, grad, c, lam)
         # step, gradient of the model after it, and what the model can still decrease, about
         D, slope = np.zeros((2, *W.shape), self.engine.dtype)
@@ -236,9 +241,7 @@ class QuadraticModel:
         wide[failed] = False
         self._by_descent(np.flatnonzero(~wide), memory, neurons, point, D, slope, left)
         D = D.astype(float)
-        before, after = self.penalty.norm_value(W, lam), self.penalty.norm_value(W + D, lam)
-        promise = before - after - 0.5 * np.einsum("ij,ij->i", D, grad + slope)
-        return D, np.maximum(promise, 0) + left
+        return D, decrease(self.penalty, W, D, grad + slope, lam) + left
 
     def _uses_nearly_all(self, W, grad, tau) -> np.ndarray:
         """Neurons with so many columns in use that Newton steps cost less than packed matrices."""
@@ -248,39 +251,35 @@ class QuadraticModel:
         return (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
 
     def _local(self, at, memory, neurons, c, tau, lam2) -> LocalModel:
+        """The models of the rows ``at``."""
         # pairs and G are in the eigenbasis of G where single weights are penalised
         values, vectors, transposed = self._fast_spectrum
         product = thin_product if self.thin else self.engine.product
         return LocalModel(
             product, None if self.split else self.G_fast, values, vectors, transposed, self.penalty,
-            c[at], lam2[at], tau[at], neurons[at], memory.S, memory.Y, memory.GS, memory.count,
+            c[at], lam2[at], tau[at], neurons[at], memory.pairs,
         )  # fmt: skip
 
     def _by_newton(self, which, memory, neurons, point, D, slope, left) -> None:
+        """Rows ``which`` of D, slope and left, by `newton_steps`."""
         W, grad, c, tau, lam2 = point
 
         def newton(at: np.ndarray) -> None:
+            """Minimise the models of the rows ``at``."""
             model = self._local(at, memory, neurons, c, tau, lam2)
             D[at], slope[at], left[at] = newton_steps(model, W[at], grad[at])
 
         self._share_out(newton, which)
 
     def _by_descent(self, which, memory, neurons, point, D, slope, left) -> None:
-        W, grad, c, tau, lam2 = point
-        dtype = self.engine.dtype
-        R = np.zeros((0, 0), dtype) if self.penalty.R is None else np.ascontiguousarray(self.penalty.R, dtype)
-        # the model is rarely better than a few digits, so no more are asked of its minimiser
-        rounding = dtype.type(np.finfo(dtype).eps)
-        accuracy = dtype.type(1e-3 if dtype == np.float32 else 1e-6)
+        """Rows ``which`` of D, slope and left, by `block_descent`."""
+        minimise = descent(self.penalty, self.engine.dtype)
 
         def descend(at: np.ndarray) -> None:
-            step, after = np.empty((2, len(at), W.shape[1]), dtype)
-            pairs = (array[neurons[at]] for array in (memory.S, memory.Y, memory.GS, memory.count))
-            block_descent(
-                self.G_fast, R, self.penalty.starts, W[at], grad[at], c[at], *pairs, tau[at], lam2[at],
-                dtype.type(self.penalty.smoothness), rounding, accuracy, MAX_SWEEPS, step, after,
-            )  # fmt: skip
-            D[at], slope[at], left[at] = step, after, 0
+            """Minimise the models of the rows ``at``."""
+            places = Places(np.zeros(len(at), int), neurons[at])
+            D[at], slope[at] = minimise(self.G_fast[None], memory.pairs, places, *(a[at] for a in point))
+            left[at] = 0
 
         # small portions, so that neurons with many active blocks do not all fall to one worker
         self._share_out(descend, which, 8)
@@ -292,7 +291,7 @@ class QuadraticModel:
         self.engine.map(work, [(at,) for at in _portions(which, size)])
 
     def _even(self, n: int) -> int:
-        """Size of `n_parts` equal portions of n columns."""
+        """Size of `n_parts` equal portions of n problems."""
         # products take as long for one row as for a tile of four
         return max(-(-n // self.n_parts), 4)
 
@@ -304,23 +303,24 @@ class QuadraticModel:
         return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)
 
     def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:
-        size = memory.S.shape[1]
-        count = memory.count[neurons]
-        held = np.minimum(count, size)
+        """−B⁻¹∇, by the two-loop recursion."""
+        S, Y, _, kept = memory.pairs
+        size, kept = S.shape[1], kept[neurons]
+        held = np.minimum(kept, size)
         r = total_grad.copy()
         past = []
         for age in range(int(held.max(initial=0))):
-            slot = (count - 1 - age) % size
-            s = memory.S[neurons, slot].astype(float)
-            y = memory.Y[neurons, slot] + lam2[:, None] * s + self.penalty.smooth_gradient(s)
+            slot = (kept - 1 - age) % size
+            s = S[neurons, slot].astype(float)
+            y = Y[neurons, slot] + lam2[:, None] * s + self.penalty.smooth_gradient(s)
             with np.errstate(divide="ignore"):
-                rho = np.where(age < held, 1 / np.einsum("ij,ij->i", s, y), 0.0)
-            alpha = rho * np.einsum("ij,ij->i", s, r)
+                rho = np.where(age < held, 1 / row_dots(s, y), 0.0)
+            alpha = rho * row_dots(s, r)
             r -= alpha[:, None] * y
             past.append((s, y, rho, alpha))
         d = self.solve_metric(r, c, lam2)
         for s, y, rho, alpha in reversed(past):
-            beta = rho * np.einsum("ij,ij->i", y, d)
+            beta = rho * row_dots(y, d)
             d += (alpha - beta)[:, None] * s
         return -d
 
@@ -383,6 +383,12 @@ class QuadraticModel:
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))
         return np.maximum(values, 0), solve_triangular(L.T, Q)
+
+
+def decrease(penalty: Penalty, W: np.ndarray, D: np.ndarray, slopes: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """Of the models by steps D, never below 0; ``slopes`` is the sum of their gradients before and after."""
+    before, after = penalty.norm_value(W, lam), penalty.norm_value(W + D, lam)
+    return np.maximum(before - after - 0.5 * row_dots(D, slopes), 0)
 
 
 def _portions(index: np.ndarray, size: int) -> list[np.ndarray]:

@@ -11,13 +11,13 @@ Extrapolated, the Poisson lasso takes 0.86 × the time (30,000 × 1,011 × 100).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import INNER, JIT, LocalModel, low_rank_row, thin_product
+from popglm.solve.compact import INNER, JIT, LocalModel, low_rank_row, row_dots, thin_product
 from popglm.solve.extrapolation import empty_past, extrapolate
 
 __all__ = ["resolvent", "split_steps"]
@@ -44,6 +44,34 @@ FEW = 8
 LEAST_CURVATURE = {4: 1e-9, 8: 1e-14}
 #: Kept away from zero: squares of norms, in float64.
 TINY = 1e-300
+
+
+class _Split(NamedTuple):
+    """What one ρ makes of the models of some neurons, all in the eigenbasis of G but w.
+
+    Attributes
+    ----------
+    inverse : ndarray, shape (n_neurons, n_features)
+    core : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
+        See `resolvent`.
+    pull : ndarray, shape (n_neurons, n_features)
+        Gradient of the quadratic at w.
+    start : ndarray, shape (n_neurons, n_features)
+        w.
+    rho : ndarray, shape (n_neurons,)
+    ridge : ndarray, shape (n_neurons, n_features)
+    """
+
+    inverse: np.ndarray
+    core: np.ndarray
+    pull: np.ndarray
+    start: np.ndarray
+    rho: np.ndarray
+    ridge: np.ndarray
+
+    def take(self, index: np.ndarray) -> _Split:
+        """Those of some neurons."""
+        return _Split(*(array[index] for array in self))
 
 
 def split_steps(
@@ -85,46 +113,39 @@ def split_steps(
     least = (LEAST_RHO[kind.itemsize] * top).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
     out_Z, out_gained, out_left, out_rho = W.copy(), np.zeros(len(W)), np.zeros(len(W)), rho.copy()
-    own, todo, start = model, np.arange(len(W)), W
+    own, todo = model, np.arange(len(W))
     # x minimises the quadratic and z the penalty; the multiplier ρu is a subgradient of that, and starts as one that
     # is nearly in balance with the gradient, which saves iterations
     held = np.where(W != 0, model.tau * np.sign(W) + ridge * W, np.clip(-force, -model.tau, model.tau))
     V = W + held / rho[:, None]
-    past: Sequence[np.ndarray] = empty_past(len(W), W.shape[1], kind)
-    pull, inverse, core = model.product(force, model.vectors), *resolvent(model, rho)
+    past = empty_past(len(W), W.shape[1], kind)
+    split = _Split(*resolvent(model, rho), model.product(force, model.vectors), W, rho, ridge)
     for _ in range(MAX_ROUNDS):
         tile = 0 if model.product is thin_product or len(todo) <= FEW else TILE[kind.itemsize]
-        primal, dual = _iterate(
-            PERIOD, tile, own.vectors, own.transposed, own.c, own.rows, own.GS, own.Y, own.count,
-            inverse, core, pull, start, rho, own.tau, ridge, V, *past,
-        )  # fmt: skip
-        Z, missing, gained, left, share = _look(
-            tile, own.vectors, own.values, own.c, own.lam2, own.rows, own.GS, own.Y, own.middle,
-            inverse, core, pull, start, rho, own.tau, ridge, V,
-        )  # fmt: skip
+        arrays = own.arrays
+        primal, dual = _iterate(PERIOD, tile, arrays, split, V, past)
+        Z, missing, gained, left, share = _look(tile, arrays, split, V)
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
         factor = np.clip((1 + BALANCE * share) * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
-        go = left > ACCURACY * gained + np.finfo(kind).eps * _dot(own.tau, np.abs(start))
+        go = left > ACCURACY * gained + np.finfo(kind).eps * row_dots(own.tau, np.abs(split.start))
         told = np.flatnonzero(~go & (gained + left <= most))
         if len(told):
             left[told] = decrement(own.take(told), missing[told])
             go[told] = gained[told] + left[told] > most[told]
-        out_Z[todo], out_gained[todo], out_left[todo], out_rho[todo] = Z, gained, left, rho * factor
+        out_Z[todo], out_gained[todo], out_left[todo], out_rho[todo] = Z, gained, left, split.rho * factor
         if not go.any():
             break
         if not go.all():
-            own, todo = own.take(go), todo[go]
-            V, Z, start, rho, ridge, most, pull, inverse, core, factor, *past = (
-                a[go] for a in (V, Z, start, rho, ridge, most, pull, inverse, core, factor, *past)
-            )
-        factor = np.maximum(factor, least[todo] / rho)
+            own, split, past, todo = own.take(go), split.take(go), past.take(go), todo[go]
+            V, Z, most, factor = (a[go] for a in (V, Z, most, factor))
+        factor = np.maximum(factor, least[todo] / split.rho)
         far = (factor > FAR) | (factor < 1 / FAR)
         if far.any():
-            rho[far] *= factor[far]
+            split.rho[far] *= factor[far]
             V[far] = Z[far] + (V[far] - Z[far]) / factor[far, None]
             for array in past:
                 array[far] = 0
-            inverse[far], core[far] = resolvent(own.take(far), rho[far])
+            split.inverse[far], split.core[far] = resolvent(own.take(far), split.rho[far])
     return out_Z - W, np.maximum(out_gained, 0), out_left, out_rho
 
 
@@ -136,15 +157,22 @@ def _shrink(v, rho, tau, ridge):
 
 
 @njit(**JIT)
-def _iterate(
-    n_times, tile, vectors, transposed, c, rows, GS, Y, count, inverse, core, pull, start, rho, tau, ridge, V,
-    past, gram, held,
-):  # fmt: skip
+def _iterate(n_times, tile, model, split, V, past):
     """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
 
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
     each took 1.5 × the time, and workers waited for each other.
     """
+    vectors, transposed, c, rows, tau, pairs = (
+        model.vectors,
+        model.transposed,
+        model.c,
+        model.rows,
+        model.tau,
+        model.pairs,
+    )
+    inverse, core, pull, start, rho, ridge = split
+    differences, gram, held = past
     n, p = V.shape
     A, mapped = np.zeros((-(-n // tile) * tile if tile else n, p), V.dtype), np.empty(p, V.dtype)
     primal, dual = np.zeros(n), np.zeros(n)
@@ -157,10 +185,10 @@ def _iterate(
             for k in range(p):
                 R[j, k] = (rho[j] * R[j, k] - pull[j, k]) * inverse[j, k]
             i = rows[j]
-            if count[i] > 0:
-                bent = low_rank_row(c[j], GS[i], Y[i], core[j], R[j])
+            if pairs.kept[i] > 0:
+                added = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], core[j], R[j])
                 for k in range(p):
-                    R[j, k] += inverse[j, k] * bent[k]
+                    R[j, k] += inverse[j, k] * added[k]
         X = np.dot(R, transposed) if tile else thin_product(R, transposed)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
@@ -176,13 +204,13 @@ def _iterate(
                 xx += x * x
                 uu += u * u
             primal[j], dual[j] = apart / xx, moved / uu
-            extrapolate(V[j], mapped, past[j], gram[j], held[j], left > 0)
+            extrapolate(V[j], mapped, differences[j], gram[j], held[j], left > 0)
             held[j] += 1
     return primal, dual
 
 
 @njit(**JIT)
-def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pull, start, rho, tau, ridge, V):
+def _look(tile, model, split, V):
     """z, what is missing there, the decrease of the model, what it can still decrease, and the share of weights in use.
 
     What is missing to a stationary point, in the eigenbasis of G, is m = q + s, with q the gradient of the quadratic
@@ -190,6 +218,8 @@ def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pu
 
     One compiled call: NumPy's passes took 1.5 × the time.
     """
+    values, vectors, _, c, lam2, tau, rows, pairs, middle = model
+    inverse, core, pull, start, rho, ridge = split
     n, p = V.shape
     Z, missing, scaled = np.empty((n, p), V.dtype), np.empty((n, p), V.dtype), np.empty(p, V.dtype)
     A = np.zeros((-(-2 * n // tile) * tile if tile else 2 * n, p), V.dtype)
@@ -205,19 +235,19 @@ def _look(tile, vectors, values, c, lam2, rows, GS, Y, middle, inverse, core, pu
     R = np.dot(A, vectors) if tile else thin_product(A, vectors)
     for j in range(n):
         i, d, u = rows[j], R[j], R[n + j]
-        taken = low_rank_row(c[j], GS[i], Y[i], middle[j], d)
-        bowed, apart = 0.0, 0.0
+        corrected = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], middle[j], d)
+        quadratic, square = 0.0, 0.0
         for k in range(p):
-            bent = (c[j] * values[k] + lam2[j]) * d[k] - taken[k]
-            bowed += d[k] * (pull[j, k] + bent / 2)
-            missing[j, k] = pull[j, k] + bent + rho[j] * u[k]
+            Bd = (c[j] * values[k] + lam2[j]) * d[k] - corrected[k]
+            quadratic += d[k] * (pull[j, k] + Bd / 2)
+            missing[j, k] = pull[j, k] + Bd + rho[j] * u[k]
             scaled[k] = missing[j, k] * inverse[j, k]
-            apart += missing[j, k] * scaled[k]
-        taken = low_rank_row(c[j], GS[i], Y[i], core[j], scaled)
+            square += missing[j, k] * scaled[k]
+        added = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], core[j], scaled)
         for k in range(p):
-            apart += scaled[k] * taken[k]
-        gained[j] -= bowed
-        left[j] = apart / 2
+            square += scaled[k] * added[k]
+        gained[j] -= quadratic
+        left[j] = square / 2
     return Z, missing, gained, left, share
 
 
@@ -235,7 +265,7 @@ def decrement(model: LocalModel, missing: np.ndarray) -> np.ndarray:
     kind = missing.dtype
     inverse, core = resolvent(model, (LEAST_CURVATURE[kind.itemsize] * model.c * model.values[-1]).astype(kind))
     scaled = missing * inverse
-    return 0.5 * (_dot(missing, scaled) + _dot(scaled, model.low_rank(core, scaled)))
+    return 0.5 * (row_dots(missing, scaled) + row_dots(scaled, model.low_rank(core, scaled)))
 
 
 def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -247,13 +277,8 @@ def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _first_rho(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> np.ndarray:
     """Curvature that a norm has over the length of the weights, or of a first step where there are none."""
     tiny = np.finfo(W.dtype).tiny
-    length = np.sqrt(_dot(W, W) / np.maximum((W != 0).sum(axis=1), 1))
+    length = np.sqrt(row_dots(W, W) / np.maximum((W != 0).sum(axis=1), 1))
     step = np.abs(grad).max(axis=1) / np.maximum(model.c * model.values.mean(), tiny)
     length = np.where(length > 0, length, np.maximum(step, tiny))
     # a force over a length, and a curvature: both have the unit of the latter
     return np.maximum(model.tau.mean(axis=1) / length, 1e-6 * model.c * model.values[-1])
-
-
-def _dot(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Σ_k a_k b_k, row by row."""
-    return np.einsum("ij,ij->i", A, B)
