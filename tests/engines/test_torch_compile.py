@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; pip install 'popglm[torch]'")
 
-from popglm.engines import torch_engine  # noqa: E402
 from popglm.engines.torch_compile import Fused, fused  # noqa: E402
 from popglm.engines.torch_engine import TorchEngine  # noqa: E402
 
@@ -125,7 +124,8 @@ def test_numbers_and_inverses_need_no_copy_to_the_device(engine):
 
 @pytest.mark.parametrize(("device", "compiler", "waits"), [("cuda:1", "inductor", False), ("mps", None, True)])
 def test_what_an_accelerator_is_given(monkeypatch, device, compiler, waits):
-    monkeypatch.setattr(torch_engine, "_find", torch.device)
+    # every device is there
+    monkeypatch.setattr(torch, "empty", lambda *shape, device: None)
     made = TorchEngine("float32", device)
     assert (made.device, made.compiler, made.is_accelerator, made.n_streams) == (device, compiler, True, 1)
 
@@ -149,8 +149,8 @@ from test_torch_compile import SWITCHES, TorchEngine, torch
 
 def check(way):
     SWITCHES[way]()
-    engine = TorchEngine("tf32", "cpu")
-    engine._device = torch.device("cuda")
+    torch.empty = lambda *shape, device: None  # so that a GPU is there
+    engine = TorchEngine("tf32", "cuda")
     products = torch.backends.cuda.matmul
     name = "fp32_precision" if hasattr(products, "fp32_precision") else "allow_tf32"
     before = getattr(products, name)

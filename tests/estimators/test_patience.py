@@ -1,14 +1,19 @@
 """Neurons that stop to descend once their held-out deviance has clearly turned."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.model_selection import KFold
 
 import popglm as pg
 from popglm import GLMCV
+from popglm.engines import NumpyEngine
+from popglm.solve.population import Settings, fit_population
 from popglm.solve.trace import Trace
-from popglm.solve.walk import Walk
+from popglm.statistics.families import get_family
+from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths, select_strengths
 
 N, Q = 360, 8
@@ -108,17 +113,34 @@ def test_with_patience_for_all_strengths_nothing_changes(fits):
     assert (full.n_lambdas_fitted_ == len(LAMBDAS)).all()
 
 
-def test_evaluations_are_saved(fits, monkeypatch):
-    X, Y, full, _ = fits
-    tried, decide = [], Walk.accept_or_stay
+class Counting(NumpyEngine):
+    """Counts the points, (n, n_features) each time, at which passes over samples are made."""
 
-    def counted(walk, here, *found):
-        tried.append(len(here.problems))
-        return decide(walk, here, *found)
+    points = 0
 
-    monkeypatch.setattr(Walk, "accept_or_stay", counted)
-    quiet_fit(X, Y, patience=1)
-    assert sum(tried) < 0.8 * (full.n_iter_.sum() + full.cv_n_iter_.sum())
+    @classmethod
+    def compile(cls, function, *static):
+        run = NumpyEngine.compile(function, *static)
+
+        def call(X, *arrays):
+            cls.points += sum(len(a) for a in arrays if getattr(a, "shape", ())[1:] == X.shape[1:])
+            return run(X, *arrays)
+
+        return call
+
+
+def test_evaluations_are_saved():
+    X, Y = recording()
+    lambdas = np.repeat(LAMBDAS[:, None], Q, axis=1)
+    settings = Settings(get_family("poisson"), Penalty.make("lasso", None, 0.0, np.ones(40, int)), lambdas, tol=1e-6)
+    splits, counts = list(KFold(4).split(X)), []
+    for patience in (None, 1):
+        engine = type("Own", (Counting,), {})("float64")
+        with engine.session():
+            fit = fit_population(engine, X, Y, None, None, splits, replace(settings, patience=patience))
+        assert engine.points >= fit.n_iter.sum() + fit.cv_n_iter.sum()
+        counts.append(engine.points)
+    assert counts[1] < 0.8 * counts[0]
 
 
 def missing(Y):

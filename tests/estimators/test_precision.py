@@ -8,6 +8,7 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 
 import popglm as pg
 from popglm.engines import get_engine
+from popglm.estimators.predictions import means_on_device
 from popglm.solve.held_out import HeldOut
 from popglm.statistics.families import get_family
 from popglm.statistics.responses import response_sums
@@ -167,7 +168,7 @@ def test_gaussian_activity_far_from_zero_is_predicted_with_all_its_digits(name, 
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
-def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
+def test_an_accelerator_predicts_far_from_zero_alike(name):
     pytest.importorskip(name)
     rng = np.random.default_rng(4)
     X, offset = rng.standard_normal((300, 2)).astype(np.float32), rng.normal(size=300)
@@ -175,15 +176,20 @@ def test_an_accelerator_predicts_far_from_zero_alike(name, monkeypatch):
     model = pg.GLM(family="gaussian", lambdas=[1e-6], engine=name).fit(X, Y, offset=offset)
     expected = model.predict(X, offset)
 
-    def accelerator(*args):
-        engine = get_engine(*args)
-        engine.is_accelerator = True
-        return engine
-
-    monkeypatch.setattr("popglm.estimators.predictions.get_engine", accelerator)
-    found = model.predict(X, offset)
+    engine, center = get_engine(name, "cpu"), X.mean(axis=0)
+    intercept = model.intercept_ + model.coef_.astype(float) @ center.astype(float)
+    found = means_on_device(engine, model.loss_.link, X, center, model.coef_, intercept, offset, exact=True)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_predictions_are_made_on_the_device_that_is_asked_for():
+    pytest.importorskip("torch")
+    X = np.random.default_rng(4).standard_normal((300, 2)).astype(np.float32)
+    model = pg.GLM(family="gaussian", lambdas=[1e-6]).fit(X, X)
+    # arrays on PyTorch's device "meta" have shapes and no numbers: none can be had back
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        model.set_params(engine="torch", device="meta").predict(X)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from types import SimpleNamespace
+from contextlib import redirect_stderr
 from typing import ClassVar
 
 import numba
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import popglm as pg
-from popglm.estimators import progress
 from popglm.estimators.progress import COMPILING, fit_progress
 
 
@@ -40,17 +39,15 @@ class Clock:
 
 @pytest.fixture
 def terminal(monkeypatch):
-    screen = Terminal()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=screen))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(threading, "Timer", Clock)
     Clock.made = []
-    return screen
+    return Terminal()
 
 
 def test_a_bar_with_the_time_left_after_ten_seconds_without_being_asked(terminal):
-    with fit_progress(0, 3, 5, 2) as advance:
+    with redirect_stderr(terminal), fit_progress(0, 3, 5, 2) as advance:
         (clock,) = Clock.made
         assert clock.seconds == 10
         advance(0, -1)
@@ -65,25 +62,25 @@ def test_a_bar_with_the_time_left_after_ten_seconds_without_being_asked(terminal
 
 def test_a_short_fit_shows_nothing(terminal):
     rng = np.random.default_rng(0)
-    pg.GLMCV(lambdas=[0.1, 0.01], cv=2).fit(rng.normal(size=(60, 2)), rng.poisson(1.0, 60))
+    with redirect_stderr(terminal):
+        pg.GLMCV(lambdas=[0.1, 0.01], cv=2).fit(rng.normal(size=(60, 2)), rng.poisson(1.0, 60))
     assert len(Clock.made) == 1
     assert Clock.made[0].cancelled
     assert terminal.getvalue().replace(COMPILING + "\n", "") == ""
 
 
 def test_asked_for_the_bar_is_there_at_once(terminal):
-    with fit_progress(1, 3, 5, 2) as advance:
+    with redirect_stderr(terminal), fit_progress(1, 3, 5, 2) as advance:
         advance(0, 1)
     assert not Clock.made
     assert "3 neurons · strength 1/5 · fold 2" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
-def test_where_nobody_looks_nothing_is_shown(verbose, monkeypatch):
+def test_where_nobody_looks_nothing_is_shown(verbose):
     file = io.StringIO()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=file))
     before = threading.active_count()
-    with fit_progress(verbose, 3, 5, 2) as advance:
+    with redirect_stderr(file), fit_progress(verbose, 3, 5, 2) as advance:
         assert advance is None
         assert threading.active_count() == before
         compiled(1)
@@ -91,12 +88,12 @@ def test_where_nobody_looks_nothing_is_shown(verbose, monkeypatch):
 
 
 def test_one_bar_at_a_time(terminal):
-    with fit_progress(1, 3, 5, 2) as outer:
+    with redirect_stderr(terminal), fit_progress(1, 3, 5, 2) as outer:
         with fit_progress(1, 99, 5, 2) as inner:
             assert inner is None
         outer(0, 0)
     assert "99 neurons" not in terminal.getvalue()
-    with fit_progress(1, 99, 5, 2) as again:
+    with redirect_stderr(terminal), fit_progress(1, 99, 5, 2) as again:
         assert again is not None
 
 
@@ -111,7 +108,7 @@ def compiled(value, module="popglm.solve.blocks"):
 
 
 def test_compiling_is_said_once_and_only_while_it_happens(terminal):
-    with fit_progress(0, 3, 5, 2):
+    with redirect_stderr(terminal), fit_progress(0, 3, 5, 2):
         assert terminal.getvalue() == ""
         compiled(1, module="elsewhere")
         assert terminal.getvalue() == ""

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
-from popglm.solve import newton
 from popglm.solve.compact import LocalModel, Pairs
 from popglm.solve.newton import newton_steps, precondition
 from popglm.statistics.penalties import Penalty
@@ -105,16 +104,14 @@ def test_steps_reach_the_minimum_of_the_model(n_pairs, strength, l1_ratio):
         assert found - best <= 3 * left[j] + 1e-3 * (start - best)
 
 
-def test_what_is_left_counts_a_block_at_zero_that_wants_to_leave(monkeypatch):
-    monkeypatch.setattr(newton, "MAX_STEPS", 0)
-    monkeypatch.setattr(newton, "SWEEPS", 0)
+def test_what_is_left_counts_a_block_at_zero_that_wants_to_leave():
     model, W, grad, matrices = make(4)
     W[:, :8] = 0
     # stationary, but for the first block
     norms = model.penalty.block_norms(W)
     grad[:] = (-model.tau / np.maximum(norms, 1e-300))[:, BLOCK] * W
     grad[:, 0] = 1.1 * model.tau[:, 0]
-    _, _, left = newton_steps(model, W, grad)
+    _, _, left = newton_steps(model, W, grad, max_steps=0, n_sweeps=0)
     for j, B in enumerate(matrices):
         args = B, grad[j], model.tau[j], model.lam2[j], W[j]
         decrease = value(*args, np.zeros(P)) - value(*args, proximal_gradient(*args))

@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+from begun import begun
 
 from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
-from popglm.solve import problems
 from popglm.solve.fit import Fit
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
+from popglm.solve.rounds import walk_paths
+from popglm.solve.rows import evaluate_fits
 from popglm.solve.trace import Trace
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
@@ -176,35 +178,58 @@ def bursts(n=1500, p=12, q=4, seed=0):
     return X, Y.astype(float)
 
 
+class Watched(Fit):
+    """A fit with a patience of its own, which remembers who got models, and how many had one after each round."""
+
+    patience = 3
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.given, self.held = [], []
+
+    @property
+    def own_model_cost(self):
+        return self.patience
+
+    def give_own_models(self, problems):
+        self.given.extend(problems)
+        return super().give_own_models(problems)
+
+    def drop_models(self, finished):
+        super().drop_models(finished)
+        kept = len(self.own) if self.together is None else int(self.together.has(np.arange(len(self.W))).sum())
+        self.held.append(kept)
+
+
+class Patient(Watched):
+    """One that waits for ever."""
+
+    patience = 10**9
+
+
 @pytest.mark.parametrize("penalty", ["group_lasso", "lasso"])
-def test_slow_neurons_get_models_of_their_own(monkeypatch, penalty):
+def test_slow_neurons_get_models_of_their_own(penalty):
     X, Y = bursts()
-    given = []
-    give = Fit.give_own_models
-    monkeypatch.setattr(Fit, "give_own_models", lambda fit, columns: given.extend(columns) or give(fit, columns))
-    held, drop = [], Fit.drop_models
-
-    def count(fit):
-        return len(fit.own) if fit.together is None else int(fit.together.has(np.arange(len(fit.W))).sum())
-
-    monkeypatch.setattr(Fit, "drop_models", lambda fit, done: (drop(fit, done), held.append(count(fit))))
-    settings = {"penalty": penalty, "feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -6, 6)}
-    folds = np.repeat(np.arange(5), 300)
-    models = {}
-    for patience in (3, 10**9):
-        monkeypatch.setattr(problems, "OWN_MODEL_AFTER", patience)
-        monkeypatch.setattr(problems, "OWN_MODEL_SOON", patience)
-        models[patience] = GLMCV(**settings, tol=1e-7, precision="float64", cv=5).fit(X, Y, groups=folds)
-    assert len(given) > 4
-    # they are let go when their neurons are done
-    assert max(held) > 0
-    assert held[-1] == 0
-    own, shared = models.values()
-    for model in (own, shared):
-        assert max(model.gap_.max(), model.cv_gap_.max()) <= 1e-7
-    np.testing.assert_allclose(own.loss_path_, shared.loss_path_, atol=1e-7 * np.abs(shared.loss_path_).max())
+    n, (X, Y) = len(X), (X - X.mean(axis=0), np.ascontiguousarray(Y.T))
+    parts = [[(0, n)], [(300, n)], [(0, 300), (600, n)]]
+    rows = RowObjective(NumpyEngine("float64"), get_family("poisson"), X, Y, None, None, parts)
+    terms = Penalty.make(penalty, None, 0.0, np.array([4, 4, 4]))
+    lambdas = np.repeat(10.0 ** np.linspace(-1, -6, 6)[:, None], len(Y), axis=1)
+    paths = {}
+    for kind in (Watched, Patient):
+        fits = begun(rows, terms, kind)
+        with rows.engine.session():
+            paths[kind] = walk_paths(fits, evaluate_fits, lambdas, 1e-7, 200)
+        for fit, path in zip(fits, paths[kind], strict=True):
+            assert path.gap.max() <= 1e-7
+            assert bool(fit.given) == (max(fit.held) > 0) == (kind is Watched)
+            # they are let go when their neurons are done
+            assert fit.held[-1] == 0
+    own, shared = (np.stack([path.n_iter for path in paths[kind]]) for kind in (Watched, Patient))
+    for ours, theirs in zip(*paths.values(), strict=True):
+        np.testing.assert_allclose(ours.objective, theirs.objective, atol=1e-7 * np.abs(theirs.objective).max())
     # from the second strength on, the models are there
-    assert own.n_iter_[1:].sum() < 0.8 * shared.n_iter_[1:].sum()
+    assert own[:, 1:].sum() < 0.8 * shared[:, 1:].sum()
 
 
 def test_strengths_side_by_side_keep_their_own_metric():
@@ -252,20 +277,27 @@ def test_gaussian_fits_do_not_run_off_where_columns_depend_on_each_other():
     np.testing.assert_allclose(single.loss_path_, double.loss_path_, rtol=2e-4)
 
 
+class Lucky(RowObjective):
+    """An objective whose loss is too low at every third point, by as much as is lost where weights are large."""
+
+    calls = 0
+
+    def evaluate(self, columns, W, b):
+        self.calls += 1
+        found = super().evaluate(columns, W, b)
+        found.loss -= 4e-6 * np.abs(found.loss) * (self.calls % 3 == 0)
+        return found
+
+
 @pytest.mark.parametrize("penalty", ["ridge", "lasso", "group_lasso"])
-def test_a_loss_that_rounding_made_too_low_holds_no_neuron_up(monkeypatch, penalty):
-    rng, evaluate, calls = np.random.default_rng(0), RowObjective.evaluate, []
-
-    def lucky(objective, columns, W, b):
-        out = evaluate(objective, columns, W, b)
-        calls.append(len(columns))
-        # every third point by as much as is lost where weights are large
-        out.loss -= 4e-6 * np.abs(out.loss) * (len(calls) % 3 == 0)
-        return out
-
-    monkeypatch.setattr(RowObjective, "evaluate", lucky)
+def test_a_loss_that_rounding_made_too_low_holds_no_neuron_up(penalty):
+    rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 12))
     Y = rng.poisson(np.exp(X[:, :3] @ rng.normal(0, 0.6, (3, 5))))
-    model = GLM(penalty=penalty, lambdas=10.0 ** -np.arange(1, 6), tol=1e-7, feature_groups=[4, 4, 4]).fit(X, Y)
-    assert model.gap_.max() <= 1e-7
-    assert model.n_iter_.max() <= 10
+    X, Y = (X - X.mean(axis=0)).astype(np.float32), np.ascontiguousarray(Y.T, np.float32)
+    rows = Lucky(NumpyEngine("float32"), get_family("poisson"), X, Y, None, None, [[(0, 600)]])
+    fits = begun(rows, Penalty.make(penalty, None, 0.0, np.array([4, 4, 4])))
+    with rows.engine.session():
+        (path,) = walk_paths(fits, evaluate_fits, np.repeat(10.0 ** -np.arange(1, 6)[:, None], 5, axis=1), 1e-7, 200)
+    assert path.gap.max() <= 1e-7
+    assert path.n_iter.max() <= 10

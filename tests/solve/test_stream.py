@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
-import popglm.solve.stream as stream_module
 from popglm import GLM, GLMCV
+from popglm.solve.stream import MEMORY as LARGE
 from popglm.solve.stream import RowStream, check_stream, is_streamed, read_rows
 
 N, SIZES, TRIAL = 3_000, [4, 1, 5], 75
@@ -115,12 +115,10 @@ def arrays_on_disk(kind, X, folder):
 
 
 @pytest.mark.parametrize("kind", ["memmap", "zarr", "hdf5"])
-def test_files(kind, tmp_path, monkeypatch):
+def test_files(kind, tmp_path):
     X, Y, trial = recording()
-    on_disk, close = arrays_on_disk(kind, X, tmp_path)
-    # wrapped by the estimators, since it is larger than the memory
-    monkeypatch.setattr(stream_module, "MEMORY", MEMORY)
-    assert is_streamed(on_disk)
+    file, close = arrays_on_disk(kind, X, tmp_path)
+    on_disk = RowStream(file, MEMORY)
     job = settings("poisson", "group_lasso", cv=3, precision="float32", tol=1e-6)
     one = GLMCV(**job).fit(on_disk, Y[:, 0], groups=trial)
     whole = GLMCV(**job).fit(X, Y[:, 0], groups=trial)
@@ -134,19 +132,64 @@ def test_files(kind, tmp_path, monkeypatch):
     close()
 
 
-def test_what_is_streamed(tmp_path, monkeypatch):
-    X = recording()[0]
-    on_disk, _ = arrays_on_disk("memmap", X, tmp_path)
-    assert not is_streamed(on_disk)  # small enough to be read whole
-    monkeypatch.setattr(stream_module, "MEMORY", MEMORY)
+def large_on_disk(kind, shape, folder):
+    """An array that takes no room on disk, and what closes it."""
+    if kind == "memmap":
+        return np.memmap(folder / "X.bin", np.int8, "w+", shape=shape), lambda: None
+    if kind == "zarr":
+        zarr = pytest.importorskip("zarr", reason="zarr is an optional extra: pip install 'popglm[zarr]'")
+        return zarr.create_array(
+            folder / f"{shape[0]}.zarr", shape=shape, chunks=(10_000, P), dtype=np.int8
+        ), lambda: None
+    h5py = pytest.importorskip("h5py")
+    file = h5py.File(folder / "X.h5", "w")
+    return file.create_dataset("X", shape, np.int8, chunks=(10_000, P)), file.close
+
+
+@pytest.mark.parametrize("kind", ["memmap", "zarr", "hdf5"])
+def test_files_that_are_larger_than_the_memory_are_streamed(kind, tmp_path):
+    # in float32, whatever they hold
+    n = LARGE // 4 // P
+    on_disk, close = large_on_disk(kind, (n + 1, P), tmp_path)
     assert is_streamed(on_disk)
-    assert is_streamed(on_disk[:2_000])
-    assert not is_streamed(on_disk + 1)
+    close()
+    on_disk, close = large_on_disk(kind, (n, P), tmp_path)
+    # small enough to be read whole
+    assert not is_streamed(on_disk)
+    close()
+
+
+def test_what_is_in_memory_is_not_streamed(tmp_path):
+    shape = LARGE // 4 // P + 1, P
+    on_disk, _ = large_on_disk("memmap", shape, tmp_path)
+    assert is_streamed(on_disk[:])
+    assert not is_streamed(on_disk[1:])  # small enough to be read whole
+    assert not is_streamed(on_disk + np.int8(1))
+    assert not is_streamed(on_disk.copy())
+    X = np.broadcast_to(np.int8(0), shape)
     assert not is_streamed(X)
     pd = pytest.importorskip("pandas")
     assert not is_streamed(pd.DataFrame(X))
     torch = pytest.importorskip("torch")
-    assert not is_streamed(torch.as_tensor(X))
+    assert not is_streamed(torch.zeros((), dtype=torch.int8).expand(shape))
+
+
+def test_a_fit_never_holds_the_whole_of_such_a_file(tmp_path):
+    p, known, rng = 200, 1_000, np.random.default_rng(0)
+    n = LARGE // 4 // p + 1
+    on_disk = np.memmap(tmp_path / "X.bin", np.float32, "w+", shape=(n, p))
+    # further down both are 0
+    on_disk[:known], y = rng.standard_normal((known, p)), np.zeros(n)
+    y[:known] = rng.standard_normal(known)
+    tracemalloc.start()
+    model = GLM("gaussian", lambdas=[1e-3]).fit(on_disk, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.75 * on_disk.nbytes
+    X = np.array(on_disk[:known], float)
+    mean, both = X.sum(axis=0) / n, X.T @ X / n
+    ridge = np.linalg.solve(both - np.outer(mean, mean) + 1e-3 * np.eye(p), X.T @ y[:known] / n - mean * y.mean())
+    np.testing.assert_allclose(model.coef_, ridge, rtol=0, atol=1e-2 * np.abs(ridge).max())
 
 
 @pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (-np.inf, "inf")])

@@ -126,6 +126,41 @@ def test_damping_rises_after_steps_that_are_not_taken_and_falls_after_others():
     assert problem.damping[0] == 4 / 1.25
 
 
+class Rounded(Answers):
+    """One whose loss rounding makes too high by so much; its gradients say that every step goes down."""
+
+    def compare(self, problems, lam, found):
+        beside = super().compare(problems, lam, found)
+        beside.slope[:] = -1e-9
+        return beside
+
+
+def test_a_change_of_the_loss_within_its_rounding_is_taken_from_the_gradients():
+    # 32 times 4 epsilons of loss and magnitude
+    few = 32 * 4 * np.finfo(float).eps * 2
+    for error, goes in ((0.9 * few, 20), (1.1 * few, 0)):
+        problem = Rounded(promise=1.0, promised=-1e-9, loss=1.0 + error)
+        run_walks([Walk(problem, np.full((1, 1), 0.1), 1e-4, 20)])
+        assert problem.moved == goes
+
+
+class Slow(Answers):
+    """One that gets a model of its own after three evaluations, and remembers how many it had by then."""
+
+    own_model_after = 3
+
+    def give_own_models(self, problems):
+        self.given = [*getattr(self, "given", []), self.walk.path.n_iter[0, 0]]
+        return problems[:0]
+
+
+def test_a_slow_problem_gets_a_model_of_its_own_and_a_new_one_after_twice_as_many_evaluations():
+    problem = Slow(promise=1.0, promised=-1.0, loss=0.5)
+    problem.walk = Walk(problem, np.full((1, 1), 0.1), 1e-4, 30)
+    run_walks([problem.walk])
+    assert problem.given == [3, 6, 12, 24]
+
+
 class Beside(Answers):
     """The same beside a column that is never penalised, along which it can gain so much."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popglm.checks import check_fitted
-from popglm.engines import get_engine, library_of, like
+from popglm.engines import Engine, get_engine, library_of, like
 from popglm.engines.memory import in_halves
 from popglm.estimators.attributes import Attributes
 from popglm.estimators.deviance_loss import deviance_loss
@@ -17,11 +17,12 @@ from popglm.estimators.validation import check_offset, check_responses, check_ve
 from popglm.labels import Rows, column_text, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.stream import RowStream, read_rows
+from popglm.statistics.families.links import InverseLink
 from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import fraction_explained
 from popglm.warnings import PopglmWarning, warn
 
-__all__ = ["Predictions"]
+__all__ = ["Predictions", "means_on_device"]
 
 #: Rows that are predicted at a time.
 ROWS = 4096
@@ -137,28 +138,13 @@ class Predictions(Attributes):
                 with np.errstate(over="ignore"):
                     mu[at] = self.loss_.link.mean(np, eta)
             return mu
-        # where X is in the engine's library already, it need not travel again
-        data = X if library_of(X) == engine.name else values
-        xp, place = engine.xp, engine.asarray
         # in float32 the columns are centred first: the large parts of two terms must not be left to cancel
         center = values.mean(axis=0, dtype=float).astype(values.dtype)
         intercept = intercept + coef.astype(float) @ center.astype(float)
-
+        # where X is in the engine's library already, it need not travel again
+        data = X if library_of(X) == engine.name else values
         exact = self._type_of_means(values) != values.dtype
-
-        def mean(rows: np.ndarray) -> np.ndarray:
-            at = slice(rows[0], rows[-1] + 1)
-            eta = xp.matmul(place(data[at]) - place(center), xp.matrix_transpose(place(coef)))
-            if exact:
-                eta = engine.to_numpy(eta).astype(float) + intercept
-                return self.loss_.link.mean(np, eta if offset is None else eta + offset[at, None])
-            eta += place(intercept)
-            if offset is not None:
-                eta += place(offset[at, None])
-            return engine.to_numpy(self.loss_.link.mean(xp, eta))
-
-        with engine.exact_products(), np.errstate(over="ignore"):
-            return in_halves(mean, np.arange(len(values)), "rows")
+        return means_on_device(engine, self.loss_.link, data, center, coef, intercept, offset, exact)
 
     def _type_of_means(self, X: np.ndarray) -> np.dtype:
         """Type of predictions: that of X, unless float32 cannot tell the values of the activity apart."""
@@ -216,3 +202,34 @@ class Predictions(Attributes):
         sums = response_sums(self.loss_, y.T, s.T, [(0, len(y))], parameters=parameters)
         known = (s > 0).any(axis=0)
         return np.where(known, total, np.nan), np.where(known, 2 * sums.null * sums.total, np.nan)
+
+
+def means_on_device(
+    engine: Engine,
+    link: InverseLink,
+    X: Any,
+    center: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    offset: np.ndarray | None,
+    exact: bool,
+) -> np.ndarray:
+    """Means (n_samples, n_neurons) at (X − center) coefᵀ + intercept + offset, in parts where the device has no room.
+
+    ``exact``: in float64, but for the products.
+    """
+    xp, place = engine.xp, engine.asarray
+
+    def mean(rows: np.ndarray) -> np.ndarray:
+        at = slice(rows[0], rows[-1] + 1)
+        eta = xp.matmul(place(X[at]) - place(center), xp.matrix_transpose(place(coef)))
+        if exact:
+            eta = engine.to_numpy(eta).astype(float) + intercept
+            return link.mean(np, eta if offset is None else eta + offset[at, None])
+        eta += place(intercept)
+        if offset is not None:
+            eta += place(offset[at, None])
+        return engine.to_numpy(link.mean(xp, eta))
+
+    with engine.exact_products(), np.errstate(over="ignore"):
+        return in_halves(mean, np.arange(len(X)), "rows")

@@ -23,7 +23,7 @@ __all__ = ["newton_steps", "precondition"]
 #: A step is good when the model can still decrease by no more than this share of what it has; and conjugate gradients
 #: end at this share of the energy that the residual had. Better steps take more time and no fewer evaluations.
 ACCURACY = 0.1
-MAX_STEPS, MAX_PRODUCTS, SWEEPS = 2, 4, 3
+MAX_PRODUCTS = 4
 STIFFEST = 1e6
 
 
@@ -76,12 +76,18 @@ def precondition(model: LocalModel, X: np.ndarray, t: np.ndarray) -> np.ndarray:
     return X
 
 
-def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def newton_steps(
+    model: LocalModel, W: np.ndarray, grad: np.ndarray, max_steps: int = 2, n_sweeps: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Minimise the models of some neurons: sweeps where blocks come and go, Newton steps on those in use.
 
     Parameters
     ----------
     W, grad : ndarray, shape (n_neurons, n_features)
+    max_steps : int
+        Newton steps at most.
+    n_sweeps : int
+        Sweeps over the blocks of a neuron in which blocks come or go, before each step.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
     penalty = model.penalty
     all_D, all_slope, all_gained, all_left = np.zeros_like(W), grad.copy(), np.zeros(len(W)), np.zeros(len(W))
     todo, shortened = np.arange(len(W)), np.zeros(len(W), bool)
-    for attempt in range(MAX_STEPS + 1):
+    for attempt in range(max_steps + 1):
         own = model.take(todo) if len(todo) < len(W) else model
         D, slope, gained = all_D[todo], all_slope[todo], all_gained[todo]
         norms = penalty.block_norms(W[todo] + D)
@@ -101,13 +107,13 @@ def newton_steps(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> tuple[np
         unsettled = wanting | shortened
         if unsettled.any():
             part, cut = own.take(unsettled), [D[unsettled], slope[unsettled]]
-            gained[unsettled] += _sweep(SWEEPS, own.G, penalty.starts, part.arrays, W[todo][unsettled], *cut)
+            gained[unsettled] += _sweep(n_sweeps, own.G, penalty.starts, part.arrays, W[todo][unsettled], *cut)
             D[unsettled], slope[unsettled] = cut
         system = _system(own, W[todo] + D, slope)
         left = _decrease_left(own, system, slope)
         all_D[todo], all_slope[todo], all_gained[todo], all_left[todo] = D, slope, gained, left
         go = shortened if attempt else unsettled | (left > ACCURACY * gained)
-        if not go.any() or attempt == MAX_STEPS:
+        if not go.any() or attempt == max_steps:
             break
         if not go.all():
             own, todo, system, slope = own.take(go), todo[go], system.take(go), slope[go]
