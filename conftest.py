@@ -1,4 +1,4 @@
-"""What is collected and compiled before any test runs.
+"""What is collected and compiled before any test runs, and which worker runs it.
 
 Doctests are looked for in every file; those that need a library which is absent are left out of the collection.
 """
@@ -8,6 +8,8 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 NEEDS = {
     "src/popglm/engines/jax_engine.py": ("jax",),
@@ -26,11 +28,46 @@ collect_ignore = [file for file, libraries in NEEDS.items() if any(find_spec(nam
 
 def pytest_configure(config):
     """Fill numba's cache before several workers start, each of which would compile the kernels for itself."""
+    # a second device, for fits that share out neurons
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
     if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
         return
-    # OpenBLAS's threads wait busily, for cores that another worker has
+    # threads of OpenBLAS and of PyTorch wait busily, for cores that another worker has
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     script = Path(__file__).parent / "tests" / "compile_kernels.py"
     compilers = [subprocess.Popen([sys.executable, script, precision]) for precision in ("float32", "float64")]
     for compiler in compilers:
         compiler.wait()
+
+
+#: Array libraries that take seconds to import, and compile what they run.
+LIBRARIES = ("tensorflow", "jax", "torch")
+#: Parts of the names of tests that come first, so that nothing long is left for the end.
+FIRST = (*LIBRARIES, "tests/properties", "tests/test_examples")
+
+
+def work_unit(test: str) -> str:
+    """What one of several workers runs by itself: the tests of a library, which share what is compiled, or a file."""
+    return next((name for name in LIBRARIES if name in test), test.split("::")[0])
+
+
+def pytest_collection_modifyitems(config, items):
+    """Let workers begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not any(name in item.nodeid for name in FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out work units, unless ``--dist`` asks for something else."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Units(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return work_unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return Units(config, log)
