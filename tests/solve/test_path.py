@@ -60,9 +60,9 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize(("n", "p"), [(3000, 186), (2040, 60), (90, 40)])
-def test_bits_of_a_fit_do_not_depend_on_the_fits_that_share_its_products(n, p, precision):
-    rng, engine, q = np.random.default_rng(0), NumpyEngine(precision), 7
+@pytest.mark.parametrize(("n", "p", "q"), [(3000, 186, 7), (2040, 60, 7), (90, 40, 7), (3072, 5, 100)])
+def test_bits_of_a_fit_do_not_depend_on_the_fits_that_share_its_products(n, p, q, precision):
+    rng, engine = np.random.default_rng(0), NumpyEngine(precision)
     X, Y = rng.normal(size=(n, p)).astype(engine.dtype), rng.poisson(1.0, (q, n)).astype(engine.dtype)
     folds = [[(0, n)], [(0, n // 3)], [(n // 3, n)], [(0, n // 3), (2 * n // 3, n)]]
     W, b = rng.normal(0, 0.1, (q * len(folds), p)), rng.normal(0, 0.1, q * len(folds))

@@ -21,8 +21,6 @@ __all__ = ["NumpyEngine", "inverses"]
 WORKER = "popglm-worker"
 #: Rows of whole tiles of BLAS, by bytes of a number; found by trial with OpenBLAS's kernels.
 TILE = {4: 12, 8: 24}
-#: Tiles that are multiplied together in a trial of their independence.
-TRIAL = 8
 
 
 class NumpyEngine:
@@ -129,21 +127,27 @@ class NumpyEngine:
         missing = -len(A) % TILE[A.dtype.itemsize]
         return A if not missing else np.concatenate([A, np.repeat(A[-1:], missing, axis=0)])
 
-    def keeps_bits(self, X: Any) -> bool:
-        """Whether rows of WXᵀ and of RX have the same bits alone, padded, as among many others: found by trial.
+    def keeps_bits(self, X: Any, n_rows: int, n_stacks: int) -> bool:
+        """Whether rows of WXᵀ and RX have the same bits alone, padded, as in a stack: found by trial.
 
-        No library promises it.
+        No library promises it, and kernels are chosen by size: so each size is tried that is twice the one before.
 
         Parameters
         ----------
         X : array, shape (n_samples, n_features)
+        n_rows : int
+            Of W and R at most, before they are padded.
+        n_stacks : int
+            How many of them lie in a stack.
         """
         X = np.asarray(as_numpy(X), self.dtype)
-        rng, n = np.random.default_rng(0), TILE[self.dtype.itemsize]
+        tile = TILE[self.dtype.itemsize]
+        n_tiles = n_stacks * -(-n_rows // tile)
         for M in (X.T, X):
-            A = rng.standard_normal((TRIAL * n, len(M)), dtype=np.float32).astype(self.dtype)
+            A = np.random.default_rng(0).standard_normal((n_tiles * tile, len(M)), dtype=np.float32).astype(self.dtype)
             among = A @ M
-            if any((A[i : i + n] @ M != among[i : i + n]).any() for i in (0, n * (TRIAL // 2), n * (TRIAL - 1))):
+            sizes = [tile * 2**k for k in range(n_tiles.bit_length()) if 2**k < n_tiles]
+            if any((A[-size:] @ M != among[-size:]).any() for size in sizes):
                 return False
         return True
 

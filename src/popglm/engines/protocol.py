@@ -66,8 +66,8 @@ class Engine(Protocol):
     def pad(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, the last one repeated, up to a number of rows that the library likes."""
 
-    def keeps_bits(self, X: Any) -> bool:
-        """Whether rows of products with X and its transpose have the same bits alone, padded, as among others."""
+    def keeps_bits(self, X: Any, n_rows: int, n_stacks: int) -> bool:
+        """Whether up to ``n_rows`` rows of products with X and Xᵀ have the same bits alone, padded, as in a stack."""
 
     def product(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """AB of NumPy arrays, each row the same bits whatever other rows A has."""

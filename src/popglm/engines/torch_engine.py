@@ -70,7 +70,7 @@ class TorchEngine(NumpyEngine):
             return super().row_chunks(n_rows)
         return [(a, min(a + 16384, n_rows)) for a in range(0, n_rows, 16384)]
 
-    def keeps_bits(self, X: Any) -> bool:
+    def keeps_bits(self, X: Any, n_rows: int, n_stacks: int) -> bool:
         """Never: the number of PyTorch's threads, and so the kernel, belongs to the calling thread."""
         return False
 

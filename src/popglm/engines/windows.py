@@ -26,7 +26,7 @@ class WindowedEngine(NumpyEngine):
         """Chunks of `window` rows, the last one of what is left."""
         return equal_chunks(n_rows, self.window)
 
-    def keeps_bits(self, X: Any) -> bool:
+    def keeps_bits(self, X: Any, n_rows: int, n_stacks: int) -> bool:
         """Never: every size has a program of its own."""
         return False
 

@@ -165,7 +165,7 @@ def renew_parameters(
     ----------
     rows : RowObjective
     columns : ndarray of int, shape (n_columns,)
-    batches : dict of int to Columns
+    batches : dict of int to Stack
         Columns of every fit; their parameters are brought up to date.
     etas : list of dict
         Predictors less the intercepts, window by window, by fit.
@@ -178,19 +178,21 @@ def renew_parameters(
     moving, before = due.copy(), nuisance.values[columns]
     nuisance.due[columns] = False
 
-    def held(batch: Any, at: np.ndarray) -> _Predictors:
-        inside = np.searchsorted(batch.at[: batch.n], at)
+    places = {fit: batch.places[fit] for fit, batch in batches.items()}
+
+    def held(fit: int, at: np.ndarray) -> _Predictors:
+        inside = np.searchsorted(places[fit], at)
         own = [
-            (windows.chunks[k], engine.to_numpy(eta[batch.fit])[inside, windows.counted(k)])
+            (windows.chunks[k], engine.to_numpy(eta[fit])[inside, windows.counted(k)])
             for k, eta in enumerate(etas)
-            if batch.fit in eta
+            if fit in eta
         ]
         return _Predictors(rows, at, columns[at] % len(rows.Y), own)
 
     parts = [
-        held(batch, at)
-        for batch in batches.values()
-        for at in np.array_split(batch.at[: batch.n][moving[batch.at[: batch.n]]], engine.n_workers)
+        held(fit, at)
+        for fit, own in places.items()
+        for at in np.array_split(own[moving[own]], engine.n_workers)
         if len(at)
     ]
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.columns import Columns, stacked
 from popglm.solve.curvature_grams import weighted_grams
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
@@ -28,6 +27,7 @@ from popglm.solve.passes import (
     spread_sums,
 )
 from popglm.solve.sampled import sampled_gradient
+from popglm.solve.stack import Stack, stacked
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family, Units
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
@@ -98,7 +98,9 @@ class RowObjective:
         # compiled for all folds alike where calls have one shape
         self.every = max(1, (self.windows.n_rows if engine.window is None else Y.shape[1]) // SPREAD_ROWS)
         #: Whether the columns of several fits may share a product.
-        self.stacks = len(fits) > 1 and all(engine.keeps_bits(X[a:b]) for a, b in self.windows.shapes())
+        self.stacks = len(fits) > 1 and all(
+            engine.keeps_bits(X[a:b], len(Y), len(fits)) for a, b in self.windows.shapes()
+        )
         self.total, self.y_mean, self.YX = self._moments()
         self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
         self.nuisance: Nuisance | None = None
@@ -146,20 +148,36 @@ class RowObjective:
         out.loss[bad] = np.inf
         return out
 
-    def _batches(self, columns: np.ndarray, W: np.ndarray) -> dict[int, Columns]:
+    def _batches(self, columns: np.ndarray, W: np.ndarray) -> dict[Any, Stack]:
         """The columns of every fit that has some."""
         q = len(self.Y)
         fit, neuron = np.divmod(columns, q)
 
-        def batch(one: int) -> Columns:
+        def batch(one: int) -> Stack:
             at = np.flatnonzero(fit == one)
             w = self.engine.pad(W[at])
             used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
             everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
             index = None if everyone else self.engine.index(neuron[used])
-            return Columns(one, used, len(at), index, self.engine.asarray(w), self.theta(columns[used]))
+            theta, kinds = self.theta(columns[used]), self.windows.members[:, one]
+            return Stack((one,), (len(used),), (len(at),), used, index, self.engine.asarray(w), theta, kinds)
 
-        return {int(one): batch(one) for one in np.unique(fit)}
+        return {one: batch(one) for one in np.unique(fit).tolist()}
+
+    def _shared(self, batches: dict[Any, Stack]) -> dict[Any, Stack]:
+        """The columns of fits that count the same windows in one stack, where they may share a product."""
+        if not self.stacks:
+            return batches
+        members = self.windows.members[:, list(batches)]
+        own = list(batches.values())
+        return {
+            tuple(counts): stacked(
+                [batch for batch, is_in in zip(own, counts, strict=True) if is_in],
+                len(self.Y),
+                (members == counts).all(axis=1),
+            )
+            for counts in np.unique(members[members.any(axis=1)], axis=0)
+        }
 
     def theta(self, columns: np.ndarray) -> Any:
         """Parameters of some columns, in the engine's library."""
@@ -170,77 +188,60 @@ class RowObjective:
         columns = fit * len(self.Y) + neurons
         return self.loss.at(None if self.nuisance is None else self.nuisance.values[columns].astype(self.engine.dtype))
 
-    def _counting(self, batches: dict[int, Columns], k: int) -> list[Columns]:
-        """The columns of fits that count window k."""
-        counts = self.windows.members[self.windows.kind[k]]
-        return [batch for fit, batch in batches.items() if counts[fit]]
-
-    def _calls(self, batches: dict[int, Columns]) -> list[list[Columns]]:
-        """Columns of one product each, for every kind of window."""
-
-        calls = []
-        for counts in self.windows.members:
-            own = [batch for fit, batch in batches.items() if counts[fit]]
-            calls.append([stacked(own, len(self.Y))] if self.stacks and len(own) > 1 else own)
-        return calls
+    def _counting(self, batches: dict[Any, Stack], k: int) -> dict[Any, Stack]:
+        """The stacks that count window k."""
+        kind = self.windows.kind[k]
+        return {name: batch for name, batch in batches.items() if batch.kinds[kind]}
 
     def _add_up(
         self,
-        function: Callable[[tuple[Any, ...], int, Columns], tuple[Any, ...]],
-        batches: dict[int, Columns],
+        function: Callable[[tuple[Any, ...], int, Any], tuple[Any, ...]],
+        batches: dict[Any, Stack],
         n: int,
         every: int | None = None,
         with_x: bool = True,
-        calls: list[list[Columns]] | None = None,
     ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
-        """Sums per column, of n, of what ``function(window, k, batch)`` returns for every window.
+        """Sums per column, of n, of what ``function(window, k, name)`` returns for every window and stack.
 
-        ``window`` is what `Windows.read` gives; see `Windows.add_up`. The function is called with the columns of
-        ``calls``, or else with those of every fit.
+        ``window`` is what `Windows.read` gives; see `Windows.add_up`.
         """
 
         def chunk(k: int) -> dict[int, tuple[Any, ...]]:
-            counting = self._counting(batches, k) if calls is None else calls[self.windows.kind[k]]
+            counting = self._counting(batches, k)
             window = self.windows.read(k, with_x) if counting else ()
             outs: dict[int, tuple[Any, ...]] = {}
-            for batch in counting:
-                out = function(window, k, batch)
-                if not isinstance(batch.fit, tuple):
-                    outs[batch.fit] = out
-                    continue
-                last = np.cumsum([len(batches[fit].at) for fit in batch.fit])
-                for fit, end in zip(batch.fit, last, strict=True):
-                    outs[fit] = tuple(v[end - len(batches[fit].at) : end] for v in out)
+            for name, batch in counting.items():
+                outs |= batch.by_fit(function(window, k, name))
             return outs
 
         sums, some = self.windows.add_up(chunk, every)
+        places: dict[int, np.ndarray] = {}
+        for batch in batches.values():
+            places |= batch.places
         columns: list[np.ndarray] = []
         for fit, values in sums.items():
-            at, size = batches[fit].at[: batches[fit].n], batches[fit].n
+            at = places[fit]
             columns = columns or [np.zeros((n, *v.shape[1:])) for v in values]
             for total, v in zip(columns, values, strict=True):
-                total[at] += v[:size]
+                total[at] += v[: len(at)]
         sampled: dict[int, list[np.ndarray]] = {}
         for fit, h in some:
-            sampled.setdefault(fit, []).append(h)
-        own = {fit: np.concatenate(parts, axis=1)[: batches[fit].n] for fit, parts in sampled.items()}
-        return columns, [(batches[fit].at[: batches[fit].n], h) for fit, h in own.items()]
+            sampled.setdefault(fit, []).append(h[: len(places[fit])])
+        return columns, [(places[fit], np.concatenate(parts, axis=1)) for fit, parts in sampled.items()]
 
-    def _poisson_exp(
-        self, columns: np.ndarray, batches: dict[int, Columns], W: np.ndarray, b: np.ndarray
-    ) -> Evaluation:
+    def _poisson_exp(self, columns: np.ndarray, batches: dict[Any, Stack], W: np.ndarray, b: np.ndarray) -> Evaluation:
         # One pass: with μ = exp(η + b) the best intercept is b + log κ, κ = ȳ/mean(μ), and every sum that is
         # needed there is κ times the one taken here; Σ y η is W·(Xᵀy), known without touching the samples.
         b = b.astype(self.engine.dtype)
-        calls = self._calls(batches)
-        starts = self._placed({batch.fit: batch for some in calls for batch in some}, b)
+        batches = self._shared(batches)
+        starts = self._placed(batches, b)
 
-        def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
-            X, Y, s, offset, size, masked, at = window
+        def chunk(window: tuple[Any, ...], k: int, name: Any) -> tuple[Any, ...]:
+            (X, Y, s, offset, size, masked, at), batch = window, batches[name]
             compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
-            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[batch.fit], at)
+            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[name], at)
 
-        (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every, calls=calls)
+        (mu_sum, chi, MX, y_offset), some = self._add_up(chunk, batches, len(W), self.every)
         total, y_mean, YX = self.total[columns], self.y_mean[columns], self._products(columns)
         # the intercept in the engine's precision is the one that μ was computed with
         b_used = b.astype(float)
@@ -252,7 +253,7 @@ class RowObjective:
         spread, n = self._spread(some, mu_sum / total), len(W)
         return Evaluation(loss, b_best, grad, y_mean.copy(), chi2, spread, np.ones(n, bool), np.zeros(n))
 
-    def _general(self, columns: np.ndarray, batches: dict[int, Columns], W: np.ndarray, b: np.ndarray) -> Evaluation:
+    def _general(self, columns: np.ndarray, batches: dict[Any, Stack], W: np.ndarray, b: np.ndarray) -> Evaluation:
         engine, windows = self.engine, self.windows
         zeros = self._placed(batches, np.zeros(len(W)))
 
@@ -262,7 +263,7 @@ class RowObjective:
                 return {}
             X, _, _, offset, size, _, at = windows.read(k)
             predict = engine.compile(linear_predictor, type(engine), size)
-            return {batch.fit: predict(X, offset, batch.W, zeros[batch.fit], at) for batch in counting}
+            return {fit: predict(X, offset, batch.W, zeros[fit], at) for fit, batch in counting.items()}
 
         etas = windows.map(predictor)
         if self.fit_intercept:
@@ -272,10 +273,10 @@ class RowObjective:
         b = b.astype(engine.dtype)
         b_now, tiny = self._placed(batches, b), float(np.finfo(engine.dtype).tiny)
 
-        def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
-            X, Y, s, _, size, masked, at = window
+        def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
+            (X, Y, s, _, size, masked, at), batch = window, batches[fit]
             compiled = engine.compile(loss_sums, type(engine), size, masked, self.every, self.loss, tiny)
-            return compiled(X, Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], batch.theta, at)
+            return compiled(X, Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
 
         sums, some = self._add_up(chunk, batches, len(W), self.every)
         beyond = sums.pop(3)
@@ -306,12 +307,12 @@ class RowObjective:
             parts[:, columns] = spread_sums(np, h)
         return spread_of(parts, mean)
 
-    def _placed(self, batches: dict[int, Columns], b: np.ndarray) -> dict[int, Any]:
+    def _placed(self, batches: dict[Any, Stack], b: np.ndarray) -> dict[int, Any]:
         """Intercepts of every batch, in the engine's library."""
         return {fit: self.engine.asarray(b[batch.at]) for fit, batch in batches.items()}
 
     def best_intercept(
-        self, columns: np.ndarray, batches: dict[int, Columns], etas: list[dict[int, Any]], b: np.ndarray,
+        self, columns: np.ndarray, batches: dict[Any, Stack], etas: list[dict[int, Any]], b: np.ndarray,
         moving: np.ndarray | None = None,
     ) -> np.ndarray:  # fmt: skip
         """Best intercepts beside weights, of columns that are ``moving``: see `popglm.statistics.intercepts`."""
@@ -326,14 +327,14 @@ class RowObjective:
 
             for smallest in windows.map(floor):
                 for fit, values in smallest.items():
-                    batch = batches[fit]
-                    at, found = batch.at[: batch.n], engine.to_numpy(values)[: batch.n]
+                    at = batches[fit].places[fit]
+                    found = engine.to_numpy(values)[: len(at)]
                     lowest[at] = np.maximum(lowest[at], -found.astype(float))
 
-        def chunk(window: tuple[Any, ...], k: int, batch: Columns) -> tuple[Any, ...]:
-            _, Y, s, _, size, masked, at = window
+        def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
+            (_, Y, s, _, size, masked, at), batch = window, batches[fit]
             compiled = engine.compile(intercept_sums, type(engine), size, masked, self.loss)
-            return compiled(Y, s, batch.neurons, etas[k][batch.fit], b_now[batch.fit], batch.theta, at)
+            return compiled(Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
 
         steps = InterceptSteps(self.loss, engine.dtype, b, lowest, self.y_mean[columns], self.total[columns])
         if moving is not None:

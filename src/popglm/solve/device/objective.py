@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.columns import Columns
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.arrays import vector
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.objective import RowObjective, spread_of
 from popglm.solve.passes import moment_sums, spread_sums
+from popglm.solve.stack import Stack
 
 __all__ = ["DeviceObjective"]
 
@@ -43,29 +43,27 @@ class DeviceObjective(RowObjective):
         """Σs, mean response, and mean of yx on the device."""
         engine, q = self.engine, len(self.Y)
 
-        def chunk(window: tuple[Any, ...], _k: int, _batch: Columns) -> tuple[Any, ...]:
+        def chunk(window: tuple[Any, ...], _k: int, _name: Any) -> tuple[Any, ...]:
             """Sums over one window of samples."""
             X, Y, s, _, size, masked, at = window
             return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
 
-        everyone = Columns(0, np.arange(q), q, None, None, None)
-        (total, y_sum, YX), _ = self._add_up(chunk, {0: everyone}, q)
+        (total, y_sum, YX), _ = self._add_up(chunk, {0: self._stack(np.arange(q), None, None)}, q)
         safe = np.where(total > 0, total, 1)
         return total, y_sum / safe, engine.asarray(self._scaled(1 / safe, YX))
+
+    def _stack(self, columns: np.ndarray, W: Array, theta: Array) -> Stack:
+        """Columns of the fit, with their weights and parameters."""
+        n = len(columns)
+        everyone = n == len(self.Y) and np.array_equal(columns, np.arange(n))
+        neurons = None if everyone else self.engine.index(columns)
+        return Stack((0,), (n,), (n,), np.arange(n), neurons, W, theta, self.windows.members[:, 0])
 
     def evaluate(self, columns: np.ndarray, W: Array, b: np.ndarray) -> Evaluation:
         """See `RowObjective`; W (n_columns, n_features) is on the device."""
         engine, xp = self.engine, self.engine.xp
-        everyone = len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y)))
         at = W if self.rotation is None else xp.matmul(W, self.rotation)
-        batch = Columns(
-            0,
-            np.arange(len(columns)),
-            len(columns),
-            None if everyone else engine.index(columns),
-            at,
-            self.theta(columns),
-        )
+        batch = self._stack(columns, at, self.theta(columns))
         way = self._poisson_exp if self.by_sums.any() else self._general
         with np.errstate(all="ignore"):
             found = way(columns, {0: batch}, at, b)
@@ -77,21 +75,20 @@ class DeviceObjective(RowObjective):
 
     def _add_up(
         self,
-        function: Callable[[tuple[Any, ...], int, Columns], tuple[Any, ...]],
-        batches: dict[int, Columns],
+        function: Callable[[tuple[Any, ...], int, Any], tuple[Any, ...]],
+        batches: dict[Any, Stack],
         n: int,
         every: int | None = None,
         with_x: bool = True,
-        calls: list[list[Columns]] | None = None,
     ) -> tuple[list[Any], list[Array]]:
         """Sums as in `RowObjective`: numbers per column in float64 on the host, the product with X on the device."""
-        engine, windows, (batch,) = self.engine, self.windows, batches.values()
+        engine, windows, (name,) = self.engine, self.windows, batches
 
         def work() -> tuple[list[Any], list[Array]]:
             """Sums over all windows."""
             numbers, product, some = [], None, []
             for k in range(len(windows.chunks)):
-                out = list(function(windows.read(k, with_x), k, batch))
+                out = list(function(windows.read(k, with_x), k, name))
                 if every is not None:
                     some.append(out.pop())
                 wide = [i for i, v in enumerate(out) if len(v.shape) == 2]
