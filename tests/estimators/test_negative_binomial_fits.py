@@ -1,16 +1,15 @@
-"""Negative binomial fits against statsmodels, scipy's optimiser and the conditions of a minimum; and what they keep.
+"""Negative binomial fits against statsmodels, scipy's optimiser and the conditions of a minimum.
 
 The dispersion is estimated beside the weights: what holds of it is what holds of any nuisance parameter of a family.
 """
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from overdispersed import best_alpha, counts, mean_excess, mean_loss, quietly
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaln
-from scipy.stats import nbinom
 
 import popglm as pg
 from popglm.solve.first_order import FirstOrder
@@ -23,33 +22,7 @@ EXACT = {"precision": "float64", "tol": 1e-10}
 
 @pytest.fixture(scope="module")
 def recording():
-    """X, Y and weights: neurons without and with more and more dispersion."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((600, 8)) @ (np.eye(8) + 0.3 * rng.standard_normal((8, 8))) + rng.normal(0, 0.5, 8)
-    W = 0.3 * rng.standard_normal((8, 4)) * (rng.random((8, 4)) < 0.6)
-    alpha = np.array([1e-6, 0.2, 1.0, 4.0])
-    mu = np.exp(X @ W + 0.3)
-    return X, rng.poisson(mu * rng.gamma(1 / alpha, alpha, mu.shape)).astype(float), rng.uniform(0.2, 2, 600)
-
-
-def quietly(call, *args, **kwargs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pg.PopglmWarning)
-        return call(*args, **kwargs)
-
-
-def mean_loss(y, mu, alpha, s=None):
-    """Mean negative log-likelihood by scipy, less the factorials of counts."""
-    with np.errstate(divide="ignore"):
-        return np.average(-nbinom.logpmf(y, 1 / alpha, 1 / (1 + alpha * mu)) - gammaln(y + 1), weights=s)
-
-
-def best_alpha(y, mu, s=None):
-    """The dispersion of the largest likelihood, by bounded search."""
-    found = minimize_scalar(
-        lambda x: mean_loss(y, mu, np.exp(x), s), bounds=(-12, 5), method="bounded", options={"xatol": 1e-10}
-    )
-    return np.exp(found.x)
+    return counts()
 
 
 def test_without_a_penalty_it_is_statsmodels():
@@ -133,15 +106,8 @@ def test_the_gap_bounds_the_distance_from_the_minimum_at_its_dispersion(recordin
         w = loose.coef_[j].astype(float)
         here = objective(np.concatenate([np.maximum(w, 0), np.maximum(-w, 0), [loose.intercept_[j]]]))[0]
         null_alpha, mean = loose.deviance_parameters_["alpha"][j], np.average(Y[:, j], weights=s)
-        unit = pg_null(Y[:, j], mean, null_alpha, s)
+        unit = mean_excess(Y[:, j], mean, null_alpha, s)
         assert -1e-8 < (here - best.fun) / unit <= loose.gap_[-1, j] + 1e-6
-
-
-def pg_null(y, mean, alpha, s):
-    """Mean excess of a constant mean, by its definition."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        term = np.where(y > 0, y * np.log(y / mean), 0) - (y + 1 / alpha) * np.log((1 + alpha * y) / (1 + alpha * mean))
-    return np.average(term, weights=s)
 
 
 def test_without_overdispersion_it_is_poisson(recording):
@@ -189,31 +155,6 @@ def test_a_fold_knows_nothing_of_what_it_holds_out(recording, penalty, schedule)
     )  # fmt: skip
     alpha = one.cv_family_parameters_path_["alpha"][1]
     np.testing.assert_allclose(alone.family_parameters_path_["alpha"], alpha, rtol=2e-2, atol=1e-3)
-
-
-def test_all_strengths_and_the_null_model_are_scored_at_one_dispersion(recording):
-    X, Y, s = recording
-    model = quietly(pg.GLMCV("negative_binomial", cv=3, n_lambdas=4, precision="float64").fit, X, Y, sample_weight=s)
-    held, mean = np.zeros(Y.shape), np.average(Y, axis=0, weights=s)
-    for fold in range(3):
-        test = model.fold_ == fold
-        for j, y in enumerate(Y.T):
-            alpha = model.cv_deviance_parameters_["alpha"][fold, j]
-            fitted = np.average(y[~test], weights=s[~test])
-            np.testing.assert_allclose(alpha, best_alpha(y[~test], fitted, s[~test]), rtol=1e-5)
-            total = s[test].sum()
-            for k in range(4):
-                mu = np.exp(X[test] @ model.cv_coef_path_[fold, k, j] + model.cv_intercept_path_[fold, k, j])
-                expected = 2 * total * pg_null(y[test], mu, alpha, s[test])
-                assert model.cv_deviance_[fold, k, j] == pytest.approx(expected, rel=1e-9)
-            expected = 2 * total * pg_null(y[test], fitted, alpha, s[test])
-            assert model.cv_null_model_deviance_[fold, j] == pytest.approx(expected, rel=1e-9)
-            held[fold, j] = 2 * total * pg_null(y[test], mean[j], alpha, s[test])
-    np.testing.assert_allclose(model.cv_null_deviance_, held.sum(axis=0), rtol=1e-9)
-    table, j = model.evaluate(X, Y, s), 2
-    alpha, mu = model.deviance_parameters_["alpha"][j], model.predict(X)[:, j]
-    assert table["deviance"].iloc[j] == pytest.approx(2 * s.sum() * pg_null(Y[:, j], mu, alpha, s), rel=1e-9)
-    assert table["null_deviance"].iloc[j] == pytest.approx(2 * s.sum() * pg_null(Y[:, j], mean[j], alpha, s), rel=1e-9)
 
 
 @pytest.mark.parametrize(("rate", "dispersion"), [(2e-3, 50.0), (1e5, 0.5)])
@@ -334,70 +275,3 @@ def test_masks_factors_smoothness_and_no_intercept(recording):
         np.testing.assert_allclose(alpha, best_alpha(Y[:, j], mu, s), rtol=1e-5)
         grad = X.T @ (s * (mu - Y[:, j]) / (1 + alpha * mu)) / s.sum() + 0.02 * w + 0.05 * R @ w
         np.testing.assert_allclose(grad, 0, atol=1e-5)
-
-
-@pytest.mark.parametrize("one", [False, True])
-def test_parameters_are_saved_and_loaded(recording, tmp_path, one):
-    X, Y, s = recording
-    Y = Y[:, 2] if one else Y
-    for kind in (pg.GLM, pg.GLMCV):
-        model = quietly(kind("negative_binomial", n_lambdas=4).fit, X, Y, sample_weight=s)
-        names = [name for name in vars(model) if name.endswith(("parameters_", "parameters_path_"))]
-        assert len(names) == (8 if kind is pg.GLMCV else 4)
-        model.take_strengths(2)
-        alpha = model.family_parameters_["alpha"]
-        np.testing.assert_array_equal(alpha, model.family_parameters_path_["alpha"][2])
-        model.save(tmp_path / "model.nc")
-        again = pg.load(tmp_path / "model.nc")
-        for name in names:
-            assert list(getattr(again, name)) == ["alpha"]
-            np.testing.assert_array_equal(getattr(again, name)["alpha"], getattr(model, name)["alpha"])
-        np.testing.assert_array_equal(again.evaluate(X, Y), model.evaluate(X, Y))
-        data = model.to_xarray()
-        np.testing.assert_array_equal(data["family_parameters"].sel(parameter="alpha"), alpha)
-        model.take_strengths(4)
-        np.testing.assert_array_equal(model.family_parameters_["alpha"], model.null_family_parameters_["alpha"])
-    others = quietly(pg.GLMCV(n_lambdas=3).fit, X, Y)
-    assert others.family_parameters_ == others.cv_family_parameters_path_ == {}
-    assert "parameter" not in others.to_xarray().dims
-
-
-def test_patience_and_no_refit(recording):
-    X, Y, s = recording
-    options = {"penalty": "lasso", "n_lambdas": 8, "cv": 3, "lambda_min_ratio": 1e-3}
-    whole = quietly(pg.GLMCV("negative_binomial", **options).fit, X, Y, sample_weight=s)
-    early = quietly(pg.GLMCV("negative_binomial", patience=1, **options).fit, X, Y, sample_weight=s)
-    for k, j in np.ndindex(8, 4):
-        if k < early.n_lambdas_fitted_[j]:
-            np.testing.assert_array_equal(
-                early.family_parameters_path_["alpha"][k, j], whole.family_parameters_path_["alpha"][k, j]
-            )
-    folds = quietly(pg.GLMCV("negative_binomial", refit=False, **options).fit, X, Y, sample_weight=s)
-    assert not hasattr(folds, "family_parameters_")
-    np.testing.assert_allclose(
-        folds.cv_family_parameters_["alpha"], whole.cv_family_parameters_["alpha"], rtol=1e-2, atol=1e-3
-    )
-
-
-def test_all_that_is_done_with_a_model():
-    session = pg.maze_session(n_samples=800, n_neurons=2, n_task_variables=1)
-    trial, design = session.behavior["trial"].to_numpy(), pg.maze_design(1)
-    X = design.fit_transform(session.behavior)
-    rng = np.random.default_rng(0)
-    first = design.groups_[0]
-    columns = X.columns.get_level_values(0) == first
-    eta = X.loc[:, columns].to_numpy() @ rng.normal(0, 0.3, (columns.sum(), 2))
-    Y = rng.poisson(2 * np.exp(eta) * rng.gamma(2.0, 0.5, eta.shape))
-    model = quietly(pg.GLMCV("negative_binomial", penalty="group_lasso", n_lambdas=4, cv=3).fit, X, Y, groups=trial)
-    assert (model.cv_deviance_explained_ > 0.05).all()
-    variables = {"first": [first], "rest": list(design.groups_[1:])}
-    for table in (pg.breakdown(model, X, Y, variables), pg.compare(model, X, Y, variables)):
-        np.testing.assert_allclose(table["deviance_explained"], model.cv_deviance_explained_, atol=1e-5)
-        share = table["fraction_null_deviance"].sel(variable="first")
-        assert (share > 0.05).all()
-        assert (share > table["fraction_null_deviance"].sel(variable="rest")).all()
-    for refit in (False, True):
-        found = quietly(pg.significance, model, X, Y, variables, trial=trial, n_shifts=39, refit=refit)
-        assert (found["contribution_p_value"].sel(variable="first") <= 0.05).all()
-    bands = quietly(pg.bootstrap, model, design, X, Y, trial=trial, n_resamples=3, n_points=10)
-    assert all(np.isfinite(part["kernel"]).all() for part in bands.values())

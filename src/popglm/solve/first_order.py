@@ -16,11 +16,11 @@ from popglm.messages import shown
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path, empty_path
 
+__all__ = ["FirstOrder", "walk_first_order"]
+
 #: Descents at one strength where the family has parameters, which are estimated after each; and the relative change of
 #: these that is worth another.
 MOST_DESCENTS, MOVED = 4, 1e-3
-
-__all__ = ["FirstOrder", "walk_first_order"]
 
 
 @dataclass(frozen=True)

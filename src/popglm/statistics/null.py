@@ -9,7 +9,7 @@ import numpy as np
 from popglm.statistics.families import Family
 from popglm.statistics.responses import response_sums
 
-__all__ = ["FEW_EVENTS", "NullModels", "null_intercepts", "null_models"]
+__all__ = ["FEW_EVENTS", "NullModels", "null_models"]
 
 #: Below as many events a fit is worth a warning, and has to beat the null model by a margin.
 FEW_EVENTS = 10
@@ -110,15 +110,3 @@ def _margin(loss: Family, total: np.ndarray, n_events: np.ndarray) -> np.ndarray
         return np.zeros(len(total))
     size = total / np.maximum(n_events, 1)
     return np.where(n_events < FEW_EVENTS, 2 * SHARED * np.log(EVIDENCE) * size, 0.0)
-
-
-def null_intercepts(loss: Family, y: np.ndarray, s: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-    """Best intercepts (n_neurons,) without weights.
-
-    Parameters
-    ----------
-    y, s : ndarray, shape (n_neurons, n_samples)
-        Activity, and the weight of every entry, 0 where it is not known.
-    offset : ndarray, shape (n_samples,), or None
-    """
-    return response_sums(loss, y, s, [(0, y.shape[1])], offset).intercept
