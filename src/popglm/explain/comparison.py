@@ -80,7 +80,8 @@ def compare(
     weaker : int or None
         With ``reselect``, a re-fit ends this many strengths below the one that the full model selected for a neuron,
         since a smaller model seldom wants a weaker penalty and the weakest take the longest; None walks the whole
-        path.
+        path. It is the one to ask for where outliers of a variable spoil the full model: its strength says nothing of
+        models without that variable.
     sample_weight, offset : array-like, shape (n_samples,), optional
         As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
 
