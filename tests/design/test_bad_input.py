@@ -22,7 +22,7 @@ from popglm.design import (
     splines,
     transformed,
 )
-from popglm.design.session import Session
+from popglm.design.variables import SessionVariables
 
 GOOD = {"speed": np.arange(6.0), "side": list("aabbab"), "trial": [1, 1, 2, 2, 3, 3]}
 
@@ -178,10 +178,22 @@ def test_sessions(session, error, sentence):
         (lambda: linear("x") * 3, TypeError, "'x' can be multiplied by a term .* found int"),
         (lambda: bumps("x", 3, 0, 1).grid(np.nan), ValueError, "grid: n_points must be an integer >= 1; found nan"),
         (lambda: bumps("x", 3, 0, 1).grid(2.5), ValueError, "grid: n_points must be an integer >= 1; found 2.5"),
-        (lambda: Session(GOOD, None), TypeError, "Session: variables must be a name or .* found None"),
-        (lambda: Session(GOOD, [["speed"]]), TypeError, r"Session: variables must be names .* found \['speed'\]"),
-        (lambda: Session(GOOD, []), ValueError, "Session: variables is empty"),
-        (lambda: Session(GOOD, ["speed"], {}), TypeError, "Session: trial must be the name .* found {}"),
+        (
+            lambda: SessionVariables(GOOD, None),
+            TypeError,
+            ": variables must be a name or .* found None",
+        ),
+        (
+            lambda: SessionVariables(GOOD, [["speed"]]),
+            TypeError,
+            r": variables must be names .* found \['speed'\]",
+        ),
+        (lambda: SessionVariables(GOOD, []), ValueError, ": variables is empty"),
+        (
+            lambda: SessionVariables(GOOD, ["speed"], {}),
+            TypeError,
+            ": trial must be the name .* found {}",
+        ),
     ],
 )
 def test_terms(make, error, sentence):

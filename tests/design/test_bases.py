@@ -19,7 +19,7 @@ from popglm.design import (
     splines,
     transformed,
 )
-from popglm.design.session import Session
+from popglm.design.variables import SessionVariables
 from popglm.warnings import PopglmWarning
 
 
@@ -173,7 +173,7 @@ def test_any_transformer_becomes_a_term(x):
     expected = np.column_stack([x, y, x * y])
     expected[3] = 0
     np.testing.assert_allclose(found, expected)
-    transformed("x", poly).fit(Session({"x": x}, ["x"]))
+    transformed("x", poly).fit(SessionVariables({"x": x}, ["x"]))
     assert not hasattr(poly, "n_output_features_")  # a clone was fitted
     term = fitted(transformed(["x", "y"], poly), session)
     assert term.feature_names() == ["x", "y", "x y"]

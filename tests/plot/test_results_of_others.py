@@ -50,7 +50,7 @@ def results():
     bins = pg.bins(session["x"], [2, 5, 8], 3, name="x")
     kernels = pg.kernels(model, design, n_points=5)
     return {
-        "term": pg.linear("x").fit(pg.design.session.Session(session, ["x"])),
+        "term": pg.linear("x").fit(pg.design.variables.SessionVariables(session, ["x"])),
         "design": design,
         "session": session,
         "X": X,

@@ -10,8 +10,8 @@ from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
 from popglm.checks import check_count, check_count_of_columns, check_name, check_range, check_room, check_variable
 from popglm.design.cosines import beyond
-from popglm.design.session import Session
 from popglm.design.terms import Term, even_points, finite_range
+from popglm.design.variables import SessionVariables
 
 __all__ = ["CyclicSplines", "Splines"]
 
@@ -98,7 +98,7 @@ class Splines(Term):
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
-    def fit(self, session: Session) -> Splines:
+    def fit(self, session: SessionVariables) -> Splines:
         x = session.numeric(self.variable)
         known = x[~np.isnan(x), None]
         self.low_, self.high_ = finite_range(x)
@@ -114,13 +114,13 @@ class Splines(Term):
         self.peak = self.spline_.transform(np.linspace(known.min(), known.max(), 1001)[:, None]).max(axis=0)
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return self._evaluate(session.numeric(self.variable))
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         return beyond(session.numeric(self.variable), self.low_, self.high_)
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         outside = None if self.quantile_ or self.low_ == self.high_ else self.outside(session)
         if outside is None:
             return []
@@ -203,7 +203,7 @@ class CyclicSplines(Term):
         self.peak = _peak(self.degree)
         self.variables = self.axes = (self.variable,)
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return self._evaluate(session.numeric(self.variable))
 
     def _evaluate(self, x: np.ndarray) -> np.ndarray:

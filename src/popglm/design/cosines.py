@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from popglm.checks import check_count_of_columns, check_name, check_positive, check_range, check_variable
-from popglm.design.session import Session
 from popglm.design.terms import Term, all_outside, even_points
+from popglm.design.variables import SessionVariables
 
 __all__ = ["Bumps", "LogBumps"]
 
@@ -109,13 +109,13 @@ class Bumps(Term):
         """Evaluate the bumps at x, shape (len(x), n)."""
         return raised_cosines(x, self.centers, self._width)
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return self.evaluate(session.numeric(self.variable))
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         return beyond(session.numeric(self.variable), *self.support)
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         return all_outside(self.variable, session.numeric(self.variable), self.low, self.high, self.outside(session))
 
     def feature_names(self) -> list[str]:
@@ -214,13 +214,13 @@ class LogBumps(Term):
         centers = self._log_centers
         return raised_cosines(u, centers, 4 * (centers[1] - centers[0]))
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return self.evaluate(session.numeric(self.variable))
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         return beyond(session.numeric(self.variable), *self.support)
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         return all_outside(self.variable, session.numeric(self.variable), self.low, self.high, self.outside(session))
 
     def feature_names(self) -> list[str]:

@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from popglm.checks import LARGEST, check_choice, check_fitted, check_flag, check_room
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
-from popglm.design.session import Session
 from popglm.design.terms import Term, check_columns
+from popglm.design.variables import SessionVariables
 from popglm.messages import listed, shown
 from popglm.scaling import note_scaling
 
@@ -322,7 +322,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         check_fitted(self, "columns_", "get_feature_names_out")
         return np.array([f"{group}_{feature}" for group, feature in self.columns_], dtype=object)
 
-    def _learn(self, session: Any) -> Session:
+    def _learn(self, session: Any) -> SessionVariables:
         """Fit copies of the terms, lay out the columns, and return the session as terms read it."""
         self._check_parameters()
         session = self._read(session, self.terms, is_fitted_to=True)
@@ -358,10 +358,12 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         check_flag("Design", "standardize", self.standardize)
         check_choice("Design", "dtype", self.dtype, ("float32", "float64"))
 
-    def _read(self, session: Any, terms: Iterable[Term], is_fitted_to: bool = False) -> Session:
-        return Session(session, [variable for term in terms for variable in term.variables], self.trial, is_fitted_to)
+    def _read(self, session: Any, terms: Iterable[Term], is_fitted_to: bool = False) -> SessionVariables:
+        return SessionVariables(
+            session, [variable for term in terms for variable in term.variables], self.trial, is_fitted_to
+        )
 
-    def _blocks(self, session: Session) -> Iterator[Block]:
+    def _blocks(self, session: SessionVariables) -> Iterator[Block]:
         """Yield the columns of each term, before z-scoring."""
         stop = 0
         for (group, term), size in zip(self.terms_.items(), self.group_sizes_, strict=True):
@@ -378,7 +380,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
                 )
             yield Block(term, slice(start, stop), values, term.known(session))
 
-    def _measure(self, block: Block, session: Session, dependence: Dependence, rows: list[dict]) -> np.ndarray:
+    def _measure(self, block: Block, session: SessionVariables, dependence: Dependence, rows: list[dict]) -> np.ndarray:
         """Learn the statistics of a block, describe it, and return it z-scored."""
         row, mean, scale = describe(block, session)
         rows.append(row)
@@ -389,7 +391,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         self.means_[block.columns], self.scales_[block.columns] = mean, scale
         return z_scored
 
-    def _finish(self, dependence: Dependence, rows: list[dict], session: Session) -> None:
+    def _finish(self, dependence: Dependence, rows: list[dict], session: SessionVariables) -> None:
         self.report_ = self._tabulate(dependence, rows)
         unknown = self.report_.index[self.report_["unknown"] == 1].tolist()
         warn_of_useless_columns(self.columns_[np.isinf(self.scales_)], unknown, self.terms_.values(), session)
@@ -398,13 +400,13 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         index = pd.Index(self.groups_, name="group")
         return pd.DataFrame(rows, index=index).assign(collinear=dependence.collinear())
 
-    def _empty(self, session: Session) -> np.ndarray:
+    def _empty(self, session: SessionVariables) -> np.ndarray:
         shape = session.n_samples, len(self.columns_)
         n_bytes = float(shape[0]) * shape[1] * np.dtype(self.dtype).itemsize
         check_room(f"Design: a matrix of {shape[0]:,} samples × {shape[1]:,} columns", n_bytes)
         return np.empty(shape, dtype=self.dtype)
 
-    def _label(self, X: np.ndarray, session: Session) -> pd.DataFrame:
+    def _label(self, X: np.ndarray, session: SessionVariables) -> pd.DataFrame:
         table = pd.DataFrame(X, index=session.index, columns=self.columns_, copy=False)
         note_scaling(table, self.means_, self.scales_)
         return table

@@ -13,8 +13,8 @@ from sklearn.base import clone
 
 from popglm.checks import check_name, check_names, check_room, check_variable, is_iterable, no_more_than
 from popglm.design.levels import as_levels, match_levels
-from popglm.design.session import Session
 from popglm.design.terms import Term, cross_grids, even_points, finite_range, where_known
+from popglm.design.variables import SessionVariables
 from popglm.messages import shown
 
 __all__ = ["Categories", "Transformed"]
@@ -68,7 +68,7 @@ class Categories(Term):
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
-    def fit(self, session: Session) -> Categories:
+    def fit(self, session: SessionVariables) -> Categories:
         if self.levels is not None:
             self.levels_ = as_levels(list(self.levels))
             return self
@@ -83,22 +83,22 @@ class Categories(Term):
             ) from error
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         codes = match_levels(self.levels_, session.labels(self.variable))
         out = np.zeros((len(codes), len(self.levels_)))
         known = np.flatnonzero(codes >= 0)
         out[known, codes[known]] = 1
         return out
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         return where_known(match_levels(self.levels_, session.labels(self.variable)) >= 0)
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         column = session.labels(self.variable)
         strange = (match_levels(self.levels_, column) < 0) & column.notna().to_numpy(dtype=bool)
         return strange if strange.any() else None
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         outside = self.outside(session)
         if outside is None or (match_levels(self.levels_, session.labels(self.variable)) >= 0).any():
             return []
@@ -177,7 +177,7 @@ class Transformed(Term):
             )
         self.name = self.name or ", ".join(self.variables)
 
-    def fit(self, session: Session) -> Transformed:
+    def fit(self, session: SessionVariables) -> Transformed:
         values = self._read(session)
         self.ranges_ = [finite_range(column) for column in values.T]
         known = values[~np.isnan(values).any(axis=1)]
@@ -187,7 +187,7 @@ class Transformed(Term):
         self.n_columns_ = self._evaluate(known[:1]).shape[1]
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         values = self._read(session)
         known = ~np.isnan(values).any(axis=1)
         out = np.zeros((len(values), self.n_columns_))
@@ -195,10 +195,10 @@ class Transformed(Term):
             out[known] = self._evaluate(values[known])
         return out
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         return where_known(~np.isnan(self._read(session)).any(axis=1))
 
-    def _read(self, session: Session) -> np.ndarray:
+    def _read(self, session: SessionVariables) -> np.ndarray:
         return np.column_stack([session.numeric(variable) for variable in self.variables])
 
     def _evaluate(self, values: np.ndarray) -> np.ndarray:

@@ -22,8 +22,8 @@ from popglm.checks import (
     no_more_than,
 )
 from popglm.design.cosines import Bumps, LogBumps
-from popglm.design.session import Session
 from popglm.design.terms import Linear, Term, as_term, check_columns, cross_grids, cross_names, peaks, typical_size
+from popglm.design.variables import SessionVariables
 from popglm.messages import shown
 
 __all__ = ["Kernel", "Shifts", "check_basis", "check_lags_of_basis", "convolve_trials", "known_share", "lag_axis"]
@@ -95,17 +95,17 @@ class Shifts(Term):
         """`term` as a term, where it was given by name."""
         return as_term("shifts", self.term)
 
-    def fit(self, session: Session) -> Shifts:
+    def fit(self, session: SessionVariables) -> Shifts:
         term = self.shifted.fit(session)
         check_columns(self, session.n_samples)
         self.natural_zero = term.natural_zero
         self.peak = None if term.peak is None else np.tile(peaks(term, session), len(self._lags()))
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return self._shift(session, self.shifted.transform(session))
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         term = self.shifted
         if term.natural_zero:
             return None
@@ -113,16 +113,16 @@ class Shifts(Term):
         n_columns = len(term.feature_names())
         return self._shift(session, np.broadcast_to(1.0 if known is None else known, (session.n_samples, n_columns)))
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         return self.shifted.outside(session)
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         return self.shifted.surprises(session)
 
     def _lags(self) -> np.ndarray:
         return np.array(list(self.lags), np.float64)
 
-    def _shift(self, session: Session, values: np.ndarray) -> np.ndarray:
+    def _shift(self, session: SessionVariables, values: np.ndarray) -> np.ndarray:
         """Lay copies of the values at all lags side by side; 0 beyond the trial."""
         steps = _in_samples(self._lags(), self.dt)
         out = np.zeros((session.n_samples, len(steps), values.shape[1]))
@@ -231,7 +231,7 @@ class Kernel(Term):
                 "dt (it covers {:g} to {:g}, dt={:g})".format(*self.basis.support, self.dt or 1)
             )
 
-    def fit(self, session: Session) -> Kernel:
+    def fit(self, session: SessionVariables) -> Kernel:
         x = session.numeric(self.variable)
         recorded = x[~np.isnan(x)]
         self.events_ = bool((recorded == 0).sum() * 2 > len(recorded) if self.events is None else self.events)
@@ -239,10 +239,10 @@ class Kernel(Term):
         self.peak = typical_size(recorded) * self._weights()[1].max(axis=0) if self.events_ else None
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return convolve_trials(session, np.nan_to_num(session.numeric(self.variable)), *self._weights())
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         if self.events_:
             return None
         return known_share(session, session.numeric(self.variable), *self._weights())
@@ -300,12 +300,12 @@ def check_lags_of_basis(maker: str, basis: Bumps | LogBumps, first: float, last:
     check_room(f"{maker}: a basis of {n_lags:,} lags × n={basis.n:,} functions", 8.0 * n_lags * basis.n)
 
 
-def convolve_trials(session: Session, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def convolve_trials(session: SessionVariables, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Σ_lag weights(lag) x(t − lag) within each trial, and not across gaps.
 
     Parameters
     ----------
-    session : Session
+    session : SessionVariables
         Says where trials and gaps are.
     x : ndarray, shape (n_samples,)
     steps : ndarray of int, shape (n_lags,)
@@ -332,7 +332,7 @@ def convolve_trials(session: Session, x: np.ndarray, steps: np.ndarray, weights:
     return out
 
 
-def known_share(session: Session, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def known_share(session: SessionVariables, x: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Share of each column's weights that falls on known samples of x, shape (n_samples, n_columns)."""
     total = weights.sum(axis=0)
     share = convolve_trials(session, (~np.isnan(x)).astype(np.float64), steps, weights / np.where(total > 0, total, 1))

@@ -12,8 +12,8 @@ import numpy as np
 from popglm.checks import check_name, check_names
 from popglm.design.cosines import Bumps, LogBumps
 from popglm.design.lags import check_basis, check_lags_of_basis, convolve_trials, known_share, lag_axis
-from popglm.design.session import Session
 from popglm.design.terms import Term, typical_size
+from popglm.design.variables import SessionVariables
 from popglm.messages import shown
 
 __all__ = ["Past", "coupling", "history"]
@@ -65,15 +65,15 @@ class Past(Term):
         steps, weights = self._weights()
         return steps[weights.any(axis=1)][-1].item() * (self.dt or 1)
 
-    def fit(self, session: Session) -> Past:
+    def fit(self, session: SessionVariables) -> Past:
         counts = session.numeric(self.source)
         self.peak = typical_size(np.nan_to_num(counts)) * self._weights()[1].max(axis=0)
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return convolve_trials(session, np.nan_to_num(session.numeric(self.source)), *self._weights())
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         return known_share(session, session.numeric(self.source), *self._weights())
 
     def feature_names(self) -> list[str]:

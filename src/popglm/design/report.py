@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from popglm.design.session import Session
 from popglm.design.terms import Term
+from popglm.design.variables import SessionVariables
 from popglm.messages import listed
 from popglm.warnings import warn
 
@@ -57,7 +57,7 @@ def score(block: Block, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return (block.values - (mean if block.known is None else mean * block.known)) / scale
 
 
-def describe(block: Block, session: Session) -> tuple[dict, np.ndarray, np.ndarray]:
+def describe(block: Block, session: SessionVariables) -> tuple[dict, np.ndarray, np.ndarray]:
     """Return the group's row of the report, and mean and scale of its columns over the known samples."""
     values, known, term = block.values, block.known, block.term
     if known is None:
@@ -152,7 +152,7 @@ class Dependence:
 
 
 def warn_of_useless_columns(
-    constant: pd.MultiIndex, unknown: list[str], terms: Iterable[Term], session: Session
+    constant: pd.MultiIndex, unknown: list[str], terms: Iterable[Term], session: SessionVariables
 ) -> None:
     """Name columns that are constant, groups without a known value, and variables with no sample in a term's range."""
     sentences = []
@@ -168,7 +168,7 @@ def warn_of_useless_columns(
         warn(_in_one(sentences))
 
 
-def warn_of_new_values(terms: Iterable[Term], session: Session) -> None:
+def warn_of_new_values(terms: Iterable[Term], session: SessionVariables) -> None:
     """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
     if sentences := _surprises(terms, session):
         warn(f"this session differs from the fitted one: {_in_one(sentences)}")
@@ -178,5 +178,5 @@ def _in_one(sentences: list[str]) -> str:
     return listed(sentences, "; ", longest=LONGEST_SENTENCE)
 
 
-def _surprises(terms: Iterable[Term], session: Session) -> list[str]:
+def _surprises(terms: Iterable[Term], session: SessionVariables) -> list[str]:
     return list(dict.fromkeys(sentence for term in terms for sentence in term.surprises(session)))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from popglm.checks import MOST_COLUMNS, MOST_POINTS, check_count, check_name, check_room, check_variable
-from popglm.design.session import Session
+from popglm.design.variables import SessionVariables
 from popglm.messages import shown
 
 __all__ = ["Linear", "Product", "Term"]
@@ -51,15 +51,15 @@ class Term(ABC):
     peak: float | np.ndarray | None = None
     __array_ufunc__: ClassVar[None] = None  # numpy then leaves `numpy.str_("cue") * term` to the term
 
-    def fit(self, session: Session) -> Term:
+    def fit(self, session: SessionVariables) -> Term:
         """Learn from the session whatever the columns depend on; return self. Most terms learn nothing."""
         return self
 
     @abstractmethod
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         """Return the columns, float64, shape (n_samples, n_columns); 0 where they are unknown."""
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         """Return which part of each value is known, from 0 to 1; None where all of them are.
 
         A sum over lags of which the recording holds only some is known in part.
@@ -70,7 +70,7 @@ class Term(ABC):
         """
         return None
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         """Return at which samples a variable lies outside the range of the term, bool (n_samples,); None if nowhere.
 
         That is the support of bumps (where they are 0), the fitted range of splines (where they stay at the value of
@@ -104,7 +104,7 @@ class Term(ABC):
             The columns at those points.
         """
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         """Return sentences on values for which the term was not made or not fitted, for a warning."""
         return []
 
@@ -151,14 +151,14 @@ class Linear(Term):
         self.name = self.name or self.variable
         self.variables = self.axes = (self.variable,)
 
-    def fit(self, session: Session) -> Linear:
+    def fit(self, session: SessionVariables) -> Linear:
         self.low_, self.high_ = finite_range(session.numeric(self.variable))
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         return np.nan_to_num(session.numeric(self.variable))[:, None]
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         return where_known(~np.isnan(session.numeric(self.variable)))
 
     def feature_names(self) -> list[str]:
@@ -219,7 +219,7 @@ class Product(Term):
         """`first` and `second`, each as a term."""
         return as_term("product", self.first), as_term("product", self.second)
 
-    def fit(self, session: Session) -> Product:
+    def fit(self, session: SessionVariables) -> Product:
         factors = self.factors
         for factor in factors:
             factor.fit(session)
@@ -230,11 +230,11 @@ class Product(Term):
             self.peak = pairwise(first, second)[0]
         return self
 
-    def transform(self, session: Session) -> np.ndarray:
+    def transform(self, session: SessionVariables) -> np.ndarray:
         first, second = self.factors
         return pairwise(first.transform(session), second.transform(session))
 
-    def known(self, session: Session) -> np.ndarray | None:
+    def known(self, session: SessionVariables) -> np.ndarray | None:
         factors = self.factors
         known = [factor.known(session) for factor in factors]
         if known[0] is None and known[1] is None:
@@ -246,11 +246,11 @@ class Product(Term):
         either = pairwise(*(~z for z in zero)) == 0
         return np.where(either, 1.0, pairwise(*shares))
 
-    def outside(self, session: Session) -> np.ndarray | None:
+    def outside(self, session: SessionVariables) -> np.ndarray | None:
         first, second = self.factors
         return either_outside(first.outside(session), second.outside(session))
 
-    def surprises(self, session: Session) -> list[str]:
+    def surprises(self, session: SessionVariables) -> list[str]:
         first, second = self.factors
         return first.surprises(session) + second.surprises(session)
 
@@ -286,7 +286,7 @@ def where_known(known: np.ndarray) -> np.ndarray | None:
     return None if known.all() else known[:, None].astype(np.float64)
 
 
-def peaks(term: Term, session: Session) -> np.ndarray:
+def peaks(term: Term, session: SessionVariables) -> np.ndarray:
     """Peaks of the columns of a fitted term, or their typical sizes where it has none, shape (n_columns,)."""
     if term.peak is None:
         return typical_size(term.transform(session))

@@ -14,8 +14,8 @@ from popglm.design import Design
 from popglm.design.encoders import Categories
 from popglm.design.lags import Kernel, Shifts
 from popglm.design.past import Past
-from popglm.design.session import Session
 from popglm.design.terms import Product, Term
+from popglm.design.variables import SessionVariables
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
 from popglm.messages import shown
@@ -273,12 +273,12 @@ def categorical_axes(term: Term) -> set[str]:
     return set()
 
 
-def _session_on_grid(term: Product, n_points: int) -> Session | None:
+def _session_on_grid(term: Product, n_points: int) -> SessionVariables | None:
     """A session whose samples are the grid points, with variables that span no axis at +1; None if there is none."""
     points, basis = _grid(term, n_points)
     on_axes = {axis: points.iloc[:, k] for k, axis in enumerate(term.axes)}
     ones = np.ones(len(points))
-    session = Session({name: on_axes.get(name, ones) for name in term.variables}, term.variables)
+    session = SessionVariables({name: on_axes.get(name, ones) for name in term.variables}, term.variables)
     # a grid over lags, or with one variable at two values, is not what the term makes of such a session
     return session if np.allclose(term.transform(session), basis) else None
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from popglm.checks import check_names, is_iterable
-from popglm.design.session import Session
+from popglm.design.variables import SessionVariables
 from popglm.estimators.validation import name_neurons
 from popglm.explain.tuning_kernels import check_units
 from popglm.labels import Rows
@@ -96,7 +96,7 @@ def session_overview(
     # the activity's length is checked against that of a variable, so there must be one
     if not names:
         raise ValueError("session_overview: variables is empty; name at least one to draw")
-    data = Session(session, [*names, *([] if time is None else [time])], trial)
+    data = SessionVariables(session, [*names, *([] if time is None else [time])], trial)
     y, neurons = numbers_of(activity, "activity"), name_neurons(activity)
     if y.ndim not in (1, 2) or not y.size:
         raise ValueError(f"activity must have shape (n_samples, n_neurons) or (n_samples,); it has {y.shape}")

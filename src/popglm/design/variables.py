@@ -17,10 +17,10 @@ from popglm.design.levels import as_text, factorize
 from popglm.labels import Rows, check_order, times
 from popglm.messages import shown
 
-__all__ = ["Session"]
+__all__ = ["SessionVariables"]
 
 
-class Session:
+class SessionVariables:
     """Variables of one recording, checked as they are read.
 
     Parameters
@@ -58,7 +58,7 @@ class Session:
 
     Examples
     --------
-    >>> session = Session({"speed": [1.0, 2.0, 4.0], "trial": [7, 7, 8]}, ["speed"], trial="trial")
+    >>> session = SessionVariables({"speed": [1.0, 2.0, 4.0], "trial": [7, 7, 8]}, ["speed"], trial="trial")
     >>> session.numeric("speed"), session.trial_starts, session.trial_stops
     (array([1., 2., 4.]), array([0, 2]), array([2, 3]))
     """
@@ -66,13 +66,13 @@ class Session:
     def __init__(self, data: Any, variables: Iterable[str], trial: str | None = None, is_fitted_to: bool = False):
         self._is_fitted_to = is_fitted_to
         data = _as_mapping(data)
-        names = list(dict.fromkeys(check_names("Session", "variables", variables)))
+        names = list(dict.fromkeys(check_names("session", "variables", variables)))
         if not (trial is None or isinstance(trial, str)):
-            raise TypeError(f"Session: trial must be the name of a variable or None; found {shown(trial)}")
+            raise TypeError(f"session: trial must be the name of a variable or None; found {shown(trial)}")
         if trial is not None and trial not in names:
             names.append(trial)
         if not names:
-            raise ValueError("Session: variables is empty; name at least one")
+            raise ValueError("session: variables is empty; name at least one")
         # the index of a table holds for all of its columns; entries of a mapping bring their own
         rows = Rows(data.index if isinstance(data, pd.DataFrame) else None, "the session")
         self._columns = {name: _in_order(_find(data, name), name, rows) for name in names}
