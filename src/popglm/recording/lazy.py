@@ -45,10 +45,8 @@ class StoredArray(BackendArray):
 
     def _read(self, key: tuple) -> np.ndarray:
         """Read what integers and slices name."""
-        if self.transpose:
-            read = np.asarray(self.array[key[::-1]]).T
-        else:
-            read = np.asarray(self.array[key])
+        array = self.array
+        read = np.asarray(array[key[::-1]]).T if self.transpose else np.asarray(array[key])
         if not self.is_converted:
             return read
         factor, shift = (self._of_columns(a, key) for a in (self.conversion, self.offset))

@@ -101,7 +101,7 @@ def traces(
     times, rate, start, unit, description
         As for `signal`.
     neurons : DataFrame or iterable, optional
-        The table of ROIs or units, a row per neuron, its index their names; or the names alone. 0, 1, 2, … unless given.
+        The table of ROIs or units, a row per neuron, its index their names; or the names alone. 0, 1, … unless given.
 
     Returns
     -------
@@ -278,8 +278,8 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     if len(backward):
         start, stop = table[["start_time", "stop_time"]].iloc[backward[0]]
         raise ValueError(
-            f"intervals: row {table.index[backward[0]]!r} ends at {stop:g} s, before it begins at {start:g} s; mend the "
-            "table"
+            f"intervals: row {table.index[backward[0]]!r} ends at {stop:g} s, before it begins at {start:g} s; mend "
+            "the table"
         )
     return table
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -41,7 +39,7 @@ class Session:
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import numpy as np, pandas as pd
     >>> from popglm.recording import intervals, signal, traces
     >>> session = Session(
     ...     activity={"dff": traces(np.ones((6, 2)), rate=2, neurons=["a", "b"])},
@@ -85,3 +83,9 @@ class Session:
     def trials(self) -> pd.DataFrame | None:
         """The table of trials, None where there is none."""
         return self.intervals.get("trials")
+
+
+def _size(activity: xr.DataArray | xr.Dataset) -> str:
+    """Samples, or spikes, and neurons."""
+    first = "spike" if "spike" in activity.sizes else "sample"
+    return f"{activity.sizes[first]:,} {first}s × {activity.sizes['neuron']:,} neurons"
