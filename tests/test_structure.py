@@ -16,7 +16,7 @@ SOURCE = Path(popglm.__file__).parent
 FLOORS = [
     ["checks", "engines", "labels", "maze_behavior", "messages", "numbers", "scaling", "warnings"],
     ["statistics"],
-    ["design", "solve"],
+    ["design", "recording", "solve"],
     ["io", "simulate"],
     ["estimators"],
     ["explain"],
@@ -29,7 +29,7 @@ FLOORS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: Rooms whose objects keep their private members to themselves.
-DISCREET = ("design", "estimators", "explain", "glm_class", "io", "plot")
+DISCREET = ("design", "estimators", "explain", "glm_class", "io", "plot", "recording")
 
 
 def name_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """What popglm offers; the package imports each name when it is first asked for."""
 
 from . import plot as plot
+from . import recording as recording
 from .design import (
     Design,
     bumps,
@@ -28,6 +29,7 @@ from .explain import (
     significance,
     tuning,
 )
+from .recording import Session, Variable
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -43,6 +45,8 @@ __all__ = [
     "FirstOrder",
     "PopglmWarning",
     "RowStream",
+    "Session",
+    "Variable",
     "bins",
     "bootstrap",
     "breakdown",

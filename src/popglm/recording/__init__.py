@@ -2,5 +2,6 @@
 
 from popglm.recording.series import events, intervals, signal, spike_trains, traces
 from popglm.recording.session import Session
+from popglm.recording.sources import Variable
 
-__all__ = ["Session", "events", "intervals", "signal", "spike_trains", "traces"]
+__all__ = ["Session", "Variable", "events", "intervals", "signal", "spike_trains", "traces"]

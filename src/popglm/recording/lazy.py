@@ -93,5 +93,12 @@ class TimesOfRate(BackendArray):
 
 
 def lazily(dims: tuple[str, ...], array: BackendArray) -> xr.Variable:
-    """A variable of xarray whose values are read, or made, when they are asked for."""
-    return xr.Variable(dims, indexing.LazilyIndexedArray(array))
+    """A variable of xarray whose values are read, or made, when they are asked for.
+
+    Its encoding has the chunks of the file, along which reading is fast.
+    """
+    chunks = getattr(getattr(array, "array", None), "chunks", None)
+    if chunks and getattr(array, "transpose", False):
+        chunks = chunks[::-1]
+    encoding = {"chunksizes": tuple(chunks)} if chunks else {}
+    return xr.Variable(dims, indexing.LazilyIndexedArray(array), encoding=encoding)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.messages import listed, shown
+from popglm.messages import listed
 from popglm.recording.lazy import TimesOfRate, lazily
 
 __all__ = ["CONTINUOUS", "STEPS", "events", "intervals", "signal", "spike_trains", "traces"]
@@ -286,18 +286,15 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
 
 def _variable(values: Any, dims: tuple[str, ...], maker: str) -> xr.Variable:
     """Values as a variable of as many of these dimensions as they have."""
-    if isinstance(values, xr.Variable):
-        array = values
-    else:
-        array = np.asarray(values)
-        if array.dtype.kind == "O" and array.ndim > len(dims):
-            raise ValueError(f"{maker}: found {shown(values)}; give an array of numbers")
+    array: Any = values if isinstance(values, xr.Variable) else np.asarray(values)
     if not 1 <= array.ndim <= len(dims):
         raise ValueError(f"{maker}: values must have {' or '.join(map(str, range(1, len(dims) + 1)))} dimensions, "
                          f"{' × '.join(dims)}; found shape {array.shape}")  # fmt: skip
     used = dims[: array.ndim]
     if isinstance(array, xr.Variable):
-        return xr.Variable(used, array._data, array.attrs)
+        # a table's names for them are changed without reading anything
+        names = {old: new for old, new in zip(array.dims, used, strict=True) if old != new}
+        return xr.Dataset({"values": array}).rename(names)["values"].variable
     return xr.Variable(used, array)
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.messages import listed, shown
+from popglm.checks import is_number
+from popglm.messages import shown
+from popglm.recording.clocks import Fault, clock_faults, mended, mended_table
+from popglm.recording.neuron_query import select
+from popglm.recording.parts import KINDS, Parts
+from popglm.recording.regridding import regrid
+from popglm.recording.sources import Variable
 
 __all__ = ["Session"]
 
 
-@dataclass(frozen=True)
-class Session:
+@dataclass(frozen=True, repr=False)
+class Session(Parts):
     """One recording.
 
     Parameters
@@ -50,42 +58,198 @@ class Session:
     Session: activity dff (6 samples × 2 neurons); signals speed; intervals trials (2)
     """
 
-    activity: Mapping[str, xr.DataArray | xr.Dataset] = field(default_factory=dict)
-    signals: Mapping[str, xr.DataArray] = field(default_factory=dict)
-    events: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    intervals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    def check(self) -> list[Fault]:
+        """Clocks that cannot be right: of periods given as rates, of other units than seconds, of another start.
 
-    def __post_init__(self) -> None:
-        """Check of what kind the parts are."""
-        kinds = {
-            "activity": ((xr.DataArray, xr.Dataset), "traces or spike_trains"),
-            "signals": (xr.DataArray, "signal"),
-            "events": (xr.Dataset, "events"),
-            "intervals": (pd.DataFrame, "intervals"),
-        }
-        for part, (kind, maker) in kinds.items():
-            for name, found in getattr(self, part).items():
-                if not isinstance(found, kind):
-                    raise TypeError(f"Session: {part}[{name!r}] must come from {maker}; found {shown(found)}")
+        Only the ends of every clock are read. `regrid` refuses such a clock where it is needed; nothing is mended that
+        you do not mend.
 
-    def __repr__(self) -> str:
-        """Name the parts on one line."""
-        parts = {
-            "activity": [f"{name} ({_size(found)})" for name, found in self.activity.items()],
-            "signals": list(self.signals),
-            "events": [f"{name} ({found.sizes['event']:,})" for name, found in self.events.items()],
-            "intervals": [f"{name} ({len(found):,})" for name, found in self.intervals.items()],
-        }
-        return "Session: " + "; ".join(f"{part} {listed(names)}" for part, names in parts.items() if names)
+        Returns
+        -------
+        list of Fault
+            Each says what was found, its likely cause and the line of a recipe that mends it.
 
-    @property
-    def trials(self) -> pd.DataFrame | None:
-        """The table of trials, None where there is none."""
-        return self.intervals.get("trials")
+        Examples
+        --------
+        >>> from popglm.recording import signal
+        >>> wheel = signal(np.zeros(2_000), rate=0.01)
+        >>> print(Session(signals={"wheel": wheel}).check()[0])
+        'wheel' has 2,000 samples at a rate of 0.01 Hz, 56 hours; the rate is likely the period, and the true rate \
+100 Hz; if so, mend it with the line clock_rate.wheel = 100
+        """
+        return clock_faults(self)
 
+    def mend_clock(
+        self,
+        name: str,
+        *,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        rate: float | None = None,
+        order: Literal["sort"] | None = None,
+    ) -> Session:
+        """The session with another clock for one of its parts, which `check` then takes to be right.
 
-def _size(activity: xr.DataArray | xr.Dataset) -> str:
-    """Samples, or spikes, and neurons."""
-    first = "spike" if "spike" in activity.sizes else "sample"
-    return f"{activity.sizes[first]:,} {first}s × {activity.sizes['neuron']:,} neurons"
+        With the name alone the clock stays as it is: so you say that it is right.
+
+        Parameters
+        ----------
+        name : str
+            Of activity, a signal, events or intervals.
+        scale, shift : float, optional
+            Times become ``scale × time + shift`` seconds: a scale of 0.0005 for samples of a board at 2,000 Hz.
+        rate : float, optional
+            Samples per second, for a part whose rate is wrong; its start stays.
+        order : {"sort"}, optional
+            Put samples in the order of their times, and keep the first of those at one time.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        ValueError
+            If there is no part of that name, or a number is not finite, or scale or rate not above 0.
+
+        Examples
+        --------
+        >>> from popglm.recording import signal
+        >>> session = Session(signals={"speed": signal([1.0, 2.0], [2000, 4000])})
+        >>> session.mend_clock("speed", scale=0.0005).signals["speed"].time.values
+        array([1., 2.])
+        """
+        for argument, value, positive in (("scale", scale, True), ("shift", shift, False), ("rate", rate, True)):
+            if value is not None and not (is_number(value) and np.isfinite(value) and (value > 0 or not positive)):
+                kind = "a number above 0" if positive else "a number"
+                raise ValueError(f"mend_clock: {argument} must be {kind}; found {shown(value)}")
+        if order not in (None, "sort"):
+            raise ValueError(f"mend_clock: order must be 'sort' or None; found {shown(order)}")
+        parts, part = self.find(name, "mend_clock")
+        if parts == "intervals":
+            return self.with_part(parts, name, mended_table(part, scale, shift))
+        if "time" not in part.coords and (rate is not None or order is not None):
+            raise ValueError(f"mend_clock: {name!r} are spike times; give their scale or shift")
+        return self.with_part(parts, name, mended(part, scale, shift, rate, order))
+
+    def where(self, name: str, query: str) -> Session:
+        """The session with some of its intervals or events: those that meet a query over their columns.
+
+        Parameters
+        ----------
+        name : str
+            Of intervals, such as "trials", or events.
+        query : str
+            Comparisons of columns, joined by ``and``, ``or`` and ``not``: ``"outcome == 'hit' and stop_time < 900"``.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        ValueError
+            If there is no part of that name, or the query is none.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from popglm.recording import intervals
+        >>> trials = intervals(pd.DataFrame({"start_time": [0.0, 1.0], "good": [True, False]}))
+        >>> len(Session(intervals={"trials": trials}).where("trials", "good").trials)
+        1
+        """
+        parts, part = self.find(name, "where")
+        if parts == "intervals":
+            return self.with_part(parts, name, part[select(part, query)])
+        if parts == "events":
+            table = part.reset_coords("time").to_dataframe()
+            return self.with_part(parts, name, part.isel(event=np.flatnonzero(select(table, query))))
+        raise ValueError(f"where: {name!r} are {parts}; a query is for intervals and events")
+
+    def regrid(
+        self,
+        dt: float | Fraction | str | None = None,
+        *,
+        clock: str | None = None,
+        activity: str | Iterable[str] | None = None,
+        variables: Mapping[str, str | Variable | Mapping[str, Any]] | Iterable[str] | None = None,
+        trials: Any = None,
+        neurons: str | None = None,
+    ) -> xr.Dataset:
+        """Put activity, variables and trials on one grid of time.
+
+        A bin is [t, t + Δt). Spikes and events are counted in it. Signals with several samples per bin are averaged
+        over it, slower ones are taken at its middle on the straight line between samples, and steps (trial numbers,
+        texts, booleans) keep the last value at or before t. A series whose samples lie on the bins' starts is taken as
+        it is. Nothing is carried across a gap, a step of more than 1.5 times the median step of a regular clock: there
+        a series is unknown, NaN. Traces with about the grid's own rate, such as the other planes of a volume, take
+        their latest sample at or before t. Columns of trials are held over their trial, and bins outside of all trials
+        are left out. Bins in which a neuron was not observed all the time, or which touch the intervals called
+        "invalid_times", are NaN. Edges are computed from integers; no period is added up.
+
+        Parameters
+        ----------
+        dt : float, Fraction or str, optional
+            Width of a bin (s): 1/30 and "1/30" are the same.
+        clock : str, optional
+            In place of dt: activity or a signal whose samples are the bins. Without both, the activity's own clock.
+        activity : str or iterable of str, optional
+            Which activity; several are put side by side, planes or probes. The first unless given.
+        variables : mapping or iterable of str, optional
+            Names, or a mapping of new names to sources: see `Variable`. All unless given.
+        trials : str, tuple of str, DataFrame or float, optional
+            Intervals, a signal of trial numbers (NaN outside of trials), a pair of events that begin and end trials, a
+            table as for `intervals`, or the length (s) of blocks. The intervals called "trials" unless given.
+        neurons : str, optional
+            A query over the table of ROIs or units: ``"iscell and depth < 300"``.
+
+        Returns
+        -------
+        Dataset
+            "activity" (time, neuron) and every variable (time,); coordinates "time" (starts of bins, s), "trial"
+            (time,), "neuron" and the columns of its table. Its attribute "notes" tells what was left out or moved.
+
+        Raises
+        ------
+        TypeError
+            If neither a period nor a clock can be told, or both are given.
+        ValueError
+            If a part is not there, if a clock that is used cannot be right, or if trials overlap.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from popglm.recording import intervals, signal, spike_trains
+        >>> session = Session(
+        ...     activity={"units": spike_trains([[0.1, 0.2, 0.7], [0.5]])},
+        ...     signals={"speed": signal([0.0, 1.0, 2.0, 3.0], rate=4, unit="cm/s")},
+        ...     intervals={"trials": intervals(pd.DataFrame({"start_time": [0.0], "stop_time": [1.0]}))},
+        ... )
+        >>> data = session.regrid(0.5)
+        >>> data["activity"].values
+        array([[2., 0.],
+               [1., 1.]], dtype=float32)
+        >>> data["speed"].values
+        array([0.5, 2.5])
+        """
+        return regrid(self, dt, clock, activity, variables, trials, neurons)
+
+    def to_xarray(self) -> xr.DataTree:
+        """All parts as one tree: "/activity/NAME", "/signals/NAME", "/events/NAME" and "/intervals/NAME".
+
+        Examples
+        --------
+        >>> from popglm.recording import signal
+        >>> Session(signals={"speed": signal([1.0, 2.0], rate=2)}).to_xarray()["signals/speed/speed"].values
+        array([1., 2.])
+        """
+        tree = {"/": xr.Dataset(attrs=dict(self.attrs))}
+        for parts in KINDS:
+            for name, part in getattr(self, parts).items():
+                if isinstance(part, pd.DataFrame):
+                    part = xr.Dataset.from_dataframe(part)
+                elif isinstance(part, xr.DataArray):
+                    part = part.to_dataset(name=name.replace("/", "_"), promote_attrs=False)
+                tree[f"/{parts}/{name.replace('/', '_')}"] = part
+        return xr.DataTree.from_dict(tree)

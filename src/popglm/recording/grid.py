@@ -1,0 +1,196 @@
+"""One grid of time for series with different clocks, and the rules that put them on it.
+
+A bin is [t, t + Δt). A time that lies below an edge by rounding alone counts as on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from popglm.checks import check_room, is_number
+from popglm.messages import shown
+from popglm.recording.clocks import longest_step, on_time
+
+__all__ = ["Grid", "as_fraction", "count", "grid_of_clock", "held_at", "interpolated_between", "means", "regular_grid"]
+
+#: Denominators up to this one are taken for what a period was meant to be: 1/30 for 0.0333….
+LARGEST_DENOMINATOR = 1_000_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Bins of time.
+
+    Attributes
+    ----------
+    starts, stops : ndarray, shape (n_bins,)
+        In seconds. A bin ends where the next begins, but where the clock has a gap: there it is as wide as most.
+    width : float
+        Of most bins (s).
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    width: float
+
+    def __len__(self) -> int:
+        """How many bins."""
+        return len(self.starts)
+
+    def find(self, times: np.ndarray) -> np.ndarray:
+        """The bin that each time falls into, -1 for none.
+
+        Examples
+        --------
+        >>> regular_grid(0.0, 1.0, 0.25).find(np.array([-0.1, 0.0, 0.5, 0.99, 1.0]))
+        array([-1,  0,  2,  3, -1])
+        """
+        if not len(self):
+            return np.full(len(times), -1)
+        slack = max(on_time(self.starts), on_time(self.stops))
+        bins = np.searchsorted(self.starts - slack, times, side="right") - 1
+        beyond = times >= self.stops[bins] - slack
+        return np.where(beyond | (bins < 0) | np.isnan(times), -1, bins)
+
+    def take(self, rows: np.ndarray) -> Grid:
+        """Some of the bins."""
+        return Grid(self.starts[rows], self.stops[rows], self.width)
+
+
+def as_fraction(dt: float | Fraction | str) -> Fraction:
+    """A period in seconds as the fraction that it was meant to be.
+
+    Examples
+    --------
+    >>> as_fraction(1 / 30), as_fraction("1/60"), as_fraction(0.025)
+    (Fraction(1, 30), Fraction(1, 60), Fraction(1, 40))
+    """
+    try:
+        exact = Fraction(dt)
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        exact = Fraction(0)
+    if exact <= 0 or isinstance(dt, bool):
+        raise ValueError(f"regrid: dt must be a period above 0 s, such as 1/30; found {shown(dt)}")
+    near = exact.limit_denominator(LARGEST_DENOMINATOR)
+    return near if is_number(dt) and near > 0 and float(near) == float(exact) else exact
+
+
+def regular_grid(first: float, last: float, dt: float | Fraction | str) -> Grid:
+    """Whole bins of width dt from ``first`` to ``last`` (s); edges come from integers, so no rounding adds up.
+
+    Examples
+    --------
+    >>> regular_grid(0.0, 3600.0, 1 / 60).starts[-1] - 215_999 / 60
+    np.float64(0.0)
+    """
+    period = as_fraction(dt)
+    # a last bin that is short by rounding alone is whole
+    n_bins = int((Fraction(last) - Fraction(first) + Fraction(on_time(np.array([first, last])))) // period)
+    check_room(f"a grid of {max(n_bins, 0):,} bins", 8.0 * max(n_bins, 0))
+    edges = first + np.arange(max(n_bins, 0) + 1) * float(period.numerator) / float(period.denominator)
+    return Grid(edges[:-1], edges[1:], float(period))
+
+
+def grid_of_clock(times: np.ndarray) -> Grid:
+    """A bin for every sample of a clock, up to the next; before a gap and at the end as wide as the median.
+
+    Examples
+    --------
+    >>> grid = grid_of_clock(np.array([0.0, 1.0, 2.0, 7.0]))
+    >>> grid.starts, grid.stops
+    (array([0., 1., 2., 7.]), array([1., 2., 3., 8.]))
+    """
+    steps = np.diff(times)
+    width = float(np.median(steps)) if len(steps) else 0.0
+    stops = np.append(times[1:], times[-1:] + width)
+    gap = np.append(steps > longest_step(times), False) if len(times) else np.zeros(0, bool)
+    return Grid(times, np.where(gap, times + width, stops), width)
+
+
+def count(grid: Grid, times: np.ndarray) -> np.ndarray:
+    """How many times fall into each bin, int (n_bins,)."""
+    bins = grid.find(times)
+    return np.bincount(bins[bins >= 0], minlength=len(grid))
+
+
+def means(bins: np.ndarray, values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the known values per bin, and how many there are.
+
+    Parameters
+    ----------
+    bins : ndarray of int, shape (n_samples,)
+        In order; none is -1.
+    values : ndarray, shape (n_samples, n_columns)
+    n_bins : int
+
+    Returns
+    -------
+    sums, counts : ndarray, shape (n_bins, n_columns)
+    """
+    known = np.isfinite(values)
+    sums, counts = np.zeros((n_bins, values.shape[1])), np.zeros((n_bins, values.shape[1]), np.int64)
+    if len(bins):
+        firsts = np.flatnonzero(np.diff(bins, prepend=-1))
+        sums[bins[firsts]] = np.add.reduceat(np.where(known, values, 0), firsts, axis=0, dtype=np.float64)
+        counts[bins[firsts]] = np.add.reduceat(known, firsts, axis=0, dtype=np.int64)
+    return sums, counts
+
+
+def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float) -> np.ndarray:
+    """Values at times between samples, on the straight line; NaN outside, across gaps and beside an unknown value.
+
+    Parameters
+    ----------
+    at : ndarray, shape (n,)
+    times : ndarray, shape (n_samples,)
+    values : ndarray, shape (n_samples, n_columns)
+    longest : float
+        The longest step that is bridged (s).
+
+    Returns
+    -------
+    ndarray, shape (n, n_columns)
+
+    Examples
+    --------
+    >>> values = np.array([[0.0], [2.0], [8.0]])
+    >>> interpolated_between(np.array([0.5, 1.0, 3.0]), np.array([0.0, 1.0, 5.0]), values, longest=2.0).T
+    array([[ 1.,  2., nan]])
+    """
+    out = np.full((len(at), values.shape[1]), np.nan)
+    if not len(times):
+        return out
+    slack = max(on_time(times), on_time(at))
+    before = np.searchsorted(times - slack, at, side="right") - 1
+    inside = (before >= 0) & (at <= times[-1] + slack)
+    before = np.clip(before, 0, len(times) - 1)
+    after = np.minimum(before + 1, len(times) - 1)
+    step = times[after] - times[before]
+    share = np.clip(np.where(step > 0, (at - times[before]) / np.where(step > 0, step, 1), 0), 0, 1)
+    on_sample = at - times[before] <= slack
+    share[on_sample] = 0
+    good = inside & (on_sample | (step <= longest))
+    lower, upper = values[before[good]], values[after[good]]
+    weight = share[good][:, None]
+    # on a sample its neighbour does not count, known or not
+    out[good] = np.where(weight == 0, lower, lower * (1 - weight) + upper * weight)
+    return out
+
+
+def held_at(at: np.ndarray, times: np.ndarray, longest: float) -> np.ndarray:
+    """The sample at or before each time, -1 where there is none or where it is older than ``longest`` (s).
+
+    Examples
+    --------
+    >>> held_at(np.array([-1.0, 0.0, 0.5, 9.0]), np.array([0.0, 1.0]), 2.0)
+    array([-1,  0,  0, -1])
+    """
+    if not len(times):
+        return np.full(len(at), -1)
+    slack = max(on_time(times), on_time(at))
+    before = np.searchsorted(times - slack, at, side="right") - 1
+    old = at - times[np.maximum(before, 0)] > longest
+    return np.where(old, -1, before)

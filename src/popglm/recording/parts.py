@@ -1,0 +1,83 @@
+"""What a recording consists of: activity, signals, events and intervals by name, each with a clock of its own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import pandas as pd
+import xarray as xr
+
+from popglm.messages import listed, shown
+
+__all__ = ["Parts"]
+
+KINDS = ("activity", "signals", "events", "intervals")
+
+
+@dataclass(frozen=True, repr=False)
+class Parts:
+    """The parts of a recording; `Session` is what one does with them.
+
+    Parameters
+    ----------
+    activity, signals, events, intervals, attrs
+        As for `Session`.
+    """
+
+    activity: Mapping[str, xr.DataArray | xr.Dataset] = field(default_factory=dict)
+    signals: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    events: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    intervals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check of what kind the parts are."""
+        kinds = {
+            "activity": ((xr.DataArray, xr.Dataset), "traces or spike_trains"),
+            "signals": (xr.DataArray, "signal"),
+            "events": (xr.Dataset, "events"),
+            "intervals": (pd.DataFrame, "intervals"),
+        }
+        for part, (kind, maker) in kinds.items():
+            for name, found in getattr(self, part).items():
+                if not isinstance(found, kind):
+                    raise TypeError(f"Session: {part}[{name!r}] must come from {maker}; found {shown(found)}")
+
+    def __repr__(self) -> str:
+        """Name the parts on one line."""
+        parts = {
+            "activity": [f"{name} ({_size(found)})" for name, found in self.activity.items()],
+            "signals": list(self.signals),
+            "events": [f"{name} ({found.sizes['event']:,})" for name, found in self.events.items()],
+            "intervals": [f"{name} ({len(found):,})" for name, found in self.intervals.items()],
+        }
+        return "Session: " + "; ".join(f"{part} {listed(names)}" for part, names in parts.items() if names)
+
+    @property
+    def trials(self) -> pd.DataFrame | None:
+        """The table of trials, None where there is none."""
+        return self.intervals.get("trials")
+
+    def find(self, name: str, who: str) -> tuple[str, Any]:
+        """Of which kind a part is, and the part."""
+        for parts in KINDS:
+            if name in getattr(self, parts):
+                return parts, getattr(self, parts)[name]
+        known = [known for parts in KINDS for known in getattr(self, parts)]
+        near = difflib.get_close_matches(str(name), known, n=3) or known
+        raise ValueError(
+            f"{who}: the session has no part {shown(name)}; nearest names: {listed(map(repr, near)) or 'none'}"
+        )
+
+    def with_part(self, parts: str, name: str, part: Any) -> Self:
+        """The session with another part of that name."""
+        return replace(self, **{parts: {**getattr(self, parts), name: part}})
+
+
+def _size(activity: xr.DataArray | xr.Dataset) -> str:
+    """Samples, or spikes, and neurons."""
+    first = "spike" if "spike" in activity.sizes else "sample"
+    return f"{activity.sizes[first]:,} {first}s × {activity.sizes['neuron']:,} neurons"

@@ -1,0 +1,225 @@
+"""A session on one grid of time, as a Dataset: activity, variables and trials of every bin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.messages import listed, shown
+from popglm.recording.activity import activity_on_grid, spikes_on_grid
+from popglm.recording.clocks import clock_faults, read_times
+from popglm.recording.grid import Grid, grid_of_clock, regular_grid
+from popglm.recording.neuron_query import select
+from popglm.recording.parts import Parts
+from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
+from popglm.recording.trials import rows_of_trials, trial_labels, with_trials
+
+__all__ = ["regrid"]
+
+
+def regrid(
+    session: Parts,
+    dt: Any,
+    clock: str | None,
+    activity: str | Iterable[str] | None,
+    variables: Any,
+    trials: Any,
+    neurons: str | None,
+) -> xr.Dataset:
+    """What `Session.regrid` does."""
+    names = _names_of_activity(session, activity)
+    _check_clocks(session, {*names, *([clock] if clock else []), *([trials] if isinstance(trials, str) else [])})
+    grid = _grid(session, names, dt, clock)
+    session, whose = with_trials(session, trials, grid)
+    wanted = as_variables(variables, session)
+    _check_clocks(session, {find_source(session, variable.source).part for variable in wanted.values()})
+    row = None if whose is None else rows_of_trials(session, whose, grid)
+    notes = []
+    if row is not None and (row < 0).any():
+        notes.append(f"{(row < 0).sum():,} of {len(row):,} bins lie outside of the trials and are left out")
+        grid, row = grid.take(row >= 0), row[row >= 0]
+    if not len(grid):
+        raise ValueError("regrid: no bin lies in any trial; compare session.check(), the trials and the clock")
+    own = None if dt is not None else clock or names[0]
+    data, more = _activity(session, names, grid, own, neurons)
+    notes += more
+    columns = _variables(session, wanted, grid, row)
+    _forget_invalid(session, data, columns, grid)
+    coords: dict[str, Any] = {"time": ("time", grid.starts, {"units": "s"})}
+    if row is not None and whose is not None:
+        coords["trial"] = ("time", trial_labels(session, whose, row))
+    taken = {"time", "neuron", "activity", *coords}
+    notes += [f"the variable {name!r} is called '{name}_'" for name in columns if name in taken]
+    variables_on_grid = {
+        f"{name}_" if name in taken else name: ("time", values, _attrs(session, wanted[name]))
+        for name, values in columns.items()
+    }
+    attrs: dict[str, Any] = {name: str(value) for name, value in session.attrs.items()}
+    attrs |= {
+        "bin_width": grid.width,
+        "sampling_rate": 1 / grid.width if grid.width else np.nan,
+        "notes": "\n".join(notes),
+    }
+    dataset = xr.Dataset(variables_on_grid, coords=coords, attrs=attrs)
+    if data is None:
+        return dataset
+    both = {name: f"neuron_{name}" for name in data.coords if name in dataset.variables and name != "time"}
+    return dataset.merge(data.rename(both)).assign_attrs(attrs)
+
+
+def _names_of_activity(session: Parts, activity: str | Iterable[str] | None) -> list[str]:
+    """The kinds of activity that are put on the grid; the first unless any is named."""
+    if activity is None:
+        return list(session.activity)[:1]
+    names = [activity] if isinstance(activity, str) else list(activity)
+    for name in names:
+        if name not in session.activity:
+            raise ValueError(
+                f"regrid: there is no activity {shown(name)}; the session has "
+                f"{listed(map(repr, session.activity)) or 'none'}"
+            )
+    return names
+
+
+def _check_clocks(session: Parts, used: set[str]) -> None:
+    """Complain of the clocks that are used and cannot be right."""
+    faults = clock_faults(session, used)
+    if faults:
+        raise ValueError("\n".join(map(str, faults)))
+
+
+def _grid(session: Parts, activity: list[str], dt: Any, clock: str | None) -> Grid:
+    """The bins: of a period, or those of a clock, the activity's own unless another is named."""
+    if dt is not None and clock is not None:
+        raise TypeError("regrid: give dt or clock, not both")
+    if dt is None:
+        parts = {**session.signals, **session.activity}
+        name = clock if clock is not None else next(iter(activity), None)
+        if name is None or name not in parts or "spike_time" in parts[name]:
+            raise TypeError(
+                "regrid: give a period, dt, or as clock the name of a sampled series: "
+                f"{listed(repr(name) for name, part in parts.items() if 'spike_time' not in part) or 'there is none'}"
+            )
+        return grid_of_clock(read_times(parts[name], name)[0])
+    return regular_grid(*_extent(session, activity), dt)
+
+
+def _extent(session: Parts, activity: list[str]) -> tuple[float, float]:
+    """Start and end of a grid: where all activity is sampled, or from the first trial, or spike, to the last."""
+    sampled = [name for name in activity if "spike_time" not in session.activity[name]]
+    if sampled:
+        clocks = [grid_of_clock(read_times(session.activity[name], name)[0]) for name in sampled]
+        return max(one.starts[0] for one in clocks), min(one.stops[-1] for one in clocks)
+    trials = session.trials
+    if trials is not None and len(trials):
+        return float(trials["start_time"].min()), float(trials["stop_time"].max())
+    spikes = [session.activity[name]["spike_time"].values for name in activity]
+    if any(len(times) for times in spikes):
+        return min(float(np.min(one)) for one in spikes if len(one)), max(
+            float(np.max(one)) for one in spikes if len(one)
+        )
+    clocks = [grid_of_clock(read_times(part, name)[0]) for name, part in session.signals.items()]
+    if clocks:
+        return min(one.starts[0] for one in clocks), max(one.stops[-1] for one in clocks)
+    raise ValueError("regrid: the session has neither activity, trials nor signals to begin a grid at")
+
+
+def _activity(
+    session: Parts, names: list[str], grid: Grid, own: str | None, query: str | None
+) -> tuple[xr.DataArray | None, list[str]]:
+    """Activity of all neurons of some parts on the grid, whose bins are the samples of ``own``; what to say of it."""
+    found, notes = [], []
+    for name in names:
+        part = session.activity[name]
+        if query is not None:
+            table = part.coords.to_dataset().reset_coords().drop_dims("sample", errors="ignore").to_dataframe()
+            keep = select(table, query)
+            notes.append(f"{keep.sum():,} of {len(keep):,} neurons of {name!r} stay ({query})")
+            part = _some_neurons(part, np.flatnonzero(keep))
+        if isinstance(part, xr.Dataset):
+            values = spikes_on_grid(part, grid)
+            unit = "spikes per bin"
+        else:
+            values, shift = activity_on_grid(part, name, grid, name == own)
+            unit = part.attrs.get("units", "")
+            if shift > 1e-3 * grid.width:
+                notes.append(f"samples of {name!r} are up to {shift:.4g} s older than the bins that they are put into")
+        coords = {key: at.variable for key, at in part.coords.items() if at.dims == ("neuron",)}
+        found.append(
+            xr.DataArray(values, dims=("time", "neuron"), coords=coords, attrs={"units": unit}, name="activity")
+        )
+    if not found:
+        return None, notes
+    if len(found) == 1:
+        return found[0], notes
+    return _joined(found, names), notes
+
+
+def _joined(found: list[xr.DataArray], names: list[str]) -> xr.DataArray:
+    """Activity of several parts as one; columns of their tables that one of them lacks are unknown there."""
+    tables = [one.coords.to_dataset().to_dataframe() for one in found]
+    table = pd.concat(tables)
+    if not table.index.is_unique:
+        table.index = pd.Index([f"{name}/{j}" for name, one in zip(names, tables, strict=True) for j in one.index])
+    table["part"] = np.repeat(names, [len(one) for one in tables])
+    coords = {"neuron": table.index.to_numpy()} | {str(name): ("neuron", table[name].to_numpy()) for name in table}
+    values = np.concatenate([one.values for one in found], axis=1)
+    return xr.DataArray(values, dims=("time", "neuron"), coords=coords, attrs=found[0].attrs, name="activity")
+
+
+def _some_neurons(part: Any, keep: np.ndarray) -> Any:
+    """A part with some of its neurons."""
+    if "spike_time" not in part:
+        return part.isel(neuron=keep)
+    counts = part["n_spikes"].values
+    stops = np.cumsum(counts)
+    spikes = (
+        np.concatenate([np.arange(stops[j] - counts[j], stops[j]) for j in keep]) if len(keep) else np.zeros(0, int)
+    )
+    part, out = part, part.isel(neuron=keep, spike=spikes)
+    if "observed" in part:
+        n = part["n_observed"].values
+        last = np.cumsum(np.maximum(n, 0))
+        rows = [np.arange(last[j] - max(n[j], 0), last[j]) for j in keep]
+        out = out.drop_vars("observed").assign(
+            observed=(("interval", "bound"), part["observed"].values[np.concatenate(rows) if rows else []])
+        )
+    return out
+
+
+def _variables(
+    session: Parts, wanted: dict[str, Variable], grid: Grid, row: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Every variable on the grid, unknown where its query is not met."""
+    columns = {name: on_grid(session, variable, grid, row) for name, variable in wanted.items()}
+    asked = {name: variable.where for name, variable in wanted.items() if variable.where is not None}
+    table = pd.DataFrame(columns) if asked else pd.DataFrame()
+    return columns | {name: unknown_where(columns[name], select(table, query)) for name, query in asked.items()}
+
+
+def _forget_invalid(session: Parts, activity: xr.DataArray | None, columns: dict[str, np.ndarray], grid: Grid) -> None:
+    """NaN in activity and gradual variables of bins that touch the intervals called "invalid_times"."""
+    invalid = session.intervals.get("invalid_times")
+    if invalid is None or not len(invalid):
+        return
+    touched = np.zeros(len(grid), bool)
+    for start, stop in zip(invalid["start_time"], invalid["stop_time"], strict=True):
+        touched |= (grid.starts < stop) & (grid.stops > start)
+    if activity is not None:
+        activity.values[touched] = np.nan
+    for name, values in columns.items():
+        if values.dtype.kind == "f":
+            columns[name] = np.where(touched, np.nan, values)
+
+
+def _attrs(session: Parts, variable: Variable) -> dict[str, str]:
+    """Unit and source of a variable."""
+    found = find_source(session, variable.source)
+    attrs = {"source": variable.source}
+    if found.kind == "signal" and variable.scale == 1 and "units" in session.signals[found.part].attrs:
+        attrs["units"] = session.signals[found.part].attrs["units"]
+    return attrs

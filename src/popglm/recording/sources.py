@@ -1,0 +1,252 @@
+"""Variables of a session by name: a signal, one of its columns, a column of the trials, or events."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.messages import listed, shown
+from popglm.recording.clocks import longest_step, read_times
+from popglm.recording.grid import Grid, count, held_at, interpolated_between, means
+from popglm.recording.parts import Parts
+from popglm.recording.series import STEPS
+
+__all__ = ["Variable", "all_variables", "find_source", "on_grid"]
+
+#: Averaged are signals with steps below this share of a bin; others lie too far apart to fill every bin.
+FINE = 0.75
+
+
+@dataclass(frozen=True)
+class Variable:
+    """How a variable comes from a session.
+
+    Parameters
+    ----------
+    source : str
+        A signal ("speed"), one of its columns ("velocity.yaw"), a column of the trials ("trials.cue", or "cue" where
+        no signal has that name), or events ("licks").
+    rule : {"mean", "interpolate", "hold", "count"}, optional
+        How it is put on the grid: the average of a bin, the value at its middle on the straight line between samples,
+        the last value at or before its start, or how many events fall into it. Chosen by what the source is, unless
+        given: see `Session.regrid`.
+    scale, offset : float, optional
+        The variable is ``source × scale + offset``.
+    where : str, optional
+        A query over the variables; elsewhere the variable is unknown: "time_from_choice >= 0".
+    previous : bool, optional
+        Whether the value of the trial before is meant.
+
+    Examples
+    --------
+    >>> Variable("trials.is_cueB", scale=2, offset=-1)
+    Variable(source='trials.is_cueB', rule=None, scale=2, offset=-1, where=None, previous=False)
+    """
+
+    source: str
+    rule: Literal["mean", "interpolate", "hold", "count"] | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    where: str | None = None
+    previous: bool = False
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A source: the part of the session that it lies in, of which kind, and the column of it."""
+
+    part: str
+    kind: Literal["signal", "trials", "events"]
+    column: str | None = None
+
+
+def all_variables(session: Parts) -> dict[str, Variable]:
+    """Every signal, every column of the trials and all events, each under its own name.
+
+    Columns of a signal of several are called ``signal.column``; what the trials hold under a name that a signal has is
+    called ``trials.name``.
+    """
+    found: dict[str, Variable] = {}
+    for name, part in session.signals.items():
+        columns = [f"{name}.{column}" for column in part["column"].values] if part.ndim == 2 else [name]
+        found |= {column: Variable(column) for column in columns}
+    found |= {name: Variable(name) for name in session.events if name not in found}
+    if session.trials is not None:
+        for column in session.trials.columns.difference(["start_time", "stop_time"], sort=False):
+            name = str(column) if str(column) not in found else f"trials.{column}"
+            found[name] = Variable(f"trials.{column}")
+    return found
+
+
+def find_source(session: Parts, source: str) -> _Found:
+    """Where a source lies.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name, or if it has several columns and none is named.
+    """
+    if source in session.signals:
+        part = session.signals[source]
+        if part.ndim == 2:
+            names = [f"{source}.{column}" for column in part["column"].values]
+            raise ValueError(f"{source!r} has {len(names)} columns; name one of them: {listed(map(repr, names))}")
+        return _Found(source, "signal")
+    if source in session.events:
+        return _Found(source, "events")
+    whole, _, column = source.rpartition(".")
+    if whole in session.signals and session.signals[whole].ndim == 2 and column in session.signals[whole]["column"]:
+        return _Found(whole, "signal", column)
+    trials = session.trials
+    if trials is not None:
+        column = source.removeprefix("trials.")
+        if column in trials:
+            return _Found("trials", "trials", column)
+    known = list(all_variables(session))
+    near = difflib.get_close_matches(source, known, n=3, cutoff=0.5) or known
+    raise ValueError(f"the session has no variable {source!r}; nearest names: {listed(map(repr, near)) or 'none'}")
+
+
+def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | None) -> np.ndarray:
+    """A variable on a grid, (n_bins,), before `Variable.where`.
+
+    Parameters
+    ----------
+    trial : ndarray of int, shape (n_bins,), or None
+        The row of the trials table that each bin lies in, -1 for none.
+    """
+    found = find_source(session, variable.source)
+    if found.kind == "trials":
+        values = _of_trials(session, found.column, variable, trial)
+    elif found.kind == "events":
+        _check_rule(variable, ("count",))
+        times = np.asarray(session.events[found.part]["time"].values, dtype=np.float64)
+        values = count(grid, times[~np.isnan(times)])
+    else:
+        values = _of_signal(session.signals[found.part], found, variable, grid)
+    if variable.previous and found.kind != "trials":
+        raise ValueError(f"{variable.source!r} is no column of the trials, so there is no previous value of it")
+    if variable.scale != 1 or variable.offset != 0:
+        if values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{variable.source!r} holds {shown(values[0])}, which cannot be scaled; leave out its scale"
+            )
+        values = values * variable.scale + variable.offset
+    return values
+
+
+def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np.ndarray | None) -> np.ndarray:
+    """A column of the trials, held over each; unknown outside of them and, of the previous trial, in the first."""
+    _check_rule(variable, ("hold",))
+    table = session.trials
+    if table is None or trial is None:
+        raise ValueError(f"{variable.source!r} is a column of the trials; regrid with trials to use it")
+    values = table[column]
+    if trial.max(initial=-1) >= len(values):
+        raise ValueError(
+            f"{variable.source!r} has {len(values):,} rows, but trial numbers go up to {trial.max():,}; trials must be "
+            "numbered as the rows of their table are, from 0"
+        )
+    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype) and pd.api.types.is_numeric_dtype(values):
+        values = values.astype(np.float64)
+    before = np.where(trial > 0, trial - 1, -1)
+    return _taken(values.to_numpy(), before if variable.previous else trial)
+
+
+def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values at places, unknown where the place is -1: NaN among numbers, None among all else."""
+    known = at >= 0
+    if known.all():
+        return values[at]
+    out = np.full(len(at), np.nan) if values.dtype.kind in "biuf" else np.full(len(at), None, dtype=object)
+    out[known] = values[at[known]]
+    return out
+
+
+def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid) -> np.ndarray:
+    """A signal, or a column of it, by the rule that is asked for or that fits it."""
+    times, known = read_times(part, found.part)
+    column = part if found.column is None else part.isel(column=list(part["column"].values).index(found.column))
+    values = np.asarray(column.values)[known]
+    is_steps = part.attrs["between_samples"] == STEPS
+    rule = variable.rule or ("hold" if is_steps else _rule(times, grid))
+    _check_rule(variable, ("mean", "interpolate", "hold"))
+    longest = longest_step(times)
+    if rule == "hold":
+        return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest))
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{variable.source!r} holds {shown(values[0])}, which has no {rule}; give the rule 'hold'")
+    values = values.astype(np.float64)[:, None]
+    if rule == "mean":
+        bins = grid.find(times)
+        sums, counts = means(bins[bins >= 0], values[bins >= 0], len(grid))
+        with np.errstate(invalid="ignore"):
+            return (sums / counts)[:, 0]
+    at = grid.starts if _same_clock(grid, times) else (grid.starts + grid.stops) / 2
+    return interpolated_between(at, times, values, longest)[:, 0]
+
+
+def _rule(times: np.ndarray, grid: Grid) -> str:
+    """Fast signals are averaged, slow ones interpolated."""
+    return "mean" if len(times) > 1 and np.median(np.diff(times)) < FINE * grid.width else "interpolate"
+
+
+def _same_clock(grid: Grid, times: np.ndarray) -> bool:
+    """Whether bins begin at samples: then a value is that of its sample."""
+    if not len(times) or not len(grid):
+        return False
+    at = held_at(grid.starts, times, np.inf)
+    inside = (at >= 0) & (grid.starts <= times[-1])
+    if not inside.any():
+        return False
+    off = np.abs(grid.starts[inside] - times[at[inside]])
+    return bool(np.median(off) <= 1e-6 * grid.width)
+
+
+def _check_rule(variable: Variable, possible: tuple[str, ...]) -> None:
+    """Complain of a rule that a source cannot have."""
+    if variable.rule is not None and variable.rule not in possible:
+        raise ValueError(
+            f"{variable.source!r} cannot be put on a grid by the rule {shown(variable.rule)}; possible: "
+            f"{' or '.join(map(repr, possible))}"
+        )
+
+
+def as_variables(variables: Any, session: Parts) -> dict[str, Variable]:
+    """Variables as users name them, as a mapping of their names.
+
+    Raises
+    ------
+    TypeError
+        If they are neither a mapping nor a list of names.
+    """
+    if variables is None:
+        return all_variables(session)
+    if isinstance(variables, str):
+        variables = [variables]
+    if not isinstance(variables, Mapping):
+        variables = {name: name for name in variables}
+    out = {}
+    for name, variable in variables.items():
+        if isinstance(variable, str):
+            variable = Variable(variable)
+        elif isinstance(variable, Mapping):
+            variable = Variable(**variable)
+        if not isinstance(name, str) or not isinstance(variable, Variable):
+            raise TypeError(
+                "variables must be names, or a mapping of names to sources (text, Variable or its arguments); found "
+                f"{shown(name)}: {shown(variable)}"
+            )
+        out[name] = variable
+    return out
+
+
+def unknown_where(values: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Values that are unknown where ``keep`` is not."""
+    return _taken(values, np.where(keep, np.arange(len(values)), -1))

@@ -1,0 +1,108 @@
+"""Trials of a session: a table of intervals, a signal of trial numbers, events that begin and end them, or blocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popglm.checks import is_number
+from popglm.messages import listed, shown
+from popglm.recording.clocks import on_time
+from popglm.recording.grid import Grid, held_at
+from popglm.recording.parts import Parts
+from popglm.recording.series import intervals
+from popglm.recording.sources import Variable, on_grid
+
+__all__ = ["rows_of_trials", "trial_labels", "with_trials"]
+
+
+def with_trials(session: Parts, trials: Any, grid: Grid) -> tuple[Parts, str | None]:
+    """The session with its table of trials, and where the trial of a bin is found: "trials", a signal, or None.
+
+    Parameters
+    ----------
+    trials : str, DataFrame, pair of str, number or None
+        As `Session.regrid` takes it.
+    """
+    if trials is None:
+        return session, "trials" if session.trials is not None else None
+    if isinstance(trials, str) and trials in session.signals:
+        return session, trials
+    if isinstance(trials, str) and trials in session.intervals:
+        table = session.intervals[trials]
+    elif isinstance(trials, pd.DataFrame):
+        table = intervals(trials)
+    elif is_number(trials) and trials > 0:
+        table = _blocks(grid, float(trials))
+    elif isinstance(trials, tuple | list) and len(trials) == 2 and all(name in session.events for name in trials):
+        table = _between(session, *trials)
+    else:
+        known = listed(map(repr, [*session.intervals, *session.signals, *session.events])) or "none"
+        raise ValueError(
+            "regrid: trials must be the name of intervals or of a signal of trial numbers, a pair of events that begin "
+            f"and end them, a table, or the length of blocks in seconds; found {shown(trials)}; names: {known}"
+        )
+    return replace(session, intervals={**session.intervals, "trials": table}), "trials"
+
+
+def _blocks(grid: Grid, length: float) -> pd.DataFrame:
+    """Blocks of time, the last as long as the others."""
+    n = int(np.ceil((grid.stops[-1] - grid.starts[0] - on_time(grid.stops)) / length)) if len(grid) else 0
+    starts = grid.starts[:1] + np.arange(n) * length
+    return pd.DataFrame({"start_time": starts, "stop_time": starts + length})
+
+
+def _between(session: Parts, start: str, stop: str) -> pd.DataFrame:
+    """Intervals from each event to the first of the other kind after it."""
+    starts, stops = (np.sort(np.asarray(session.events[name]["time"].values, float)) for name in (start, stop))
+    starts, stops = starts[~np.isnan(starts)], stops[~np.isnan(stops)]
+    after = np.searchsorted(stops, starts, side="right")
+    ends = (
+        np.where(after < len(stops), stops[np.minimum(after, len(stops) - 1)], np.nan)
+        if len(stops)
+        else starts * np.nan
+    )
+    # what begins anew before it has ended goes on to there
+    following = np.append(starts[1:], np.inf)
+    ends = np.fmin(ends, following)
+    return pd.DataFrame({"start_time": starts, "stop_time": np.where(np.isinf(ends), np.nan, ends)})
+
+
+def rows_of_trials(session: Parts, trials: str, grid: Grid) -> np.ndarray:
+    """The row of the trials table, or the number of the trial, at the start of each bin; -1 for none.
+
+    Raises
+    ------
+    ValueError
+        If trials overlap, or a signal of trial numbers holds something else.
+    """
+    if trials in session.signals:
+        numbers = on_grid(session, Variable(trials, rule="hold"), grid, None)
+        if numbers.dtype.kind not in "biuf" or (numbers[~np.isnan(numbers.astype(float))] % 1 != 0).any():
+            raise ValueError(f"regrid: trials={trials!r} must be whole numbers, or NaN outside of trials")
+        numbers = numbers.astype(float)
+        return np.where(np.isnan(numbers) | (numbers < 0), -1, numbers).astype(int)
+    table = session.intervals[trials]
+    starts, stops = table["start_time"].to_numpy(np.float64), table["stop_time"].to_numpy(np.float64)
+    slack = max(on_time(starts), on_time(stops), on_time(grid.starts))
+    overlap = np.flatnonzero(starts[1:] < stops[:-1] - slack)
+    if len(overlap):
+        one, other = table.index[overlap[0]], table.index[overlap[0] + 1]
+        raise ValueError(
+            f"regrid: trials {one!r} and {other!r} overlap: the first ends at {stops[overlap[0]]:.9g} s and the other "
+            f"begins at {starts[overlap[0] + 1]:.9g} s; keep some of them with session.where(name, query), or name "
+            "other intervals"
+        )
+    row = held_at(grid.starts, starts, np.inf)
+    if not len(stops):
+        return row
+    ended = grid.starts >= np.where(np.isnan(stops), np.inf, stops)[np.maximum(row, 0)] - slack
+    return np.where(ended, -1, row)
+
+
+def trial_labels(session: Parts, trials: str, row: np.ndarray) -> np.ndarray:
+    """What the trial of each bin is called: by its table's index, or its number."""
+    return session.intervals[trials].index.to_numpy()[row] if trials not in session.signals else row

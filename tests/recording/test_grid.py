@@ -1,0 +1,137 @@
+"""Grids of time: edges from integers, and the rules that put series on them, against exact arithmetic."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from popglm.recording.clocks import longest_step
+from popglm.recording.grid import (
+    as_fraction,
+    count,
+    grid_of_clock,
+    held_at,
+    interpolated_between,
+    means,
+    regular_grid,
+)
+
+HOUR = 3_600
+
+
+@pytest.mark.parametrize("start", [0.0, 0.1, -5.0, 1_600_000_000.0, 1_732_881_893.123456])
+@pytest.mark.parametrize("rate", [30, 60, 1_000])
+def test_spikes_on_edges_fall_into_the_bin_that_begins_there(start, rate):
+    n = min(HOUR * rate, 400_000)
+    grid = regular_grid(start, start + n / rate, Fraction(1, rate))
+    assert len(grid) == n
+    # two ways in which programs write such times down
+    for edges in (start + np.arange(n) / rate, start + np.arange(n) * (1 / rate)):
+        assert (count(grid, edges) == 1).all()
+    middles = start + (np.arange(n) + 0.5) / rate
+    assert (count(grid, middles) == 1).all()
+
+
+def test_edges_are_those_of_exact_arithmetic():
+    grid = regular_grid(0.1, 0.1 + HOUR, 1 / 60)
+    exact = [float(Fraction(0.1) + Fraction(k, 60)) for k in range(0, HOUR * 60, 997)]
+    np.testing.assert_allclose(grid.starts[::997], exact, rtol=0, atol=2 * np.spacing(HOUR))
+
+
+def test_the_last_bin_is_whole():
+    assert len(regular_grid(0, 1, 0.3)) == 3
+    assert len(regular_grid(0, 0.1 + 0.2, 0.1)) == 3
+    assert len(regular_grid(0, 0.29, 0.3)) == 0
+    assert len(regular_grid(5, 4, 0.3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("dt", "period"),
+    [
+        (1 / 30, Fraction(1, 30)),
+        (1 / 3, Fraction(1, 3)),
+        ("1/60", Fraction(1, 60)),
+        ("0.1", Fraction(1, 10)),
+        (2, Fraction(2)),
+        (np.float64(0.025), Fraction(1, 40)),
+        (1 / 24_414.0625, Fraction(16, 390_625)),
+    ],
+)
+def test_a_period_is_what_it_was_meant_to_be(dt, period):
+    assert as_fraction(dt) == period
+
+
+@pytest.mark.parametrize("dt", [0, -1, np.nan, np.inf, "x", None, True, [1], "1/0"])
+def test_what_is_no_period_is_told(dt):
+    with pytest.raises(ValueError, match="dt must be a period above 0 s"):
+        as_fraction(dt)
+
+
+def test_a_grid_that_fits_no_memory_is_told():
+    with pytest.raises(ValueError, match="grid"):
+        regular_grid(0.0, 1e12, 1e-6)
+
+
+def test_times_outside_of_the_grid_fall_into_no_bin():
+    grid = regular_grid(1.0, 2.0, 0.25)
+    assert grid.find(np.array([0.999, 1.0, 1.2499, 1.25, 1.9999, 2.0, np.nan])).tolist() == [-1, 0, 0, 1, 3, -1, -1]
+
+
+def test_no_bin_of_a_clock_reaches_across_a_gap():
+    times = np.concatenate([np.arange(10) * 0.1, 5 + np.arange(10) * 0.1])
+    grid = grid_of_clock(times)
+    np.testing.assert_allclose(grid.stops - grid.starts, 0.1)
+    assert count(grid, np.array([0.95, 1.5, 4.9, 5.05])).tolist() == [0] * 9 + [1, 1] + [0] * 9
+
+
+def test_means_are_those_of_known_values_bin_by_bin():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1_000, 3))
+    values[rng.random((1_000, 3)) < 0.2] = np.nan
+    bins = np.sort(rng.integers(0, 50, 1_000))
+    sums, counts = means(bins, values, 60)
+    for k in range(60):
+        own = values[bins == k]
+        np.testing.assert_allclose(sums[k], np.nansum(own, axis=0), atol=1e-12)
+        np.testing.assert_array_equal(counts[k], np.isfinite(own).sum(axis=0))
+
+
+def test_straight_lines_between_samples_are_numpys():
+    rng = np.random.default_rng(1)
+    times = np.cumsum(rng.uniform(0.9, 1.1, 200))
+    values = rng.normal(size=(200, 2))
+    at = rng.uniform(times[0], times[-1], 500)
+    found = interpolated_between(at, times, values, longest_step(times))
+    for column in range(2):
+        np.testing.assert_allclose(found[:, column], np.interp(at, times, values[:, column]), atol=1e-12)
+
+
+def test_nothing_is_bridged_and_nothing_spoils_its_neighbour():
+    times = np.array([0.0, 1.0, 2.0, 3.0, 10.0, 11.0])
+    values = np.array([0.0, 1.0, np.nan, 3.0, 10.0, 11.0])[:, None]
+    at = np.array([-0.1, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.5, 11.0, 11.1])
+    found = interpolated_between(at, times, values, longest_step(times))[:, 0]
+    np.testing.assert_array_equal(found, [np.nan, 0.5, 1, np.nan, np.nan, np.nan, 3, np.nan, 10.5, 11, np.nan])
+
+
+def test_a_held_value_is_the_last_at_or_before():
+    times = np.array([0.0, 1.0, 2.0])
+    # one bit below the sample is on it
+    at = np.array([-1e-9, 0.0, np.nextafter(1.0, 0), 1.0, 1.9, 2.0, 4.1])
+    assert held_at(at, times, 2.0).tolist() == [-1, 0, 1, 1, 1, 2, -1]
+
+
+def test_one_lone_sample_and_none():
+    assert interpolated_between(np.array([0.0, 1.0]), np.zeros(0), np.zeros((0, 1)), np.inf).shape == (2, 1)
+    lone = interpolated_between(np.array([0.0, 1.0]), np.array([1.0]), np.array([[7.0]]), np.inf)
+    np.testing.assert_array_equal(lone[:, 0], [np.nan, 7.0])
+    assert len(grid_of_clock(np.zeros(0))) == 0
+    assert held_at(np.array([0.0]), np.zeros(0), np.inf).tolist() == [-1]
+
+
+def test_clocks_that_events_drive_have_no_gaps():
+    rng = np.random.default_rng(2)
+    assert longest_step(np.cumsum(rng.exponential(size=500))) == np.inf
+    assert longest_step(np.arange(500) / 30) == pytest.approx(1.5 / 30)
+    # a few dropped frames leave a clock regular
+    assert longest_step(np.delete(np.arange(500) / 30, [50, 51, 200])) == pytest.approx(1.5 / 30)
