@@ -147,9 +147,10 @@ def _faults(error: ValidationError, name: str, text: str, found: dict[str, Any])
         elif message.startswith("unknown|"):
             _, unknown, *known = message.split("|")
             message = _unknown(unknown, known)
+            keys = (*keys, unknown) if unknown in _all_keys(found) else keys
         elif fault["type"] == "missing":
             message = f"{fault['loc'][-1]!r} is missing"
-        else:
+        elif not isinstance(fault["input"], dict):
             message = f"{message}; found {shown(fault['input'])}"
         lines.append(f"{_place(name, text, keys)}: {message}")
     return list(dict.fromkeys(lines))
