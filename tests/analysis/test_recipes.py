@@ -114,7 +114,7 @@ def test_a_fault_is_told_with_its_line_and_the_nearest_name(old, new, words, tmp
 
 def test_all_faults_are_told_at_once(tmp_path):
     text = GOOD.replace("fraction = 0.2", "fraction = 2").replace("n = 25", "n = 0")
-    with pytest.raises(ValueError, match="fraction.*\n.*explain.by.position.n"):
+    with pytest.raises(ValueError, match=r"fraction.*\n.*explain\.by\.position\.n"):
         parsed(text, tmp_path)
 
 

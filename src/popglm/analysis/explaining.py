@@ -44,11 +44,10 @@ def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] =
         tell("models without each variable")
         parts["/unique"] = storable(compare(model, matrices.X, matrices.Y, variables, by))
     tell("kernels")
-    units = {str(name): str(one.attrs["units"]) for name, one in data.data_vars.items() if one.attrs.get("units")}
-    found = kernels(model, matrices.design, n_points=explain.n_points, units=units)
+    found = kernels(model, matrices.design, n_points=explain.n_points)
     if explain.bootstrap:
         tell("bands of kernels")
-        found = _with_bands(found, model, matrices, recipe, units)
+        found = _with_bands(found, model, matrices, recipe)
     parts |= {f"/kernels/{k:03d}": storable(kernel) for k, kernel in enumerate(found.values())}
     return result.with_parts(parts)
 
@@ -78,13 +77,13 @@ def _bins(recipe: Recipe, data: xr.Dataset, matrices: Matrices) -> list[Bins] | 
 
 
 def _with_bands(
-    found: dict[str, xr.Dataset], model: GLMCV, matrices: Matrices, recipe: Recipe, units: Mapping[str, str]
+    found: dict[str, xr.Dataset], model: GLMCV, matrices: Matrices, recipe: Recipe
 ) -> dict[str, xr.Dataset]:
     """Kernels with the limits of their bootstrapped bands."""
     explain = recipe.content.explain
     bands = bootstrap(
         model, matrices.design, matrices.X, matrices.Y, trial=matrices.trial, n_resamples=explain.bootstrap,
-        n_points=explain.n_points, units=units,
+        n_points=explain.n_points,
     )  # fmt: skip
     return {
         group: kernel.assign({name: bands[group][name] for name in ("lower", "upper") if name in bands[group]})
