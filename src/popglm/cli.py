@@ -226,6 +226,9 @@ def demo(
     ] = 8,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation, by trial.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the simulation and of the choice of test trials.")] = 0,
+    nwb: Annotated[
+        Path | None, typer.Option(help="Write the simulated session to this NWB file, and fit nothing.")
+    ] = None,
 ) -> None:
     """Simulate a session, fit every neuron, select by cross-validation, and show how well it went.
 
@@ -234,6 +237,13 @@ def demo(
     The result, a table per neuron, and three pictures are written to the output folder.
     """
     # what fits and draws takes seconds to import, and help has no need of it
+    if nwb is not None:
+        with _told():
+            from popglm.maze_nwb import write_maze_nwb
+
+            write_maze_nwb(nwb, n_samples, n_neurons, seed=seed)
+            typer.echo(f"written to {nwb}; next: popglm init {nwb}")
+        return
     from popglm.demo import run_demo
 
     run_demo(output, n_samples, n_neurons, n_task_variables, folds, seed)
