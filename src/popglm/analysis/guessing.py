@@ -158,7 +158,8 @@ def _variable_lines(session: Session) -> list[str]:
 
 def _plain_name(name: str, taken: Any) -> str:
     """A name that TOML and formulas can hold without quotes."""
-    plain = re.sub(r"\W+", "_", name.rsplit("/", 1)[-1].removeprefix("trials.")).strip("_") or "variable"
+    plain = re.sub(r"\W+", "_", name.rsplit("/", 1)[-1].removeprefix("trials.").removeprefix("frame_aligned_"))
+    plain = plain.strip("_") or "variable"
     while plain in taken:
         plain += "_"
     return plain
@@ -175,7 +176,7 @@ def _kind(session: Session, source: str) -> Any:
             return None
         return _categories if column.nunique() <= FEW else (_linear if pd.api.types.is_numeric_dtype(column) else None)
     part = session.signals[found.part]
-    if _TIME.search(found.part) or "trial" in found.part.lower():
+    if re.search(r"trial|(^|_)(idx|index|id)(_|$)|timestamp", found.part.lower()):
         return None
     # a part is enough to tell a signal of a few values
     values = np.unique(np.asarray(part[:LOOKED_AT].values, dtype=object if part.dtype.kind == "O" else None))
