@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.metrics import d2_tweedie_score
 
 from popglm import maze_design
+from popglm.analysis.recipe import parse_recipe
+from popglm.analysis.running import grid_of, session_of
 from popglm.maze_nwb import write_maze_nwb
 
 ROOT = Path(__file__).parents[1]
@@ -120,3 +123,8 @@ def test_the_papers_model_from_a_file_is_that_of_the_session_written(example, tm
     assert list(X.columns) == list(expected.columns)
     same = [group for group in dict.fromkeys(X.columns.get_level_values(0)) if "prevCorr" not in group]
     np.testing.assert_allclose(X[same], expected[same], atol=1e-5)
+    recipe = parse_recipe((ROOT / "examples" / "tseng_2022.toml").read_text(), tmp_path / "recipe.toml")
+    by_recipe = grid_of(recipe, session_of(recipe))
+    xr.testing.assert_allclose(by_recipe[list(tseng.VARIABLES)], data[list(tseng.VARIABLES)])
+    np.testing.assert_allclose(by_recipe["activity"], data["activity"], rtol=1e-6)
+    assert [term.name for term in recipe.design().terms] == [term.name for term in tseng.design().terms]
