@@ -88,7 +88,8 @@ class Parts:
 
     def with_part(self, parts: str, name: str, part: Any) -> Self:
         """The session with another part of that name."""
-        return replace(self, **{parts: {**getattr(self, parts), name: part}})
+        changed: dict[str, Any] = {parts: {**getattr(self, parts), name: part}}
+        return replace(self, **changed)
 
 
 def _size(activity: xr.DataArray | xr.Dataset) -> str:

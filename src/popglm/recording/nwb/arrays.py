@@ -13,7 +13,18 @@ from popglm.recording.lazy import StoredArray, lazily
 from popglm.recording.nwb.layout import Entry, Layout
 from popglm.warnings import warn
 
-__all__ = ["Clock", "Unusable", "clock_of", "described", "in_file", "is_numeric", "read_text", "shape_of", "values_of"]
+__all__ = [
+    "Clock",
+    "Unusable",
+    "clock_of",
+    "described",
+    "first_line",
+    "in_file",
+    "is_numeric",
+    "read_text",
+    "shape_of",
+    "values_of",
+]
 
 
 class Unusable(Exception):
@@ -106,6 +117,8 @@ def clock_of(entry: Entry, layout: Layout) -> Clock:
         if rate is None:
             raise Unusable("it has no clock: neither timestamps nor a rate")
         return Clock(rate=float(rate), start=float(getattr(series, "starting_time", None) or 0.0))
+    if id(times) in layout.file.wide:
+        times = layout.file.wide[id(times)][1]
     shape = shape_of(times)
     if not is_numeric(times) or not 1 <= len(shape) <= 2:
         raise Unusable(f"its timestamps are no list of times: their shape is {shape}")
@@ -134,6 +147,12 @@ def described(entry: Entry) -> str:
     """What the file says of an object, without the words that stand where nothing is said."""
     text = str(getattr(entry.found, "description", None) or "")
     return "" if text in ("no description", "no comments") else text
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without the objects that pynwb shows."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def read_text(values: Any) -> np.ndarray:

@@ -72,6 +72,8 @@ def name_neurons(tables: Iterable[NeuronTable]) -> None:
     """Give every neuron of a file a name of its own: its id, after the name of the table where ids would collide."""
     tables = list(tables)
     for table in tables:
+        # names of the dimensions and the clock of activity
+        table.rows = table.rows.rename(columns={name: f"{name}_of_neuron" for name in ("time", "sample", "spike")})
         if not table.rows.index.is_unique:
             table.rows = table.rows.set_index(pd.RangeIndex(len(table.rows)))
     names = pd.Index([name for table in tables for name in table.rows.index], dtype=object)

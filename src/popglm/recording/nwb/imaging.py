@@ -30,12 +30,13 @@ def roi_tables(layout: Layout) -> dict[int, NeuronTable]:
             tables[id(table)] = table
             users.setdefault(id(table), []).append(entry)
     labels = _labels(tables, users)
-    return {key: _read_rois(table, labels[key], len(tables) > 1) for key, table in tables.items()}
+    return {key: _read_rois(table, labels[key], len(tables) > 1, layout) for key, table in tables.items()}
 
 
-def _read_rois(table: Any, label: str, several: bool) -> NeuronTable:
+def _read_rois(table: Any, label: str, several: bool, layout: Layout) -> NeuronTable:
     """A table of ROIs, its names those of the ROIs where they have some of their own."""
     columns = read_table(Entry((table.name,), table, table.name))
+    layout.left_out |= {f"{table.name}.{name}": reason for name, reason in columns.left_out.items()}
     rows = columns.rows
     plane = getattr(table, "imaging_plane", None)
     location = getattr(plane, "location", None)
@@ -84,10 +85,7 @@ def _candidate(entry: Entry, layout: Layout, tables: dict[int, NeuronTable]) -> 
 
     def make() -> xr.DataArray:
         if transpose:
-            warn(
-                f"read_nwb: {entry.name!r} holds ROIs × samples, {shape[1]:,} × {shape[0]:,}, where NWB wants samples "
-                "first; it was transposed"
-            )
+            layout.transposed.append(entry.name)
         table = _rows_of(entry, region, shape[1] if len(shape) > 1 else 1, tables)
         unit = getattr(entry.found, "unit", None) or ""
         return traces(

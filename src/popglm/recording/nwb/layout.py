@@ -47,6 +47,8 @@ class Layout:
     left_out: dict[str, str] = field(default_factory=dict)
     #: For objects whose timestamps have two rows, by name: the row that has the times.
     time_rows: dict[str, int] = field(default_factory=dict)
+    #: Series that hold their samples along the second axis.
+    transposed: list[str] = field(default_factory=list)
     #: The open file, which stays open while an array of it is in use.
     file: Any = None
 

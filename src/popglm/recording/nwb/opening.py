@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from popglm.messages import shown
+from popglm.recording.nwb.arrays import first_line
+from popglm.recording.nwb.mending import read_what_can_be
 
-__all__ = ["open_nwb"]
+__all__ = ["damage_of", "open_nwb"]
 
 #: Bytes that are fetched at once from a URL.
 BLOCK = 2**20
@@ -25,12 +27,18 @@ class OpenFile:
     Parameters
     ----------
     nwb : pynwb.NWBFile
+    wide : dict
+        Its timestamps of two dimensions: see `read_what_can_be`.
+    refused : dict of str to str
+        Objects that pynwb refuses, with the reason.
     closers : list of callable
         What closes it, in that order.
     """
 
-    def __init__(self, nwb: Any, closers: list[Callable[[], Any]]) -> None:
-        self.nwb, self._closers = nwb, closers
+    def __init__(
+        self, nwb: Any, wide: dict[int, tuple[Any, Any]], refused: dict[str, str], closers: list[Callable[[], Any]]
+    ) -> None:
+        self.nwb, self.wide, self.refused, self._closers = nwb, wide, refused, closers
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
@@ -115,12 +123,22 @@ def _opened(file: Any, closers: list[Callable[[], Any]], name: str) -> OpenFile:
         raise ValueError(f"read_nwb: {_why_not_hdf5(str(error), name)}") from error
     closers = [hdf5.close, *closers]
     try:
-        version = _version_of(hdf5, name)
-        io = NWBHDF5IO(file=hdf5, mode="r", load_namespaces=True)
-        return OpenFile(_read(io, name, version), [io.close, *closers])
+        with damage_of(name):
+            version = _version_of(hdf5, name)
+            io = NWBHDF5IO(file=hdf5, mode="r", load_namespaces=True)
+        return OpenFile(*_read(io, name, version), [io.close, *closers])
     except BaseException:
         _close_all(closers)
         raise
+
+
+@contextmanager
+def damage_of(name: str) -> Iterator[None]:
+    """Say in one sentence that a file is damaged, where h5py, zarr or pynwb find that it is."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, IndexError, UnicodeError) as error:
+        raise ValueError(f"read_nwb: {name!r} cannot be read ({first_line(error)}); the file may be damaged") from error
 
 
 def _close_all(closers: list[Callable[[], Any]]) -> None:
@@ -162,25 +180,16 @@ def _opened_zarr(folder: Path) -> OpenFile:
         io = NWBZarrIO(str(folder), mode="r", load_namespaces=True)
     except Exception as error:
         raise ValueError(f"read_nwb: {str(folder)!r} cannot be opened as an NWB file of Zarr ({error})") from error
-    return OpenFile(_read(io, str(folder), "2"), [io.close])
+    return OpenFile(*_read(io, str(folder), "2"), [io.close])
 
 
-def _read(io: Any, name: str, version: str) -> Any:
-    """The objects of a file, their arrays left in it."""
+def _read(io: Any, name: str, version: str) -> tuple[Any, dict[int, tuple[Any, Any]], dict[str, str]]:
+    """What `read_what_can_be` finds; complains in one sentence where that is nothing."""
     try:
-        with warnings.catch_warnings():
-            # of lengths, orientations and versions of namespaces: what matters of it is checked by the reader
-            warnings.simplefilter("ignore")
-            return io.read()
+        return read_what_can_be(io)
     except Exception as error:
         io.close()
         raise ValueError(
-            f"read_nwb: pynwb cannot read {name!r} (NWB {version}): {_first_line(error)}; the file may be damaged, or "
+            f"read_nwb: pynwb cannot read {name!r} (NWB {version}): {first_line(error)}; the file may be damaged, or "
             "lack the schema of an extension that it uses: import that extension first"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """What an error says first, without the objects that pynwb shows."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -15,9 +15,9 @@ from popglm.recording.nwb.events import event_columns, read_events
 from popglm.recording.nwb.imaging import roi_candidates, roi_tables
 from popglm.recording.nwb.layout import Entry, Layout, layout_of, without
 from popglm.recording.nwb.metadata import metadata_of
-from popglm.recording.nwb.opening import open_nwb
+from popglm.recording.nwb.opening import damage_of, open_nwb
 from popglm.recording.nwb.signals import read_signals
-from popglm.recording.nwb.tables import Table, read_table
+from popglm.recording.nwb.tables import UNREADABLE, Table, read_table
 from popglm.recording.nwb.units import unit_candidates, unit_tables
 from popglm.recording.series import intervals
 from popglm.recording.session import Session
@@ -122,10 +122,16 @@ def read_nwb(
             raise TypeError(f"read_nwb: {argument} must be a list of names; found {shown(found)}")
     file, source = open_nwb(path)
     try:
-        layout = layout_of(file.nwb)
+        with damage_of(source):
+            layout = layout_of(file.nwb)
         layout.file, layout.time_rows = file, _named_rows(time_rows or {}, layout)
+        if file.refused:
+            layout.left_out |= file.refused
+            refused = [f"{name!r} ({why})" for name, why in file.refused.items()]
+            warn(f"read_nwb: pynwb refuses {listed(refused, longest=300)}; left out")
         without(layout, leave_out, "leave_out")
-        return _session(layout, source, activity, tuple(ragged))
+        with damage_of(source):
+            return _session(layout, source, activity, tuple(ragged))
     except BaseException:
         file.close()
         raise
@@ -145,6 +151,9 @@ def _named_rows(time_rows: Mapping[str, int], layout: Layout) -> dict[str, int]:
 def _session(layout: Layout, source: str, activity: Any, ragged: tuple[str, ...]) -> Session:
     """All parts of a session."""
     rois, units = roi_tables(layout), unit_tables(layout)
+    unreadable = [f"{name!r} ({why})" for name, why in layout.left_out.items() if why.startswith(UNREADABLE)]
+    if unreadable:
+        warn(f"read_nwb: columns were left out: {listed(unreadable, longest=400)}")
     _check_ragged(ragged, [columns for columns, _ in units.values()])
     name_neurons([*rois.values(), *(neurons for _, neurons in units.values())])
     candidates = [*roi_candidates(layout, rois), *unit_candidates(layout, units, ragged)]
@@ -158,8 +167,14 @@ def _session(layout: Layout, source: str, activity: Any, ragged: tuple[str, ...]
         if table is not None:
             tables[entry.name] = table
             events |= event_columns(entry, columns.ragged, layout)
+    activities = {one.entry.name: one.make() for one in chosen if one.make is not None}
+    if layout.transposed:
+        warn(
+            f"read_nwb: samples are along the second axis of {listed(map(repr, layout.transposed))}, where NWB wants "
+            "them along the first; transposed"
+        )
     return Session(
-        activity={one.entry.name: one.make() for one in chosen if one.make is not None},
+        activity=activities,
         signals=signals,
         events=events,
         intervals=tables,

@@ -11,7 +11,6 @@ from popglm.recording.nwb.arrays import Unusable, clock_of, described, shape_of,
 from popglm.recording.nwb.layout import Entry, Layout
 from popglm.recording.nwb.tables import MOST_COLUMNS
 from popglm.recording.series import signal
-from popglm.warnings import warn
 
 __all__ = ["is_event_series", "read_signals"]
 
@@ -66,7 +65,7 @@ def _signal(entry: Entry, layout: Layout) -> xr.DataArray:
         raise Unusable(f"it has {n_times:,} times for data of shape {shape}")
     values = values_of(entry, layout, transpose=transpose)
     if transpose:
-        warn(f"read_nwb: {entry.name!r} has its times along the second axis of {shape}; it was transposed")
+        layout.transposed.append(entry.name)
     if values.ndim == 2 and values.shape[1] > MOST_COLUMNS:
         raise Unusable(f"its data have the shape {shape}")
     columns = None

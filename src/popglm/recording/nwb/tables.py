@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.recording.nwb.arrays import is_numeric, read_text, shape_of
+from popglm.recording.nwb.arrays import first_line, is_numeric, read_text, shape_of
 from popglm.recording.nwb.layout import Entry
 
-__all__ = ["MOST_COLUMNS", "Table", "first_rows", "read_table"]
+__all__ = ["MOST_COLUMNS", "UNREADABLE", "Table", "first_rows", "read_table"]
 
 #: Columns that a vector of every row is spread over, at most; longer ones are waveforms and images.
 MOST_COLUMNS = 64
+
+
+#: How the reason begins why a column that is damaged, or could run code, is left out.
+UNREADABLE = "it cannot be read"
 
 
 @dataclass
@@ -88,7 +92,11 @@ def _columns_of(name: str, column: Any, n_rows: int) -> dict[str, np.ndarray] | 
         return f"its shape is {shape}"
     if getattr(getattr(data, "dtype", None), "names", None):
         return "its entries are records"
-    values = read_text(data[:])
+    try:
+        values = read_text(data[:])
+    except (OSError, RuntimeError, ValueError) as error:
+        # numcodecs does not unpickle, which is how references lie in folders of Zarr
+        return f"{UNREADABLE} ({first_line(error)})"
     elements = getattr(column, "elements", None)
     if elements is not None and is_numeric(values):
         values = read_text(elements.data[:])[values]

@@ -29,6 +29,7 @@ def unit_tables(layout: Layout) -> dict[int, tuple[Table, NeuronTable]]:
     tables = {}
     for entry in layout.of("Units"):
         table = read_table(entry, skip=OTHERS)
+        layout.left_out |= {f"{entry.name}.{name}": reason for name, reason in table.left_out.items()}
         known = set(table.rows)
         rows = table.rows
         if "electrodes" in entry.found.colnames:
