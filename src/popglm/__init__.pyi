@@ -29,7 +29,7 @@ from .explain import (
     significance,
     tuning,
 )
-from .recording import Session, Variable
+from .recording import Session, Variable, read_nwb
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -66,6 +66,7 @@ __all__ = [
     "predicted_tuning",
     "product",
     "psth",
+    "read_nwb",
     "shifts",
     "significance",
     "splines",

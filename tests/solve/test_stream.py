@@ -106,7 +106,7 @@ def arrays_on_disk(kind, X, folder):
         return on_disk, lambda: None
     if kind == "zarr":
         zarr = pytest.importorskip("zarr", reason="zarr is an optional extra: pip install 'popglm[zarr]'")
-        on_disk = zarr.create_array(folder / "X.zarr", shape=X.shape, chunks=(64, P), dtype=X.dtype)
+        on_disk = zarr.open_array(str(folder / "X.zarr"), mode="w", shape=X.shape, chunks=(64, P), dtype=X.dtype)
         on_disk[:] = X
         return on_disk, lambda: None
     h5py = pytest.importorskip("h5py")
@@ -138,9 +138,8 @@ def large_on_disk(kind, shape, folder):
         return np.memmap(folder / "X.bin", np.int8, "w+", shape=shape), lambda: None
     if kind == "zarr":
         zarr = pytest.importorskip("zarr", reason="zarr is an optional extra: pip install 'popglm[zarr]'")
-        return zarr.create_array(
-            folder / f"{shape[0]}.zarr", shape=shape, chunks=(10_000, P), dtype=np.int8
-        ), lambda: None
+        path, chunks = str(folder / f"{shape[0]}.zarr"), (10_000, P)
+        return zarr.open_array(path, mode="w", shape=shape, chunks=chunks, dtype=np.int8), lambda: None
     h5py = pytest.importorskip("h5py")
     file = h5py.File(folder / "X.h5", "w")
     return file.create_dataset("X", shape, np.int8, chunks=(10_000, P)), file.close

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 __all__ = ["StoredArray", "TimesOfRate", "lazily"]
+
+#: Values that are converted at once.
+BLOCK = 2**20
 
 
 class StoredArray(BackendArray):
@@ -23,6 +27,8 @@ class StoredArray(BackendArray):
         Values are ``array × conversion + offset``; ndarrays hold a number per column.
     transpose : bool, optional
         Whether the file holds the second axis first.
+    owner : object, optional
+        What must not be thrown away while the array is in use, such as the open file.
 
     Examples
     --------
@@ -32,8 +38,11 @@ class StoredArray(BackendArray):
            [2. , 2.5]])
     """
 
-    def __init__(self, array: Any, conversion: Any = 1.0, offset: Any = 0.0, transpose: bool = False) -> None:
-        self.array, self.conversion, self.offset, self.transpose = array, conversion, offset, transpose
+    def __init__(
+        self, array: Any, conversion: Any = 1.0, offset: Any = 0.0, transpose: bool = False, owner: Any = None
+    ) -> None:
+        self.array, self.conversion, self.offset = array, conversion, offset
+        self.transpose, self.owner = transpose, owner
         self.shape = tuple(array.shape)[::-1] if transpose else tuple(array.shape)
         self.is_converted = bool(np.any(np.asarray(conversion) != 1) or np.any(np.asarray(offset) != 0))
         kind = np.dtype(array.dtype)
@@ -43,6 +52,10 @@ class StoredArray(BackendArray):
         """Read a part."""
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
 
+    def __deepcopy__(self, memo: Any) -> StoredArray:
+        """The array itself: what is in a file is the same for all copies."""
+        return self
+
     def _read(self, key: tuple) -> np.ndarray:
         """Read what integers and slices name."""
         array = self.array
@@ -50,7 +63,16 @@ class StoredArray(BackendArray):
         if not self.is_converted:
             return read
         factor, shift = (self._of_columns(a, key) for a in (self.conversion, self.offset))
-        return (read * factor + shift).astype(self.dtype, copy=False)
+        if read.ndim < 2 and (np.ndim(factor) or np.ndim(shift) or not read.ndim):
+            return np.asarray(read * factor + shift).astype(self.dtype, copy=False)
+        # a few rows at a time, and in place where that is possible: the result may be as large as the memory allows
+        in_place = read.dtype == self.dtype and read.flags.owndata and read.flags.writeable
+        converted = read if in_place else np.empty(read.shape, self.dtype)
+        n_rows = max(1, BLOCK // max(1, math.prod(read.shape[1:])))
+        for first in range(0, len(read), n_rows):
+            rows = slice(first, first + n_rows)
+            converted[rows] = read[rows] * factor + shift
+        return converted
 
     @staticmethod
     def _of_columns(numbers: Any, key: tuple) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ class Parts:
 
     Parameters
     ----------
-    activity, signals, events, intervals, attrs
+    activity, signals, events, intervals, attrs, files
         As for `Session`.
     """
 
@@ -32,6 +32,7 @@ class Parts:
     events: Mapping[str, xr.Dataset] = field(default_factory=dict)
     intervals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[Any] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Check of what kind the parts are."""
@@ -55,6 +56,19 @@ class Parts:
             "intervals": [f"{name} ({len(found):,})" for name, found in self.intervals.items()],
         }
         return "Session: " + "; ".join(f"{part} {listed(names)}" for part, names in parts.items() if names)
+
+    def close(self) -> None:
+        """Close the files; values that were not read yet cannot be read afterwards."""
+        for file in self.files:
+            file.close()
+
+    def __enter__(self) -> Self:
+        """Use the session in a ``with`` statement, at whose end its files are closed."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the files."""
+        self.close()
 
     @property
     def trials(self) -> pd.DataFrame | None:
@@ -84,7 +98,8 @@ class Parts:
 
     def with_part(self, parts: str, name: str, part: Any) -> Self:
         """The session with another part of that name."""
-        return replace(self, **{parts: {**getattr(self, parts), name: part}})
+        changed: dict[str, Any] = {parts: {**getattr(self, parts), name: part}}
+        return replace(self, **changed)
 
 
 def _size(activity: xr.DataArray | xr.Dataset) -> str:

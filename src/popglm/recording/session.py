@@ -39,6 +39,8 @@ class Session(Parts):
         What `intervals` made; those called "trials" are the trials.
     attrs : mapping, optional
         What is known of the whole: "source", "session_id", "subject", …
+    files : sequence, optional
+        Open files in which values lie; they stay open as long as the session lives, or until its ``close``.
 
     Raises
     ------
