@@ -87,6 +87,7 @@ class VariableOfRecipe(_Strict):
     offset: float = 0.0
     where: str | None = None
     previous: bool = False
+    unit: str | None = None
 
 
 class Term(_Strict):
