@@ -36,7 +36,7 @@ def test_a_clock_in_samples_of_a_board(tmp_path):
     velocity = "frame_aligned_pitch_roll_yaw_velocity.0"
     recipe = a_recipe(written, tmp_path, [velocity])
     lines, facts = mended_by_what_is_told(recipe)
-    assert set(lines) == {f"clock_scale.{name} = 0.0005" for name in ("deconvolved_activity_plane_0",)}
+    assert "clock_scale.deconvolved_activity_plane_0 = 0.0005" in lines
     assert facts["bins"] == 300
     assert facts["bin_width_s"] == pytest.approx(1 / 30)
 
