@@ -13,7 +13,7 @@ from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import build, grid_of, session_of
 from popglm.recording.clocks import clock_faults, longest_step
 
-__all__ = ["Findings", "check_recipe"]
+__all__ = ["check_recipe"]
 
 #: Evaluations of a problem at one strength, about; a pair of matrix products each, which are half of the time.
 EVALUATIONS, SHARE_OF_PRODUCTS = 6, 0.4
