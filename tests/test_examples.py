@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.metrics import d2_tweedie_score
+
+from popglm import maze_design
+from popglm.analysis.recipe import parse_recipe
+from popglm.analysis.running import grid_of, session_of
+from popglm.maze_nwb import write_maze_nwb
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT.parent / "shared" / "data"
@@ -92,3 +98,33 @@ def test_the_rate_map_predicts_a_fold_from_the_others(example):
         rate_map.deviance_explained(counts, predicted),
         [d2_tweedie_score(counts[:, j], predicted[:, j], power=1) for j in (0, 1)],
     )
+
+
+def test_the_papers_model_from_a_file_is_that_of_the_session_written(example, tmp_path):
+    pytest.importorskip("pynwb", reason="pynwb is an optional extra: pip install 'popglm[nwb]'")
+    session = write_maze_nwb(tmp_path / "session.nwb", n_samples=1_500, n_neurons=9, seed=1)
+    tseng = example("tseng_2022")
+    data, behavior = tseng.read(tmp_path / "session.nwb"), session.behavior
+    assert data.sizes == {"time": 1_500, "neuron": 9}
+    np.testing.assert_array_equal(data["trial"], behavior["trial"])
+    for name in tseng.VARIABLES:
+        rows = behavior["trial"] > 0 if name == "prevCorr" else slice(None)
+        np.testing.assert_allclose(
+            data[name].values[rows].astype(float), behavior[name].to_numpy(float)[rows], rtol=1e-12, err_msg=name
+        )
+    # the last plane's frames come after those of the clock: they are of the volume before
+    third = [name.startswith("plane_3") for name in data["neuron"].values]
+    written = session.activity.to_numpy()
+    np.testing.assert_allclose(data["activity"].values[:, ~np.array(third)], written[:, : -sum(third)], rtol=1e-6)
+    np.testing.assert_allclose(data["activity"].values[1:, third], written[:-1, -sum(third) :], rtol=1e-6)
+    X = tseng.design().fit_transform(data)
+    expected = maze_design().fit_transform(behavior)
+    assert X.shape == (1_500, 318)
+    assert list(X.columns) == list(expected.columns)
+    same = [group for group in dict.fromkeys(X.columns.get_level_values(0)) if "prevCorr" not in group]
+    np.testing.assert_allclose(X[same], expected[same], atol=1e-5)
+    recipe = parse_recipe((ROOT / "examples" / "tseng_2022.toml").read_text(), tmp_path / "recipe.toml")
+    by_recipe = grid_of(recipe, session_of(recipe))
+    xr.testing.assert_allclose(by_recipe[list(tseng.VARIABLES)], data[list(tseng.VARIABLES)])
+    np.testing.assert_allclose(by_recipe["activity"], data["activity"], rtol=1e-6)
+    assert [term.name for term in recipe.design().terms] == [term.name for term in tseng.design().terms]

@@ -2,23 +2,218 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Generalized linear encoding models for whole neural populations.",
+    help="Generalized linear encoding models for whole neural populations.\n\n"
+    "From a recording to a page: popglm init FILE -o recipe.toml, popglm check recipe.toml, "
+    "popglm fit recipe.toml -o result.nc, popglm explain result.nc.",
     no_args_is_help=True,
-    add_completion=False,
 )
 
+#: What the shell is told: all is well; the command was wrong; the data or the recipe were; stopped by the user.
+WRONG_DATA, STOPPED = 1, 130
 
-@app.callback()
-def _commands() -> None:
-    """Make typer keep `demo` as a command of its own, though it is the only one."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for other programs.")]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Complaints and warnings as sentences on the error output, without a traceback."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: typer.secho(f"look: {message}", fg="yellow", err=True)
+            yield
+    except KeyboardInterrupt as stop:
+        typer.secho(str(stop) or "stopped", fg="yellow", err=True)
+        raise typer.Exit(STOPPED) from None
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        typer.secho(f"popglm: {error}", fg="red", err=True)
+        raise typer.Exit(WRONG_DATA) from None
+
+
+def _teller(as_json: bool) -> Callable[[str], None]:
+    """Tells of every step on the error output, so that the output holds results alone."""
+    return lambda step: None if as_json else typer.secho(f"· {step}", dim=True, err=True)
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    """Facts, a line each, or as JSON."""
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, default=str))
+        return
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            typer.echo(f"{name.replace('_', ' ')}:")
+            for key, inner in value.items():
+                typer.echo(f"    {key}: {_short(inner)}")
+        else:
+            typer.echo(f"{name.replace('_', ' '):<{width}}  {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    """A number with few digits, a text as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@app.command()
+def init(
+    recording: Annotated[str, typer.Argument(help="A file or folder of a recording, or the URL of an NWB file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The recipe to write.")] = Path("recipe.toml"),
+    format: Annotated[
+        str | None, typer.Option(help="nwb, suite2p, kilosort, …; told by the file unless given.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Replace a recipe that is there.")] = False,
+) -> None:
+    """Write a first recipe for a recording, with guesses that are marked as guesses.
+
+    Example: popglm init session.nwb -o recipe.toml
+    """
+    with _told():
+        from popglm.analysis.guessing import guess_recipe
+        from popglm.recording.reading import format_of, read
+
+        if output.exists() and not force:
+            raise ValueError(f"there is a file {str(output)!r} already; give another name, or --force")
+        kind = format or format_of(recording)
+        session = read(recording, kind)
+        if not session.activity:
+            raise ValueError(f"{recording} holds no activity of neurons; add it from another file in a recipe of yours")
+        named = recording if "://" in recording else _from_folder(Path(recording), output.parent)
+        output.write_text(guess_recipe(session, named, kind), encoding="utf-8")
+        typer.echo(f"{session!r}\nwritten to {output}; look at its guesses, then: popglm check {output}")
+
+
+def _from_folder(path: Path, folder: Path) -> str:
+    """A path as a recipe in a folder names it."""
+    path, folder = path.resolve(), folder.resolve()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+@app.command()
+def check(
+    recipe: Annotated[Path, typer.Argument(help="A recipe.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a recipe would fit: trials, rates, silent neurons, gaps, clocks, collinear groups, time and memory.
+
+    Nothing is fitted. The exit code is 1 where the recipe cannot be carried out, or a clock cannot be right.
+
+    Example: popglm check recipe.toml
+    """
+    with _told():
+        from popglm.analysis.checking import check_recipe
+        from popglm.analysis.recipe import read_recipe
+
+        findings = check_recipe(read_recipe(recipe))
+        if as_json:
+            _print({**findings.facts, "warnings": findings.warnings, "faults": findings.faults}, as_json)
+        else:
+            _print(findings.facts, as_json)
+            for line in findings.warnings:
+                typer.secho(f"look: {line}", fg="yellow")
+            for line in findings.faults:
+                typer.secho(f"fault: {line}", fg="red", err=True)
+        if findings.faults:
+            raise typer.Exit(WRONG_DATA)
+
+
+@app.command()
+def fit(
+    recipe: Annotated[Path, typer.Argument(help="A recipe.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The result to write.")] = Path("result.nc"),
+    as_json: AsJson = False,
+) -> None:
+    """Fit every neuron as a recipe says, and write the result.
+
+    Example: popglm fit recipe.toml -o result.nc
+    """
+    with _told():
+        from popglm.analysis.recipe import read_recipe
+        from popglm.analysis.result import make_result
+        from popglm.analysis.running import build, fit_recipe, grid_of, session_of
+        from popglm.io.files import check_target
+
+        tell = _teller(as_json)
+        content = read_recipe(recipe)
+        check_target(output)
+        tell("read the recording")
+        session = session_of(content)
+        data = grid_of(content, session)
+        tell("build the design matrix")
+        matrices = build(content, data)
+        tell(f"fit {matrices.Y.shape[1]:,} neurons to {matrices.X.shape[0]:,} × {matrices.X.shape[1]:,}")
+        model = fit_recipe(content, matrices, verbose=0 if as_json else 1)
+        result = make_result(content, data, matrices, model, session.trials)
+        result.save(output)
+        _print(_summary(result), as_json)
+        if not as_json:
+            typer.echo(f"written to {output}; next: popglm explain {output}")
+
+
+@app.command()
+def explain(
+    result: Annotated[Path, typer.Argument(help="A result of popglm fit.")],
+    recipe: Annotated[Path | None, typer.Option(help="The recipe, where it lies elsewhere than at the fit.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add what each variable contributes, and kernels, to a result.
+
+    The recording is read again, and must be that of the fit.
+
+    Example: popglm explain result.nc
+    """
+    with _told():
+        from popglm.analysis.explaining import explain_result
+        from popglm.analysis.recipe import parse_recipe, read_recipe
+        from popglm.analysis.result import open_result
+
+        tell = _teller(as_json)
+        found = open_result(result)
+        content = parse_recipe(found.recipe_text, found.recipe_path) if recipe is None else read_recipe(recipe)
+        explained = explain_result(content, found, tell)
+        explained.save(result)
+        _print({"contributions_median": explained.median_contributions()}, as_json)
+
+
+@app.command()
+def info(
+    result: Annotated[Path, typer.Argument(help="A result of popglm fit.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a result holds.
+
+    Example: popglm info result.nc
+    """
+    with _told():
+        from popglm.analysis.result import open_result
+
+        found = open_result(result)
+        _print({**_summary(found), "parts": ", ".join(found.tree.children), **found.about}, as_json)
+
+
+def _summary(result: Any) -> dict[str, Any]:
+    """A few numbers of a result."""
+    neurons = result.neurons
+    return {
+        "neurons": len(neurons),
+        "samples": int(result.part("grid").sizes["time"]),
+        "columns": int(result.part("design").sizes["column"]),
+        "deviance_explained_median": float(neurons["deviance_explained"].median()),
+        "deviance_explained_best": float(neurons["deviance_explained"].max()),
+        "neurons_beyond_the_null_model": int((neurons["deviance_explained"] > 0).sum()),
+        "largest_certificate": float(neurons["gap"].max()),
+    }
 
 
 @app.command()
@@ -31,6 +226,9 @@ def demo(
     ] = 8,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation, by trial.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the simulation and of the choice of test trials.")] = 0,
+    nwb: Annotated[
+        Path | None, typer.Option(help="Write the simulated session to this NWB file, and fit nothing.")
+    ] = None,
 ) -> None:
     """Simulate a session, fit every neuron, select by cross-validation, and show how well it went.
 
@@ -39,6 +237,13 @@ def demo(
     The result, a table per neuron, and three pictures are written to the output folder.
     """
     # what fits and draws takes seconds to import, and help has no need of it
+    if nwb is not None:
+        with _told():
+            from popglm.maze_nwb import write_maze_nwb
+
+            write_maze_nwb(nwb, n_samples, n_neurons, seed=seed)
+            typer.echo(f"written to {nwb}; next: popglm init {nwb}")
+        return
     from popglm.demo import run_demo
 
     run_demo(output, n_samples, n_neurons, n_task_variables, folds, seed)

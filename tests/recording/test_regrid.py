@@ -359,7 +359,7 @@ def test_a_design_and_a_model_take_the_dataset():
     rate = np.exp(0.3 * speed[:, None] + rng.normal(0, 0.1, 2))
     session = Session(
         activity={"dff": traces(rng.poisson(rate).astype(float), rate=6, neurons=["a", "b"], unit="events")},
-        signals={"speed": signal(speed, rate=6)},
+        signals={"speed": signal(speed, rate=6, unit="cm/s")},
         intervals={"trials": a_trial_table(10, 10.0)},
     )
     data = session.regrid()
@@ -369,6 +369,12 @@ def test_a_design_and_a_model_take_the_dataset():
     assert list(model.neuron_names_) == ["a", "b"]
     assert (model.cv_deviance_explained_ > 0).all()
     np.testing.assert_array_equal(X.index, data["time"])
+    # units and names go along to the results and the pictures
+    assert pg.kernels(model, design)["speed"]["speed"].attrs["units"] == "cm/s"
+    ax = pg.plot.session_overview(data, data["activity"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["speed (cm/s)", "a", "b"]
+    by_neuron = pg.breakdown(model, X, data["activity"], by=pg.bins(data["speed"], [-1, 0, 1], 0.5))
+    assert by_neuron["neuron"].values.tolist() == ["a", "b"]
 
 
 def test_the_dataset_and_the_tree_survive_a_file(tmp_path):

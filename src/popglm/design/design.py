@@ -61,6 +61,8 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         scale of a column that was constant is infinite, so that it is 0 in all data; likewise that of a basis
         function that the session never visited (no sample came to a tenth of the peak). Without `standardize`, 0
         and 1.
+    units_ : dict of str to str
+        Units of the variables, where the fitted session is labelled with them: those that `kernels` takes.
     report_ : pandas.DataFrame, one row per group
         What the fitted session leaves unknown, outside, never or hardly visited, and collinear: see `report`.
 
@@ -326,6 +328,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         """Fit copies of the terms, lay out the columns, and return the session as terms read it."""
         self._check_parameters()
         session = self._read(session, self.terms, is_fitted_to=True)
+        self.units_ = session.units
         self.terms_: dict[str, Term] = {}
         for term in self.terms:
             group = str(term.name)

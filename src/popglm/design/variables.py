@@ -41,6 +41,8 @@ class SessionVariables:
     index : pandas.Index
         Row labels: those of a DataFrame or of the entries of a mapping, a coordinate of a Dataset, the times of
         pynapple objects, else 0, 1, 2, ...
+    units : dict of str to str
+        Of the variables whose entry is labelled with one, as xarray's "units" are.
     trial_starts, trial_stops : ndarray of int, shape (n_trials,)
         Trial i is the rows ``trial_starts[i]:trial_stops[i]``.
     run_starts, run_stops : ndarray of int, shape (n_runs,)
@@ -75,7 +77,13 @@ class SessionVariables:
             raise ValueError("session: variables is empty; name at least one")
         # the index of a table holds for all of its columns; entries of a mapping bring their own
         rows = Rows(data.index if isinstance(data, pd.DataFrame) else None, "the session")
-        self._columns = {name: _in_order(_find(data, name), name, rows) for name in names}
+        self.units: dict[str, str] = {}
+        self._columns: dict[str, pd.Series] = {}
+        for name in names:
+            found = _find(data, name)
+            self._columns[name] = _in_order(found, name, rows)
+            if _has_unit(found):
+                self.units[name] = found.attrs["units"]
         first = names[0]
         self.n_samples = len(self._columns[first])
         for name, column in self._columns.items():
@@ -221,6 +229,11 @@ def _find(data: pd.DataFrame | Mapping, name: str) -> Any:
         raise ValueError(
             f"variable {name!r} is not in the session; nearest names: {', '.join(map(repr, near)) or 'none'}"
         ) from None
+
+
+def _has_unit(found: Any) -> bool:
+    """Whether an entry is labelled with its unit."""
+    return isinstance(found, xr.DataArray) and isinstance(found.attrs.get("units"), str) and found.attrs["units"] != ""
 
 
 def _in_order(found: Any, name: str, rows: Rows) -> pd.Series:

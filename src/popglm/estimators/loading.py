@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import xarray as xr
 
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
@@ -10,11 +13,11 @@ from popglm.estimators.storage import missing_parts
 from popglm.io.netcdf import damaged, read_described
 from popglm.messages import listed
 
-__all__ = ["load"]
+__all__ = ["load", "model_of"]
 
 
 def load(path: str | Path) -> GLM | GLMCV:
-    """Read a model that `GLM.save` or `GLMCV.save` wrote.
+    """Read a model that `GLM.save` or `GLMCV.save` wrote, or the one in a result of ``popglm fit``.
 
     Parameters
     ----------
@@ -43,7 +46,11 @@ def load(path: str | Path) -> GLM | GLMCV:
     ...     popglm.load(os.path.join(folder, "model.nc"))
     GLM(family='gaussian')
     """
-    data, about = read_described(path)
+    return model_of(*read_described(path), path)
+
+
+def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> GLM | GLMCV:
+    """The model that a Dataset and its description are of; ``path`` is where they come from, for complaints."""
     kinds = {"GLM": GLM, "GLMCV": GLMCV}
     name = str(about.get("class"))
     if name not in kinds:

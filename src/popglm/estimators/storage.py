@@ -150,9 +150,13 @@ class Storage(Attributes):
         True
         """
         check_fitted(self, "lambda_index_", "save")
+        write_described(path, *self.described())
+
+    def described(self) -> tuple[xr.Dataset, dict[str, Any]]:
+        """All that a file needs to hold: a Dataset, and what it says of the model besides, as JSON can hold it."""
         labels = self.sample_labels_ if hasattr(self, "fold_") else None
         data = self.to_xarray().assign(variables_of_index("sample_label", "sample", labels))
-        write_described(path, data, self._description() | {"arrays": sorted(map(str, data.variables))})
+        return data, self._description() | {"arrays": sorted(map(str, data.variables))}
 
     def _description(self) -> dict[str, Any]:
         """What a file says of the model besides its arrays, as JSON can hold it."""

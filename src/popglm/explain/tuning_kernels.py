@@ -49,7 +49,7 @@ def kernels(
         one. A term of k axes has ``n_points ** k``; more than 2²⁸ times neurons are refused.
     units : mapping of str to str, optional
         Units of variables, ``{"position": "cm"}``, for the coordinates of the axes that they span. Other variables
-        may be among them.
+        may be among them. Those that the design has from its session need not be given.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def kernels(
     """
     check_count("kernels", "n_points", n_points, least=2, most=MOST_POINTS)
     weights, baseline = raw_weights(model, design)
-    units = check_units(units)
+    units = {**getattr(design, "units_", {}), **check_units(units)}
     columns = group_slices(design)
     rated = model.loss_.link.is_multiplicative
     results = {}

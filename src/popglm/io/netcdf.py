@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -13,10 +14,51 @@ import xarray as xr
 from popglm.io.files import check_source, check_target, write_whole
 from popglm.labels import is_counted
 
-__all__ = ["damaged", "index_of", "plain_label", "read_described", "variables_of_index", "write_described"]
+__all__ = [
+    "damaged",
+    "described",
+    "description_of",
+    "index_of",
+    "plain_label",
+    "read_described",
+    "storable",
+    "variables_of_index",
+    "write_described",
+]
 
 #: The attribute of a Dataset that holds the description.
 ATTRIBUTE = "popglm_model"
+
+
+#: The group of a result's file that holds its model.
+GROUP = "model"
+
+
+def described(data: xr.Dataset, about: dict[str, Any]) -> xr.Dataset:
+    """A Dataset that carries its description.
+
+    Examples
+    --------
+    >>> description_of(described(xr.Dataset(), {"class": "GLM"}), "here")
+    {'class': 'GLM'}
+    """
+    return data.assign_attrs({ATTRIBUTE: json.dumps(about)})
+
+
+def description_of(data: xr.Dataset, where: str | Path) -> dict[str, Any]:
+    """The description that a Dataset carries.
+
+    Raises
+    ------
+    ValueError
+        If it carries none, or one that cannot be read.
+    """
+    if ATTRIBUTE not in data.attrs:
+        raise ValueError(f"{where} holds no popglm model.")
+    try:
+        return dict(json.loads(data.attrs[ATTRIBUTE]))
+    except (ValueError, TypeError) as error:
+        raise damaged(where, f"its description cannot be read ({error!r})") from error
 
 
 def write_described(path: str | Path, data: xr.Dataset, about: dict[str, Any]) -> None:
@@ -43,12 +85,12 @@ def write_described(path: str | Path, data: xr.Dataset, about: dict[str, Any]) -
         If the file cannot be written, for lack of room or of permission.
     """
     target = check_target(path)
-    data = data.assign_attrs({ATTRIBUTE: json.dumps(about)})
+    data = described(data, about)
     write_whole(target, lambda beside: data.to_netcdf(beside, engine="h5netcdf"), data.nbytes)
 
 
 def read_described(path: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Read what `write_described` wrote: the Dataset, in memory, and the description.
+    """Read what `write_described` wrote, or the model in a result: the Dataset, in memory, and the description.
 
     Raises
     ------
@@ -61,16 +103,12 @@ def read_described(path: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:
     """
     source = check_source(path)
     try:
-        data = xr.load_dataset(source, engine="h5netcdf")
+        with h5py.File(source) as file:
+            group = GROUP if GROUP in file and ATTRIBUTE not in file.attrs else None
+        data = xr.load_dataset(source, engine="h5netcdf", group=group)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{source} holds no popglm model that can be read: {error}.") from error
-    if ATTRIBUTE not in data.attrs:
-        raise ValueError(f"{source} holds no popglm model.")
-    try:
-        about = dict(json.loads(data.attrs[ATTRIBUTE]))
-    except (ValueError, TypeError) as error:
-        raise damaged(source, f"its description cannot be read ({error!r})") from error
-    return data, about
+    return data, description_of(data, source)
 
 
 def damaged(path: str | Path, what: str) -> ValueError:
@@ -126,3 +164,33 @@ def plain_label(label: Any) -> Any:
 def _as_stored(level: pd.Index) -> np.ndarray:
     values = level.to_numpy()
     return values if values.dtype.kind in "iufmM" else np.array([str(value) for value in values], object)
+
+
+def storable(data: xr.Dataset) -> xr.Dataset:
+    """A Dataset of what a netCDF file can hold: texts for mixed objects, 0 and 1 for booleans, lists of texts.
+
+    What is missing among texts becomes an empty one.
+
+    Examples
+    --------
+    >>> data = xr.Dataset({"side": ("trial", np.array(["left", None], object)), "hit": ("trial", [True, False])})
+    >>> storable(data)["side"].values.tolist(), storable(data)["hit"].values.tolist()
+    (['left', ''], [1, 0])
+    """
+    data = data.reset_index([name for name, index in data.indexes.items() if getattr(index, "nlevels", 1) > 1])
+    changed: dict[Any, Any] = {}
+    for name, one in data.variables.items():
+        if one.dtype.kind in "OU" or not isinstance(one.dtype, np.dtype):
+            texts = np.array(["" if pd.isna(value) else str(value) for value in one.values.ravel()], dtype=object)
+            changed[name] = (one.dims, texts.reshape(one.shape), one.attrs)
+        elif one.dtype.kind == "b":
+            changed[name] = (one.dims, one.values.astype(np.int8), {**one.attrs, "is_boolean": 1})
+    # HDF5 holds no empty list, and no text of no characters as an attribute that others can read
+    attrs = {
+        name: list(map(str, value)) if isinstance(value, list | tuple) else value
+        for name, value in data.attrs.items()
+        if not isinstance(value, str | list | tuple) or len(value)
+    }
+    data = data.assign(changed)
+    data.attrs = attrs
+    return data

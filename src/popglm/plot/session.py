@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
@@ -89,7 +90,9 @@ def session_overview(
     if variables is None:
         if not is_iterable(session):
             raise TypeError(f"session must be a table or a mapping of variables; found {type(session).__name__}")
-        everything = list(session.columns) if hasattr(session, "columns") else list(session)
+        # the Dataset of a session holds activity beside the variables
+        whole = [name for name in session if session[name].ndim == 1] if isinstance(session, xr.Dataset) else session
+        everything = list(whole.columns) if hasattr(whole, "columns") else list(whole)
         names = [str(name) for name in everything if not (isinstance(name, str) and name in (time, trial))]
     else:
         names = list(variables)
@@ -139,7 +142,7 @@ def session_overview(
     if trial is not None:
         trial_marks(ax, left_edges, color="0.6", linewidth=0.5)
     ticks = [height + len(names) - 0.5 - i for i in range(len(names))]
-    labels = [with_unit(name, units.get(name)) for name in names]
+    labels = [with_unit(name, units.get(name, data.units.get(name))) for name in names]
     if len(neurons) <= MOST_NAMED:
         ticks += list(height * (1 - (np.arange(len(neurons)) + 0.5) / len(neurons)))
         labels += neurons

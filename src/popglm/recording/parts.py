@@ -86,6 +86,16 @@ class Parts:
             f"{who}: the session has no part {shown(name)}; nearest names: {listed(map(repr, near)) or 'none'}"
         )
 
+    def joined(self, other: Parts, prefix: str) -> Self:
+        """Both recordings as one; a part of the other whose name is taken is called ``prefix/name``."""
+        both = {}
+        for parts in KINDS:
+            own = dict(getattr(self, parts))
+            for name, part in getattr(other, parts).items():
+                own[f"{prefix}/{name}" if name in own else name] = part
+            both[parts] = own
+        return replace(self, **both, attrs={**other.attrs, **self.attrs})
+
     def with_part(self, parts: str, name: str, part: Any) -> Self:
         """The session with another part of that name."""
         changed: dict[str, Any] = {parts: {**getattr(self, parts), name: part}}

@@ -1,0 +1,156 @@
+"""What a recipe would fit, before it is fitted: trials, rates, gaps, collinear groups, time and memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popglm.analysis.recipe import Recipe
+from popglm.analysis.running import build, grid_of, session_of
+from popglm.recording.clocks import clock_faults, longest_step
+
+__all__ = ["Findings", "check_recipe"]
+
+#: Evaluations of a problem at one strength, about; a pair of matrix products each, which are half of the time.
+EVALUATIONS, SHARE_OF_PRODUCTS = 6, 0.4
+#: A condition number above the first is told: some direction of the group has hardly any variance. Directions with
+#: less than the second's share of the largest singular value have none.
+COLLINEAR, FLAT = 1e4, 1e-6
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What `check_recipe` found.
+
+    Attributes
+    ----------
+    facts : dict
+        By name, as JSON can hold them.
+    warnings : list of str
+        What to look at before a fit.
+    faults : list of str
+        What forbids a fit.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def check_recipe(recipe: Recipe) -> Findings:
+    """Read the session, make the design, and say what a fit would meet; nothing is fitted."""
+    findings = Findings()
+    session = session_of(recipe)
+    findings.facts["session"] = repr(session)
+    faults = clock_faults(session)
+    try:
+        data = grid_of(recipe, session)
+    except (ValueError, TypeError) as error:
+        findings.faults.extend(str(error).splitlines())
+        told = set(findings.faults)
+        findings.warnings.extend(str(fault) for fault in faults if str(fault) not in told)
+        return findings
+    # clocks that the recipe does not use do no harm
+    findings.warnings.extend(f"not used here: {fault}" for fault in faults)
+    findings.warnings.extend(line for line in str(data.attrs["notes"]).splitlines() if line)
+    _look_at_time(data, findings)
+    _look_at_activity(data, findings)
+    try:
+        matrices = build(recipe, data)
+    except (ValueError, TypeError) as error:
+        findings.faults.append(str(error))
+        return findings
+    _look_at_design(matrices.X, findings)
+    _expect(recipe, matrices.X.shape, matrices.Y.shape[1], findings)
+    return findings
+
+
+def _look_at_time(data: xr.Dataset, findings: Findings) -> None:
+    """Bins, trials and gaps."""
+    times, trial = data["time"].values, data["trial"].values
+    lengths = np.unique(trial, return_counts=True)[1]
+    steps = np.diff(times)
+    same = trial[1:] == trial[:-1]
+    gaps = int((steps[same] > longest_step(times)).sum())
+    findings.facts.update(
+        {
+            "bins": len(times),
+            "bin_width_s": float(data.attrs["bin_width"]),
+            "trials": len(lengths),
+            "trial_bins_median": float(np.median(lengths)),
+            "gaps_within_trials": gaps,
+        }
+    )
+    if gaps:
+        findings.warnings.append(f"{gaps:,} gaps lie within trials; no lag crosses them")
+    if len(lengths) < 20:
+        findings.warnings.append(f"{len(lengths)} trials are few for cross-validation by trial")
+
+
+def _look_at_activity(data: xr.Dataset, findings: Findings) -> None:
+    """Rates, silent neurons and unknown samples."""
+    activity = data["activity"].values
+    known = np.isfinite(activity)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, activity, 0).sum(axis=0) / known.sum(axis=0)
+    silent = data["neuron"].values[~(np.abs(np.where(known, activity, 0)) > 0).any(axis=0)]
+    findings.facts.update(
+        {
+            "neurons": activity.shape[1],
+            "silent_neurons": len(silent),
+            "mean_activity_median": float(np.nanmedian(mean)) if len(mean) else None,
+            "unknown_activity": float(1 - known.mean()) if known.size else 0.0,
+            "negative_activity": bool((activity[known] < 0).any()),
+        }
+    )
+    if len(silent):
+        some = ", ".join(map(str, silent[:5])) + (" …" if len(silent) > 5 else "")
+        findings.warnings.append(f"{len(silent):,} neurons are silent all the time: {some}")
+
+
+def _look_at_design(X: Any, findings: Findings) -> None:
+    """Columns, and the condition number of every group."""
+    groups = X.columns.get_level_values("group")
+    numbers = {}
+    for group in dict.fromkeys(groups):
+        values = np.linalg.svd(X.loc[:, groups == group].to_numpy(np.float64), compute_uv=False)
+        used = values[values > FLAT * values[0]]
+        numbers[str(group)] = float(used[0] / used[-1]) if len(used) else float("inf")
+        # columns of B-splines add up to a constant: less that, they have one direction fewer than columns
+        if len(values) - len(used) > 1 or not len(used) or numbers[str(group)] > COLLINEAR:
+            findings.warnings.append(
+                f"columns of {group!r} are collinear: {len(used)} directions in {len(values)} columns, with a "
+                f"condition number of {numbers[str(group)]:.3g}"
+            )
+    findings.facts.update({"columns": X.shape[1], "groups": len(numbers), "condition_numbers": numbers})
+
+
+def _expect(recipe: Recipe, shape: tuple[int, int], n_neurons: int, findings: Findings) -> None:
+    """Time and memory that a fit takes, about."""
+    model = recipe.content.model
+    n, p = shape
+    strengths = len(model["lambdas"]) if isinstance(model.get("lambdas"), list) else model.get("n_lambdas", 20)
+    fits = model.get("cv", 5) + 1 if isinstance(model.get("cv", 5), int) else 6
+    size = 4 if model.get("precision", "float32") != "float64" else 8
+    flops = 4.0 * n * p * n_neurons * fits * strengths * EVALUATIONS
+    findings.facts.update(
+        {
+            "fit_seconds_about": round(flops / _rate() / SHARE_OF_PRODUCTS, 1),
+            "fit_memory_mb_about": round((2 * size * n * (p + n_neurons) + 8 * fits * strengths * n_neurons * p) / 1e6),
+        }
+    )
+
+
+def _rate() -> float:
+    """Multiplications and additions per second of a product of the shapes of a fit, on this machine."""
+    A, B = np.ones((64, 512), np.float32), np.ones((512, 1024), np.float32)
+    A @ B
+    began, n = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.05:
+        A @ B
+        n += 1
+    return 2.0 * A.size * B.shape[1] * n / (time.perf_counter() - began)

@@ -1,0 +1,91 @@
+"""What explains a fit: contributions of variables, what only they explain, and kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+
+from popglm.analysis.recipe import Recipe
+from popglm.analysis.result import Result, fingerprint
+from popglm.analysis.running import Matrices, build, grid_of, session_of
+from popglm.estimators import GLMCV
+from popglm.explain import bins, bootstrap, breakdown, compare, kernels
+from popglm.explain.binning import Bins
+from popglm.io.netcdf import storable
+
+__all__ = ["explain_result", "variables_of_design"]
+
+
+def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] = lambda _: None) -> Result:
+    """A result with "/contributions", "/kernels" and, where the recipe asks for it, "/unique".
+
+    Raises
+    ------
+    ValueError
+        If the data are no longer those of the fit.
+    """
+    tell("read the recording")
+    data = grid_of(recipe, session_of(recipe))
+    matrices = build(recipe, data)
+    if fingerprint(matrices) != result.about["fingerprint"]:
+        raise ValueError(
+            "the recording, or what the recipe makes of it, is not what was fitted (another fingerprint); fit again "
+            "with popglm fit"
+        )
+    model = result.model
+    explain = recipe.content.explain
+    variables = explain.variables or variables_of_design(matrices)
+    by = _bins(recipe, data, matrices)
+    tell("contributions of variables")
+    parts = {"/contributions": storable(breakdown(model, matrices.X, matrices.Y, variables, by))}
+    if explain.compare:
+        tell("models without each variable")
+        parts["/unique"] = storable(compare(model, matrices.X, matrices.Y, variables, by))
+    tell("kernels")
+    found = kernels(model, matrices.design, n_points=explain.n_points)
+    if explain.bootstrap:
+        tell("bands of kernels")
+        found = _with_bands(found, model, matrices, recipe)
+    parts |= {f"/kernels/{k:03d}": storable(kernel) for k, kernel in enumerate(found.values())}
+    return result.with_parts(parts)
+
+
+def variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
+    """Every variable of the design, with the groups that it takes part in; those of a product are the multiplier's.
+
+    "position × cue" is the cue's: at position alone the cue does nothing. So no group belongs to two variables.
+    """
+    found: dict[str, list[str]] = {}
+    for group, term in matrices.design.terms_.items():
+        found.setdefault(term.variables[-1], []).append(group)
+    return found
+
+
+def _bins(recipe: Recipe, data: xr.Dataset, matrices: Matrices) -> list[Bins] | None:
+    """The bins along variables that the recipe asks for."""
+    made = []
+    for name, one in recipe.content.explain.by.items():
+        if name not in data:
+            raise ValueError(f"{recipe.place(('explain', 'by', name))}: {name!r} is no variable of this recipe")
+        centers = np.linspace(one.low, one.high, one.n)
+        spacing = (one.high - one.low) / max(one.n - 1, 1)
+        values = data[name].isel(time=matrices.fitted)
+        made.append(bins(values, centers, one.half_width or spacing / 2 or 1.0, name=name, unit=one.unit))
+    return made or None
+
+
+def _with_bands(
+    found: dict[str, xr.Dataset], model: GLMCV, matrices: Matrices, recipe: Recipe
+) -> dict[str, xr.Dataset]:
+    """Kernels with the limits of their bootstrapped bands."""
+    explain = recipe.content.explain
+    bands = bootstrap(
+        model, matrices.design, matrices.X, matrices.Y, trial=matrices.trial, n_resamples=explain.bootstrap,
+        n_points=explain.n_points,
+    )  # fmt: skip
+    return {
+        group: kernel.assign({name: bands[group][name] for name in ("lower", "upper") if name in bands[group]})
+        for group, kernel in found.items()
+    }

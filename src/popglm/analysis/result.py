@@ -1,0 +1,265 @@
+"""What a recipe's fit leaves: one file that describes itself, and a table with a row per neuron beside it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.analysis.recipe import Recipe
+from popglm.analysis.running import Matrices
+from popglm.estimators import GLMCV
+from popglm.estimators.loading import model_of
+from popglm.io.files import check_source, check_target, write_whole
+from popglm.io.netcdf import described, description_of, storable
+
+__all__ = ["Result", "fingerprint", "make_result", "open_result"]
+
+#: Revision of the layout; files with a later one are refused.
+REVISION = 1
+#: What the libraries are called whose versions a result keeps.
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "xarray")
+_KEPT = ("model", "design", "grid", "neurons", "trials")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A fit, what it was fitted to, and what explains it.
+
+    Attributes
+    ----------
+    tree : DataTree
+        "/model" as `GLMCV.to_xarray` gives it; "/grid": time, trial, variables, recorded and predicted activity;
+        "/neurons": a row per neuron; "/design": columns, means and scales; "/trials"; and after `explain`
+        "/contributions", "/unique" and "/kernels". Its attributes hold the recipe, versions and the fingerprint of
+        the data.
+    """
+
+    tree: xr.DataTree
+
+    @property
+    def recipe_text(self) -> str:
+        """The recipe, word for word."""
+        return str(self.tree.attrs["recipe"])
+
+    @property
+    def recipe_path(self) -> Path:
+        """Where the recipe lay when it was fitted."""
+        return Path(self.tree.attrs["recipe_path"])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Versions, fingerprint, notes and times."""
+        return json.loads(self.tree.attrs["about"])
+
+    @property
+    def model(self) -> GLMCV:
+        """The fitted model, which predicts as the one that was saved."""
+        data = self.part("model").load()
+        return model_of(data, description_of(data, "the result"), "the result")
+
+    @property
+    def neurons(self) -> pd.DataFrame:
+        """A row per neuron: its columns in the recording, strength, deviance explained, certificate."""
+        return self.part("neurons").to_dataframe()
+
+    def part(self, name: str) -> xr.Dataset:
+        """A part of the tree, such as "grid" or "contributions".
+
+        Raises
+        ------
+        ValueError
+            If the result has no such part; popglm explain makes those that explain.
+        """
+        if name not in self.tree.children:
+            raise ValueError(f"the result has no part {name!r}; popglm explain makes contributions and kernels")
+        return self.tree.children[name].to_dataset(inherit=False)
+
+    def with_parts(self, parts: Mapping[str, xr.Dataset]) -> Result:
+        """The result with further parts, or others in the place of those of the same name."""
+        own = {
+            f"/{path}" if path != "." else "/": node.to_dataset(inherit=False)
+            for path, node in self.tree.subtree_with_keys
+        }
+        return Result(xr.DataTree.from_dict({**own, **parts}))
+
+    def median_contributions(self) -> dict[str, float]:
+        """Of every variable the median over neurons of its share of the explained deviance."""
+        part = self.part("contributions")
+        shares = part["fraction_explained_deviance"].to_series().groupby(level="variable", sort=False).median()
+        return {str(name): float(value) for name, value in shares.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to one netCDF file, and a table with a row per neuron beside it.
+
+        Each is whole or not there: what was there before stays until the new one is written.
+
+        Parameters
+        ----------
+        path : path-like
+            A new file, or one to replace. The table has the same name and ends in ``.parquet``, or in ``.csv`` where
+            pyarrow is not installed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no path of a file, or its folder does not exist.
+        OSError
+            If it cannot be written.
+        """
+        target = check_target(path)
+        encoding = {
+            f"/{name}": {
+                str(key): {"zlib": True, "complevel": 1}
+                for key, one in node.data_vars.items()
+                if one.ndim == 2 and one.dtype.kind == "f"
+            }
+            for name, node in self.tree.children.items()
+        }
+        n_bytes = sum(node.nbytes for node in self.tree.subtree)
+        write_whole(
+            target, lambda beside: self.tree.to_netcdf(beside, engine="h5netcdf", encoding=encoding), int(n_bytes)
+        )
+        _write_table(self.neurons.reset_index(), target)
+
+
+def _write_table(table: pd.DataFrame, target: Path) -> None:
+    """A row per neuron, beside the result."""
+    if find_spec("pyarrow") is None:
+        write_whole(target.with_suffix(".csv"), lambda beside: table.to_csv(beside, index=False), 1_000 * len(table))
+    else:
+        as_text = {name: table[name].astype(str) for name in table if table[name].dtype == object}
+        write_whole(
+            target.with_suffix(".parquet"),
+            lambda beside: table.assign(**as_text).to_parquet(beside, index=False),
+            1_000 * len(table),
+        )
+
+
+def open_result(path: str | Path) -> Result:
+    """Open what `Result.save` wrote; large arrays are read when they are asked for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If the file holds something else, or a later revision of a result.
+    """
+    source = check_source(path)
+    try:
+        tree = xr.open_datatree(source, engine="h5netcdf")
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{source} holds no result that can be read: {error}") from error
+    if "result_revision" not in tree.attrs:
+        raise ValueError(f"{source} holds no result of popglm fit")
+    if int(tree.attrs["result_revision"]) > REVISION:
+        raise ValueError(f"{source} was written by a later popglm; update popglm to open it")
+    missing = [name for name in _KEPT if name not in tree.children]
+    if missing:
+        raise ValueError(f"{source} holds a damaged result: it lacks {', '.join(missing)}")
+    return Result(tree)
+
+
+def make_result(
+    recipe: Recipe, data: xr.Dataset, matrices: Matrices, model: GLMCV, trials: pd.DataFrame | None
+) -> Result:
+    """A result from its parts."""
+    about = {
+        "versions": {"popglm": version("popglm"), "python": platform.python_version()}
+        | {name: version(name) for name in LIBRARIES},
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": fingerprint(matrices),
+        "notes": str(data.attrs.get("notes", "")),
+        "seconds": model.timings_,
+        "data": recipe.source,
+    }
+    attrs = {
+        "result_revision": REVISION,
+        "recipe": recipe.text,
+        "recipe_path": str(recipe.path),
+        "about": json.dumps(about),
+    }
+    predicted, fold = _predictions(matrices, model)
+    grid = data.assign(predicted=(("time", "neuron"), predicted), fold=("time", fold)).reset_coords(
+        [name for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"], drop=True
+    )
+    parts = {
+        "/": xr.Dataset(attrs=attrs),
+        "/model": described(*model.described()),
+        "/grid": storable(grid),
+        "/neurons": storable(_neurons(data, matrices, model, predicted)),
+        "/design": _design(matrices),
+        "/trials": storable(xr.Dataset() if trials is None else xr.Dataset.from_dataframe(trials.rename_axis("trial"))),
+    }
+    return Result(xr.DataTree.from_dict(parts))
+
+
+def fingerprint(matrices: Matrices) -> str:
+    """A hash of the design matrix, the activity and the trials that were fitted."""
+    found = blake2b(digest_size=16)
+    for array in (matrices.X.to_numpy(), matrices.Y.values, np.unique(matrices.trial, return_inverse=True)[1]):
+        found.update(str((array.shape, array.dtype.str)).encode())
+        found.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def _predictions(matrices: Matrices, model: GLMCV) -> tuple[np.ndarray, np.ndarray]:
+    """Activity as predicted by the fold that held a row out, or of the test by the whole fit; and folds, -1 there."""
+    n, q = len(matrices.fitted), matrices.Y.sizes["neuron"]
+    predicted, fold = np.full((n, q), np.nan, np.float32), np.full(n, -1)
+    predicted[matrices.fitted] = np.asarray(model.predict_held_out(matrices.X)).reshape(-1, q)
+    fold[matrices.fitted] = model.fold_
+    if matrices.X_test is not None:
+        predicted[~matrices.fitted] = np.asarray(model.predict(matrices.X_test)).reshape(-1, q)
+    return predicted, fold
+
+
+def _neurons(data: xr.Dataset, matrices: Matrices, model: GLMCV, predicted: np.ndarray) -> xr.Dataset:
+    """A row per neuron."""
+    table = {name: at.variable for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"}
+    names = data["neuron"].values
+    at = np.arange(len(names)), np.asarray(model.lambda_index_)
+    at_null = np.asarray(model.lambda_index_) >= model.gap_.shape[0]
+    inside = np.minimum(at[1], model.gap_.shape[0] - 1)
+    scores = {
+        "strength": np.asarray(model.lambda_),
+        "deviance_explained": np.asarray(model.cv_deviance_explained_),
+        "gap": np.where(at_null, 0.0, model.gap_[inside, at[0]]),
+        "evaluations": model.n_iter_.sum(axis=0),
+        "mean_activity": np.nanmean(matrices.Y.values, axis=0),
+        "features_in_use": (np.atleast_2d(model.coef_) != 0).sum(axis=1),
+    }
+    if matrices.X_test is not None:
+        test = data["activity"].isel(time=~matrices.fitted)
+        scores["deviance_explained_test"] = model.evaluate(matrices.X_test, test)["deviance_explained"].to_numpy()
+    taken = {name: variable for name, variable in table.items() if name not in scores}
+    return xr.Dataset(
+        {**taken, **{name: ("neuron", np.asarray(values)) for name, values in scores.items()}},
+        coords={"neuron": names},
+    )
+
+
+def _design(matrices: Matrices) -> xr.Dataset:
+    """The columns of the design and what is taken from them, and its report."""
+    design = matrices.design
+    columns = {
+        "group": ("column", design.columns_.get_level_values(0).to_numpy(dtype=object)),
+        "feature": ("column", design.columns_.get_level_values(1).to_numpy(dtype=object)),
+        "mean": ("column", design.means_),
+        "scale": ("column", design.scales_),
+    }
+    report = design.report_
+    columns |= {f"report_{name}": ("report_group", report[name].to_numpy()) for name in report}
+    return storable(xr.Dataset(columns, coords={"report_group": report.index.to_numpy(dtype=object)}))

@@ -1,0 +1,139 @@
+"""A recipe's steps: the session, the grid of time, the design matrix and the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.model_selection import GroupShuffleSplit
+
+from popglm.analysis.recipe import Recipe
+from popglm.analysis.schema import VariableOfRecipe
+from popglm.design import Design
+from popglm.estimators import GLMCV
+from popglm.recording import Session, Variable
+from popglm.recording.reading import read
+
+__all__ = ["Matrices", "build", "fit_recipe", "grid_of", "session_of"]
+
+
+def session_of(recipe: Recipe) -> Session:
+    """The session that a recipe names, its clocks mended as the recipe says."""
+    data = recipe.content.data
+    session = read(recipe.source, data.format, **data.options)
+    for other in data.also:
+        path = other.path if "://" in other.path else str((recipe.path.parent / other.path).resolve())
+        session = session.joined(read(path, other.format, **other.options), Path(other.path).stem)
+    content = recipe.content
+    for name in {**content.clock_scale, **content.clock_shift, **content.clock_rate, **content.clock_order}:
+        try:
+            session = session.mend_clock(
+                name,
+                scale=content.clock_scale.get(name, 1.0),
+                shift=content.clock_shift.get(name, 0.0),
+                rate=content.clock_rate.get(name),
+                order=content.clock_order.get(name),
+            )
+        except ValueError as error:
+            tables = ("clock_scale", "clock_shift", "clock_rate", "clock_order")
+            table = next(table for table in tables if name in getattr(content, table))
+            raise ValueError(f"{recipe.place((table, name))}: {error}") from None
+    trials = content.trials
+    if trials.where is not None:
+        if not isinstance(trials.source, str) or trials.source not in session.intervals:
+            raise ValueError(f"{recipe.place(('trials', 'where'))}: only intervals of the session can be filtered")
+        session = session.where(trials.source, trials.where)
+    return session
+
+
+def trial_source(recipe: Recipe, session: Session) -> Any:
+    """Where trials come from, as `Session.regrid` takes it; none where the session has no table of trials."""
+    source = recipe.content.trials.source
+    if source == "trials" and "trials" not in session.intervals and "trials" not in session.signals:
+        raise ValueError(
+            f"{recipe.place(('trials',))}: the session has no table of trials; name intervals, a signal of trial "
+            "numbers, a pair of events, or the length of blocks in seconds: trials.source = 30"
+        )
+    return source
+
+
+def grid_of(recipe: Recipe, session: Session) -> xr.Dataset:
+    """The session on the recipe's grid of time."""
+    content = recipe.content
+    needed = recipe.variables_of_terms()
+    variables: dict[str, Any] = dict(content.variables or {})
+    for name in needed:
+        variables.setdefault(name, name)
+    chosen = {
+        name: Variable(**one.model_dump()) if isinstance(one, VariableOfRecipe) else Variable(one)
+        for name, one in variables.items()
+    }
+    data = session.regrid(
+        content.grid.dt,
+        clock=content.grid.series,
+        activity=content.data.activity,
+        variables=chosen,
+        trials=trial_source(recipe, session),
+        neurons=content.neurons,
+    )
+    if "activity" not in data:
+        raise ValueError(f"{recipe.place(('data',))}: the session has no activity to fit")
+    if content.data.activity_scale != 1:
+        data["activity"] = (data["activity"] * content.data.activity_scale).astype(data["activity"].dtype)
+    return data
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """What is fitted, and what is kept for the test.
+
+    Attributes
+    ----------
+    design : Design
+        Fitted to the rows of the fit alone.
+    X : DataFrame, shape (n_rows, n_features)
+    Y : DataArray, shape (n_rows, n_neurons)
+    trial : ndarray, shape (n_rows,)
+    fitted : ndarray of bool, shape (n_samples,)
+        Rows of the grid that are fitted; the others are of the trials kept for the test.
+    X_test : DataFrame, or None
+    """
+
+    design: Design
+    X: pd.DataFrame
+    Y: xr.DataArray
+    trial: np.ndarray
+    fitted: np.ndarray
+    X_test: pd.DataFrame | None
+
+
+def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
+    """The design matrix and the activity of the rows that are fitted, and of those that are kept for the test."""
+    trial = data["trial"].values
+    fitted = np.ones(len(trial), bool)
+    test = recipe.content.test
+    if test is not None:
+        if len(np.unique(trial)) < 2:
+            raise ValueError(f"{recipe.place(('test',))}: a single trial cannot be split into fit and test")
+        splitter = GroupShuffleSplit(n_splits=1, test_size=test.fraction, random_state=test.seed)
+        fitted[next(splitter.split(trial, groups=trial))[1]] = False
+    design = recipe.design()
+    X = design.fit_transform(data.isel(time=fitted))
+    X_test = design.transform(data.isel(time=~fitted)) if not fitted.all() else None
+    return Matrices(design, X, data["activity"].isel(time=fitted), trial[fitted], fitted, X_test)
+
+
+def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_options: Any) -> GLMCV:
+    """The model of a recipe, fitted; with ``verbose`` a progress bar is shown."""
+    options = dict(recipe.content.model)
+    try:
+        model = GLMCV(**options, verbose=verbose)
+        return model.fit(matrices.X, matrices.Y, groups=matrices.trial, **fit_options)
+    except (ValueError, TypeError) as error:
+        named = next((name for name in options if f"{name}=" in str(error) or f"{name} " in str(error)), None)
+        where = ("model", named) if named else ("model",)
+        raise type(error)(f"{recipe.place(where)}: {error}") from error

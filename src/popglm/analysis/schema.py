@@ -1,0 +1,199 @@
+"""What a recipe may say: every table and line of it, and of which kind."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, TERM_OPTIONS, required_of
+
+__all__ = ["Data", "Explain", "Grid", "RecipeModel", "Source", "Term", "Test", "Trials", "VariableOfRecipe"]
+
+Number = int | float
+
+
+class _Strict(BaseModel):
+    """A table of a recipe, which holds nothing but what is named here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """A file or folder with a part of the recording.
+
+    Attributes
+    ----------
+    path : str
+        From the recipe's own folder on; or a URL.
+    format : str, optional
+        Told by its name and content unless given.
+    options : dict
+        Further arguments of the reader.
+    """
+
+    path: str
+    format: str | None = None
+    options: dict[str, Any] = {}
+
+
+class Data(Source):
+    """Where the recording lies.
+
+    Attributes
+    ----------
+    path, format, options
+        As of every `Source`.
+    also : list of Source
+        Other files of the same recording, such as the behaviour beside a folder of suite2p.
+    activity : str or list of str, optional
+        What is fitted; several planes or probes are put side by side.
+    activity_scale : float
+        Activity is multiplied by it.
+    """
+
+    also: list[Source] = []
+    activity: str | list[str] | None = None
+    activity_scale: float = Field(1.0, gt=0)
+
+
+class Grid(_Strict):
+    """The bins of time: a period in seconds, or the name of a series whose samples they are."""
+
+    dt: Number | str | None = None
+    series: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Grid:
+        """Give dt or series, not both."""
+        if self.dt is not None and self.series is not None:
+            raise ValueError("give dt or series, not both")
+        return self
+
+
+class Trials(_Strict):
+    """Where trials come from: intervals or a signal of numbers, a pair of events, or the length of blocks (s)."""
+
+    source: str | tuple[str, str] | Number = "trials"
+    where: str | None = None
+
+
+class VariableOfRecipe(_Strict):
+    """As `popglm.Variable`."""
+
+    source: str
+    rule: Literal["mean", "interpolate", "hold", "count"] | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    where: str | None = None
+    previous: bool = False
+
+
+class Term(_Strict):
+    """A term of the design, and its products with other variables.
+
+    Attributes
+    ----------
+    basis : str
+        The function of popglm that makes it.
+    alone : bool
+        Whether the term itself is in the design, beside its products.
+    times : list of str
+        Variables that it is multiplied with, a term each.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    basis: str
+    alone: bool = True
+    times: list[str] = []
+
+    @field_validator("basis")
+    @classmethod
+    def _known(cls, basis: str) -> str:
+        """A basis that popglm has."""
+        if basis not in TERM_OPTIONS:
+            raise ValueError(f"unknown|{basis}|{'|'.join(TERM_OPTIONS)}")
+        return basis
+
+    @model_validator(mode="after")
+    def _options_of_the_basis(self) -> Term:
+        """The arguments of its basis and no others, all that it needs among them."""
+        given, known = set(self.model_extra or {}), TERM_OPTIONS[self.basis]
+        for option in sorted(given - set(known)):
+            raise ValueError(f"unknown|{option}|{'|'.join([*known, 'times', 'alone'])}")
+        missing = [option for option in required_of(self.basis) if option not in given]
+        if missing:
+            raise ValueError(f"{self.basis} needs {' and '.join(missing)}")
+        return self
+
+
+class Test(_Strict):
+    """Trials that are kept from the fit, to test it."""
+
+    fraction: float = Field(0.15, gt=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+
+class BinsOfRecipe(_Strict):
+    """Bins along a variable: evenly spaced centers, half a width on either side."""
+
+    low: float
+    high: float
+    n: int = Field(gt=0)
+    half_width: float | None = Field(None, gt=0)
+    unit: str = ""
+
+
+class Explain(_Strict):
+    """What of the fit is explained.
+
+    Attributes
+    ----------
+    variables : dict of str to list of str, optional
+        The feature groups, or patterns of them, that make up each variable; every variable of the design with the
+        groups that it takes part in unless given.
+    by : dict
+        Bins along variables, in which contributions are told as well.
+    compare : bool
+        Whether models are fitted again without each variable.
+    bootstrap : int
+        Resamples for bands of the kernels; 0 for none.
+    n_points : int
+        Points of a kernel.
+    """
+
+    variables: dict[str, str | list[str]] | None = None
+    by: dict[str, BinsOfRecipe] = {}
+    compare: bool = False
+    bootstrap: int = Field(default=0, ge=0)
+    n_points: int = Field(default=50, ge=2)
+
+
+class RecipeModel(_Strict):
+    """A whole recipe."""
+
+    data: Data
+    grid: Grid = Grid()
+    clock_scale: dict[str, float] = {}
+    clock_shift: dict[str, float] = {}
+    clock_rate: dict[str, float] = {}
+    clock_order: dict[str, Literal["sort"]] = {}
+    neurons: str | None = None
+    trials: Trials = Trials()
+    variables: dict[str, str | VariableOfRecipe] | None = None
+    terms: list[Term] = Field(min_length=1)
+    model: dict[str, Any] = {}
+    test: Test | None = None
+    explain: Explain = Explain()
+
+    @field_validator("model")
+    @classmethod
+    def _known_options(cls, model: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of `GLMCV`."""
+        for option in model:
+            if option in EXPLAINED_BY_CODE:
+                raise ValueError(f"{option} is told by the design, and has no place in a recipe")
+            if option not in MODEL_OPTIONS:
+                raise ValueError(f"unknown|{option}|{'|'.join(MODEL_OPTIONS)}")
+        return model

@@ -1,0 +1,122 @@
+"""One function for every format: it is told by the name of a file, or by what a folder holds."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from popglm.messages import listed, shown
+from popglm.recording.session import Session
+
+__all__ = ["FORMATS", "format_of", "read"]
+
+#: The reader of every format.
+FORMATS = {
+    "nwb": "read_nwb",
+    "suite2p": "read_suite2p",
+    "kilosort": "read_kilosort",
+    "caiman": "read_caiman",
+    "alf": "read_alf",
+    "matlab": "read_matlab",
+    "arrays": "read_arrays",
+    "table": "read_table",
+}
+_SUFFIXES = {
+    ".nwb": "nwb",
+    ".mat": "matlab",
+    ".npz": "arrays",
+    ".npy": "arrays",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "table",
+    ".pqt": "table",
+    ".hdf5": "caiman",
+    ".h5": "caiman",
+}
+#: What a folder of a format holds, as patterns from the folder on; the first that is found decides.
+_HOLDS = (
+    ("kilosort", "spike_times.npy"),
+    ("suite2p", "plane*/F.npy"),
+    ("suite2p", "suite2p/plane*/F.npy"),
+    ("suite2p", "F.npy"),
+    ("nwb", "zarr.json"),
+    ("nwb", ".zgroup"),
+    ("alf", "**/spikes.times*.npy"),
+    ("alf", "**/*trials*"),
+)
+
+
+def format_of(path: str | Path) -> str:
+    """The format of a file or folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If neither its name nor what it holds tells.
+
+    Examples
+    --------
+    >>> format_of("https://example.org/session.nwb")
+    'nwb'
+    """
+    name = Path(str(path).partition("?")[0]).name.lower()
+    suffix = Path(name).suffix
+    if "://" in str(path):
+        if suffix in _SUFFIXES:
+            return _SUFFIXES[suffix]
+    elif not Path(path).exists():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+    elif Path(path).is_dir():
+        for kind, pattern in _HOLDS:
+            if next(Path(path).glob(pattern), None) is not None:
+                return kind
+        if suffix == ".nwb" or name.endswith(".nwb.zarr"):
+            return "nwb"
+    elif suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    raise ValueError(f"{str(path)!r} is of no known format by its name; give format, one of {listed(FORMATS)}")
+
+
+def read(path: str | Path, format: str | None = None, **options: Any) -> Session:
+    """Read a session from a file or folder of any format that popglm knows.
+
+    Parameters
+    ----------
+    path : path-like or str
+        A file, a folder, or for NWB a URL.
+    format : str, optional
+        "nwb", "suite2p", "kilosort", "caiman", "alf", "matlab", "arrays" or "table"; told by the name and the content
+        unless given.
+    **options
+        Of the reader: see `read_nwb` and its relatives.
+
+    Returns
+    -------
+    Session
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If the format is unknown, or the file cannot be read.
+    TypeError
+        If the reader has no such option.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/session.npz", F=np.ones((5, 2)))
+    ...     print(format_of(f"{folder}/session.npz"))
+    arrays
+    """
+    kind = format_of(path) if format is None else format
+    if kind not in FORMATS:
+        raise ValueError(f"read: format must be one of {listed(FORMATS)}; found {shown(format)}")
+    # readers of other formats, and their libraries, are left alone
+    reader = getattr(import_module("popglm.recording"), FORMATS[kind])
+    return reader(path, **options)
