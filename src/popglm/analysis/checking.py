@@ -13,7 +13,7 @@ from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import build, grid_of, session_of
 from popglm.recording.clocks import clock_faults, longest_step
 
-__all__ = ["Findings", "check_recipe"]
+__all__ = ["check_recipe"]
 
 #: Evaluations of a problem at one strength, about; a pair of matrix products each, which are half of the time.
 EVALUATIONS, SHARE_OF_PRODUCTS = 6, 0.4
@@ -107,6 +107,10 @@ def _look_at_activity(data: xr.Dataset, findings: Findings) -> None:
             "negative_activity": bool((activity[known] < 0).any()),
         }
     )
+    lost = data["neuron"].values[known.mean(axis=0) < 0.5]
+    if len(lost):
+        some = ", ".join(map(str, lost[:5])) + (" …" if len(lost) > 5 else "")
+        findings.warnings.append(f"the activity of {len(lost):,} neurons is unknown in most bins: {some}")
     if len(silent):
         some = ", ".join(map(str, silent[:5])) + (" …" if len(silent) > 5 else "")
         findings.warnings.append(f"{len(silent):,} neurons are silent all the time: {some}")
@@ -139,7 +143,7 @@ def _expect(recipe: Recipe, shape: tuple[int, int], n_neurons: int, findings: Fi
     flops = 4.0 * n * p * n_neurons * fits * strengths * EVALUATIONS
     findings.facts.update(
         {
-            "fit_seconds_about": round(flops / _rate() / SHARE_OF_PRODUCTS, 1),
+            "fit_seconds_about": float(f"{flops / _rate() / SHARE_OF_PRODUCTS:.2g}"),
             "fit_memory_mb_about": round((2 * size * n * (p + n_neurons) + 8 * fits * strengths * n_neurons * p) / 1e6),
         }
     )

@@ -15,7 +15,7 @@ from popglm.explain import bins, bootstrap, breakdown, compare, kernels
 from popglm.explain.binning import Bins
 from popglm.io.netcdf import storable
 
-__all__ = ["explain_result", "variables_of_design"]
+__all__ = ["explain_result"]
 
 
 def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] = lambda _: None) -> Result:
@@ -36,7 +36,7 @@ def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] =
         )
     model = result.model
     explain = recipe.content.explain
-    variables = explain.variables or variables_of_design(matrices)
+    variables = explain.variables or _variables_of_design(matrices)
     by = _bins(recipe, data, matrices)
     tell("contributions of variables")
     parts = {"/contributions": storable(breakdown(model, matrices.X, matrices.Y, variables, by))}
@@ -52,7 +52,7 @@ def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] =
     return result.with_parts(parts)
 
 
-def variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
+def _variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
     """Every variable of the design, with the groups that it takes part in; those of a product are the multiplier's.
 
     "position × cue" is the cue's: at position alone the cue does nothing. So no group belongs to two variables.

@@ -130,10 +130,35 @@ def _trial_lines(session: Session) -> list[str]:
     if session.trials is not None:
         others = [name for name in session.intervals if name != "trials"]
         return [f"# other intervals: {', '.join(others)}"] if others else []
-    likely = [name for name in (*session.intervals, *session.signals) if "trial" in name.lower()]
+    likely = [name for name in session.intervals if "trial" in name.lower()]
+    likely += [name for name, part in session.signals.items() if "trial" in name.lower() and _counts(part)]
     if likely:
         return [f"trials.source = {_text(likely[0])}  # a guess"]
-    return ["trials.source = 30  # a guess: the session has no trials; blocks of 30 s take their place"]
+    length = _block_length(session)
+    return [
+        f"trials.source = {length:g}  # a guess: the session has no trials; blocks of {length:g} s take their place"
+    ]
+
+
+def _block_length(session: Session) -> float:
+    """Half a minute (s), or a twentieth of a recording that is shorter than ten."""
+    part = next(iter(session.activity.values()))
+    if isinstance(part, xr.Dataset):
+        times = part["spike_time"].values
+        span = float(times.max() - times.min()) if len(times) else 0.0
+    else:
+        ends = part["time"][:: max(part["time"].size - 1, 1)].values.astype(float)
+        span = float(ends[-1] - ends[0])
+    return 30.0 if not 0 < span < 600 else float(f"{span / 20:.2g}")
+
+
+def _counts(part: xr.DataArray) -> bool:
+    """Whether a signal holds whole numbers, or NaN, and one for long."""
+    values = np.asarray(part[:LOOKED_AT].values)
+    if part.ndim != 1 or values.dtype.kind not in "iuf":
+        return False
+    known = values[~np.isnan(values.astype(float))]
+    return bool(len(known) and (known % 1 == 0).all() and (np.diff(known) != 0).mean() < 0.2)
 
 
 def _variable_lines(session: Session) -> list[str]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, TERM_OPTIONS, required_of
 
-__all__ = ["Data", "Explain", "Grid", "RecipeModel", "Source", "Term", "Test", "Trials", "VariableOfRecipe"]
+__all__ = ["RecipeModel", "VariableOfRecipe"]
 
 Number = int | float
 
@@ -87,6 +87,7 @@ class VariableOfRecipe(_Strict):
     offset: float = 0.0
     where: str | None = None
     previous: bool = False
+    unit: str | None = None
 
 
 class Term(_Strict):

@@ -160,9 +160,18 @@ def clock_faults(session: Parts, names: set[str] | None = None) -> list[Fault]:
         reference, whose = middle[1], repr(middle[0])
     else:
         known, reference, whose = {}, (0.0, 0.0), ""
+    parts = dict(_parts(session))
+    length = max(reference[1] - reference[0], np.finfo(float).tiny)
+    # series of a recording last about as long as each other, and longer than its trials
+    alike = [end - start for name, (start, end) in known.items() if name not in session.events]
+    usual = max([length, *(own for own in alike if length <= own <= MOST_RATIO * length)])
     for name, span in known.items():
-        few = name in session.events
-        faults += _span_fault(name, span, reference, whose, few)
+        rate = parts[name]["time"].attrs.get("rate", np.inf) if "time" in parts[name].coords else np.inf
+        # as the period that it may be, a rate gives a span that is shorter by its square
+        if rate < 1 and span[1] - span[0] > MOST_RATIO * length >= MOST_RATIO * (span[1] - span[0]) * rate**2 / 3:
+            faults.append(_period_fault(name, parts[name]["time"].size, rate))
+        else:
+            faults += _span_fault(name, span, reference, whose, usual, name in session.events)
     return [fault for fault in faults if names is None or fault.part in names]
 
 
@@ -181,13 +190,16 @@ def _rate_fault(name: str, part: Any) -> Fault | None:
     if not np.isfinite(rate) or rate <= 0:
         return Fault(name, f"{name!r} has a rate of {rate:g} Hz", f"clock_rate.{_key(name)} = <its rate in Hz>")
     if rate < 0.1 and n > 1_000:
-        return Fault(
-            name,
-            f"{name!r} has {n:,} samples at a rate of {rate:g} Hz, {n / rate / 3600:,.0f} hours; the rate is likely "
-            f"the period, and the true rate {1 / rate:g} Hz",
-            f"clock_rate.{_key(name)} = {1 / rate:g}",
-        )
+        return _period_fault(name, n, rate)
     return None
+
+
+def _period_fault(name: str, n: int, rate: float) -> Fault:
+    """A rate that is a period."""
+    sentence = f"{name!r} has {n:,} samples at a rate of {rate:g} Hz, {n / rate / 3600:,.3g} hours; the rate is likely "
+    return Fault(
+        name, f"{sentence}the period, and the true rate {1 / rate:g} Hz", f"clock_rate.{_key(name)} = {1 / rate:g}"
+    )
 
 
 def _span(part: Any) -> tuple[float, float] | None:
@@ -209,19 +221,22 @@ def _span(part: Any) -> tuple[float, float] | None:
 
 
 def _span_fault(
-    name: str, span: tuple[float, float], reference: tuple[float, float], whose: str, few: bool
+    name: str, span: tuple[float, float], reference: tuple[float, float], whose: str, usual: float, few: bool
 ) -> list[Fault]:
-    """A span that is another's a hundred times over, or nowhere near it; few events may well span little."""
+    """A span that is another's a hundred times over, or nowhere near it; few events may well span little.
+
+    ``usual`` is how long series of the recording are that are not at fault (s).
+    """
     ratio = (span[1] - span[0]) / max(reference[1] - reference[0], np.finfo(float).tiny)
     found = (
         f"{name!r} lasts from {span[0]:.6g} to {span[1]:.6g} s, but {whose} from {reference[0]:.6g} to "
         f"{reference[1]:.6g} s"
     )
     if ratio > MOST_RATIO:
-        scale, cause = _likely_unit(ratio)
+        scale, cause = _likely_unit((span[1] - span[0]) / usual)
         sentence, remedy = f"its times are likely in {cause}", f"clock_scale.{_key(name)} = {scale:.9g}"
     elif ratio < 1 / MOST_RATIO and not few:
-        scale, cause = _likely_unit(1 / ratio)
+        scale, cause = _likely_unit(usual / max(span[1] - span[0], np.finfo(float).tiny))
         sentence = f"it is in another unit than {whose}, which are likely in {cause}"
         remedy = f"clock_scale.{_key(name)} = {1 / scale:.9g}"
     elif span[1] < reference[0] or span[0] > reference[1]:

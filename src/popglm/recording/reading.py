@@ -9,7 +9,7 @@ from typing import Any
 from popglm.messages import listed, shown
 from popglm.recording.session import Session
 
-__all__ = ["FORMATS", "format_of", "read"]
+__all__ = ["format_of", "read"]
 
 #: The reader of every format.
 FORMATS = {

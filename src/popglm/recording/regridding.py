@@ -220,6 +220,8 @@ def _attrs(session: Parts, variable: Variable) -> dict[str, str]:
     """Unit and source of a variable."""
     found = find_source(session, variable.source)
     attrs = {"source": variable.source}
-    if found.kind == "signal" and variable.scale == 1 and "units" in session.signals[found.part].attrs:
+    if variable.unit is not None:
+        attrs["units"] = variable.unit
+    elif found.kind == "signal" and variable.scale == 1 and "units" in session.signals[found.part].attrs:
         attrs["units"] = session.signals[found.part].attrs["units"]
     return attrs

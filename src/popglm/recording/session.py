@@ -76,7 +76,7 @@ class Session(Parts):
         >>> from popglm.recording import signal
         >>> wheel = signal(np.zeros(2_000), rate=0.01)
         >>> print(Session(signals={"wheel": wheel}).check()[0])
-        'wheel' has 2,000 samples at a rate of 0.01 Hz, 56 hours; the rate is likely the period, and the true rate \
+        'wheel' has 2,000 samples at a rate of 0.01 Hz, 55.6 hours; the rate is likely the period, and the true rate \
 100 Hz; if so, mend it with the line clock_rate.wheel = 100
         """
         return clock_faults(self)

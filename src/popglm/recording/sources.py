@@ -42,11 +42,13 @@ class Variable:
         A query over the variables; elsewhere the variable is unknown: "time_from_choice >= 0".
     previous : bool, optional
         Whether the value of the trial before is meant.
+    unit : str, optional
+        What the variable is measured in; that of its source unless given or scaled.
 
     Examples
     --------
     >>> Variable("trials.is_cueB", scale=2, offset=-1)
-    Variable(source='trials.is_cueB', rule=None, scale=2, offset=-1, where=None, previous=False)
+    Variable(source='trials.is_cueB', rule=None, scale=2, offset=-1, where=None, previous=False, unit=None)
     """
 
     source: str
@@ -55,6 +57,7 @@ class Variable:
     offset: float = 0.0
     where: str | None = None
     previous: bool = False
+    unit: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Read an NWB file and put it on a grid with pynapple and pandas; prints seconds, memory and a sum as JSON."""
+
+import json
+import resource
+import sys
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import pynapple as nap
+
+
+def memory() -> float:
+    """Peak of this process in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def on_grid(job: str, data: nap.NWBFile) -> pd.DataFrame:
+    """Activity in bins, and behaviour beside it."""
+    if job.startswith("spikes"):
+        counts = data["units"].count(1 / 30)
+        return pd.DataFrame(counts.values, index=counts.t)
+    activity = data["Deconvolved"]
+    place = data["position"]
+    if "100 ms" in job:
+        activity, place = activity.bin_average(0.1), place.bin_average(0.1)
+    else:
+        place = place.interpolate(nap.Ts(activity.t))
+    table = pd.DataFrame(np.asarray(activity.values), index=np.asarray(activity.t))
+    return table.join(pd.DataFrame(np.asarray(place.values), index=np.asarray(place.t), columns=["x", "y"]))
+
+
+def main() -> None:
+    """Do one job."""
+    job, path = sys.argv[1:]
+    before, began = memory(), perf_counter()
+    table = on_grid(job, nap.load_file(path))
+    seconds = perf_counter() - began
+    activity = table.drop(columns=["x", "y"], errors="ignore")
+    total, size = float(np.nansum(activity.to_numpy(), dtype=float)), int(table.memory_usage().sum())
+    print(json.dumps({"seconds": seconds, "memory": memory() - before, "size": size, "sum": total}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The commands from a file to an explained result."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from analysis_helpers import as_json, run
+
+import popglm as pg
+from popglm.analysis.recipe import parse_recipe, read_recipe
+from popglm.analysis.result import open_result
+from popglm.analysis.running import build, grid_of, session_of
+from popglm.maze_nwb import write_maze_nwb
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """The folder, to change."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def matrices(folder):
+    recipe = read_recipe(folder / "recipe.toml")
+    return build(recipe, grid_of(recipe, session_of(recipe)))
+
+
+def test_a_first_recipe_can_be_carried_out_as_it_is(folder, tmp_path):
+    recipe = tmp_path / "first.toml"
+    found = run("init", folder / "session.nwb", "-o", recipe)
+    assert found.exit_code == 0, found.output
+    text = recipe.read_text(encoding="utf-8")
+    content = parse_recipe(text, recipe).content
+    assert content.data.format == "nwb"
+    assert set(content.data.activity) == {f"deconvolved_activity_plane_{p}" for p in range(4)}
+    assert content.model["family"] == "poisson"
+    assert text.count("a guess") > 5
+    facts = as_json("check", recipe)
+    assert facts["faults"] == []
+    assert facts["neurons"] == 8
+    assert run("fit", recipe, "-o", tmp_path / "result.nc").exit_code == 0
+
+
+def test_a_recipe_is_not_replaced_unless_asked(folder):
+    found = run("init", folder / "session.nwb", "-o", folder / "recipe.toml")
+    assert found.exit_code == 1
+    assert "there is a file" in found.output
+    assert "--force" in found.output
+
+
+def test_check_tells_what_is_there(folder):
+    facts = as_json("check", folder / "recipe.toml")
+    assert facts["bins"] == 1_200
+    assert facts["bin_width_s"] == pytest.approx(1 / 6)
+    assert facts["neurons"] == 4
+    assert facts["columns"] == 13
+    assert set(facts["condition_numbers"]) == {"position", "position × cue", "pitch"}
+    assert facts["silent_neurons"] == 0
+    assert facts["fit_seconds_about"] > 0
+    assert any("older than the bins" in line for line in facts["warnings"])
+    text = run("check", folder / "recipe.toml").output
+    assert "trials" in text
+    assert "look: " in text
+
+
+def test_the_model_of_a_result_is_the_one_that_python_fits(folder, matrices):
+    result = open_result(folder / "result.nc")
+    loaded = pg.load(folder / "result.nc")
+    model = pg.GLMCV(penalty="group_lasso", n_lambdas=4, lambda_min_ratio=0.01, cv=3)
+    model.fit(matrices.X, matrices.Y, groups=matrices.trial)
+    for one in (loaded, result.model):
+        np.testing.assert_array_equal(one.coef_path_, model.coef_path_)
+        np.testing.assert_array_equal(one.predict(matrices.X_test), model.predict(matrices.X_test))
+    grid = result.part("grid")
+    held_out = grid["fold"].values >= 0
+    np.testing.assert_array_equal(held_out, matrices.fitted)
+    np.testing.assert_allclose(
+        grid["predicted"].values[held_out], np.asarray(model.predict_held_out(matrices.X)), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        grid["predicted"].values[~held_out], np.asarray(model.predict(matrices.X_test)), rtol=1e-6
+    )
+    np.testing.assert_array_equal(grid["activity"].values[held_out], matrices.Y)
+
+
+def test_what_explains_is_what_python_explains(folder, matrices):
+    result, model = open_result(folder / "result.nc"), pg.load(folder / "result.nc")
+    variables = {"position": ["position"], "cue": ["position × cue"], "pitch": ["pitch"]}
+    expected = pg.breakdown(model, matrices.X, matrices.Y, variables)
+    shares = result.part("contributions")["fraction_explained_deviance"]
+    assert shares["variable"].values.tolist() == list(variables)
+    np.testing.assert_array_equal(shares, expected["fraction_explained_deviance"])
+    kernels = pg.kernels(model, matrices.design, n_points=10)
+    for k, (group, kernel) in enumerate(kernels.items()):
+        found = result.tree[f"kernels/{k:03d}"].to_dataset()
+        assert found.attrs["group"] == group
+        np.testing.assert_array_equal(found["kernel"], kernel["kernel"])
+        assert (found["lower"] <= found["upper"]).all()
+    assert result.tree["kernels/000"]["position"].attrs["units"] == "cm"
+    assert result.part("unique").sizes["variable"] == 3
+    assert result.part("contributions").sizes["bin"] == 8
+
+
+def test_a_result_is_read_without_popglm(folder):
+    tree = xr.open_datatree(folder / "result.nc", engine="h5netcdf")
+    assert {"model", "grid", "neurons", "design", "trials", "contributions", "unique", "kernels"} <= set(tree.children)
+    assert tree.attrs["recipe"] == (folder / "recipe.toml").read_text(encoding="utf-8")
+    table = pd.read_parquet(folder / "result.parquet")
+    assert len(table) == 4
+    assert {"neuron", "depth", "area", "strength", "deviance_explained", "deviance_explained_test", "gap"} <= set(table)
+    np.testing.assert_array_equal(table["deviance_explained"], tree["neurons/deviance_explained"])
+
+
+def test_info_tells_what_a_result_holds(folder):
+    facts = as_json("info", folder / "result.nc")
+    assert facts["neurons"] == 4
+    assert facts["versions"]["popglm"] == pg.__version__
+    assert len(facts["fingerprint"]) == 32
+    assert "contributions" in facts["parts"]
+
+
+def test_a_recipe_and_a_file_determine_the_result(folder, copy):
+    assert run("fit", copy / "recipe.toml", "-o", copy / "again.nc").exit_code == 0
+    first, again = open_result(folder / "result.nc"), open_result(copy / "again.nc")
+    for name in ("model", "grid", "neurons", "design", "trials"):
+        xr.testing.assert_identical(first.part(name).drop_attrs(), again.part(name).drop_attrs())
+    assert first.about["fingerprint"] == again.about["fingerprint"]
+
+
+def test_another_recording_is_not_explained(copy):
+    before = (copy / "result.nc").read_bytes()
+    write_maze_nwb(copy / "session.nwb", n_samples=1_200, n_neurons=8, seed=3)
+    found = run("explain", copy / "result.nc", "--recipe", copy / "recipe.toml")
+    assert found.exit_code == 1
+    assert "not what was fitted" in found.output
+    assert (copy / "result.nc").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('path = "session.nwb"', 'path = "none.nwb"', "there is no file or folder"),
+        ('deconvolved_activity_plane_2"\n', 'deconvolved_activity_plane_9"\n', "name of a sampled series"),
+        ('"deconvolved_activity_plane_0"]', '"plane_7"]', "there is no activity 'plane_7'"),
+        ("trials.is_cueB", "trials.is_cueC", "no variable 'trials.is_cueC'; nearest names: 'is_cueB'"),
+        ("cv = 3", "cv = 1", "line 29 (model.cv)"),
+        ('penalty = "group_lasso"', 'penalty = "lass"', "line 26 (model.penalty)"),
+        ("low = 10\n", "low = 300\n", "line 13 (terms[0])"),
+    ],
+)
+def test_a_recipe_that_cannot_be_carried_out_is_told(old, new, words, copy):
+    text = (copy / "recipe.toml").read_text(encoding="utf-8")
+    assert old in text
+    (copy / "recipe.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    found = run("fit", copy / "recipe.toml", "-o", copy / "other.nc")
+    assert found.exit_code == 1
+    assert words in found.output
+    assert "Traceback" not in found.output
+    assert not (copy / "other.nc").exists()
+
+
+def test_a_wrong_mending_leaves_traces_in_the_check(copy):
+    text = (copy / "recipe.toml").read_text(encoding="utf-8")
+    (copy / "recipe.toml").write_text("clock_shift.deconvolved_activity_plane_0 = 1e4\n" + text, encoding="utf-8")
+    facts = as_json("check", copy / "recipe.toml")
+    assert any("neurons is unknown in most bins: plane_0/0, plane_0/1" in line for line in facts["warnings"])
+
+
+def test_what_is_no_result_is_told(folder, tmp_path):
+    model = pg.load(folder / "result.nc")
+    model.save(tmp_path / "model.nc")
+    for path, words in (
+        (tmp_path / "none.nc", "there is no such file"),
+        (folder / "recipe.toml", "holds no result"),
+        (tmp_path / "model.nc", "holds no result of popglm fit"),
+        (folder, "no regular file"),
+    ):
+        found = run("info", path)
+        assert found.exit_code == 1, path
+        assert words in found.output
+
+
+def test_a_result_of_a_later_revision_is_refused(folder, tmp_path):
+    tree = xr.open_datatree(folder / "result.nc", engine="h5netcdf").load()
+    tree.attrs["result_revision"] = 99
+    tree.to_netcdf(tmp_path / "later.nc", engine="h5netcdf")
+    found = run("info", tmp_path / "later.nc")
+    assert found.exit_code == 1
+    assert "a later popglm" in found.output
+
+
+def test_a_result_takes_the_place_of_another_whole_or_not_at_all(copy, monkeypatch):
+    before = (copy / "result.nc").read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    found = run("fit", copy / "recipe.toml", "-o", copy / "result.nc")
+    assert found.exit_code == 1
+    assert "the disk is full" in found.output
+    assert (copy / "result.nc").read_bytes() == before
+    assert sorted(path.name for path in copy.iterdir() if path.name.endswith(".part")) == []
+
+
+def test_an_unwritable_place_is_told_before_the_fit(copy):
+    found = run("fit", copy / "recipe.toml", "-o", copy / "none" / "result.nc")
+    assert found.exit_code == 1
+    assert "does not exist; make it first" in found.output
