@@ -18,6 +18,7 @@ NEEDS = {
     "src/popglm/engines/torch_compile.py": ("torch",),
     "src/popglm/engines/torch_engine.py": ("torch", "array_api_compat"),
     "src/popglm/engines/torch_namespace.py": ("torch", "array_api_compat"),
+    "src/popglm/io/nwb_results.py": ("pynwb",),
     "src/popglm/recording/nwb/reader.py": ("pynwb",),
     "tests/recording/nwb_files.py": ("pynwb",),
     "tests/properties/lowest.py": ("hypothesis",),

@@ -29,6 +29,7 @@ from .explain import (
     significance,
     tuning,
 )
+from .io.nwb_results import to_nwb
 from .recording import Session, Variable, read_nwb
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
@@ -70,6 +71,7 @@ __all__ = [
     "shifts",
     "significance",
     "splines",
+    "to_nwb",
     "transformed",
     "tuning",
 ]

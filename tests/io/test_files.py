@@ -49,7 +49,7 @@ class TestSave:
                 MODEL.save(path)
         else:
             with pytest.raises(
-                OSError, match=r"the disk is full: the model takes about .* MB, and .* MB are free.*model"
+                OSError, match=r"the disk is full: the file takes about .* MB, and .* MB are free.*model"
             ):
                 MODEL.save(path)
         assert path.read_bytes() == before

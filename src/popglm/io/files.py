@@ -119,11 +119,11 @@ def _complaint(error: Exception, path: Path, n_bytes: int) -> OSError:
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or free < n_bytes:
         return OSError(
             errno.ENOSPC,
-            f"the disk is full: the model takes about {n_bytes / 1e6:.3g} MB, and {free / 1e6:.3g} MB are free; what "
+            f"the disk is full: the file takes about {n_bytes / 1e6:.3g} MB, and {free / 1e6:.3g} MB are free; what "
             "was there before is unchanged",
             str(path),
         )
-    return OSError(number or errno.EIO, f"the model cannot be written ({error})", str(path))
+    return OSError(number or errno.EIO, f"the file cannot be written ({error})", str(path))
 
 
 def _as_path(path: Any) -> Path:

@@ -88,7 +88,7 @@ class Parts:
 
     def joined(self, other: Parts, prefix: str) -> Self:
         """Both recordings as one; a part of the other whose name is taken is called ``prefix/name``."""
-        both = {}
+        both: dict[str, Any] = {"files": (*self.files, *other.files)}
         for parts in KINDS:
             own = dict(getattr(self, parts))
             for name, part in getattr(other, parts).items():

@@ -65,6 +65,8 @@ def layout_of(nwb: Any) -> Layout:
         for one in (getattr(nwb, name, None) or {}).values()
     }  # fmt: skip
     found = [one for one in nwb.objects.values() if one.parent is not None and _has_times(one)]
+    # tables of results that popglm wrote have no place in a recording
+    found = [one for one in found if not (one.parent.name == "popglm" and hasattr(one, "colnames"))]
     paths = [path_of(one, folders) for one in found]
     names = short_names(paths, [type(one).__name__ for one in found])
     entries = [Entry(path, one, name) for path, one, name in zip(paths, found, names, strict=True)]
