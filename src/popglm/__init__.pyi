@@ -29,7 +29,13 @@ from .explain import (
     significance,
     tuning,
 )
-from .recording import Session, Variable, read_nwb
+from .recording import (
+    Session,
+    Variable,
+    read_kilosort,
+    read_nwb,
+    read_suite2p,
+)
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -66,7 +72,9 @@ __all__ = [
     "predicted_tuning",
     "product",
     "psth",
+    "read_kilosort",
     "read_nwb",
+    "read_suite2p",
     "shifts",
     "significance",
     "splines",
