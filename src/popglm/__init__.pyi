@@ -32,6 +32,7 @@ from .explain import (
 from .recording import (
     Session,
     Variable,
+    read_caiman,
     read_kilosort,
     read_nwb,
     read_suite2p,
@@ -72,6 +73,7 @@ __all__ = [
     "predicted_tuning",
     "product",
     "psth",
+    "read_caiman",
     "read_kilosort",
     "read_nwb",
     "read_suite2p",

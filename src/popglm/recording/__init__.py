@@ -1,5 +1,6 @@
 """From a lab's files to one labelled session."""
 
+from popglm.recording.caiman import read_caiman
 from popglm.recording.kilosort import read_kilosort
 from popglm.recording.nwb.reader import read_nwb
 from popglm.recording.series import events, intervals, signal, spike_trains, traces
@@ -12,6 +13,7 @@ __all__ = [
     "Variable",
     "events",
     "intervals",
+    "read_caiman",
     "read_kilosort",
     "read_nwb",
     "read_suite2p",
