@@ -32,6 +32,7 @@ from .explain import (
 from .recording import (
     Session,
     Variable,
+    read_alf,
     read_caiman,
     read_kilosort,
     read_nwb,
@@ -73,6 +74,7 @@ __all__ = [
     "predicted_tuning",
     "product",
     "psth",
+    "read_alf",
     "read_caiman",
     "read_kilosort",
     "read_nwb",

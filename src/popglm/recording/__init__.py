@@ -1,5 +1,6 @@
 """From a lab's files to one labelled session."""
 
+from popglm.recording.alf import read_alf
 from popglm.recording.caiman import read_caiman
 from popglm.recording.kilosort import read_kilosort
 from popglm.recording.nwb.reader import read_nwb
@@ -13,6 +14,7 @@ __all__ = [
     "Variable",
     "events",
     "intervals",
+    "read_alf",
     "read_caiman",
     "read_kilosort",
     "read_nwb",

@@ -131,6 +131,8 @@ class _OnDemand:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    #: What is read together, at no more cost than a part of it; None where nothing is known of it.
+    chunks: tuple[int, ...] | None = None
 
     @property
     def ndim(self) -> int:
@@ -156,6 +158,8 @@ class NpyFile(_OnDemand):
         self.path, self.reader = path, reader
         array = read_npy(path, reader)
         self.shape, self.dtype = array.shape, array.dtype
+        if array.ndim == 2:
+            self.chunks = (1, array.shape[1]) if array.flags.c_contiguous else (array.shape[0], 1)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Read a part."""
@@ -181,6 +185,7 @@ class Hdf5File(_OnDemand):
         with open_hdf5(path, reader) as file:
             dataset = file[name]
             self.shape, self.dtype = tuple(dataset.shape), np.dtype(dataset.dtype if dtype is None else dtype)
+            self.chunks = dataset.chunks
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Read a part."""
