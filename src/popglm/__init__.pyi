@@ -32,11 +32,15 @@ from .explain import (
 from .recording import (
     Session,
     Variable,
+    contents,
     read_alf,
+    read_arrays,
     read_caiman,
     read_kilosort,
+    read_matlab,
     read_nwb,
     read_suite2p,
+    read_table,
 )
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
@@ -61,6 +65,7 @@ __all__ = [
     "bumps",
     "categories",
     "compare",
+    "contents",
     "coupling",
     "cyclic_splines",
     "history",
@@ -75,10 +80,13 @@ __all__ = [
     "product",
     "psth",
     "read_alf",
+    "read_arrays",
     "read_caiman",
     "read_kilosort",
+    "read_matlab",
     "read_nwb",
     "read_suite2p",
+    "read_table",
     "shifts",
     "significance",
     "splines",

@@ -217,7 +217,7 @@ def _channel_columns(objects: _Objects, collection: str, clusters: pd.DataFrame)
     if "channels" not in clusters or not files:
         return pd.DataFrame(index=clusters.index)
     at = clusters["channels"].to_numpy().astype(np.int64)
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, file in files.items():
         rows = None if file.is_table else _rows(file)
         if rows is None or (len(at) and not 0 <= at.min() <= at.max() < len(rows)):
@@ -251,7 +251,7 @@ def _add(parts: dict[str, dict[str, Any]], key: tuple[str, str], name: str, file
                 parts["signals"][f"{name}_{attribute}"] = series
     elif "times" in files:
         times = vector_of(files["times"])
-        columns = {}
+        columns: dict[str, np.ndarray] = {}
         for attribute, file in others.items():
             columns |= _columns_of_length(name, attribute, file, len(times))
         parts["events"][name] = events(times.astype(np.float64), columns=columns)

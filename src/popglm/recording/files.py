@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import import_module
@@ -15,7 +16,17 @@ import numpy as np
 from popglm.messages import listed, shown
 from popglm.recording.lazy import StoredArray
 
-__all__ = ["Hdf5File", "NpyFile", "StoredColumns", "nearest", "open_hdf5", "optional_library", "path_of", "read_npy"]
+__all__ = [
+    "Hdf5File",
+    "NpyFile",
+    "OnDemand",
+    "StoredColumns",
+    "nearest",
+    "open_hdf5",
+    "optional_library",
+    "path_of",
+    "read_npy",
+]
 
 
 def path_of(path: Any, reader: str, folder: bool = False) -> Path:
@@ -49,9 +60,12 @@ def nearest(name: str, names: Iterable[Any]) -> str:
     """
     there = [str(one) for one in names]
     folded = {one.casefold(): one for one in reversed(there)}
-    alike = [folded[one] for one in get_close_matches(name.casefold(), list(folded), n=3)]
-    known = f"There are: {listed(there)}" if there else "There are none"
-    return f"did you mean {' or '.join(map(repr, alike))}? {known}" if alike else known.lower()
+    # a field of a struct may be meant by its own name
+    folded |= {short: one for one in reversed(there) if (short := one.casefold().rpartition(".")[2]) not in folded}
+    close = get_close_matches(name.casefold(), list(folded), n=3)
+    alike = list(dict.fromkeys(folded[one] for one in close))
+    known = f"here are: {listed(there)}" if there else "here are none"
+    return f"did you mean {' or '.join(map(repr, alike))}? T{known}" if alike else f"t{known}"
 
 
 def optional_library(module: str, extra: str, reader: str) -> Any:
@@ -126,7 +140,7 @@ def open_hdf5(path: Path, reader: str) -> h5py.File:
         raise ValueError(f"{reader}: {path.name} {what}") from error
 
 
-class _OnDemand:
+class OnDemand(ABC):
     """An array whose file is open only while a part of it is read: sessions of many files leave none open."""
 
     shape: tuple[int, ...]
@@ -139,12 +153,16 @@ class _OnDemand:
         """How many dimensions it has."""
         return len(self.shape)
 
+    @abstractmethod
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part."""
+
     def stored(self, transpose: bool = False) -> StoredArray:
         """The array as what `lazily` takes."""
         return StoredArray(self, transpose=transpose)
 
 
-class NpyFile(_OnDemand):
+class NpyFile(OnDemand):
     """An array in a .npy file.
 
     Parameters
@@ -166,7 +184,7 @@ class NpyFile(_OnDemand):
         return np.array(read_npy(self.path, self.reader)[key])
 
 
-class Hdf5File(_OnDemand):
+class Hdf5File(OnDemand):
     """An array in an HDF5 file.
 
     Parameters
@@ -198,7 +216,7 @@ class Hdf5File(_OnDemand):
                 ) from error
 
 
-class StoredColumns(_OnDemand):
+class StoredColumns(OnDemand):
     """Columns of a table side by side, read when they are asked for.
 
     Parameters
@@ -222,3 +240,15 @@ class StoredColumns(_OnDemand):
         if isinstance(names, str):
             return self.read([names]).astype(self.dtype, copy=False)[rows, 0]
         return self.read(list(names)).astype(self.dtype, copy=False)[rows]
+
+
+class Turned(OnDemand):
+    """A matrix in a file with its axes exchanged."""
+
+    def __init__(self, matrix: OnDemand) -> None:
+        self.matrix, self.shape, self.dtype = matrix, matrix.shape[::-1], matrix.dtype
+        self.chunks = None if matrix.chunks is None else matrix.chunks[::-1]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part."""
+        return self.matrix[key[::-1] if isinstance(key, tuple) else key].T
