@@ -20,6 +20,7 @@ NEEDS = {
     "src/popglm/engines/torch_namespace.py": ("torch", "array_api_compat"),
     "src/popglm/recording/nwb/reader.py": ("pynwb",),
     "tests/recording/nwb_files.py": ("pynwb",),
+    "src/popglm/recording/pynapple_objects.py": ("pynapple",),
     "tests/properties/lowest.py": ("hypothesis",),
     "tests/properties/random_problems.py": ("hypothesis",),
     "tests/soak.py": ("hypothesis",),

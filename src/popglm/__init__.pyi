@@ -39,6 +39,7 @@ from .recording import (
     read_kilosort,
     read_matlab,
     read_nwb,
+    read_pynapple,
     read_suite2p,
     read_table,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "read_kilosort",
     "read_matlab",
     "read_nwb",
+    "read_pynapple",
     "read_suite2p",
     "read_table",
     "shifts",

@@ -25,6 +25,7 @@ def spikes(rng, n_clusters, n=500):
 @pytest.fixture
 def ibl(tmp_path):
     """A session of the IBL: two probes, revisions, a trials table, a wheel, a camera and licks."""
+    pytest.importorskip("pyarrow")
     rng = np.random.default_rng(0)
     alf = tmp_path / "Subjects" / "SWC_043" / "2020-09-21" / "001" / "alf"
     truth = {}

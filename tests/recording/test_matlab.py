@@ -304,6 +304,20 @@ def test_bad_files(path):
         read_matlab(path.with_name("other.mat"), activity="F", rate=3)
 
 
+def test_cells_are_counted_down_the_columns_first(tmp_path):
+    cells = np.array([["a", "b"], ["c", "d"]], dtype=object)
+    scipy.io.savemat(tmp_path / "a.mat", {"x": cells})
+    assert MatFile(tmp_path / "a.mat", "test").get("x") == ["a", "c", "b", "d"]
+    path = write_mat73(tmp_path / "b.mat", {"x": ["a", "c", "b", "d"]})
+    with h5py.File(path, "r+") as file:
+        references, marks = file["x"][()], dict(file["x"].attrs)
+        del file["x"]
+        # a cell array of 2 × 2, whose axes lie the other way round in the file
+        made = file.create_dataset("x", data=references.reshape(2, 2), dtype=h5py.ref_dtype)
+        made.attrs.update(marks)
+    assert MatFile(path, "test").get("x{3}") == "b"
+
+
 def test_hdf5_of_somebody_else(tmp_path):
     with h5py.File(tmp_path / "a.mat", "w") as file:
         file["F"] = np.zeros((3, 2))

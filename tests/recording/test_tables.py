@@ -6,6 +6,7 @@ import pytest
 from complaints import assert_complaint
 
 from popglm.recording import contents, read_table
+from popglm.recording.files import optional_library
 
 T = 40
 
@@ -28,6 +29,8 @@ def table():
 @pytest.fixture(params=["csv", "tsv", "csv.gz", "parquet", "pqt"])
 def path(request, tmp_path):
     path = tmp_path / f"session.{request.param}"
+    if request.param in ("parquet", "pqt"):
+        pytest.importorskip("pyarrow")
     if "csv" in request.param or request.param == "tsv":
         table().to_csv(path, index=False, sep="\t" if request.param == "tsv" else ",")
     else:
@@ -90,6 +93,7 @@ def test_what_is_refused(path, given, named):
 
 
 def test_whole_numbers_with_holes_in_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
     frame = pd.DataFrame(
         {"n": pd.array([1, None, 3], dtype="Int64"), "flag": pd.array([True, None, False], dtype="boolean")}
     )
@@ -101,6 +105,7 @@ def test_whole_numbers_with_holes_in_parquet(tmp_path):
 
 
 def test_an_index_that_was_saved_is_a_column(tmp_path):
+    pytest.importorskip("pyarrow")
     frame = table().set_index("t")
     frame.to_parquet(tmp_path / "a.parquet")
     session = read_table(tmp_path / "a.parquet", activity="neuron_*", times="t")
@@ -108,6 +113,7 @@ def test_an_index_that_was_saved_is_a_column(tmp_path):
 
 
 def test_float32_stays(tmp_path):
+    pytest.importorskip("pyarrow")
     pd.DataFrame({"a": np.ones(3, "float32"), "b": np.ones(3, "float32")}).to_parquet(tmp_path / "a.parquet")
     assert read_table(tmp_path / "a.parquet", activity="*", rate=1).activity["activity"].dtype == np.float32
 
@@ -129,3 +135,19 @@ def test_contents(path):
     found = contents(path)
     assert found.loc["speed"].tolist() == ["continuous", (T,)]
     assert found.loc["state"].tolist() == ["text", (T,)]
+
+
+def test_a_comma_at_the_end_of_rows_shifts_nothing(tmp_path):
+    (tmp_path / "a.csv").write_text("t, n_1, speed\n0.0, 1, 3.5,\n0.1, 0, 4.5,\n")
+    session = read_table(tmp_path / "a.csv", activity="n_*", times="t")
+    assert session.activity["activity"].values[:, 0].tolist() == [1, 0]
+    assert session.activity["activity"].time.values.tolist() == [0, 0.1]
+    assert session.signals["speed"].values.tolist() == [3.5, 4.5]
+    # decimal commas
+    (tmp_path / "a.csv").write_text("t,n_1,speed\n0,0,1,3,5\n0,1,0,4,5\n")
+    assert_complaint("rows have more values than the header", lambda p: read_table(p, rate=1), tmp_path / "a.csv")
+
+
+def test_a_library_that_is_missing():
+    with pytest.raises(ImportError, match=r"needs no_such_library, .* pip install 'popglm\[parquet\]'"):
+        optional_library("no_such_library.part", "parquet", "read_table")

@@ -7,6 +7,7 @@ from popglm.recording.file_contents import contents
 from popglm.recording.kilosort import read_kilosort
 from popglm.recording.matlab import read_matlab
 from popglm.recording.nwb.reader import read_nwb
+from popglm.recording.pynapple_objects import read_pynapple
 from popglm.recording.series import events, intervals, signal, spike_trains, traces
 from popglm.recording.session import Session
 from popglm.recording.sources import Variable
@@ -25,6 +26,7 @@ __all__ = [
     "read_kilosort",
     "read_matlab",
     "read_nwb",
+    "read_pynapple",
     "read_suite2p",
     "read_table",
     "signal",

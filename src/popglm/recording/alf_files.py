@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.recording.delimited import read_delimited
 from popglm.recording.files import NpyFile, StoredColumns, optional_library
 from popglm.recording.lazy import StoredArray, lazily
 from popglm.warnings import warn
@@ -104,7 +105,7 @@ def table_of(file: AlfFile) -> pd.DataFrame:
     """
     try:
         if file.path.suffix in (".csv", ".tsv"):
-            return pd.read_csv(file.path, sep="\t" if file.path.suffix == ".tsv" else ",")
+            return read_delimited(file.path, "\t" if file.path.suffix == ".tsv" else ",")
         optional_library("pyarrow", "parquet", READER)
         return pd.read_parquet(file.path, engine="pyarrow").reset_index(drop=True)
     except (ValueError, OSError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from popglm.messages import listed, shown
+from popglm.recording.delimited import read_delimited
 from popglm.recording.files import path_of, read_npy
 from popglm.recording.series import spike_trains
 from popglm.recording.session import Session
@@ -170,8 +171,8 @@ def _table(root: Path) -> tuple[pd.DataFrame, list[int]]:
 def _one_table(path: Path) -> pd.DataFrame:
     """One table, indexed by cluster."""
     try:
-        table = pd.read_csv(path, sep="\t")
-        table = pd.read_csv(path) if table.shape[1] == 1 and "," in str(table.columns[0]) else table
+        table = read_delimited(path, "\t")
+        table = read_delimited(path, ",") if table.shape[1] == 1 and "," in str(table.columns[0]) else table
     except (ValueError, UnicodeDecodeError) as error:
         what = "is empty" if path.stat().st_size == 0 else "is not a table with tabs"
         raise ValueError(f"read_kilosort: {path.name} {what}; save it again from phy, or remove it") from error

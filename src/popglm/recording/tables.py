@@ -12,6 +12,7 @@ import pandas as pd
 
 from popglm.checks import check_name, check_names, is_number
 from popglm.messages import listed, shown
+from popglm.recording.delimited import read_delimited
 from popglm.recording.files import StoredColumns, nearest, optional_library, path_of
 from popglm.recording.lazy import lazily
 from popglm.recording.series import signal, traces
@@ -142,9 +143,10 @@ class Table:
             self.empty = self.empty[[name for name in self.empty if str(name) in stored]]
         else:
             try:
-                self.frame = pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", skipinitialspace=True)
+                self.frame = read_delimited(path, "\t" if ".tsv" in path.suffixes else ",")
             except (ValueError, OSError, EOFError) as error:
-                raise ValueError(f"{reader}: {path.name} {self._fault()}") from error
+                what = f"is no table: {error}" if "more values" in str(error) else self._fault()
+                raise ValueError(f"{reader}: {path.name} {what}") from error
             self.n_rows, self.empty = len(self.frame), self.frame.iloc[:0]
         self.names = [str(name) for name in self.empty]
         self.kinds = {str(name): self._kind(self.empty[name]) for name in self.empty}
