@@ -100,7 +100,7 @@ def read_alf(folder: Any, *, collections: str | Iterable[str] | None = None) -> 
         )
     if collections is not None:
         objects = _chosen(objects, set(check_names("read_alf", "collections", collections)))
-    parts: dict[str, dict[str, Any]] = {"signals": {}, "events": {}, "intervals": {}}
+    parts: dict[str, Any] = {"signals": {}, "events": {}, "intervals": {}}
     names = _names(objects)
     for key, attributes in objects.items():
         _add(parts, key, names[key], attributes)
@@ -233,7 +233,7 @@ def _rows(file: AlfFile) -> np.ndarray:
     return stored.values if n_columns <= MOST_COLUMNS else np.broadcast_to(np.nan, (stored.shape[0], n_columns))
 
 
-def _add(parts: dict[str, dict[str, Any]], key: tuple[str, str], name: str, files: dict[str, AlfFile]) -> None:
+def _add(parts: dict[str, Any], key: tuple[str, str], name: str, files: dict[str, AlfFile]) -> None:
     """Add what an object is: a signal with its clock, events, or intervals."""
     thing = key[1]
     others = {attribute: file for attribute, file in files.items() if attribute not in ("times", "timestamps")}

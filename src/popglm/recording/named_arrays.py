@@ -55,7 +55,7 @@ class NamedArrays:
         if times is not None and rate is not None:
             raise TypeError(f"{self.reader}: give times or a rate; found both")
         self.default = {"times": times, "rate": rate}
-        found: dict[str, dict[str, Any]] = {"activity": {}, "signals": {}, "events": {}, "intervals": {}}
+        found: dict[str, Any] = {"activity": {}, "signals": {}, "events": {}, "intervals": {}}
         for label, spec in self._specs("activity", activity).items():
             found["activity"][label] = self._activity(label, {"neurons": neurons} | spec)
         for label, spec in self._specs("signals", signals).items():
@@ -247,7 +247,7 @@ class NamedArrays:
             self._numbers(spec["times"], what), stops, columns=columns, description=spec.get("description", "")
         )
 
-    def _add_trials(self, found: dict[str, dict[str, Any]], trials: Any) -> None:
+    def _add_trials(self, found: dict[str, Any], trials: Any) -> None:
         """A table of trials, or the trial number of each sample as a signal."""
         if isinstance(trials, Mapping):
             fields = {column: self.value(name, f"trials {column!r}") for column, name in trials.items()}

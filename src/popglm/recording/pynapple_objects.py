@@ -78,7 +78,7 @@ def read_pynapple(objects: Mapping[str, Any], *, activity: str | Iterable[str] |
     for name in wanted:
         if name not in objects:
             raise ValueError(f"read_pynapple: activity: there is no {name!r}; {nearest(name, objects)}")
-    parts: dict[str, dict[str, Any]] = {"activity": {}, "signals": {}, "events": {}, "intervals": {}}
+    parts: dict[str, Any] = {"activity": {}, "signals": {}, "events": {}, "intervals": {}}
     order = [*wanted, *(name for name in objects if name not in wanted)]
     for name in order:
         kind, made = _made(str(name), objects[name], name in wanted)
