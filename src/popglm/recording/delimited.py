@@ -25,9 +25,6 @@ def read_delimited(path: Path, separator: str) -> pd.DataFrame:
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             return pd.read_csv(path, sep=separator, skipinitialspace=True, index_col=False)
-        except pd.errors.ParserWarning:
-            names = pd.read_csv(path, sep=separator, skipinitialspace=True, nrows=0).columns.tolist()
-    rest = pd.read_csv(path, sep=separator, skipinitialspace=True, header=None, skiprows=1)
-    if rest.iloc[:, len(names) :].notna().to_numpy().any():
-        raise ValueError("rows have more values than the header has names")
-    return rest.iloc[:, : len(names)].set_axis(names, axis=1)
+        except pd.errors.ParserWarning as error:
+            # values that have no name would be dropped
+            raise ValueError("rows have more values than the header has names") from error
