@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,9 +45,12 @@ class Result:
         "/neurons": a row per neuron; "/design": columns, means and scales; "/trials"; and after `explain`
         "/contributions", "/unique" and "/kernels". Its attributes hold the recipe, versions and the fingerprint of
         the data.
+    folder : Path
+        That paths in the result count from: the file's own.
     """
 
     tree: xr.DataTree
+    folder: Path = Path()
 
     @property
     def recipe_text(self) -> str:
@@ -55,8 +59,8 @@ class Result:
 
     @property
     def recipe_path(self) -> Path:
-        """Where the recipe lay when it was fitted."""
-        return Path(self.tree.attrs["recipe_path"])
+        """Where the recipe lies, if neither it nor the result was moved."""
+        return (self.folder / self.tree.attrs["recipe_path"]).resolve()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -92,7 +96,7 @@ class Result:
             f"/{path}" if path != "." else "/": node.to_dataset(inherit=False)
             for path, node in self.tree.subtree_with_keys
         }
-        return Result(xr.DataTree.from_dict({**own, **parts}))
+        return Result(xr.DataTree.from_dict({**own, **parts}), self.folder)
 
     def median_contributions(self) -> dict[str, float]:
         """Of every variable the median over neurons of its share of the explained deviance."""
@@ -128,9 +132,10 @@ class Result:
             for name, node in self.tree.children.items()
         }
         n_bytes = sum(node.nbytes for node in self.tree.subtree)
-        write_whole(
-            target, lambda beside: self.tree.to_netcdf(beside, engine="h5netcdf", encoding=encoding), int(n_bytes)
-        )
+        # paths of a machine mean nothing on another
+        tree = self.tree.copy()
+        tree.attrs["recipe_path"] = os.path.relpath(self.recipe_path, target.parent)
+        write_whole(target, lambda beside: tree.to_netcdf(beside, engine="h5netcdf", encoding=encoding), int(n_bytes))
         _write_table(self.neurons.reset_index(), target)
 
 
@@ -169,7 +174,7 @@ def open_result(path: str | Path) -> Result:
     missing = [name for name in _KEPT if name not in tree.children]
     if missing:
         raise ValueError(f"{source} holds a damaged result: it lacks {', '.join(missing)}")
-    return Result(tree)
+    return Result(tree, source.parent)
 
 
 def make_result(
@@ -183,18 +188,20 @@ def make_result(
         "fingerprint": fingerprint(matrices),
         "notes": str(data.attrs.get("notes", "")),
         "seconds": model.timings_,
-        "data": recipe.source,
+        "data": recipe.content.data.path,
     }
     attrs = {
         "result_revision": REVISION,
         "recipe": recipe.text,
-        "recipe_path": str(recipe.path),
+        "recipe_path": recipe.path.name,
         "about": json.dumps(about),
     }
     predicted, fold = _predictions(matrices, model)
     grid = data.assign(predicted=(("time", "neuron"), predicted), fold=("time", fold)).reset_coords(
         [name for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"], drop=True
     )
+    # the recipe says where the data are; a path of this machine means nothing on another
+    grid.attrs.pop("source", None)
     parts = {
         "/": xr.Dataset(attrs=attrs),
         "/model": described(*model.described()),
@@ -203,7 +210,7 @@ def make_result(
         "/design": _design(matrices),
         "/trials": storable(xr.Dataset() if trials is None else xr.Dataset.from_dataframe(trials.rename_axis("trial"))),
     }
-    return Result(xr.DataTree.from_dict(parts))
+    return Result(xr.DataTree.from_dict(parts), recipe.path.parent)
 
 
 def fingerprint(matrices: Matrices) -> str:

@@ -24,7 +24,10 @@ __all__ = ["Matrices", "build", "fit_recipe", "grid_of", "session_of"]
 def session_of(recipe: Recipe) -> Session:
     """The session that a recipe names, its clocks mended as the recipe says."""
     data = recipe.content.data
-    session = read(recipe.source, data.format, **data.options)
+    try:
+        session = read(recipe.source, data.format, **data.options)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{recipe.place(('data', 'path'))}: {error}") from None
     for other in data.also:
         path = other.path if "://" in other.path else str((recipe.path.parent / other.path).resolve())
         session = session.joined(read(path, other.format, **other.options), Path(other.path).stem)
