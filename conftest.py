@@ -21,6 +21,7 @@ NEEDS = {
     "src/popglm/io/nwb_results.py": ("pynwb",),
     "src/popglm/recording/nwb/reader.py": ("pynwb",),
     "tests/recording/nwb_files.py": ("pynwb",),
+    "src/popglm/recording/pynapple_objects.py": ("pynapple",),
     "tests/properties/lowest.py": ("hypothesis",),
     "tests/properties/random_problems.py": ("hypothesis",),
     "tests/soak.py": ("hypothesis",),

@@ -30,7 +30,21 @@ from .explain import (
     tuning,
 )
 from .io.nwb_results import to_nwb
-from .recording import Session, Variable, read_nwb
+from .recording import (
+    Session,
+    Variable,
+    contents,
+    read_alf,
+    read_arrays,
+    read_caiman,
+    read_kilosort,
+    read_matlab,
+    read_nwb,
+    read_pynapple,
+    read_suite2p,
+    read_table,
+)
+from .recording.reading import read
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -54,6 +68,7 @@ __all__ = [
     "bumps",
     "categories",
     "compare",
+    "contents",
     "coupling",
     "cyclic_splines",
     "history",
@@ -67,7 +82,16 @@ __all__ = [
     "predicted_tuning",
     "product",
     "psth",
+    "read",
+    "read_alf",
+    "read_arrays",
+    "read_caiman",
+    "read_kilosort",
+    "read_matlab",
     "read_nwb",
+    "read_pynapple",
+    "read_suite2p",
+    "read_table",
     "shifts",
     "significance",
     "splines",

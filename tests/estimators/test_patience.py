@@ -1,7 +1,7 @@
 """Neurons that stop to descend once their held-out deviance has clearly turned."""
 
+import functools
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from popglm import GLMCV
 from popglm.engines import NumpyEngine
 from popglm.solve.population import Settings, fit_population
 from popglm.solve.trace import Trace
+from popglm.statistics.ends import ClearTurn, Patience
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths, select_strengths
@@ -114,7 +115,7 @@ def test_with_patience_for_all_strengths_nothing_changes(fits):
 
 
 class Counting(NumpyEngine):
-    """Counts the points, (n, n_features) each time, at which passes over samples are made."""
+    """Counts the points, (n, n_features) each time, at which passes are made, but those that ask whether to stop."""
 
     points = 0
 
@@ -123,24 +124,44 @@ class Counting(NumpyEngine):
         run = NumpyEngine.compile(function, *static)
 
         def call(X, *arrays):
-            cls.points += sum(len(a) for a in arrays if getattr(a, "shape", ())[1:] == X.shape[1:])
+            if function.__module__ != "popglm.solve.held_out":
+                cls.points += sum(len(a) for a in arrays if getattr(a, "shape", ())[1:] == X.shape[1:])
             return run(X, *arrays)
 
         return call
 
 
-def test_evaluations_are_saved():
+def counted_fit(ends, **members):
+    """The fits of a recording that end so, and the points at which passes were made for them."""
     X, Y = recording()
     lambdas = np.repeat(LAMBDAS[:, None], Q, axis=1)
-    settings = Settings(get_family("poisson"), Penalty.make("lasso", None, 0.0, np.ones(40, int)), lambdas, tol=1e-6)
-    splits, counts = list(KFold(4).split(X)), []
-    for patience in (None, 1):
-        engine = type("Own", (Counting,), {})("float64")
-        with engine.session():
-            fit = fit_population(engine, X, Y, None, None, splits, replace(settings, patience=patience))
-        assert engine.points >= fit.n_iter.sum() + fit.cv_n_iter.sum()
-        counts.append(engine.points)
-    assert counts[1] < 0.8 * counts[0]
+    penalty = Penalty.make("lasso", None, 0.0, np.ones(40, int))
+    settings = Settings(get_family("poisson"), penalty, lambdas, tol=1e-6, ends=ends)
+    engine = type("Own", (Counting,), members)("float64")
+    with engine.session():
+        fit = fit_population(engine, X, Y, None, None, list(KFold(4).split(X)), settings)
+    assert engine.points >= fit.n_iter.sum() + fit.cv_n_iter.sum()
+    return fit, engine.points
+
+
+def test_evaluations_are_saved():
+    assert counted_fit(Patience(1))[1] < 0.8 * counted_fit(None)[1]
+
+
+def test_fits_wait_where_their_ends_say_what_they_need_at_once():
+    class Hasty(ClearTurn):
+        at_once = None
+
+        def of(self, neurons, unit):
+            return Hasty(*vars(super().of(neurons, unit)).values())
+
+    unknown, known, least = np.full((4, len(LAMBDAS), Q), np.nan), np.zeros(Q, int), np.full(Q, 2)
+    each = [kind(unknown, known, least, np.full((4, Q), 1.0)) for kind in (ClearTurn, Hasty)]
+    (waiting, few), (hasty, many) = (counted_fit(own, pad=staticmethod(np.asarray)) for own in each)
+    np.testing.assert_array_equal(waiting.n_fitted, hasty.n_fitted)
+    assert 2 <= waiting.n_fitted.min() < waiting.n_fitted[:-1].max()
+    np.testing.assert_allclose(waiting.cv_deviance, hasty.cv_deviance, rtol=1e-9)
+    assert few < 0.95 * many
 
 
 def missing(Y):
@@ -226,7 +247,9 @@ def test_the_trace_counts_a_neuron_that_stopped_with_its_last_value():
 def test_explanations_of_such_a_model(fits):
     X, Y, full, stopped = fits
     variables = {"first": ["feature0"], "others": [f"feature{i}" for i in range(1, 40)]}
-    for explain in (pg.breakdown, pg.compare):
+    # how far a re-fit goes is read from the full model's path: they are compared where that is all the way
+    whole = functools.partial(pg.compare, weaker=None)
+    for explain in (pg.breakdown, whole):
         ours, theirs = (explain(model, X, Y, variables) for model in (stopped[2], full))
         np.testing.assert_allclose(
             ours.fraction_explained_deviance, theirs.fraction_explained_deviance, rtol=1e-4, atol=1e-5

@@ -1,12 +1,14 @@
 """Comparison against models fitted from scratch, and the difference to breakdown that correlated variables make."""
 
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
-from populations import fitted
+from populations import behaviour, design, fitted
 
 import popglm as pg
+from popglm.explain.reduced_models import ReducedPaths
 from popglm.statistics.selection import at_strengths
 
 VARIABLES = {"position": "position", "cue": "* × cue", "speed": "speed"}
@@ -52,6 +54,87 @@ def test_refits_from_the_path_are_refits_from_scratch(family, penalty, method):
         else:
             rise = fresh.cv_deviance_explained_
         np.testing.assert_allclose(at.fraction_null_deviance, rise, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", ["group_lasso", "lasso", "ridge"])
+def test_shortened_paths_find_what_whole_paths_find_in_fewer_strengths(penalty, monkeypatch):
+    model, X, Y, _ = fitted(penalty=penalty, tol=1e-7, n_lambdas=12)
+    walked, fit = [], pg.GLMCV.fit
+
+    def counted(self, *args, **kwargs):
+        fit(self, *args, **kwargs)
+        columns = zip(self.lambda_path_.T, self.n_lambdas_fitted_, strict=True)
+        walked[-1] += sum(len(np.unique(column[:n])) for column, n in columns)
+        return self
+
+    monkeypatch.setattr(pg.GLMCV, "fit", counted)
+    results = []
+    for weaker in (1, None):
+        walked.append(0)
+        results.append(pg.compare(model, X, Y, VARIABLES, weaker=weaker))
+    short, whole = results
+    off = np.abs(short.fraction_null_deviance - whole.fraction_null_deviance)
+    assert off.max() < 1e-4
+    assert walked[0] < walked[1]
+    if penalty != "ridge":
+        # strengths at which the full model leaves the variable out are never fitted
+        assert walked[1] < len(VARIABLES) * model.lambda_path_.size
+
+
+def test_a_slight_rise_does_not_end_a_path():
+    """Without the position a neuron's held-out deviance rises a little, and is lowest some strengths later."""
+    b, rng = behaviour(7), np.random.default_rng(7)
+    X, cue, speed = design().fit_transform(b), b["cue"].to_numpy(), b["speed"].to_numpy()
+    place = np.exp(-0.5 * ((b["position"].to_numpy() - 40) / 15) ** 2)
+    eta = np.stack([0.9 * place, 0.9 * place * cue, 0.4 * speed, 0.5 * place + 0.3 * speed] * 2, axis=1) - 0.8
+    Y = (rng.random(eta.shape) < 1 / (1 + np.exp(-eta))).astype(float)[:, 1]
+    model = pg.GLMCV("bernoulli", penalty="group_lasso").fit(X, Y, groups=b["trial"])
+    short, whole = (pg.compare(model, X, Y, ["position"], weaker=weaker) for weaker in (1, None))
+    np.testing.assert_allclose(short.fraction_null_deviance, whole.fraction_null_deviance, atol=1e-4)
+
+
+def test_refits_go_on_to_where_the_full_model_improves_again(population, monkeypatch):
+    """A held-out deviance with two valleys: what the full model has, a smaller one may have too."""
+    model, X, Y, _ = deepcopy(population)
+    weakest, ended, fit = model.lambda_path_[-1], [], pg.GLMCV.fit
+
+    def followed(self, *args, **kwargs):
+        fit(self, *args, **kwargs)
+        ended.append(self.lambda_path_[self.n_lambdas_fitted_ - 1, np.arange(len(weakest))])
+        return self
+
+    monkeypatch.setattr(pg.GLMCV, "fit", followed)
+    pg.compare(model, X, Y, ["position"])
+    best = model.cv_deviance_.sum(axis=0).min(axis=0)
+    model.cv_deviance_[:, -2:] = np.stack([2 * best, 1.01 * best]) / len(model.cv_deviance_)
+    pg.compare(model, X, Y, ["position"])
+    assert (ended[0] > weakest).any()
+    np.testing.assert_array_equal(ended[1], weakest)
+
+
+@pytest.mark.parametrize("on_all_rows", [False, True])
+def test_a_fold_begins_where_the_same_fold_ended_and_knows_of_no_other(population, on_all_rows):
+    model, kept, neurons, index = population[0], np.array([0, 2, 5]), np.array([1, 3]), np.array([[2, 4], [3, 5]])
+    starts = ReducedPaths.make(model, kept, on_all_rows).starts(neurons, index)
+    every = [model.coef_path_] * on_all_rows + list(model.cv_coef_path_)
+    for path, start in zip(every, starts, strict=True):
+        for row, column in np.ndindex(2, 2):
+            np.testing.assert_array_equal(start[row, column], path[index[row, column], neurons[column], kept])
+
+
+def test_a_variable_that_spoils_the_full_model_does_not_hold_the_others_back():
+    """Its outliers make the held-out deviance rise early; without it a far weaker strength is best."""
+    rng = np.random.default_rng(0)
+    n, trial = 1500, np.arange(1500) // 30
+    signal, jump = rng.normal(size=(n, 6)), rng.normal(0, 0.05, n)
+    jump[trial == 7] = 30.0
+    session = {f"s{i}": signal[:, i] for i in range(6)} | {"jump": jump}
+    X = pg.Design([pg.linear(v) for v in session]).fit_transform(session)
+    Y = rng.poisson(np.exp(signal @ [0.5, 0.2, 0.1, 0.05, 0.3, 0.4] + (trial == 7) * 1.0 - 0.5))[:, None]
+    model = pg.GLMCV(penalty="ridge", n_lambdas=15, tol=1e-7).fit(X, Y, groups=trial)
+    short, whole = (pg.compare(model, X, Y, ["jump"], weaker=weaker) for weaker in (1, None))
+    assert (whole.selected_strength.to_numpy() < model.lambda_path_[model.lambda_index_ + 1, 0]).all()
+    np.testing.assert_allclose(short.fraction_null_deviance, whole.fraction_null_deviance, atol=1e-4)
 
 
 def design_groups(X):

@@ -91,4 +91,9 @@ def test_a_column_that_is_no_flag_must_be_compared():
 
 def test_what_cannot_be_compared_is_told():
     with pytest.raises(ValueError, match="compares what cannot be compared"):
-        select(UNITS, "quality < 3")
+        select(UNITS, "depth < 'a'")
+
+
+def test_a_text_is_no_number():
+    with pytest.raises(ValueError, match="compares text with the number 3; write it in quotes"):
+        select(UNITS, "quality == 3")

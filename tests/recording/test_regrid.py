@@ -408,3 +408,11 @@ def test_names_that_two_things_have_are_kept_apart_and_told():
     for name in ("depth", "trial_", "time_", "activity_"):
         assert data[name].values.tolist() == [1, 2]
     assert "'trial' is called 'trial_'" in data.attrs["notes"]
+
+
+def test_a_kind_of_activity_is_all_of_its_planes():
+    planes = {f"spks/plane_{p}": traces(np.full((4, 1), float(p)), rate=1, neurons=[f"plane_{p}/0"]) for p in range(2)}
+    session = Session(activity=planes | {"F/plane_0": traces(np.zeros((4, 1)), rate=1)})
+    data = session.regrid(activity="spks")
+    assert data["neuron"].values.tolist() == ["plane_0/0", "plane_1/0"]
+    assert data["activity"].values[0].tolist() == [0, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from copy import copy
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from popglm.estimators.leaks import warn_of_copies
 from popglm.estimators.parameters import Parameters
 from popglm.estimators.predictions import Predictions
 from popglm.estimators.progress import fit_progress
-from popglm.estimators.starts import check_start
+from popglm.estimators.starts import OwnPaths, check_start
 from popglm.estimators.storage import Storage
 from popglm.estimators.validation import (
     check_reach,
@@ -83,6 +84,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
+        if isinstance(start, OwnPaths):
+            settings = replace(settings, ends=start.ends)
         warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
         check_reach(offset, responses, settings.loss, settings.fit_intercept)
         splits = splits_of(len(values), rows, responses)

@@ -19,6 +19,7 @@ from popglm.estimators.validation import check_offset, check_vector
 from popglm.labels import Rows
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows
+from popglm.statistics.ends import Patience
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 __all__ = ["GLMCV"]
@@ -182,7 +183,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         if self.patience is not None:
             self._check_number("patience", 1, whole=True)
-        return replace(super()._settings(X, n_features, n_neurons), patience=self.patience)
+        ends = Patience(self.patience) if self.patience else None
+        return replace(super()._settings(X, n_features, n_neurons), ends=ends)
 
     def fit(
         self,
@@ -236,17 +238,15 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
             return splits
 
         fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
-        self.splits_ = splits
-        tested = np.concatenate([test for _, test in splits])
+        self.splits_, tested = splits, np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
         for fold, (_, test) in enumerate(splits):
             self.fold_[test] = fold
         self.held_out_once_ = len(np.unique(tested)) == len(tested)
         self.cv_coef_path_, self.cv_intercept_path_ = fit.cv_coef, fit.cv_intercept
         self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
-        self.n_lambdas_fitted_ = fit.n_fitted
+        self.cv_deviance_, self.n_lambdas_fitted_ = fit.cv_deviance, fit.n_fitted
         scored = ~np.isnan(responses)
-        self.cv_deviance_ = fit.cv_deviance
         weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self.sample_labels_))
         weighted = scored if weights is None else scored * weights[:, None]
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,29 @@ from sklearn.base import BaseEstimator
 from popglm.checks import check_fitted
 from popglm.labels import Rows, column_text
 from popglm.numbers import numbers_of
+from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 
-__all__ = ["check_start"]
+__all__ = ["OwnPaths", "check_start"]
 
 #: Held-out deviances of null models that differ by more, as a share, are of other activity.
 SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class OwnPaths:
+    """A start that the library has made of the paths of the same fits to the same rows, and where their paths end.
+
+    Attributes
+    ----------
+    coef : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), or None
+        NaN at strengths for which a fit has no start; all later ones have none then.
+    ends : Ends or None
+        In place of the estimator's patience.
+    """
+
+    coef: np.ndarray | None
+    ends: Ends | None
 
 
 def check_start(
@@ -47,6 +65,8 @@ def check_start(
     """
     if start is None:
         return None
+    if isinstance(start, OwnPaths):
+        return start.coef
     if not isinstance(start, BaseEstimator):
         return _from_array(start, estimator, n_lambdas, bool(splits))[None]
     _check_model(start, n_lambdas, refit)

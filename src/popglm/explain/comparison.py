@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.base import clone
 
 from popglm.checks import check_flag, is_number
 from popglm.estimators import GLMCV
@@ -26,12 +23,10 @@ from popglm.explain.contributions import (
     check_splits,
     neuron_blocks,
     rows_of,
-    take_columns,
 )
+from popglm.explain.reduced_models import Refits
 from popglm.explain.variables import Variables, group_columns, resolve_variables
-from popglm.messages import listed, shown
-from popglm.solve.stream import RowStream
-from popglm.warnings import ConvergenceWarning, warn
+from popglm.messages import shown
 
 __all__ = ["compare"]
 
@@ -75,13 +70,14 @@ def compare(
         Score all models on these rows by the weights of the fits to all rows of X; unless given, each row of X is
         scored by the fold that held it out. The offset is needed if the fit had one; 0 asks for none.
     reselect : bool
-        Select a strength for every re-fit; without, a neuron keeps the strength of the full model, which most would
-        select again, and the re-fits take a third of the time.
+        Select a strength for every re-fit; without, a neuron keeps the strength of the full model, and the re-fits
+        take less than half the time.
     weaker : int or None
-        With ``reselect``, a re-fit ends this many strengths below the one that the full model selected for a neuron,
-        since a smaller model seldom wants a weaker penalty and the weakest take the longest; None walks the whole
-        path. It is the one to ask for where outliers of a variable spoil the full model: its strength says nothing of
-        models without that variable.
+        With ``reselect``, a re-fit goes at least this many strengths below the best one of the full model, and to the
+        last at which the full model's held-out deviance falls again, near its minimum. It ends once its own held-out
+        deviance has clearly turned: where that lies above the best until then by more than 0.1 % of the null deviance,
+        and by more than the standard error of that rise over folds. What falls below all before after such a rise is
+        missed, which is rare, and least so for neurons that hardly anything predicts; None walks the whole path.
     sample_weight, offset : array-like, shape (n_samples,), optional
         As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
 
@@ -104,9 +100,10 @@ def compare(
 
     Notes
     -----
-    Re-fits have the folds of the full model and walk their own paths from the null model, so that a contribution does
-    not depend on where they began. Neurons in whose paths those columns are 0 throughout, as a group lasso leaves them,
-    keep their fit as it is.
+    Re-fits have the folds of the full model. Strengths at which no fold of a neuron has a weight in those columns are
+    not fitted again. At every other one a fold of the re-fit begins where the same fold of the full model ended, less
+    those columns, and goes on to its own minimum, within half of the model's `tol`: it learns nothing from other folds
+    or from the fit to all rows.
 
     References
     ----------
@@ -147,10 +144,10 @@ def compare(
     full = Predictor.make(model, X_scored, scored_offset, test is None)
     axis = check_bins(by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
     fold = model.fold_ if test is None else None
-    activity = Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis, folds=fold)
-    tally = Tally(activity, list(chosen))
-    index = _strengths(model, reselect, weaker)
-    refits = Refits.make(model, values, Y, sample_weight, offset, index, test is not None, reselect)
+    scored = Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis, folds=fold)
+    tally = Tally(scored, list(chosen))
+    activity = pd.DataFrame(Y, columns=model.neuron_names_)
+    refits = Refits(model, values, activity, sample_weight, offset, test is not None, reselect, weaker)
     blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
     for neurons in blocks:
         tally.add_models(neurons, full.eta(neurons))
@@ -174,118 +171,3 @@ def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray, np.ndarray | 
     X, labels = check_design_matrix(model, test[0], "compare", False), rows_of(model, test[0], held_out=False)
     offset = check_offset(model, test[2] if len(test) == 3 else None, len(X), labels, "compare: test")
     return X, check_activity(model, test[1], len(X), labels), offset
-
-
-def _strengths(model: GLMCV, reselect: bool, weaker: int | None) -> np.ndarray:
-    """For every strength of a re-fit, the index of the model's, shape (n_strengths, n_neurons)."""
-    n_lambdas = len(model.lambda_path_)
-    # the null model comes before the first strength
-    selected = np.where(model.lambda_index_ == n_lambdas, -1, model.lambda_index_)
-    if not reselect:
-        return np.maximum(selected, 0)[None]
-    ends = np.full(len(selected), n_lambdas - 1) if weaker is None else selected + min(weaker, n_lambdas)
-    return np.minimum(np.arange(n_lambdas)[:, None], np.clip(ends, 0, n_lambdas - 1))
-
-
-def _factors_of(model: GLMCV, kept: np.ndarray) -> np.ndarray | None:
-    """Penalty factors of the feature groups that have some of the columns ``kept``."""
-    if model.penalty_factors_ is None or not len(kept):
-        return None
-    group = np.repeat(np.arange(len(model.feature_group_sizes_)), model.feature_group_sizes_)
-    return model.penalty_factors_[np.unique(group[kept])]
-
-
-def _has_free(model: GLMCV, columns: np.ndarray) -> bool:
-    """Whether some of the columns are never penalised."""
-    free = model.penalty_.free
-    return free is not None and bool(free[columns].any())
-
-
-@dataclass(eq=False)
-class Refits:
-    """Fits of a model's data to some of its columns.
-
-    Attributes
-    ----------
-    Y : DataFrame, shape (n_samples, n_neurons)
-    path : ndarray, shape (n_fits, n_strengths, n_neurons, n_features)
-        Coefficients of the model there; its fit to all rows comes first if the re-fits have one.
-    index : ndarray of int, shape (n_strengths, n_neurons)
-        For every strength of a re-fit, that of the model.
-    reselect : bool
-        Whether a neuron of the re-fits may end at another strength, or at the null model.
-    late : dict of str to int
-        Neurons outside `tol`, by variable.
-    """
-
-    model: GLMCV
-    X: np.ndarray | RowStream
-    Y: pd.DataFrame
-    sample_weight: Any
-    offset: np.ndarray | None
-    on_all_rows: bool
-    reselect: bool
-    path: np.ndarray
-    index: np.ndarray
-    late: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def make(cls, model: GLMCV, X, Y, sample_weight, offset, index: np.ndarray, on_all_rows: bool, reselect: bool):
-        """Re-fits of a model at some of its strengths, by ``index``."""
-        Y = pd.DataFrame(check_activity(model, Y, len(X)), columns=model.neuron_names_)
-        path = model.cv_coef_path_
-        if on_all_rows:
-            path = np.concatenate([model.coef_path_[None], path])
-        path = path[:, index, np.arange(path.shape[2])]
-        return cls(model, X, Y, sample_weight, offset, on_all_rows, reselect, path, index)
-
-    def fit(self, variable: str, kept: np.ndarray, full: Predictor) -> tuple[Predictor, np.ndarray]:
-        """Predictions by the columns ``kept`` alone, of the rows of ``full``, and each neuron's λ (n_neurons,)."""
-        model = self.model
-        removed = np.setdiff1d(np.arange(self.X.shape[1]), kept)
-        strengths = model.lambda_.astype(float)
-        reduced = full.restricted(kept)
-        # where the removed columns never had a weight, the full model's path is the solution already
-        changed = (self.path[..., removed] != 0).any(axis=(0, 1, 3))
-        selected = np.isfinite(model.lambda_)
-        if not self.reselect:
-            # the null model has no variable to lose but those that are never penalised
-            changed &= selected | _has_free(model, removed)
-        changed = np.flatnonzero(changed)
-        if not len(changed):
-            return reduced, strengths
-        lambdas = model.lambda_path_[self.index[:, changed], changed]
-        refit = clone(model).set_params(
-            lambdas=None if model.penalty == "none" else lambdas,
-            feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
-            cv=model.splits_,
-            refit=self.on_all_rows,
-            feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, changed)],
-            penalty_factors=_factors_of(model, kept),
-            **dict(zip(("se_fraction", "min_lambda"), model.selection_rule_, strict=True)),
-            verbose=0,
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            Y = self.Y.iloc[:, changed]
-            refit.fit(take_columns(self.X, kept), Y, sample_weight=self.sample_weight, offset=self.offset)
-        if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
-            gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
-            self.late[variable] = int((gaps > refit.tol).any(axis=(0, 1)).sum())
-        if not self.reselect:
-            refit.take_strengths(np.where(selected[changed], 0, len(lambdas)))
-        strengths[changed] = refit.lambda_
-        own = Predictor.make(refit, reduced.X, reduced.offset, not self.on_all_rows)
-        for (_, coef, intercept), (_, own_coef, own_intercept) in zip(reduced.parts, own.parts, strict=True):
-            coef[changed], intercept[changed] = own_coef, own_intercept
-        return reduced, strengths
-
-    def warn(self) -> None:
-        """Tell of re-fits that did not converge."""
-        if self.late:
-            late = listed(f"{name!r} ({count} neurons)" for name, count in self.late.items())
-            warn(
-                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {late}. Fit the model with a larger "
-                "max_iter or tol, or precision='float64'.",
-                ConvergenceWarning,
-            )

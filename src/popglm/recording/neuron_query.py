@@ -107,6 +107,11 @@ class _Query:
         if type(op) not in _COMPARISONS:
             raise self.refuse(left)
         one, other = self.value(left), self.value(right)
+        for column, value in ((one, other), (other, one)):
+            if isinstance(column, pd.Series) and isinstance(value, int | float) and _is_text(column):
+                raise ValueError(
+                    f"the query {shown(self.query)} compares text with the number {value!r}; write it in quotes"
+                )
         try:
             met = _COMPARISONS[type(op)](one, other)
         except TypeError as error:
@@ -161,3 +166,9 @@ class _Query:
             f"the query {shown(self.query)} holds {ast.unparse(node)!r}, which has no place there; write comparisons "
             "of columns with values, joined by and, or and not"
         )
+
+
+def _is_text(column: pd.Series) -> bool:
+    """Whether a column holds text, and nothing else that is known."""
+    known = column.dropna()
+    return bool(len(known)) and known.map(lambda value: isinstance(value, str)).all()

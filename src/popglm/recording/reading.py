@@ -29,6 +29,7 @@ _SUFFIXES = {
     ".npy": "arrays",
     ".csv": "table",
     ".tsv": "table",
+    ".csv.gz": "table",
     ".parquet": "table",
     ".pqt": "table",
     ".hdf5": "caiman",
@@ -63,7 +64,7 @@ def format_of(path: str | Path) -> str:
     'nwb'
     """
     name = Path(str(path).partition("?")[0]).name.lower()
-    suffix = Path(name).suffix
+    suffix = next((end for end in sorted(_SUFFIXES, key=len, reverse=True) if name.endswith(end)), Path(name).suffix)
     if "://" in str(path):
         if suffix in _SUFFIXES:
             return _SUFFIXES[suffix]

@@ -75,7 +75,10 @@ def _names_of_activity(session: Parts, activity: str | Iterable[str] | None) -> 
     """The kinds of activity that are put on the grid; the first unless any is named."""
     if activity is None:
         return list(session.activity)[:1]
-    names = [activity] if isinstance(activity, str) else list(activity)
+    asked = [activity] if isinstance(activity, str) else list(activity)
+    # "spks" are the planes "spks/plane_0", "spks/plane_1" … where there are several
+    own = {name: [name] if name in session.activity else _below(session, name) for name in asked}
+    names = [part for name in asked for part in own[name] or [name]]
     for name in names:
         if name not in session.activity:
             raise ValueError(
@@ -83,6 +86,11 @@ def _names_of_activity(session: Parts, activity: str | Iterable[str] | None) -> 
                 f"{listed(map(repr, session.activity)) or 'none'}"
             )
     return names
+
+
+def _below(session: Parts, name: str) -> list[str]:
+    """Activity whose name begins with another and a slash."""
+    return [part for part in session.activity if part.startswith(f"{name}/")]
 
 
 def _check_clocks(session: Parts, used: set[str]) -> None:

@@ -197,7 +197,8 @@ class Session(Parts):
         clock : str, optional
             In place of dt: activity or a signal whose samples are the bins. Without both, the activity's own clock.
         activity : str or iterable of str, optional
-            Which activity; several are put side by side, planes or probes. The first unless given.
+            Which activity; several are put side by side, planes or probes: "spks" is all of "spks/plane_0",
+            "spks/plane_1" … The first unless given.
         variables : mapping or iterable of str, optional
             Names, or a mapping of new names to sources: see `Variable`. All unless given.
         trials : str, tuple of str, DataFrame or float, optional

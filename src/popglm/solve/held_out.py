@@ -13,13 +13,15 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
 from popglm.solve.windows import Windows
+from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
-from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["EarlyStop", "HeldOut"]
 
 #: Neurons' deviances that are worth a matrix product.
 BATCH = 32
+#: Share of the neurons for whose deviances the others need not wait.
+AT_ONCE = 1 / 4
 
 
 class HeldOut:
@@ -118,8 +120,9 @@ def _value_sums_of(
 class EarlyStop:
     """Which neurons go no further, by the held-out deviance of their folds on the way.
 
-    Fits do not wait for it: they go on until the deviances of enough neurons are due for a batch to be a matrix
-    product. Where a neuron stops follows from its deviances alone; what it has beyond that is thrown away.
+    Fits go on until the deviances of enough neurons are due for a batch to be a matrix product. They wait where the
+    ends say how many strengths are needed at once: then a neuron begins each further one when its deviance is known
+    until there. Where it stops follows from its deviances alone; what it has beyond that is thrown away.
 
     Parameters
     ----------
@@ -127,7 +130,8 @@ class EarlyStop:
         Of every fold.
     scored : ndarray of bool, shape (n_folds, n_neurons)
         Whether a fold holds out anything of a neuron.
-    n_lambdas, patience : int
+    n_lambdas : int
+    ends : Ends
 
     Attributes
     ----------
@@ -135,30 +139,39 @@ class EarlyStop:
         NaN where it is not known, or nothing is held out.
     known : ndarray of int, shape (n_neurons,)
         Strengths at which it is known, or not needed.
+    limit : ndarray of int, shape (n_neurons,)
+        Strengths that a fit may have behind it by now.
     """
 
-    def __init__(self, held_out: list[HeldOut], scored: np.ndarray, n_lambdas: int, patience: int) -> None:
-        self.held_out, self.scored, self.patience = held_out, scored, patience
+    def __init__(self, held_out: list[HeldOut], scored: np.ndarray, n_lambdas: int, ends: Ends) -> None:
+        self.held_out, self.scored, self.ends = held_out, scored, ends
         self.deviance = np.full((len(held_out), n_lambdas, scored.shape[1]), np.nan)
         self.known = np.zeros(scored.shape[1], int)
+        self.waits = ends.at_once is not None
+        self.limit = np.full(scored.shape[1], n_lambdas)
+        if ends.at_once is not None:
+            self.limit = np.minimum(ends.at_once, n_lambdas)
 
-    def __call__(self, paths: list[Path], level: np.ndarray) -> np.ndarray:
-        """Neurons that go no further, given how many strengths each fit (n_fits, n_neurons) has behind it.
+    def __call__(self, paths: list[Path], level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Neurons that go no further, given how many strengths each fit (n_fits, n_neurons) has behind it; the limits.
 
         The fits of the folds are the last.
         """
         n_lambdas = self.deviance.shape[1]
         behind = level.min(axis=0)
         n_due, n_going = (behind - self.known).sum(), np.count_nonzero(self.known < n_lambdas)
-        if n_due == 0 or (n_due < min(BATCH, n_going / 2) and (level < n_lambdas).any()):
-            return np.zeros(0, int)
+        enough = min(BATCH, n_going * (AT_ONCE if self.waits else 1 / 2))
+        if n_due == 0 or (n_due < enough and (level < self.limit).any()):
+            return np.zeros(0, int), self.limit
         k = np.arange(n_lambdas)[:, None]
         k, neurons = np.nonzero((k >= self.known) & (k < behind))
         of_folds = paths[len(paths) - len(self.held_out) :]
         for fold, (rows, path) in enumerate(zip(self.held_out, of_folds, strict=True)):
             found = rows.deviance_of(neurons, path.W[k, neurons], path.b[k, neurons])
             self.deviance[fold, k, neurons] = np.where(self.scored[fold, neurons], found, np.nan)
-        turned = fitted_strengths(self.deviance, self.patience) < n_lambdas
+        turned = self.ends(self.deviance) < n_lambdas
         stopped = np.flatnonzero(turned & (behind < n_lambdas))
         self.known = np.where(turned, n_lambdas, behind)
-        return stopped
+        if self.waits:
+            self.limit = np.where(turned, n_lambdas, np.clip(behind + 1, self.limit, n_lambdas))
+        return stopped, self.limit

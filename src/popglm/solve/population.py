@@ -20,7 +20,6 @@ from popglm.solve.sums import feature_sums
 from popglm.solve.units import Units, decades
 from popglm.solve.varying import varying_columns
 from popglm.statistics.penalties import Penalty
-from popglm.statistics.selection import fitted_strengths
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
@@ -55,9 +54,10 @@ def fit_population(
     weights, offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
     start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
-        Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split. A split keeps
-        what they say along directions that its rows leave undetermined, so they may come from nothing that has met its
-        held-out activity: not from a fit to all rows, nor from that of another split.
+        Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split; NaN at strengths
+        where there are none, and at all later ones. A split keeps what they say along directions that its
+        rows leave undetermined, so they may come from nothing that has met its held-out activity: not from a fit to all
+        rows, nor from that of another split.
     shares : sequence of engine
         Engines on several devices, each of which takes a share of the neurons; ``engine`` does the rest.
     schedule : {"auto", "host", "device"}
@@ -110,6 +110,8 @@ def fit_population(
         own = settings.in_units(units).closing(cohort.closed)
         if not cohort.fractional:
             own = replace(own, loss=own.loss.of_events())
+        if own.ends is not None:
+            own = replace(own, ends=own.ends.of(chosen, units.loss * weight_unit))
         y = y.astype(dtype)
         recorded, plain, o = (None if a is None else a.astype(dtype) for a in (recorded, weights, offset))
         scored = Rows(work, y, recorded, o, [(0, n)])
@@ -144,8 +146,8 @@ def fit_population(
     if streamed:
         work.close()
     _leave_out_unscored(result, missing, weights, folds)
-    if settings.patience is not None:
-        result.cut(fitted_strengths(result.cv_deviance, settings.patience))
+    if settings.ends is not None:
+        result.cut(settings.ends(result.cv_deviance))
     return result
 
 
@@ -255,7 +257,7 @@ def _cohorts(
     """
     q, n = Y.shape
     counts = folds.counts(n)
-    alike = settings.patience is not None
+    alike = settings.ends is not None
     complete = _complete(missing, folds, alike)
     decade, far = decades(
         settings.loss, settings.penalty, settings.fit_intercept, Y, counts if weights is None else counts * weights

@@ -20,6 +20,8 @@ LEAST_TOGETHER = 64
 
 #: A fit, its problems, their weights and intercepts; fits of one kind are asked together.
 Asked = list[tuple[Any, np.ndarray, Any, np.ndarray]]
+#: Which problems stop, and how far the others may go; see `walk_paths`.
+Stop = Callable[[list[Path], np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def evaluate_alone(asked: Asked) -> list[Evaluation]:
@@ -56,7 +58,7 @@ def walk_paths(
     max_iter: int,
     guides: list[np.ndarray] | None = None,
     report: Callable[[np.ndarray], None] | None = None,
-    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
+    stop: Stop | None = None,
 ) -> list[Path]:
     """Descend the strengths with several fits, every problem at its own pace to within ``tol`` of its minimum at each.
 
@@ -78,7 +80,8 @@ def walk_paths(
     report : callable, optional
         Called with the number of strengths that the problems have behind them, shape (n_fits, n_problems).
     stop : callable, optional
-        Called with the paths and what ``report`` gets; returns the problems that go no further in any fit.
+        Called with the paths and what ``report`` gets; returns the problems that go no further in any fit, and how many
+        strengths each problem may have behind it before the next call, shape (n_problems,).
     """
     # so that what is held for all problems of a round stays small
     most = max(MAX_PROBLEMS // len(fits), LEAST_TOGETHER)
@@ -92,7 +95,7 @@ def run_walks(
     walks: list[Walk],
     evaluate: Callable[[Asked], list[Evaluation]] = evaluate_alone,
     report: Callable[[np.ndarray], None] | None = None,
-    stop: Callable[[list[Path], np.ndarray], np.ndarray] | None = None,
+    stop: Stop | None = None,
 ) -> None:
     """Rounds of all walks until no problem has a strength before it; see `walk_paths`."""
     paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
@@ -111,17 +114,18 @@ def run_walks(
     def told() -> np.ndarray:
         level = np.stack([walk.level for walk in walks])
         if stop is not None:
-            stopped = stop(paths, level)
+            stopped, limit = stop(paths, level)
             for walk in walks:
-                walk.level[stopped] = walk.n_lambdas
+                walk.level[stopped], walk.limit = walk.n_lambdas, limit
             level[:, stopped] = walks[0].n_lambdas
         if report is not None:
             report(level)
         return level
 
-    while going := [walk for walk in walks if walk.is_going]:
+    told()
+    while any(walk.is_going for walk in walks):
         with timed("blocks"):
-            chosen = side_by_side(choose, [(walk,) for walk in going])
+            chosen = side_by_side(choose, [(walk,) for walk in walks if walk.can_go])
             trying = [(walk, here, point) for walk, here, point in chosen if len(here.problems)]
         with timed("evaluate"):
             found = evaluate([(walk.fit, *point) for walk, _, point in trying])
@@ -130,4 +134,3 @@ def run_walks(
         level = told()
         for walk, own in zip(walks, level, strict=True):
             walk.fit.drop_models(own == walk.n_lambdas)
-    told()

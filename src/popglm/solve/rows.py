@@ -250,9 +250,9 @@ class RowFits:
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
         """Every neuron of every fit at its own pace; the fits meet where X is read."""
         settings, fits, stop = self.settings, self._start(self._fits), None
-        if settings.patience is not None and self.wanted.all():
+        if settings.ends is not None and self.wanted.all():
             held_out = [self._held_out(fold) for fold in range(len(self.tested))]
-            stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.patience)
+            stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.ends)
         paths = walk_paths(
             fits,
             evaluate_fits,

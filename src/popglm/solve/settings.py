@@ -20,6 +20,7 @@ from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.sums import FeatureSums
 from popglm.solve.units import Units
+from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import ResponseSums
@@ -41,8 +42,8 @@ class Settings:
         Of that grid.
     first_order : FirstOrder or None
         Instead of the quasi-Newton solver.
-    patience : int or None
-        Strengths in a row with a held-out deviance that is clearly not the best, after which a neuron goes no further.
+    ends : Ends or None
+        Where a neuron goes no further, by its held-out deviance.
     unpenalised : bool
         Whether a strength is 0.
     allowed : ndarray of bool, shape (n_features, n_neurons), or None
@@ -62,7 +63,7 @@ class Settings:
     tol: float = 1e-4
     max_iter: int = 200
     first_order: FirstOrder | None = None
-    patience: int | None = None
+    ends: Ends | None = None
     unpenalised: bool = False
     units: Units | None = None
     allowed: np.ndarray | None = None
@@ -105,7 +106,7 @@ class Settings:
         closed = None if self.closed is None else np.flatnonzero(np.isin(free, self.closed))
         return replace(
             self, penalty=Penalty(0.0, penalty.smoothness, np.ones(p, int), np.ones(p), R), unpenalised=True,
-            closed=closed, lambdas=None, patience=None,
+            closed=closed, lambdas=None, ends=None,
         )  # fmt: skip
 
     def in_units(self, units: Units) -> Settings:

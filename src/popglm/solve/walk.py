@@ -99,6 +99,7 @@ class Walk:
     lambdas : ndarray, shape (n_lambdas, n_problems)
     tol, max_iter
     guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
+        NaN where it has nothing to say of a problem at a strength; from there on it is silent.
     most : int, optional
         Problems of a round at most; all unless given.
 
@@ -106,6 +107,8 @@ class Walk:
     ----------
     level : ndarray of int, shape (n_problems,)
         Strengths that a problem has behind it.
+    limit : ndarray of int, shape (n_problems,)
+        Strengths that it may have behind it until more is known of it elsewhere.
     arrives : ndarray of bool, shape (n_problems,)
         Whether it has just come to its strength.
     value : ndarray, shape (n_problems,)
@@ -147,6 +150,7 @@ class Walk:
         self.most = q if most is None else most
         self.path, self.trace = empty_path(fit, self.n_lambdas), Trace(self.n_lambdas, q)
         self.level, self.arrives = np.where(fit.is_fitted, 0, self.n_lambdas), np.ones(q, bool)
+        self.limit = np.full(q, self.n_lambdas)
         self.value, self.quiet, self.promise, self.enough = np.zeros(q), np.zeros(q, int), np.zeros(q), np.zeros(q)
         self.modelled, self.handed_over = np.full(q, -1), np.full(q, -1)
         self.stale, self.estimates = np.full(q, bool(fit.loss.parameters)), np.zeros(q, int)
@@ -158,12 +162,17 @@ class Walk:
         """Whether a problem has a strength before it."""
         return bool((self.level < self.n_lambdas).any())
 
+    @property
+    def can_go(self) -> bool:
+        """Whether a problem need not wait."""
+        return bool((self.level < self.limit).any())
+
     def next_problems(self) -> np.ndarray:
         """Problems that can go on, those with the most strengths to go first, in ascending order.
 
         So that batches stay large, a problem that is done at a strength goes on to the next at once.
         """
-        problems = np.flatnonzero(self.level < self.n_lambdas)
+        problems = np.flatnonzero(self.level < self.limit)
         return np.sort(problems[np.argsort(self.level[problems], kind="stable")[: self.most]])
 
     def aim(self, problems: np.ndarray) -> Round:
@@ -180,6 +189,8 @@ class Walk:
         # where the strength is the same again, the problem is there already
         guide = self.guide
         jumps = new & (guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, problems]))
+        if guide is not None:
+            jumps[jumps] = ~np.isnan(guide[k[jumps], problems[jumps]]).any(axis=1)
         steps = ~jumps
         self.path.gap[k[steps], problems[steps]] = self._aim_by_models(problems[steps], lam[steps])
         if guide is not None and jumps.any():

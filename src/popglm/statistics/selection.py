@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["at_strengths", "fitted_strengths", "fraction_explained", "select_strengths"]
+__all__ = ["at_strengths", "fitted_strengths", "fraction_explained", "mean_and_error", "select_strengths"]
 
 
 def fraction_explained(deviance: np.ndarray, null_deviance: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def select_strengths(
     >>> select_strengths(deviance, np.array([[1.0], [0.1], [0.01]]), null=np.array([[2.0], [2.1]]))
     array([3])
     """
-    mean, error = _mean_and_error(deviance)
+    mean, error = mean_and_error(deviance)
     last = np.maximum((lambdas >= min_lambda).sum(axis=0) - 1, 0)
     allowed = np.arange(len(lambdas))[:, None] <= last
     mean = np.where(allowed, mean, np.inf)
@@ -81,7 +81,7 @@ def select_strengths(
     chosen = (allowed & (mean <= threshold)).argmax(axis=0)
     if null is None:
         return chosen
-    null_mean = _mean_and_error(null)[0]
+    null_mean = mean_and_error(null)[0]
     scored = np.maximum((~np.isnan(null)).sum(axis=0), 1)
     beaten = null_mean > threshold + LEAST_GAIN * np.abs(null_mean)
     with np.errstate(invalid="ignore"):
@@ -142,7 +142,7 @@ def fitted_strengths(deviance: np.ndarray, patience: int) -> np.ndarray:
     >>> fitted_strengths(deviance, 1), fitted_strengths(deviance, 2), fitted_strengths(deviance, 3)
     (array([3]), array([4]), array([4]))
     """
-    mean, error = _mean_and_error(deviance)
+    mean, error = mean_and_error(deviance)
     n_lambdas, n_neurons = mean.shape
     known = ~np.isnan(deviance).all(axis=0)
     neurons, fitted = np.arange(n_neurons), np.full(n_neurons, n_lambdas)
@@ -154,7 +154,7 @@ def fitted_strengths(deviance: np.ndarray, patience: int) -> np.ndarray:
     return fitted
 
 
-def _mean_and_error(deviance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_error(deviance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Over folds: mean, inf where nothing was scored, and its standard error; both (n_lambdas, n_neurons)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

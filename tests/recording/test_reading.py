@@ -1,0 +1,53 @@
+"""One function for every format."""
+
+import numpy as np
+import pytest
+
+import popglm as pg
+from popglm.recording.reading import format_of
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("session.nwb", "nwb"),
+        ("Session.NWB", "nwb"),
+        ("data.mat", "matlab"),
+        ("a.npz", "arrays"),
+        ("a.csv", "table"),
+        ("a.csv.gz", "table"),
+        ("a.parquet", "table"),
+        ("cnmf.hdf5", "caiman"),
+        ("suite2p/plane0/F.npy", "suite2p"),
+        ("sorted/spike_times.npy", "kilosort"),
+        ("alf/probe00/spikes.times.npy", "alf"),
+        ("session.zarr/.zgroup", "nwb"),
+    ],
+)
+def test_the_format_is_told_by_the_name_or_by_what_a_folder_holds(name, kind, tmp_path):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    asked = tmp_path / name.split("/")[0]
+    assert format_of(asked) == kind
+
+
+def test_urls_are_told_by_their_ending():
+    assert format_of("https://example.org/a/session.nwb?version=1") == "nwb"
+    with pytest.raises(ValueError, match="is of no known format by its name"):
+        format_of("https://example.org/api/1234")
+
+
+def test_what_is_not_there_or_not_known_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file or folder"):
+        pg.read(tmp_path / "none.nwb")
+    (tmp_path / "a.docx").touch()
+    with pytest.raises(ValueError, match="is of no known format by its name; give format, one of nwb, suite2p"):
+        pg.read(tmp_path / "a.docx")
+    with pytest.raises(ValueError, match=r"format must be one of .*; found 'word'"):
+        pg.read(tmp_path / "a.docx", "word")
+
+
+def test_options_go_to_the_reader(tmp_path):
+    np.savez(tmp_path / "a.npz", F=np.ones((5, 2)))
+    session = pg.read(tmp_path / "a.npz", activity="F", rate=5)
+    assert session.activity["F"].shape == (5, 2)
