@@ -175,7 +175,9 @@ def test_wrong_arguments(tmp_path):
     (tmp_path / "text.nwb").write_text("no file of HDF5")
     link = tmp_path / "link.nwb"
     link.symlink_to(source)
-    for path in (source, link):
+    hard = tmp_path / "hard.nwb"
+    hard.hardlink_to(source)
+    for path in (source, link, hard):
         with pytest.raises(ValueError, match="is the source, which is never changed"):
             pg.to_nwb(path, source, predictions=good)
     path = tmp_path / "results.nwb"
@@ -200,7 +202,13 @@ def test_wrong_arguments(tmp_path):
     pg.to_nwb(path, source, predictions=good)
     with pytest.raises(ValueError, match="has results of popglm already"):
         pg.to_nwb(tmp_path / "again.nwb", path, predictions=good)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["link.nwb", "results.nwb", "source.nwb", "text.nwb"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "hard.nwb",
+        "link.nwb",
+        "results.nwb",
+        "source.nwb",
+        "text.nwb",
+    ]
 
 
 def test_what_was_there_stays_whole_if_writing_fails(tmp_path, monkeypatch):

@@ -47,13 +47,13 @@ def test_series_of_an_extension_that_is_not_installed(tmp_path):
 
 
 def test_the_best_activity_comes_first(tmp_path):
-    names = ["neuropil", "raw", "F_neuropil_corrected", "dff", "delta_f", "spks", "deconvolved", "event_rate"]
+    names = ["neuropil_dff", "raw", "F_neuropil_corrected", "dff", "delta_f", "spks", "deconvolved", "event_rate"]
     path = roi_file(tmp_path, {name: (RNG.random((10, 3)), 5.0) for name in names})
     found = list(pg.read_nwb(path).activity)
     assert set(found[:3]) == {"spks", "deconvolved", "event_rate"}
     assert set(found[3:5]) == {"dff", "delta_f"}
     assert set(found[5:7]) == {"raw", "F_neuropil_corrected"}
-    assert found[7] == "neuropil"
+    assert found[7] == "neuropil_dff"
 
 
 def test_activity_by_its_name_its_path_or_what_contains_it(tmp_path):
@@ -160,6 +160,18 @@ def test_ids_that_collide_go_after_the_name_of_their_plane(tmp_path, names, labe
     # one plane alone has the same names
     alone = pg.read_nwb(path, activity=f"dff_{names[1]}").activity[f"dff_{names[1]}"]
     assert alone.neuron.values.tolist() == expected[1]
+
+
+def test_the_area_of_a_unit_is_that_of_most_of_its_electrodes(tmp_path):
+    nwb = new_file()
+    probe = nwb.create_electrode_group("probe", "a probe", "brain", nwb.create_device("probe"))
+    for location in ("CA1", "CA1", "DG", "LP"):
+        nwb.add_electrode(location=location, group=probe)
+    for electrodes in ([0, 1, 2], [2, 3, 3], [2]):
+        nwb.add_unit(spike_times=[0.1], electrodes=electrodes)
+    units = pg.read_nwb(write(nwb, tmp_path / "units.nwb")).activity["units"]
+    assert units.location.values.tolist() == ["CA1", "LP", "DG"]
+    assert units.electrode_group.values.tolist() == ["probe"] * 3
 
 
 def test_two_tables_of_units(tmp_path):

@@ -295,6 +295,22 @@ def test_intervals_without_a_negative_code_are_plain_events(tmp_path):
     assert "stop_time" not in cues
 
 
+def test_an_interval_that_starts_again_before_it_ends_has_no_end(tmp_path):
+    codes, times = np.array([1, 1, -1, 1], np.int8), np.array([0.5, 1.0, 2.0, 3.0])
+    nwb = new_file()
+    nwb.add_acquisition(IntervalSeries(name="runs", data=codes, timestamps=times))
+    runs = read(write(nwb, tmp_path / "runs.nwb")).events["runs"]
+    equal(runs.time, [0.5, 1.0, 3.0])
+    equal(runs.stop_time, [np.nan, 2.0, np.nan])
+
+
+def test_categories_of_a_table_are_their_texts(tmp_path):
+    nwb = new_file()
+    add_trials(nwb, 3, {})
+    nwb.trials.add_column("kind", "kind", data=[1, 0, 1], enum=["easy", "hard"])
+    assert read(write(nwb, tmp_path / "enum.nwb")).trials["kind"].tolist() == ["hard", "easy", "hard"]
+
+
 def test_trials_without_a_stop_end_where_the_next_one_starts_with_a_warning(tmp_path):
     nwb = new_file()
     add_trials(nwb, 3, {})
