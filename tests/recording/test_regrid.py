@@ -301,7 +301,8 @@ def test_trial_numbers_lead_to_their_row_of_the_table():
 
 
 def test_a_missing_stop_is_the_next_start():
-    table = intervals(pd.DataFrame({"start_time": [0.0, 4.0], "stop_time": [np.nan, np.nan]}))
+    with pytest.warns(pg.PopglmWarning, match="2 of 2 rows of the intervals have no stop_time"):
+        table = intervals(pd.DataFrame({"start_time": [0.0, 4.0], "stop_time": [np.nan, np.nan]}))
     data = Session(activity={"dff": traces(np.zeros((8, 1)), rate=1)}, intervals={"trials": table}).regrid()
     assert data["trial"].values.tolist() == [0] * 4 + [1] * 4
 
@@ -416,3 +417,11 @@ def test_a_kind_of_activity_is_all_of_its_planes():
     data = session.regrid(activity="spks")
     assert data["neuron"].values.tolist() == ["plane_0/0", "plane_1/0"]
     assert data["activity"].values[0].tolist() == [0, 1]
+
+
+def test_a_column_of_the_table_of_neurons_never_takes_the_place_of_the_clock():
+    table = pd.DataFrame({"time": [5.0], "sample": [1]}, index=["a"])
+    session = Session(activity={"dff": traces(np.zeros((3, 1)), [1.0, 2.0, 3.0], neurons=table)})
+    data = session.regrid()
+    assert data["time"].values.tolist() == [1, 2, 3]
+    assert data["time_"].values.tolist() == [5]

@@ -14,6 +14,7 @@ import xarray as xr
 
 from popglm.messages import listed
 from popglm.recording.lazy import TimesOfRate, lazily
+from popglm.warnings import warn
 
 __all__ = ["CONTINUOUS", "STEPS", "events", "intervals", "signal", "spike_trains", "traces"]
 
@@ -237,7 +238,7 @@ def events(
     return xr.Dataset(data, coords=coords, attrs={"description": description})
 
 
-def intervals(table: pd.DataFrame) -> pd.DataFrame:
+def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     """A table of intervals, such as trials: a row each, in order of their start.
 
     A stop that is missing (a column that is not there, or NaN) becomes the start of the next interval.
@@ -246,6 +247,8 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : DataFrame
         With "start_time" (s), "stop_time" (s) if known, and what else is known of each.
+    name : str, optional
+        What the warning calls them.
 
     Returns
     -------
@@ -255,6 +258,11 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     ------
     ValueError
         If a start is missing, or an interval ends before it begins.
+
+    Warns
+    -----
+    PopglmWarning
+        If stops are missing.
 
     Examples
     --------
@@ -273,6 +281,9 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
         table = table.sort_values("start_time", kind="stable")
     following = table["start_time"].shift(-1)
     stops = table["stop_time"].astype(np.float64) if "stop_time" in table else np.nan * following
+    missing = int(stops.isna().sum())
+    if missing:
+        warn(f"{missing:,} of {len(table):,} rows of {name} have no stop_time; each ends where the next one starts")
     table = table.assign(stop_time=stops.fillna(following))
     backward = np.flatnonzero(table["stop_time"] < table["start_time"])
     if len(backward):
@@ -322,7 +333,21 @@ def _neuron_coords(neurons: Any, n_neurons: int, maker: str) -> dict[str, Any]:
     if not neurons.index.is_unique:
         twice = neurons.index[neurons.index.duplicated()][0]
         raise ValueError(f"{maker}: two neurons are called {twice!r}; names must differ")
-    columns = {str(name): ("neuron", neurons[name].to_numpy()) for name in neurons if str(name) != "neuron"}
+    # what the part itself is made of keeps its name
+    taken = {
+        "neuron",
+        "time",
+        "sample",
+        "spike",
+        "spike_time",
+        "n_spikes",
+        "observed",
+        "n_observed",
+        "interval",
+        "bound",
+    }
+    names = {name: f"{name}_" if str(name) in taken else str(name) for name in neurons if str(name) != "neuron"}
+    columns = {new: ("neuron", neurons[name].to_numpy()) for name, new in names.items()}
     return {"neuron": ("neuron", neurons.index.to_numpy())} | columns
 
 

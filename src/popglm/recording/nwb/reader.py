@@ -199,7 +199,7 @@ def _intervals(entry: Entry, columns: Table, layout: Layout) -> pd.DataFrame | N
         rows = rows.assign(tags=[", ".join(map(str, np.atleast_1d(index[k]))) for k in range(len(rows))])
     layout.left_out |= {f"{entry.name}.{name}": reason for name, reason in columns.left_out.items()}
     try:
-        found = intervals(rows)
+        found = intervals(rows, repr(entry.name))
     except (ValueError, TypeError) as error:
         sentence = f"{entry.name!r} is no table of intervals: {error}"
         if entry.name == "trials":
@@ -207,8 +207,4 @@ def _intervals(entry: Entry, columns: Table, layout: Layout) -> pd.DataFrame | N
         warn(f"read_nwb: {sentence}; it was left out")
         layout.left_out[entry.name] = str(error)
         return None
-    missing = len(rows) if "stop_time" not in rows else int(rows["stop_time"].isna().sum())
-    if missing:
-        warn(f"read_nwb: {missing:,} of {len(rows):,} rows of {entry.name!r} have no stop_time; each ends where the "
-             "next one starts")  # fmt: skip
     return found
