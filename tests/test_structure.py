@@ -21,7 +21,7 @@ FLOORS = [
     ["estimators", "maze_nwb"],
     ["explain"],
     ["analysis", "plot"],
-    ["glm_class"],
+    ["glm_class", "report"],
     ["popglm"],
     ["demo"],
     ["cli"],

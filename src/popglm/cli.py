@@ -16,7 +16,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Generalized linear encoding models for whole neural populations.\n\n"
     "From a recording to a page: popglm init FILE -o recipe.toml, popglm check recipe.toml, "
-    "popglm fit recipe.toml -o result.nc, popglm explain result.nc.",
+    "popglm fit recipe.toml -o result.nc, popglm explain result.nc, popglm report result.nc -o report.html.",
     no_args_is_help=True,
 )
 
@@ -184,6 +184,29 @@ def explain(
         explained = explain_result(content, found, tell)
         explained.save(result)
         _print({"contributions_median": explained.median_contributions()}, as_json)
+        if not as_json:
+            typer.echo(f"written to {result}; next: popglm report {result}")
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="A result of popglm fit; better of popglm explain, too.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a result as one HTML page, which needs no other file and no network.
+
+    Example: popglm report result.nc -o report.html
+    """
+    with _told():
+        from popglm.analysis.result import open_result
+        from popglm.report.writing import write_report
+
+        n_bytes = write_report(open_result(result), output)
+        if as_json:
+            _print({"path": str(output), "bytes": n_bytes}, as_json)
+        else:
+            typer.echo(f"written to {output}, {n_bytes / 1e6:.1f} MB; open it in a browser")
 
 
 @app.command()

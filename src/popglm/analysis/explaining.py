@@ -86,6 +86,8 @@ def _with_bands(
         n_points=explain.n_points,
     )  # fmt: skip
     return {
-        group: kernel.assign({name: bands[group][name] for name in ("lower", "upper") if name in bands[group]})
+        group: kernel.assign(
+            {name: bands[group][name] for name in ("lower", "upper") if name in bands[group]}
+        ).assign_attrs({name: bands[group].attrs[name] for name in ("level", "n_resamples", "seed")})
         for group, kernel in found.items()
     }
