@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 from numpy.testing import assert_allclose
+from seen_colours import BLINDNESS, least_distance, seen
 
 from popglm import maze_design, maze_session, psth
 from popglm import plot as pp
@@ -309,28 +310,10 @@ def test_lengths_must_agree():
         predicted_and_recorded([0, 1, 2], np.zeros((3, 2)))
 
 
-# Machado, Oliveira & Fernandes (2009), severity 1: what linear RGB looks like with each kind of colour blindness
-BLINDNESS = {
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-    "none": np.eye(3),
-}
-
-
-def cielab(linear_rgb):
-    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
-    f = np.cbrt(np.clip(linear_rgb, 0, 1) @ np.transpose(to_xyz) / [0.95047, 1.0, 1.08883])
-    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
-
-
 @pytest.mark.parametrize("blindness", BLINDNESS)
 def test_colours_can_be_told_apart(blindness):
-    rgb = np.array([to_rgb(color) for color in SEVERAL])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    lab = cielab(linear @ np.transpose(BLINDNESS[blindness]))
-    apart = np.linalg.norm(lab[:, None] - lab, axis=2)[np.triu_indices(len(lab), 1)]
-    assert apart.min() > 20  # 2 can just be seen
+    lab = seen([to_rgb(color) for color in SEVERAL], blindness)
+    assert least_distance(lab) > 20
     assert lab[:, 0].max() < 75  # on white, which is 100
 
 

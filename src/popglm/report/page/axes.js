@@ -22,7 +22,11 @@ function axes(width, height, x, y, description) {
   });
   root.append(svg("path", { d: lines, class: "grid" }));
   xTicks(root, x, X, left, right, bottom);
-  if (x.label) root.append(text((left + right) / 2, height - 4, cut(x.label, width), { "text-anchor": "middle" }));
+  if (x.label) {
+    const label = cut(x.label, width);
+    const middle = Math.min((left + right) / 2, width - widthOf(label) / 2);
+    root.append(text(middle, height - 4, label, { "text-anchor": "middle" }));
+  }
   if (y.label) {
     const middle = (top + bottom) / 2;
     const at = { "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` };

@@ -20,7 +20,7 @@ function drawClusters() {
   const shares = contributionsOf(measure).values;
   const share = (row, k) => Math.max(0, Math.min(1, shares[k * neurons.length + order[row]]));
   const figure = new Figure(document.getElementById("figure-clusters"));
-  const near = html("p", { class: "note", role: "status" }, "A click picks the neuron of a row.");
+  const near = html("p", { class: "note hint", role: "status" }, "A click picks the neuron of a row.");
   const rowAt = (event, canvas) => {
     const box = canvas.getBoundingClientRect();
     return Math.max(0, Math.min(order.length - 1, Math.floor(((event.clientY - box.top) / box.height) * order.length)));

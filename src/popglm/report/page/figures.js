@@ -76,6 +76,15 @@ function fitFigures() {
   }
 }
 
+/** Draw for paper, which is narrower than most windows: letters keep their size. */
+function fitToPaper() {
+  const paper = 760;
+  for (const one of [...FIGURES].filter((figure) => figure.spec)) {
+    const room = (one.root.closest("#neuron") ?? document.querySelector("main")).clientWidth;
+    if (one.width > 0 && room > paper) one.draw((one.width * paper) / room);
+  }
+}
+
 /** Every variable has the same kind of curve in all pictures: the first are those that contribute most. */
 function kindOfVariable(name) {
   const { variables, pooled } = FACTS.population.measures[0];

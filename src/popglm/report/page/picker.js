@@ -33,7 +33,8 @@ function startPicker() {
   part("next").addEventListener("click", () => step(1));
   addEventListener("hashchange", () => chooseByAddress());
   arrange(sortable);
-  if (!chooseByAddress()) choose(PICKER.order[0] ?? 0, false, true);
+  chooseByAddress();
+  if (PICKER.chosen < 0) choose(PICKER.order[0], false, true);
 }
 
 /** Put the neurons that were searched for in order. */
@@ -97,15 +98,17 @@ function choose(i, go = false, silently = false) {
   PICKER.chosen = i;
   PICKER.options[i].setAttribute("aria-selected", "true");
   markChosen();
-  part("neuron-status").textContent = "";
-  if (!silently) history.replaceState(null, "", `#neuron=${encodeURIComponent(FACTS.population.neurons[i])}`);
+  if (!silently) {
+    part("neuron-status").textContent = "";
+    history.replaceState(null, "", `#neuron=${encodeURIComponent(FACTS.population.neurons[i])}`);
+  }
   if (go) part("neurons").scrollIntoView();
   drawNeuron(i);
 }
 
-/** Choose the neuron that the address names; whether it names one that is there. */
+/** Choose the neuron that the address names, if there is one. */
 function chooseByAddress() {
-  if (!location.hash.startsWith("#neuron=")) return false;
+  if (!location.hash.startsWith("#neuron=")) return;
   let name = location.hash.slice("#neuron=".length);
   try {
     name = decodeURIComponent(name);
@@ -113,7 +116,6 @@ function chooseByAddress() {
     // a stray % is part of the name
   }
   const i = FACTS.population.neurons.indexOf(name);
+  part("neuron-status").textContent = i < 0 ? `There is no neuron ${name}.` : "";
   if (i >= 0) choose(i, true, true);
-  else part("neuron-status").textContent = `There is no neuron ${name}.`;
-  return i >= 0 || PICKER.chosen >= 0;
 }

@@ -160,7 +160,7 @@ function quantities() {
 function drawPlaces() {
   const { across, down } = FACTS.population.place;
   const figure = new Figure(document.getElementById("figure-places"));
-  const near = html("p", { class: "note", role: "status" }, "A click picks the nearest neuron.");
+  const near = html("p", { class: "note hint", role: "status" }, "A click picks the nearest neuron.");
   const choices = quantities().filter(({ key }) => key !== across && key !== down);
   const clusters = FACTS.population.clusters;
   const options = choices.map(({ key, label }) => [key, label]);

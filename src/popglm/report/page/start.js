@@ -20,4 +20,6 @@ async function start() {
   new ResizeObserver(() => requestAnimationFrame(fitFigures)).observe(document.querySelector("main"));
 }
 
+addEventListener("beforeprint", fitToPaper);
+addEventListener("afterprint", fitFigures);
 start();
