@@ -88,6 +88,7 @@ def test_the_theme_can_be_chosen(page):
     assert colour() == "rgb(22, 25, 30)"
     page.tab.emulate_media(media="print")
     assert colour() == "rgb(255, 255, 255)"
+    assert page.tab.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,20 @@ def test_averages_along_a_variable_are_those_of_pandas(result, source, fields):
     assert set(source.along) == set(result.part("contributions")["axis"].values)
 
 
+def test_samples_without_a_prediction_are_left_out_of_both(result, source):
+    tree = result.tree.copy(deep=True)
+    tree.children["grid"]["predicted"].values[:500] = np.nan
+    found = neuron_source(replace(result, tree=tree), None).fields(np.arange(2), FINEST)
+    averages = {field.name: field.values for field in found}
+    first = source.times.trial[499]
+    single = averages["trial by trial"]
+    assert np.isnan(single[:, :, :first]).all()
+    rest = (source.times.trial == first) & (np.arange(3_000) >= 500)
+    expected = [part[rest, :2].mean(axis=0) for part in (source.activity, source.predicted)]
+    np.testing.assert_allclose(single[:, :, first].T, expected, rtol=1e-4)
+    assert np.isfinite(averages["since the start"]).all()
+
+
 def test_contributions_over_bins_and_the_path_are_those_of_the_result(result, decoded):
     for part in ("contributions", "unique"):
         expected = result.part(part)["binned_fraction_null_deviance"].values

@@ -92,9 +92,10 @@ def population_facts(
 
 
 def _denominator(data: xr.Dataset, quantity: str) -> xr.DataArray:
-    """What a fraction is a fraction of, at least 0: the explained or the null deviance of every neuron."""
+    """What a fraction is a fraction of: the explained or the null deviance of every neuron."""
+    # a neuron of which nothing is explained has no fraction of that, and so no weight
     explained = data["null_deviance"] - data["full_deviance"]
-    return (explained if quantity == "fraction_explained_deviance" else data["null_deviance"]).clip(min=0)
+    return explained if quantity == "fraction_explained_deviance" else data["null_deviance"]
 
 
 def _spread(data: xr.Dataset, quantity: str) -> dict[str, Any]:
