@@ -193,6 +193,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         sample_weight: Any = None,
         offset: Any = None,
         start: GLMCV | None = None,
+        checkpoint: Any = None,
     ) -> GLMCV:
         """Fit, cross-validate and select.
 
@@ -208,8 +209,9 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
             Where to begin: a model that was fitted to the same folds of the same activity, with the same family,
             sample weights and offset, as before a smaller `tol` or beside another penalty. Each fold begins at that
             fold's path, and the fit to all rows at that of all rows, so that no fold learns of the activity that it
-            holds out. Nothing else can be a start: neither a `GLM` nor an array tells what it has seen. Strengths,
-            features and neurons as in `GLM.fit`.
+            holds out. Nothing else can be a start. Strengths, features and neurons as in `GLM.fit`.
+        checkpoint : path-like, optional
+            As in `GLM.fit`. A splitter that shuffles needs a ``random_state``, so that its folds are the same again.
 
         Returns
         -------
@@ -217,8 +219,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
 
         Raises
         ------
-        ValueError
-            For input that cannot be fitted; the sentence names the argument and the place.
+        ValueError, OSError, KeyboardInterrupt
+            As in `GLM.fit`; sentences name the argument and the place.
 
         Warns
         -----
@@ -235,18 +237,16 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
             splits.extend(check_folds(self.cv, n_samples, groups, rows, responses))
             return splits
 
-        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
-        self.splits_ = splits
-        tested = np.concatenate([test for _, test in splits])
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start, checkpoint)
+        self.splits_, tested = splits, np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
         for fold, (_, test) in enumerate(splits):
             self.fold_[test] = fold
         self.held_out_once_ = len(np.unique(tested)) == len(tested)
         self.cv_coef_path_, self.cv_intercept_path_ = fit.cv_coef, fit.cv_intercept
         self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
-        self.n_lambdas_fitted_ = fit.n_fitted
+        self.cv_deviance_, self.n_lambdas_fitted_ = fit.cv_deviance, fit.n_fitted
         scored = ~np.isnan(responses)
-        self.cv_deviance_ = fit.cv_deviance
         weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self.sample_labels_))
         weighted = scored if weights is None else scored * weights[:, None]
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])

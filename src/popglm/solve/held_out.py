@@ -12,6 +12,7 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
+from popglm.solve.snapshot import Resumable
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
 from popglm.statistics.selection import fitted_strengths
@@ -115,7 +116,7 @@ def _value_sums_of(
     return value_sums(ops, size, masked, loss, n_lambdas, X, Y, s, offset, W, b, theta, at)
 
 
-class EarlyStop:
+class EarlyStop(Resumable):
     """Which neurons go no further, by the held-out deviance of their folds on the way.
 
     Fits do not wait for it: they go on until the deviances of enough neurons are due for a batch to be a matrix
@@ -136,6 +137,8 @@ class EarlyStop:
     known : ndarray of int, shape (n_neurons,)
         Strengths at which it is known, or not needed.
     """
+
+    fixed = ("scored",)
 
     def __init__(self, held_out: list[HeldOut], scored: np.ndarray, n_lambdas: int, patience: int) -> None:
         self.held_out, self.scored, self.patience = held_out, scored, patience
