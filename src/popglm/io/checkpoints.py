@@ -128,8 +128,8 @@ class CheckpointFolder:
             write_whole(target, lambda beside: Path(beside).write_text(text, "utf-8"), len(text), "the checkpoint")
         elif found := _differences(self._description(), about):
             raise ValueError(
-                f"checkpoint={str(self.path)!r} holds another fit, in which {listed(found, longest=200)}. Repeat its input to go on "
-                "with it; for this fit give another folder, or delete that one."
+                f"checkpoint={str(self.path)!r} holds another fit, in which {listed(found, longest=200)}. Repeat its "
+                "input to go on with it; for this fit give another folder, or delete that one."
             )
 
     def close(self) -> None:
