@@ -132,11 +132,17 @@ def check(
 def fit(
     recipe: Annotated[Path, typer.Argument(help="A recipe.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The result to write.")] = Path("result.nc"),
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A folder that keeps the fit while it goes on: the same command goes on from there."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit every neuron as a recipe says, and write the result.
 
-    Example: popglm fit recipe.toml -o result.nc
+    A fit that was stopped, by whatever, goes on where it was, with the same command and --checkpoint.
+
+    Example: popglm fit recipe.toml -o result.nc --checkpoint fit-so-far
     """
     with _told():
         from popglm.analysis.recipe import read_recipe
@@ -153,7 +159,7 @@ def fit(
         tell("build the design matrix")
         matrices = build(content, data)
         tell(f"fit {matrices.Y.shape[1]:,} neurons to {matrices.X.shape[0]:,} × {matrices.X.shape[1]:,}")
-        model = fit_recipe(content, matrices, verbose=0 if as_json else 1)
+        model = fit_recipe(content, matrices, verbose=0 if as_json else 1, checkpoint=checkpoint)
         result = make_result(content, data, matrices, model, session.trials)
         result.save(output)
         _print(_summary(result), as_json)

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
 from popglm.estimators.arguments import check_strength_index
+from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.features import check_features
 from popglm.estimators.leaks import warn_of_copies
@@ -31,10 +32,12 @@ from popglm.estimators.validation import (
     name_neurons,
     warn_neurons,
 )
+from popglm.io.checkpoints import CheckpointFolder
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import separated
+from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream
 from popglm.statistics.families import FAMILIES, get_family
 from popglm.statistics.null import FEW_EVENTS, NullModels, null_models
@@ -63,9 +66,12 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         state.pop("_X_fit", None)
         return state
 
-    def _fit(self, X, Y, splits_of, sample_weight, offset, refit, start=None) -> tuple[PopulationFit, np.ndarray]:
+    def _fit(
+        self, X, Y, splits_of, sample_weight, offset, refit, start=None, checkpoint=None
+    ) -> tuple[PopulationFit, np.ndarray]:
         """Check, fit, warn; sets the attributes that both estimators have. For ``start`` see `check_start`."""
         began = time.perf_counter()
+        folder = None if checkpoint is None else CheckpointFolder(checkpoint)
         # what a fit sets it must not find in its start
         start = copy(start) if start is self else start
         if Y is None:
@@ -108,9 +114,19 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         n_fits = len(splits) + int(refit)
         # what overflows on the way shows in a certificate, and so in a warning that names the neuron
         quiet = np.errstate(all="ignore")
-        with quiet, engine.session(), fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance:
-            data = engine, values, responses, weights, offset, splits
-            fit = fit_population(*data, settings, refit, advance, start, shares, self.schedule)
+        data = engine, values, responses, weights, offset, splits
+
+        def about() -> dict[str, str]:
+            return self._about(settings, data, start, len(shares))
+
+        with (
+            quiet,
+            engine.session(),
+            fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance,
+            kept_in(folder, about) as kept,
+        ):
+            more = refit, advance, start, shares, self.schedule, kept
+            fit = concluded(kept, PopulationFit, lambda: fit_population(*data, settings, *more))
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas
@@ -130,6 +146,16 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self._warn_separated(settings, values, responses, weights, fit, splits, refit)
         self._X_fit = X
         return fit, responses
+
+    def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
+        """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
+        engine, X, Y, weights, offset, splits = data
+        folds = np.concatenate([np.zeros(0, int), *(np.r_[len(rows), rows] for pair in splits for rows in pair)])
+        arrays = {"X": X, "y": Y, "sample_weight": weights, "offset": offset, "start": start}
+        arrays |= {"the folds (cv and groups)": folds, "feature_groups": self.feature_group_sizes_}
+        arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
+        arrays |= {"lambdas": settings.lambdas}
+        return about_arrays(engine, arrays) | about_settings(self, settings, engine, n_devices)
 
     def _keep_null_models(self, null: NullModels, bare: PopulationFit | None) -> None:
         """Set what is known of the null models, which have the columns that are never penalised where there are any."""

@@ -195,6 +195,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         sample_weight: Any = None,
         offset: Any = None,
         start: GLMCV | None = None,
+        checkpoint: Any = None,
     ) -> GLMCV:
         """Fit, cross-validate and select.
 
@@ -210,8 +211,9 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
             Where to begin: a model that was fitted to the same folds of the same activity, with the same family,
             sample weights and offset, as before a smaller `tol` or beside another penalty. Each fold begins at that
             fold's path, and the fit to all rows at that of all rows, so that no fold learns of the activity that it
-            holds out. Nothing else can be a start: neither a `GLM` nor an array tells what it has seen. Strengths,
-            features and neurons as in `GLM.fit`.
+            holds out. Nothing else can be a start. Strengths, features and neurons as in `GLM.fit`.
+        checkpoint : path-like, optional
+            As in `GLM.fit`. A splitter that shuffles needs a ``random_state``, so that its folds are the same again.
 
         Returns
         -------
@@ -219,8 +221,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
 
         Raises
         ------
-        ValueError
-            For input that cannot be fitted; the sentence names the argument and the place.
+        ValueError, OSError, KeyboardInterrupt
+            As in `GLM.fit`; sentences name the argument and the place.
 
         Warns
         -----
@@ -237,7 +239,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
             splits.extend(check_folds(self.cv, n_samples, groups, rows, responses))
             return splits
 
-        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start)
+        fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start, checkpoint)
         self.splits_, tested = splits, np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(responses), -1)
         for fold, (_, test) in enumerate(splits):

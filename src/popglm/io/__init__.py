@@ -1,1 +1,1 @@
-"""Datasets in files, whole or not at all; of the estimators that they describe this room knows nothing."""
+"""Datasets and states of fits in files, whole or not at all; of the estimators this room knows nothing."""

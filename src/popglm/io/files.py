@@ -56,7 +56,7 @@ def check_source(path: Any) -> Path:
     return path
 
 
-def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int) -> None:
+def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int, what: str = "the file") -> None:
     """Have ``write`` make a file beside ``path``, then put it there; what was there before stays whole until then.
 
     Parameters
@@ -67,6 +67,8 @@ def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int) -> None:
         Gets the name of a file to write.
     n_bytes : int
         Room that the file takes at most, for the complaint where there is none.
+    what : str
+        What is written, for the complaint.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int) -> None:
             write(beside)
             _sync(beside)
         except (OSError, RuntimeError) as error:
-            raise _complaint(error, path, n_bytes) from error
+            raise _complaint(error, path, n_bytes, what) from error
         os.chmod(beside, _mode(path))
         os.replace(beside, path)
     finally:
@@ -112,18 +114,20 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _complaint(error: Exception, path: Path, n_bytes: int) -> OSError:
+def _complaint(error: Exception, path: Path, n_bytes: int, what: str) -> OSError:
     """What went wrong in one sentence. HDF5 tells of a full disk in words of its own, without the number."""
     number = getattr(error, "errno", None)
     free = shutil.disk_usage(path.parent).free
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or free < n_bytes:
         return OSError(
             errno.ENOSPC,
-            f"the disk is full: the file takes about {n_bytes / 1e6:.3g} MB, and {free / 1e6:.3g} MB are free; what "
-            "was there before is unchanged",
+            f"the disk is full: {what} takes about {n_bytes / 1e6:.3g} MB, and {free / 1e6:.3g} MB are free; what was "
+            "there before is unchanged",
             str(path),
         )
-    return OSError(number or errno.EIO, f"the file cannot be written ({error})", str(path))
+    return OSError(
+        number or errno.EIO, f"{what} cannot be written ({error}); what was there before is unchanged", str(path)
+    )
 
 
 def _as_path(path: Any) -> Path:

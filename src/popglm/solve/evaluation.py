@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.snapshot import Resumable
 
 __all__ = ["Evaluation", "GramObjective"]
 
 
 @dataclass
-class Evaluation:
+class Evaluation(Resumable):
     """One point per neuron.
 
     Attributes

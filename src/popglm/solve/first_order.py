@@ -5,7 +5,7 @@ They serve the losses with kinks (relu), and as a yardstick for the quasi-Newton
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from popglm.checks import check_seed, is_number
 from popglm.messages import shown
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path, empty_path
+from popglm.solve.snapshot import UNKEPT, Checkpoint, Resumable, State
 
 __all__ = ["FirstOrder", "walk_first_order"]
 
@@ -89,25 +90,18 @@ def walk_first_order(
     tol: float,
     max_iter: int,
     report: Callable[[np.ndarray], None] | None = None,
+    checkpoint: Checkpoint = UNKEPT,
 ) -> Path:
     """Like `popglm.solve.rounds.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
-    path = empty_path(fit, len(lambdas))
-    everyone = np.arange(len(fit.W))
-    for k, lam in enumerate(lambdas):
-        path.gap[k], path.n_iter[k] = _descend(optimiser, fit, lam, tol, 50 * max_iter, path, fit.fittable)
-        for _ in range(MOST_DESCENTS if fit.loss.parameters else 0):
-            open_ = _renew_parameters(fit, lam, tol, path.gap[k])
-            if not len(open_):
-                break
-            gap, n_iter = _descend(optimiser, fit, lam, tol, 50 * max_iter, path, open_)
-            path.gap[k, open_] = gap[open_]
-            path.n_iter[k] += n_iter
-        for j in fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]:
-            path.gap[k, j] = min(path.gap[k, j], fit.prove(j)[1])
-        path.record(fit, np.full(len(everyone), k), everyone, lam)
-        if report is not None:
-            report(np.full(len(everyone), k + 1))
-    return path
+    walk = _Strengths(optimiser, fit, lambdas, tol, 50 * max_iter)
+    if (kept := checkpoint.last()) is not None:
+        walk.restore(kept)
+    while walk.k < len(lambdas):
+        with walk.path.timed("evaluate"):
+            walk.descent.go(lambda: checkpoint.pause(walk.state))
+        if walk.leave() and report is not None:
+            report(np.full(len(fit.W), walk.k))
+    return walk.path
 
 
 def _certificates(fit: Fit, neurons: np.ndarray, lam: np.ndarray) -> np.ndarray:
@@ -116,6 +110,60 @@ def _certificates(fit: Fit, neurons: np.ndarray, lam: np.ndarray) -> np.ndarray:
     if len(can):
         gap[can] = np.minimum(gap[can], fit.check(neurons[can], lam[can]).bound)
     return gap
+
+
+class _Strengths(Resumable):
+    """A fit that goes down its strengths, with one descent at each, or several where parameters are estimated between.
+
+    Attributes
+    ----------
+    k, turn : int
+        Number of the strength, and of the descent there.
+    """
+
+    fixed = ("lambdas",)
+
+    def __init__(self, optimiser: FirstOrder, fit: Fit, lambdas: np.ndarray, tol: float, most_steps: int) -> None:
+        self.optimiser, self.fit, self.lambdas, self.tol, self.most_steps = optimiser, fit, lambdas, tol, most_steps
+        self.path = empty_path(fit, len(lambdas))
+        self.k = self.turn = 0
+        self.descent = self._opened(fit.fittable)
+
+    def state(self) -> State:
+        """See `popglm.solve.snapshot.Resumable`."""
+        return super().state() | {"k": np.array(self.k), "turn": np.array(self.turn)}
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        super().restore(state)
+        self.k, self.turn = int(state["k"]), int(state["turn"])
+
+    def _opened(self, neurons: np.ndarray) -> _Descent:
+        lam = self.lambdas[self.k].copy()
+        return _Descent(self.optimiser, self.fit, self.path, lam, self.tol, self.most_steps, neurons)
+
+    def leave(self) -> bool:
+        """Take what the descent ended with, and open the next one; returns whether that is at another strength."""
+        fit, path, k, lam, ended = self.fit, self.path, self.k, self.lambdas[self.k], self.descent
+        if self.turn == 0:
+            path.gap[k], path.n_iter[k] = ended.gap, ended.n_iter
+        else:
+            path.gap[k, ended.began] = ended.gap[ended.began]
+            path.n_iter[k] += ended.n_iter
+        if fit.loss.parameters and self.turn < MOST_DESCENTS:
+            open_ = _renew_parameters(fit, lam, self.tol, path.gap[k])
+            if len(open_):
+                self.turn += 1
+                self.descent = self._opened(open_)
+                return False
+        for j in fit.fittable[fit.can_prove(fit.fittable, lam[fit.fittable])]:
+            path.gap[k, j] = min(path.gap[k, j], fit.prove(j)[1])
+        everyone = np.arange(len(fit.W))
+        path.record(fit, np.full(len(everyone), k), everyone, lam)
+        self.k, self.turn = k + 1, 0
+        if self.k < len(self.lambdas):
+            self.descent = self._opened(fit.fittable)
+        return True
 
 
 def _renew_parameters(fit: Fit, lam: np.ndarray, tol: float, gap: np.ndarray) -> np.ndarray:
@@ -129,69 +177,110 @@ def _renew_parameters(fit: Fit, lam: np.ndarray, tol: float, gap: np.ndarray) ->
     return neurons[moved & (gap[neurons] > tol)]
 
 
-def _descend(
-    optimiser: FirstOrder, fit: Fit, lam: np.ndarray, tol: float, max_steps: int, path: Path, neurons: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+class _Descent(Resumable):
     """Proximal steps until certified, or until the best objective has stopped to fall by ``tol`` of the scale.
 
-    Of some neurons; returns certificates and the number of steps of all, 0 for the others.
+    Attributes
+    ----------
+    began, neurons : ndarray of int
+        Those that descend, and those of them that still do.
+    W, velocity, square, b, rate : ndarray, shape (n_neurons, …)
+        Where these stand now, and their steps; the best points are in ``fit``.
+    best, mark : ndarray, shape (n_neurons,)
+        Least objective; that of the last look.
+    t : int
+        Steps taken.
+    gap, n_iter : ndarray, shape (n_problems,)
+        Certificates and numbers of steps, 0 for those that do not descend.
     """
-    penalty, objective = fit.model.penalty, fit.objective
-    began = time.perf_counter()
-    rng = np.random.default_rng(optimiser.seed)
-    n_iter, gap = np.zeros(len(lam), int), np.zeros(len(lam))
-    block = penalty.block_of_column
-    diagonal = np.diag(fit.model.G)
-    # one scale per block: a step that is a multiple of the identity on the block has an exact proximal map
-    width = np.maximum.reduceat(diagonal, penalty.starts[:-1])
-    width = np.where(width > 0, width, 1.0)
-    W = fit.W[neurons].copy()
-    velocity, square = np.zeros_like(W), np.zeros((len(neurons), len(width)))
-    best = fit.value(neurons, lam[neurons])
-    path.trace.append([fit.reported(neurons, best).sum()])
-    mark, rate, t = best.copy(), np.full(len(neurons), optimiser.rate), 0
-    b = fit.at.b[neurons].copy()
-    for t in range(1, max_steps + 1):
-        if not len(neurons):
-            break
-        grad = objective.sampled_gradient(neurons, W, b, optimiser.batch_size, rng)
-        lam_n = lam[neurons]
-        grad_w = grad.grad + penalty.smooth_gradient(W) + penalty.ridge_strength(lam_n)[:, None] * penalty.penalised(W)
-        b = grad.b
+
+    fixed = ("fit", "path")
+
+    def __init__(
+        self,
+        optimiser: FirstOrder,
+        fit: Fit,
+        path: Path,
+        lam: np.ndarray,
+        tol: float,
+        most_steps: int,
+        neurons: np.ndarray,
+    ) -> None:
+        self.optimiser, self.fit, self.path, self.lam, self.tol = optimiser, fit, path, lam, tol
+        self.most_steps, self.began, self.neurons = most_steps, neurons.copy(), neurons.copy()
+        self.rng = np.random.default_rng(optimiser.seed)
+        self.n_iter, self.gap = np.zeros(len(lam), int), np.zeros(len(lam))
+        # one scale per block: a step that is a multiple of the identity on the block has an exact proximal map
+        width = np.maximum.reduceat(np.diag(fit.model.G), fit.model.penalty.starts[:-1])
+        self.width = np.where(width > 0, width, 1.0)
+        self.W = fit.W[neurons].copy()
+        self.velocity, self.square = np.zeros_like(self.W), np.zeros((len(neurons), len(width)))
+        self.best = fit.value(neurons, lam[neurons])
+        path.trace.append([fit.reported(neurons, self.best).sum()])
+        self.mark, self.rate, self.t = self.best.copy(), np.full(len(neurons), optimiser.rate), 0
+        self.b = fit.at.b[neurons].copy()
+
+    def state(self) -> State:
+        """See `popglm.solve.snapshot.Resumable`; with the state of the random numbers."""
+        rng = json.dumps(self.rng.bit_generator.state)
+        return super().state() | {"t": np.array(self.t), "rng": np.array(rng)}
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        super().restore(state)
+        self.t, self.rng.bit_generator.state = int(state["t"]), json.loads(str(state["rng"]))
+
+    def go(self, pause: Callable[[], None]) -> None:
+        """Take steps to the end, with a pause after every look at the objective."""
+        while len(self.neurons) and self.t < self.most_steps:
+            self.t += 1
+            self._step()
+            if self.t % self.optimiser.check_every == 0 or self.t == self.most_steps:
+                self._look()
+                pause()
+
+    def _step(self) -> None:
+        """One proximal step of all that still descend."""
+        optimiser, penalty, t = self.optimiser, self.fit.model.penalty, self.t
+        grad = self.fit.objective.sampled_gradient(self.neurons, self.W, self.b, optimiser.batch_size, self.rng)
+        lam = self.lam[self.neurons]
+        ridge = penalty.ridge_strength(lam)[:, None] * penalty.penalised(self.W)
+        grad_w = grad.grad + penalty.smooth_gradient(self.W) + ridge
+        self.b = grad.b
         # a running mean, not a sum: the proximal step needs the gradient on its own scale
-        velocity += (1 - optimiser.momentum) * (grad_w - velocity)
+        self.velocity += (1 - optimiser.momentum) * (grad_w - self.velocity)
         if optimiser.method == "adam":
             mean_square = np.add.reduceat(grad_w**2, penalty.starts[:-1], axis=1) / penalty.block_sizes
-            square += 0.001 * (mean_square - square)
-            root = np.sqrt(square / (1 - 0.999**t)) + 1e-12
-            step = (rate[:, None] / np.sqrt(width)) / root
-            move = velocity / (1 - optimiser.momentum**t)
+            self.square += 0.001 * (mean_square - self.square)
+            root = np.sqrt(self.square / (1 - 0.999**t)) + 1e-12
+            step = (self.rate[:, None] / np.sqrt(self.width)) / root
+            move = self.velocity / (1 - optimiser.momentum**t)
         else:
-            total = np.maximum(grad.curvature, 1e-12)[:, None] * width.sum()
-            step, move = rate[:, None] / total * np.ones_like(square), velocity
-        W = W - step[:, block] * move
-        W = penalty.prox(W, step, lam_n)
-        if t % optimiser.check_every and t < max_steps:
-            continue
-        at = objective.evaluate(neurons, W, b)
-        now = at.loss + penalty.value(W, lam_n)
-        better = now < best
+            total = np.maximum(grad.curvature, 1e-12)[:, None] * self.width.sum()
+            step, move = self.rate[:, None] / total * np.ones_like(self.square), self.velocity
+        W = self.W - step[:, penalty.block_of_column] * move
+        self.W = penalty.prox(W, step, lam)
+
+    def _look(self) -> None:
+        """Keep better points, slow down where the objective stalls, and let go of who is certified or too slow."""
+        fit, neurons, lam = self.fit, self.neurons, self.lam[self.neurons]
+        at = fit.objective.evaluate(neurons, self.W, self.b)
+        now = at.loss + fit.model.penalty.value(self.W, lam)
+        better = now < self.best
         fit.at.put(neurons, at, better)
-        fit.W[neurons[better]] = W[better]
-        best = np.minimum(best, now)
+        fit.W[neurons[better]] = self.W[better]
+        self.best = np.minimum(self.best, now)
         everyone = fit.fittable
-        path.trace[-1].append(fit.reported(everyone, fit.value(everyone, lam[everyone])).sum())
+        self.path.trace[-1].append(fit.reported(everyone, fit.value(everyone, self.lam[everyone])).sum())
         # a point that got lost (beyond the loss's domain, or far above the best) starts again, more slowly
-        lost = ~np.isfinite(now) | (now > best + fit.scale[neurons])
-        W[lost], velocity[lost], square[lost] = fit.W[neurons[lost]], 0, square[lost]
-        b = np.where(lost, fit.at.b[neurons], at.b)
-        stalled = mark - best <= tol * fit.scale[neurons]
-        rate = np.where(lost | stalled, rate / 2, rate)
-        mark = best.copy()
-        n_iter[neurons] = t
-        gap[neurons] = _certificates(fit, neurons, lam_n)
-        stay = (gap[neurons] > tol) & (rate > 1e-3 * optimiser.rate)
-        neurons, W, velocity, square = neurons[stay], W[stay], velocity[stay], square[stay]
-        best, mark, rate, b = best[stay], mark[stay], rate[stay], b[stay]
-    path.seconds["evaluate"] += time.perf_counter() - began
-    return gap, n_iter
+        lost = ~np.isfinite(now) | (now > self.best + fit.scale[neurons])
+        self.W[lost], self.velocity[lost] = fit.W[neurons[lost]], 0
+        self.b = np.where(lost, fit.at.b[neurons], at.b)
+        stalled = self.mark - self.best <= self.tol * fit.scale[neurons]
+        self.rate = np.where(lost | stalled, self.rate / 2, self.rate)
+        self.mark = self.best.copy()
+        self.n_iter[neurons] = self.t
+        self.gap[neurons] = _certificates(fit, neurons, lam)
+        stay = (self.gap[neurons] > self.tol) & (self.rate > 1e-3 * self.optimiser.rate)
+        for name in ("neurons", "W", "velocity", "square", "best", "mark", "rate", "b"):
+            setattr(self, name, getattr(self, name)[stay])

@@ -16,6 +16,7 @@ from popglm.solve.own import OwnModels
 from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
+from popglm.solve.snapshot import State, inside, under
 from popglm.solve.units import Units
 from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
@@ -58,6 +59,31 @@ class Fit(Problems):
         self.steps = np.zeros_like(self.W)
         if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
             self.together = OwnModels(self.model, len(self.W), self.n_features, OWN_BYTES)
+
+    def state(self) -> State:
+        """See `popglm.solve.snapshot.Resumable`; of the curvature pairs, those of problems that have some."""
+        found, pairs = super().state(), self.memory.pairs
+        some = np.flatnonzero(pairs.kept)
+        memory = {name: array if len(some) == len(array) else array[some] for name, array in pairs._asdict().items()}
+        found |= under("memory", memory | {"problems": some, "rho": self.memory.rho})
+        found["own"] = np.array(list(self.own), int)
+        for problem, model in self.own.items():
+            found |= under(f"own{problem}", model.state())
+        return found
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        super().restore(state)
+        memory = inside("memory", state)
+        for name, array in self.memory.pairs._asdict().items():
+            array[:] = 0
+            array[memory["problems"]] = memory[name]
+        self.memory.rho[:] = memory["rho"]
+        engine, penalty = self.model.engine, self.model.penalty
+        self.own = {
+            problem: RotatedModel.of(inside(f"own{problem}", state), engine, penalty)
+            for problem in state["own"].tolist()
+        }
 
     @property
     def own_model_after(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
 from popglm.solve.rows import Rows, of_columns, stand_at_null
 from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
 
@@ -118,6 +120,7 @@ class GramFits:
     refit: bool
     on_strength: Callable[[int, int], Any] | None
     start: np.ndarray | None
+    checkpoint: Checkpoint
     held_features: list[FeatureSums] = field(init=False)
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
@@ -142,7 +145,8 @@ class GramFits:
             self.sums += [ResponseMoments.join(*each) for each in training]
         free = self.settings.penalty.free
         if free is not None:
-            self.bare_fit = self._bare(free).fit(np.zeros((1, len(data.Y))))
+            bare, zeros = self._bare(free), np.zeros((1, len(data.Y)))
+            self.bare_fit = concluded(bare.checkpoint, PopulationFit, lambda: bare.fit(zeros))
 
     def _bare(self, free: np.ndarray) -> GramFits:
         """The same fits with the features ``free`` alone, which are never penalised: null models."""
@@ -151,7 +155,7 @@ class GramFits:
         held = [own.of_columns(free) for own in self.held_features] if self.folds.partition else None
         return GramFits(
             self.engine, data, scored, self.center[free], features, held, self.folds, self.settings.bare(), self.wanted,
-            True, None, None,
+            True, None, None, self.checkpoint.part("null"),
         )  # fmt: skip
 
     @property
@@ -184,7 +188,9 @@ class GramFits:
         def walk(i: int, fit: Fit) -> Path:
             """The path of one fit."""
             report = reporter(self.on_strength, 1, i - self.refit)
-            return walk_path(fit, lambdas, settings.tol, settings.max_iter, None if near is None else near[i], report)
+            guide, kept = None if near is None else near[i], self.checkpoint.part(f"fit{i}")
+            descend = partial(walk_path, fit, lambdas, settings.tol, settings.max_iter, guide, report, kept)
+            return concluded(kept, Path, descend)
 
         paths = side_by_side(walk, [(i, fit) for i, (fit, _) in enumerate(begun)])
         coordinates = [own for _, own in begun]

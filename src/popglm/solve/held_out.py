@@ -12,6 +12,7 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
+from popglm.solve.snapshot import Resumable
 from popglm.solve.windows import Windows
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
@@ -117,7 +118,7 @@ def _value_sums_of(
     return value_sums(ops, size, masked, loss, n_lambdas, X, Y, s, offset, W, b, theta, at)
 
 
-class EarlyStop:
+class EarlyStop(Resumable):
     """Which neurons go no further, by the held-out deviance of their folds on the way.
 
     Fits go on until the deviances of enough neurons are due for a batch to be a matrix product. They wait where the
@@ -142,6 +143,8 @@ class EarlyStop:
     limit : ndarray of int, shape (n_neurons,)
         Strengths that a fit may have behind it by now.
     """
+
+    fixed = ("scored",)
 
     def __init__(self, held_out: list[HeldOut], scored: np.ndarray, n_lambdas: int, ends: Ends) -> None:
         self.held_out, self.scored, self.ends = held_out, scored, ends

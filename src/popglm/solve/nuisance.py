@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.snapshot import Resumable
 from popglm.statistics.families import Family, Samples, Units
 from popglm.statistics.nuisance import estimate_parameters, mean_levels
 from popglm.statistics.responses import ResponseSums
@@ -23,7 +24,7 @@ SLOW, FURTHEST = 0.2, 30.0
 
 
 @dataclass
-class Nuisance:
+class Nuisance(Resumable):
     """Parameters of the family, for the problems of one fit or of several, one after the other.
 
     A problem that is due gets new ones where it is evaluated next: there its predictors are at hand.

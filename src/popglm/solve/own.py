@@ -11,6 +11,7 @@ from numba import njit
 from popglm.solve.blocks import Places, descent
 from popglm.solve.compact import JIT
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel, decrease
+from popglm.solve.snapshot import Resumable, State
 
 __all__ = ["OwnModels"]
 
@@ -19,7 +20,7 @@ __all__ = ["OwnModels"]
 MAX_FEATURES = 400
 
 
-class OwnModels:
+class OwnModels(Resumable):
     """Quadratic models of problems of one fit, each in coordinates of its own in which its blocks are diagonal.
 
     Parameters
@@ -51,6 +52,17 @@ class OwnModels:
         self.slot, self._free = np.full(n_problems, -1), list(range(n_slots))[::-1]
         # a slot takes memory when it is first written
         self.G, self.V = (np.zeros((n_slots, n_features, n_features), dtype) for _ in range(2))
+
+    def state(self) -> State:
+        """See `popglm.solve.snapshot.Resumable`: of the models, those that are in use."""
+        used = self.slot[self.slot >= 0]
+        return {"slot": self.slot, "free": np.array(self._free, int), "G": self.G[used], "V": self.V[used]}
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        self.slot[:], self._free = state["slot"], state["free"].tolist()
+        used = self.slot[self.slot >= 0]
+        self.G[used], self.V[used] = state["G"], state["V"]
 
     @staticmethod
     def suit(model: QuadraticModel) -> bool:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.problems import Problems
+from popglm.solve.snapshot import Outcome
 
 __all__ = ["Path", "empty_path"]
 
 
 @dataclass
-class Path:
+class Path(Outcome):
     """What fits leave behind, in solver coordinates; first axis: strengths.
 
     Attributes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from popglm.solve.grams import GramFits
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, strengths
+from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
 from popglm.solve.units import Units, decades
@@ -42,6 +44,7 @@ def fit_population(
     start: np.ndarray | None = None,
     shares: Sequence[Any] = (),
     schedule: str = "auto",
+    checkpoint: Checkpoint = UNKEPT,
 ) -> PopulationFit:
     """Fit every neuron over all strengths, to all rows and to the training rows of every split.
 
@@ -63,6 +66,8 @@ def fit_population(
     schedule : {"auto", "host", "device"}
         Where the weights lie: on the host, or on the device, one fit after the other; "auto" takes the second on an
         accelerator or several devices, unless X is a stream.
+    checkpoint : Checkpoint
+        Where the fit is kept while it goes on, and taken up again: of these very arguments.
     """
     began = time.perf_counter()
     n, q = len(X), Y.shape[1]
@@ -121,7 +126,7 @@ def fit_population(
         common: dict[str, Any] = {
             "engine": engine, "data": data, "scored": scored, "center": own_center, "features": features,
             "folds": folds, "settings": own, "wanted": cohort.wanted[:, chosen], "refit": refit,
-            "on_strength": on_strength, "start": near,
+            "on_strength": on_strength, "start": near, "checkpoint": checkpoint.part(f"cohort{len(cohorts)}"),
         }  # fmt: skip
         fits: GramFits | RowFits
         if on_grams:
@@ -171,7 +176,10 @@ def _fit_cohorts(
     bare: PopulationFit | None = None
     for chosen, fits, units in cohorts:
         began = time.perf_counter()
-        part = fits.fit(lambdas[:, chosen] / units.strength)
+        own = lambdas[:, chosen] / units.strength
+        # after the last one the whole fit has ended, and is kept as that
+        last = fits is cohorts[-1][1]
+        part = fits.fit(own) if last else concluded(fits.checkpoint, PopulationFit, partial(fits.fit, own))
         powers = [own.power for own in fits.settings.loss.parameters]
         part.translate(units, level, weight_unit, powers)
         part.seconds["fit"] = time.perf_counter() - began

@@ -11,6 +11,7 @@ import numpy as np
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.snapshot import Resumable, State, inside, under
 from popglm.solve.units import Units
 from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
@@ -71,7 +72,7 @@ class Check:
 
 
 @dataclass(kw_only=True)
-class Problems(ABC):
+class Problems(Resumable, ABC):
     """A fit in progress: what is one number per problem here, and what `popglm.solve.walk.Walk` asks of the weights.
 
     A problem is a neuron in a fit. Nothing in it comes from another fit. What the rows that a fold holds out say could
@@ -110,6 +111,20 @@ class Problems(ABC):
     at: Evaluation
     damping: np.ndarray
     n_samples: np.ndarray
+
+    fixed: ClassVar[tuple[str, ...]] = ("fittable", "scale", "magnitude", "unit", "n_samples")
+
+    def state(self) -> State:
+        """See `popglm.solve.snapshot.Resumable`; with the parameters of the family, which the objective has."""
+        own = self.objective.nuisance
+        return super().state() | ({} if own is None else under("nuisance", own.state()))
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        super().restore(state)
+        if self.objective.nuisance is not None:
+            # in place: those of one fit lie among those of all
+            self.objective.nuisance.restore(inside("nuisance", state))
 
     @property
     def n_features(self) -> int:

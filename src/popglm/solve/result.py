@@ -11,13 +11,14 @@ import numpy as np
 
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.path import Path
+from popglm.solve.snapshot import Outcome, State, inside
 from popglm.solve.units import Units
 
 __all__ = ["PopulationFit", "collect", "merge"]
 
 
 @dataclass
-class PopulationFit:
+class PopulationFit(Outcome):
     """Coefficients in the user's columns; axes: (fold,) strength, neuron, feature, or parameter of the family.
 
     ``n_fitted`` (n_neurons,) says how many strengths count. ``bare`` has the fits of the columns that are never
@@ -43,6 +44,14 @@ class PopulationFit:
     trace: list[list[float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     bare: PopulationFit | None = None
+
+    @classmethod
+    def of(cls, state: State) -> PopulationFit:
+        """See `popglm.solve.snapshot.Outcome`."""
+        found, bare = super().of(state), inside("bare", state)
+        if bare:
+            found.bare = cls.of(bare)
+        return found
 
     def widened(self, columns: np.ndarray) -> PopulationFit:
         """The same fits with a weight of 0 for all but ``columns`` (n_features,), which they have."""

@@ -12,6 +12,7 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import Projections
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.solve.snapshot import State
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["RotatedModel", "RotatedObjective"]
@@ -32,13 +33,28 @@ class RotatedModel:
 
     def __init__(self, engine: Engine, G: np.ndarray, penalty: Penalty) -> None:
         own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.block_sizes)
+        # many neurons may have one: in the precision of the steps
+        self._take(own, own.rotate_matrix(G).astype(engine.dtype), penalty)
+
+    def _take(self, own: Coordinates, G: np.ndarray, penalty: Penalty) -> None:
+        """Coordinates, and the Gram matrix in them."""
         if penalty.R is not None:
             penalty = replace(penalty, R=own.rotate_matrix(penalty.R))
-        # many neurons may have one: in the precision of the steps
-        self.coordinates, self.model = (
-            own,
-            QuadraticModel(engine, own.rotate_matrix(G).astype(engine.dtype), penalty, thin=True),
-        )
+        self.coordinates, self.model = own, QuadraticModel(own.engine, G, penalty, thin=True)
+
+    def state(self) -> State:
+        """What the model is made again from by `of`: its Gram matrix, and the axes of the blocks."""
+        return {"G": self.model.G, **{f"axes{i}": V for i, (_, V) in enumerate(self.coordinates.rotation)}}
+
+    @classmethod
+    def of(cls, state: State, engine: Engine, penalty: Penalty) -> RotatedModel:
+        """The model that handed out a state."""
+        G, stops = state["G"], np.cumsum(penalty.block_sizes)
+        blocks = [slice(int(a), int(b)) for a, b in zip(stops - penalty.block_sizes, stops, strict=True) if b - a > 1]
+        rotation: list = [(columns, state[f"axes{i}"]) for i, columns in enumerate(blocks)]
+        found = cls.__new__(cls)
+        found._take(Coordinates(engine, np.zeros(len(G)), rotation), G, penalty)
+        return found
 
     @staticmethod
     def n_bytes(n_features: int) -> int:

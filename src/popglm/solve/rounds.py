@@ -11,6 +11,7 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.fit import MAX_PROBLEMS
 from popglm.solve.path import Path
 from popglm.solve.problems import Problems
+from popglm.solve.snapshot import UNKEPT, Checkpoint, Together
 from popglm.solve.walk import Round, Walk
 
 __all__ = ["run_walks", "walk_path", "walk_paths"]
@@ -36,6 +37,7 @@ def walk_path(
     max_iter: int,
     guide: np.ndarray | None = None,
     report: Callable[[np.ndarray], None] | None = None,
+    checkpoint: Checkpoint = UNKEPT,
 ) -> Path:
     """Descend the strengths with one fit; see `walk_paths`.
 
@@ -47,7 +49,7 @@ def walk_path(
     """
     follow = None if report is None else lambda level: report(level[0])
     guides = None if guide is None else [guide]
-    return walk_paths([fit], evaluate_alone, lambdas, tol, max_iter, guides, follow)[0]
+    return walk_paths([fit], evaluate_alone, lambdas, tol, max_iter, guides, follow, checkpoint=checkpoint)[0]
 
 
 def walk_paths(
@@ -59,6 +61,7 @@ def walk_paths(
     guides: list[np.ndarray] | None = None,
     report: Callable[[np.ndarray], None] | None = None,
     stop: Stop | None = None,
+    checkpoint: Checkpoint = UNKEPT,
 ) -> list[Path]:
     """Descend the strengths with several fits, every problem at its own pace to within ``tol`` of its minimum at each.
 
@@ -82,12 +85,14 @@ def walk_paths(
     stop : callable, optional
         Called with the paths and what ``report`` gets; returns the problems that go no further in any fit, and how many
         strengths each problem may have behind it before the next call, shape (n_problems,).
+    checkpoint : Checkpoint
+        Where the walks are kept between rounds, and go on from.
     """
     # so that what is held for all problems of a round stays small
     most = max(MAX_PROBLEMS // len(fits), LEAST_TOGETHER)
     starts: Sequence[np.ndarray | None] = [None] * len(fits) if guides is None else guides
     walks = [Walk(fit, lambdas, tol, max_iter, guide, most) for fit, guide in zip(fits, starts, strict=True)]
-    run_walks(walks, evaluate, report, stop)
+    run_walks(walks, evaluate, report, stop, checkpoint)
     return [walk.finished_path() for walk in walks]
 
 
@@ -96,6 +101,7 @@ def run_walks(
     evaluate: Callable[[Asked], list[Evaluation]] = evaluate_alone,
     report: Callable[[np.ndarray], None] | None = None,
     stop: Stop | None = None,
+    checkpoint: Checkpoint = UNKEPT,
 ) -> None:
     """Rounds of all walks until no problem has a strength before it; see `walk_paths`."""
     paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
@@ -122,6 +128,10 @@ def run_walks(
             report(level)
         return level
 
+    changing = Together(*walks, stop)
+    if (kept := checkpoint.last()) is not None:
+        changing.restore(kept)
+
     told()
     while any(walk.is_going for walk in walks):
         with timed("blocks"):
@@ -134,3 +144,4 @@ def run_walks(
         level = told()
         for walk, own in zip(walks, level, strict=True):
             walk.fit.drop_models(own == walk.n_lambdas)
+        checkpoint.pause(changing.state)

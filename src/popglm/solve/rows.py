@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
 from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
@@ -101,7 +103,7 @@ class RowFits:
         Neurons that each fit has.
     refit : bool
         Whether the fit to all rows is among the fits.
-    start, shares, schedule : see `popglm.solve.population.fit_population`
+    start, shares, schedule, checkpoint : see `popglm.solve.population.fit_population`
     """
 
     engine: Engine
@@ -117,6 +119,7 @@ class RowFits:
     start: np.ndarray | None
     shares: Sequence[Any]
     schedule: str
+    checkpoint: Checkpoint
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
     principal: bool = field(init=False)
@@ -144,7 +147,8 @@ class RowFits:
             for rows in self.parts
         ]
         if free is not None:
-            self.bare_fit = self._bare(free).fit(np.zeros((1, len(self.data.Y))))
+            bare, zeros = self._bare(free), np.zeros((1, len(self.data.Y)))
+            self.bare_fit = concluded(bare.checkpoint, PopulationFit, lambda: bare.fit(zeros))
 
     def _bare(self, free: np.ndarray) -> RowFits:
         """The same fits with the columns ``free`` alone, which are never penalised: null models."""
@@ -152,7 +156,7 @@ class RowFits:
         features = [own.of_columns(free) for own in self.features]
         return RowFits(
             self.engine, data, scored, self.center[free], features, self.folds, self.settings.bare(), self.wanted, True,
-            None, None, (), "host",
+            None, None, (), "host", self.checkpoint.part("null"),
         )  # fmt: skip
 
     @property
@@ -195,7 +199,9 @@ class RowFits:
         for f in self._fits:
             report = reporter(self.on_strength, 1, f - 1)
             (fit,) = self._start([f])
-            paths.append(walk_first_order(optimiser, fit, lambdas, settings.tol, settings.max_iter, report))
+            kept = self.checkpoint.part(f"fit{f}")
+            given = optimiser, fit, lambdas, settings.tol, settings.max_iter, report, kept
+            paths.append(concluded(kept, Path, partial(walk_first_order, *given)))
         return paths, self._deviance(paths)
 
     def on_devices(self, lambdas: np.ndarray) -> Fitted:
@@ -210,15 +216,18 @@ class RowFits:
             neurons = self.fittable_in(f)
             report = None if self.on_strength is None else reporter(self.on_strength, 1, f - 1)
 
-            def solve(engine: Engine, own: np.ndarray, f: int = f, i: int = i, report: Any = report) -> Path:
+            def solve(
+                engine: Engine, own: np.ndarray, kept: Checkpoint, f: int = f, i: int = i, report: Any = report
+            ) -> Path:
                 guide = None if near is None else near[i][:, own]
                 # of several shares the first is followed
                 follow = report if own[0] == self.fittable_in(f)[0] else None
-                return self._on_device(engine, f, own, lambdas[:, own], guide, follow)
+                return self._on_device(engine, f, own, lambdas[:, own], guide, follow, kept)
 
             if len(neurons):
-                found = walk_in_shares(self.shares or [self.engine], neurons, solve)
-                path.put(found, neurons)
+                kept = self.checkpoint.part(f"fit{f}")
+                walk = partial(walk_in_shares, self.shares or [self.engine], neurons, solve, kept)
+                path.put(concluded(kept, Path, walk), neurons)
             elif report is not None:
                 report(np.full(1, len(lambdas)))
             self.parts[f].displace(self.engine, self.data)
@@ -226,8 +235,9 @@ class RowFits:
         return paths, self._deviance(paths)
 
     def _on_device(
-        self, engine: Engine, f: int, neurons: np.ndarray, lambdas: np.ndarray, guide: np.ndarray | None, report: Any
-    ) -> Path:
+        self, engine: Engine, f: int, neurons: np.ndarray, lambdas: np.ndarray, guide: np.ndarray | None, report: Any,
+        kept: Checkpoint,
+    ) -> Path:  # fmt: skip
         """The path of some neurons of one fit."""
         settings, rows, own = self.settings, self.parts[f].of(neurons), self.coordinates[f]
         if settings.units is not None:
@@ -239,11 +249,12 @@ class RowFits:
             sums, settings.units, coordinates=own,
         )  # fmt: skip
         walk = Walk(begin(settings, objective, model, sums, everyone), lambdas, settings.tol, settings.max_iter, guide)
-        run_walks([walk], report=None if report is None else lambda level: report(level[0]))
+        follow = None if report is None else lambda level: report(level[0])
+        run_walks([walk], report=follow, checkpoint=kept.part("device"))
         if (walk.handed_over >= 0).any():
             (rows_of_fit,) = _objectives(engine, settings, [rows], [sums])
             host = begin(settings, RotatedObjective(rows_of_fit, own), model, sums, everyone)
-            run_walks([walk.continued_by(host, MAX_PROBLEMS)])
+            run_walks([walk.continued_by(host, MAX_PROBLEMS)], checkpoint=kept.part("host"))
         rows.displace(engine, self.parts[f])
         return walk.finished_path()
 
@@ -262,6 +273,7 @@ class RowFits:
             guides(self.start, [self.coordinates[f] for f in self._fits]),
             reporter(self.on_strength, len(fits), -int(self.refit)),
             stop,
+            self.checkpoint,
         )
         return paths, self._deviance(paths) if stop is None else stop.deviance
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from popglm.solve.snapshot import Resumable, State
+
 __all__ = ["Trace"]
 
 
-class Trace:
+class Trace(Resumable):
     """The objective of some columns when they came to a strength, iteration 0, and after every evaluation there."""
 
     def __init__(self, n_lambdas: int, n_columns: int) -> None:
         self.n_lambdas, self.n_columns = n_lambdas, n_columns
         self.seen: list[np.ndarray] = []
+
+    def state(self) -> State:
+        """All that was noted, in one array."""
+        return {"seen": np.concatenate([np.zeros((0, 4)), *self.seen])}
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        self.seen = [state["seen"]]
 
     def append(self, k: np.ndarray, iteration: np.ndarray | int, columns: np.ndarray, objective: np.ndarray) -> None:
         """Note the objective of columns at the strengths ``k`` after some iterations."""

@@ -33,6 +33,7 @@ from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path, empty_path
 from popglm.solve.problems import Problems
+from popglm.solve.snapshot import Resumable
 from popglm.solve.trace import Trace
 
 __all__ = ["Round", "Walk"]
@@ -90,7 +91,7 @@ class Round:
         return Round(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-class Walk:
+class Walk(Resumable):
     """The state of the walk of one fit.
 
     Parameters
@@ -133,6 +134,8 @@ class Walk:
     handed_over : ndarray of int, shape (n_problems,)
         Strength at which a device gave a problem to the host; −1 for none.
     """
+
+    fixed = ("lambdas", "guide")
 
     def __init__(
         self,

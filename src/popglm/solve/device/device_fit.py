@@ -9,11 +9,13 @@ import numpy as np
 from popglm.solve.certificate import DECREMENT_SAFETY, gap_of
 from popglm.solve.device.arrays import vector
 from popglm.solve.device.batch import Batch
+from popglm.solve.device.curvature import Pairs
 from popglm.solve.device.model import BatchModel, Strength
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.problems import Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.snapshot import State, inside, under
 from popglm.solve.units import Units
 from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
@@ -48,6 +50,8 @@ class DeviceFit(Problems):
 
     has_derivatives = False
     own_models_need_norms = False
+    # beside those of all problems, what every round makes anew
+    fixed = (*Problems.fixed, "_steps", "_moving", "_target", "_promised", "_change")
 
     def __init__(
         self,
@@ -73,6 +77,26 @@ class DeviceFit(Problems):
         self._lam = np.full(n, np.nan)
         self._strength: Strength | None = None
         self._put(fittable, null, np.ones(n, bool))
+
+    def state(self) -> State:
+        """See `popglm.solve.snapshot.Resumable`; with the batch, copied from the device."""
+        batch, copied = self.batch, self.engine.to_numpy
+        arrays = {name: copied(getattr(batch, name)) for name in ("W", "grad", "bound")}
+        arrays |= {name: copied(array) for name, array in batch.pairs._asdict().items()}
+        return super().state() | under("batch", arrays | {"index": batch.index, "real": batch.real})
+
+    def restore(self, state: State) -> None:
+        """See `popglm.solve.snapshot.Resumable`."""
+        super().restore(state)
+        batch = inside("batch", state)
+
+        def placed(name: str) -> Array:
+            # in memory that the library itself has laid out
+            return self.engine.xp.concat([self.engine.asarray(batch[name])], axis=0)
+
+        pairs = Pairs(*map(placed, Pairs._fields))
+        self.batch = Batch(batch["index"], batch["real"], placed("W"), placed("grad"), pairs, placed("bound"))
+        self._strength = None if np.isnan(self._lam).any() else self.kernels.strength(self._lam)
 
     @property
     def own_model_after(self) -> int:

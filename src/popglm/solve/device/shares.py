@@ -13,16 +13,17 @@ import numpy as np
 from popglm.engines.memory import is_out_of_memory
 from popglm.engines.protocol import Engine
 from popglm.solve.path import Path
+from popglm.solve.snapshot import UNKEPT, Checkpoint
 
 __all__ = ["walk_in_shares"]
 
 log = logging.getLogger("popglm")
 
-#: Walks some neurons (n,) on an engine.
-Solve = Callable[[Any, np.ndarray], Path]
+#: Walks some neurons (n,) on an engine, and is kept.
+Solve = Callable[[Any, np.ndarray, Checkpoint], Path]
 
 
-def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) -> Path:
+def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve, checkpoint: Checkpoint = UNKEPT) -> Path:
     """The path of neurons that are split over devices, each with an engine.
 
     A share of neurons that does not fit in a device's memory is split in two, which then take turns.
@@ -31,13 +32,17 @@ def walk_in_shares(engines: Sequence[Any], neurons: np.ndarray, solve: Solve) ->
 
     def within_memory(engine: Engine, share: np.ndarray) -> Path:
         """The path of a share, in halves where it does not fit."""
-        try:
-            return solve(engine, share)
-        except Exception as error:
-            if not is_out_of_memory(error) or len(share) == 1:
-                raise
-        # outside the handler: the traceback would keep the arrays of the failed share alive
-        log.warning("The device is out of memory; going on with %d neurons at a time.", -(-len(share) // 2))
+        kept = checkpoint.part(f"neurons{share[0]}to{share[-1]}")
+        if kept.result() is None:
+            try:
+                return solve(engine, share, kept)
+            except Exception as error:
+                if not is_out_of_memory(error) or len(share) == 1:
+                    raise
+            # outside the handler: the traceback would keep the arrays of the failed share alive
+            log.warning("The device is out of memory; going on with %d neurons at a time.", -(-len(share) // 2))
+            # halves from now on, for how neurons are batched shows in last bits
+            kept.finish({})
         return _join([within_memory(engine, half) for half in np.array_split(share, 2)])
 
     def on_device(engine: Engine, share: np.ndarray) -> Path:
