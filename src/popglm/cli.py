@@ -134,7 +134,7 @@ def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="The result to write.")] = Path("result.nc"),
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="A folder that keeps the fit while it goes on: the same command goes on from there."),
+        typer.Option(help="A folder that keeps the fit as it goes on; the same command goes on there."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
