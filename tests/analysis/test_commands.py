@@ -141,8 +141,8 @@ def test_another_recording_is_not_explained(copy):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('path = "session.nwb"', 'path = "none.nwb"', "there is no file or folder"),
-        ('deconvolved_activity_plane_2"\n', 'deconvolved_activity_plane_9"\n', "name of a sampled series"),
+        ('path = "session.nwb"', 'path = "none.nwb"', "line 3 (data): none.nwb: there is no file or folder"),
+        ('deconvolved_activity_plane_2"\n', 'deconvolved_activity_plane_9"\n', "there is no series"),
         ('"deconvolved_activity_plane_0"]', '"plane_7"]', "there is no activity 'plane_7'"),
         ("trials.is_cueB", "trials.is_cueC", "no variable 'trials.is_cueC'; nearest names: 'is_cueB'"),
         ("cv = 3", "cv = 1", "line 29 (model.cv)"),
@@ -161,6 +161,43 @@ def test_a_recipe_that_cannot_be_carried_out_is_told(old, new, words, copy):
     assert not (copy / "other.nc").exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("cv = 3", "cv = 100", "cv=100 folds need"),
+        ('penalty = "group_lasso"', 'penalty = "lass"', "penalty='lass' is unknown"),
+        ("[model]\n", '[model]\nfamily = "poison"\n', "poison"),
+        ("grid.series", 'neurons = "depth > 99"\ngrid.series', "none of 2 neurons"),
+        ("[explain]\n", '[explain]\nvariables = {a = "wheeel"}\n', "wheeel"),
+        ("[explain.by.position]", "[explain.by.wheeel]", "'wheeel' is no variable"),
+    ],
+)
+def test_the_check_fails_where_the_fit_or_the_explanation_would(old, new, words, copy):
+    text = (copy / "recipe.toml").read_text(encoding="utf-8")
+    (copy / "recipe.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    found = run("check", copy / "recipe.toml")
+    assert found.exit_code == 1, found.output
+    assert words in found.output
+
+
+def test_names_with_slashes_survive_a_result(copy):
+    text = (copy / "recipe.toml").read_text(encoding="utf-8")
+    text = text.replace("pitch = ", '"velocity/pitch" = ').replace('variable = "pitch"', 'variable = "velocity/pitch"')
+    (copy / "recipe.toml").write_text(text, encoding="utf-8")
+    assert run("fit", copy / "recipe.toml", "-o", copy / "other.nc").exit_code == 0
+    assert run("explain", copy / "other.nc").exit_code == 0
+    assert "velocity_pitch" in open_result(copy / "other.nc").part("grid")
+
+
+def test_lags_of_a_recipe_are_in_seconds(tmp_path):
+    text = '[data]\npath = "a.npz"\n[[terms]]\nbasis = "kernel"\nvariable = "lick"\n'
+    text += 'of = {basis = "bumps", n = 3, low = 0, high = 1}\n'
+    recipe = parse_recipe(text, tmp_path / "recipe.toml")
+    assert recipe.design(0.025).terms[0].dt == 0.025
+    recipe = parse_recipe(text + 'dt = "1/20"\n', tmp_path / "recipe.toml")
+    assert recipe.design(0.025).terms[0].dt == 0.05
+
+
 def test_a_wrong_mending_leaves_traces_in_the_check(copy):
     text = (copy / "recipe.toml").read_text(encoding="utf-8")
     (copy / "recipe.toml").write_text("clock_shift.deconvolved_activity_plane_0 = 1e4\n" + text, encoding="utf-8")
@@ -173,7 +210,7 @@ def test_what_is_no_result_is_told(folder, tmp_path):
     model.save(tmp_path / "model.nc")
     for path, words in (
         (tmp_path / "none.nc", "there is no such file"),
-        (folder / "recipe.toml", "holds no result"),
+        (folder / "recipe.toml", "holds no result of popglm fit"),
         (tmp_path / "model.nc", "holds no result of popglm fit"),
         (folder, "no regular file"),
     ):

@@ -26,8 +26,7 @@ def test_spikes_are_counted_as_by_a_plain_loop():
     data = Session(activity={"units": spike_trains(trains, neurons=list("abcd"))}).regrid(
         0.1, trials=intervals(pd.DataFrame({"start_time": [0.0], "stop_time": [20.0]}))
     )
-    first = min(train.min() for train in trains if len(train))
-    edges = first + np.arange(data.sizes["time"] + 1) * 0.1
+    edges = np.arange(data.sizes["time"] + 1) * 0.1
     for name, train in zip("abcd", trains, strict=True):
         expected = [((train >= lo) & (train < hi)).sum() for lo, hi in pairwise(edges)]
         np.testing.assert_array_equal(data["activity"].sel(neuron=name), expected)
@@ -254,7 +253,7 @@ def test_trials_that_touch_up_to_one_bit_do_not_overlap():
 def test_trials_that_overlap_are_told_unless_they_are_filtered():
     table = intervals(pd.DataFrame({"start_time": [0.0, 0, 5], "stop_time": [10.0, 5, 10], "kind": ["all", "a", "b"]}))
     session = Session(activity={"dff": traces(np.zeros((10, 1)), rate=1)}, intervals={"epochs": table})
-    with pytest.raises(ValueError, match="trials 0 and 1 overlap: the first ends at 10 s and the other begins at 0 s"):
+    with pytest.raises(ValueError, match="trials 0 and 1 overlap: the first ends at 10 s, the other begins at 0 s"):
         session.regrid(trials="epochs")
     data = session.where("epochs", "kind != 'all'").regrid(trials="epochs")
     assert data["trial"].values.tolist() == [1] * 5 + [2] * 5
@@ -332,7 +331,7 @@ def test_what_is_no_grid_is_told():
     with pytest.raises(ValueError, match="no activity 'dff'; the session has 'units'"):
         session.regrid(1.0, activity="dff")
     with pytest.raises(ValueError, match="no bin lies in any trial"):
-        session.regrid(1.0, trials=intervals(pd.DataFrame({"start_time": [9.0], "stop_time": [10.0]})))
+        session.regrid(clock="speed", trials=intervals(pd.DataFrame({"start_time": [9.0], "stop_time": [10.0]})))
     with pytest.raises(ValueError, match="neither activity, trials nor signals"):
         Session().regrid(1.0)
 
@@ -425,3 +424,70 @@ def test_a_column_of_the_table_of_neurons_never_takes_the_place_of_the_clock():
     data = session.regrid()
     assert data["time"].values.tolist() == [1, 2, 3]
     assert data["time_"].values.tolist() == [5]
+
+
+def test_the_trial_before_may_be_one_that_is_left_out():
+    table = a_trial_table(6, 2.0, c=np.arange(6.0), good=np.arange(6) % 2 == 0)
+    session = Session(activity={"dff": traces(np.zeros((12, 1)), rate=1)}, intervals={"trials": table, "all": table})
+    wanted = {"c": "trials.c", "before": Variable("trials.c", previous=True)}
+    for data in (
+        session.where("trials", "good").regrid(variables=wanted),
+        session.where("trials", "good").where("trials", "c < 100").regrid(variables=wanted),
+        session.where("all", "good").regrid(variables=wanted, trials="all"),
+    ):
+        np.testing.assert_array_equal(data["c"], np.repeat([0, 2, 4], 2))
+        np.testing.assert_array_equal(data["before"], np.repeat([np.nan, 1, 3], 2))
+
+
+def test_trials_that_hold_no_bin_are_told_and_the_grid_begins_with_the_first():
+    units = {"units": spike_trains([np.arange(1.0, 60.0)])}
+    table = a_trial_table(12, 5.0)
+    given = Session(units, intervals={"trials": table}).regrid(7.0)
+    assert "2 trials have no bin" in given.attrs["notes"]
+    for other in (
+        Session(units).regrid(7.0, trials=table),
+        Session(units, intervals={"t": table}).regrid(7.0, trials="t"),
+    ):
+        np.testing.assert_array_equal(other["time"], given["time"])
+        np.testing.assert_array_equal(other["activity"], given["activity"])
+
+
+def test_the_last_trial_without_a_stop_goes_on_to_the_last_spike():
+    with pytest.warns(pg.PopglmWarning, match="have no stop_time"):
+        table = intervals(pd.DataFrame({"start_time": [0.0, 5.0]}))
+    session = Session({"units": spike_trains([[1.0, 6.0, 9.5]])}, intervals={"trials": table})
+    data = session.regrid(0.5)
+    assert data["trial"].values[[0, -1]].tolist() == [0, 1]
+    assert data["activity"].values.sum() == 2
+
+
+def test_what_lies_apart_from_the_trials_is_told():
+    session = Session(
+        {"dff": traces(np.zeros((100, 1)), rate=1), "other": traces(np.zeros((100, 1)), rate=1)},
+        intervals={"trials": a_trial_table(1, 10.0)},
+    )
+    notes = session.regrid().attrs["notes"]
+    assert "do their clocks count from the same start?" in notes
+    assert "activity is that of 'dff'; there is also 'other'" in notes
+
+
+def test_neurons_are_chosen_by_name_and_some_must_stay():
+    session = Session({"units": spike_trains([[0.5], [0.5]], neurons=[3, 7])}, intervals={"trials": a_trial_table(1)})
+    assert session.regrid(1.0, neurons="neuron == 7")["neuron"].values.tolist() == [7]
+    with pytest.raises(ValueError, match="none of 2 neurons of 'units' meets 'neuron == 8'"):
+        session.regrid(1.0, neurons="neuron == 8")
+
+
+def test_durations_are_seconds_and_dates_are_none():
+    steps = pd.to_timedelta(np.arange(6) / 2, unit="s")
+    session = Session({"dff": traces(np.zeros((6, 1)), steps)}, events={"lick": events(steps[:2])})
+    assert session.regrid()["time"].values.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+    for make in (lambda t: signal(np.zeros(6), t), events, lambda t: spike_trains([t])):
+        with pytest.raises(TypeError, match="times must be seconds; found dates"):
+            make(pd.Timestamp("2026-01-01") + steps)
+
+
+def test_more_bins_than_fit_into_the_memory_are_refused():
+    session = Session({"units": spike_trains([[0.0, 3_600.0]])})
+    with pytest.raises(ValueError, match=r"a grid of .* bins would take"):
+        session.regrid(1e-7)

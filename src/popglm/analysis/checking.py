@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
-from popglm.analysis.running import build, grid_of, session_of
+from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
 from popglm.recording.clocks import clock_faults, longest_step
 
 __all__ = ["check_recipe"]
@@ -65,8 +67,30 @@ def check_recipe(recipe: Recipe) -> Findings:
         findings.faults.append(str(error))
         return findings
     _look_at_design(matrices.X, findings)
+    _try_model(recipe, matrices, findings)
+    _try_explanation(recipe, data, matrices, findings)
     _expect(recipe, matrices.X.shape, matrices.Y.shape[1], findings)
     return findings
+
+
+def _try_model(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
+    """Whether the model can be fitted at all: one neuron, one step at each strength."""
+    short = recipe.content.model_copy(update={"model": {**recipe.content.model, "max_iter": 1}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            fit_recipe(replace(recipe, content=short), replace(matrices, Y=matrices.Y.isel(neuron=slice(0, 1))))
+        except (ValueError, TypeError, ImportError) as error:
+            findings.faults.append(str(error))
+
+
+def _try_explanation(recipe: Recipe, data: xr.Dataset, matrices: Matrices, findings: Findings) -> None:
+    """Whether the variables to explain are there."""
+    try:
+        variables_to_explain(recipe, matrices)
+        bins_of_recipe(recipe, data, matrices)
+    except (ValueError, TypeError) as error:
+        findings.faults.append(str(error))
 
 
 def _look_at_time(data: xr.Dataset, findings: Findings) -> None:

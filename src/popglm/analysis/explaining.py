@@ -13,9 +13,10 @@ from popglm.analysis.running import Matrices, build, grid_of, session_of
 from popglm.estimators import GLMCV
 from popglm.explain import bins, bootstrap, breakdown, compare, kernels
 from popglm.explain.binning import Bins
+from popglm.explain.variables import resolve_variables
 from popglm.io.netcdf import storable
 
-__all__ = ["explain_result"]
+__all__ = ["bins_of_recipe", "explain_result", "variables_to_explain"]
 
 
 def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] = lambda _: None) -> Result:
@@ -36,8 +37,8 @@ def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] =
         )
     model = result.model
     explain = recipe.content.explain
-    variables = explain.variables or _variables_of_design(matrices)
-    by = _bins(recipe, data, matrices)
+    variables = variables_to_explain(recipe, matrices)
+    by = bins_of_recipe(recipe, data, matrices)
     tell("contributions of variables")
     parts = {"/contributions": storable(breakdown(model, matrices.X, matrices.Y, variables, by))}
     if explain.compare:
@@ -52,6 +53,23 @@ def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] =
     return result.with_parts(parts)
 
 
+def variables_to_explain(recipe: Recipe, matrices: Matrices) -> dict[str, list[str]]:
+    """The groups of every variable, as the recipe says, or each variable of the design with its own.
+
+    Raises
+    ------
+    ValueError
+        If a variable of the recipe has no group.
+    """
+    wanted = recipe.content.explain.variables
+    if wanted is None:
+        return dict(_variables_of_design(matrices))
+    try:
+        return resolve_variables(wanted, list(matrices.design.terms_))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{recipe.place(('explain', 'variables'))}: {error}") from None
+
+
 def _variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
     """Every variable of the design, with the groups that it takes part in; those of a product are the multiplier's.
 
@@ -63,7 +81,7 @@ def _variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
     return found
 
 
-def _bins(recipe: Recipe, data: xr.Dataset, matrices: Matrices) -> list[Bins] | None:
+def bins_of_recipe(recipe: Recipe, data: xr.Dataset, matrices: Matrices) -> list[Bins] | None:
     """The bins along variables that the recipe asks for."""
     made = []
     for name, one in recipe.content.explain.by.items():

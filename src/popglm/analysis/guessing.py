@@ -235,16 +235,15 @@ def _model_lines(session: Session) -> list[str]:
     name, part = next(iter(session.activity.items()))
     is_rate = isinstance(part, xr.Dataset) or re.search(r"deconv|spks|spike|event", name.lower())
     family = "poisson" if is_rate else "gaussian"
+    n_trials = len(session.trials) if session.trials is not None else 10
     return [
         "[model]",
         f"family = {_text(family)}  # a guess",
         'penalty = "group_lasso"',
         "n_lambdas = 11",
-        "cv = 5",
+        f"cv = {max(min(5, n_trials // 2), 2)}",
         "",
-        "[test]  # trials that are kept from the fit",
-        "fraction = 0.15",
-        "",
+        *(("[test]  # trials that are kept from the fit", "fraction = 0.15", "") if n_trials >= 10 else ()),
         "[explain]",
         "compare = false  # true: fit again without each variable",
         "bootstrap = 0  # resamples for bands of the kernels",

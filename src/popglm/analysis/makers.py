@@ -8,6 +8,7 @@ from typing import Any
 
 from popglm import design
 from popglm.estimators import GLMCV
+from popglm.recording.grid import as_fraction
 
 __all__ = ["EXPLAINED_BY_CODE", "MODEL_OPTIONS", "TERM_OPTIONS", "make_term", "required_of"]
 
@@ -45,8 +46,8 @@ def required_of(basis: str) -> list[str]:
     return [name for name, needed in _options(_BASES[basis]).items() if needed]
 
 
-def make_term(basis: str, options: Mapping[str, Any]) -> Any:
-    """A term of the design.
+def make_term(basis: str, options: Mapping[str, Any], dt: float | None = None) -> Any:
+    """A term of the design; ``dt`` (s) is that of the samples, for terms of lags that do not say it.
 
     Raises
     ------
@@ -60,6 +61,10 @@ def make_term(basis: str, options: Mapping[str, Any]) -> Any:
     ('speed', 'lick kernel')
     """
     arguments = dict(options)
+    if isinstance(arguments.get("dt"), str):
+        arguments["dt"] = float(as_fraction(arguments["dt"]))
+    if dt is not None and "dt" in TERM_OPTIONS[basis]:
+        arguments.setdefault("dt", dt)
     if "of" in arguments:
         inner = arguments.pop("of")
         if isinstance(inner, Mapping):

@@ -44,8 +44,8 @@ class Recipe:
         path = self.content.data.path
         return path if "://" in path else str((self.path.parent / path).resolve())
 
-    def design(self) -> Design:
-        """The design, not yet fitted.
+    def design(self, dt: float | None = None) -> Design:
+        """The design, not yet fitted; ``dt`` is the width of its samples (s), which lags are told in.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Recipe:
         terms = []
         for k, term in enumerate(self.content.terms):
             try:
-                made = make_term(term.basis, term.model_extra or {})
+                made = make_term(term.basis, term.model_extra or {}, dt)
                 terms += [*([made] if term.alone else []), *(made * other for other in term.times)]
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{self.place(('terms', k))}: {error}") from None
@@ -137,7 +137,12 @@ def parse_recipe(text: str, path: Path) -> Recipe:
 def _faults(error: ValidationError, name: str, text: str, found: dict[str, Any]) -> list[str]:
     """A line for every fault, with its place in the file and what to do."""
     lines = []
-    for fault in error.errors():
+    faults = error.errors()
+    tables = {fault["loc"][:2] for fault in faults if fault["type"] == "extra_forbidden"}
+    for fault in faults:
+        # of two alternatives, text and a table, a table that is given is the one that is meant
+        if fault["type"] == "string_type" and isinstance(fault["input"], dict) and fault["loc"][:2] in tables:
+            continue
         # pydantic names the alternatives among its keys, which the file does not have
         keys = tuple(key for key in fault["loc"] if isinstance(key, int) or key in _all_keys(found))
         message = fault["msg"].removeprefix("Value error, ")

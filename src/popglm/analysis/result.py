@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -164,11 +165,13 @@ def open_result(path: str | Path) -> Result:
     """
     source = check_source(path)
     try:
+        with h5py.File(source) as file:
+            is_result = "result_revision" in file.attrs
+        if not is_result:
+            raise ValueError("it was not written by popglm fit")
         tree = xr.open_datatree(source, engine="h5netcdf")
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{source} holds no result that can be read: {error}") from error
-    if "result_revision" not in tree.attrs:
-        raise ValueError(f"{source} holds no result of popglm fit")
+        raise ValueError(f"{source} holds no result of popglm fit that can be read: {error}") from error
     if int(tree.attrs["result_revision"]) > REVISION:
         raise ValueError(f"{source} was written by a later popglm; update popglm to open it")
     missing = [name for name in _KEPT if name not in tree.children]
@@ -245,7 +248,8 @@ def _neurons(data: xr.Dataset, matrices: Matrices, model: GLMCV, predicted: np.n
         "deviance_explained": np.asarray(model.cv_deviance_explained_),
         "gap": np.where(at_null, 0.0, model.gap_[inside, at[0]]),
         "evaluations": model.n_iter_.sum(axis=0),
-        "mean_activity": np.nanmean(matrices.Y.values, axis=0),
+        # of the rows that were fitted
+        "mean_activity": matrices.Y.mean("time", skipna=True).values,
         "features_in_use": (np.atleast_2d(model.coef_) != 0).sum(axis=1),
     }
     if matrices.X_test is not None:

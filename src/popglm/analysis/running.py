@@ -12,7 +12,7 @@ import xarray as xr
 from sklearn.model_selection import GroupShuffleSplit
 
 from popglm.analysis.recipe import Recipe
-from popglm.analysis.schema import VariableOfRecipe
+from popglm.analysis.schema import Source, VariableOfRecipe
 from popglm.design import Design
 from popglm.estimators import GLMCV
 from popglm.recording import Session, Variable
@@ -24,33 +24,44 @@ __all__ = ["Matrices", "build", "fit_recipe", "grid_of", "session_of"]
 def session_of(recipe: Recipe) -> Session:
     """The session that a recipe names, its clocks mended as the recipe says."""
     data = recipe.content.data
-    try:
-        session = read(recipe.source, data.format, **data.options)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{recipe.place(('data', 'path'))}: {error}") from None
-    for other in data.also:
-        path = other.path if "://" in other.path else str((recipe.path.parent / other.path).resolve())
-        session = session.joined(read(path, other.format, **other.options), Path(other.path).stem)
+    session = _read(recipe, data, ("data",))
+    for k, other in enumerate(data.also):
+        source = Source(path=other) if isinstance(other, str) else other
+        session = session.joined(_read(recipe, source, ("data", "also", k)), Path(source.path).stem)
     content = recipe.content
-    for name in {**content.clock_scale, **content.clock_shift, **content.clock_rate, **content.clock_order}:
-        try:
-            session = session.mend_clock(
-                name,
-                scale=content.clock_scale.get(name, 1.0),
-                shift=content.clock_shift.get(name, 0.0),
-                rate=content.clock_rate.get(name),
-                order=content.clock_order.get(name),
-            )
-        except ValueError as error:
-            tables = ("clock_scale", "clock_shift", "clock_rate", "clock_order")
-            table = next(table for table in tables if name in getattr(content, table))
-            raise ValueError(f"{recipe.place((table, name))}: {error}") from None
+    for key in {**content.clock_scale, **content.clock_shift, **content.clock_rate, **content.clock_order}:
+        # "spks" are all of "spks/plane_0", "spks/plane_1" …
+        below = [name for name in session.activity if name.startswith(f"{key}/")]
+        for name in below if below and key not in session.activity else [key]:
+            try:
+                session = session.mend_clock(
+                    name,
+                    scale=content.clock_scale.get(key, 1.0),
+                    shift=content.clock_shift.get(key, 0.0),
+                    rate=content.clock_rate.get(key),
+                    order=content.clock_order.get(key),
+                )
+            except ValueError as error:
+                tables = ("clock_scale", "clock_shift", "clock_rate", "clock_order")
+                table = next(table for table in tables if key in getattr(content, table))
+                raise ValueError(f"{recipe.place((table, key))}: {error}") from None
     trials = content.trials
     if trials.where is not None:
         if not isinstance(trials.source, str) or trials.source not in session.intervals:
             raise ValueError(f"{recipe.place(('trials', 'where'))}: only intervals of the session can be filtered")
         session = session.where(trials.source, trials.where)
     return session
+
+
+def _read(recipe: Recipe, source: Source, place: tuple[Any, ...]) -> Session:
+    """One of the recipe's files."""
+    path = source.path if "://" in source.path else str((recipe.path.parent / source.path).resolve())
+    try:
+        return read(path, source.format, **source.options)
+    except (ValueError, TypeError, OSError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else type(error)
+        message = f"{recipe.place(place)}: {source.path}: {error}"
+        raise (kind(message) if kind in (FileNotFoundError, TypeError) else ValueError(message)) from None
 
 
 def trial_source(recipe: Recipe, session: Session) -> Any:
@@ -124,7 +135,7 @@ def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
             raise ValueError(f"{recipe.place(('test',))}: a single trial cannot be split into fit and test")
         splitter = GroupShuffleSplit(n_splits=1, test_size=test.fraction, random_state=test.seed)
         fitted[next(splitter.split(trial, groups=trial))[1]] = False
-    design = recipe.design()
+    design = recipe.design(float(data.attrs["bin_width"]))
     X = design.fit_transform(data.isel(time=fitted))
     X_test = design.transform(data.isel(time=~fitted)) if not fitted.all() else None
     return Matrices(design, X, data["activity"].isel(time=fitted), trial[fitted], fitted, X_test)

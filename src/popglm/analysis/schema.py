@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, TERM_OPTIONS, required_of
 
-__all__ = ["RecipeModel", "VariableOfRecipe"]
+__all__ = ["RecipeModel", "Source", "VariableOfRecipe"]
 
 Number = int | float
 
@@ -44,7 +44,7 @@ class Data(Source):
     ----------
     path, format, options
         As of every `Source`.
-    also : list of Source
+    also : list of str or Source
         Other files of the same recording, such as the behaviour beside a folder of suite2p.
     activity : str or list of str, optional
         What is fitted; several planes or probes are put side by side.
@@ -52,7 +52,7 @@ class Data(Source):
         Activity is multiplied by it.
     """
 
-    also: list[Source] = []
+    also: list[str | Source] = []
     activity: str | list[str] | None = None
     activity_scale: float = Field(1.0, gt=0)
 

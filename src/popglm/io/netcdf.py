@@ -178,6 +178,9 @@ def storable(data: xr.Dataset) -> xr.Dataset:
     (['left', ''], [1, 0])
     """
     data = data.reset_index([name for name, index in data.indexes.items() if getattr(index, "nlevels", 1) > 1])
+    # a slash would be a group of the file
+    every = {*map(str, data.variables), *map(str, data.sizes)}
+    data = data.rename({name: name.replace("/", "_") for name in every if "/" in name})
     changed: dict[Any, Any] = {}
     for name, one in data.variables.items():
         if one.dtype.kind in "OU" or not isinstance(one.dtype, np.dtype):

@@ -18,6 +18,8 @@ __all__ = ["Grid", "as_fraction", "count", "grid_of_clock", "held_at", "interpol
 
 #: Denominators up to this one are taken for what a period was meant to be: 1/30 for 0.0333….
 LARGEST_DENOMINATOR = 1_000_000
+#: Arrays of a number per bin that a grid needs room for.
+ARRAYS = 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def regular_grid(first: float, last: float, dt: float | Fraction | str) -> Grid:
     period = as_fraction(dt)
     # a last bin that is short by rounding alone is whole
     n_bins = int((Fraction(last) - Fraction(first) + Fraction(on_time(np.array([first, last])))) // period)
-    check_room(f"a grid of {max(n_bins, 0):,} bins", 8.0 * max(n_bins, 0))
+    # some arrays of as many numbers are made on the way, beside the activity
+    check_room(f"a grid of {max(n_bins, 0):,} bins", 8.0 * ARRAYS * max(n_bins, 0))
     edges = first + np.arange(max(n_bins, 0) + 1) * float(period.numerator) / float(period.denominator)
     return Grid(edges[:-1], edges[1:], float(period))
 

@@ -25,6 +25,8 @@ class Parts:
     ----------
     activity, signals, events, intervals, attrs, files
         As for `Session`.
+    whole : mapping of str to DataFrame
+        Intervals of which `Session.where` has kept some, as they were: the trial before one may be none that is kept.
     """
 
     activity: Mapping[str, xr.DataArray | xr.Dataset] = field(default_factory=dict)
@@ -33,6 +35,7 @@ class Parts:
     intervals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[Any] = field(default=(), compare=False)
+    whole: Mapping[str, pd.DataFrame] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check of what kind the parts are."""

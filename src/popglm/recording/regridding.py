@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from popglm.recording.grid import Grid, grid_of_clock, regular_grid
 from popglm.recording.neuron_query import select
 from popglm.recording.parts import Parts
 from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
-from popglm.recording.trials import rows_of_trials, trial_labels, with_trials
+from popglm.recording.trials import rows_of_trials, trial_labels, with_blocks, with_trials
 
 __all__ = ["regrid"]
 
@@ -33,17 +34,26 @@ def regrid(
     """What `Session.regrid` does."""
     names = _names_of_activity(session, activity)
     _check_clocks(session, {*names, *([clock] if clock else []), *([trials] if isinstance(trials, str) else [])})
+    session, whose = with_trials(session, trials)
     grid = _grid(session, names, dt, clock)
-    session, whose = with_trials(session, trials, grid)
+    if whose is None and trials is not None:
+        session, whose = with_blocks(session, trials, grid)
     wanted = as_variables(variables, session)
     _check_clocks(session, {find_source(session, variable.source).part for variable in wanted.values()})
     row = None if whose is None else rows_of_trials(session, whose, grid)
     notes = []
     if row is not None and (row < 0).any():
-        notes.append(f"{(row < 0).sum():,} of {len(row):,} bins lie outside of the trials and are left out")
+        outside = int((row < 0).sum())
+        notes.append(f"{outside:,} of {len(row):,} bins lie outside of the trials and are left out")
+        if outside > len(row) / 2:
+            notes.append("most bins lie outside of the trials: do their clocks count from the same start?")
         grid, row = grid.take(row >= 0), row[row >= 0]
     if not len(grid):
         raise ValueError("regrid: no bin lies in any trial; compare session.check(), the trials and the clock")
+    notes += _of_short_trials(session, whose, row)
+    left_out = [name for name in session.activity if name not in names]
+    if activity is None and left_out:
+        notes.append(f"activity is that of {names[0]!r}; there is also {listed(map(repr, left_out))}")
     own = None if dt is not None else clock or names[0]
     data, more = _activity(session, names, grid, own, neurons)
     notes += more
@@ -69,6 +79,17 @@ def regrid(
         return dataset
     both = {name: f"neuron_{name}" for name in data.coords if name in dataset.variables and name != "time"}
     return dataset.merge(data.rename(both)).assign_attrs(attrs)
+
+
+def _of_short_trials(session: Parts, whose: str | None, row: np.ndarray | None) -> list[str]:
+    """What to say of trials in which no bin begins."""
+    if row is None or whose is None or whose not in session.intervals:
+        return []
+    table = session.intervals[whose]
+    among = np.arange(len(table))
+    among = among[(among >= row.min(initial=0)) & (among <= row.max(initial=0))]
+    without = len(np.setdiff1d(among, row))
+    return [f"{without:,} trials have no bin: they are shorter than a bin, or lie in a gap"] if without else []
 
 
 def _names_of_activity(session: Parts, activity: str | Iterable[str] | None) -> list[str]:
@@ -107,6 +128,9 @@ def _grid(session: Parts, activity: list[str], dt: Any, clock: str | None) -> Gr
     if dt is None:
         parts = {**session.signals, **session.activity}
         name = clock if clock is not None else next(iter(activity), None)
+        if clock is not None and clock not in parts:
+            near = difflib.get_close_matches(clock, parts, n=3) or list(parts)
+            raise ValueError(f"regrid: there is no series {clock!r}; nearest names: {listed(map(repr, near))}")
         if name is None or name not in parts or "spike_time" in parts[name]:
             raise TypeError(
                 "regrid: give a period, dt, or as clock the name of a sampled series: "
@@ -124,16 +148,22 @@ def _extent(session: Parts, activity: list[str]) -> tuple[float, float]:
         return max(one.starts[0] for one in clocks), min(one.stops[-1] for one in clocks)
     trials = session.trials
     if trials is not None and len(trials):
-        return float(trials["start_time"].min()), float(trials["stop_time"].max())
-    spikes = [session.activity[name]["spike_time"].values for name in activity]
-    if any(len(times) for times in spikes):
-        return min(float(np.min(one)) for one in spikes if len(one)), max(
-            float(np.max(one)) for one in spikes if len(one)
-        )
+        open_end = bool(trials["stop_time"].isna().any())
+        ends = _spans(session, activity) if open_end else []
+        return float(trials["start_time"].min()), max([float(trials["stop_time"].max()), *(end for _, end in ends)])
+    spikes = _spans(session, activity)
+    if spikes:
+        return min(start for start, _ in spikes), max(end for _, end in spikes)
     clocks = [grid_of_clock(read_times(part, name)[0]) for name, part in session.signals.items()]
     if clocks:
         return min(one.starts[0] for one in clocks), max(one.stops[-1] for one in clocks)
     raise ValueError("regrid: the session has neither activity, trials nor signals to begin a grid at")
+
+
+def _spans(session: Parts, activity: list[str]) -> list[tuple[float, float]]:
+    """First and last spike of every part that has any."""
+    every = [session.activity[name]["spike_time"].values for name in activity]
+    return [(float(np.min(times)), float(np.max(times))) for times in every if len(times)]
 
 
 def _activity(
@@ -145,7 +175,10 @@ def _activity(
         part = session.activity[name]
         if query is not None:
             table = part.coords.to_dataset().reset_coords().drop_dims("sample", errors="ignore").to_dataframe()
-            keep = select(table, query)
+            # neurons may be asked for by their names, too
+            keep = select(table.reset_index(), query)
+            if not keep.any():
+                raise ValueError(f"regrid: none of {len(keep):,} neurons of {name!r} meets {query!r}")
             notes.append(f"{keep.sum():,} of {len(keep):,} neurons of {name!r} stay ({query})")
             part = _some_neurons(part, np.flatnonzero(keep))
         if isinstance(part, xr.Dataset):

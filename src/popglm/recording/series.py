@@ -172,7 +172,7 @@ def spike_trains(
     (array([2, 0, 1]), array([0.1, 0.4, 0.2]))
     """
     if counts is None:
-        trains = [np.asarray(train, dtype=np.float64).reshape(-1) for train in times]
+        trains = [np.asarray(_seconds(train, "spike_trains"), dtype=np.float64).reshape(-1) for train in times]
         counts = [len(train) for train in trains]
         times = np.concatenate(trains) if trains else np.zeros(0)
     variable, counts = _variable(times, ("spike",), "spike_trains"), np.asarray(counts, dtype=np.int64)
@@ -226,7 +226,7 @@ def events(
     >>> licks.side.values.tolist()
     ['left', 'right']
     """
-    variable = _variable(times, ("event",), "events")
+    variable = _variable(_seconds(times, "events"), ("event",), "events")
     found = dict(columns or {}) | ({} if stops is None else {"stop_time": stops})
     data = {}
     for name, values in found.items():
@@ -295,6 +295,27 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     return table
 
 
+def _seconds(times: Any, maker: str) -> Any:
+    """Times as they are, and durations in seconds; dates are none.
+
+    Raises
+    ------
+    TypeError
+        If they are dates.
+    """
+    if isinstance(times, xr.Variable):
+        return times
+    array = np.asarray(times)
+    if array.dtype.kind == "m":
+        return array / np.timedelta64(1, "s")
+    if array.dtype.kind == "M":
+        raise TypeError(
+            f"{maker}: times must be seconds; found dates. Take the start of the recording from them: durations are "
+            "turned into seconds"
+        )
+    return times
+
+
 def _variable(values: Any, dims: tuple[str, ...], maker: str) -> xr.Variable:
     """Values as a variable of as many of these dimensions as they have."""
     array: Any = values if isinstance(values, xr.Variable) else np.asarray(values)
@@ -317,7 +338,7 @@ def _clock(values: xr.Variable, times: Any, rate: float | None, start: float, ma
         clock = lazily(("sample",), TimesOfRate(values.shape[0], float(rate or 0), start))
         clock.attrs = {"units": "s", "rate": float(rate or 0), "start": float(start)}
         return clock
-    clock = _variable(times, ("sample",), maker)
+    clock = _variable(_seconds(times, maker), ("sample",), maker)
     if clock.shape[0] != values.shape[0]:
         raise ValueError(f"{maker}: {values.shape[0]:,} samples have {clock.shape[0]:,} times")
     clock.attrs["units"] = "s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -137,6 +137,8 @@ class Session(Parts):
     def where(self, name: str, query: str) -> Session:
         """The session with some of its intervals or events: those that meet a query over their columns.
 
+        What was the trial before one stays so, kept or not: see ``previous`` of `Variable`.
+
         Parameters
         ----------
         name : str
@@ -163,7 +165,8 @@ class Session(Parts):
         """
         parts, part = self.find(name, "where")
         if parts == "intervals":
-            return self.with_part(parts, name, part[select(part, query)])
+            kept = self.with_part(parts, name, part[select(part, query)])
+            return replace(kept, whole={name: part, **self.whole})
         if parts == "events":
             table = part.reset_coords("time").to_dataframe()
             return self.with_part(parts, name, part.isel(event=np.flatnonzero(select(table, query))))
@@ -187,8 +190,10 @@ class Session(Parts):
         it is. Nothing is carried across a gap, a step of more than 1.5 times the median step of a regular clock: there
         a series is unknown, NaN. Traces with about the grid's own rate, such as the other planes of a volume, take
         their latest sample at or before t. Columns of trials are held over their trial, and bins outside of all trials
-        are left out. Bins in which a neuron was not observed all the time, or which touch the intervals called
-        "invalid_times", are NaN. Edges are computed from integers; no period is added up.
+        are left out. A bin belongs to the trial in which it begins, and may reach past its end. A grid of a period
+        begins with the activity's samples; that of spikes with the first trial, or without trials the first spike; a
+        last bin that would be short is left out. Bins in which a neuron was not observed all the time, or which touch
+        the intervals called "invalid_times", are NaN. Edges are computed from integers; no period is added up.
 
         Parameters
         ----------

@@ -158,8 +158,15 @@ def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np
         )
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype) and pd.api.types.is_numeric_dtype(values):
         values = values.astype(np.float64)
-    before = np.where(trial > 0, trial - 1, -1)
-    return _taken(values.to_numpy(), before if variable.previous else trial)
+    if not variable.previous:
+        return _taken(values.to_numpy(), trial)
+    whole = session.whole.get("trials", table)
+    if column in whole and whole.index.is_unique:
+        # the trial before may be one that was left out
+        values = whole[column].astype(values.dtype)
+        places = whole.index.get_indexer(table.index)
+        trial = np.where(trial >= 0, places[np.maximum(trial, 0)], -1)
+    return _taken(values.to_numpy(), np.where(trial > 0, trial - 1, -1))
 
 
 def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:

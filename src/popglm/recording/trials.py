@@ -19,8 +19,15 @@ from popglm.recording.sources import Variable, on_grid
 __all__ = ["rows_of_trials", "trial_labels", "with_trials"]
 
 
-def with_trials(session: Parts, trials: Any, grid: Grid) -> tuple[Parts, str | None]:
+def with_blocks(session: Parts, length: float, grid: Grid) -> tuple[Parts, str]:
+    """The session with blocks of time, of so many seconds, for trials."""
+    return _with_table(session, _blocks(grid, float(length)), None), "trials"
+
+
+def with_trials(session: Parts, trials: Any) -> tuple[Parts, str | None]:
     """The session with its table of trials, and where the trial of a bin is found: "trials", a signal, or None.
+
+    For a length of blocks that is None: they begin where the grid does.
 
     Parameters
     ----------
@@ -32,11 +39,11 @@ def with_trials(session: Parts, trials: Any, grid: Grid) -> tuple[Parts, str | N
     if isinstance(trials, str) and trials in session.signals:
         return session, trials
     if isinstance(trials, str) and trials in session.intervals:
-        table = session.intervals[trials]
+        return _with_table(session, session.intervals[trials], session.whole.get(trials)), "trials"
     elif isinstance(trials, pd.DataFrame):
         table = intervals(trials)
     elif is_number(trials) and trials > 0:
-        table = _blocks(grid, float(trials))
+        return session, None
     elif isinstance(trials, tuple | list) and len(trials) == 2 and all(name in session.events for name in trials):
         table = _between(session, *trials)
     else:
@@ -45,7 +52,14 @@ def with_trials(session: Parts, trials: Any, grid: Grid) -> tuple[Parts, str | N
             "regrid: trials must be the name of intervals or of a signal of trial numbers, a pair of events that begin "
             f"and end them, a table, or the length of blocks in seconds; found {shown(trials)}; names: {known}"
         )
-    return replace(session, intervals={**session.intervals, "trials": table}), "trials"
+    return _with_table(session, table, None), "trials"
+
+
+def _with_table(session: Parts, table: pd.DataFrame, whole: pd.DataFrame | None) -> Parts:
+    """The session with another table of trials, and what that was before it was filtered."""
+    others = {name: one for name, one in session.whole.items() if name != "trials"}
+    kept = others if whole is None else {**others, "trials": whole}
+    return replace(session, intervals={**session.intervals, "trials": table}, whole=kept)
 
 
 def _blocks(grid: Grid, length: float) -> pd.DataFrame:
@@ -92,9 +106,9 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid) -> np.ndarray:
     if len(overlap):
         one, other = table.index[overlap[0]], table.index[overlap[0] + 1]
         raise ValueError(
-            f"regrid: trials {one!r} and {other!r} overlap: the first ends at {stops[overlap[0]]:.9g} s and the other "
-            f"begins at {starts[overlap[0] + 1]:.9g} s; keep some of them with session.where(name, query), or name "
-            "other intervals"
+            f"regrid: trials {shown(one)} and {shown(other)} overlap: the first ends at {stops[overlap[0]]:.9g} s, the "
+            f"other begins at {starts[overlap[0] + 1]:.9g} s; keep some of them with session.where(name, query), in a "
+            "recipe trials.where, or name other intervals"
         )
     row = held_at(grid.starts, starts, np.inf)
     if not len(stops):
