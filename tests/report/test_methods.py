@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from made_results import made_results
 
 from popglm.io.netcdf import ATTRIBUTE
 from popglm.report.absent import absences
@@ -12,6 +13,16 @@ from popglm.report.clusters import cluster_by_contribution
 from popglm.report.kernel_fields import kernels_of
 from popglm.report.methods import methods_of
 from popglm.report.population import table_of_neurons
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made_results()["explained"]
+
+
+@pytest.fixture(scope="module")
+def results():
+    return made_results()
 
 
 def with_parameters(result, **changed):

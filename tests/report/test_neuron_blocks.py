@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from made_results import SPEED, made_results
 
 from popglm.report.kernel_fields import MOST_KERNELS, Kernels, kernels_of
 from popglm.report.neuron_blocks import DETAILS, Detail, blocks_within, neuron_source
@@ -12,6 +13,11 @@ from popglm.report.packed import unpacked
 
 #: So fine that nothing of the small result is thinned or put together.
 FINEST = Detail(100_000, 1_000, 1_000, 1_000)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made_results()["explained"]
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +119,10 @@ def test_samples_without_a_prediction_are_left_out_of_both(result, source):
 
 
 def test_contributions_over_bins_and_the_path_are_those_of_the_result(result, decoded):
-    for part in ("contributions", "unique"):
-        expected = result.part(part)["binned_fraction_null_deviance"].values
-        found = decoded[f"binned {part}"]
+    data = result.part("contributions")
+    for axis in ("position", SPEED):
+        expected = data["binned_fraction_null_deviance"].values[:, :, data["axis"].values == axis]
+        found = decoded[f"binned over {axis}"]
         span = np.nanmax(expected, axis=(1, 2)) - np.nanmin(expected, axis=(1, 2))
         known = np.isfinite(expected)
         assert (np.isfinite(found) == known).all()

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from made_results import made_results
 from typer.testing import CliRunner
 
 import popglm
@@ -19,6 +20,16 @@ from popglm.report.writing import SCRIPTS, STYLES, json_in_html, make_page, writ
 
 #: Elements that have no end.
 VOID = {"meta", "link", "input", "br", "img"}
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made_results()["explained"]
+
+
+@pytest.fixture(scope="module")
+def results():
+    return made_results()
 
 
 class Reader(HTMLParser):

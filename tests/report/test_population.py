@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_results import made_results
 from sklearn.metrics import adjusted_rand_score
 
 from popglm.report.clusters import MOST_CLUSTERS, cluster_by_contribution
@@ -13,6 +14,11 @@ from popglm.report.population import MEASURES, population_facts, population_fiel
 from popglm.report.writing import make_page
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made_results()["explained"]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from popglm.report.over_trials import (
     mean_of_cells,
 )
 from popglm.report.packed import Field, layout_of, pack
+from popglm.report.population import bins_in_order
 
 __all__ = ["DETAILS", "Detail", "blocks_within", "neuron_source"]
 
@@ -69,8 +70,8 @@ class NeuronSource:
     along : dict of str to (ndarray of int, ndarray, str)
         By the name of a binned variable: the bin of every sample, the centers, the unit.
     kernels : Kernels or None
-    contributions : dict of str to Dataset
-        "contributions" and "unique", where they are there.
+    contributions : Dataset or None
+        The part "contributions".
     path : ndarray, shape (n_strengths, n_neurons)
         Held-out deviance explained at every strength.
     strengths : ndarray, shape (n_strengths, n_neurons)
@@ -81,7 +82,7 @@ class NeuronSource:
     times: TrialTimes
     along: dict[str, tuple[np.ndarray, np.ndarray, str]]
     kernels: Kernels | None
-    contributions: dict[str, xr.Dataset]
+    contributions: xr.Dataset | None
     path: np.ndarray
     strengths: np.ndarray
 
@@ -107,11 +108,7 @@ class NeuronSource:
             Field("strengths", strengths, 65_534),
             Field("path", self.path[:, neurons].T, 65_534),
             *(self.kernels.fields(neurons, detail.n_points) if self.kernels else ()),
-            *(
-                Field(f"binned {name}", data["binned_fraction_null_deviance"].values[neurons])
-                for name, data in self.contributions.items()
-                if "binned_fraction_null_deviance" in data
-            ),
+            *self._over_bins(neurons),
         ]
         most_rows, most_columns = self.picture(detail)
         rows, _ = self.times.rows(most_rows)
@@ -153,6 +150,14 @@ class NeuronSource:
             ],
         }
 
+    def _over_bins(self, neurons: np.ndarray) -> list[Field]:
+        """What each variable contributes along every binned one: (n_neurons, n_variables, n_bins)."""
+        data = self.contributions
+        if data is None or "bin" not in data.dims:
+            return []
+        values = data["binned_fraction_null_deviance"].transpose("neuron", "variable", "bin").values
+        return [Field(f"binned over {name}", values[neurons][:, :, bins]) for name, bins in bins_in_order(data).items()]
+
     def _means(self, cells: Cells, parts: tuple[np.ndarray, ...], known: np.ndarray) -> np.ndarray:
         """Recorded and predicted means of cells, shape (2, n_neurons, n_cells)."""
         members = cells.members
@@ -183,9 +188,7 @@ def neuron_source(result: Result, kernels: Kernels | None) -> NeuronSource:
     activity[unknown], predicted[unknown] = np.nan, np.nan
     time = grid["time"].values
     width = float(grid.attrs["bin_width"])
-    contributions = {
-        name: result.part(name).load() for name in ("contributions", "unique") if name in result.tree.children
-    }
+    contributions = result.part("contributions").load() if "contributions" in result.tree.children else None
     return NeuronSource(
         activity,
         predicted,
@@ -198,18 +201,16 @@ def neuron_source(result: Result, kernels: Kernels | None) -> NeuronSource:
     )
 
 
-def _along(grid: xr.Dataset, contributions: dict[str, xr.Dataset]) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+def _along(grid: xr.Dataset, contributions: xr.Dataset | None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
     """The variables that contributions are binned over, with the bin of every sample."""
     found: dict[str, tuple[np.ndarray, np.ndarray, str]] = {}
-    for data in contributions.values():
-        if "bin" not in data.dims:
-            continue
-        for name in dict.fromkeys(data["axis"].values.tolist()):
-            if name not in grid or grid[name].dims != ("time",) or grid[name].dtype.kind not in "iufb":
-                continue
-            here = data["axis"].values == name
-            centers, unit = np.sort(data["center"].values[here].astype(float)), str(data["unit"].values[here][0])
-            found[str(name)] = bins_of(grid[name].values.astype(float), centers), centers, unit
+    if contributions is None or "bin" not in contributions.dims:
+        return found
+    for name, bins in bins_in_order(contributions).items():
+        if name in grid and grid[name].dims == ("time",) and grid[name].dtype.kind in "iufb":
+            centers = contributions["center"].values[bins].astype(float)
+            unit = str(contributions["unit"].values[bins[0]])
+            found[name] = bins_of(grid[name].values.astype(float), centers), centers, unit
     return found
 
 

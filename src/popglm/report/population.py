@@ -15,7 +15,7 @@ from popglm.report.kernel_fields import Kernels, axes_of, described_axis
 from popglm.report.packed import Field
 from popglm.report.places import place_of
 
-__all__ = ["MEASURES", "population_facts", "population_fields", "table_of_neurons"]
+__all__ = ["MEASURES", "bins_in_order", "population_facts", "population_fields", "table_of_neurons"]
 
 #: Measures of contributions: the part of the result, the quantity, and what they are called.
 MEASURES = (
@@ -116,20 +116,26 @@ def _spread(data: xr.Dataset, quantity: str) -> dict[str, Any]:
     }
 
 
+def bins_in_order(data: xr.Dataset) -> dict[str, np.ndarray]:
+    """By the name of every binned variable its bins, in order of their centers."""
+    axis, center = data["axis"].values, data["center"].values
+    places = {str(name): np.flatnonzero(axis == name) for name in dict.fromkeys(axis.tolist())}
+    return {name: bins[np.argsort(center[bins], kind="stable")] for name, bins in places.items()}
+
+
 def _along_bins(data: xr.Dataset, quantity: str) -> list[dict[str, Any]]:
     """Contributions of all neurons together along every binned variable."""
     if "bin" not in data.dims:
         return []
     found = []
     weight = _denominator(data, quantity)
-    for axis in dict.fromkeys(data["axis"].values.tolist()):
-        part = data.isel(bin=np.flatnonzero(data["axis"].values == axis))
-        part = part.isel(bin=np.argsort(part["center"].values, kind="stable"))
+    for axis, bins in bins_in_order(data).items():
+        part = data.isel(bin=bins)
         # (variable, bin)
         mean, sem = pooled_and_sem(part[f"binned_{quantity}"], weight)
         found.append(
             {
-                "axis": str(axis),
+                "axis": axis,
                 "unit": str(part["unit"].values[0]),
                 "centers": part["center"].values.tolist(),
                 "samples": part["n_samples"].values.tolist(),

@@ -39,11 +39,12 @@ function axes(width, height, x, y, description) {
 function xTicks(root, x, X, left, right, bottom) {
   const room = x.names ? (right - left) / x.names.length : 0;
   const each = x.names ? Math.ceil(24 / Math.max(room, 1)) : 1;
-  // powers of ten alone, where there are enough of them
-  const powers = x.exponent && x.high - x.low >= 2;
+  const most = Math.max(2, Math.floor((right - left) / 65));
   const values = x.names
     ? x.names.map((_, k) => k).filter((k) => k % each === 0)
-    : ticks(x.low, x.high, Math.max(2, Math.floor((right - left) / 65))).filter((value) => !powers || value % 1 === 0);
+    : x.exponent
+      ? logarithmicTicks(x.low, x.high, most)
+      : ticks(x.low, x.high, most);
   let lines = "";
   for (const value of values) {
     lines += `M${X(value).toFixed(1)},${bottom}v4`;
@@ -53,7 +54,15 @@ function xTicks(root, x, X, left, right, bottom) {
   root.append(svg("path", { d: `M${left},${bottom}H${right}${lines}`, class: "grid" }));
 }
 
-function tickName(value, axis) {
-  if (!axis.exponent) return written(value);
-  return written(10 ** value);
+/** Powers of ten between two exponents; 2 and 5 times these as well where there are few. */
+function logarithmicTicks(low, high, most) {
+  const factors = high - low >= 2 ? [1] : [1, 2, 5];
+  const found = [];
+  for (let power = Math.floor(low); power <= high; power++) {
+    found.push(...factors.map((factor) => power + Math.log10(factor)).filter((value) => value >= low && value <= high));
+  }
+  const each = Math.ceil(found.length / most);
+  return found.length ? found.filter((_, k) => k % each === 0) : ticks(low, high, most);
 }
+
+const tickName = (value, axis) => written(axis.exponent ? 10 ** value : value);

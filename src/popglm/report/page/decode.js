@@ -6,8 +6,11 @@ const textOf = (id) => document.getElementById(id).textContent;
 /** Bytes of a deflated block in base64. */
 async function inflated(text) {
   const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new DecompressionStream("deflate");
+  const writer = stream.writable.getWriter();
+  writer.write(packed);
+  writer.close();
+  return new Uint8Array(await new Response(stream.readable).arrayBuffer());
 }
 
 /** The arrays of a block by name: {shape, values}, with NaN where nothing is known. */

@@ -147,13 +147,10 @@ function drawOverBins() {
   const { along, measures } = FACTS.population;
   const name = part("neuron-axis").value;
   const found = along.find((one) => one.part === "contributions" && one.axis === name);
-  const binned = NEURON.data["binned contributions"];
+  const binned = NEURON.data[`binned over ${name}`];
   if (!found || !binned) return figure.hide();
-  // bins of all axes stand one after the other, in the order of the axes
-  const axes = along.filter((one) => one.part === "contributions" && one.quantity === found.quantity);
-  const first = axes.slice(0, axes.indexOf(found)).reduce((n, one) => n + one.centers.length, 0);
   const { variables } = measures[0];
-  const series = coloured(variables.map((label, k) => ({ label, y: rowOf(binned, k).subarray(first, first + found.centers.length) })));
+  const series = coloured(variables.map((label, k) => ({ label, y: rowOf(binned, k) })));
   const xLabel = withUnit(found.axis, found.unit);
   figure.show({
     title: `Fraction of null deviance over ${found.axis}`,

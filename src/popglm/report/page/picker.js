@@ -85,8 +85,14 @@ function markChosen() {
   part("next").disabled = at === PICKER.order.length - 1 || !PICKER.order.length;
   const list = part("list");
   if (at < 0) return list.removeAttribute("aria-activedescendant");
-  const option = PICKER.options[PICKER.chosen];
-  list.setAttribute("aria-activedescendant", option.id);
+  list.setAttribute("aria-activedescendant", PICKER.options[PICKER.chosen].id);
+  // places are known once the page is laid out, which is done for the next frame anyway
+  requestAnimationFrame(scrollToChosen);
+}
+
+function scrollToChosen() {
+  const [list, option] = [part("list"), PICKER.options[PICKER.chosen]];
+  if (!option.isConnected) return;
   const [above, below] = [option.offsetTop - list.offsetTop, option.offsetTop - list.offsetTop + option.offsetHeight];
   if (above < list.scrollTop) list.scrollTop = above;
   else if (below > list.scrollTop + list.clientHeight) list.scrollTop = below - list.clientHeight;

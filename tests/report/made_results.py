@@ -1,9 +1,18 @@
-"""A recording and its recipe, whose names would be markup if they were read as such."""
+"""A small result whose names would be markup if they were read as such, before and after it was explained."""
+
+import warnings
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import popglm as pg
+from popglm.analysis import running
+from popglm.analysis.explaining import explain_result
+from popglm.analysis.recipe import parse_recipe
+from popglm.analysis.result import make_result
 from popglm.recording import Session, intervals, signal, traces
 
 N_NEURONS = 24
@@ -91,3 +100,17 @@ def recording(n_neurons=N_NEURONS):
         },
         intervals={"trials": intervals(trials)},
     )
+
+
+@cache
+def made_results():
+    """By "bare" and "explained": the result before and after it was explained."""
+    recipe = parse_recipe(RECIPE, Path("recipe.toml"))
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # of a silent neuron, and of the test trials that reach a little further
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        patch.setattr(running, "read", lambda path, *_, **__: recording())
+        data = running.grid_of(recipe, running.session_of(recipe))
+        matrices = running.build(recipe, data)
+        bare = make_result(recipe, data, matrices, running.fit_recipe(recipe, matrices), None)
+        return {"bare": bare, "explained": explain_result(recipe, bare)}
