@@ -136,15 +136,17 @@ def fit(
         Path | None,
         typer.Option(help="A folder that keeps the fit as it goes on; the same command goes on there."),
     ] = None,
+    explain: Annotated[bool, typer.Option(help="Explain the fit as well, as popglm explain does.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Fit every neuron as a recipe says, and write the result.
+    """Fit every neuron as a recipe says, explain the fit, and write the result.
 
     A fit that was stopped, by whatever, goes on where it was, with the same command and --checkpoint.
 
     Example: popglm fit recipe.toml -o result.nc --checkpoint fit-so-far
     """
     with _told():
+        from popglm.analysis.explaining import with_explanation
         from popglm.analysis.recipe import read_recipe
         from popglm.analysis.result import make_result
         from popglm.analysis.running import build, fit_recipe, grid_of, session_of
@@ -162,9 +164,13 @@ def fit(
         model = fit_recipe(content, matrices, verbose=0 if as_json else 1, checkpoint=checkpoint)
         result = make_result(content, data, matrices, model, session.trials)
         result.save(output)
+        if explain:
+            # the fit is kept already, whatever happens to its explanation
+            result = with_explanation(content, result, data, matrices, tell)
+            result.save(output)
         _print(_summary(result), as_json)
         if not as_json:
-            typer.echo(f"written to {output}; next: popglm explain {output}")
+            typer.echo(f"written to {output}; next: popglm report {output}")
 
 
 @app.command()
@@ -173,11 +179,11 @@ def explain(
     recipe: Annotated[Path | None, typer.Option(help="The recipe, where it lies elsewhere than at the fit.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add what each variable contributes, and kernels, to a result.
+    """Say anew what each variable contributes, and draw kernels, after a change of [explain] in the recipe.
 
     The recording is read again, and must be that of the fit.
 
-    Example: popglm explain result.nc
+    Example: popglm explain result.nc --recipe recipe.toml
     """
     with _told():
         from popglm.analysis.explaining import explain_result
@@ -186,7 +192,9 @@ def explain(
 
         tell = _teller(as_json)
         found = open_result(result)
-        content = parse_recipe(found.recipe_text, found.recipe_path) if recipe is None else read_recipe(recipe)
+        content = parse_recipe(found.recipe_text, found.recipe_path)
+        if recipe is not None:
+            found, content = found.with_recipe(content, read_recipe(recipe))
         explained = explain_result(content, found, tell)
         explained.save(result)
         _print({"contributions_median": explained.median_contributions()}, as_json)

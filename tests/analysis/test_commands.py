@@ -161,6 +161,25 @@ def test_a_recipe_that_cannot_be_carried_out_is_told(old, new, words, copy):
     assert not (copy / "other.nc").exists()
 
 
+def test_a_result_is_explained_anew_after_a_change_of_the_recipe(copy):
+    path = copy / "recipe.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("n_points = 10", "n_points = 7"), encoding="utf-8")
+    assert run("fit", path, "-o", copy / "bare.nc", "--no-explain").exit_code == 0
+    assert "contributions" not in open_result(copy / "bare.nc").tree.children
+    found = run("explain", copy / "bare.nc")
+    assert found.exit_code == 0, found.output
+    assert open_result(copy / "bare.nc").tree["kernels/000"].sizes["position"] == 7
+    found = run("explain", copy / "result.nc", "--recipe", path)
+    assert found.exit_code == 0, found.output
+    result = open_result(copy / "result.nc")
+    assert result.tree["kernels/000"].sizes["position"] == 7
+    assert "n_points = 7" in result.recipe_text
+    path.write_text(path.read_text(encoding="utf-8").replace("cv = 3", "cv = 4"), encoding="utf-8")
+    found = run("explain", copy / "result.nc", "--recipe", path)
+    assert found.exit_code == 1
+    assert "in more than [explain]; fit again" in found.output
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

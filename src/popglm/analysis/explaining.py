@@ -16,7 +16,7 @@ from popglm.explain.binning import Bins
 from popglm.explain.variables import resolve_variables
 from popglm.io.netcdf import storable
 
-__all__ = ["bins_of_recipe", "explain_result", "variables_to_explain"]
+__all__ = ["bins_of_recipe", "explain_result", "variables_to_explain", "with_explanation"]
 
 
 def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] = lambda _: None) -> Result:
@@ -35,6 +35,13 @@ def explain_result(recipe: Recipe, result: Result, tell: Callable[[str], None] =
             "the recording, or what the recipe makes of it, is not what was fitted (another fingerprint); fit again "
             "with popglm fit"
         )
+    return with_explanation(recipe, result, data, matrices, tell)
+
+
+def with_explanation(
+    recipe: Recipe, result: Result, data: xr.Dataset, matrices: Matrices, tell: Callable[[str], None] = lambda _: None
+) -> Result:
+    """`explain_result` where the data are at hand."""
     model = result.model
     explain = recipe.content.explain
     variables = variables_to_explain(recipe, matrices)

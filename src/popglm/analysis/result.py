@@ -99,6 +99,23 @@ class Result:
         }
         return Result(xr.DataTree.from_dict({**own, **parts}), self.folder)
 
+    def with_recipe(self, old: Recipe, new: Recipe) -> tuple[Result, Recipe]:
+        """The result with another recipe, which differs in what is explained alone; and that recipe.
+
+        Raises
+        ------
+        ValueError
+            If it differs in more.
+        """
+        if old.content.model_copy(update={"explain": new.content.explain}) != new.content:
+            raise ValueError(
+                f"{new.path.name} differs from the recipe that was fitted in more than [explain]; fit again with popglm "
+                "fit"
+            )
+        tree = self.tree.copy()
+        tree.attrs |= {"recipe": new.text, "recipe_path": os.path.relpath(new.path, self.folder)}
+        return Result(tree, self.folder), new
+
     def median_contributions(self) -> dict[str, float]:
         """Of every variable the median over neurons of its share of the explained deviance."""
         part = self.part("contributions")

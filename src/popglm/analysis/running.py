@@ -146,7 +146,8 @@ def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_optio
     options = dict(recipe.content.model)
     try:
         model = GLMCV(**options, verbose=verbose)
-        return model.fit(matrices.X, matrices.Y, groups=matrices.trial, **fit_options)
+        # a progress bar is of this fit, not of the model that is kept
+        return model.fit(matrices.X, matrices.Y, groups=matrices.trial, **fit_options).set_params(verbose=0)
     except (ValueError, TypeError) as error:
         named = next((name for name in options if f"{name}=" in str(error) or f"{name} " in str(error)), None)
         where = ("model", named) if named else ("model",)

@@ -32,13 +32,13 @@ def absences(
         tell(
             "along",
             "Contributions were not binned: give the recipe a table such as [explain.by.position] with low, high and "
-            "n, and run popglm explain again.",
+            "n, and run popglm explain with --recipe.",
         )
     if "contributions" in parts and "unique" not in parts:
         tell(
             "contributions",
             "What only a variable explains is not known: set explain.compare = true in the recipe and run popglm "
-            "explain again.",
+            "explain with --recipe.",
         )
     if kernels is None:
         tell("kernels", "This result has no kernels yet: popglm explain adds them.")
@@ -46,7 +46,7 @@ def absences(
         tell(
             "bands",
             "Kernels have no bands: set explain.bootstrap, to 200 resamples say, in the recipe and run popglm explain "
-            "again.",
+            "with --recipe.",
         )
     if place_of(table) is None:
         tell(
