@@ -109,8 +109,8 @@ class Result:
         """
         if old.content.model_copy(update={"explain": new.content.explain}) != new.content:
             raise ValueError(
-                f"{new.path.name} differs from the recipe that was fitted in more than [explain]; fit again with popglm "
-                "fit"
+                f"{new.path.name} differs from the recipe that was fitted in more than [explain]; fit again with "
+                "popglm fit"
             )
         tree = self.tree.copy()
         tree.attrs |= {"recipe": new.text, "recipe_path": os.path.relpath(new.path, self.folder)}
