@@ -200,7 +200,7 @@ def test_what_is_no_result_is_told_in_a_sentence(tmp_path):
     other.write_bytes(b"nothing")
     found = CliRunner().invoke(app, ["report", str(other), "-o", str(tmp_path / "report.html")])
     assert found.exit_code == 1
-    assert "holds no result that can be read" in found.output
+    assert "holds no result of popglm fit that can be read" in found.output
     assert not (tmp_path / "report.html").exists()
 
 

@@ -11,6 +11,7 @@ from popglm.solve.first_order import FirstOrder
 from popglm.solve.fit import Fit
 from popglm.solve.population import Settings, fit_population
 from popglm.solve.walk import Walk
+from popglm.statistics.ends import Patience
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
@@ -63,7 +64,8 @@ class Case:
         settings = Settings(
             get_family(self.family, self.link), Penalty.make(self.penalty, None, self.smoothness, SIZES, factors),
             lambdas, n_lambdas=4, tol=1e-6, max_iter=60 if self.first_order is None else 2,
-            first_order=self.first_order, patience=self.patience, allowed=allowed,
+            first_order=self.first_order, allowed=allowed,
+            ends=None if self.patience is None else Patience(self.patience),
         )  # fmt: skip
         Y = MISSING if self.missing else ACTIVITY[self.family]
         start = np.full((3, 4, Q, len(X.T)), 0.05) if self.start else None
