@@ -145,6 +145,22 @@ def test_bad_files(tmp_path):
         read_arrays(3, signals="x", rate=1)
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_damage_anywhere_in_a_file_is_told_in_one_sentence(tmp_path, name):
+    path = tmp_path / name
+    (np.save if name == "a.npy" else np.savez_compressed)(path, *[np.ones((9, 4))])
+    whole, column = path.read_bytes(), "a" if name == "a.npy" else "arr_0"
+    damaged = [whole[:n] for n in range(len(whole))]
+    damaged += [whole[:n] + bytes([other]) + whole[n + 1 :] for n in range(len(whole)) for other in (0, ord("("), 255)]
+    for content in damaged:
+        path.write_bytes(content)
+        for read, who in ((contents, "contents"), (lambda p: read_arrays(p, signals=column, rate=1), "read_arrays")):
+            try:
+                read(path)
+            except ValueError as error:
+                assert str(error).startswith(f"{who}: ")
+
+
 def test_contents(tmp_path):
     np.savez(tmp_path / "a.npz", **arrays())
     assert contents(tmp_path / "a.npz").loc["spikes"].tolist() == ["int16", (T, N)]
