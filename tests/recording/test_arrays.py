@@ -1,5 +1,7 @@
 """Sessions of arrays of NumPy, in memory, in archives and in folders."""
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,10 +157,10 @@ def test_damage_anywhere_in_a_file_is_told_in_one_sentence(tmp_path, name):
     for content in damaged:
         path.write_bytes(content)
         for read, who in ((contents, "contents"), (lambda p: read_arrays(p, signals=column, rate=1), "read_arrays")):
-            try:
+            with suppress(ValueError):
                 read(path)
-            except ValueError as error:
-                assert str(error).startswith(f"{who}: ")
+                continue
+            assert_complaint(f"{who}: ", read, path)
 
 
 def test_contents(tmp_path):
