@@ -1,5 +1,7 @@
 """Sessions of arrays of NumPy, in memory, in archives and in folders."""
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,6 +145,22 @@ def test_bad_files(tmp_path):
         read_arrays(tmp_path / "b.npz", signals="x", rate=1)
     with pytest.raises(TypeError, match="give the path"):
         read_arrays(3, signals="x", rate=1)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_damage_anywhere_in_a_file_is_told_in_one_sentence(tmp_path, name):
+    path = tmp_path / name
+    (np.save if name == "a.npy" else np.savez_compressed)(path, *[np.ones((9, 4))])
+    whole, column = path.read_bytes(), "a" if name == "a.npy" else "arr_0"
+    damaged = [whole[:n] for n in range(len(whole))]
+    damaged += [whole[:n] + bytes([other]) + whole[n + 1 :] for n in range(len(whole)) for other in (0, ord("("), 255)]
+    for content in damaged:
+        path.write_bytes(content)
+        for read, who in ((contents, "contents"), (lambda p: read_arrays(p, signals=column, rate=1), "read_arrays")):
+            with suppress(ValueError):
+                read(path)
+                continue
+            assert_complaint(f"{who}: ", read, path)
 
 
 def test_contents(tmp_path):

@@ -1,5 +1,6 @@
 """Files of MATLAB: the same session from versions 5 and 7.3, and files that MATLAB itself wrote."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -302,6 +303,34 @@ def test_bad_files(path):
         assert_complaint(named, lambda n: read_matlab(path, activity=n, rate=3), "counts")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_matlab(path.with_name("other.mat"), activity="F", rate=3)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_is_cut_short_anywhere_is_told_in_one_sentence(tmp_path, compressed):
+    scipy.io.savemat(tmp_path / "a.mat", {"F": np.ones((4, 9))}, do_compression=compressed)
+    whole, path = (tmp_path / "a.mat").read_bytes(), tmp_path / "b.mat"
+    # the header alone, 128 bytes, is a file without variables
+    for n in {*range(6, len(whole))} - {128}:
+        path.write_bytes(whole[:n])
+        assert_complaint("b.mat is cut short", contents, path)
+        assert_complaint("b.mat is cut short", lambda p: read_matlab(p, activity="F", rate=3), path)
+
+
+def test_damage_within_a_file_of_hdf5_is_told_in_one_sentence(tmp_path):
+    whole, path = write_mat73(tmp_path / "a.mat", {"F": np.ones((4, 9))}).read_bytes(), tmp_path / "b.mat"
+
+    def read(path):
+        return read_matlab(path, activity="F", rate=3)
+
+    told = 0
+    for n in range(512, 2000):
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ 255]) + whole[n + 1 :])
+        with suppress(ValueError):
+            read(path)
+            continue
+        assert_complaint("read_matlab: ", read, path)
+        told += 1
+    assert told > 100
 
 
 def test_cells_are_counted_down_the_columns_first(tmp_path):

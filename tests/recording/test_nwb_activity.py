@@ -197,6 +197,19 @@ def test_ids_that_start_again_on_every_probe(tmp_path):
     assert pg.read_nwb(path).activity["units"].neuron.values.tolist() == ["A/0", "A/1", "B/0", "B/1"]
 
 
+def test_units_that_share_an_id_stay_apart_with_a_warning(tmp_path):
+    nwb = new_file()
+    for k in range(4):
+        nwb.add_unit(spike_times=[0.1 + k], id=k)
+    path = write(nwb, tmp_path / "units.nwb")
+    put(path, "units/id", np.array([7, 3, 7, 9]))
+    with pytest.warns(pg.PopglmWarning, match=r"'units', this id stands for more than one neuron: 7; .* their row"):
+        units = pg.read_nwb(path).activity["units"]
+    assert units.neuron.values.tolist() == [0, 1, 2, 3]
+    assert units.id.values.tolist() == [7, 3, 7, 9]
+    equal(units.spike_time, [0.1, 1.1, 2.1, 3.1])
+
+
 def test_units_without_spike_times_or_with_a_damaged_index(tmp_path):
     nwb = new_file()
     nwb.add_unit_column("quality", "quality")

@@ -1,5 +1,6 @@
 """Objects of pynapple, and stand-ins that have what these have."""
 
+import re
 import warnings
 from collections import UserDict
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from complaints import assert_complaint
 
 from popglm.recording import read_pynapple
+from popglm.warnings import PopglmWarning
 
 
 class StandIns:
@@ -37,6 +39,10 @@ class StandIns:
         made = StandIns.Tsd(t, d, time_support)
         made.columns, made.metadata = np.asarray(columns), pd.DataFrame(metadata or {})
         return made
+
+    @staticmethod
+    def TsdTensor(t, d):
+        return StandIns.Tsd(t, d)
 
     @staticmethod
     def TsGroup(trains, time_support, metadata=None):
@@ -159,6 +165,17 @@ def test_a_series_that_lies_in_a_file_stays_there(tmp_path):
         found = read_pynapple({"x": series}).signals["x"]
         assert not found.variable._in_memory
         assert found[3:5].values.tolist() == [3, 4]
+
+
+def test_a_tensor_is_left_out_with_a_warning(nap):
+    t = np.arange(5.0)
+    objects = {"movie": nap.TsdTensor(t, np.ones((5, 2, 3))), "speed": nap.Tsd(t, t)}
+    with pytest.warns(PopglmWarning, match=re.escape("'movie' (its shape is (5, 2, 3)); left out")):
+        session = read_pynapple(objects)
+    assert list(session.signals) == ["speed"]
+    assert list(session.attrs["left_out"]) == ["movie"]
+    complaint = "'movie' must be a TsGroup or a TsdFrame"
+    assert_complaint(complaint, lambda name: read_pynapple(objects, activity=name), "movie")
 
 
 def test_what_is_refused(nap):

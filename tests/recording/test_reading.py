@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from complaints import assert_complaint
 
 import popglm as pg
 from popglm.recording.reading import format_of
@@ -51,3 +52,9 @@ def test_options_go_to_the_reader(tmp_path):
     np.savez(tmp_path / "a.npz", F=np.ones((5, 2)))
     session = pg.read(tmp_path / "a.npz", activity="F", rate=5)
     assert session.activity["F"].shape == (5, 2)
+
+
+@pytest.mark.parametrize("part", ["activity", "signals", "events", "intervals", "attrs"])
+@pytest.mark.parametrize("given", [[1], None, "dff"])
+def test_parts_that_are_no_mapping_are_told(part, given):
+    assert_complaint(f"Session: {part} must be a mapping", lambda value: pg.Session(**{part: value}), given)

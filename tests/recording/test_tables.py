@@ -148,6 +148,69 @@ def test_a_comma_at_the_end_of_rows_shifts_nothing(tmp_path):
     assert_complaint("rows have more values than the header", lambda p: read_table(p, rate=1), tmp_path / "a.csv")
 
 
+def test_the_value_that_is_no_number_is_shown_with_its_row(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("t,n_0,n_1\n0,0,1\n1,,2\n2,3,2\n3,x,2\n4,y,2\n")
+    complaint = "activity: column 'n_0' must hold numbers; found 'x' in row 3, counted from 0"
+    assert_complaint(complaint, lambda names: read_table(path, activity=names, times="t"), "n_*")
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "  \n"])
+def test_a_file_without_a_table_is_empty_whatever_is_asked_for(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    for arguments in ({}, {"times": "t"}):
+        assert_complaint("a.csv is empty", lambda given: read_table(path, **given), arguments)
+
+
+def test_a_table_without_rows_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("t,n_0\n")
+    assert_complaint("has names of columns, but no rows", lambda n: read_table(tmp_path / "a.csv", activity=n), "n_*")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_tables_that_are_separated_otherwise(tmp_path, mark):
+    path = tmp_path / "a.csv"
+    table().to_csv(path, index=False, sep=mark)
+    for read in (lambda p: read_table(p, activity="neuron_*", times="t"), contents):
+        assert_complaint(f"a.csv seems to be separated by {mark!r}; give separator={mark!r}", read, path)
+    session = read_table(path, activity="neuron_*", times="t", separator=mark)
+    np.testing.assert_array_equal(session.activity["activity"].values[:, 0], table().neuron_2)
+    table().to_csv(tmp_path / "a.tsv", index=False)
+    assert_complaint("separated by ','; give separator=','", lambda p: read_table(p, rate=1), tmp_path / "a.tsv")
+
+
+def test_decimal_commas(tmp_path):
+    path = tmp_path / "a.csv"
+    table().to_csv(path, index=False, sep=";", decimal=",")
+    assert_complaint("give separator=';' and decimal=','", lambda p: read_table(p, rate=1), path)
+    complaint = "'5,0' in row 0, counted from 0; give decimal=','"
+    assert_complaint(complaint, lambda t: read_table(path, times=t, separator=";"), "t")
+    session = read_table(path, activity="neuron_*", times="t", separator=";", decimal=",")
+    np.testing.assert_allclose(session.activity["activity"].time.values, table().t)
+    np.testing.assert_allclose(session.signals["speed"].values, table().speed)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"separator": ";;"}, "separator must be one character, such as ';'; found ';;'"),
+        ({"separator": 3}, "separator must be one character"),
+        ({"decimal": None}, "decimal must be one character"),
+        ({"decimal": ","}, "separator and decimal are both ','"),
+    ],
+)
+def test_marks_that_are_refused(tmp_path, given, named):
+    table().to_csv(tmp_path / "a.csv", index=False)
+    assert_complaint(named, lambda arguments: read_table(tmp_path / "a.csv", rate=1, **arguments), given)
+
+
+def test_marks_are_not_for_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
+    table().to_parquet(tmp_path / "a.pqt")
+    assert_complaint("a.pqt is in Parquet", lambda p: read_table(p, rate=1, separator=";"), tmp_path / "a.pqt")
+
+
 def test_a_library_that_is_missing():
     with pytest.raises(ImportError, match=r"needs no_such_library, .* pip install 'popglm\[parquet\]'"):
         optional_library("no_such_library.part", "parquet", "read_table")

@@ -4,6 +4,7 @@ from popglm.recording.alf import read_alf
 from popglm.recording.arrays import read_arrays
 from popglm.recording.caiman import read_caiman
 from popglm.recording.file_contents import contents
+from popglm.recording.interval_tables import read_intervals
 from popglm.recording.kilosort import read_kilosort
 from popglm.recording.matlab import read_matlab
 from popglm.recording.nwb.reader import read_nwb
@@ -23,6 +24,7 @@ __all__ = [
     "read_alf",
     "read_arrays",
     "read_caiman",
+    "read_intervals",
     "read_kilosort",
     "read_matlab",
     "read_nwb",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.recording.files import NpyFile, OnDemand, path_of
+from popglm.recording.files import NOT_READ, NpyFile, OnDemand, path_of
 from popglm.recording.named_arrays import NamedArrays
 from popglm.recording.session import Session
 
@@ -125,7 +125,7 @@ def array_files(source: Any, reader: str) -> dict[str, Callable[[], Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         what = "is empty" if path.stat().st_size == 0 else "is no archive of NumPy, or cut short"
         raise ValueError(f"{reader}: {path.name} {what}; save it again with np.savez") from error
     if not names:
@@ -145,5 +145,5 @@ def _member(path: Path, name: str, reader: str) -> np.ndarray:
                 "arrays"
             ) from error
         raise ValueError(f"{reader}: {name!r} in {path.name} is damaged; save it again") from error
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, *NOT_READ) as error:
         raise ValueError(f"{reader}: {name!r} in {path.name} is damaged; save it again") from error

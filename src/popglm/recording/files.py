@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import h5py
@@ -17,6 +18,7 @@ from popglm.messages import listed, shown
 from popglm.recording.lazy import StoredArray
 
 __all__ = [
+    "NOT_READ",
     "Hdf5File",
     "NpyFile",
     "OnDemand",
@@ -27,6 +29,9 @@ __all__ = [
     "path_of",
     "read_npy",
 ]
+
+#: What NumPy raises where bytes of an array are missing or wrong; its header is text of Python.
+NOT_READ = (ValueError, TypeError, EOFError, OSError, SyntaxError, TokenError, OverflowError, MemoryError)
 
 
 def path_of(path: Any, reader: str, folder: bool = False) -> Path:
@@ -98,7 +103,7 @@ def read_npy(path: Path, reader: str) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{reader}: {path.name} is missing in {str(path.parent)!r}") from error
-    except (ValueError, EOFError, OSError) as error:
+    except NOT_READ as error:
         raise ValueError(f"{reader}: {path.name} {_what_is_wrong(path, str(error))}") from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{reader}: {path.name} is an archive of arrays; rename it to {path.stem}.npz")

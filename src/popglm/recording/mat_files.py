@@ -27,6 +27,8 @@ __all__ = ["MatFile", "StructArray"]
 
 #: Matrices of more entries stay in files of version 7.3 until they are asked for.
 SMALL = 100_000
+#: What scipy, h5py and NumPy raise where bytes are missing or wrong.
+DAMAGE = (ValueError, TypeError, LookupError, OSError, RuntimeError, OverflowError, MemoryError, zlib.error)
 #: What to do in MATLAB with objects that only MATLAB reads.
 REMEDY = {
     "table": "table2struct(x, 'ToScalar', true)",
@@ -75,8 +77,12 @@ class MatFile:
         """The class of every variable."""
         if self.is_hdf5:
             with open_hdf5(self.path, self.reader) as file:
-                found = {name: file[name].attrs.get("MATLAB_class", b"") for name in file if not name.startswith("#")}
-            classes = {name: kind.decode() if isinstance(kind, bytes) else str(kind) for name, kind in found.items()}
+                try:
+                    classes = {name: _class_of(file[name]) for name in file if not name.startswith("#")}
+                except DAMAGE as error:
+                    raise ValueError(
+                        f"{self.reader}: {self.path.name} is cut short or damaged; copy it again"
+                    ) from error
             if not any(classes.values()):
                 raise ValueError(
                     f"{self.reader}: {self.path.name} is an HDF5 file, but not of MATLAB: its arrays may lie either "
@@ -89,7 +95,7 @@ class MatFile:
                 # scipy leaves out the variables that are missing
                 raise ValueError("cut short")
             return classes
-        except (ValueError, TypeError, MatReadError, OSError, NotImplementedError) as error:
+        except (*DAMAGE, MatReadError, NotImplementedError) as error:
             raise ValueError(f"{self.reader}: {self.path.name} {self._fault()}") from error
 
     def _fault(self) -> str:
@@ -133,10 +139,17 @@ class MatFile:
         if top not in self.variables:
             if self.is_hdf5:
                 with open_hdf5(self.path, self.reader) as file:
-                    self.variables[top] = self._of_hdf5(file, file[top])
+                    try:
+                        self.variables[top] = self._of_hdf5(file, file[top])
+                    except DAMAGE as error:
+                        raise ValueError(self._damaged(top)) from error
             else:
                 self.variables[top] = _plain(self._of_scipy(top))
         return self.variables[top]
+
+    def _damaged(self, top: str) -> str:
+        """What is said of a variable that cannot be read."""
+        return f"{self.reader}: {top!r} in {self.path.name} is damaged; copy the file again"
 
     def _of_scipy(self, top: str) -> Any:
         """A variable of a version before 7.3."""
@@ -149,13 +162,14 @@ class MatFile:
             return loadmat(self.path, variable_names=[top])[top]
         except KeyError:
             return _Opaque("unknown")
-        except (ValueError, TypeError, MatReadError, OSError, zlib.error) as error:
-            raise ValueError(f"{self.reader}: {top!r} in {self.path.name} is damaged; copy the file again") from error
+        except (*DAMAGE, MatReadError) as error:
+            raise ValueError(self._damaged(top)) from error
 
     def _of_hdf5(self, file: h5py.File, found: h5py.Group | h5py.Dataset) -> Any:
         """A variable of version 7.3. Its axes lie the other way round than in MATLAB."""
-        kind = found.attrs.get("MATLAB_class", b"")
-        kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+        if not isinstance(found, h5py.Group | h5py.Dataset):
+            raise TypeError(f"{found.name} is neither an array nor a group of arrays")
+        kind = _class_of(found)
         if "MATLAB_sparse" in found.attrs:
             parts = [np.asarray(found[part]) if part in found else np.zeros(0) for part in ("data", "ir", "jc")]
             matrix = csc_array(tuple(parts), shape=(int(found.attrs["MATLAB_sparse"]), len(parts[2]) - 1)).toarray()
@@ -183,6 +197,12 @@ class MatFile:
         if found.size <= SMALL:
             return np.asarray(found[()]).astype(dtype, copy=False).T
         return Turned(Hdf5File(self.path, found.name, self.reader, dtype))
+
+
+def _class_of(found: Any) -> str:
+    """The class that MATLAB gave what lies in a file of version 7.3."""
+    kind = found.attrs.get("MATLAB_class", b"")
+    return kind.decode() if isinstance(kind, bytes) else str(kind)
 
 
 def _is_whole(path: Path) -> bool:

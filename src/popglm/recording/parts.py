@@ -15,6 +15,8 @@ from popglm.messages import listed, shown
 __all__ = ["Parts"]
 
 KINDS = ("activity", "signals", "events", "intervals")
+#: What a part of each kind may be called.
+EXAMPLES = {"activity": "dff", "signals": "speed", "events": "licks", "intervals": "trials"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,9 +48,17 @@ class Parts:
             "intervals": (pd.DataFrame, "intervals"),
         }
         for part, (kind, maker) in kinds.items():
-            for name, found in getattr(self, part).items():
+            given = getattr(self, part)
+            if not isinstance(given, Mapping):
+                raise TypeError(
+                    f"Session: {part} must be a mapping of names, such as {{{EXAMPLES[part]!r}: …}} with what {maker} "
+                    f"made; found {shown(given)}"
+                )
+            for name, found in given.items():
                 if not isinstance(found, kind):
                     raise TypeError(f"Session: {part}[{name!r}] must come from {maker}; found {shown(found)}")
+        if not isinstance(self.attrs, Mapping):
+            raise TypeError(f'Session: attrs must be a mapping, such as {{"subject": "m1"}}; found {shown(self.attrs)}')
 
     def __repr__(self) -> str:
         """Name the parts on one line."""

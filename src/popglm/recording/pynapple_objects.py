@@ -11,12 +11,13 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import check_names
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.recording.clocks import longest_step
 from popglm.recording.files import nearest
 from popglm.recording.lazy import StoredArray, lazily
 from popglm.recording.series import events, intervals, signal, spike_trains, traces
 from popglm.recording.session import Session
+from popglm.warnings import warn
 
 __all__ = ["read_pynapple"]
 
@@ -30,7 +31,7 @@ def read_pynapple(objects: Mapping[str, Any], *, activity: str | Iterable[str] |
     Parameters
     ----------
     objects : mapping of str to TsGroup, TsdFrame, Tsd, Ts or IntervalSet
-        By name; an NWB file that pynapple opened is one.
+        By name; an NWB file that pynapple opened is one. A TsdTensor is left out.
     activity : str or sequence of str, optional
         Which TsdFrames hold the activity of neurons, the one to fit first. A TsGroup always does.
 
@@ -48,6 +49,11 @@ def read_pynapple(objects: Mapping[str, Any], *, activity: str | Iterable[str] |
         If objects are no mapping, or hold anything else.
     ValueError
         If activity names what is not there, or is no activity.
+
+    Warns
+    -----
+    PopglmWarning
+        If a series has a matrix per sample, as a TsdTensor has: it is left out.
 
     Notes
     -----
@@ -79,21 +85,31 @@ def read_pynapple(objects: Mapping[str, Any], *, activity: str | Iterable[str] |
         if name not in objects:
             raise ValueError(f"read_pynapple: activity: there is no {name!r}; {nearest(name, objects)}")
     parts: dict[str, Any] = {"activity": {}, "signals": {}, "events": {}, "intervals": {}}
+    left_out = {}
     order = [*wanted, *(name for name in objects if name not in wanted)]
     for name in order:
-        kind, made = _made(str(name), objects[name], name in wanted)
+        found = objects[name]
+        if name not in wanted and _is_tensor(found):
+            left_out[str(name)] = f"its shape is {np.shape(_values(found))}"
+            continue
+        kind, made = _made(str(name), found, name in wanted)
         parts[kind][str(name)] = made
-    return Session(**parts, attrs={"format": "pynapple"})
+    if left_out:
+        warn(
+            "read_pynapple: series with a matrix per sample, such as movies, are no signals: "
+            f"{listed(f'{name!r} ({why})' for name, why in left_out.items())}; left out"
+        )
+    return Session(**parts, attrs={"format": "pynapple", "left_out": left_out})
 
 
 def _made(name: str, found: Any, is_activity: bool) -> tuple[str, Any]:
     """What becomes of an object, and of which kind that is."""
     if hasattr(found, "time_support") and hasattr(found, "keys") and hasattr(found, "items"):
         return "activity", _trains(found)
-    has_values = hasattr(found, "t") and (hasattr(found, "d") or hasattr(found, "values"))
+    has_values = _has_values(found)
     if is_activity and not (has_values and hasattr(found, "columns")):
         raise ValueError(f"read_pynapple: activity: {name!r} must be a TsGroup or a TsdFrame; found {_kind(found)}")
-    if has_values and len(np.shape(_values(found))) <= 2:
+    if has_values:
         return ("activity", _traces(found)) if is_activity else ("signals", _signal(found))
     if hasattr(found, "t") and not has_values:
         return "events", events(np.asarray(found.t, dtype=np.float64))
@@ -102,6 +118,16 @@ def _made(name: str, found: Any, is_activity: bool) -> tuple[str, Any]:
     raise TypeError(
         f"read_pynapple: {name!r} must be a TsGroup, TsdFrame, Tsd, Ts or IntervalSet; found {_kind(found)}"
     )
+
+
+def _is_tensor(found: Any) -> bool:
+    """Whether an object is a series with a matrix, or more, per sample."""
+    return _has_values(found) and not hasattr(found, "keys") and len(np.shape(_values(found))) > 2
+
+
+def _has_values(found: Any) -> bool:
+    """Whether an object is a series of values."""
+    return hasattr(found, "t") and (hasattr(found, "d") or hasattr(found, "values"))
 
 
 def _kind(found: Any) -> str:

@@ -21,6 +21,7 @@ FORMATS = {
     "matlab": "read_matlab",
     "arrays": "read_arrays",
     "table": "read_table",
+    "intervals": "read_intervals",
 }
 _SUFFIXES = {
     ".nwb": "nwb",
@@ -89,8 +90,8 @@ def read(path: str | Path, format: str | None = None, **options: Any) -> Session
     path : path-like or str
         A file, a folder, or for NWB a URL.
     format : str, optional
-        "nwb", "suite2p", "kilosort", "caiman", "alf", "matlab", "arrays" or "table"; told by the name and the content
-        unless given.
+        "nwb", "suite2p", "kilosort", "caiman", "alf", "matlab", "arrays", "table" or "intervals"; told by the name and
+        the content unless given. A table has a row per sample unless the format is "intervals".
     **options
         Of the reader: see `read_nwb` and its relatives.
 

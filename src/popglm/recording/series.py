@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.messages import listed
+from popglm.messages import listed, shown
 from popglm.recording.lazy import TimesOfRate, lazily
 from popglm.warnings import warn
 
@@ -289,8 +289,8 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     if len(backward):
         start, stop = table[["start_time", "stop_time"]].iloc[backward[0]]
         raise ValueError(
-            f"intervals: row {table.index[backward[0]]!r} ends at {stop:g} s, before it begins at {start:g} s; mend "
-            "the table"
+            f"intervals: row {shown(table.index[backward[0]])} ends at {stop:g} s, before it begins at {start:g} s; "
+            "mend the table"
         )
     return table
 

@@ -45,7 +45,7 @@ class Session(Parts):
     Raises
     ------
     TypeError
-        If a part is not what its maker returns.
+        If parts are no mapping of names, or a part is not what its maker returns.
 
     Examples
     --------

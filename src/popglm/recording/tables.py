@@ -12,7 +12,7 @@ import pandas as pd
 
 from popglm.checks import check_name, check_names, is_number
 from popglm.messages import listed, shown
-from popglm.recording.delimited import read_delimited
+from popglm.recording.delimited import has_decimal_comma, how_separated, read_delimited
 from popglm.recording.files import StoredColumns, nearest, optional_library, path_of
 from popglm.recording.lazy import lazily
 from popglm.recording.series import signal, traces
@@ -34,6 +34,8 @@ def read_table(
     trials: str | None = None,
     times: str | None = None,
     rate: float | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
 ) -> Session:
     """Read a table with a row per sample, in CSV or Parquet.
 
@@ -54,6 +56,10 @@ def read_table(
         The column of times (s).
     rate : float, optional
         Samples per second, in place of times.
+    separator : str, optional
+        The character between values in text: a tab in a .tsv file, a comma in others, unless given.
+    decimal : str, optional
+        The character before the decimals of numbers in text.
 
     Returns
     -------
@@ -66,7 +72,8 @@ def read_table(
     TypeError
         If neither times nor a rate is given, or both.
     ValueError
-        If the file is damaged, a column is not there, or one of neurons or times holds no numbers.
+        If the file is damaged, empty, or separated by another character; a column is not there; or one of neurons or
+        times holds no numbers.
     FileNotFoundError
         If there is no such file.
     ImportError
@@ -82,6 +89,9 @@ def read_table(
     >>> session
     Session: activity activity (3 samples × 2 neurons); signals speed
     """
+    table = Table(path_of(path, READER), READER, separator, decimal)
+    if not table.n_rows:
+        raise ValueError(f"{READER}: {table.path.name} has names of columns, but no rows; save it again")
     if (times is None) == (rate is None):
         raise TypeError(
             f"{READER}: give times= (the column of times in s) or rate= (samples per second); found "
@@ -91,7 +101,6 @@ def read_table(
         raise TypeError(f"{READER}: rate must be a number; found {shown(rate)}")
     check_name(f"{READER}: times", times)
     check_name(f"{READER}: trials", trials)
-    table = Table(path_of(path, READER), READER)
     neurons = table.matching("activity", activity)
     reserved = {*neurons, *(name for name in (times, trials) if name is not None)}
     variables = table.matching("signals", signals)
@@ -121,16 +130,21 @@ class Table:
     path : Path
     reader : str
         Who reads, for messages.
+    separator, decimal : str, optional
+        As `read_table` takes them.
 
     Raises
     ------
+    TypeError
+        If separator or decimal is given for Parquet, or is not one character.
     ValueError
-        If the file is damaged, or two columns share a name.
+        If the file is damaged, or separated by another character.
     """
 
-    def __init__(self, path: Path, reader: str) -> None:
+    def __init__(self, path: Path, reader: str, separator: str | None = None, decimal: str = ".") -> None:
         self.path, self.reader = path, reader
         self.is_parquet = path.suffix.lower() in (".parquet", ".pqt")
+        self._check_marks(separator, decimal)
         if self.is_parquet:
             parquet = optional_library("pyarrow.parquet", "parquet", reader)
             try:
@@ -142,14 +156,39 @@ class Table:
             stored = set(parquet.read_schema(path).names)
             self.empty = self.empty[[name for name in self.empty if str(name) in stored]]
         else:
-            try:
-                self.frame = read_delimited(path, "\t" if ".tsv" in path.suffixes else ",")
-            except (ValueError, OSError, EOFError) as error:
-                what = f"is no table: {error}" if "more values" in str(error) else self._fault()
-                raise ValueError(f"{reader}: {path.name} {what}") from error
+            self.frame = self._of_text(separator, decimal)
             self.n_rows, self.empty = len(self.frame), self.frame.iloc[:0]
         self.names = [str(name) for name in self.empty]
         self.kinds = {str(name): self._kind(self.empty[name]) for name in self.empty}
+
+    def _check_marks(self, separator: object, decimal: object) -> None:
+        """Complain of characters that cannot lie between values, or within numbers."""
+        if self.is_parquet and (separator is not None or decimal != "."):
+            raise TypeError(
+                f"{self.reader}: separator and decimal are for tables in text; {self.path.name} is in Parquet"
+            )
+        for argument, mark in (("separator", "," if separator is None else separator), ("decimal", decimal)):
+            if not isinstance(mark, str) or len(mark) != 1:
+                raise TypeError(f"{self.reader}: {argument} must be one character, such as ';'; found {shown(mark)}")
+
+    def _of_text(self, separator: str | None, decimal: str) -> pd.DataFrame:
+        """The table in a file of text."""
+        mark = ("\t" if ".tsv" in self.path.suffixes else ",") if separator is None else separator
+        if decimal == mark:
+            raise ValueError(
+                f"{self.reader}: separator and decimal are both {mark!r}; give the one between values, such as ';'"
+            )
+        options = how_separated(self.path, mark) if separator is None else None
+        if options is not None:
+            found = options.partition(" and ")[0].removeprefix("separator=")
+            raise ValueError(f"{self.reader}: {self.path.name} seems to be separated by {found}; give {options}")
+        try:
+            return read_delimited(self.path, mark, decimal)
+        except pd.errors.EmptyDataError as error:
+            raise ValueError(f"{self.reader}: {self.path.name} is empty; copy it again") from error
+        except (ValueError, OSError, EOFError) as error:
+            what = f"is no table: {error}" if "more values" in str(error) else self._fault()
+            raise ValueError(f"{self.reader}: {self.path.name} {what}") from error
 
     def _fault(self) -> str:
         """What keeps the file from being read."""
@@ -215,9 +254,18 @@ class Table:
         )
 
     def _example(self, name: str) -> str:
-        """The first value of a column."""
-        values = self.read([name])[name].dropna()
-        return shown(values.iloc[0]) if len(values) else "nothing but missing values"
+        """The first value of a column that is no number, and where it is."""
+        values = self.read([name])[name]
+        is_wrong = (values.notna() & pd.to_numeric(values, errors="coerce").isna()).to_numpy()
+        if not is_wrong.any():
+            # text of numbers, in Parquet, or nothing at all
+            is_wrong = values.notna().to_numpy()
+        if not is_wrong.any():
+            return "nothing but missing values"
+        row = int(np.argmax(is_wrong))
+        value = values.iloc[row]
+        remedy = "; give decimal=','" if not self.is_parquet and has_decimal_comma(value) else ""
+        return f"{shown(value)} in row {row:,}, counted from 0{remedy}"
 
     def column(self, name: str) -> np.ndarray:
         """Values of one column: what is missing is NaN among numbers, None among text."""

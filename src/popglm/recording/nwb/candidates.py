@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from popglm.messages import listed
 from popglm.recording.nwb.layout import Entry, matching, natural
+from popglm.warnings import warn
 
 __all__ = ["Candidate", "NeuronTable", "choose", "name_neurons", "rank_of"]
 
@@ -74,13 +76,25 @@ def name_neurons(tables: Iterable[NeuronTable]) -> None:
     for table in tables:
         # names of the dimensions and the clock of activity
         table.rows = table.rows.rename(columns={name: f"{name}_of_neuron" for name in ("time", "sample", "spike")})
-        if not table.rows.index.is_unique:
-            table.rows = table.rows.set_index(pd.RangeIndex(len(table.rows)))
+        table.rows = _apart(table)
     names = pd.Index([name for table in tables for name in table.rows.index], dtype=object)
     if names.is_unique:
         return
     for table in tables:
         table.rows = table.rows.set_index(pd.Index([f"{table.label}/{name}" for name in table.rows.index]))
+
+
+def _apart(table: NeuronTable) -> pd.DataFrame:
+    """The rows, called by their numbers where ids come twice, with the ids as a column."""
+    ids = table.rows.index
+    if ids.is_unique:
+        return table.rows
+    twice = ids[ids.duplicated()].unique()
+    warn(
+        f"read_nwb: in {table.label!r}, {'this id stands' if len(twice) == 1 else 'these ids stand'} for more than one "
+        f"neuron: {listed(twice)}; its neurons are called by the number of their row, from 0 on, and 'id' has their ids"
+    )
+    return table.rows.set_index(pd.RangeIndex(len(ids))).assign(id=ids.to_numpy())
 
 
 def choose(candidates: Sequence[Candidate], activity: Any, source: str) -> list[Candidate]:

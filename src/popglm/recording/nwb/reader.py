@@ -61,7 +61,8 @@ def read_nwb(
     Session
         ``activity``: ROIs × samples as `traces`, units as `spike_trains`; the table of ROIs or units goes along as
         coordinates of the neurons, and so does what the electrodes of a unit say (location, group). A neuron is called
-        by its ``roi_name``, or its id; by "plane_0/17" where ids of several planes or tables would collide.
+        by its ``roi_name``, or its id; by "plane_0/17" where ids of several planes or tables would collide, and by
+        the number of its row where an id comes twice in one table.
         ``signals``, ``events``, ``intervals``: by the shortest end of the path in the file that is unambiguous; ragged
         columns of times in a table are events, "trials.lick_times". Vectors in a table become a column per entry.
         ``attrs``: what the file says of session and subject; "left_out" has what is in the file but not in the
@@ -84,7 +85,7 @@ def read_nwb(
     -----
     PopglmWarning
         If a series has its samples along the second axis: it is transposed. If intervals have no stop: each ends where
-        the next one starts. If a table is wrong and is left out.
+        the next one starts. If a table is wrong and is left out. If an id stands for several neurons of a table.
 
     Notes
     -----
