@@ -9,6 +9,7 @@ import xarray as xr
 
 import popglm as pg
 from popglm.recording import Session, Variable, events, intervals, signal, spike_trains, traces
+from popglm.recording.lazy import StoredArray, lazily
 
 RNG = np.random.default_rng(0)
 
@@ -491,3 +492,31 @@ def test_more_bins_than_fit_into_the_memory_are_refused():
     session = Session({"units": spike_trains([[0.0, 3_600.0]])})
     with pytest.raises(ValueError, match=r"a grid of .* bins would take"):
         session.regrid(1e-7)
+
+
+def test_no_more_is_read_than_the_bins_need():
+    """Every sample once, a block at a time; of what is not asked for, nothing."""
+    reads = []
+
+    class Counted:
+        shape, dtype, chunks = (5_000, 4), np.dtype(float), None
+
+        def __getitem__(self, key):
+            reads.append(key)
+            return np.zeros(self.shape)[key]
+
+    def in_file():
+        return lazily(("sample", "neuron"), StoredArray(Counted()))
+
+    session = Session(
+        {"dff": traces(in_file(), rate=50), "other": traces(in_file(), rate=50)},
+        {"camera": signal(in_file(), rate=50)},
+        intervals={"trials": a_trial_table(10)},
+    )
+    assert session.check() == []
+    assert session.mend_clock("dff").mend_clock("camera", shift=0.5).signals["camera"].shape == (5_000, 4)
+    assert reads == []
+    for dt in (None, 0.1):
+        session.regrid(dt, variables=[])
+        assert sum(len(range(*rows.indices(5_000))) for rows, _ in reads) == 5_000
+        reads.clear()

@@ -85,13 +85,20 @@ def activity_on_grid(traces: xr.DataArray, name: str, grid: Grid, is_own_clock: 
 
 def _rows(traces: xr.DataArray, at: np.ndarray, kind: np.dtype) -> np.ndarray:
     """Samples ``at`` of the traces, NaN for -1."""
-    out = np.full((len(at), traces.sizes["neuron"]), np.nan, kind)
+    out = np.empty((len(at), traces.sizes["neuron"]), kind)
+    out[at < 0] = np.nan
     for columns, blocks in _strips(traces):
         for rows in blocks:
             here = (at >= rows.start) & (at < rows.stop)
             if here.any():
                 # bins follow each other, so what is wanted of a block is nearly all of it
-                out[here, columns] = traces[rows, columns].values[at[here] - rows.start]
+                values, wanted = traces[rows, columns].values, at[here] - rows.start
+                places = np.flatnonzero(here)
+                if len(wanted) == places[-1] - places[0] + 1 and (np.diff(wanted) == 1).all():
+                    # every sample is a bin: no copy on the way
+                    out[places[0] : places[-1] + 1, columns] = values[wanted[0] : wanted[-1] + 1]
+                else:
+                    out[here, columns] = values[wanted]
     return out
 
 
@@ -111,6 +118,7 @@ def _averaged(traces: xr.DataArray, bins: np.ndarray, n_bins: int, kind: np.dtyp
             sums, counts = means(own[inside] - first, values if inside.all() else values[inside], last - first + 1)
             if first == open_bin:
                 sums[0] += open_sums
+                counts = counts.copy()
                 counts[0] += open_counts
             open_bin, open_sums, open_counts = last, sums[-1].copy(), counts[-1].copy()
             with np.errstate(invalid="ignore"):

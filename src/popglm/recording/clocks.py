@@ -204,7 +204,7 @@ def _period_fault(name: str, n: int, rate: float) -> Fault:
 
 def _span(part: Any) -> tuple[float, float] | None:
     """First and last time of a part, read from its ends; of spike trains from the ends of some of them."""
-    if "spike_time" in part:
+    if isinstance(part, xr.Dataset) and "spike_time" in part:
         stops = np.cumsum(part["n_spikes"].values)
         firing = np.flatnonzero(part["n_spikes"].values)
         some = firing[np.linspace(0, len(firing) - 1, min(len(firing), 32)).astype(int)] if len(firing) else firing
@@ -277,7 +277,7 @@ def mended(part: Any, scale: float, shift: float, rate: float | None, order: str
         )
         part = part.assign_coords(xr.Coordinates({"time": clock}, indexes={}))
     if scale != 1 or shift != 0:
-        if "spike_time" in part:
+        if isinstance(part, xr.Dataset) and "spike_time" in part:
             part = part.assign(spike_time=part["spike_time"] * scale + shift)
             if "observed" in part:
                 part = part.assign(observed=part["observed"] * scale + shift)
@@ -285,7 +285,7 @@ def mended(part: Any, scale: float, shift: float, rate: float | None, order: str
             old = part["time"].variable
             clock = xr.Variable(old.dims, np.asarray(old.values, float) * scale + shift, {"units": "s"})
             part = part.assign_coords(xr.Coordinates({"time": clock}, indexes={}))
-            if "stop_time" in part:
+            if isinstance(part, xr.Dataset) and "stop_time" in part:
                 part = part.assign(stop_time=part["stop_time"] * scale + shift)
     return (sorted_clock(part) if order == "sort" else part).assign_attrs({VOUCHED: 1})
 

@@ -133,12 +133,18 @@ def means(bins: np.ndarray, values: np.ndarray, n_bins: int) -> tuple[np.ndarray
     -------
     sums, counts : ndarray, shape (n_bins, n_columns)
     """
+    shape = n_bins, values.shape[1]
+    sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
+    if not len(bins):
+        return sums, counts
+    firsts = np.flatnonzero(np.diff(bins, prepend=-1))
+    if np.isfinite(values.sum(dtype=np.float64)):
+        # all are known, which is the rule: nothing is masked
+        sums[bins[firsts]] = np.add.reduceat(values, firsts, axis=0, dtype=np.float64)
+        return sums, np.broadcast_to(np.bincount(bins, minlength=n_bins)[:, None], shape)
     known = np.isfinite(values)
-    sums, counts = np.zeros((n_bins, values.shape[1])), np.zeros((n_bins, values.shape[1]), np.int64)
-    if len(bins):
-        firsts = np.flatnonzero(np.diff(bins, prepend=-1))
-        sums[bins[firsts]] = np.add.reduceat(np.where(known, values, 0), firsts, axis=0, dtype=np.float64)
-        counts[bins[firsts]] = np.add.reduceat(known, firsts, axis=0, dtype=np.int64)
+    sums[bins[firsts]] = np.add.reduceat(np.where(known, values, 0), firsts, axis=0, dtype=np.float64)
+    counts[bins[firsts]] = np.add.reduceat(known, firsts, axis=0, dtype=np.int64)
     return sums, counts
 
 

@@ -131,10 +131,10 @@ def _grid(session: Parts, activity: list[str], dt: Any, clock: str | None) -> Gr
         if clock is not None and clock not in parts:
             near = difflib.get_close_matches(clock, parts, n=3) or list(parts)
             raise ValueError(f"regrid: there is no series {clock!r}; nearest names: {listed(map(repr, near))}")
-        if name is None or name not in parts or "spike_time" in parts[name]:
+        if name is None or name not in parts or isinstance(parts[name], xr.Dataset):
+            sampled = listed(repr(name) for name, one in parts.items() if isinstance(one, xr.DataArray))
             raise TypeError(
-                "regrid: give a period, dt, or as clock the name of a sampled series: "
-                f"{listed(repr(name) for name, part in parts.items() if 'spike_time' not in part) or 'there is none'}"
+                f"regrid: give a period, dt, or as clock the name of a sampled series: {sampled or 'there is none'}"
             )
         return grid_of_clock(read_times(parts[name], name)[0])
     return regular_grid(*_extent(session, activity), dt)
@@ -142,7 +142,8 @@ def _grid(session: Parts, activity: list[str], dt: Any, clock: str | None) -> Gr
 
 def _extent(session: Parts, activity: list[str]) -> tuple[float, float]:
     """Start and end of a grid: where all activity is sampled, or from the first trial, or spike, to the last."""
-    sampled = [name for name in activity if "spike_time" not in session.activity[name]]
+    # "name in array" would read all of it: is it among its values?
+    sampled = [name for name in activity if isinstance(session.activity[name], xr.DataArray)]
     if sampled:
         clocks = [grid_of_clock(read_times(session.activity[name], name)[0]) for name in sampled]
         return max(one.starts[0] for one in clocks), min(one.stops[-1] for one in clocks)
@@ -214,7 +215,7 @@ def _joined(found: list[xr.DataArray], names: list[str]) -> xr.DataArray:
 
 def _some_neurons(part: Any, keep: np.ndarray) -> Any:
     """A part with some of its neurons."""
-    if "spike_time" not in part:
+    if isinstance(part, xr.DataArray):
         return part.isel(neuron=keep)
     counts = part["n_spikes"].values
     stops = np.cumsum(counts)
