@@ -19,6 +19,7 @@ NEEDS = {
     "src/popglm/engines/torch_engine.py": ("torch", "array_api_compat"),
     "src/popglm/engines/torch_namespace.py": ("torch", "array_api_compat"),
     "src/popglm/io/nwb_results.py": ("pynwb",),
+    "src/popglm/maze_nwb.py": ("pynwb",),
     "src/popglm/recording/nwb/reader.py": ("pynwb",),
     "tests/recording/nwb_files.py": ("pynwb",),
     "src/popglm/recording/pynapple_objects.py": ("pynapple",),
