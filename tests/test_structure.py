@@ -21,7 +21,7 @@ FLOORS = [
     ["estimators", "maze_nwb"],
     ["explain"],
     ["analysis", "plot"],
-    ["glm_class", "report"],
+    ["glm_class", "report", "scale"],
     ["popglm"],
     ["demo"],
     ["cli"],

@@ -1,0 +1,1 @@
+"""Many sessions, and sessions larger than a machine, on the workers of a Dask cluster."""

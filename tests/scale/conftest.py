@@ -1,0 +1,29 @@
+"""A cluster of two worker processes, which the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+ABSENT = "distributed is not installed: pip install 'popglm[dask]'"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Two processes of one thread each."""
+    distributed = pytest.importorskip("distributed", reason=ABSENT)
+    folder = str(tmp_path_factory.mktemp("dask"))
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
+    """A client of the cluster."""
+    distributed = pytest.importorskip("distributed", reason=ABSENT)
+    with distributed.Client(cluster, set_as_default=False) as made:
+        yield made
