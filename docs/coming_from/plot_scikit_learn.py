@@ -32,7 +32,8 @@ neurons, all strengths and all folds.
      - ``evaluate(...)["deviance_explained"]``
      -
 
-Folds differ, too: a `GLMCV` with an integer ``cv`` and ``groups=`` deals whole groups to folds, as ``GroupKFold`` does.
+Folds differ, too: a `GLMCV` with an integer ``cv`` and ``groups=`` deals whole groups to folds, as ``GroupKFold``
+does since scikit-learn 1.9. Before, its folds of groups of one size depended on the processor.
 """
 
 # %%

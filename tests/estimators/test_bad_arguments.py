@@ -20,14 +20,14 @@ class TestFeatures:
             estimator.fit(bad, COUNTS)
 
     def test_dataframe_columns_are_named(self):
-        frame = pd.DataFrame(X, columns=list("abcdef"))
+        frame = pd.DataFrame(X.copy(), columns=list("abcdef"))
         frame.iloc[3, 4] = np.nan
         with pytest.raises(ValueError, match=r"column 4 \('e'\), first in row 3"):
             GLM().fit(frame, COUNTS)
 
     def test_multiindex_columns_are_named(self):
         names = pd.MultiIndex.from_product([["position", "speed"], ["b0", "b1", "b2"]])
-        frame = pd.DataFrame(X, columns=names)
+        frame = pd.DataFrame(X.copy(), columns=names)
         frame.iloc[5, 4] = np.inf
         with pytest.raises(ValueError, match=r"column 4 \('speed / b1'\), first in row 5"):
             GLM().fit(frame, COUNTS)
@@ -99,7 +99,7 @@ class TestResponses:
 
     @pytest.mark.parametrize("value", [-0.25, 2])
     def test_outside_the_unit_interval_under_bernoulli(self, value):
-        bad = pd.DataFrame(EVENTS, columns=["a", "b", "c", "d"])
+        bad = pd.DataFrame(EVENTS.copy(), columns=["a", "b", "c", "d"])
         bad.iloc[4, 1] = value
         with pytest.raises(ValueError, match=rf"outside \[0, 1\] for neuron 1 \('b'\), first in row 4: {value}"):
             GLM(family="bernoulli").fit(X, bad)

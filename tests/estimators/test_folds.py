@@ -8,6 +8,7 @@ from sklearn.metrics import d2_tweedie_score
 from sklearn.model_selection import KFold
 
 import popglm as pg
+from popglm.estimators.splits import deal_trials
 from popglm.solve.problems import OWN_MODEL_AFTER, OWN_MODEL_SOON
 from popglm.statistics.families import get_family
 
@@ -321,3 +322,20 @@ def test_folds_end_where_fits_to_their_training_rows_end(case):
         # of hundreds of null deviances, as drift may have, as many digits as float32 gives to exp(η)
         np.testing.assert_allclose(held_out[1], held_out[0], atol=1e-3, rtol=2e-3)
         assert np.max(np.abs(objective[1] - objective[0])) < 2e-4 * max(1, np.nanvar(Y))
+
+
+@pytest.mark.parametrize("lengths", [np.full(200, 3), np.arange(1, 40), np.tile([5, 4, 5], 60)])
+def test_trials_are_dealt_alike_on_every_processor(lengths):
+    # of trials that are as long, the later ones first, which no sort may change
+    total, expected = [0] * 4, {}
+    for length, trial in sorted(((n, k) for k, n in enumerate(lengths)), reverse=True):
+        expected[trial] = total.index(min(total))
+        total[expected[trial]] += length
+    codes = np.repeat(np.arange(len(lengths)), lengths)
+    splits = deal_trials(np.random.default_rng(0).permutation(codes), 4)
+    assert len(splits) == 4
+    codes = np.random.default_rng(0).permutation(codes)
+    for fold, (train, test) in enumerate(splits):
+        assert {expected[trial] for trial in codes[test]} == {fold}
+        np.testing.assert_array_equal(np.union1d(train, test), np.arange(len(codes)))
+        assert len(train) + len(test) == len(codes)

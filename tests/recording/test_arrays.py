@@ -170,3 +170,13 @@ def test_contents(tmp_path):
     assert contents(tmp_path).loc["b"].tolist() == ["float64", (2, 3)]
     (tmp_path / "c.txt").write_text("hello")
     assert_complaint("must be a .mat", contents, tmp_path / "c.txt")
+
+
+def test_no_recording_has_a_hundred_million_neurons():
+    turned = np.broadcast_to(np.float32(1), (3, 10**8))
+
+    def read(a):
+        return read_arrays({"a": a}, activity="a", rate=10)
+
+    for part in ("read_arrays: activity", "100,000,000 neurons, more than any recording has"):
+        assert_complaint(part, read, turned)

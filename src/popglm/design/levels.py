@@ -20,11 +20,17 @@ def as_levels(values: Iterable) -> pd.Index:
     if dtype == np.float16:  # an Index cannot hold it: take the shortest number that rounds to it
         return pd.Index(np.array([str(value) for value in values], dtype=np.float32))
     listed = [_plain(value) for value in values] if dtype is None or dtype == np.dtype(object) else values
-    return pd.Index(listed, tupleize_cols=False)
+    try:
+        return pd.Index(listed, tupleize_cols=False)
+    except OverflowError:  # pandas 2 on whole numbers that no float holds
+        return pd.Index(listed, tupleize_cols=False, dtype=object)
 
 
 def factorize(column: pd.Series) -> tuple[np.ndarray, list]:
     """Return codes, -1 where missing, and the different values in order of appearance, as Python's own types."""
+    if column.dtype == np.dtype(object):  # an Index of pandas 2 refuses whole numbers that no float holds
+        codes, found = pd.factorize(column.to_numpy())
+        return codes, [_plain(value) for value in found]
     codes, found = pd.factorize(column.astype(np.float32) if column.dtype == np.float16 else column)
     return codes, [_plain(value) for value in pd.Index(found).tolist()]
 

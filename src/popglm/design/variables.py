@@ -256,7 +256,10 @@ def _as_column(found: Any, name: str) -> pd.Series:
     if isinstance(found, pd.Series):
         return pd.Series(_native(found.to_numpy()), index=found.index) if _is_foreign(found.dtype) else found
     if isinstance(found, (list, tuple)):  # numpy would turn a list of strings and numbers into strings
-        return pd.Series(found, dtype=None if len(found) else np.float64)
+        try:
+            return pd.Series(found, dtype=None if len(found) else np.float64)
+        except OverflowError:  # pandas 2 on whole numbers that no float holds
+            return pd.Series(found, dtype=object)
     if isinstance(found, (pd.Index, pd.api.extensions.ExtensionArray)):
         return pd.Series(found)
     values = np.ma.getdata(found) if isinstance(found, np.ma.MaskedArray) else np.asarray(found)

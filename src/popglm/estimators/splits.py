@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import KFold
 
 from popglm.checks import is_iterable, no_more_than
 from popglm.engines import as_numpy
 from popglm.labels import Rows, times
 from popglm.messages import shown
 
-__all__ = ["as_labels", "check_folds", "check_labels"]
+__all__ = ["as_labels", "check_folds", "check_labels", "deal_trials"]
 
 #: Folds that are given as rows, at most: each is a fit of its own.
 MOST_FOLDS = 10_000
@@ -96,7 +96,9 @@ def _plain_labels(labels: Any, name: str) -> Any:
         column = np.empty(len(labels), object)
         column[:] = labels
         labels = pd.Series(column).infer_objects().array if not any(isinstance(v, tuple) for v in labels) else column
-    if not isinstance(labels, pd.Index | pd.api.extensions.ExtensionArray):
+    # pandas 2 takes its own wrapper of an array for no array
+    wrapped = isinstance(labels, pd.arrays.NumpyExtensionArray)
+    if wrapped or not isinstance(labels, pd.Index | pd.api.extensions.ExtensionArray):
         labels = np.asarray(labels)
         if labels.dtype.kind in "iufcbmM":
             labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
@@ -128,8 +130,7 @@ def check_folds(
         if n_units < cv:
             unit = "n_samples" if codes is None else "number of trials in groups"
             raise ValueError(f"cv={cv} folds need at least as many units: {unit}={n_units}. Use fewer folds.")
-        splitter = KFold(int(cv)) if codes is None else GroupKFold(int(cv))
-        splits = splitter.split(np.zeros(n_samples), groups=codes)
+        splits = KFold(int(cv)).split(np.zeros(n_samples)) if codes is None else deal_trials(codes, int(cv))
         if codes is None and (order := _order_of_time(rows)) is not None:
             # blocks are of samples that follow each other in time, wherever they stand
             splits = [(np.sort(order[train]), np.sort(order[test])) for train, test in splits]
@@ -157,6 +158,31 @@ def check_folds(
                 f"{test[seen][0]}; a score is held out only where training and test rows differ."
             )
     return pairs
+
+
+def deal_trials(codes: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of folds by trial: the longest trial first, each to the fold with the fewest samples.
+
+    These are the folds of scikit-learn's `GroupKFold` since 1.9. Before, folds of trials of equal length depended on
+    how the processor sorts.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_samples,)
+        Numbers of trials, from 0.
+
+    Examples
+    --------
+    >>> [test.tolist() for _, test in deal_trials(np.array([0, 0, 1, 1, 1, 2]), 2)]
+    [[2, 3, 4], [0, 1, 5]]
+    """
+    lengths = np.bincount(codes)
+    fold, n_samples = np.zeros(len(lengths), int), np.zeros(n_folds, int)
+    for trial in np.argsort(lengths, kind="stable")[::-1]:
+        fold[trial] = n_samples.argmin()
+        n_samples[fold[trial]] += lengths[trial]
+    of_sample = fold[codes]
+    return [(np.flatnonzero(of_sample != k), np.flatnonzero(of_sample == k)) for k in range(n_folds)]
 
 
 def _order_of_time(rows: Rows | None) -> np.ndarray | None:

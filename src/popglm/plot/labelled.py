@@ -129,9 +129,10 @@ def count_neurons(names: Sequence[Any] | np.ndarray, drawn: ArrayLike | None = N
 
 def mean_and_sem(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over neurons and its standard error (std with ddof 1 / √n), without NaN; the s.e.m. of one is NaN."""
-    n = values.count("neuron")
-    sem = values.std("neuron", ddof=1) / np.sqrt(n.where(n > 1))
-    return values.mean("neuron").values, sem.where(n > 1).values
+    n, mean = values.count("neuron"), values.mean("neuron")
+    n = n.where(n > 1)
+    sem = np.sqrt(((values - mean) ** 2).sum("neuron") / (n - 1) / n)
+    return mean.values, sem.values
 
 
 def pooled_and_sem(values: xr.DataArray, weight: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:

@@ -191,7 +191,10 @@ class NamedArrays:
             )
         if values.dtype.kind not in "biuf":
             raise ValueError(f"{self.reader}: {what} must hold numbers; found {values.dtype}")
-        return traces(values, **clock, neurons=self._neurons(spec, values.shape[1], what), **texts)
+        try:
+            return traces(values, **clock, neurons=self._neurons(spec, values.shape[1], what), **texts)
+        except ValueError as error:
+            raise ValueError(f"{self.reader}: {what}: {error}") from None
 
     def _spikes(self, spec: dict[str, Any], what: str) -> xr.Dataset:
         """Spike trains from the times of all spikes, and the unit of each."""

@@ -18,6 +18,8 @@ from popglm.warnings import warn
 
 __all__ = ["CONTINUOUS", "STEPS", "events", "intervals", "signal", "spike_trains", "traces"]
 
+#: Far above what the largest recordings have.
+MOST_NEURONS = 10_000_000
 #: What a signal does between its samples: it changes gradually, or it keeps its value.
 CONTINUOUS, STEPS = "continuous", "steps"
 
@@ -347,6 +349,11 @@ def _clock(values: xr.Variable, times: Any, rate: float | None, start: float, ma
 
 def _neuron_coords(neurons: Any, n_neurons: int, maker: str) -> dict[str, Any]:
     """Names of the neurons, and the columns of their table, as coordinates."""
+    if n_neurons > MOST_NEURONS:
+        raise ValueError(
+            f"{maker}: found {n_neurons:,} neurons, more than any recording has ({MOST_NEURONS:,}): the file is "
+            "damaged, or samples were taken for neurons"
+        )
     if not isinstance(neurons, pd.DataFrame):
         neurons = pd.DataFrame(index=pd.RangeIndex(n_neurons) if neurons is None else pd.Index(list(neurons)))
     if len(neurons) != n_neurons:

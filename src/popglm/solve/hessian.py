@@ -49,6 +49,9 @@ def derivatives(
             part = np.vstack([R, np.sqrt(s * loss.second_derivative(eta, y))[:, None] * X])
             if not np.isfinite(part).all():
                 return np.full(n, np.nan), np.zeros((n, n))
+            if not len(part):
+                # LAPACK of some builds takes no matrix without rows
+                continue
             R = qr(part, mode="r", overwrite_a=True, check_finite=False)[0][:n]
             total += s.sum()
         return g / total, R / np.sqrt(total)
