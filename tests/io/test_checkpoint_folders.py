@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from popglm.io import checkpoints
+from popglm.io import checkpoints, locks
 from popglm.io.checkpoints import CheckpointFolder
 from popglm.warnings import PopglmWarning
 
@@ -144,7 +144,7 @@ class TestFolders:
         with pytest.raises(ValueError, match=r"is damaged: popglm_checkpoint.json cannot be read"):
             CheckpointFolder(tmp_path).open(ABOUT)
 
-    @pytest.mark.skipif(checkpoints.fcntl is None, reason="no locks")
+    @pytest.mark.skipif(locks.fcntl is None, reason="no locks")
     def test_of_a_fit_that_is_going_on(self, tmp_path):
         folder, _ = opened(tmp_path)
         with pytest.raises(OSError, match="another fit keeps its checkpoint here"):
@@ -186,7 +186,7 @@ class TestFullDisks:
         # a limit of the system on the size of files: what is written stops in the middle of a file
         script = f"""
 import resource, warnings, numpy as np
-from popglm.io import checkpoints
+from popglm.io import checkpoints, locks
 checkpoints.LEAST_SECONDS, checkpoints.SHARE = 0.0, np.inf
 fit = checkpoints.CheckpointFolder({str(tmp_path)!r}).open({{"X": "1"}})
 part = fit.part("walk")

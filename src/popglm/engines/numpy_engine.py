@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.arrays import as_numpy
-from popglm.engines.threads import single_blas_thread
+from popglm.engines.threads import single_blas_thread, usable_cores
 
 __all__ = ["NumpyEngine", "inverses"]
 
@@ -70,7 +69,7 @@ class NumpyEngine:
     def __init__(self, precision: str = "float32", n_workers: int | None = None) -> None:
         self.fast = precision == "tf32"
         self.dtype = np.dtype("float32" if self.fast else precision)
-        self.n_workers = n_workers or _usable_cores()
+        self.n_workers = n_workers or usable_cores()
         self.n_streams = self.n_workers
         self._pool: ThreadPoolExecutor | None = None
         self._placed: dict[int, tuple[Any, Any]] | None = None
@@ -252,8 +251,3 @@ def inverses(A: np.ndarray) -> np.ndarray:
         return np.linalg.inv(A)
     except np.linalg.LinAlgError:
         return np.concatenate([inverses(a) for a in A[:, None]]) if len(A) > 1 else np.full_like(A, np.nan)
-
-
-def _usable_cores() -> int:
-    # a job scheduler may have given this process fewer than the machine has
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,19 +15,15 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
+from threading import Lock as Guard
 from typing import Any
 
 import numpy as np
 
 from popglm.io.files import write_whole
+from popglm.io.locks import Lock, held_lock
 from popglm.messages import listed, shown
 from popglm.warnings import warn
-
-fcntl: Any = None
-with contextlib.suppress(ImportError):
-    # Windows has no such locks
-    import fcntl
 
 __all__ = ["CheckpointFolder"]
 
@@ -86,9 +82,9 @@ class CheckpointFolder:
             raise ValueError(
                 f"checkpoint={str(path)!r} holds {shown(others[0])} and no fit; give a folder of its own, empty or new."
             )
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         self._ended: dict[str, State] = {}
-        self._guard, self._next_end = Lock(), time.perf_counter() + LEAST_SECONDS
+        self._guard, self._next_end = Guard(), time.perf_counter() + LEAST_SECONDS
         self._has_failed, self.is_stopping = False, False
 
     def _unwritable(self, number: int | None) -> OSError:
@@ -135,7 +131,7 @@ class CheckpointFolder:
     def close(self) -> None:
         """Let other processes have the folder."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
             self._lock = None
 
     def stop(self) -> None:
@@ -143,23 +139,14 @@ class CheckpointFolder:
         self.is_stopping = True
 
     def _hold(self) -> None:
-        if fcntl is None:
-            return
         try:
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+            self._lock = held_lock(
+                self.path / LOCK, "another fit keeps its checkpoint here; wait for its end, or give another folder"
+            )
         except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise
             raise self._unwritable(error.errno) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.close()
-            raise OSError(
-                errno.EBUSY, "another fit keeps its checkpoint here; wait for its end, or give another folder",
-                str(self.path),
-            ) from error  # fmt: skip
-        except OSError:
-            # a file system without locks
-            self.close()
 
     def _description(self) -> dict[str, str]:
         try:
