@@ -46,6 +46,7 @@ from .recording import (
     read_table,
 )
 from .recording.reading import read
+from .scale.sessions import SessionsResult, fit_sessions
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -62,6 +63,7 @@ __all__ = [
     "PopglmWarning",
     "RowStream",
     "Session",
+    "SessionsResult",
     "Variable",
     "bins",
     "bootstrap",
@@ -72,6 +74,7 @@ __all__ = [
     "contents",
     "coupling",
     "cyclic_splines",
+    "fit_sessions",
     "history",
     "kernel",
     "kernels",

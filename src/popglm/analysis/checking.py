@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popglm.analysis.expected import SHARE_OF_PRODUCTS, expected_fit, products_per_second
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
@@ -17,8 +17,6 @@ from popglm.recording.clocks import clock_faults, longest_step
 
 __all__ = ["check_recipe"]
 
-#: Evaluations of a problem at one strength, about; a pair of matrix products each, which are half of the time.
-EVALUATIONS, SHARE_OF_PRODUCTS = 6, 0.4
 #: A condition number above the first is told: some direction of the group has hardly any variance. Directions with
 #: less than the second's share of the largest singular value have none.
 COLLINEAR, FLAT = 1e4, 1e-6
@@ -159,26 +157,10 @@ def _look_at_design(X: Any, findings: Findings) -> None:
 
 def _expect(recipe: Recipe, shape: tuple[int, int], n_neurons: int, findings: Findings) -> None:
     """Time and memory that a fit takes, about."""
-    model = recipe.content.model
-    n, p = shape
-    strengths = len(model["lambdas"]) if isinstance(model.get("lambdas"), list) else model.get("n_lambdas", 20)
-    fits = model.get("cv", 5) + 1 if isinstance(model.get("cv", 5), int) else 6
-    size = 4 if model.get("precision", "float32") != "float64" else 8
-    flops = 4.0 * n * p * n_neurons * fits * strengths * EVALUATIONS
+    expected = expected_fit(recipe, *shape, n_neurons)
     findings.facts.update(
         {
-            "fit_seconds_about": float(f"{flops / _rate() / SHARE_OF_PRODUCTS:.2g}"),
-            "fit_memory_mb_about": round((2 * size * n * (p + n_neurons) + 8 * fits * strengths * n_neurons * p) / 1e6),
+            "fit_seconds_about": float(f"{expected.flops / products_per_second() / SHARE_OF_PRODUCTS:.2g}"),
+            "fit_memory_mb_about": round(expected.memory / 1e6),
         }
     )
-
-
-def _rate() -> float:
-    """Multiplications and additions per second of a product of the shapes of a fit, on this machine."""
-    A, B = np.ones((64, 512), np.float32), np.ones((512, 1024), np.float32)
-    A @ B
-    began, n = time.perf_counter(), 0
-    while time.perf_counter() - began < 0.05:
-        A @ B
-        n += 1
-    return 2.0 * A.size * B.shape[1] * n / (time.perf_counter() - began)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ from popglm.analysis.schema import RecipeModel
 from popglm.design import Design
 from popglm.messages import listed, shown
 
-__all__ = ["Recipe", "line_of", "parse_recipe", "read_recipe"]
+__all__ = ["NAME", "Recipe", "line_of", "parse_recipe", "read_recipe"]
 
+#: What stands for the name of a session in the paths of further files.
+NAME = "{name}"
+_PATH = re.compile(r"""(\bpath\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*')""")
 #: A recipe is no longer than this (bytes): what is, is another file.
 LONGEST = 1_000_000
 
@@ -60,6 +64,36 @@ class Recipe:
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{self.place(('terms', k))}: {error}") from None
         return Design(terms, trial="trial")
+
+    def with_recording(self, path: str, name: str) -> Recipe:
+        """The recipe for another recording: its path, and its name where a further file is called by ``{name}``.
+
+        Parameters
+        ----------
+        path : str
+            From the recipe's folder on, or whole; or a URL.
+        name : str
+            Of letters, digits and what may stand in the name of a file.
+
+        Raises
+        ------
+        ValueError
+            If the path does not stand on one line of the recipe.
+        """
+        text = self.text.replace(NAME, name) if NAME in self.further_files() else self.text
+        lines, line = text.splitlines(keepends=True), line_of(text, ("data", "path"))
+        if line is not None:
+            lines[line - 1] = _PATH.sub(lambda found: f"{found[1]}{json.dumps(path, ensure_ascii=False)}", lines[line - 1], count=1)
+        changed = "".join(lines)
+        wanted = tomllib.loads(text)
+        wanted["data"]["path"] = path
+        if tomllib.loads(changed) != wanted:
+            raise ValueError(f'{self.place(("data", "path"))}: write the path on a line of its own, path = "…"')
+        return parse_recipe(changed, self.path)
+
+    def further_files(self) -> str:
+        """Paths of the files beside the recording, a line each."""
+        return "\n".join(one if isinstance(one, str) else one.path for one in self.content.data.also)
 
     def variables_of_terms(self) -> list[str]:
         """Names of the variables that the design reads."""

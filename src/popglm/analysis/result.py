@@ -99,6 +99,12 @@ class Result:
         }
         return Result(xr.DataTree.from_dict({**own, **parts}), self.folder)
 
+    def with_about(self, **more: Any) -> Result:
+        """The result with further things said about it, as JSON can hold them, or others in their place."""
+        tree = self.tree.copy()
+        tree.attrs["about"] = json.dumps(self.about | more)
+        return Result(tree, self.folder)
+
     def with_recipe(self, old: Recipe, new: Recipe) -> tuple[Result, Recipe]:
         """The result with another recipe, which differs in what is explained alone; and that recipe.
 

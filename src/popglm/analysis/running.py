@@ -21,10 +21,10 @@ from popglm.recording.reading import read
 __all__ = ["Matrices", "build", "fit_recipe", "grid_of", "session_of"]
 
 
-def session_of(recipe: Recipe) -> Session:
-    """The session that a recipe names, its clocks mended as the recipe says."""
+def session_of(recipe: Recipe, given: Session | None = None) -> Session:
+    """The session that a recipe names, or one that is given in its place, its clocks mended as the recipe says."""
     data = recipe.content.data
-    session = _read(recipe, data, ("data",))
+    session = _read(recipe, data, ("data",)) if given is None else given
     for k, other in enumerate(data.also):
         source = Source(path=other) if isinstance(other, str) else other
         session = session.joined(_read(recipe, source, ("data", "also", k)), Path(source.path).stem)

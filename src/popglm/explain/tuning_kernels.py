@@ -21,7 +21,15 @@ from popglm.explain.contributions import check_model
 from popglm.messages import shown
 from popglm.scaling import other_scaling
 
-__all__ = ["categorical_axes", "check_design_of", "check_units", "group_slices", "kernel_grid", "kernels"]
+__all__ = [
+    "categorical_axes",
+    "check_design_of",
+    "check_units",
+    "group_slices",
+    "kernel_grid",
+    "kernels",
+    "mean_absolute",
+]
 
 #: Grid points × neurons of one group: 2 GB per variable of the result.
 MOST_VALUES = 2**28
@@ -146,7 +154,7 @@ def kernels(
         if rated:
             gains = {"kernel": "gain", "total": "total_gain"}
             by_neuron |= {gains[name]: np.exp(values) for name, values in by_neuron.items()}
-        mean, sem = _mean_absolute(kernel)
+        mean, sem = mean_absolute(kernel)
         axes = tuple(coords)
         results[group] = xr.Dataset(
             {name: (("neuron", *axes), values.reshape(shape)) for name, values in by_neuron.items()}
@@ -283,7 +291,7 @@ def _session_on_grid(term: Product, n_points: int) -> SessionVariables | None:
     return session if np.allclose(term.transform(session), basis) else None
 
 
-def _mean_absolute(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_absolute(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over neurons of |kernel|, and its standard error."""
     size, n_neurons = np.abs(kernel), len(kernel)
     if n_neurons == 1:

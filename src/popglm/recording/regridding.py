@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,9 @@ from popglm.recording.parts import Parts
 from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
 from popglm.recording.trials import rows_of_trials, trial_labels, with_blocks, with_trials
 
-__all__ = ["regrid"]
+__all__ = ["regrid", "thinned"]
+
+Recorded = TypeVar("Recorded", bound=Parts)
 
 
 def regrid(
@@ -175,11 +177,7 @@ def _activity(
     for name in names:
         part = session.activity[name]
         if query is not None:
-            table = part.coords.to_dataset().reset_coords().drop_dims("sample", errors="ignore").to_dataframe()
-            # neurons may be asked for by their names, too
-            keep = select(table.reset_index(), query)
-            if not keep.any():
-                raise ValueError(f"regrid: none of {len(keep):,} neurons of {name!r} meets {query!r}")
+            keep = _neurons_that_meet(part, name, query)
             notes.append(f"{keep.sum():,} of {len(keep):,} neurons of {name!r} stay ({query})")
             part = _some_neurons(part, np.flatnonzero(keep))
         if isinstance(part, xr.Dataset):
@@ -199,6 +197,46 @@ def _activity(
     if len(found) == 1:
         return found[0], notes
     return _joined(found, names), notes
+
+
+def _neurons_that_meet(part: Any, name: str, query: str) -> np.ndarray:
+    """Which neurons of a part meet a query over their table, bool (n_neurons,)."""
+    table = part.coords.to_dataset().reset_coords().drop_dims("sample", errors="ignore").to_dataframe()
+    # neurons may be asked for by their names, too
+    keep = select(table.reset_index(), query)
+    if not keep.any():
+        raise ValueError(f"regrid: none of {len(keep):,} neurons of {name!r} meets {query!r}")
+    return keep
+
+
+def thinned(session: Recorded, activity: str | Iterable[str] | None, query: str | None) -> tuple[Recorded, int]:
+    """The session with a neuron or two of each part that is fitted, on the same grid of time; and how many there are.
+
+    Parameters
+    ----------
+    session : Session
+    activity, query
+        As ``activity`` and ``neurons`` of `Session.regrid`.
+
+    Returns
+    -------
+    session : Session
+        Of sampled activity one neuron stays, of spikes those with the first and the last spike.
+    n_neurons : int
+        That meet the query.
+    """
+    n_neurons = 0
+    for name in _names_of_activity(session, activity):
+        part = session.activity[name]
+        keep = np.ones(part.sizes["neuron"], bool) if query is None else _neurons_that_meet(part, name, query)
+        n_neurons += int(keep.sum())
+        some = np.flatnonzero(keep)[:1]
+        if isinstance(part, xr.Dataset) and part.sizes["spike"]:
+            part = _some_neurons(part, np.flatnonzero(keep))
+            of_spike, times = np.repeat(np.arange(part.sizes["neuron"]), part["n_spikes"].values), part["spike_time"].values
+            some = np.unique(of_spike[[times.argmin(), times.argmax()]]) if len(times) else some[:0]
+        session = session.with_part("activity", name, _some_neurons(part, some))
+    return session, n_neurons
 
 
 def _joined(found: list[xr.DataArray], names: list[str]) -> xr.DataArray:
