@@ -174,6 +174,40 @@ def fit(
 
 
 @app.command()
+def fit_many(
+    sessions: Annotated[
+        list[str], typer.Argument(help="Recordings: files, folders, or patterns such as 'data/*.nwb'.")
+    ],
+    recipe: Annotated[Path, typer.Option(help="A recipe; its path of data is replaced by each recording's.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the results.")] = Path("results"),
+    scheduler: Annotated[str | None, typer.Option(help="The address of a scheduler of Dask, or its file.")] = None,
+    local: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None,
+    slurm: Annotated[Path | None, typer.Option(help="A TOML file that describes jobs of SLURM.")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace results of another recipe or of changed data.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit many recordings by one recipe; the same command goes on where it was stopped.
+
+    A recording that cannot be fitted stops no other; the exit code is then 1. Without --scheduler, --local or --slurm
+    they are fitted one after the other.
+
+    Example: popglm fit-many 'data/*.nwb' --recipe recipe.toml -o results --local 4
+    """
+    with _told():
+        from popglm.scale.progress import progress_bar
+        from popglm.scale.schedulers import client_of
+        from popglm.scale.sessions import fit_sessions
+        from popglm.scale.stores import matched
+
+        paths = matched(sessions)
+        with client_of(scheduler, local, slurm) as (client, threads), progress_bar(as_json) as tell:
+            found = fit_sessions(paths, recipe, output, client, threads_per_task=threads, replace=replace, tell=tell)
+        _print(found.facts(), as_json)
+        if not found.is_complete:
+            raise typer.Exit(WRONG_DATA)
+
+
+@app.command()
 def explain(
     result: Annotated[Path, typer.Argument(help="A result of popglm fit.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe, where it lies elsewhere than at the fit.")] = None,

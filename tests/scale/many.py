@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from popglm.analysis.result import open_result
@@ -68,6 +69,14 @@ def assert_same_store(found: Path, expected: Path) -> None:
     assert one.about["fingerprint"] == other.about["fingerprint"]
     one.tree.close()
     other.tree.close()
+
+
+def complaint(call, *arguments: object, **more: object) -> str:
+    """The one line that a call complains with."""
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call(*arguments, **more)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def left_over(output: Path) -> set[str]:

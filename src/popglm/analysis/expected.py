@@ -9,9 +9,9 @@ import numpy as np
 
 from popglm.analysis.recipe import Recipe
 
-__all__ = ["SHARE_OF_PRODUCTS", "Expected", "expected_fit", "products_per_second"]
+__all__ = ["SHARE_OF_PRODUCTS", "expected_fit", "products_per_second"]
 
-#: Evaluations of a problem at one strength, about; a pair of matrix products each, which are less than half of the time.
+#: Evaluations of a problem at one strength, about; each is a pair of matrix products, less than half of the time.
 EVALUATIONS, SHARE_OF_PRODUCTS = 6, 0.4
 
 

@@ -83,7 +83,9 @@ class Recipe:
         text = self.text.replace(NAME, name) if NAME in self.further_files() else self.text
         lines, line = text.splitlines(keepends=True), line_of(text, ("data", "path"))
         if line is not None:
-            lines[line - 1] = _PATH.sub(lambda found: f"{found[1]}{json.dumps(path, ensure_ascii=False)}", lines[line - 1], count=1)
+            lines[line - 1] = _PATH.sub(
+                lambda found: f"{found[1]}{json.dumps(path, ensure_ascii=False)}", lines[line - 1], count=1
+            )
         changed = "".join(lines)
         wanted = tomllib.loads(text)
         wanted["data"]["path"] = path

@@ -19,7 +19,8 @@ class _Limit:
     """The limit that all sessions of a process share: the number belongs to the process, not to a thread."""
 
     def __init__(self) -> None:
-        self.lock, self.n_users, self.limits = Lock(), 0, None
+        self.lock, self.n_users = Lock(), 0
+        self.limits: Any = None
 
     @contextmanager
     def held(self, n_threads: int, **of: str) -> Iterator[None]:
@@ -29,7 +30,7 @@ class _Limit:
         """
         with self.lock:
             if self.n_users == 0:
-                self.limits = threadpool_limits(n_threads, **of)  # type: ignore[assignment]  # a class without types
+                self.limits = threadpool_limits(n_threads, **of)
             self.n_users += 1
         try:
             yield
@@ -37,7 +38,7 @@ class _Limit:
             with self.lock:
                 self.n_users -= 1
                 if self.n_users == 0:
-                    self.limits.restore_original_limits()  # type: ignore[union-attr]  # set by the first
+                    self.limits.restore_original_limits()
 
 
 _fits: Any = _Limit()
@@ -89,8 +90,9 @@ def at_most_threads(n_threads: int) -> Iterator[None]:
 
     if "jax" not in sys.modules:
         os.environ["NPROC"] = str(n_threads)
+    most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  # its types do not know it
     token, before = _share.set(n_threads), numba.get_num_threads()
-    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(n_threads, most))
     try:
         with _tasks.held(n_threads):
             yield

@@ -233,7 +233,10 @@ def thinned(session: Recorded, activity: str | Iterable[str] | None, query: str 
         some = np.flatnonzero(keep)[:1]
         if isinstance(part, xr.Dataset) and part.sizes["spike"]:
             part = _some_neurons(part, np.flatnonzero(keep))
-            of_spike, times = np.repeat(np.arange(part.sizes["neuron"]), part["n_spikes"].values), part["spike_time"].values
+            of_spike, times = (
+                np.repeat(np.arange(part.sizes["neuron"]), part["n_spikes"].values),
+                part["spike_time"].values,
+            )
             some = np.unique(of_spike[[times.argmin(), times.argmax()]]) if len(times) else some[:0]
         session = session.with_part("activity", name, _some_neurons(part, some))
     return session, n_neurons

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from popglm.analysis.expected import expected_fit
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import grid_of
@@ -17,8 +15,8 @@ __all__ = ["Estimate", "estimate"]
 
 #: Rows from which columns of the design are counted.
 ROWS = 1_000
-#: Bytes of a Python process with popglm and its libraries; numbers of 8 bytes that reading, the grid and predictions hold
-#: for every sample and neuron, and the design for every sample and column.
+#: Bytes of a Python process with popglm and its libraries; numbers of 8 bytes that reading, the grid and predictions
+#: hold for every sample and neuron, and the design for every sample and column.
 PROCESS, PER_RESPONSE, PER_ENTRY = 4e8, 4, 3
 
 

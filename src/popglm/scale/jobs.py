@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from popglm.messages import shown
@@ -137,7 +138,8 @@ class DaskJobs:
     @property
     def dashboard(self) -> str | None:
         """The address of the dashboard; None where there is none."""
-        has_one = "dashboard" in self.client.scheduler_info().get("services", {})
+        # without bokeh the address answers, with no page
+        has_one = find_spec("bokeh") is not None and "dashboard" in self.client.scheduler_info().get("services", {})
         return str(self.client.dashboard_link) if has_one else None
 
     def run(self, jobs: deque[Job], ahead: int = 1) -> Iterator[tuple[Job, Any]]:

@@ -30,8 +30,8 @@ def merged(results: Sequence[Result]) -> Result:
     if len({json.dumps([one["fingerprint"], one.get("session")], sort_keys=True) for one in about}) > 1:
         raise ValueError("blocks of neurons are of different recipes or data; delete the folder .blocks, and fit again")
     parts = {}
-    for path, node in first.tree.subtree_with_keys:
-        own = [result.tree[path].to_dataset(inherit=False).load() for result in results]
+    for path, _ in first.tree.subtree_with_keys:
+        own = [dict(result.tree.subtree_with_keys)[path].to_dataset(inherit=False).load() for result in results]
         parts["/" if path == "." else f"/{path}"] = _side_by_side(own)
     model = [description_of(result.part("model"), "a block") for result in results]
     seconds = {name: sum(one["timings"].get(name, 0.0) for one in model) for name in model[0]["timings"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from popglm.analysis.recipe import Recipe
 from popglm.scale.estimates import Estimate, of_shape
@@ -59,7 +60,9 @@ def no_room(name: str, memory: float, rooms: Sequence[Room]) -> str | None:
     if memory <= largest:
         return None
     of_threads = max(room.threads for room in rooms) > 1 and not any(room.declared for room in rooms)
-    remedy = "start workers with one thread each, or with more memory" if of_threads else "start workers with more memory"
+    remedy = (
+        "start workers with one thread each, or with more memory" if of_threads else "start workers with more memory"
+    )
     return (
         f"session {name!r} takes about {memory / 1e9:.3g} GB, and the largest of {len(rooms):,} workers has "
         f"{largest / 1e9:.3g} GB for a task; {remedy}, or give fewer neurons per task (neurons_per_task)"
@@ -110,7 +113,7 @@ def blocks_of(
             # what all blocks share is too large by itself
             n_blocks = 1
     edges = [q * k // max(n_blocks, 1) for k in range(max(n_blocks, 1) + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _memory(recipe: Recipe, expected: Estimate, n_neurons: int) -> float:

@@ -83,7 +83,7 @@ class Progress:
 
 @contextmanager
 def progress_bar(quiet: bool = False) -> Iterator[Callable[[Progress], None] | None]:
-    """A function for ``tell`` of `fit_sessions` that moves a bar on the error output; None if nothing shall be shown."""
+    """A function for ``tell`` of `fit_sessions` that moves a bar on the error output; None to show nothing."""
     if quiet:
         yield None
         return

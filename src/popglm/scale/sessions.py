@@ -53,6 +53,20 @@ class SessionsResult:
     table: pd.DataFrame
     neurons: Path | None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every session has a store."""
+        return bool((self.table["path"] != "").all())
+
+    def facts(self) -> dict[str, Any]:
+        """How many sessions ended how, errors by session, and the table of neurons, as JSON can hold them."""
+        errors = self.table["error"]
+        return {
+            "sessions": {str(status): int(count) for status, count in self.table["status"].value_counts().items()},
+            "errors": {str(name): error for name, error in errors.items() if error},
+            "neurons": None if self.neurons is None else str(self.neurons),
+        }
+
     def __repr__(self) -> str:
         """How many sessions ended how."""
         counts = self.table["status"].value_counts()
@@ -120,36 +134,41 @@ def fit_sessions(
     is placed on a worker that has room: as much ``memory`` as the worker declares among its resources, else its memory
     limit over its threads. A session without room on any worker is refused at once.
 
-    A finished store is known by a hash of the recipe and by path, size and time of change of the recording's files; that
-    of a `Session` by the hash of the recipe and of its design matrix and activity.
+    A finished store is known by a hash of the recipe, and by path, size and time of change of the recording's files;
+    that of a `Session` by hashes of the recipe, and of its design matrix and activity.
 
     Fits that take more than some seconds are kept in ``output/.checkpoints`` while they go on. Where a worker dies, its
     session goes on at another one, and ends with the same bits. A session whose workers die four times is given up.
 
     Examples
     --------
-    >>> import tempfile, numpy as np, pandas as pd
+    >>> import tempfile
+    >>> import numpy as np, pandas as pd
     >>> import popglm as pg
+    >>> recipe = [
+    ...     'data.path = ""  # that of each session takes its place',
+    ...     'terms = [{basis = "linear", variable = "speed"}]',
+    ...     "model.n_lambdas = 8",
+    ...     "trials.source = 3",
+    ... ]
     >>> rng, sessions = np.random.default_rng(0), {}
     >>> for name in ("monday", "tuesday"):
-    ...     speed = rng.normal(size=600)
-    ...     counts = rng.poisson(np.exp(0.4 * speed[:, None] * [1, 0] - 1))
-    ...     starts = np.arange(0, 60, 3.0)
+    ...     speed = rng.normal(size=2_000)
+    ...     counts = rng.poisson(np.exp(0.5 * speed[:, None] * [1, 0] - 1))
     ...     sessions[name] = pg.Session(
     ...         activity={"spikes": pg.recording.traces(counts, rate=10)},
     ...         signals={"speed": pg.recording.signal(speed, rate=10)},
-    ...         intervals={"trials": pg.recording.intervals(pd.DataFrame({"start_time": starts, "stop_time": starts + 3}))},
     ...     )
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     recipe = f"{folder}/recipe.toml"
-    ...     _ = open(recipe, "w").write('data.path = ""\\nterms = [{basis = "linear", variable = "speed"}]\\nmodel.n_lambdas = 5')
-    ...     first = pg.fit_sessions(sessions, recipe, f"{folder}/results")
-    ...     again = pg.fit_sessions(sessions, recipe, f"{folder}/results")
-    ...     neurons = pd.read_parquet(first.neurons) if first.neurons.suffix == ".parquet" else pd.read_csv(first.neurons)
+    ...     with open(f"{folder}/recipe.toml", "w") as file:
+    ...         _ = file.write("\\n".join(recipe))
+    ...     first = pg.fit_sessions(sessions, f"{folder}/recipe.toml", f"{folder}/results")
+    ...     again = pg.fit_sessions(sessions, f"{folder}/recipe.toml", f"{folder}/results")
+    ...     monday = pg.load(f"{folder}/results/monday.nc")
     >>> first, again
     (SessionsResult: 2 done, SessionsResult: 2 finished)
-    >>> (neurons["deviance_explained"] > 0.05).groupby(neurons["session"]).sum().to_dict()
-    {'monday': 1, 'tuesday': 1}
+    >>> abs(monday.coef_[:, 0]).round(1)
+    array([0.5, 0. ], dtype=float32)
     """
     for name, number in (("threads_per_task", threads_per_task), ("neurons_per_task", neurons_per_task)):
         if number is not None:
@@ -254,9 +273,9 @@ class _Run:
         task, found = self.tasks[name], self.looks[name]
         expected = expected_of(found)
         kept = list(found.blocks)
-        if kept and kept[-1][1] == expected.n_neurons:
-            if max(memory_of_block(task.recipe, expected, block) for block in kept) <= self.jobs.largest:
-                return kept
+        largest = max((memory_of_block(task.recipe, expected, block) for block in kept), default=0.0)
+        if kept and kept[-1][1] == expected.n_neurons and largest <= self.jobs.largest:
+            return kept
         blocks = blocks_of(task.recipe, expected, share, self.jobs.largest, self.neurons_per_task)
         if len(blocks) > 1:
             plan = task.place.plan(found.key)

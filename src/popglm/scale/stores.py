@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from glob import glob
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "ingredients",
     "key_of",
     "made_of",
+    "matched",
     "named_sessions",
     "output_folder",
     "recipe_of_session",
@@ -83,6 +85,24 @@ mapping of names to paths
     else:
         return name
     raise ValueError(f"the session {shown(name)} cannot be called so: {fault}; give a mapping of names to paths")
+
+
+def matched(patterns: Iterable[str]) -> list[str]:
+    """Paths of files and folders that patterns match, in order, each once; a URL is taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        is_path = "://" in pattern or Path(pattern).exists()
+        paths = [pattern] if is_path else sorted(glob(pattern, recursive=True))
+        if not paths:
+            raise ValueError(f"no file or folder matches {shown(pattern)}")
+        found |= dict.fromkeys(paths)
+    return list(found)
 
 
 def named_sessions(sessions: Any) -> dict[str, str | Session]:
@@ -148,7 +168,9 @@ def recipe_of_session(recipe: Recipe, name: str, one: str | Session) -> Recipe:
     if "://" in one:
         return recipe.with_recording(one, name)
     path, folder = Path(one).expanduser().resolve(), recipe.path.parent
-    return recipe.with_recording(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path), name)
+    return recipe.with_recording(
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path), name
+    )
 
 
 def check_further_files(recipe: Recipe, n_sessions: int) -> None:
@@ -156,8 +178,8 @@ def check_further_files(recipe: Recipe, n_sessions: int) -> None:
     files = [one for one in recipe.further_files().splitlines() if NAME not in one]
     if files and n_sessions > 1:
         raise ValueError(
-            f"{recipe.place(('data', 'also'))}: {shown(files[0])} would be joined to all {n_sessions:,} sessions; write "
-            f"{NAME} where the name of the session stands, such as 'behaviour/{NAME}.csv'"
+            f"{recipe.place(('data', 'also'))}: {shown(files[0])} would be joined to all {n_sessions:,} sessions; "
+            f"write {NAME} where the name of the session stands, such as 'behaviour/{NAME}.csv'"
         )
 
 

@@ -1,0 +1,286 @@
+"""Many sessions by one recipe: the same bits wherever they are fitted, stores that are known again, names, errors."""
+
+import errno
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from many import RECIPE, assert_same_store, complaint, left_over, write_session, write_sessions
+
+import popglm as pg
+from popglm.analysis.recipe import parse_recipe, read_recipe
+from popglm.analysis.result import fingerprint, open_result
+from popglm.analysis.running import build, fit_recipe, grid_of, session_of
+from popglm.io.locks import held_lock
+from popglm.scale.stores import check_name, matched, named_sessions
+
+pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four recordings, their recipe, and their stores as this process fits them with one thread."""
+    path = tmp_path_factory.mktemp("many")
+    paths, recipe = write_sessions(path / "data", 4)
+    found = pg.fit_sessions(paths, recipe, path / "here", threads_per_task=1)
+    assert found.table["status"].tolist() == ["done"] * 4
+    return path
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """The folder, to change; times of files stay."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def sessions_of(folder):
+    return sorted((folder / "data").glob("*.npz"))
+
+
+def test_a_store_is_the_fit_of_the_recipe(folder):
+    text = (folder / "data" / "recipe.toml").read_text().replace("none.npz", "day2.npz")
+    recipe = parse_recipe(text, folder / "data" / "recipe.toml")
+    matrices = build(recipe, grid_of(recipe, session_of(recipe)))
+    model, result = fit_recipe(recipe, matrices), open_result(folder / "here" / "day2.nc")
+    np.testing.assert_allclose(result.model.coef_, model.coef_, rtol=1e-4, atol=1e-6)
+    assert result.about["fingerprint"] == fingerprint(matrices)
+    assert result.recipe_text == text
+    assert {"contributions", "kernels"} <= set(result.tree.children)
+
+
+def test_workers_of_dask_end_with_the_same_bits(folder, client, tmp_path):
+    found = pg.fit_sessions(sessions_of(folder), folder / "data" / "recipe.toml", tmp_path / "out", client)
+    assert found.is_complete
+    assert (found.table["seconds"] > 0).all()
+    for path in sessions_of(folder):
+        assert_same_store(tmp_path / "out" / f"{path.stem}.nc", folder / "here" / f"{path.stem}.nc")
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(found.neurons), pd.read_parquet(folder / "here" / "neurons.parquet"), check_exact=True
+    )
+    assert left_over(tmp_path / "out") == set()
+
+
+def test_blocks_of_neurons_end_with_the_bits_of_all(folder, client, tmp_path):
+    paths, recipe = sessions_of(folder)[:1], folder / "data" / "recipe.toml"
+    found = pg.fit_sessions(paths, recipe, tmp_path / "out", client, neurons_per_task=4)
+    assert found.table["status"].tolist() == ["done"]
+    assert_same_store(tmp_path / "out" / "day0.nc", folder / "here" / "day0.nc")
+    assert left_over(tmp_path / "out") == set()
+    kernel = open_result(tmp_path / "out" / "day0.nc").tree["kernels/000"].to_dataset()
+    np.testing.assert_allclose(kernel["mean_absolute"], abs(kernel["kernel"]).mean("neuron"), rtol=1e-12)
+
+
+def test_the_table_has_a_row_for_every_neuron_of_all_sessions(folder):
+    table = pd.read_parquet(folder / "here" / "neurons.parquet")
+    assert table.columns[0] == "session"
+    assert table["session"].value_counts().to_dict() == {f"day{k}": 6 for k in range(4)}
+    own = open_result(folder / "here" / "day1.nc").neurons["deviance_explained"]
+    np.testing.assert_array_equal(table.loc[table["session"] == "day1", "deviance_explained"], own)
+
+
+def test_finished_stores_are_skipped(copy):
+    paths, recipe = sessions_of(copy), copy / "data" / "recipe.toml"
+    (copy / "here" / "day3.nc").unlink()
+    (copy / "here" / "neurons.parquet").unlink()
+    before = {path: path.stat().st_mtime_ns for path in (copy / "here").glob("day*.nc")}
+    found = pg.fit_sessions(paths, recipe, copy / "here", threads_per_task=1)
+    assert found.table["status"].tolist() == ["finished"] * 3 + ["done"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(pd.read_parquet(found.neurons)) == 24
+
+
+def test_a_folder_that_is_moved_as_a_whole_is_known_again(copy):
+    moved = copy.rename(copy.parent / "moved")
+    found = pg.fit_sessions(sessions_of(moved), moved / "data" / "recipe.toml", moved / "here")
+    assert found.table["status"].tolist() == ["finished"] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("recipe", "day0.nc is of another recipe"), ("data", "of this one before it changed"), ("other", "not written by")],
+)
+def test_a_store_of_something_else_is_refused_or_replaced(change, words, copy):
+    paths, recipe, store = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "here" / "day0.nc"
+    if change == "recipe":
+        recipe.write_text(RECIPE.replace("n_lambdas = 5", "n_lambdas = 4"))
+    elif change == "data":
+        write_session(paths[0], 17)
+    else:
+        store.write_bytes(b"what somebody else keeps")
+    before = store.read_bytes()
+    found = pg.fit_sessions(paths, recipe, copy / "here")
+    assert found.table["status"].tolist() == ["refused"]
+    assert words in found.table["error"].iloc[0]
+    assert "replace=True" in found.table["error"].iloc[0]
+    assert store.read_bytes() == before
+    found = pg.fit_sessions(paths, recipe, copy / "here", replace=True)
+    assert found.table["status"].tolist() == ["done"]
+    assert pg.fit_sessions(paths, recipe, copy / "here").table["status"].tolist() == ["finished"]
+
+
+def test_a_session_that_cannot_be_fitted_stops_no_other(copy, client, tmp_path):
+    damaged = copy / "data" / "damaged.npz"
+    damaged.write_bytes(sessions_of(copy)[0].read_bytes()[:3000])
+    np.savez(copy / "data" / "mute.npz", spikes=np.zeros((1200, 2)))
+    paths, recipe = [copy / "data" / f"{name}.npz" for name in ("damaged", "day0", "mute", "gone")], copy / "data"
+    told = []
+    found = pg.fit_sessions(
+        paths, recipe / "recipe.toml", tmp_path / "out", client, tell=lambda p: told.append((p.n_ended, p.n_fitted))
+    )
+    assert found.table["status"].to_dict() == {"damaged": "failed", "day0": "done", "mute": "failed", "gone": "failed"}
+    assert "damaged.npz" in found.table.loc["damaged", "error"]
+    assert "speed" in found.table.loc["mute", "error"]
+    assert "there is no file" in found.table.loc["gone", "error"]
+    assert not found.is_complete
+    assert told[0] == (0, 0)
+    assert told[-1] == (4, 6)
+    assert found.facts()["sessions"] == {"failed": 3, "done": 1}
+
+
+def test_sessions_in_memory_are_known_by_what_is_fitted(client, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    sessions = {}
+    for seed in (0, 1):
+        arrays = dict(np.load(write_session(tmp_path / f"s{seed}.npz", seed)))
+        sessions[f"s{seed}"] = pg.read_arrays(arrays, activity="spikes", signals=["speed", "touch"], rate=20)
+    first = pg.fit_sessions(sessions, recipe, tmp_path / "out", client)
+    assert first.table["status"].tolist() == ["done", "done"]
+    by_path = pg.fit_sessions([tmp_path / "s0.npz"], recipe, tmp_path / "paths", threads_per_task=1)
+    one, other = open_result(tmp_path / "out" / "s0.nc").model, open_result(tmp_path / "paths" / "s0.nc").model
+    assert by_path.is_complete
+    np.testing.assert_array_equal(one.coef_path_, other.coef_path_)
+    sessions["s1"].signals["touch"].values[5] += 1
+    again = pg.fit_sessions(sessions, recipe, tmp_path / "out", client)
+    assert again.table["status"].tolist() == ["finished", "refused"]
+
+
+def test_files_beside_a_recording_are_called_by_its_name(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        arrays = dict(np.load(write_session(tmp_path / "whole.npz", seed)))
+        np.savez(tmp_path / f"{name}.npz", spikes=arrays["spikes"], speed=arrays["speed"])
+        np.savez(tmp_path / f"{name} touch.npz", touch=arrays["touch"])
+    also = 'also = [{path = "{name} touch.npz", options = {signals = "touch", rate = 20}}]\n\n[[terms]]\nbasis = "spl'
+    text = RECIPE.replace(', "touch"]', "]").replace('\n[[terms]]\nbasis = "spl', also)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    found = pg.fit_sessions([tmp_path / "a.npz", tmp_path / "b.npz"], recipe, tmp_path / "out")
+    assert found.is_complete, found.table
+    whole = build(r := parse_recipe(RECIPE.replace("none", "whole"), recipe), grid_of(r, session_of(r)))
+    assert open_result(tmp_path / "out" / "b.nc").about["fingerprint"] == fingerprint(whole)
+    os.utime(tmp_path / "b touch.npz", (0, 0))
+    again = pg.fit_sessions([tmp_path / "a.npz", tmp_path / "b.npz"], recipe, tmp_path / "out")
+    assert again.table["status"].tolist() == ["finished", "refused"]
+    recipe.write_text(text.replace("{name}", "a"))
+    message = complaint(pg.fit_sessions, ["a.npz", "b.npz"], recipe, tmp_path / "other")
+    assert "'a touch.npz' would be joined to all 2 sessions" in message
+    assert "line 4 (data.also)" in message or "(data.also)" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'data.path = "none.nwb"  # a "guess"\n',
+        "[data]\npath = 'none.nwb'\n",
+        'data = {options = {}, path = "none.nwb"}\n',
+        '[data]\nactivity = "path = 3"\npath = "x\\"y.nwb"\n',
+    ],
+)
+def test_a_recipe_is_written_for_another_recording(text, tmp_path):
+    term = 'terms = [{basis = "linear", variable = "path"}]\n'
+    recipe = parse_recipe(term + text, tmp_path / "recipe.toml")
+    path = 'sub/häßlich "s".nwb'
+    changed = recipe.with_recording(path, "s")
+    assert changed.content.data.path == path
+    assert changed.content.model_copy(update={"data": recipe.content.data}) == recipe.content
+    assert changed.text.count("#") == text.count("#")
+
+
+def test_a_path_that_cannot_be_replaced_is_told(tmp_path):
+    recipe = parse_recipe('terms = [{basis = "linear", variable = "v"}]\n[data]\n"path" = "a.nwb"', tmp_path / "r.toml")
+    assert "path on a line of its own" in complaint(recipe.with_recording, "b.nwb", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../day1", "begins with '.'"),
+        ("a/../../b", "no file may hold '/'"),
+        ("/etc/passwd", "no file may hold '/'"),
+        ("a\\b", "no file may hold"),
+        ("a\0b", "no file may hold"),
+        ('a"b', "no file may hold"),
+        ("a\nb", "no file may hold"),
+        ("", "it is empty"),
+        (" a", "ends in a space or a point"),
+        ("a.", "ends in a space or a point"),
+        ("ä" * 76, "more than 150 bytes"),
+        ("Neurons", "the table of all neurons"),
+        (3, "must be text"),
+    ],
+)
+def test_names_that_are_no_names_of_files_are_refused(name, words, tmp_path):
+    assert words in complaint(check_name, name)
+    assert words in complaint(pg.fit_sessions, {name: "a.nwb"}, tmp_path / "r.toml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_are_those_of_files(tmp_path):
+    paths = ["x/m1.nwb", "https://host/m2.nwb?download=1", "x/m3.nwb.zarr", "x/m4/", "x/m5.2.csv.gz", r"x\m6.mat"]
+    assert list(named_sessions(paths)) == ["m1", "m2", "m3", "m4", "m5.2", "m6"]
+    session = pg.Session(signals={"v": pg.recording.signal([0.0], rate=1)}, attrs={"session_id": "m7"})
+    assert list(named_sessions([session])) == ["m7"]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "words"),
+    [
+        (["a/day1.nwb", "b/DAY1.nwb"], "two sessions are called 'DAY1': 'a/day1.nwb' and 'b/DAY1.nwb'"),
+        ([], "holds no session"),
+        ("day1.nwb", "must be a list of paths"),
+        ([3], "found 3"),
+        ([pg.Session()], "has no name"),
+        ({"a": "b\0c.nwb"}, "null character"),
+        (["a.nwb"] * 100_001, "100,001 sessions, but 100,000 are the most"),
+    ],
+)
+def test_sessions_that_are_none_are_told(sessions, words):
+    assert words in complaint(named_sessions, sessions)
+
+
+def test_patterns_match_files_once(folder):
+    data = folder / "data"
+    found = matched([f"{data}/day[01].npz", f"{data}/day1.npz", "https://host/m.nwb"])
+    assert found == [f"{data}/day0.npz", f"{data}/day1.npz", "https://host/m.nwb"]
+    assert "no file or folder matches" in complaint(matched, [f"{data}/*.nwb"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"threads_per_task": 0}, "threads_per_task"),
+        ({"neurons_per_task": 2.5}, "neurons_per_task"),
+        ({"replace": 1}, "replace"),
+        ({"client": "tcp://127.0.0.1:8786"}, "client must be a dask.distributed.Client"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments, words, folder, tmp_path):
+    recipe = folder / "data" / "recipe.toml"
+    assert words in complaint(pg.fit_sessions, sessions_of(folder), recipe, tmp_path / "out", **arguments)
+
+
+def test_an_output_that_is_no_folder_is_told(folder, tmp_path):
+    recipe, file = read_recipe(folder / "data" / "recipe.toml"), tmp_path / "file"
+    file.write_text("")
+    for output, words in ((file, "is a file"), (tmp_path / "a" / "b", "does not exist"), (3, "name of a folder")):
+        assert words in complaint(pg.fit_sessions, sessions_of(folder), recipe, output)
+
+
+def test_an_output_is_one_calls_at_a_time(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    with held_lock(tmp_path / "out" / ".lock", "somebody"), pytest.raises(OSError, match="another call") as caught:
+        pg.fit_sessions(sessions_of(folder), folder / "data" / "recipe.toml", tmp_path / "out")
+    assert caught.value.errno == errno.EBUSY
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / ".lock"]
