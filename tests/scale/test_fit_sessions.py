@@ -99,7 +99,11 @@ def test_a_folder_that_is_moved_as_a_whole_is_known_again(copy):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("recipe", "day0.nc is of another recipe"), ("data", "of this one before it changed"), ("other", "not written by")],
+    [
+        ("recipe", "day0.nc is of another recipe"),
+        ("data", "of this one before it changed"),
+        ("other", "not written by"),
+    ],
 )
 def test_a_store_of_something_else_is_refused_or_replaced(change, words, copy):
     paths, recipe, store = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "here" / "day0.nc"

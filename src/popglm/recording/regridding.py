@@ -232,12 +232,9 @@ def thinned(session: Recorded, activity: str | Iterable[str] | None, query: str 
         n_neurons += int(keep.sum())
         some = np.flatnonzero(keep)[:1]
         if isinstance(part, xr.Dataset) and part.sizes["spike"]:
-            part = _some_neurons(part, np.flatnonzero(keep))
-            of_spike, times = (
-                np.repeat(np.arange(part.sizes["neuron"]), part["n_spikes"].values),
-                part["spike_time"].values,
-            )
-            some = np.unique(of_spike[[times.argmin(), times.argmax()]]) if len(times) else some[:0]
+            # the grid reaches over all spikes, those of neurons among them that do not meet the query
+            times, counts = part["spike_time"].values, part["n_spikes"].values
+            some = np.unique(np.repeat(np.arange(len(counts)), counts)[[times.argmin(), times.argmax()]])
         session = session.with_part("activity", name, _some_neurons(part, some))
     return session, n_neurons
 

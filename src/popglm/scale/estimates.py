@@ -17,7 +17,7 @@ __all__ = ["Estimate", "estimate"]
 ROWS = 1_000
 #: Bytes of a Python process with popglm and its libraries; numbers of 8 bytes that reading, the grid and predictions
 #: hold for every sample and neuron, and the design for every sample and column.
-PROCESS, PER_RESPONSE, PER_ENTRY = 4e8, 4, 3
+PROCESS, PER_RESPONSE, PER_ENTRY = 4e8, 13, 2
 
 
 @dataclass(frozen=True)

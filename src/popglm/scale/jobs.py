@@ -203,7 +203,7 @@ class DaskJobs:
 
     def _finished(self, jobs: deque[Job]) -> Iterator[tuple[_Sent, Any]]:
         """Jobs that have ended, after a while at the latest; those that were lost on the way are begun anew."""
-        wait: float | None = EVERY
+        wait = EVERY if self._running or not self._rooms else 0.0
         while True:
             try:
                 future = self._ended.get(timeout=wait)

@@ -16,6 +16,8 @@ __all__ = ["RESOURCE", "Room", "blocks_of", "memory_of_block", "no_room", "rooms
 RESOURCE = "memory"
 #: Blocks are of as many neurons, at least; a fit of fewer products is not split.
 FEWEST_NEURONS, FEWEST_FLOPS = 8, 3e12
+#: Numbers of 8 bytes that a task holds for every sample of the neurons that it only reads.
+READ = 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def rooms_of(client: object) -> list[Room]:
         info = client.scheduler_info(n_workers=-1)  # type: ignore[attr-defined]  # a client of Dask has no types
     except TypeError:
         info = client.scheduler_info()  # type: ignore[attr-defined]
+    if "workers" not in info:
+        raise ConnectionError("the scheduler does not answer")
     rooms = []
     for address, worker in info["workers"].items():
         declared, threads = worker.get("resources", {}).get(RESOURCE), max(int(worker["nthreads"]), 1)
@@ -119,7 +123,7 @@ def blocks_of(
 def _memory(recipe: Recipe, expected: Estimate, n_neurons: int) -> float:
     """What a task takes that fits some of the neurons: it reads the activity of all of them."""
     n, p, q = expected.n_samples, expected.n_features, expected.n_neurons
-    return of_shape(recipe, n, p, n_neurons).memory + 8.0 * n * (q - n_neurons)
+    return of_shape(recipe, n, p, n_neurons).memory + 8.0 * READ * n * (q - n_neurons)
 
 
 def memory_of_block(recipe: Recipe, expected: Estimate, block: tuple[int, int]) -> float:
