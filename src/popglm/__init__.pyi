@@ -47,6 +47,7 @@ from .recording import (
 )
 from .recording.reading import read
 from .scale.sessions import SessionsResult, fit_sessions
+from .scale.spreading import dask_map
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -74,6 +75,7 @@ __all__ = [
     "contents",
     "coupling",
     "cyclic_splines",
+    "dask_map",
     "fit_sessions",
     "history",
     "kernel",

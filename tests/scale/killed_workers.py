@@ -4,8 +4,9 @@ Run in popglm's environment, from the repository::
 
     python tests/scale/killed_workers.py [--kills 20] [--seed 0] [--sessions 4] [--workers 2]
 
-A worker is drawn at random, and the moment too. Where all sessions have ended before there were as many kills as asked,
-they are fitted anew in another folder. Every store is compared, bit by bit, with that of the same session fitted in this
+A worker is drawn at random, and the moment too, but not before all of them are up again: Dask starts none in the place
+of one that dies while it starts. Where all sessions have ended before there were as many kills as asked, they are
+fitted anew in another folder. Every store is compared, bit by bit, with that of the same session fitted in this
 process. Fits are slowed down, and kept after every round.
 """
 
@@ -32,6 +33,9 @@ from many import assert_same_store, left_over, write_sessions
 import popglm as pg
 from popglm.scale import sessions
 
+#: Seconds until a kill, once all workers are up, at most.
+SECONDS = 5.0
+
 
 class Slow(WorkerPlugin):
     """Every worker, and every one in its place, fits slowly."""
@@ -46,15 +50,17 @@ class Slow(WorkerPlugin):
         faults.slow(self.seconds, self.notes)
 
 
-def killed_now_and_then(client: Client, rng: np.random.Generator, most: int, every: float, done: list[int]) -> None:
+def killed_now_and_then(client: Client, rng: np.random.Generator, most: int, n_workers: int, done: list[int]) -> None:
     """Kill workers until there were as many kills, or ``done`` says that the sessions have ended."""
     while len(done) < most and -1 not in done:
-        time.sleep(rng.uniform(0, 2 * every))
-        pids = client.run(os.getpid, on_error="ignore")
-        if pids and -1 not in done and len(done) < most:
-            pid = int(rng.choice(list(pids.values())))
-            os.kill(pid, signal.SIGKILL)
-            done.append(pid)
+        client.wait_for_workers(n_workers)
+        time.sleep(rng.uniform(0, SECONDS))
+        pids = list(client.run(os.getpid).values())
+        if -1 not in done:
+            done.append(int(rng.choice(pids)))
+            os.kill(done[-1], signal.SIGKILL)
+            # until the scheduler knows
+            time.sleep(0.5)
 
 
 def main(kills: int, seed: int, n_sessions: int, n_workers: int, folder: Path, pause: float = 0.05) -> tuple[int, int]:
@@ -75,7 +81,7 @@ def main(kills: int, seed: int, n_sessions: int, n_workers: int, folder: Path, p
         client.register_plugin(Slow(pause, str(folder / "notes")))
         while n_killed < kills:
             output, done = folder / f"out{n_compared}", []
-            arguments = client, rng, kills - n_killed, 1.5, done
+            arguments = client, rng, kills - n_killed, n_workers, done
             killer = threading.Thread(target=killed_now_and_then, args=arguments, daemon=True)
             killer.start()
             found = pg.fit_sessions(paths, recipe, output, client, neurons_per_task=int(rng.choice([4, 100])))

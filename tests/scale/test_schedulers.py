@@ -163,7 +163,8 @@ class TestSlurm:
         scripts.mkdir()
         file.write_text(
             'jobs = 1\ncores = 1\nmemory = "2 GB"\nwalltime = "00:10:00"\n'
-            f'log_directory = "{tmp_path}"\nlocal_directory = "{tmp_path}"\nscheduler_options = {{host = "127.0.0.1"}}\n'
+            f'log_directory = "{tmp_path}"\nlocal_directory = "{tmp_path}"\n'
+            'scheduler_options = {host = "127.0.0.1"}\n'
         )
         pid = tmp_path / "pid"
         (scripts / "sbatch").write_text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ def compare(
     weaker: int | None = 1,
     sample_weight: Any = None,
     offset: Any = None,
+    map: Callable[..., Iterable[Any]] = map,
 ) -> xr.Dataset:
     """Deviance that only a variable can explain, by fitting again without it.
 
@@ -80,6 +81,9 @@ def compare(
         missed, which is rare, and least so for neurons that hardly anything predicts; None walks the whole path.
     sample_weight, offset : array-like, shape (n_samples,), optional
         As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
+    map : callable, optional
+        As Python's ``map``, which is taken unless given: `popglm.dask_map` has the re-fits done by workers of Dask, a
+        variable each.
 
     Returns
     -------
@@ -151,14 +155,14 @@ def compare(
     blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
     for neurons in blocks:
         tally.add_models(neurons, full.eta(neurons))
-    strengths = np.zeros(tally.reduced.shape)
-    for v, (name, names) in enumerate(chosen.items()):
-        own = group_columns(names, groups, sizes)
-        kept = own if method == "add" else np.setdiff1d(np.arange(values.shape[1]), own)
-        reduced, strengths[:, v] = refits.fit(name, kept, full)
+    columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+    kept = columns if method == "add" else [np.setdiff1d(np.arange(values.shape[1]), own) for own in columns]
+    strengths, late = np.zeros(tally.reduced.shape), {}
+    for v, fitted in enumerate(map(refits.fit, list(chosen), kept)):
+        reduced, strengths[:, v], late[fitted.variable] = fitted.predictor(full), fitted.strength, fitted.late
         for neurons in blocks:
             tally.add_reduced(neurons, v, reduced.eta(neurons))
-    refits.warn()
+    refits.warn(late)
     result = tally.dataset(method == "add", kind="comparison", method=method, held_out=int(test is None))
     return result.assign(selected_strength=(("neuron", "variable"), strengths))
 

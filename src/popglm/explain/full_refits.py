@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,14 @@ BLOCK = 2**23
 
 
 def full_refits(
-    test: ShiftTest, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: dict, columns: list, unique: list
+    test: ShiftTest,
+    X: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    chosen: dict,
+    columns: list,
+    unique: list,
+    map: Callable[..., Iterable[Any]],
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Deviance explained (n_shifts, n_neurons) and contributions (the same, n_variables) of shifts.
 
@@ -31,6 +40,8 @@ def full_refits(
     ----------
     chosen, columns, unique
         Groups of every variable, their columns, and what other columns leave of these.
+    map : callable
+        As Python's; over blocks of shifts.
     """
     n_shifts, q = test.offsets.shape
     neurons = np.arange(q)
@@ -39,24 +50,35 @@ def full_refits(
     without = [eta - test.part(neurons, own, x) for own, x in zip(columns, unique, strict=True)]
     explained, share = np.zeros((n_shifts, q)), np.zeros((n_shifts, q, len(columns)))
     at_once = max(1, BLOCK // y.size)
+    blocks = [test.offsets[first : first + at_once] for first in range(0, n_shifts, at_once)]
+    first = 0
+    for own, own_share in map(partial(_of_shifts, test, X, y, options, chosen, without), blocks):
+        here = slice(first, first + len(own))
+        explained[here], share[here] = own, own_share
+        first += len(own)
+    known = test.weights > 0
+    mean = np.sum(test.y, axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
+    return explained, share, [np.where(known, test.y - mean, 0.0), *(test.residuals(one) for one in without)]
+
+
+def _of_shifts(
+    test: ShiftTest, X: Any, y: np.ndarray, options: dict, chosen: dict, without: list, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deviance explained and contributions of some shifts, (n_shifts, n_neurons) and (the same, n_variables)."""
+    shape, share = offsets.shape, np.zeros((*offsets.shape, len(chosen)))
     with warnings.catch_warnings():
         # the model's own fit has told of neurons without a fit
         warnings.simplefilter("ignore", PopglmWarning)
-        for first in range(0, n_shifts, at_once):
-            offsets = test.offsets[first : first + at_once]
-            here, shape = slice(first, first + len(offsets)), offsets.shape
-            shifted = [np.roll(y[:, j], s[j]) for s in offsets for j in neurons]
-            fitted = _fit(test, X, np.stack(shifted, axis=1), len(offsets), options)
-            explained[here] = fitted.cv_deviance_explained_.reshape(shape)
-            for v, (name, groups) in enumerate(chosen.items()):
-                moved = [test.shifted_residuals(without[v][j], s[j], j) for s in offsets for j in range(q)]
-                surrogate = np.stack(moved, axis=1)
-                fitted = _fit(test, X, surrogate, len(offsets), options)
-                shares = breakdown(fitted, X, surrogate, {name: groups}, **options).fraction_null_deviance
-                share[here, :, v] = shares.values[:, 0].reshape(shape)
-    known = test.weights > 0
-    mean = np.sum(test.y, axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
-    return explained, share, [np.where(known, test.y - mean, 0.0), *map(test.residuals, without)]
+        shifted = [np.roll(y[:, j], s[j]) for s in offsets for j in range(len(s))]
+        fitted = _fit(test, X, np.stack(shifted, axis=1), len(offsets), options)
+        explained = fitted.cv_deviance_explained_.reshape(shape)
+        for v, (name, groups) in enumerate(chosen.items()):
+            moved = [test.shifted_residuals(without[v][j], s[j], j) for s in offsets for j in range(len(s))]
+            surrogate = np.stack(moved, axis=1)
+            fitted = _fit(test, X, surrogate, len(offsets), options)
+            shares = breakdown(fitted, X, surrogate, {name: groups}, **options).fraction_null_deviance
+            share[..., v] = shares.values[:, 0].reshape(shape)
+    return explained, share
 
 
 def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) -> GLMCV:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,38 @@ def _factors_of(model: GLMCV, kept: np.ndarray) -> np.ndarray | None:
 
 
 @dataclass(eq=False)
+class ReducedFit:
+    """A fit to some of the columns, at the strengths chosen for it.
+
+    Attributes
+    ----------
+    variable : str
+    kept : ndarray of int
+        Its columns.
+    coef : ndarray, shape (n_fits, n_neurons, n_kept)
+    intercept : ndarray, shape (n_fits, n_neurons)
+    strength : ndarray, shape (n_neurons,)
+    late : int
+        Neurons outside `tol`.
+    """
+
+    variable: str
+    kept: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    strength: np.ndarray
+    late: int
+
+    def predictor(self, full: Predictor) -> Predictor:
+        """Its predictions of the rows of the full model's."""
+        reduced = full.restricted(self.kept)
+        # what is scored by the fit to all rows has that alone
+        for (_, own_coef, own_intercept), w, b in zip(reduced.parts, self.coef, self.intercept, strict=False):
+            own_coef[:], own_intercept[:] = w, b
+        return reduced
+
+
+@dataclass(eq=False)
 class Refits:
     """Fits of a model's data to some of its columns.
 
@@ -129,8 +161,6 @@ class Refits:
         Whether there are fits to all rows.
     reselect, weaker
         As in `compare`.
-    late : dict of str to int
-        Neurons outside `tol`, by variable.
     """
 
     model: GLMCV
@@ -141,7 +171,6 @@ class Refits:
     on_all_rows: bool
     reselect: bool = True
     weaker: int | None = 1
-    late: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         model = self.model
@@ -149,9 +178,9 @@ class Refits:
         # optimisers that see gradients alone begin nowhere but at the null model
         self.has_starts = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
 
-    def fit(self, variable: str, kept: np.ndarray, full: Predictor) -> tuple[Predictor, np.ndarray]:
-        """Predictions by the columns ``kept`` alone, of the rows of ``full``, and each neuron's λ (n_neurons,)."""
-        model = self.model
+    def fit(self, variable: str, kept: np.ndarray) -> ReducedFit:
+        """The fit to the columns ``kept`` alone; ``variable`` is what messages call it."""
+        model, late = self.model, 0
         paths = ReducedPaths.make(model, kept, self.on_all_rows)
         if not self.has_starts:
             paths.known = np.zeros_like(paths.known)
@@ -162,7 +191,7 @@ class Refits:
             goal = np.where(turned_strengths(ends.before, ends.least, ends.null) < self.n_lambdas, 0, goal)
         going = np.flatnonzero(paths.known < goal)
         if len(going):
-            self._walk(variable, kept, paths, going, goal[going], ends and ends.of(going, np.ones(len(going))))
+            late = self._walk(kept, paths, going, goal[going], ends and ends.of(going, np.ones(len(going))))
         index = model.lambda_index_
         if self.reselect:
             found = select_strengths(
@@ -170,13 +199,9 @@ class Refits:
                 model.null_margin_,
             )  # fmt: skip
             index = np.where(paths.known > before, found, index)
-        reduced = full.restricted(kept)
         coef = at_strengths(paths.coef, index, paths.null_coef, axis=1)
         intercept = at_strengths(paths.intercept, index, paths.null_intercept, axis=1)
-        # what is scored by the fit to all rows has that alone
-        for (_, own_coef, own_intercept), w, b in zip(reduced.parts, coef, intercept, strict=False):
-            own_coef[:], own_intercept[:] = w, b
-        return reduced, at_strengths(model.lambda_path_, index, np.inf)
+        return ReducedFit(variable, kept, coef, intercept, at_strengths(model.lambda_path_, index, np.inf), late)
 
     def _goal(self, kept: np.ndarray) -> np.ndarray:
         """Strengths down to which every re-fit goes at most, (n_neurons,)."""
@@ -200,10 +225,12 @@ class Refits:
         return np.maximum(best + 1 + min(weaker, self.n_lambdas), last_fall)
 
     def _walk(
-        self, variable: str, kept: np.ndarray, paths: ReducedPaths, going: np.ndarray, goal: np.ndarray,
-        ends: ClearTurn | None,
-    ) -> None:  # fmt: skip
-        """Fit some neurons at the strengths from those that are known to ``goal`` (m,), or at the last alone."""
+        self, kept: np.ndarray, paths: ReducedPaths, going: np.ndarray, goal: np.ndarray, ends: ClearTurn | None
+    ) -> int:
+        """Fit some neurons at the strengths from those that are known to ``goal`` (m,), or at the last alone.
+
+        Returns how many ended outside `tol`.
+        """
         model, known = self.model, paths.known[going]
         index = np.minimum(known + np.arange((goal - known).max())[:, None], goal - 1)
         if not self.reselect:
@@ -224,17 +251,18 @@ class Refits:
             warnings.simplefilter("always")
             X, Y = take_columns(self.X, kept), self.Y.iloc[:, going]
             refit.fit(X, Y, sample_weight=self.sample_weight, offset=self.offset, start=start)
-        if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
-            gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
-            self.late[variable] = int((gaps > model.tol).any(axis=(0, 1)).sum())
         paths.put(refit, going, index, self.on_all_rows)
+        if not any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
+            return 0
+        gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
+        return int((gaps > model.tol).any(axis=(0, 1)).sum())
 
-    def warn(self) -> None:
-        """Tell of re-fits that did not converge."""
-        if any(self.late.values()):
-            late = listed(f"{name!r} ({count} neurons)" for name, count in self.late.items() if count)
+    def warn(self, late: dict[str, int]) -> None:
+        """Tell of re-fits that left so many neurons outside `tol`, by variable."""
+        if any(late.values()):
+            told = listed(f"{name!r} ({count} neurons)" for name, count in late.items() if count)
             warn(
-                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {late}. Fit the model with a larger "
+                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {told}. Fit the model with a larger "
                 "max_iter or tol, or precision='float64'.",
                 ConvergenceWarning,
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def bootstrap(
     units: Mapping[str, str] | None = None,
     sample_weight: Any = None,
     offset: Any = None,
+    map: Callable[..., Iterable[Any]] = map,
 ) -> dict[str, xr.Dataset]:
     """Kernels with bands: the spread of re-fits to trials drawn with replacement.
 
@@ -67,6 +69,8 @@ def bootstrap(
         As in `kernels`.
     sample_weight, offset : array-like, shape (n_samples,), optional
         Those of the fit.
+    map : callable, optional
+        As Python's ``map``, which is taken unless given: `popglm.dask_map` has the re-fits done by workers of Dask.
 
     Returns
     -------
@@ -142,12 +146,11 @@ def bootstrap(
     weights = np.empty((n_resamples, n_neurons, X.shape[1]))
     selected, free = np.isfinite(model.lambda_), model.penalty_.free
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)
-    for i, trials in enumerate(drawn):
-        times = np.bincount(trials, minlength=n_trials)[codes]
-        refit = _refit(model, X, Y, weight * times, offset)
-        weights[i] = np.atleast_2d(refit.coef_) / design.scales_
+    refit = partial(_refit, model, X, Y, weight, offset, codes)
+    for i, (coef, gap, null_fitted) in enumerate(map(refit, drawn)):
+        weights[i] = coef / design.scales_
         weights[i, ~selected] = 0 if free is None else np.where(free, weights[i, ~selected], 0)
-        unfinished[i], null[i] = (refit.gap_[0] > model.tol) & selected, refit.null_fitted_ & selected
+        unfinished[i], null[i] = (gap > model.tol) & selected, null_fitted & selected
     _warn(model, unfinished.sum(axis=0), np.where(model.null_fitted_, 0, null.sum(axis=0)), n_resamples)
 
     for group, columns in group_slices(design).items():
@@ -161,8 +164,14 @@ def bootstrap(
     return results
 
 
-def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarray, offset: Any) -> GLM:
-    """The model's parameters, fitted to weighted samples at each neuron's selected strength."""
+def _refit(
+    model: PopulationGLM, X: Any, Y: np.ndarray, weight: np.ndarray, offset: Any, codes: np.ndarray, trials: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The model fitted to trials that were drawn, at each neuron's selected strength.
+
+    Returns coefficients (n_neurons, n_features), gaps (n_neurons,), and which neurons had nothing to fit.
+    """
+    sample_weight = weight * np.bincount(trials, minlength=codes.max() + 1)[codes]
     given = model.get_params()
     refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
         # a neuron at its null model has no strength: nothing counts of it but what is never penalised
@@ -175,7 +184,8 @@ def _refit(model: PopulationGLM, X: Any, Y: np.ndarray, sample_weight: np.ndarra
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PopglmWarning)  # `bootstrap` sums them up
-        return refit.fit(X, Y, sample_weight=sample_weight, offset=offset, start=np.atleast_2d(model.coef_)[None])
+        refit.fit(X, Y, sample_weight=sample_weight, offset=offset, start=np.atleast_2d(model.coef_)[None])
+    return np.atleast_2d(refit.coef_), refit.gap_[0], refit.null_fitted_
 
 
 def _bands(weights: np.ndarray, basis: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

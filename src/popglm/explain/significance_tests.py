@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,7 @@ def significance(
     refit: bool | None = None,
     sample_weight: Any = None,
     offset: Any = None,
+    map: Callable[..., Iterable[Any]] = map,
 ) -> xr.Dataset:
     r"""Test held-out deviance explained, and contributions of variables, against surrogates of the activity.
 
@@ -76,6 +79,9 @@ def significance(
         Those of the fit. Weights belong to the rows of X and stay with their time, but for ``refit=False``, where they
         go with the activity. The offset stays with its time: what is shifted are then the residuals of the null model
         with offset, in units of their standard deviation.
+    map : callable, optional
+        As Python's ``map``, which is taken unless given: `popglm.dask_map` has the tests of variables, or with
+        ``refit=True`` the shifts, done by workers of Dask.
 
     Returns
     -------
@@ -239,13 +245,15 @@ def significance(
                 "significance: local refits have all columns for all neurons, and the model has a feature_mask; use "
                 "refit=True, whose refits have the mask too."
             )
-        return _by_local_refits(data, method, chosen, columns, own, n_shifts, seed)
-    return _by_shifts(data, refit, chosen, columns, own, n_shifts, seed)
+        return _by_local_refits(data, method, chosen, columns, own, (n_shifts, seed), map)
+    return _by_shifts(data, refit, chosen, columns, own, (n_shifts, seed), map)
 
 
-def _by_local_refits(data: TestedData, method: str, chosen, columns, own, n_shifts: int, seed: int) -> xr.Dataset:
-    """Surrogates as the method says, each by a local refit."""
-    model = data.model
+def _by_local_refits(
+    data: TestedData, method: str, chosen, columns, own, drawn: tuple[int, int], map: Callable[..., Iterable[Any]]
+) -> xr.Dataset:
+    """Surrogates as the method says, each by a local refit; ``drawn`` are their number and seed."""
+    model, (n_shifts, seed) = data.model, drawn
     X, y = data.X[data.rows], data.y[data.rows]
     known = ~np.isnan(y)
     offset = data.taken(data.offset)
@@ -257,22 +265,23 @@ def _by_local_refits(data: TestedData, method: str, chosen, columns, own, n_shif
     )
     maker = SurrogateMaker(data, Layout(data.trial), n_shifts, seed)
     targets = [("the model", None, X), *((repr(name), c, u) for name, c, u in zip(chosen, columns, own, strict=True))]
-    found, methods = [], []
+    methods, freedom, drawings = [], [], []
     for what, mine, alone in targets:
         residuals = test.residuals(mine, None if mine is None else alone)
         took = maker.method(method, X if mine is None else X[:, mine], residuals, what)
         surrogates = maker.surrogates(took)
         scale = spread(X if mine is None else X[:, mine])
         maker.check(took, surrogates, alone, residuals, scale, what)
-        statistic, draws, p = (
-            test.of_all(surrogates, data.empty)
-            if mine is None
-            else test.of_columns(mine, alone, surrogates, data.empty)
-        )
-        if took.name == "circular_shift":
-            p = widened(p, degrees_of_freedom(alone, residuals, scale))
-        found.append((statistic, draws, p))
+        freedom.append(degrees_of_freedom(alone, residuals, scale) if took.name == "circular_shift" else None)
+        drawings.append(surrogates)
         methods.append(took)
+    _, mine, alone = zip(*targets, strict=True)
+    found = [
+        (statistic, draws, p if free is None else widened(p, free))
+        for free, (statistic, draws, p) in zip(
+            freedom, map(partial(_tested, test, data.empty), mine, alone, drawings), strict=True
+        )
+    ]
     null = np.full((max(len(run[1]) for run in found), len(y[0]), len(found)), np.nan)
     for k, run in enumerate(found):
         null[: len(run[1]), :, k] = run[1]
@@ -290,9 +299,16 @@ def _by_local_refits(data: TestedData, method: str, chosen, columns, own, n_shif
     return result
 
 
-def _by_shifts(data: TestedData, refit: bool, chosen, columns, own, n_shifts: int, seed: int) -> xr.Dataset:
-    """Circular shifts with the fitted weights, or by fits of the model itself."""
-    model, rows = data.model, data.rows
+def _tested(test: LocalTest, skip: np.ndarray, mine, alone, surrogates) -> tuple[np.ndarray, ...]:
+    """The test of some columns, or of all."""
+    return test.of_all(surrogates, skip) if mine is None else test.of_columns(mine, alone, surrogates, skip)
+
+
+def _by_shifts(
+    data: TestedData, refit: bool, chosen, columns, own, drawn: tuple[int, int], map: Callable[..., Iterable[Any]]
+) -> xr.Dataset:
+    """Circular shifts with the fitted weights, or by fits of the model itself; ``drawn`` are their number and seed."""
+    model, rows, (n_shifts, seed) = data.model, data.rows, drawn
     if refit and len(rows) < len(data.y):
         raise ValueError(f"significance: {len(data.y) - len(rows)} rows are never held out; refit=True needs them all.")
     offsets = draw_offsets(len(rows), data.longest, n_shifts, data.y.shape[1], seed)
@@ -305,7 +321,8 @@ def _by_shifts(data: TestedData, refit: bool, chosen, columns, own, n_shifts: in
     if refit:
         share = _contributions(data, chosen) if chosen else np.zeros((y.shape[1], 0))
         explained = model.cv_deviance_explained_
-        explained_null, share_null, residuals = full_refits(test, data.given, data.y, data.weight, chosen, columns, own)
+        found = full_refits(test, data.given, data.y, data.weight, chosen, columns, own, map)
+        explained_null, share_null, residuals = found
     else:
         explained, share, explained_null, share_null = test.scores(columns, own)
     statistic, null = (

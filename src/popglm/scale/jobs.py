@@ -20,6 +20,8 @@ __all__ = ["DaskJobs", "HereJobs", "Job", "JobFailed", "SchedulerGone"]
 PATIENCE = 600.0
 #: Seconds between two looks at the workers; seconds after which a scheduler that does not answer is gone.
 EVERY, SILENCE = 2.0, 30.0
+#: Jobs that are begun anew because they were lost on the way.
+MOST_LOST = 1_000
 NO_WORKERS = "the scheduler has no worker any more, and none came for 10 minutes"
 
 
@@ -123,6 +125,7 @@ class DaskJobs:
         self._rooms: list[Room] = []
         self._looked, self._answered = -EVERY, time.monotonic()
         self._without_workers: float | None = None
+        self._n_lost = 0
         self._refresh()
 
     @property
@@ -216,6 +219,9 @@ class DaskJobs:
             if future.status in ("cancelled", "lost"):
                 # so are all futures of a connection that was lost
                 self._refresh(at_once=True)
+                self._n_lost += 1
+                if self._n_lost > MOST_LOST:
+                    raise SchedulerGone(f"the scheduler at {self.address} has lost jobs again and again")
                 jobs.appendleft(sent.job)
             else:
                 yield sent, _result(sent.job, future)
