@@ -14,10 +14,15 @@ ABSENT = "distributed is not installed: pip install 'popglm[dask]'"
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two processes of one thread each."""
     distributed = pytest.importorskip("distributed", reason=ABSENT)
+    dask = pytest.importorskip("dask", reason=ABSENT)
     folder = str(tmp_path_factory.mktemp("dask"))
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder
-    ) as made:
+    with (
+        # a worker whose restart takes longer than 15 s is otherwise closed for good, and a busy machine takes longer
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder
+        ) as made,
+    ):
         yield made
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import dask
 import faults
 from distributed import Client, LocalCluster, WorkerPlugin
 from many import assert_same_store, left_over, write_sessions
@@ -72,6 +73,7 @@ def main(kills: int, seed: int, n_sessions: int, n_workers: int, folder: Path, p
     pg.fit_sessions(paths, recipe, folder / "here", threads_per_task=1)
     n_killed = n_compared = 0
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
         LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None,
             local_directory=str(folder / "dask"),

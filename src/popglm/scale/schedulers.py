@@ -115,6 +115,8 @@ def _local(n_workers: int, stack: ExitStack) -> tuple[Any, int]:
     if not 1 <= n_workers <= cores:
         raise ValueError(f"local={n_workers} workers must be 1 to {cores}, the cores of this machine")
     memory = int(min(memory_of_machine(), 2**50) * SHARE / n_workers)
+    # a worker that dies is replaced, however long that takes; after 15 s Dask would do without
+    stack.enter_context(import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}))
     cluster = distributed.LocalCluster(
         n_workers=n_workers, threads_per_worker=1, processes=True, memory_limit=memory,
         resources={RESOURCE: memory}, host="127.0.0.1",
