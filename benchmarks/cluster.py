@@ -1,13 +1,13 @@
-"""Many small sessions on two worker processes of Dask, beside one process and beside two that know nothing of each other.
+"""Many small sessions on two worker processes of Dask, beside one process and two that know nothing of each other.
 
 Run in popglm's environment, from the repository::
 
     python benchmarks/cluster.py [--sessions 50] [--samples 4000] [--columns 60] [--neurons 30] [--repeats 3]
 
 Every fit has one thread. The three ways take turns, each in a folder of its own, and each process or worker has fitted
-one session before the clock runs: what is compared is a long run, not how fast Python and numba start. Prints medians of
-wall seconds and their ratios over the repeats, and what a task adds in seconds: the client's and scheduler's time from
-submitting a call to having its result, for a call that does nothing.
+one session before the clock runs: what is compared is a long run, not how fast Python and numba start. Prints medians
+of wall seconds and their ratios over the repeats, and what a task adds in seconds: the client's and scheduler's time
+from submitting a call to having its result, for a call that does nothing.
 """
 
 from __future__ import annotations

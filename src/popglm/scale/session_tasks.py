@@ -24,6 +24,7 @@ from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, sessio
 from popglm.engines.threads import at_most_threads
 from popglm.estimators import GLMCV
 from popglm.recording import Session
+from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.estimates import Estimate, estimate
 from popglm.scale.merging import merged
 from popglm.scale.stores import Place, ingredients, key_of, made_of
@@ -160,6 +161,7 @@ def fit_session(task: SessionTask, block: tuple[int, int] | None = None, checkpo
     """
     began = time.perf_counter()
     try:
+        keep_freed_memory()
         with ExitStack() as stack:
             if task.threads is not None:
                 stack.enter_context(at_most_threads(task.threads))

@@ -10,6 +10,7 @@ from typing import Any
 
 from popglm.checks import check_count
 from popglm.engines.threads import at_most_threads
+from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.jobs import DaskJobs, Job, JobFailed
 
 __all__ = ["dask_map"]
@@ -82,6 +83,7 @@ def _mapped(jobs: DaskJobs, function: Callable[..., Any], *arguments: Iterable[A
 def _called(function: bytes, arguments: tuple, threads: int) -> Any:
     """What a call returns, or the error that it raises."""
     try:
+        keep_freed_memory()
         with at_most_threads(threads):
             return pickle.loads(function)(*arguments)
     except Exception as error:
