@@ -27,6 +27,7 @@ python3 -m venv "$work/venv"
 
 cat >"$work/rounds.py" <<'PY'
 import resource
+import subprocess
 import sys
 import time
 
@@ -47,10 +48,15 @@ def rounds():
     return time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-def in_a_worker(environment):
-    """The same on a worker of a local cluster, the best of three."""
+def measured(where):
+    """CPU seconds and page faults, the best of three."""
+    if where == "this process":
+        return min(rounds() for _ in range(3))
+    environ = dask.config.get("distributed.nanny.pre-spawn-environ")
+    if where == "a worker with larger thresholds":
+        environ = {**environ, "MALLOC_TRIM_THRESHOLD_": 2**26, "MALLOC_MMAP_THRESHOLD_": 2**25}
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": environ}),
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
@@ -58,11 +64,17 @@ def in_a_worker(environment):
 
 
 if __name__ == "__main__":
-    larger = {"MALLOC_TRIM_THRESHOLD_": 2**26, "MALLOC_MMAP_THRESHOLD_": 2**25}
-    here, worker, mended = min(rounds() for _ in range(3)), in_a_worker({}), in_a_worker(larger)
-    for where, (seconds, faults) in (("this process", here), ("a worker", worker), ("a worker with larger thresholds", mended)):
-        print(f"{where}: {seconds:.3f} s of CPU, {faults:,} page faults")
-    as_described = worker[1] > 20 * max(here[1], mended[1], 100) and worker[0] > 2 * max(here[0], mended[0])
+    if len(sys.argv) > 1:
+        print(*measured(sys.argv[1]))
+        sys.exit()
+    # a cluster leaves variables behind in the process that starts it, so each has a process of its own
+    found = {}
+    for where in ("this process", "a worker", "a worker with larger thresholds"):
+        seconds, faults = subprocess.check_output([sys.executable, __file__, where], text=True).split()
+        found[where] = float(seconds), int(faults)
+        print(f"{where}: {float(seconds):.3f} s of CPU, {int(faults):,} page faults")
+    here, worker, mended = found.values()
+    as_described = worker[1] > 20 * max(here[1], mended[1], 1000) and worker[0] > 2 * max(here[0], mended[0])
     sys.exit(0 if as_described else "The behaviour has changed.")
 PY
 cd "$work"
