@@ -67,7 +67,6 @@ def killed_now_and_then(client: Client, rng: np.random.Generator, most: int, n_w
 def main(kills: int, seed: int, n_sessions: int, n_workers: int, folder: Path, pause: float = 0.05) -> tuple[int, int]:
     """How many workers were killed, and how many stores were compared."""
     rng = np.random.default_rng(seed)
-    sessions.KEPT_FLOPS = 0.0
     (folder / "notes").mkdir()
     paths, recipe = write_sessions(folder / "data", n_sessions)
     pg.fit_sessions(paths, recipe, folder / "here", threads_per_task=1)
@@ -109,6 +108,8 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    # small fits are kept as large ones are
+    sessions.KEPT_FLOPS = 0.0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         found = main(options.kills, options.seed, options.sessions, options.workers, Path(place))
     print("{} kills, {} stores, all of them with the bits of those that nothing disturbed".format(*found))

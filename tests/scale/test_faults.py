@@ -187,6 +187,13 @@ def test_a_session_that_ends_its_workers_is_named_and_the_others_are_fitted(fold
         assert_same_store(tmp_path / "out" / f"{name}.nc", folder / "here" / f"{name}.nc")
 
 
+def test_workers_that_are_killed_at_random_moments_leave_the_same_bits(tmp_path):
+    killed_workers = pytest.importorskip("killed_workers", reason=ABSENT)
+    n_killed, n_compared = killed_workers.main(3, 1, 2, 2, tmp_path)
+    assert n_killed == 3
+    assert n_compared >= 2
+
+
 def start(module, *options):
     command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *options]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from popglm.recording import Session
 from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.estimates import Estimate, estimate
 from popglm.scale.merging import merged
-from popglm.scale.stores import Place, ingredients, key_of, made_of
+from popglm.scale.stores import Place, ingredients, key_of, made_of, recipe_of_session
 
 __all__ = ["Look", "Outcome", "SessionTask", "fit_session", "look", "merge_session"]
 
@@ -45,9 +46,9 @@ class SessionTask:
     ----------
     name : str
     recipe : Recipe
-        With the path of this session.
-    session : Session, or None
-        In the place of what the recipe names.
+        That of all sessions.
+    source : str or Session
+        The path of the recording, or the recording itself.
     output : Path
         The folder of the stores.
     threads : int, or None
@@ -58,10 +59,20 @@ class SessionTask:
 
     name: str
     recipe: Recipe
-    session: Session | None
+    source: str | Session
     output: Path
     threads: int | None
     replace: bool
+
+    @property
+    def session(self) -> Session | None:
+        """The recording, if it does not lie in a file."""
+        return self.source if isinstance(self.source, Session) else None
+
+    @cached_property
+    def own_recipe(self) -> Recipe:
+        """The recipe with the path of this session; it is made where it is needed, as there may be many sessions."""
+        return recipe_of_session(self.recipe, self.name, self.source)
 
     @property
     def place(self) -> Place:
@@ -106,19 +117,19 @@ class Outcome:
 def look(task: SessionTask) -> Look:
     """Whether a session is fitted already, can be fitted at all, and what that takes."""
     try:
-        about = ingredients(task.recipe, task.session)
+        about = ingredients(task.own_recipe, task.session)
         kept, key = made_of(task.place.store), key_of(about)
         with ExitStack() as stack:
-            session = session_of(task.recipe, task.session)
+            session = session_of(task.own_recipe, task.session)
             if task.session is None:
                 stack.enter_context(session)
             if task.session is not None and kept is not None:
-                about |= {"fingerprint": fingerprint(build(task.recipe, grid_of(task.recipe, session)))}
+                about |= {"fingerprint": fingerprint(build(task.own_recipe, grid_of(task.own_recipe, session)))}
             if kept is not None and _same(kept, about):
                 return Look("finished")
             if kept is not None and not task.replace:
                 return Look("refused", _refusal(kept, about, task.place.store))
-            return Look("new", "", key, estimate(task.recipe, session), _blocks(task.place.plan(key)))
+            return Look("new", "", key, estimate(task.own_recipe, session), _blocks(task.place.plan(key)))
     except Exception as error:
         # whatever is wrong with one recording, the others go on
         return Look("failed", sentence(error))
@@ -173,7 +184,7 @@ def fit_session(task: SessionTask, block: tuple[int, int] | None = None, checkpo
 
 def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, stack: ExitStack) -> int:
     """The number of neurons that the store has."""
-    recipe, place = task.recipe, task.place
+    recipe, place = task.own_recipe, task.place
     about = ingredients(recipe, task.session)
     key = key_of(about)
     target = place.store if block is None else place.block(key, block)
@@ -230,7 +241,7 @@ def merge_session(task: SessionTask, blocks: tuple[tuple[int, int], ...]) -> Out
     """Write the store of a session from those of its blocks, which go."""
     began = time.perf_counter()
     try:
-        place, about = task.place, ingredients(task.recipe, task.session)
+        place, about = task.place, ingredients(task.own_recipe, task.session)
         parts = [open_result(place.block(key_of(about), block)) for block in blocks]
         try:
             whole = merged(parts)

@@ -15,7 +15,6 @@ from popglm.analysis.recipe import Recipe, read_recipe
 from popglm.checks import check_count, check_flag
 from popglm.io.files import write_whole
 from popglm.io.locks import held_lock
-from popglm.recording import Session
 from popglm.scale.estimates import Estimate, of_shape
 from popglm.scale.jobs import DaskJobs, HereJobs, Job, JobFailed, SchedulerGone
 from popglm.scale.placement import blocks_of, memory_of_block
@@ -177,18 +176,14 @@ def fit_sessions(
     named = named_sessions(sessions)
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     check_further_files(recipe, len(named))
+    # of all sessions alike: whether the recipe can be written for another
+    recipe_of_session(recipe, *next(iter(named.items())))
     threads = threads_per_task if client is None else threads_per_task or 1
     jobs = HereJobs() if client is None else DaskJobs(client, threads or 1)
     folder = output_folder(output)
     taken = "another call writes its sessions here; wait for its end, or give another folder"
     with held_lock(folder / ".lock", taken):
-        tasks = {
-            name: SessionTask(
-                name, recipe_of_session(recipe, name, one), one if isinstance(one, Session) else None, folder, threads,
-                replace,
-            )
-            for name, one in named.items()
-        }  # fmt: skip
+        tasks = {name: SessionTask(name, recipe, one, folder, threads, replace) for name, one in named.items()}
         run = _Run(tasks, jobs, neurons_per_task, tell)
         try:
             run.look()

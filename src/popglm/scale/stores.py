@@ -106,7 +106,7 @@ def matched(patterns: Iterable[str]) -> list[str]:
 
 
 def named_sessions(sessions: Any) -> dict[str, str | Session]:
-    """Sessions by name: those of a mapping, or paths by the name of their file or folder.
+    """Sessions by name: those of a mapping, or paths by the name of their file or folder, told from the root on.
 
     Raises
     ------
@@ -116,8 +116,8 @@ def named_sessions(sessions: Any) -> dict[str, str | Session]:
 
     Examples
     --------
-    >>> named_sessions(["data/m1.nwb", "data/m2"])
-    {'m1': 'data/m1.nwb', 'm2': 'data/m2'}
+    >>> named_sessions(["/data/m1.nwb", "/data/m2"])
+    {'m1': '/data/m1.nwb', 'm2': '/data/m2'}
     """
     if isinstance(sessions, str | os.PathLike | Session) or not isinstance(sessions, Iterable):
         raise TypeError(f"sessions must be a list of paths, or a mapping of names to paths; found {shown(sessions)}")
@@ -139,10 +139,15 @@ def named_sessions(sessions: Any) -> dict[str, str | Session]:
                 "names to paths"
             )
         seen[own.casefold()] = one
-        found[own] = one if isinstance(one, Session) else os.fspath(one)
-        if "\0" in str(found[own]):
+        if not isinstance(one, Session) and "\0" in str(one):
             raise ValueError(f"the path of session {own!r} holds a null character, which no file name can have")
+        found[own] = one if isinstance(one, Session) else _whole_path(os.fspath(one))
     return found
+
+
+def _whole_path(path: str) -> str:
+    """A path as other processes find it; a URL as it is."""
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 def _name_of(one: Any) -> str:
@@ -167,7 +172,7 @@ def recipe_of_session(recipe: Recipe, name: str, one: str | Session) -> Recipe:
         return recipe.with_recording(recipe.content.data.path, name)
     if "://" in one:
         return recipe.with_recording(one, name)
-    path, folder = Path(one).expanduser().resolve(), recipe.path.parent
+    path, folder = Path(one).resolve(), recipe.path.parent
     return recipe.with_recording(
         path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path), name
     )
