@@ -10,6 +10,8 @@ import xarray as xr
 
 from popglm.analysis.result import open_result
 
+#: Why tests are skipped.
+ABSENT = "distributed is not installed: pip install 'popglm[dask]'"
 RECIPE = """\
 trials.source = 2
 

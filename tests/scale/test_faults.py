@@ -9,10 +9,9 @@ import time
 
 import pandas as pd
 import pytest
-from many import assert_same_store, left_over, write_sessions
+from many import ABSENT, assert_same_store, left_over, write_sessions
 
 import popglm as pg
-from conftest import ABSENT
 from popglm.scale import jobs, sessions
 
 distributed = pytest.importorskip("distributed", reason=ABSENT)

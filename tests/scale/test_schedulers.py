@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from many import assert_same_store, complaint, write_sessions
+from many import ABSENT, assert_same_store, complaint, write_sessions
 from typer.testing import CliRunner
 
 import popglm as pg
-from conftest import ABSENT
 from popglm.cli import app
 from popglm.scale.schedulers import client_of, read_slurm, slurm_cluster
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from many import ABSENT
 
 import popglm as pg
-from conftest import ABSENT
 from popglm.engines.threads import at_most_threads
 
 pytest.importorskip("distributed", reason=ABSENT)

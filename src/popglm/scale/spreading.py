@@ -42,8 +42,7 @@ def dask_map(client: Any, *, threads_per_task: int = 1) -> Callable[..., list[An
 
     Examples
     --------
-    >>> import pytest
-    >>> distributed = pytest.importorskip("distributed")
+    >>> import distributed
     >>> import numpy as np
     >>> import popglm as pg
     >>> rng = np.random.default_rng(0)
