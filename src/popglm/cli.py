@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def _teller(as_json: bool) -> Callable[[str], None]:
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     """Facts, a line each, or as JSON."""
     if as_json:
-        typer.echo(json.dumps(facts, indent=2, default=str))
+        typer.echo(json.dumps(_finite(facts), indent=2, default=str, allow_nan=False))
         return
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
@@ -59,6 +60,15 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
                 typer.echo(f"    {key}: {_short(inner)}")
         else:
             typer.echo(f"{name.replace('_', ' '):<{width}}  {_short(value)}")
+
+
+def _finite(value: Any) -> Any:
+    """Facts with null in the place of numbers that JSON does not know: NaN and the infinite ones."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _short(value: Any) -> str:

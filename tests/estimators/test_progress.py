@@ -2,15 +2,19 @@
 
 import io
 import threading
-from contextlib import redirect_stderr
+import warnings
+from contextlib import contextmanager, redirect_stderr
 from typing import ClassVar
 
 import numba
 import numpy as np
 import pytest
+from rich.progress import Progress
 
 import popglm as pg
-from popglm.estimators.progress import COMPILING, fit_progress
+from popglm.estimators import base
+from popglm.estimators.progress import COMPILING, _TimeLeft, fit_progress
+from popglm.io import checkpoints
 
 
 class Terminal(io.StringIO):
@@ -117,3 +121,78 @@ def test_compiling_is_said_once_and_only_while_it_happens(terminal):
     assert terminal.getvalue() == COMPILING + "\n"
     compiled(1)
     assert terminal.getvalue() == COMPILING + "\n"
+
+
+class Counted:
+    """In place of the bar: how much of a fit is told of, and how much of that an earlier call did."""
+
+    def __init__(self, stop_at=np.inf):
+        self.calls, self.share, self.kept, self.stop_at = 0, 0.0, 0.0, stop_at
+
+    def __call__(self, strength, fold, kept=False, share=1.0):
+        self.calls += 1
+        self.share += share
+        self.kept += share * kept
+        if self.calls >= self.stop_at:
+            raise KeyboardInterrupt
+
+    def follow(self, monkeypatch):
+        """Follow the next fits."""
+
+        @contextmanager
+        def progress(*_):
+            yield self
+
+        monkeypatch.setattr(base, "fit_progress", progress)
+        return self
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"schedule": "device"}, {"family": "gaussian"}, {"solver": "adam", "max_iter": 2}]
+)
+def test_neurons_with_other_features_or_samples_are_their_share_of_the_bar(more, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(90, 2)), rng.poisson(1.0, (90, 4)).astype(float)
+    Y[:20, 1] = np.nan
+    mask = np.array([[True, True, True, False], [True, True, False, True]])
+    counted = Counted().follow(monkeypatch)
+    model = pg.GLMCV(**{"penalty": "lasso", "lambdas": [0.1, 0.01], "cv": 2, "feature_mask": mask} | more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, Y)
+    assert counted.share == pytest.approx(2 * 3)
+    assert counted.kept == 0
+
+
+@pytest.mark.parametrize("more", [{}, {"schedule": "device"}, {"family": "gaussian"}])
+def test_what_was_kept_is_told_of_as_kept(more, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoints, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", 1e9)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(90, 2)), rng.poisson(1.0, (90, 4))
+    mask = np.array([[True, True, True, False], [True, True, False, True]])
+    model = pg.GLMCV(**{"penalty": "lasso", "lambdas": [0.1, 0.03, 0.01, 0.003], "cv": 2, "feature_mask": mask} | more)
+    first = Counted(stop_at=20).follow(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, checkpoint=tmp_path)
+    second = Counted().follow(monkeypatch)
+    model.fit(X, Y, checkpoint=tmp_path)
+    assert second.share == pytest.approx(4 * 3)
+    # what lies between the last moment that was kept and the stop is done again
+    assert 0.5 * first.share <= second.kept <= first.share
+
+
+def test_the_time_left_is_by_the_pace_of_this_call():
+    bar = Progress(get_time=lambda: now)
+    now = 0.0
+    bar.add_task("", total=12, kept=6.0, completed=6)
+    (task,) = bar.tasks
+    now = 30.0
+    assert str(_TimeLeft().render(task)) == "-:--:--"
+    # 3 in 30 s, and 3 are left
+    bar.update(task.id, advance=3)
+    assert str(_TimeLeft().render(task)) == "0:00:30"
+    now = 30_000.0
+    assert str(_TimeLeft().render(task)) == "8:20:00"
+    bar.update(task.id, advance=3)
+    assert str(_TimeLeft().render(task)) == "0:00:00"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 
 from numba.core import event
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 __all__ = ["fit_progress"]
 
@@ -37,19 +39,36 @@ def fit_progress(verbose: int, n_neurons: int, n_lambdas: int, n_fits: int) -> I
             yield None
             return
         stack.callback(_screen.release)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        # strengths may take minutes each, and all of them count for the time that is left
-        bar = Progress(*columns, console=Console(file=sys.stderr), transient=True, speed_estimate_period=1e6)
-        task = bar.add_task(f"{n_neurons} neurons", total=n_lambdas * n_fits)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), _TimeLeft())
+        bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
+        task = bar.add_task(f"{n_neurons} neurons", total=n_lambdas * n_fits, kept=0.0)
         stack.callback(bar.stop)
         _start(bar, 0.0 if verbose >= 1 else PATIENCE, stack)
 
-        def advance(strength: int, fold: int) -> None:
+        counting, before = threading.Lock(), 0.0
+
+        def advance(strength: int, fold: int, kept: bool = False, share: float = 1.0) -> None:
+            nonlocal before
             part = "all rows" if fold < 0 else f"fold {fold + 1}"
             text = f"{n_neurons} neurons · strength {strength + 1}/{n_lambdas} · {part}"
-            bar.update(task, advance=1, description=text)
+            with counting:
+                before += share * kept
+                bar.update(task, advance=share, description=text, kept=before)
 
         yield advance
+
+
+class _TimeLeft(ProgressColumn):
+    """The time that is left, by the pace of all that this call did; what an earlier call did took it no time."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        done, left = task.completed - task.fields["kept"], (task.total or 0.0) - task.completed
+        if done <= 0 or task.elapsed is None:
+            return Text("-:--:--", style="progress.remaining")
+        seconds = math.ceil(task.elapsed * max(left, 0.0) / done)
+        return Text(f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}", style="progress.remaining")
 
 
 def _start(bar: Progress, delay: float, stack: ExitStack) -> None:

@@ -96,6 +96,8 @@ def walk_first_order(
     walk = _Strengths(optimiser, fit, lambdas, tol, 50 * max_iter)
     if (kept := checkpoint.last()) is not None:
         walk.restore(kept)
+    if report is not None:
+        report(np.full(len(fit.W), walk.k))
     while walk.k < len(lambdas):
         with walk.path.timed("evaluate"):
             walk.descent.go(lambda: checkpoint.pause(walk.state))

@@ -19,7 +19,7 @@ from popglm.solve.path import Path
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
 from popglm.solve.rows import Rows, of_columns, stand_at_null
-from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.settings import Settings, all_of, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
@@ -118,7 +118,7 @@ class GramFits:
     settings: Settings
     wanted: np.ndarray
     refit: bool
-    on_strength: Callable[[int, int], Any] | None
+    on_strength: Callable[..., Any] | None
     start: np.ndarray | None
     checkpoint: Checkpoint
     held_features: list[FeatureSums] = field(init=False)
@@ -190,7 +190,7 @@ class GramFits:
             report = reporter(self.on_strength, 1, i - self.refit)
             guide, kept = None if near is None else near[i], self.checkpoint.part(f"fit{i}")
             descend = partial(walk_path, fit, lambdas, settings.tol, settings.max_iter, guide, report, kept)
-            return concluded(kept, Path, descend)
+            return concluded(kept, Path, descend, all_of(report, len(lambdas)))
 
         paths = side_by_side(walk, [(i, fit) for i, (fit, _) in enumerate(begun)])
         coordinates = [own for _, own in begun]

@@ -15,7 +15,7 @@ from popglm.solve.folds import Folds, order_by_fold
 from popglm.solve.grams import GramFits
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits, Rows
-from popglm.solve.settings import Settings, strengths
+from popglm.solve.settings import Settings, reporter, strengths
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
@@ -40,7 +40,7 @@ def fit_population(
     splits: list[tuple[np.ndarray, np.ndarray]],
     settings: Settings,
     refit: bool = True,
-    on_strength: Callable[[int, int], Any] | None = None,
+    on_strength: Callable[..., Any] | None = None,
     start: np.ndarray | None = None,
     shares: Sequence[Any] = (),
     schedule: str = "auto",
@@ -56,6 +56,9 @@ def fit_population(
         NaN where a neuron was not recorded.
     weights, offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
+    on_strength : callable, optional
+        Called with the numbers of a strength and a split (-1 for all rows) that some neurons have behind them;
+        ``share`` says which part of all they are, ``kept`` whether an earlier call did the work.
     start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
         Coefficients of a path that is near, of the fit to all rows (if ``refit``) and of every split; NaN at strengths
         where there are none, and at all later ones. A split keeps what they say along directions that its
@@ -126,7 +129,8 @@ def fit_population(
         common: dict[str, Any] = {
             "engine": engine, "data": data, "scored": scored, "center": own_center, "features": features,
             "folds": folds, "settings": own, "wanted": cohort.wanted[:, chosen], "refit": refit,
-            "on_strength": on_strength, "start": near, "checkpoint": checkpoint.part(f"cohort{len(cohorts)}"),
+            "on_strength": _of_cohort(on_strength, cohort.wanted), "start": near,
+            "checkpoint": checkpoint.part(f"cohort{len(cohorts)}"),
         }  # fmt: skip
         fits: GramFits | RowFits
         if on_grams:
@@ -156,6 +160,20 @@ def fit_population(
     return result
 
 
+def _of_cohort(on_strength: Callable[..., Any] | None, wanted: np.ndarray) -> Callable[..., Any] | None:
+    """Tells of strengths of the neurons wanted in the fit to all rows and in each fold, bool (n_fits, n_neurons)."""
+    if on_strength is None:
+        return None
+    return lambda k, fold, kept: on_strength(k, fold, kept=kept, share=wanted[fold + 1].mean())
+
+
+def _skip(fits: GramFits | RowFits, n_lambdas: int) -> None:
+    """Tell of all strengths of fits that an earlier call did."""
+    for fold in range(-int(fits.refit), len(fits.wanted) - 1):
+        if (report := reporter(fits.on_strength, 1, fold)) is not None:
+            report(np.full(1, n_lambdas))
+
+
 def _automatic_strengths(cohorts: list[Fitted], n_lambdas: int, q: int) -> np.ndarray:
     """A grid for every neuron, shape (n_lambdas, n_neurons), from its fit to all rows."""
     lambdas = np.zeros((n_lambdas, q))
@@ -179,7 +197,8 @@ def _fit_cohorts(
         own = lambdas[:, chosen] / units.strength
         # after the last one the whole fit has ended, and is kept as that
         last = fits is cohorts[-1][1]
-        part = fits.fit(own) if last else concluded(fits.checkpoint, PopulationFit, partial(fits.fit, own))
+        skipped = partial(_skip, fits, len(own))
+        part = fits.fit(own) if last else concluded(fits.checkpoint, PopulationFit, partial(fits.fit, own), skipped)
         powers = [own.power for own in fits.settings.loss.parameters]
         part.translate(units, level, weight_unit, powers)
         part.seconds["fit"] = time.perf_counter() - began

@@ -25,7 +25,7 @@ from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
-from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.settings import Settings, all_of, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
@@ -115,7 +115,7 @@ class RowFits:
     settings: Settings
     wanted: np.ndarray
     refit: bool
-    on_strength: Callable[[int, int], Any] | None
+    on_strength: Callable[..., Any] | None
     start: np.ndarray | None
     shares: Sequence[Any]
     schedule: str
@@ -201,7 +201,8 @@ class RowFits:
             (fit,) = self._start([f])
             kept = self.checkpoint.part(f"fit{f}")
             given = optimiser, fit, lambdas, settings.tol, settings.max_iter, report, kept
-            paths.append(concluded(kept, Path, partial(walk_first_order, *given)))
+            skipped = all_of(report, len(lambdas))
+            paths.append(concluded(kept, Path, partial(walk_first_order, *given), skipped))
         return paths, self._deviance(paths)
 
     def on_devices(self, lambdas: np.ndarray) -> Fitted:
@@ -227,7 +228,7 @@ class RowFits:
             if len(neurons):
                 kept = self.checkpoint.part(f"fit{f}")
                 walk = partial(walk_in_shares, self.shares or [self.engine], neurons, solve, kept)
-                path.put(concluded(kept, Path, walk), neurons)
+                path.put(concluded(kept, Path, walk, all_of(report, len(lambdas))), neurons)
             elif report is not None:
                 report(np.full(1, len(lambdas)))
             self.parts[f].displace(self.engine, self.data)

@@ -190,20 +190,31 @@ def strengths(
 
 
 def reporter(
-    on_strength: Callable[[int, int], Any] | None, n_fits: int, first: int = -1
+    on_strength: Callable[..., Any] | None, n_fits: int, first: int = -1
 ) -> Callable[[np.ndarray], None] | None:
-    """What tells ``on_strength`` of every strength that a whole fit has behind it; fits are counted from ``first``."""
+    """What tells ``on_strength`` of every strength that a whole fit has behind it; fits are counted from ``first``.
+
+    The first report comes before any work: what fits have behind them then was kept by an earlier call.
+    """
     if on_strength is None:
         return None
     told = [0] * n_fits
+    kept = True
 
     def report(level: np.ndarray) -> None:
+        nonlocal kept
         for i, now in enumerate(level.reshape(n_fits, -1).min(axis=1)):
             for k in range(told[i], now):
-                on_strength(k, first + i)
+                on_strength(k, first + i, kept=kept)
             told[i] = now
+        kept = False
 
     return report
+
+
+def all_of(report: Callable[[np.ndarray], None] | None, n_lambdas: int) -> Callable[[], None] | None:
+    """What reports all strengths of a fit at once."""
+    return None if report is None else lambda: report(np.full(1, n_lambdas))
 
 
 def guides(start: np.ndarray | None, coordinates: list[Coordinates]) -> list[np.ndarray] | None:

@@ -148,10 +148,14 @@ def inside(name: str, state: State) -> State:
 Ended = TypeVar("Ended", bound=Outcome)
 
 
-def concluded(checkpoint: Checkpoint, kind: type[Ended], make: Callable[[], Ended]) -> Ended:
-    """What a part of a fit ended with: as it was kept, else made and kept."""
+def concluded(
+    checkpoint: Checkpoint, kind: type[Ended], make: Callable[[], Ended], skipped: Callable[[], Any] | None = None
+) -> Ended:
+    """What a part of a fit ended with: as it was kept, which calls ``skipped``, else made and kept."""
     kept = checkpoint.result()
     if kept is not None:
+        if skipped is not None:
+            skipped()
         return kind.of(kept)
     found = make()
     checkpoint.finish(found.state())
