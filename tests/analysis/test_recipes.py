@@ -72,7 +72,7 @@ def test_a_recipe_says_what_it_says(tmp_path):
     assert content.test.seed == 3
     assert content.explain.by["position"].n == 25
     assert recipe.source == str((tmp_path / "session.nwb").resolve())
-    assert recipe.variables_of_terms() == ["position", "cue", "corr", "lick"]
+    assert recipe.variables_read() == ["position", "cue", "corr", "lick"]
 
 
 def test_its_design_is_that_of_the_same_terms_in_python(tmp_path):
@@ -97,7 +97,7 @@ def test_a_term_may_stand_for_its_products_alone(tmp_path):
         ("n = 20", "n = 0", r"line 19 \(terms\[0\]\): .*n must be"),
         ("fraction = 0.2", "fraction = 2", r"line 39 \(test.fraction\): .*less than 1; found 2"),
         ("family", "famly", r"line 33 \(model.famly\): 'famly' is not known here; nearest names: 'family'"),
-        ("cv = 5", "feature_mask = [1]", "feature_mask is told by the design"),
+        ("cv = 5", "feature_mask = [1]", "feature_mask is told by \\[masks\\]"),
         ("scale = 100", "scal = 100", r"line 14 \(variables.position\.?.*\): 'scal' is not known here; .*'scale'"),
         ("scale = 100", "scale = 'a'", r"line 14 \(variables.position.scale\): .*number.*; found 'a'"),
         ('path = "session.nwb"\n', "", r"\(data.*\): 'path' is missing"),

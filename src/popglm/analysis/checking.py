@@ -13,6 +13,7 @@ from popglm.analysis.expected import SHARE_OF_PRODUCTS, expected_fit, products_p
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
+from popglm.messages import listed
 from popglm.recording.clocks import clock_faults, longest_step
 
 __all__ = ["check_recipe"]
@@ -65,6 +66,7 @@ def check_recipe(recipe: Recipe) -> Findings:
         findings.faults.append(str(error))
         return findings
     _look_at_design(matrices.X, findings)
+    _look_at_masks(recipe, matrices, findings)
     _try_model(recipe, matrices, findings)
     _try_explanation(recipe, data, matrices, findings)
     _expect(recipe, matrices.X.shape, matrices.Y.shape[1], findings)
@@ -77,7 +79,7 @@ def _try_model(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            fit_recipe(replace(recipe, content=short), replace(matrices, Y=matrices.Y.isel(neuron=slice(0, 1))))
+            fit_recipe(replace(recipe, content=short), matrices.of_neurons(slice(0, 1)))
         except (ValueError, TypeError, ImportError) as error:
             findings.faults.append(str(error))
 
@@ -153,6 +155,25 @@ def _look_at_design(X: Any, findings: Findings) -> None:
                 f"condition number of {numbers[str(group)]:.3g}"
             )
     findings.facts.update({"columns": X.shape[1], "groups": len(numbers), "condition_numbers": numbers})
+
+
+def _look_at_masks(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
+    """Which neurons the feature groups may explain."""
+    mask = matrices.mask
+    if mask is None:
+        return
+    columns = mask.to_numpy().T
+    findings.facts["neurons_per_group"] = {str(group): int(n) for group, n in mask.sum(axis=1).items()}
+    # neurons with the same groups are fitted together
+    findings.facts["kinds_of_neurons"] = len(np.unique(columns, axis=0))
+    for group, n in mask.sum(axis=1).items():
+        if n == 0:
+            findings.warnings.append(f"no neuron may be explained by {group!r}; look at [masks]")
+    bare = mask.columns[~columns.any(axis=1)]
+    if len(bare):
+        findings.warnings.append(
+            f"{len(bare):,} neurons have no feature group, and are fitted as the null model: {listed(bare)}"
+        )
 
 
 def _expect(recipe: Recipe, shape: tuple[int, int], n_neurons: int, findings: Findings) -> None:

@@ -10,6 +10,7 @@ import xarray as xr
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.result import Result, fingerprint
 from popglm.analysis.running import Matrices, build, grid_of, session_of
+from popglm.design.past import Past
 from popglm.estimators import GLMCV
 from popglm.explain import bins, bootstrap, breakdown, compare, kernels
 from popglm.explain.binning import Bins
@@ -47,10 +48,10 @@ def with_explanation(
     variables = variables_to_explain(recipe, matrices)
     by = bins_of_recipe(recipe, data, matrices)
     tell("contributions of variables")
-    parts = {"/contributions": storable(breakdown(model, matrices.X, matrices.Y, variables, by))}
+    parts = {"/contributions": storable(breakdown(model, matrices.X, matrices.Y, variables, by, **matrices.given))}
     if explain.compare:
         tell("models without each variable")
-        parts["/unique"] = storable(compare(model, matrices.X, matrices.Y, variables, by))
+        parts["/unique"] = storable(compare(model, matrices.X, matrices.Y, variables, by, **matrices.given))
     tell("kernels")
     found = kernels(model, matrices.design, n_points=explain.n_points)
     if explain.bootstrap:
@@ -80,11 +81,13 @@ def variables_to_explain(recipe: Recipe, matrices: Matrices) -> dict[str, list[s
 def _variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
     """Every variable of the design, with the groups that it takes part in; those of a product are the multiplier's.
 
-    "position × cue" is the cue's: at position alone the cue does nothing. So no group belongs to two variables.
+    "position × cue" is the cue's: at position alone the cue does nothing. So no group belongs to two variables. The
+    past of all neurons is "history", where it is a neuron's own, and "coupling".
     """
     found: dict[str, list[str]] = {}
     for group, term in matrices.design.terms_.items():
-        found.setdefault(term.variables[-1], []).append(group)
+        past = ("history" if term.own else "coupling") if isinstance(term, Past) else None
+        found.setdefault(past or term.variables[-1], []).append(group)
     return found
 
 
@@ -108,7 +111,7 @@ def _with_bands(
     explain = recipe.content.explain
     bands = bootstrap(
         model, matrices.design, matrices.X, matrices.Y, trial=matrices.trial, n_resamples=explain.bootstrap,
-        n_points=explain.n_points,
+        n_points=explain.n_points, **matrices.given,
     )  # fmt: skip
     return {
         group: kernel.assign(

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import ValidationError
 
-from popglm.analysis.makers import make_term
-from popglm.analysis.schema import RecipeModel
+from popglm.analysis.makers import OF_NEURONS, make_term
+from popglm.analysis.neurons import neurons_of_term
+from popglm.analysis.schema import Factor, RecipeModel
 from popglm.design import Design
+from popglm.design.past import Past
 from popglm.messages import listed, shown
 
 __all__ = ["NAME", "Recipe", "line_of", "parse_recipe", "read_recipe"]
@@ -48,22 +51,36 @@ class Recipe:
         path = self.content.data.path
         return path if "://" in path else str((self.path.parent / path).resolve())
 
-    def design(self, dt: float | None = None) -> Design:
-        """The design, not yet fitted; ``dt`` is the width of its samples (s), which lags are told in.
+    def design(self, dt: float | None = None, neurons: pd.DataFrame | None = None) -> Design:
+        """The design, not yet fitted.
+
+        Parameters
+        ----------
+        dt : float, optional
+            Width of its samples (s), which lags are told in.
+        neurons : DataFrame, shape (n_neurons, n_columns), optional
+            The table of those that are fitted, with their names in "neuron": terms of history and coupling read their
+            activity. Without it one that is called "neuron" stands for all of them.
 
         Raises
         ------
         ValueError
             If a term cannot be made; the message names its line.
         """
-        terms = []
+        terms: list[Any] = []
         for k, term in enumerate(self.content.terms):
             try:
+                if term.basis in OF_NEURONS:
+                    for options in neurons_of_term(term, neurons):
+                        made = make_term(term.basis, options, dt)
+                        terms += made if isinstance(made, list) else [made]
+                    continue
                 made = make_term(term.basis, term.model_extra or {}, dt)
-                terms += [*([made] if term.alone else []), *(made * other for other in term.times)]
+                others = [_factor(other, dt) for other in term.times]
+                terms += [*([made] if term.alone else []), *(made * other for other in others)]
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{self.place(('terms', k))}: {error}") from None
-        return Design(terms, trial="trial")
+        return Design(terms, trial="trial", **self.content.design.model_dump())
 
     def with_recording(self, path: str, name: str) -> Recipe:
         """The recipe for another recording: its path, and its name where a further file is called by ``{name}``.
@@ -97,9 +114,11 @@ class Recipe:
         """Paths of the files beside the recording, a line each."""
         return "\n".join(one if isinstance(one, str) else one.path for one in self.content.data.also)
 
-    def variables_of_terms(self) -> list[str]:
-        """Names of the variables that the design reads."""
-        return list(dict.fromkeys(variable for term in self.design().terms for variable in term.variables))
+    def variables_read(self) -> list[str]:
+        """Names of the variables that the design and the fit read, but for the activity of neurons."""
+        terms = [term for term in self.design().terms if not isinstance(term, Past)]
+        fit = [name for name in self.content.fit.model_dump().values() if name is not None]
+        return list(dict.fromkeys([*(variable for term in terms for variable in term.variables), *fit]))
 
     def place(self, keys: tuple[Any, ...]) -> str:
         """A part of the recipe as messages name it: "recipe.toml, line 12 (terms[0].n)"."""
@@ -170,14 +189,21 @@ def parse_recipe(text: str, path: Path) -> Recipe:
     return recipe
 
 
+def _factor(other: str | Factor, dt: float | None) -> Any:
+    """What a term is multiplied with: a variable, or another term."""
+    return other if isinstance(other, str) else make_term(other.basis, other.model_extra or {}, dt)
+
+
 def _faults(error: ValidationError, name: str, text: str, found: dict[str, Any]) -> list[str]:
     """A line for every fault, with its place in the file and what to do."""
     lines = []
     faults = error.errors()
-    tables = {fault["loc"][:2] for fault in faults if fault["type"] == "extra_forbidden"}
+    places = [fault["loc"] for fault in faults if fault["type"] != "string_type"]
     for fault in faults:
         # of two alternatives, text and a table, a table that is given is the one that is meant
-        if fault["type"] == "string_type" and isinstance(fault["input"], dict) and fault["loc"][:2] in tables:
+        above = fault["loc"][:-1]
+        meant = fault["type"] == "string_type" and isinstance(fault["input"], dict)
+        if meant and any(place[: len(above)] == above for place in places):
             continue
         # pydantic names the alternatives among its keys, which the file does not have
         keys = tuple(key for key in fault["loc"] if isinstance(key, int) or key in _all_keys(found))

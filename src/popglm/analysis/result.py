@@ -240,9 +240,11 @@ def make_result(
 
 
 def fingerprint(matrices: Matrices) -> str:
-    """A hash of the design matrix, the activity and the trials that were fitted."""
+    """A hash of the design matrix, the activity and the trials, and of the mask, sample weights and offset, if any."""
     found = blake2b(digest_size=16)
-    for array in (matrices.X.to_numpy(), matrices.Y.values, np.unique(matrices.trial, return_inverse=True)[1]):
+    mask = [] if matrices.mask is None else [matrices.mask.to_numpy()]
+    trial = np.unique(matrices.trial, return_inverse=True)[1]
+    for array in (matrices.X.to_numpy(), matrices.Y.values, trial, *mask, *matrices.given.values()):
         found.update(str((array.shape, array.dtype.str)).encode())
         found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()
@@ -252,10 +254,11 @@ def _predictions(matrices: Matrices, model: GLMCV) -> tuple[np.ndarray, np.ndarr
     """Activity as predicted by the fold that held a row out, or of the test by the whole fit; and folds, -1 there."""
     n, q = len(matrices.fitted), matrices.Y.sizes["neuron"]
     predicted, fold = np.full((n, q), np.nan, np.float32), np.full(n, -1)
-    predicted[matrices.fitted] = np.asarray(model.predict_held_out(matrices.X)).reshape(-1, q)
+    offset, offset_test = matrices.given.get("offset"), matrices.given_test.get("offset")
+    predicted[matrices.fitted] = np.asarray(model.predict_held_out(matrices.X, offset)).reshape(-1, q)
     fold[matrices.fitted] = model.fold_
     if matrices.X_test is not None:
-        predicted[~matrices.fitted] = np.asarray(model.predict(matrices.X_test)).reshape(-1, q)
+        predicted[~matrices.fitted] = np.asarray(model.predict(matrices.X_test, offset_test)).reshape(-1, q)
     return predicted, fold
 
 
@@ -277,7 +280,9 @@ def _neurons(data: xr.Dataset, matrices: Matrices, model: GLMCV, predicted: np.n
     }
     if matrices.X_test is not None:
         test = data["activity"].isel(time=~matrices.fitted)
-        scores["deviance_explained_test"] = model.evaluate(matrices.X_test, test)["deviance_explained"].to_numpy()
+        scores["deviance_explained_test"] = model.evaluate(matrices.X_test, test, **matrices.given_test)[
+            "deviance_explained"
+        ].to_numpy()
     taken = {name: variable for name, variable in table.items() if name not in scores}
     return xr.Dataset(
         {**taken, **{name: ("neuron", np.asarray(values)) for name, values in scores.items()}},

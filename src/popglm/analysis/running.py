@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import pandas as pd
 import xarray as xr
 from sklearn.model_selection import GroupShuffleSplit
 
+from popglm.analysis.neurons import factors_of_groups, mask_of, neuron_table, with_activity_of
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.schema import Source, VariableOfRecipe
 from popglm.design import Design
 from popglm.estimators import GLMCV
+from popglm.messages import shown
 from popglm.recording import Session, Variable
 from popglm.recording.reading import read
 
@@ -78,7 +80,7 @@ def trial_source(recipe: Recipe, session: Session) -> Any:
 def grid_of(recipe: Recipe, session: Session) -> xr.Dataset:
     """The session on the recipe's grid of time."""
     content = recipe.content
-    needed = recipe.variables_of_terms()
+    needed = recipe.variables_read()
     variables: dict[str, Any] = dict(content.variables or {})
     for name in needed:
         variables.setdefault(name, name)
@@ -115,6 +117,10 @@ class Matrices:
     fitted : ndarray of bool, shape (n_samples,)
         Rows of the grid that are fitted; the others are of the trials kept for the test.
     X_test : DataFrame, or None
+    mask : DataFrame of bool, shape (n_groups, n_neurons), or None
+        Which neurons each feature group may explain.
+    given, given_test : dict of str to ndarray, shape (n_rows,)
+        ``sample_weight`` and ``offset``, where the recipe names them, of the fit and of the test.
     """
 
     design: Design
@@ -123,6 +129,14 @@ class Matrices:
     trial: np.ndarray
     fitted: np.ndarray
     X_test: pd.DataFrame | None
+    mask: pd.DataFrame | None = None
+    given: dict[str, np.ndarray] = field(default_factory=dict)
+    given_test: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def of_neurons(self, neurons: slice) -> Matrices:
+        """The same for some of the neurons."""
+        mask = None if self.mask is None else self.mask.iloc[:, neurons]
+        return replace(self, Y=self.Y.isel(neuron=neurons), mask=mask)
 
 
 def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
@@ -135,20 +149,60 @@ def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
             raise ValueError(f"{recipe.place(('test',))}: a single trial cannot be split into fit and test")
         splitter = GroupShuffleSplit(n_splits=1, test_size=test.fraction, random_state=test.seed)
         fitted[next(splitter.split(trial, groups=trial))[1]] = False
-    design = recipe.design(float(data.attrs["bin_width"]))
-    X = design.fit_transform(data.isel(time=fitted))
-    X_test = design.transform(data.isel(time=~fitted)) if not fitted.all() else None
-    return Matrices(design, X, data["activity"].isel(time=fitted), trial[fitted], fitted, X_test)
+    given = _given(recipe, data)
+    neurons = neuron_table(data)
+    design = recipe.design(float(data.attrs["bin_width"]), neurons)
+    session = with_activity_of(data, design)
+    X = design.fit_transform(session.isel(time=fitted))
+    X_test = design.transform(session.isel(time=~fitted)) if not fitted.all() else None
+    try:
+        mask = mask_of(recipe.content.masks, design, neurons)
+    except KeyError as error:
+        key, fault = error.args
+        raise ValueError(f"{recipe.place(('masks', key))}: {fault}") from None
+    in_fit, in_test = ({name: values[rows] for name, values in given.items()} for rows in (fitted, ~fitted))
+    return Matrices(design, X, data["activity"].isel(time=fitted), trial[fitted], fitted, X_test, mask, in_fit, in_test)
+
+
+def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
+    """Sample weights and the offset of every bin, where the recipe names them."""
+    found = {}
+    for argument, name in recipe.content.fit.model_dump().items():
+        if name is None:
+            continue
+        values = data[name].values
+        place = recipe.place(("fit", argument))
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"{place}: {name!r} holds {shown(values[0])}; {argument} must be a variable of numbers")
+        values = values.astype(np.float64)
+        unknown = int(np.isnan(values).sum())
+        if unknown:
+            raise ValueError(
+                f"{place}: {name!r} is unknown in {unknown:,} of {len(values):,} bins, but every bin needs its "
+                f"{argument}; leave such trials out with trials.where, or name a variable that is known everywhere"
+            )
+        found[argument] = values
+    return found
 
 
 def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_options: Any) -> GLMCV:
     """The model of a recipe, fitted; with ``verbose`` a progress bar is shown."""
     options = dict(recipe.content.model)
+    if "penalty_factors" in options:
+        try:
+            options["penalty_factors"] = factors_of_groups(options["penalty_factors"], matrices.design.groups_)
+        except KeyError as error:
+            key, fault = error.args
+            raise ValueError(f"{recipe.place(('model', 'penalty_factors', key))}: {fault}") from None
+    if matrices.mask is not None:
+        options["feature_mask"] = matrices.mask
     try:
         model = GLMCV(**options, verbose=verbose)
         # a progress bar is of this fit, not of the model that is kept
-        return model.fit(matrices.X, matrices.Y, groups=matrices.trial, **fit_options).set_params(verbose=0)
+        model.fit(matrices.X, matrices.Y, groups=matrices.trial, **matrices.given, **fit_options)
+        return model.set_params(verbose=0)
     except (ValueError, TypeError) as error:
         named = next((name for name in options if f"{name}=" in str(error) or f"{name} " in str(error)), None)
-        where = ("model", named) if named else ("model",)
+        of_fit = next((name for name in matrices.given if name in str(error)), None)
+        where = ("model", named) if named else ("fit", of_fit) if of_fit else ("model",)
         raise type(error)(f"{recipe.place(where)}: {error}") from error

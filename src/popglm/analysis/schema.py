@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, TERM_OPTIONS, required_of
+from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, OF_NEURONS, TERM_OPTIONS, required_of
 
 __all__ = ["RecipeModel", "Source", "VariableOfRecipe"]
 
@@ -90,24 +90,18 @@ class VariableOfRecipe(_Strict):
     unit: str | None = None
 
 
-class Term(_Strict):
-    """A term of the design, and its products with other variables.
+class Factor(_Strict):
+    """A term by itself.
 
     Attributes
     ----------
     basis : str
         The function of popglm that makes it.
-    alone : bool
-        Whether the term itself is in the design, beside its products.
-    times : list of str
-        Variables that it is multiplied with, a term each.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     basis: str
-    alone: bool = True
-    times: list[str] = []
 
     @field_validator("basis")
     @classmethod
@@ -118,15 +112,53 @@ class Term(_Strict):
         return basis
 
     @model_validator(mode="after")
-    def _options_of_the_basis(self) -> Term:
+    def _options_of_the_basis(self) -> Factor:
         """The arguments of its basis and no others, all that it needs among them."""
         given, known = set(self.model_extra or {}), TERM_OPTIONS[self.basis]
+        more = [name for name in type(self).model_fields if name != "basis"]
         for option in sorted(given - set(known)):
-            raise ValueError(f"unknown|{option}|{'|'.join([*known, 'times', 'alone'])}")
+            raise ValueError(f"unknown|{option}|{'|'.join([*known, *more])}")
         missing = [option for option in required_of(self.basis) if option not in given]
         if missing:
             raise ValueError(f"{self.basis} needs {' and '.join(missing)}")
         return self
+
+
+class Term(Factor):
+    """A term of the design, and its products with others.
+
+    Attributes
+    ----------
+    alone : bool
+        Whether the term itself is in the design, beside its products.
+    times : list of str or Factor
+        Variables or terms that it is multiplied with, a term each.
+    """
+
+    alone: bool = True
+    times: list[str | Factor] = []
+
+    @model_validator(mode="after")
+    def _no_product_of_the_past(self) -> Term:
+        """Each neuron has its own history and coupling, which products would not keep apart."""
+        past = [one.basis for one in (self, *self.times) if isinstance(one, Factor) and one.basis in OF_NEURONS]
+        if past and (self.times or not self.alone):
+            raise ValueError(f"{past[0]} has no products; leave out times and alone")
+        return self
+
+
+class DesignOfRecipe(_Strict):
+    """As `popglm.Design`."""
+
+    standardize: bool = True
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class FitOfRecipe(_Strict):
+    """Arguments of `GLMCV.fit` with a value per bin: names of variables."""
+
+    sample_weight: str | None = None
+    offset: str | None = None
 
 
 class Test(_Strict):
@@ -184,7 +216,10 @@ class RecipeModel(_Strict):
     trials: Trials = Trials()
     variables: dict[str, str | VariableOfRecipe] | None = None
     terms: list[Term] = Field(min_length=1)
+    design: DesignOfRecipe = DesignOfRecipe()
+    masks: dict[str, str] = {}
     model: dict[str, Any] = {}
+    fit: FitOfRecipe = FitOfRecipe()
     test: Test | None = None
     explain: Explain = Explain()
 
@@ -193,6 +228,8 @@ class RecipeModel(_Strict):
     def _known_options(cls, model: dict[str, Any]) -> dict[str, Any]:
         """Arguments of `GLMCV`."""
         for option in model:
+            if option == "feature_mask":
+                raise ValueError("feature_mask is told by [masks]: the neurons that a feature group may explain")
             if option in EXPLAINED_BY_CODE:
                 raise ValueError(f"{option} is told by the design, and has no place in a recipe")
             if option not in MODEL_OPTIONS:

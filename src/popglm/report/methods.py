@@ -80,7 +80,7 @@ def methods_of(result: Result, clusters: Clusters | None) -> tuple[list[str], li
         " ".join(sentences)
         for sentences in (
             [*_data_sentences(result), *_design_sentences(result)],
-            _model_sentences(result, about["parameters"], cite),
+            _model_sentences(result, about, cite),
             [*_explanation_sentences(result, cite), *_cluster_sentences(clusters, cite)],
             _software_sentences(result),
         )
@@ -115,18 +115,35 @@ def _data_sentences(result: Result) -> list[str]:
 def _design_sentences(result: Result) -> list[str]:
     """The columns."""
     groups = [str(group) for group in result.part("design")["group"].values]
+    content = parse_recipe(result.recipe_text, result.recipe_path).content
     sizes = {group: groups.count(group) for group in dict.fromkeys(groups)}
     some = [f"{group} ({size})" for group, size in list(sizes.items())[:40]]
     more = f" and {len(sizes) - 40:,} more" if len(sizes) > 40 else ""
     return [
         f"The design matrix had {len(groups):,} columns in {len(sizes):,} feature groups (columns of each in "
         f"brackets): {', '.join(some)}{more}.",
-        "Columns were z-scored over the fitted samples.",
+        *(["Columns were z-scored over the fitted samples."] if content.design.standardize else []),
+        *_past_sentences(content.terms),
+        *(
+            f"Groups that {key!r} fits could explain the neurons of the rule “{query}” alone."
+            for key, query in list(content.masks.items())[:40]
+        ),
     ]
 
 
-def _model_sentences(result: Result, parameters: dict[str, Any], cite: Any) -> list[str]:
+def _past_sentences(terms: list[Any]) -> list[str]:
+    """Whose past explains whom."""
+    kinds = {term.basis for term in terms}
+    said = {
+        "history": "The history of a neuron could explain that neuron alone.",
+        "coupling": "Coupling from a neuron could explain all neurons but itself.",
+    }
+    return [sentence for kind, sentence in said.items() if kind in kinds]
+
+
+def _model_sentences(result: Result, about: dict[str, Any], cite: Any) -> list[str]:
     """Family, penalty, selection and certificate."""
+    parameters = about["parameters"]
     family = get_family(parameters["family"], parameters["inverse_link"])
     model, neurons = result.part("model"), result.neurons
     penalty = parameters["penalty"]
@@ -141,6 +158,7 @@ def _model_sentences(result: Result, parameters: dict[str, Any], cite: Any) -> l
             f"Weights were penalised by {_PENALTIES[penalty]}{share} {cite(penalty)}, at {model.sizes['strength']} "
             f"strengths from the strongest to the weakest {cite('path')}."
         )
+    said += [*_factor_sentences(about), *_weight_sentences(result)]
     if parameters["smoothness"]:
         said.append(
             f"Second differences of neighbouring weights of a group were penalised with {parameters['smoothness']:g}."
@@ -169,6 +187,25 @@ def _model_sentences(result: Result, parameters: dict[str, Any], cite: Any) -> l
         f"{neurons['gap'].max():.2g}."
     )
     return said
+
+
+def _factor_sentences(about: dict[str, Any]) -> list[str]:
+    """Groups that are penalised more or less than others."""
+    factors = about["parameters"].get("penalty_factors")
+    if factors is None:
+        return []
+    named = list(zip(about["group_names"], factors, strict=True))
+    free = [name for name, factor in named if factor == 0]
+    other = [f"{name} ({factor:g})" for name, factor in named if factor not in (0, 1)]
+    said = [f"These groups were not penalised: {listed(free)}."] if free else []
+    return said + ([f"The strength of some groups was multiplied by a factor: {listed(other)}."] if other else [])
+
+
+def _weight_sentences(result: Result) -> list[str]:
+    """Sample weights and the offset."""
+    fit = parse_recipe(result.recipe_text, result.recipe_path).content.fit
+    said = [f"Bins were weighted by the variable “{fit.sample_weight}”."] if fit.sample_weight else []
+    return said + ([f"The variable “{fit.offset}” was added to the linear predictor."] if fit.offset else [])
 
 
 def _explanation_sentences(result: Result, cite: Any) -> list[str]:
