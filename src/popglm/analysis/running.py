@@ -130,8 +130,8 @@ class Matrices:
     fitted: np.ndarray
     X_test: pd.DataFrame | None
     mask: pd.DataFrame | None = None
-    given: dict[str, np.ndarray] = field(default_factory=dict)
-    given_test: dict[str, np.ndarray] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    given_test: dict[str, Any] = field(default_factory=dict)
 
     def of_neurons(self, neurons: slice) -> Matrices:
         """The same for some of the neurons."""

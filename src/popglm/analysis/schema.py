@@ -88,6 +88,7 @@ class VariableOfRecipe(_Strict):
     where: str | None = None
     previous: bool = False
     unit: str | None = None
+    period: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 class Factor(_Strict):

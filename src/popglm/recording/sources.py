@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.checks import is_number
 from popglm.messages import listed, shown
+from popglm.recording.circular import arc_between, mean_directions
 from popglm.recording.clocks import longest_step, read_times
 from popglm.recording.grid import Grid, count, held_at, interpolated_between, means
 from popglm.recording.parts import Parts
@@ -44,11 +46,21 @@ class Variable:
         Whether the value of the trial before is meant.
     unit : str, optional
         What the variable is measured in; that of its source unless given or scaled.
+    period : float, optional
+        A whole turn of a signal that comes round again, in the unit of its source: 360 for degrees. Its average is then
+        the mean direction, unknown where directions cancel out, and between samples it goes along the shorter arc.
+        Values lie in [0, period), or where the source has negative ones in [-period / 2, period / 2) or [-period, 0),
+        as it does.
+
+    Raises
+    ------
+    ValueError
+        If the period is not a number above 0.
 
     Examples
     --------
     >>> Variable("trials.is_cueB", scale=2, offset=-1)
-    Variable(source='trials.is_cueB', rule=None, scale=2, offset=-1, where=None, previous=False, unit=None)
+    Variable(source='trials.is_cueB', rule=None, scale=2, offset=-1, where=None, previous=False, unit=None, period=None)
     """
 
     source: str
@@ -58,6 +70,12 @@ class Variable:
     where: str | None = None
     previous: bool = False
     unit: str | None = None
+    period: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a period that is none."""
+        if self.period is not None and not (is_number(self.period) and 0 < self.period < np.inf):
+            raise ValueError(f"Variable: period must be a whole turn above 0, such as 360; found {shown(self.period)}")
 
 
 @dataclass(frozen=True)
@@ -133,6 +151,8 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
         values = count(grid, times[~np.isnan(times)])
     else:
         values = _of_signal(session.signals[found.part], found, variable, grid)
+    if variable.period is not None and found.kind == "events":
+        raise ValueError(f"{variable.source!r} are events, which have no period; leave it out")
     if variable.previous and found.kind != "trials":
         raise ValueError(f"{variable.source!r} is no column of the trials, so there is no previous value of it")
     if variable.scale != 1 or variable.offset != 0:
@@ -195,10 +215,14 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     values = values.astype(np.float64)[:, None]
     if rule == "mean":
         bins = grid.find(times)
+        if variable.period is not None:
+            return mean_directions(bins[bins >= 0], values[bins >= 0, 0], len(grid), variable.period)
         sums, counts = means(bins[bins >= 0], values[bins >= 0], len(grid))
         with np.errstate(invalid="ignore"):
             return (sums / counts)[:, 0]
     at = grid.starts if _same_clock(grid, times) else (grid.starts + grid.stops) / 2
+    if variable.period is not None:
+        return arc_between(at, times, values[:, 0], longest, variable.period)
     return interpolated_between(at, times, values, longest)[:, 0]
 
 
