@@ -10,7 +10,7 @@ from typing import Any
 
 from popglm.messages import listed, shown
 
-__all__ = ["TRANSFORMERS", "make_transformer"]
+__all__ = ["make_transformer"]
 
 #: Names, and the module of each.
 TRANSFORMERS = {
