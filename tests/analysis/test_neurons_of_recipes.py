@@ -11,8 +11,9 @@ from sklearn.preprocessing import PolynomialFeatures
 
 import popglm as pg
 from popglm.analysis.recipe import parse_recipe
-from popglm.analysis.result import fingerprint, open_result
+from popglm.analysis.result import fingerprint, make_result, open_result
 from popglm.analysis.running import build, fit_recipe, grid_of, session_of
+from popglm.scale.merging import merged
 
 HEAD, TAIL = RECIPE.split("[model]")
 PAST = """\
@@ -129,6 +130,18 @@ def test_weights_and_offset_are_those_that_python_fits(made):
     plain = pg.GLMCV(**recipe.content.model, feature_mask=matrices.mask)
     plain.fit(matrices.X, matrices.Y, groups=matrices.trial)
     assert np.abs(model.coef_path_ - plain.coef_path_).max() > 1e-3
+
+
+def test_blocks_of_neurons_keep_their_masks_weights_and_coupling(made):
+    recipe, data, matrices = made(WHOLE)
+    results = []
+    for some in (slice(0, 3), slice(3, 4)):
+        block = matrices.of_neurons(some)
+        results.append(make_result(recipe, data.isel(neuron=some), block, fit_recipe(recipe, block), None))
+    same = [one.with_about(fingerprint="whole") for one in results]
+    model, whole = merged(same).model, fit_recipe(recipe, matrices)
+    np.testing.assert_array_equal(model.feature_mask_, whole.feature_mask_)
+    np.testing.assert_allclose(model.coef_path_, whole.coef_path_, atol=1e-5)
 
 
 def test_the_fingerprint_knows_masks_and_weights(made):

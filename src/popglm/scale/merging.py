@@ -40,6 +40,10 @@ def merged(results: Sequence[Result]) -> Result:
         "far_from_zero": any(one["far_from_zero"] for one in model),
         "neurons_are_named": any(one["neurons_are_named"] for one in model),
     }
+    masks = [one["parameters"].get("feature_mask") for one in model]
+    if masks[0] is not None:
+        mask = np.concatenate(masks, axis=1).tolist()
+        description["parameters"] = description["parameters"] | {"feature_mask": mask}
     parts["/model"] = described(parts["/model"], description)
     return Result(xr.DataTree.from_dict(parts), first.folder).with_about(seconds=seconds)
 

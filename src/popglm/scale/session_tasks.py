@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -203,7 +203,7 @@ def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, sta
 
     if block is not None:
         some = slice(*block)
-        data, matrices = data.isel(neuron=some), replace(matrices, Y=matrices.Y.isel(neuron=some))
+        data, matrices = data.isel(neuron=some), matrices.of_neurons(some)
     if is_written():
         return int(matrices.Y.sizes["neuron"])
     folder = place.checkpoints / f"{key}-{key_of([block, task.threads, whole, _versions()])}"
