@@ -23,7 +23,16 @@ def recipe(tmp_path):
     return parse_recipe(RECIPE, tmp_path / "recipe.toml")
 
 
-def test_shapes_are_those_of_the_fit(recipe):
+COUPLED = """[[terms]]
+basis = "coupling"
+of = {basis = "log_bumps", n = 3, low = 0.05, high = 0.5}
+"""
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_shapes_are_those_of_the_fit(recipe, coupled):
+    if coupled:
+        recipe = parse_recipe(RECIPE + COUPLED, recipe.path)
     matrices = build(recipe, grid_of(recipe, session_of(recipe)))
     found = estimate(recipe, session_of(recipe))
     assert (found.n_samples, found.n_features, found.n_neurons) == (*matrices.X.shape, 9)

@@ -131,8 +131,8 @@ def mean_and_sem(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over neurons and its standard error (std with ddof 1 / √n), without NaN; the s.e.m. of one is NaN."""
     n, mean = values.count("neuron"), values.mean("neuron")
     n = n.where(n > 1)
-    sem = np.sqrt(((values - mean) ** 2).sum("neuron") / (n - 1) / n)
-    return mean.values, sem.values
+    variance = ((values - mean) ** 2).sum("neuron") / (n - 1)
+    return mean.values, np.sqrt((variance / n).values)
 
 
 def pooled_and_sem(values: xr.DataArray, weight: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from popglm.analysis.expected import expected_fit
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import grid_of
+from popglm.design.past import Past
 from popglm.recording import Session
 from popglm.recording.regridding import thinned
 
@@ -63,8 +64,13 @@ def estimate(recipe: Recipe, session: Session) -> Estimate:
         # of columns that do not vary in these few rows
         warnings.simplefilter("ignore")
         design = recipe.design(float(data.attrs["bin_width"]))
-        design.fit(data.isel(time=slice(None, None, max(n_samples // ROWS, 1))))
-    return of_shape(recipe, n_samples, len(design.columns_), n_neurons)
+        past = [term for term in design.terms if isinstance(term, Past)]
+        design.terms = [term for term in design.terms if not isinstance(term, Past)]
+        n_features = n_neurons * sum(len(term.feature_names()) for term in past)
+        if design.terms:
+            design.fit(data.isel(time=slice(None, None, max(n_samples // ROWS, 1))))
+            n_features += len(design.columns_)
+    return of_shape(recipe, n_samples, n_features, n_neurons)
 
 
 def of_shape(recipe: Recipe, n_samples: int, n_features: int, n_neurons: int) -> Estimate:
