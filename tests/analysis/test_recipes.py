@@ -134,6 +134,11 @@ def test_a_term_may_stand_for_its_products_alone(tmp_path):
         ('path = "session.nwb"\n', "", r"\(data.*\): 'path' is missing"),
         ("clock_scale.wheel = 0.0005", "clock_scale.wheel = 'x'", r"line 1 \(clock_scale.wheel\)"),
         ('source = "trials"', "source = []", r"line 10 \(trials.source\)"),
+        (
+            "n = 4, low = 0, high = 1",
+            "n = 4, low = -0.2, high = 1",
+            r"line 27 \(terms\[1\]\): .*lags below 0 need side='both', or",
+        ),
         ("n = 25", "n = 0", r"line 49 \(explain.by.position.n\): .*greater than 0; found 0"),
     ],
 )
