@@ -189,6 +189,12 @@ def test_lines_of_keys(keys, line):
     assert line_of(GOOD, keys) == line
 
 
+def test_the_line_of_a_table_of_dotted_keys_is_its_first():
+    text = 'a = 1\ntrials.source = 4\ntrials.where = "x"\n'
+    assert line_of(text, ("trials",)) == 2
+    assert line_of(text, ("trials", "where")) == 3
+
+
 def test_lines_of_terms_in_one_list():
     text = 'terms = [\n  {basis = "a"},\n  {basis = "b"},\n]\n'
     assert line_of(text, ("terms", 0, "basis")) == 2
