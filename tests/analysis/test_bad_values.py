@@ -106,3 +106,23 @@ def test_words_of_python_are_none_of_a_recipe(told):
     words = told(lambda arrays: arrays.update(block=np.full(400, -1)), source)
     assert words.startswith(", line 1 (trials")
     assert "compare popglm check, the trials and the clock" in words
+
+
+def test_signals_that_look_like_trial_numbers_are_named_where_trials_are_missing(told):
+    source = RECIPE.replace("trials.source = 4\n", "").replace("rate = 10", 'trials = "trial", rate = 10')
+
+    def with_trials(arrays):
+        # no trial in between
+        arrays["trial"] = np.where(np.arange(400) % 40 < 5, -1, np.arange(400) // 40)
+
+    words = told(with_trials, source)
+    assert words.startswith("(trials): the session has no table of trials; 'trial', 'block' look like trial numbers: ")
+    assert words.endswith('trials.source = "trial"')
+
+
+def test_counts_that_fall_or_change_with_every_sample_are_no_trials(told):
+    def without(arrays):
+        arrays["block"], arrays["speed"] = arrays["block"][::-1], np.arange(400)
+
+    words = told(without, RECIPE.replace("trials.source = 4\n", ""))
+    assert words.endswith("or the length of blocks in seconds: trials.source = 30")

@@ -19,9 +19,10 @@ from popglm.analysis.recipe import Recipe
 from popglm.analysis.schema import Source, VariableOfRecipe
 from popglm.design import Design
 from popglm.estimators import GLMCV
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.recording import Session, Variable
 from popglm.recording.reading import read
+from popglm.recording.trials import signals_of_trials
 from popglm.statistics.families import get_family
 
 __all__ = ["Matrices", "build", "check_activity", "fit_recipe", "grid_of", "session_of"]
@@ -77,10 +78,15 @@ def trial_source(recipe: Recipe, session: Session) -> Any:
     """Where trials come from, as `Session.regrid` takes it; none where the session has no table of trials."""
     source = recipe.content.trials.source
     if source == "trials" and "trials" not in session.intervals and "trials" not in session.signals:
-        raise ValueError(
-            f"{recipe.place(('trials',))}: the session has no table of trials; name intervals, a signal of trial "
-            "numbers, a pair of events, or the length of blocks in seconds: trials.source = 30"
+        likely = signals_of_trials(session)
+        known = (
+            f"{listed(map(repr, likely))} {'look' if len(likely) > 1 else 'looks'} like trial numbers: "
+            f'trials.source = "{likely[0]}"'
+            if likely
+            else "name intervals, a signal of trial numbers, a pair of events, or the length of blocks in seconds: "
+            "trials.source = 30"
         )
+        raise ValueError(f"{recipe.place(('trials',))}: the session has no table of trials; {known}")
     return source
 
 
