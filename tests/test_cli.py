@@ -1,5 +1,6 @@
 """`popglm demo`, on a session so small that it takes a few seconds."""
 
+import inspect
 import re
 
 import numpy as np
@@ -101,3 +102,13 @@ def test_a_session_of_one_trial_cannot_be_split():
 def test_without_arguments_the_commands_are_listed():
     result = run()
     assert "demo" in result.output
+
+
+@pytest.mark.parametrize("name", [command.callback.__name__ for command in app.registered_commands])
+def test_help_says_every_word_of_what_was_written(name):
+    command = next(one for one in app.registered_commands if one.callback.__name__ == name)
+    help_text = " ".join(run(name, "--help").output.split())
+    for paragraph in inspect.getdoc(command.callback).split("\n\n"):
+        assert " ".join(paragraph.split()) in help_text
+    first = " ".join(inspect.getdoc(command.callback).split("\n\n")[0].split())
+    assert first in " ".join(run("--help").output.split())

@@ -223,7 +223,7 @@ def explain(
     recipe: Annotated[Path | None, typer.Option(help="The recipe, where it lies elsewhere than at the fit.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say anew what each variable contributes, and draw kernels, after a change of [explain] in the recipe.
+    """Say anew what each variable contributes, and draw kernels, after a change of the table explain in the recipe.
 
     The recording is read again, and must be that of the fit.
 

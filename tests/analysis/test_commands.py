@@ -113,6 +113,24 @@ def test_a_result_is_read_without_popglm(folder):
     np.testing.assert_array_equal(table["deviance_explained"], tree["neurons/deviance_explained"])
 
 
+def test_neurons_that_are_numbered_have_the_same_labels_in_every_part(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "session.npz", Y=rng.poisson(1.0, (400, 3)), speed=rng.normal(size=400))
+    (tmp_path / "recipe.toml").write_text(
+        'data = {path = "session.npz", options = {activity = "Y", signals = "speed", rate = 10}}\n'
+        'trials.source = 4\nterms = [{basis = "linear", variable = "speed"}]\n'
+        'model = {family = "poisson", lambdas = [0.1, 0.01], cv = 2}\n',
+        encoding="utf-8",
+    )
+    assert run("fit", tmp_path / "recipe.toml", "-o", tmp_path / "result.nc").exit_code == 0
+    tree = xr.open_datatree(tmp_path / "result.nc", engine="h5netcdf")
+    labelled = [node for node in tree.subtree if "neuron" in node.coords]
+    assert {node.name for node in labelled} >= {"model", "grid", "neurons", "contributions", "000"}
+    for node in labelled:
+        assert node["neuron"].values.tolist() == ["0", "1", "2"]
+    assert (tree["neurons/deviance_explained"] * tree["contributions/fraction_explained_deviance"]).size == 3
+
+
 def test_info_tells_what_a_result_holds(folder):
     facts = as_json("info", folder / "result.nc")
     assert facts["neurons"] == 4

@@ -77,9 +77,40 @@ def test_a_recipe_says_what_it_says(tmp_path):
 
 def test_its_design_is_that_of_the_same_terms_in_python(tmp_path):
     position = pg.bumps("position", n=20, low=10, high=250)
-    kernel = pg.kernel("lick", pg.bumps("lag", 4, 0, 1))
+    kernel = pg.kernel("lick", pg.bumps("lag", 4, 0, 1), dt=0.1)
     terms = [position, position * "cue", position * "corr", kernel]
-    assert list(map(repr, parsed(GOOD, tmp_path).design().terms)) == list(map(repr, terms))
+    assert list(map(repr, parsed(GOOD, tmp_path).design(0.1).terms)) == list(map(repr, terms))
+
+
+def shifted(options, tmp_path):
+    """The terms of a recipe of lags, at bins of 0.1 s."""
+    text = f'data.path = "session.nwb"\n[[terms]]\n{options}'
+    return list(map(repr, parsed(text, tmp_path).design(0.1).terms))
+
+
+@pytest.mark.parametrize("lags", [[-0.2, 0.0, 0.3], [0, 1, 2]])
+def test_lags_are_seconds_whether_whole_or_not(lags, tmp_path):
+    for named in ("variable", "of"):
+        expected = [repr(pg.shifts("speed", lags, dt=0.1))]
+        assert shifted(f'basis = "shifts"\n{named} = "speed"\nlags = {lags}', tmp_path) == expected
+
+
+def test_lags_within_a_second_are_no_fault_of_a_recipe(tmp_path):
+    options = 'basis = "kernel"\nvariable = "lick"\nof = {basis = "bumps", n = 3, low = 0.2, high = 0.6}'
+    assert shifted(options, tmp_path) == [repr(pg.kernel("lick", pg.bumps("lag", 3, 0.2, 0.6), dt=0.1))]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("lags = [0, 1]", r"line 2 \(terms\[0\]\): shifts needs variable or of$"),
+        ('variable = "speed"\nof = "speed"\nlags = [0, 1]', "give variable or of, not both"),
+        ('variable = "speed"\nlags = [0.5, 0.5]', "two lags fall on the same sample"),
+    ],
+)
+def test_lags_that_cannot_be_are_told(options, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        shifted(f'basis = "shifts"\n{options}', tmp_path)
 
 
 def test_a_term_may_stand_for_its_products_alone(tmp_path):
@@ -103,6 +134,11 @@ def test_a_term_may_stand_for_its_products_alone(tmp_path):
         ('path = "session.nwb"\n', "", r"\(data.*\): 'path' is missing"),
         ("clock_scale.wheel = 0.0005", "clock_scale.wheel = 'x'", r"line 1 \(clock_scale.wheel\)"),
         ('source = "trials"', "source = []", r"line 10 \(trials.source\)"),
+        (
+            "n = 4, low = 0, high = 1",
+            "n = 4, low = -0.2, high = 1",
+            r"line 27 \(terms\[1\]\): .*lags below 0 need side='both', or",
+        ),
         ("n = 25", "n = 0", r"line 49 \(explain.by.position.n\): .*greater than 0; found 0"),
     ],
 )
@@ -151,6 +187,12 @@ def test_what_is_no_recipe_is_told(tmp_path):
 )
 def test_lines_of_keys(keys, line):
     assert line_of(GOOD, keys) == line
+
+
+def test_the_line_of_a_table_of_dotted_keys_is_its_first():
+    text = 'a = 1\ntrials.source = 4\ntrials.where = "x"\n'
+    assert line_of(text, ("trials",)) == 2
+    assert line_of(text, ("trials", "where")) == 3
 
 
 def test_lines_of_terms_in_one_list():

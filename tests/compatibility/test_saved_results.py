@@ -24,3 +24,12 @@ def test_a_saved_result_answers_as_it_did(name):
 
 def test_there_are_results():
     assert NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_neurons_have_the_same_labels_in_all_parts(name):
+    result = open_result(SAVED / f"{name}.nc")
+    share = result.part("contributions")["fraction_explained_deviance"]
+    for part, quantity in (("grid", "predicted"), ("neurons", "deviance_explained")):
+        assert result.part(part)["neuron"].values.tolist() == share["neuron"].values.tolist()
+        assert (result.part(part)[quantity] * share).sizes["neuron"] == share.sizes["neuron"]

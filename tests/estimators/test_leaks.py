@@ -70,7 +70,7 @@ def test_a_causal_kernel_with_one_lag_of_the_neuron_itself_is_found_and_its_hist
     one_lag = pg.bumps("lag", n=1, low=-0.5, high=0.5, width=2)  # lag 0 alone
     session = {"y": Y[:, 0]}
     with pytest.warns(PopglmWarning, match="own activity"):
-        pg.GLM(lambdas=[0.1]).fit(pg.Design([pg.kernel("y", one_lag)]).fit_transform(session), Y[:, 0])
+        pg.GLM(lambdas=[0.1]).fit(pg.Design([pg.kernel("y", one_lag, side="both")]).fit_transform(session), Y[:, 0])
     past = pg.Design([pg.history("y", pg.log_bumps("lag", n=3, low=0, high=9))])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ import xarray as xr
 from popglm.analysis.expected import SHARE_OF_PRODUCTS, expected_fit, products_per_second
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
-from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
+from popglm.analysis.running import Matrices, build, check_activity, fit_recipe, grid_of, session_of
 from popglm.messages import listed
 from popglm.recording.clocks import clock_faults, longest_step
 
@@ -79,6 +79,8 @@ def _try_model(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            # every neuron's activity, since one alone is tried
+            check_activity(recipe, matrices)
             fit_recipe(replace(recipe, content=short), matrices.of_neurons(slice(0, 1)))
         except (ValueError, TypeError, ImportError) as error:
             findings.faults.append(str(error))

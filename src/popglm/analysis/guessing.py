@@ -15,6 +15,7 @@ from popglm.recording import Session
 from popglm.recording.clocks import clock_faults
 from popglm.recording.series import CONTINUOUS
 from popglm.recording.sources import all_variables, find_source
+from popglm.recording.trials import signals_of_trials
 
 __all__ = ["guess_recipe"]
 
@@ -131,7 +132,7 @@ def _trial_lines(session: Session) -> list[str]:
         others = [name for name in session.intervals if name != "trials"]
         return [f"# other intervals: {', '.join(others)}"] if others else []
     likely = [name for name in session.intervals if "trial" in name.lower()]
-    likely += [name for name, part in session.signals.items() if "trial" in name.lower() and _counts(part)]
+    likely += [name for name in signals_of_trials(session) if "trial" in name.lower()]
     if likely:
         return [f"trials.source = {_text(likely[0])}  # a guess"]
     length = _block_length(session)
@@ -150,15 +151,6 @@ def _block_length(session: Session) -> float:
         ends = part["time"][:: max(part["time"].size - 1, 1)].values.astype(float)
         span = float(ends[-1] - ends[0])
     return 30.0 if not 0 < span < 600 else float(f"{span / 20:.2g}")
-
-
-def _counts(part: xr.DataArray) -> bool:
-    """Whether a signal holds whole numbers, or NaN, and one for long."""
-    values = np.asarray(part[:LOOKED_AT].values)
-    if part.ndim != 1 or values.dtype.kind not in "iuf":
-        return False
-    known = values[~np.isnan(values.astype(float))]
-    return bool(len(known) and (known % 1 == 0).all() and (np.diff(known) != 0).mean() < 0.2)
 
 
 def _variable_lines(session: Session) -> list[str]:

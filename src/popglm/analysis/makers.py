@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from popglm import design
 from popglm.analysis.transformers import make_transformer
+from popglm.checks import is_number
 from popglm.estimators import GLMCV
 from popglm.recording.grid import as_fraction
 
-__all__ = ["EXPLAINED_BY_CODE", "MODEL_OPTIONS", "OF_NEURONS", "TERM_OPTIONS", "make_term", "required_of"]
+__all__ = ["EXPLAINED_BY_CODE", "MODEL_OPTIONS", "OF_NEURONS", "TERM_OPTIONS", "make_term", "missing_of"]
 
 _BASES: dict[str, Callable[..., Any]] = {
     name: getattr(design, name)
@@ -24,6 +25,10 @@ _BASES: dict[str, Callable[..., Any]] = {
 _OF_A_BASIS = {"kernel": "basis", "shifts": "term", "history": "basis", "coupling": "basis"}
 #: Arguments that a table cannot give: `kernel` calls its basis "of", since "basis" says what the term is.
 _RENAMED = {"basis": "of", "term": "of"}
+#: What a term may be given by in the place of another argument: `shifts` of a variable by its name.
+_IN_PLACE_OF = {"shifts": {"variable": "of"}}
+#: Bins of the longest lag where the width of bins is not known yet: lags of any recipe fall between these.
+_FINE = 10_000
 #: Bases that read the activity of neurons, and the argument that says of which: of all unless it is given.
 OF_NEURONS = {"history": "neuron", "coupling": "sources"}
 
@@ -37,7 +42,10 @@ def _options(make: Callable[..., Any]) -> dict[str, bool]:
 
 #: Arguments of every basis; a history of many neurons has a name for each.
 TERM_OPTIONS: dict[str, list[str]] = {
-    name: [option for option in _options(make) if (name, option) != ("history", "name")]
+    name: [
+        *_IN_PLACE_OF.get(name, ()),
+        *(option for option in _options(make) if (name, option) != ("history", "name")),
+    ]
     for name, make in _BASES.items()
 }
 #: Arguments of the model that come from elsewhere in a recipe, or cannot be written in it.
@@ -45,19 +53,27 @@ EXPLAINED_BY_CODE = ("feature_groups", "feature_mask", "verbose", "refit")
 MODEL_OPTIONS = [name for name in inspect.signature(GLMCV).parameters if name not in EXPLAINED_BY_CODE]
 
 
-def required_of(basis: str) -> list[str]:
-    """Arguments that a basis cannot do without.
+def missing_of(basis: str, given: Iterable[str]) -> list[str]:
+    """Arguments that a basis cannot do without and that are not given, nor what may stand in their place.
 
     Examples
     --------
-    >>> required_of("bumps")
-    ['variable', 'n', 'low', 'high']
+    >>> missing_of("bumps", ["variable", "n"]), missing_of("shifts", ["variable"]), missing_of("shifts", ["lags"])
+    (['low', 'high'], ['lags'], ['variable or of'])
     """
-    return [name for name, needed in _options(_BASES[basis]).items() if needed]
+    given, others = set(given), _IN_PLACE_OF.get(basis, {})
+    missing = []
+    for name, needed in _options(_BASES[basis]).items():
+        ways = [*(other for other, replaced in others.items() if replaced == name), name]
+        if needed and not given & set(ways):
+            missing.append(" or ".join(ways))
+    return missing
 
 
 def make_term(basis: str, options: Mapping[str, Any], dt: float | None = None) -> Any:
     """A term of the design; ``dt`` (s) is that of the samples, for terms of lags that do not say it.
+
+    Without either, lags in seconds are taken to fall on samples of some width or other.
 
     Raises
     ------
@@ -73,8 +89,12 @@ def make_term(basis: str, options: Mapping[str, Any], dt: float | None = None) -
     arguments = dict(options)
     if isinstance(arguments.get("dt"), str):
         arguments["dt"] = float(as_fraction(arguments["dt"]))
-    if dt is not None and "dt" in TERM_OPTIONS[basis]:
-        arguments.setdefault("dt", dt)
+    if "dt" in TERM_OPTIONS[basis]:
+        arguments.setdefault("dt", _some_dt(arguments) if dt is None else dt)
+    if "variable" in arguments and "variable" in _IN_PLACE_OF.get(basis, ()):
+        if "of" in arguments:
+            raise ValueError(f"{basis}: give variable or of, not both")
+        arguments["of"] = arguments.pop("variable")
     if "of" in arguments:
         inner = arguments.pop("of")
         if isinstance(inner, Mapping):
@@ -87,3 +107,12 @@ def make_term(basis: str, options: Mapping[str, Any], dt: float | None = None) -
     if "transformer" in arguments:
         arguments["transformer"] = make_transformer(arguments["transformer"])
     return _BASES[basis](**arguments)
+
+
+def _some_dt(arguments: Mapping[str, Any]) -> float | None:
+    """A width of bins (s) at which the lags of a term are many bins apart; None where it has no lags."""
+    inner = arguments.get("of")
+    ends = [inner.get(name) for name in ("low", "high")] if isinstance(inner, Mapping) else []
+    lags = arguments.get("lags")
+    sizes = [abs(lag) for lag in [*ends, *(lags if isinstance(lags, list) else ())] if is_number(lag) and lag != 0]
+    return max(sizes) / _FINE if sizes else None

@@ -301,7 +301,9 @@ def line_of(text: str, keys: tuple[Any, ...]) -> int | None:
             here = (*inline[0], inline[1])
         else:
             continue
-        shared = len(here) if here == keys[: len(here)] else 0
+        # a table may be told by its dotted lines alone
+        n_shared = min(len(here), len(keys))
+        shared = n_shared if here[:n_shared] == keys[:n_shared] else 0
         if shared and (best is None or shared > best[0]):
             best = (shared, number)
     return None if best is None else best[1]

@@ -25,6 +25,7 @@ from popglm.estimators import GLMCV
 from popglm.estimators.loading import model_of
 from popglm.io.files import check_source, check_target, write_whole
 from popglm.io.netcdf import described, description_of, storable
+from popglm.labels import column_text
 
 __all__ = ["Result", "fingerprint", "make_result", "open_result"]
 
@@ -200,7 +201,18 @@ def open_result(path: str | Path) -> Result:
     missing = [name for name in _KEPT if name not in tree.children]
     if missing:
         raise ValueError(f"{source} holds a damaged result: it lacks {', '.join(missing)}")
+    # files of earlier revisions have numbers for labels in some parts and their text in others
+    for name in ("grid", "neurons"):
+        part = tree.children[name].to_dataset(inherit=False)
+        if part["neuron"].dtype.kind not in "OUT":
+            tree.children[name].dataset = _labelled_by_text(part)
     return Result(tree, source.parent)
+
+
+def _labelled_by_text(data: xr.Dataset) -> xr.Dataset:
+    """Neurons called by text, as models, contributions and kernels call them: parts of a result fit together."""
+    names = np.array([column_text(label) for label in data["neuron"].values.tolist()], dtype=object)
+    return data.assign_coords(neuron=("neuron", names, data["neuron"].attrs))
 
 
 def make_result(
@@ -223,6 +235,7 @@ def make_result(
         "about": json.dumps(about),
     }
     predicted, fold = _predictions(matrices, model)
+    data = _labelled_by_text(data)
     grid = data.assign(predicted=(("time", "neuron"), predicted), fold=("time", fold)).reset_coords(
         [name for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"], drop=True
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,22 @@ import pandas as pd
 import xarray as xr
 from sklearn.model_selection import GroupShuffleSplit
 
+from popglm.analysis.faults import as_of_recipe
 from popglm.analysis.neurons import factors_of_groups, mask_of, neuron_table, with_activity_of
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.schema import Source, VariableOfRecipe
 from popglm.design import Design
 from popglm.estimators import GLMCV
-from popglm.messages import shown
+from popglm.messages import listed, shown
 from popglm.recording import Session, Variable
 from popglm.recording.reading import read
+from popglm.recording.trials import signals_of_trials
+from popglm.statistics.families import get_family
 
-__all__ = ["Matrices", "build", "fit_recipe", "grid_of", "session_of"]
+__all__ = ["Matrices", "build", "check_activity", "fit_recipe", "grid_of", "session_of"]
+
+#: Of `GLMCV`.
+DEFAULT_FAMILY = inspect.signature(GLMCV).parameters["family"].default
 
 
 def session_of(recipe: Recipe, given: Session | None = None) -> Session:
@@ -70,10 +78,15 @@ def trial_source(recipe: Recipe, session: Session) -> Any:
     """Where trials come from, as `Session.regrid` takes it; none where the session has no table of trials."""
     source = recipe.content.trials.source
     if source == "trials" and "trials" not in session.intervals and "trials" not in session.signals:
-        raise ValueError(
-            f"{recipe.place(('trials',))}: the session has no table of trials; name intervals, a signal of trial "
-            "numbers, a pair of events, or the length of blocks in seconds: trials.source = 30"
+        likely = signals_of_trials(session)
+        known = (
+            f"{listed(map(repr, likely))} {'look' if len(likely) > 1 else 'looks'} like trial numbers: "
+            f'trials.source = "{likely[0]}"'
+            if likely
+            else "name intervals, a signal of trial numbers, a pair of events, or the length of blocks in seconds: "
+            "trials.source = 30"
         )
+        raise ValueError(f"{recipe.place(('trials',))}: the session has no table of trials; {known}")
     return source
 
 
@@ -88,14 +101,17 @@ def grid_of(recipe: Recipe, session: Session) -> xr.Dataset:
         name: Variable(**one.model_dump()) if isinstance(one, VariableOfRecipe) else Variable(one)
         for name, one in variables.items()
     }
-    data = session.regrid(
-        content.grid.dt,
-        clock=content.grid.series,
-        activity=content.data.activity,
-        variables=chosen,
-        trials=trial_source(recipe, session),
-        neurons=content.neurons,
-    )
+    try:
+        data = session.regrid(
+            content.grid.dt,
+            clock=content.grid.series,
+            activity=content.data.activity,
+            variables=chosen,
+            trials=trial_source(recipe, session),
+            neurons=content.neurons,
+        )
+    except ValueError as error:
+        raise ValueError(as_of_recipe(recipe, error, {name: one.source for name, one in chosen.items()})) from error
     if "activity" not in data:
         raise ValueError(f"{recipe.place(('data',))}: the session has no activity to fit")
     if content.data.activity_scale != 1:
@@ -153,8 +169,11 @@ def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
     neurons = neuron_table(data)
     design = recipe.design(float(data.attrs["bin_width"]), neurons)
     session = with_activity_of(data, design)
-    X = design.fit_transform(session.isel(time=fitted))
-    X_test = design.transform(session.isel(time=~fitted)) if not fitted.all() else None
+    try:
+        X = design.fit_transform(session.isel(time=fitted))
+        X_test = design.transform(session.isel(time=~fitted)) if not fitted.all() else None
+    except ValueError as error:
+        raise ValueError(as_of_recipe(recipe, error, {name: name for name in recipe.variables_read()})) from error
     try:
         mask = mask_of(recipe.content.masks, design, neurons)
     except KeyError as error:
@@ -185,6 +204,36 @@ def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
+def check_activity(recipe: Recipe, matrices: Matrices) -> None:
+    """Complain of activity that no model takes, or not that of the recipe's family, with the neuron and the time.
+
+    Raises
+    ------
+    ValueError
+    """
+    Y, model = matrices.Y.transpose("time", "neuron"), recipe.content.model
+    values = Y.values
+    faults = [(np.isinf(values), "an infinite value", ("data",), "put NaN there in the file, for unknown")]
+    # a family that is not there is told where the model is made
+    with suppress(ValueError, TypeError):
+        family = get_family(model.get("family", DEFAULT_FAMILY), model.get("inverse_link"))
+        what, remedy = family.out_of_range
+        faults.append((family.is_outside(values), what, ("model", "family"), remedy.rstrip(".")))
+    for is_wrong, what, place, remedy in faults:
+        wrong = is_wrong.any(axis=0)
+        if not wrong.any():
+            continue
+        j = int(np.argmax(wrong))
+        bins = np.flatnonzero(is_wrong[:, j])
+        others = f", as in {int(wrong.sum()) - 1:,} other neurons" if wrong.sum() > 1 else ""
+        name, first = str(Y["neuron"].values[j]), float(Y["time"].values[bins[0]])
+        raise ValueError(
+            f"{recipe.place(place)}: the activity of neuron {name!r} holds {what} in {len(bins):,} of {len(values):,} "
+            f"bins{others}, first at {first:.9g} s: "
+            f'{values[bins[0], j]:g}; {remedy}, or leave the neuron out with neurons = "…"'
+        )
+
+
 def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_options: Any) -> GLMCV:
     """The model of a recipe, fitted; with ``verbose`` a progress bar is shown."""
     options = dict(recipe.content.model)
@@ -196,6 +245,7 @@ def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_optio
             raise ValueError(f"{recipe.place(('model', 'penalty_factors', key))}: {fault}") from None
     if matrices.mask is not None:
         options["feature_mask"] = matrices.mask
+    check_activity(recipe, matrices)
     try:
         model = GLMCV(**options, verbose=verbose)
         # a progress bar is of this fit, not of the model that is kept

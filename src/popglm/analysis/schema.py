@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, OF_NEURONS, TERM_OPTIONS, required_of
+from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, OF_NEURONS, TERM_OPTIONS, missing_of
 
 __all__ = ["RecipeModel", "Source", "VariableOfRecipe"]
 
@@ -119,7 +119,7 @@ class Factor(_Strict):
         more = [name for name in type(self).model_fields if name != "basis"]
         for option in sorted(given - set(known)):
             raise ValueError(f"unknown|{option}|{'|'.join([*known, *more])}")
-        missing = [option for option in required_of(self.basis) if option not in given]
+        missing = missing_of(self.basis, given)
         if missing:
             raise ValueError(f"{self.basis} needs {' and '.join(missing)}")
         return self

@@ -176,8 +176,8 @@ class Kernel(Term):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the basis is 0 at every whole sample of the side, or reaches further than
-        1,000,000 samples.
+        If an argument is not as above, the basis has ``low`` < 0 on one side alone, is 0 at every whole sample of the
+        side, or reaches further than 1,000,000 samples.
 
     Notes
     -----
@@ -221,6 +221,11 @@ class Kernel(Term):
         if not (self.events is None or isinstance(self.events, (bool, np.bool_))):
             raise TypeError(f"{maker}: events must be True, False or None; found {shown(self.events)}")
         check_name(maker, self.name)
+        if self.basis.low < 0 and self.side != "both":
+            remedy = ", or side='anti-causal' with low ≥ 0" if self.side == "causal" else "; this side mirrors lags ≥ 0"
+            raise ValueError(
+                f"{maker}: lags below 0 need side='both'{remedy}; found low={self.basis.low:g} with side={self.side!r}"
+            )
         check_lags_of_basis(maker, self.basis, *self._ends(), self.dt)
         self.name = self.name or f"{self.variable} kernel"
         self.variables = (self.variable,)

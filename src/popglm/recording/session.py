@@ -207,8 +207,8 @@ class Session(Parts):
         variables : mapping or iterable of str, optional
             Names, or a mapping of new names to sources: see `Variable`. All unless given.
         trials : str, tuple of str, DataFrame or float, optional
-            Intervals, a signal of trial numbers (NaN outside of trials), a pair of events that begin and end trials, a
-            table as for `intervals`, or the length (s) of blocks. The intervals called "trials" unless given.
+            Intervals, a signal of trial numbers (NaN or below 0 outside of trials), a pair of events that begin and end
+            trials, a table as for `intervals`, or the length (s) of blocks. The intervals called "trials" unless given.
         neurons : str, optional
             A query over the table of ROIs or units: ``"iscell and depth < 300"``.
 

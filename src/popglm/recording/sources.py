@@ -213,6 +213,7 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{variable.source!r} holds {shown(values[0])}, which has no {rule}; give the rule 'hold'")
     values = values.astype(np.float64)[:, None]
+    _check_finite(variable, times, values[:, 0], grid)
     if rule == "mean":
         bins = grid.find(times)
         if variable.period is not None:
@@ -224,6 +225,21 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     if variable.period is not None:
         return arc_between(at, times, values[:, 0], longest, variable.period)
     return interpolated_between(at, times, values, longest)[:, 0]
+
+
+def _check_finite(variable: Variable, times: np.ndarray, values: np.ndarray, grid: Grid) -> None:
+    """Complain of infinite samples that a bin is made of, or lies beside."""
+    infinite = np.flatnonzero(np.isinf(values))
+    if not len(infinite) or not len(grid):
+        return
+    first, last = np.searchsorted(times, [grid.starts[0], grid.stops[-1]])
+    infinite = infinite[(infinite >= first - 1) & (infinite <= last)]
+    if len(infinite):
+        row = int(infinite[0])
+        raise ValueError(
+            f"{variable.source!r} is infinite in {len(infinite):,} samples, first at {times[row]:.9g} s (sample "
+            f"{row:,}); put NaN there in the file, for unknown, or leave the time out of the trials"
+        )
 
 
 def _rule(times: np.ndarray, grid: Grid) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from popglm.checks import is_number
 from popglm.messages import listed, shown
@@ -16,7 +17,10 @@ from popglm.recording.parts import Parts
 from popglm.recording.series import intervals
 from popglm.recording.sources import Variable, on_grid
 
-__all__ = ["rows_of_trials", "trial_labels", "with_trials"]
+__all__ = ["rows_of_trials", "signals_of_trials", "trial_labels", "with_trials"]
+
+#: Samples of a signal that are looked at to tell whether it counts trials.
+LOOKED_AT = 20_000
 
 
 def with_blocks(session: Parts, length: float, grid: Grid) -> tuple[Parts, str]:
@@ -115,6 +119,29 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid) -> np.ndarray:
         return row
     ended = grid.starts >= np.where(np.isnan(stops), np.inf, stops)[np.maximum(row, 0)] - slack
     return np.where(ended, -1, row)
+
+
+def signals_of_trials(session: Parts) -> list[str]:
+    """Signals that look like trial numbers, those of such a name first.
+
+    These are whole, none is below the one before, and each is held for some samples. What is below 0, or NaN, is no
+    trial and may stand between them.
+    """
+    found = [name for name, part in session.signals.items() if part.ndim == 1 and _counts_trials(name, part)]
+    return sorted(found, key=lambda name: "trial" not in name.lower())
+
+
+def _counts_trials(name: str, part: xr.DataArray) -> bool:
+    """Whether the first samples of a signal count up, or stay in a first trial where its name says that it has any."""
+    values = np.asarray(part[:LOOKED_AT].values)
+    if values.dtype.kind not in "iuf":
+        return False
+    numbers = values[~(np.isnan(values.astype(float)) | (values.astype(float) < 0))].astype(float)
+    if not len(numbers) or (numbers % 1 != 0).any():
+        return False
+    steps = np.diff(numbers)
+    rising = (steps != 0).sum()
+    return bool((steps >= 0).all() and rising < 0.2 * len(steps) and (rising or "trial" in name.lower()))
 
 
 def trial_labels(session: Parts, trials: str, row: np.ndarray) -> np.ndarray:

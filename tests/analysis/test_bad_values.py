@@ -1,0 +1,128 @@
+"""What no fit can take is told before one, with its name and its time, by check and fit alike."""
+
+import numpy as np
+import pytest
+from analysis_helpers import run
+
+RECIPE = """\
+trials.source = 4
+
+[data]
+path = "session.npz"
+options = {activity = "Y", signals = ["speed", "choice", "block"], rate = 10}
+
+[[terms]]
+basis = "linear"
+variable = "speed"
+
+[model]
+family = "poisson"
+lambdas = [0.1, 0.01]
+cv = 2
+"""
+
+
+@pytest.fixture
+def told(tmp_path):
+    """What check and fit say alike of a recording in which something is otherwise."""
+
+    def say(change, recipe=RECIPE):
+        rng = np.random.default_rng(0)
+        n = 400
+        arrays = {
+            "Y": rng.poisson(1.0, (n, 6)).astype(float),
+            "speed": rng.normal(size=n),
+            "choice": np.where(np.arange(n) % 80 < 40, "left", "right"),
+            "block": np.repeat(np.arange(10), 40),
+        }
+        change(arrays)
+        np.savez(tmp_path / "session.npz", **arrays)
+        (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
+        outputs = [run("check", tmp_path / "recipe.toml"), run("fit", tmp_path / "recipe.toml")]
+        assert [output.exit_code for output in outputs] == [1, 1]
+        words = [output.stderr.partition("recipe.toml")[2].strip() for output in outputs]
+        assert words[0] == words[1]
+        assert "Warning" not in outputs[0].output
+        assert "look:" not in outputs[1].output
+        return words[0]
+
+    return say
+
+
+def put(name, at, value):
+    """A change of one value."""
+
+    def change(arrays):
+        arrays[name][at] = value
+
+    return change
+
+
+def test_infinite_activity_is_told_with_its_neuron_and_time(told):
+    words = told(put("Y", (123, 4), np.inf))
+    assert words.startswith(", line 3 (data): the activity of neuron '4' holds an infinite value in 1 of 400 bins")
+    assert "first at 12.3 s: inf; put NaN there" in words
+
+
+def test_negative_activity_is_that_of_the_same_neuron_for_check_and_fit(told):
+    words = told(put("Y", ([7, 9], 4), -2))
+    assert words.startswith(", line 12 (model.family): the activity of neuron '4' holds a negative value in 2 of 400")
+    assert "first at 0.7 s: -2; family='poisson' needs activity ≥ 0" in words
+
+
+def test_an_infinite_variable_is_told_with_its_time(told):
+    words = told(put("speed", 50, -np.inf))
+    assert words.startswith(", line 9 (terms[0].variable): '")
+    assert "'speed' is infinite in 1 samples, first at 5 s (sample 50); put NaN there" in words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"speed"\n', '"sped"\n', ", line 9 (terms[0].variable): the session has no variable 'sped'; nearest"),
+        ('"linear"\nvariable = "speed"', '"linear"\nvariable = "speed"\ntimes = ["bloc"]', ", line 10 (terms[0].times"),
+        ("[model]", '[variables]\nv = "sped"\n[model]', ", line 12 (variables.v): the session has no variable 'sped'"),
+        ('"speed"\n', '"choice"\n', ", line 9 (terms[0].variable): variable 'choice' must be numeric"),
+        ("[data]", 'neurons = "neuron > 9"\n[data]', ", line 3 (neurons): "),
+        (
+            "[data]",
+            "grid.dt = 0.2\n[fit]\noffset = 'sped'\n[data]",
+            ", line 5 (fit.offset): the session has no variable",
+        ),
+    ],
+)
+def test_names_and_kinds_that_are_wrong_are_told_with_their_line(old, new, words, told):
+    assert RECIPE.count(old) == 1
+    assert told(lambda _: None, RECIPE.replace(old, new)).startswith(words)
+
+
+def test_text_is_told_how_a_recipe_takes_it(told):
+    words = told(lambda _: None, RECIPE.replace('variable = "speed"', 'variable = "choice"'))
+    assert 'convert it to numbers or give the term basis = "categories"' in words
+
+
+def test_words_of_python_are_none_of_a_recipe(told):
+    source = RECIPE.replace("trials.source = 4", "trials.source = 'block'")
+    words = told(lambda arrays: arrays.update(block=np.full(400, -1)), source)
+    assert words.startswith(", line 1 (trials")
+    assert "compare popglm check, the trials and the clock" in words
+
+
+def test_signals_that_look_like_trial_numbers_are_named_where_trials_are_missing(told):
+    source = RECIPE.replace("trials.source = 4\n", "").replace("rate = 10", 'trials = "trial", rate = 10')
+
+    def with_trials(arrays):
+        # no trial in between
+        arrays["trial"] = np.where(np.arange(400) % 40 < 5, -1, np.arange(400) // 40)
+
+    words = told(with_trials, source)
+    assert words.startswith("(trials): the session has no table of trials; 'trial', 'block' look like trial numbers: ")
+    assert words.endswith('trials.source = "trial"')
+
+
+def test_counts_that_fall_or_change_with_every_sample_are_no_trials(told):
+    def without(arrays):
+        arrays["block"], arrays["speed"] = arrays["block"][::-1], np.arange(400)
+
+    words = told(without, RECIPE.replace("trials.source = 4\n", ""))
+    assert words.endswith("or the length of blocks in seconds: trials.source = 30")
