@@ -16,12 +16,13 @@ from popglm.solve.fit import Fit
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Path
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
 from popglm.solve.rows import Rows, of_columns, stand_at_null
 from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
-from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
+from popglm.solve.sums import FeatureSums, largest_eigenvalue, response_products, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["GramFits"]
@@ -52,26 +53,17 @@ class ResponseMoments:
     def of(engine: Engine, data: Rows) -> ResponseMoments:
         """Sums over the rows of ``data``."""
 
-        def weighted(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-            """Responses (n_neurons, n_rows) and weights (n_rows,) of some rows."""
-            y = take(data.Y.T).T
-            return y, np.ones(y.shape[1]) if data.weights is None else take(data.weights)
-
         def means(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
             """Σs and Σsy."""
-            y, s = weighted(take)
+            y = take(data.Y.T).T
+            s = np.ones(y.shape[1]) if data.weights is None else take(data.weights)
             return s.sum(), y @ s
-
-        def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
-            """Σsy² and Σsyx of responses less their mean."""
-            y, s = weighted(take)
-            y = y - mean[:, None]
-            ys = y * s
-            return np.einsum("ij,ij->i", ys, y), engine.product(ys, take(data.X).astype(float))
 
         s, total = row_sums(engine, means, data.Y, data.ranges)
         mean = total / max(float(s), np.finfo(float).tiny)
-        yy, YX = row_sums(engine, products, data.X, data.ranges)
+        about = data.Y, data.weights, mean, data.ranges
+        remote = isinstance(data.X, RemoteRows)
+        yy, YX = data.X.response_products(*about) if remote else response_products(engine, data.X, *about)
         return ResponseMoments(float(s), mean, yy, YX)
 
     @staticmethod

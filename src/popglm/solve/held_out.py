@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
+from popglm.solve.remote.rows import RemoteRows
+from popglm.solve.remote.sums import RemoteValues
 from popglm.solve.snapshot import Resumable
 from popglm.solve.windows import Windows
 from popglm.statistics.ends import Ends
@@ -54,7 +55,11 @@ class HeldOut:
     ) -> None:
         self.engine, self.loss, self.coordinates = engine, loss, coordinates
         self.parameters = parameters if loss.parameters else None
-        self.windows = Windows(engine, X, Y, weights, offset, [ranges])
+        self.remote: RemoteValues | None = None
+        if isinstance(X, RemoteRows):
+            self.remote = RemoteValues(loss, X, Y, weights, offset, ranges, self.parameters)
+        else:
+            self.windows = Windows(engine, X, Y, weights, offset, [ranges])
 
     def deviance(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """At every point of a path, shape (n_lambdas, n_neurons).
@@ -67,7 +72,7 @@ class HeldOut:
         n_lambdas, _, p = W.shape
 
         def values(k: np.ndarray) -> np.ndarray:
-            return self._add_up(value_sums, len(k), None, W[k].reshape(-1, p), b[k].reshape(-1))
+            return self.values(len(k), None, W[k].reshape(-1, p), b[k].reshape(-1))
 
         value = in_halves(values, np.arange(n_lambdas), "strengths")
         return np.maximum(2 * value, 0)
@@ -81,14 +86,23 @@ class HeldOut:
         W : ndarray, shape (n_points, n_features)
         b : ndarray, shape (n_points,)
         """
-        value = self._add_up(_value_sums_of, 1, neurons, W, b)[0, : len(neurons)]
-        return np.maximum(2 * value, 0)
+        return np.maximum(2 * self.values(1, neurons, W, b)[0], 0)
 
-    def _add_up(
-        self, sums: Callable[..., Any], n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray
-    ) -> np.ndarray:
-        engine, windows, n = self.engine, self.windows, len(W)
+    def values(self, n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Σ of the loss above the saturated model's, shape (n_lambdas, n_neurons).
+
+        Parameters
+        ----------
+        neurons : ndarray of int, shape (n_points,), or None
+            Those of the points, at one strength; None for all neurons at every strength.
+        W : ndarray, shape (n_lambdas · n_neurons, n_features)
+        b : ndarray, shape (n_lambdas · n_neurons,)
+        """
+        engine, n = self.engine, len(W)
         W = W if self.coordinates is None else self.coordinates.unrotate(W)
+        if self.remote is not None:
+            return self.remote.values(n_lambdas, neurons, W.astype(engine.dtype), b)
+        windows, sums = self.windows, value_sums if neurons is None else _value_sums_of
         W = engine.pad(W.astype(engine.dtype))
 
         def padded(a: np.ndarray) -> np.ndarray:
@@ -105,7 +119,7 @@ class HeldOut:
             compiled = engine.compile(sums, type(engine), size, masked, self.loss, n_lambdas)
             return {0: (compiled(X, Y, s, offset, *who, w, b, theta, at),)}
 
-        return windows.add_up(chunk)[0][0][0]
+        return windows.add_up(chunk)[0][0][0][:, : n // n_lambdas]
 
 
 def _value_sums_of(

@@ -13,6 +13,7 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.folds import Folds, order_by_fold
 from popglm.solve.grams import GramFits
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, strengths
@@ -51,7 +52,7 @@ def fit_population(
     Parameters
     ----------
     X : ndarray or RowStream, shape (n_samples, n_features)
-        A stream is read block by block in every pass, and never held whole.
+        A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are.
     Y : ndarray, shape (n_samples, n_neurons)
         NaN where a neuron was not recorded.
     weights, offset : ndarray, shape (n_samples,), or None
@@ -78,8 +79,10 @@ def fit_population(
     settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
-    if streamed:
-        work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
+    if isinstance(X, RemoteRows):
+        work: Any = X.centred_for(engine, center, column_unit)
+    elif streamed:
+        work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
     else:
         work = _centred_copy(X, order, center, engine.dtype, column_unit)
     if column_unit is not None:
@@ -328,6 +331,8 @@ def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarr
     if not fit_intercept:
         return np.zeros(X.shape[1])
     s = np.ones(len(X)) if weights is None else np.asarray(weights, float)
+    if isinstance(X, RemoteRows):
+        return X.weighted_sum(s) / s.sum()
     total = np.zeros(X.shape[1])
     for first, last, rows in read_rows(X):
         for a in range(0, last - first, 1024):
@@ -341,6 +346,8 @@ def _variances(X: Any, center: np.ndarray, penalty: Penalty) -> np.ndarray:
     total = np.zeros(X.shape[1])
     if penalty.free is None:
         return total
+    if isinstance(X, RemoteRows):
+        return X.square_sum(center) / len(X)
     for first, last, rows in read_rows(X):
         for a in range(0, last - first, 1024):
             total += np.square(rows[a : a + 1024] - center).sum(axis=0)

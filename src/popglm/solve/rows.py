@@ -22,6 +22,7 @@ from popglm.solve.held_out import EarlyStop, HeldOut
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
@@ -329,7 +330,10 @@ class RowFits:
 
 def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
     """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
-    X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
+    if isinstance(data.X, RemoteRows):
+        X = data.X.columns(columns)
+    else:
+        X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
     return replace(data, X=X), replace(scored, X=X)
 
 

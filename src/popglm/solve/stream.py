@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -110,6 +111,7 @@ class RowStream:
                 f"least {n_blocks * row_bytes}."
             )
         stored = (getattr(source, "chunks", None) or (1,))[0]
+        stored = stored[0] if isinstance(stored, tuple) else stored
         stored = stored if isinstance(stored, int) and stored <= rows else 1
         self.block_rows = min(rows - rows % stored, max(1, self.shape[0]))
         self._lock = Lock()
@@ -170,6 +172,21 @@ class RowStream:
             yield first, last, self[first:last]
         self.close()
 
+    def first_not_finite(self) -> tuple[str, int, int] | None:
+        """What is not finite: its name, its column, and its first row in the block; None for nothing."""
+        for first, _, rows in self.blocks():
+            if found := first_not_finite(rows):
+                what, column, bad = found
+                return what, int(column), first + int(bad[0])
+        return None
+
+    def digest(self) -> str:
+        """Hash of the rows, read once, and how they are cut: another ``memory`` sums in another order."""
+        running = hashlib.blake2b(digest_size=16)
+        for _, _, rows in self.blocks():
+            running.update(np.ascontiguousarray(rows).data)
+        return f"in blocks of {self.block_rows} rows #{running.hexdigest()}"
+
     def close(self) -> None:
         """Let go of the rows held and of the reading thread; the stream can be used again."""
         with self._lock:
@@ -201,6 +218,9 @@ class RowStream:
 
     def _read(self, first: int, last: int) -> np.ndarray:
         stored = self.source[first:last]
+        if hasattr(stored, "compute"):
+            # a dask array: all of the block at once
+            stored = stored.compute()
         rows = np.empty((last - first, self.shape[1]), self.dtype)
         for a in range(0, len(rows), PIECE):
             piece = np.asarray(stored[a : a + PIECE])
@@ -306,9 +326,8 @@ def check_stream(X: Any) -> RowStream:
         Naming the first column and row with NaN or inf.
     """
     stream = X if isinstance(X, RowStream) else RowStream(X)
-    for first, _, rows in stream.blocks():
-        if found := first_not_finite(rows):
-            what, column, bad = found
-            stream.close()
-            raise ValueError(f"X contains {what} in column {column}, first in row {first + bad[0]}. {remedy_for(what)}")
+    if found := stream.first_not_finite():
+        what, column, row = found
+        stream.close()
+        raise ValueError(f"X contains {what} in column {column}, first in row {row}. {remedy_for(what)}")
     return stream

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import gram
+from popglm.solve.coordinates import gram, row_sums
 from popglm.solve.folds import Folds, Part, Ranges
+from popglm.solve.remote.rows import RemoteRows
 
-__all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "without_each"]
+__all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "response_products", "without_each"]
 
 #: A variance below this share of a column's mean square is rounding: the column is constant.
 NO_VARIANCE = 1e-12
@@ -36,7 +38,7 @@ class FeatureSums:
     @staticmethod
     def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
         """Sums over row ranges."""
-        XX, x = gram(engine, X, weights, ranges)
+        XX, x = X.gram(weights, ranges) if isinstance(X, RemoteRows) else gram(engine, X, weights, ranges)
         return FeatureSums(float(sum(b - a if weights is None else weights[a:b].sum() for a, b in ranges)), x, XX)
 
     @staticmethod
@@ -85,6 +87,27 @@ def feature_sums(
         held = [of(part) for part in folds.test]
         return [FeatureSums.add(held), *map(FeatureSums.add, without_each(held))], held
     return [of(Part([(0, len(X))])), *map(of, folds.train)], None
+
+
+def response_products(
+    engine: Engine, X: Any, Y: np.ndarray, weights: np.ndarray | None, mean: np.ndarray, ranges: Ranges
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σsy² and Σsyx over row ranges, of responses less a ``mean`` each.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (n_neurons, n_samples)
+    weights : ndarray, shape (n_samples,), or None
+    mean : ndarray, shape (n_neurons,)
+    """
+
+    def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+        y = take(Y.T).T
+        y = y - mean[:, None]
+        ys = y * (np.ones(y.shape[1]) if weights is None else take(weights))
+        return np.einsum("ij,ij->i", ys, y), engine.product(ys, take(X).astype(float))
+
+    return row_sums(engine, products, X, ranges)
 
 
 def without_each(parts: list[Any]) -> list[list[Any]]:
