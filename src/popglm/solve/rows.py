@@ -331,7 +331,7 @@ class RowFits:
 def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
     """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
     if isinstance(data.X, RemoteRows):
-        X = data.X.columns(columns)
+        X = data.X.fetched_columns(columns)
     else:
         X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
     return replace(data, X=X), replace(scored, X=X)

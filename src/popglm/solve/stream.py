@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -15,7 +16,7 @@ from popglm.checks import is_number
 from popglm.messages import shown
 from popglm.numbers import first_not_finite, remedy_for
 
-__all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
+__all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows", "released"]
 
 #: Bytes that a stream may hold; arrays on disk that are smaller are read whole.
 MEMORY = 2**28
@@ -195,6 +196,10 @@ class RowStream:
                 self._reader.shutdown(cancel_futures=True)
                 self._reader = None
 
+    def release(self) -> None:
+        """Let go of all that a fit had read."""
+        self.close()
+
     def _block(self, k: int) -> np.ndarray:
         with self._lock:
             for wanted in (k, k + 1):
@@ -307,6 +312,30 @@ def read_rows(X: Any) -> Iterator[tuple[int, int, Any]]:
         yield from X.blocks()
     else:
         yield 0, len(X), X
+
+
+@contextmanager
+def released(X: Any) -> Iterator[None]:
+    """Have a stream let go of what a fit had read, however that ends.
+
+    Parameters
+    ----------
+    X : RowStream or array, shape (n_samples, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm.solve.stream import RowStream, released
+    >>> stream = RowStream(np.zeros((10, 2)))
+    >>> with released(stream):
+    ...     len(stream[:4])
+    4
+    """
+    try:
+        yield
+    finally:
+        if isinstance(X, RowStream):
+            X.release()
 
 
 def check_stream(X: Any) -> RowStream:

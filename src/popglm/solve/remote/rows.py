@@ -35,9 +35,9 @@ class RemoteRows(RowStream):
         """The same rows with the columns ``kept`` alone, fetched."""
         return RowStream(self.source, self.memory).with_columns(kept)
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Let go of rows that were fetched, and of all shares; the rows can be used again."""
-        super().close()
+        self.close()
         self.shares.close()
 
     # rows as they are
@@ -97,7 +97,7 @@ class RemoteRows(RowStream):
             )
         return self.shares.ask(method, arguments, told)
 
-    def columns(self, kept: np.ndarray) -> np.ndarray:
+    def fetched_columns(self, kept: np.ndarray) -> np.ndarray:
         """Some columns, of bool, shape (n_features,), fetched."""
         return np.concatenate(self.ask("columns", [(kept,)] * len(self.shares)))
 
