@@ -50,21 +50,29 @@ class ResponseMoments:
     YX: np.ndarray
 
     @staticmethod
-    def of(engine: Engine, data: Rows) -> ResponseMoments:
-        """Sums over the rows of ``data``."""
+    def of_parts(engine: Engine, parts: list[Rows]) -> list[ResponseMoments]:
+        """Sums over the rows of each part; workers take them all at once."""
 
-        def means(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
-            """Σs and Σsy."""
-            y = take(data.Y.T).T
-            s = np.ones(y.shape[1]) if data.weights is None else take(data.weights)
-            return s.sum(), y @ s
+        def means(data: Rows) -> tuple[float, np.ndarray]:
+            """Σs, and the mean response."""
 
-        s, total = row_sums(engine, means, data.Y, data.ranges)
-        mean = total / max(float(s), np.finfo(float).tiny)
-        about = data.Y, data.weights, mean, data.ranges
-        remote = isinstance(data.X, RemoteRows)
-        yy, YX = data.X.response_products(*about) if remote else response_products(engine, data.X, *about)
-        return ResponseMoments(float(s), mean, yy, YX)
+            def part(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+                y = take(data.Y.T).T
+                s = np.ones(y.shape[1]) if data.weights is None else take(data.weights)
+                return s.sum(), y @ s
+
+            s, total = row_sums(engine, part, data.Y, data.ranges)
+            return float(s), total / max(float(s), np.finfo(float).tiny)
+
+        found = [means(data) for data in parts]
+        given: list[Any] = [
+            (data.X, data.Y, data.weights, mean, data.ranges) for data, (_, mean) in zip(parts, found, strict=True)
+        ]
+        if parts and isinstance(parts[0].X, RemoteRows):
+            products = parts[0].X.response_products([asked for _, *asked in given])
+        else:
+            products = [response_products(engine, *asked) for asked in given]
+        return [ResponseMoments(*means, *sums) for means, sums in zip(found, products, strict=True)]
 
     @staticmethod
     def join(parts: list[ResponseMoments], features: list[FeatureSums]) -> ResponseMoments:
@@ -125,10 +133,11 @@ class GramFits:
         engine, data = self.engine, self.data
         self.parts = [data, *map(data.part, self.folds.train)]
         self.tested = [data.part(part) for part in self.folds.test]
-        self.held = [ResponseMoments.of(engine, rows) for rows in self.tested]
+        self.held = ResponseMoments.of_parts(engine, self.tested)
         if self.partition_features is None:
-            self.held_features = [FeatureSums.of(engine, rows.X, rows.weights, rows.ranges) for rows in self.tested]
-            self.sums = [ResponseMoments.of(engine, rows) for rows in self.parts]
+            held = [(rows.X, rows.weights, rows.ranges) for rows in self.tested]
+            self.held_features = FeatureSums.of_parts(engine, held)
+            self.sums = ResponseMoments.of_parts(engine, self.parts)
         else:
             self.held_features = self.partition_features
             # never the sums over all rows less the held-out ones: these would leave their rounding behind

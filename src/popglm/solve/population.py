@@ -71,16 +71,20 @@ def fit_population(
         Where the fit is kept while it goes on, and taken up again: of these very arguments.
     """
     began = time.perf_counter()
+    if isinstance(X, RemoteRows):
+        _check_remote(settings, schedule, shares)
     n, q = len(X), Y.shape[1]
     streamed = isinstance(X, RowStream)
-    order, folds = order_by_fold(n, splits, max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None)
+    edges = X.shares.edges if isinstance(X, RemoteRows) else None
+    shortest = max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None
+    order, folds = order_by_fold(n, splits, shortest, edges)
     center = _center(X, weights, settings.fit_intercept)
     penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
     if isinstance(X, RemoteRows):
-        work: Any = X.centred_for(engine, center, column_unit)
+        work: Any = X.centred_for(engine, order, center, column_unit)
     elif streamed:
         work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
     else:
@@ -157,6 +161,20 @@ def fit_population(
     if settings.ends is not None:
         result.cut(settings.ends(result.cv_deviance))
     return result
+
+
+def _check_remote(settings: Settings, schedule: str, shares: Sequence[Any]) -> None:
+    """Complain of what cannot be done where the rows are on workers."""
+    if settings.first_order is not None:
+        raise ValueError(
+            "Rows on workers are not for solver='adam', 'sgd' or a FirstOrder, which draws rows at every step; use "
+            "solver='auto', or X in this process."
+        )
+    if schedule == "device" or shares:
+        raise ValueError(
+            "Rows on workers need weights in this process; leave out schedule='device' and lists of devices, or give X "
+            "in this process."
+        )
 
 
 def _automatic_strengths(cohorts: list[Fitted], n_lambdas: int, q: int) -> np.ndarray:

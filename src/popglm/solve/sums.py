@@ -38,8 +38,21 @@ class FeatureSums:
     @staticmethod
     def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
         """Sums over row ranges."""
-        XX, x = X.gram(weights, ranges) if isinstance(X, RemoteRows) else gram(engine, X, weights, ranges)
+        return FeatureSums._of_gram(gram(engine, X, weights, ranges), weights, ranges)
+
+    @staticmethod
+    def _of_gram(sums: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
+        XX, x = sums
         return FeatureSums(float(sum(b - a if weights is None else weights[a:b].sum() for a, b in ranges)), x, XX)
+
+    @staticmethod
+    def of_parts(engine: Engine, parts: list[tuple[Any, np.ndarray | None, Ranges]]) -> list[FeatureSums]:
+        """Sums over X, weights and row ranges of each part; workers take them all at once."""
+        if parts and isinstance(parts[0][0], RemoteRows):
+            given = [(s, ranges) for _, s, ranges in parts]
+            grams = parts[0][0].grams(given)
+            return [FeatureSums._of_gram(sums, *part) for sums, part in zip(grams, given, strict=True)]
+        return [FeatureSums.of(engine, *part) for part in parts]
 
     @staticmethod
     def add(parts: list[FeatureSums]) -> FeatureSums:
@@ -83,6 +96,12 @@ def feature_sums(
             rows, s = X[part.index], None if weights is None else weights[part.index]
         return FeatureSums.of(engine, rows, s, part.ranges)
 
+    if isinstance(X, RemoteRows):
+        parts = folds.test if folds.partition else [Part([(0, len(X))]), *folds.train]
+        found = FeatureSums.of_parts(engine, [(X, part.weighted(weights), part.ranges) for part in parts])
+        if not folds.partition:
+            return found, None
+        return [FeatureSums.add(found), *map(FeatureSums.add, without_each(found))], found
     if folds.partition:
         held = [of(part) for part in folds.test]
         return [FeatureSums.add(held), *map(FeatureSums.add, without_each(held))], held

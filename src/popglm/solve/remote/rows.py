@@ -12,6 +12,8 @@ from popglm.solve.stream import MEMORY, RowStream
 
 __all__ = ["RemoteRows"]
 
+Ranges = list[tuple[int, int]]
+
 
 class RemoteRows(RowStream):
     """Rows that stay where they are: sums over them are taken there, and added up here.
@@ -70,8 +72,14 @@ class RemoteRows(RowStream):
 
     # rows of a fit
 
-    def centred_for(self, engine: Engine, center: np.ndarray, unit: np.ndarray | None) -> RemoteRows:
-        """The same rows less ``center``, over ``unit`` unless that is None, as an engine on every worker takes them."""
+    def centred_for(self, engine: Engine, order: np.ndarray, center: np.ndarray, unit: np.ndarray | None) -> RemoteRows:
+        """The same rows less ``center``, over ``unit`` unless that is None, as an engine on every worker takes them.
+
+        Parameters
+        ----------
+        order : ndarray of int, shape (n_samples,)
+            Of the rows that are summed, which leaves each in its share.
+        """
         other = RemoteRows(self.source, self.shares, self.memory)
         other.center, other.unit, other.dtype = center, unit, np.dtype(engine.dtype)
         other._coarse = center.astype(np.float32)
@@ -80,7 +88,7 @@ class RemoteRows(RowStream):
         self.shares.center_of = other
         precision = "tf32" if engine.fast else engine.dtype.name
         given = center, unit, engine.name, engine.device, precision
-        self.shares.ask("centre", [given] * len(self.shares), ("rows", "centre"))
+        self.shares.ask("centre", [(order[a:b] - a, *given) for a, b in self.shares.bounds], ("rows", "centre"))
         return other
 
     def ask(self, method: str, arguments: list[tuple[Any, ...] | None], told: Any = None) -> list[Any]:
@@ -97,22 +105,45 @@ class RemoteRows(RowStream):
             )
         return self.shares.ask(method, arguments, told)
 
+    def ask_many(self, questions: list[tuple[str, list[tuple[Any, ...] | None]]]) -> list[list[Any]]:
+        """`ask` for several methods at once, so that each share works on its own."""
+        given: list[Any] = [
+            [(method, arguments[i]) for method, arguments in questions if arguments[i] is not None]
+            for i in range(len(self.shares))
+        ]
+        found = iter(self.ask("many", [(calls,) if calls else None for calls in given]))
+        each = [iter(next(found)) if calls else iter(()) for calls in given]
+        return [
+            [next(own) for own, asked in zip(each, arguments, strict=True) if asked is not None]
+            for _, arguments in questions
+        ]
+
     def fetched_columns(self, kept: np.ndarray) -> np.ndarray:
-        """Some columns, of bool, shape (n_features,), fetched."""
+        """Some columns, of bool, shape (n_features,), fetched; in the order in which rows are summed."""
         return np.concatenate(self.ask("columns", [(kept,)] * len(self.shares)))
 
-    def gram(self, s: np.ndarray | None, ranges: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-        """See `popglm.solve.coordinates.gram`."""
-        each = zip(self.shares.slices(s), self.shares.ranges(ranges), strict=True)
-        return self._added("gram", [(own, inside) if inside else None for own, inside in each])
+    def grams(self, parts: list[tuple[np.ndarray | None, Ranges]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """See `popglm.solve.coordinates.gram`, of weights (n_samples,) or None and ranges of several parts."""
+        return self._added("gram", [self._inside(s, ranges) for s, ranges in parts])
 
     def response_products(
-        self, Y: np.ndarray, s: np.ndarray | None, mean: np.ndarray, ranges: list[tuple[int, int]]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `popglm.solve.sums.response_products`."""
-        name, each = self.shares.put(Y), zip(self.shares.slices(s), self.shares.ranges(ranges), strict=True)
-        return self._added("response_products", [(name, own, mean, inside) if inside else None for own, inside in each])
+        self, parts: list[tuple[np.ndarray, np.ndarray | None, np.ndarray, Ranges]]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """See `popglm.solve.sums.response_products`, of Y, weights, means and ranges of several parts."""
+        return self._added(
+            "response_products",
+            [
+                [None if given is None else (self.shares.put(Y), mean, *given) for given in self._inside(s, ranges)]
+                for Y, s, mean, ranges in parts
+            ],
+        )
 
-    def _added(self, method: str, arguments: list[tuple[Any, ...] | None]) -> tuple[Any, ...]:
-        """Sums over shares of what a method returns several of."""
-        return tuple(sum(parts) for parts in zip(*self.ask(method, arguments), strict=True))
+    def _inside(self, s: np.ndarray | None, ranges: Ranges) -> list[tuple[Any, ...] | None]:
+        """Weights and ranges of every share; None for one without rows."""
+        each = zip(self.shares.slices(s), self.shares.ranges(ranges), strict=True)
+        return [(own, inside) if inside else None for own, inside in each]
+
+    def _added(self, method: str, parts: list[list[tuple[Any, ...] | None]]) -> list[tuple[Any, ...]]:
+        """Sums over shares of what a method returns several of, for several parts."""
+        found = self.ask_many([(method, arguments) for arguments in parts])
+        return [tuple(sum(values) for values in zip(*own, strict=True)) for own in found]

@@ -52,7 +52,9 @@ class Share:
 
     def add(self, rows: Any, dtype: np.dtype) -> None:
         """Take rows, the next ones."""
-        self._pieces.append(np.ascontiguousarray(rows, dtype))
+        rows = np.ascontiguousarray(rows, dtype)
+        # a view would hold more than its rows
+        self._pieces.append(rows if rows.base is None else rows.copy())
 
     def not_finite(self) -> tuple[str, int, int] | None:
         """What is not finite: its name, its column, and its first row; None for nothing."""
@@ -92,18 +94,26 @@ class Share:
 
     # rows of a fit
 
-    def centre(self, center: np.ndarray, unit: np.ndarray | None, name: str, device: str, precision: str) -> None:
-        """Take ``center`` from the rows, divide columns by ``unit`` unless that is None, and begin a fit's engine."""
+    def centre(
+        self, order: np.ndarray, center: np.ndarray, unit: np.ndarray | None, name: str, device: str, precision: str
+    ) -> None:
+        """Take ``center`` from the rows, divide columns by ``unit`` unless that is None, and begin a fit's engine.
+
+        Parameters
+        ----------
+        order : ndarray of int, shape (n_rows,)
+            In which rows are held from then on.
+        """
         engine = NumpyEngine(precision, self.n_threads) if name == "numpy" else get_engine(name, device, precision)
         engine.n_workers = self.n_threads
-        X, first = np.empty((sum(map(len, self._pieces)), len(center)), engine.dtype), 0
+        X, first, place = np.empty((len(order), len(center)), engine.dtype), 0, np.argsort(order)
         while self._pieces:
             # each piece is let go of as soon as it is there centred
             rows = self._pieces.pop(0)
             for a in range(0, len(rows), 256):
                 # the difference in float64: a column with a large mean keeps its digits
                 x = rows[a : a + 256] - center
-                X[first + a : first + a + len(x)] = x if unit is None else x / unit
+                X[place[first + a : first + a + len(x)]] = x if unit is None else x / unit
             first += len(rows)
         self.engine, self.X = engine, X
         self._session.enter_context(engine.session())
@@ -117,10 +127,14 @@ class Share:
         return gram(self.engine, self.X, s, ranges)
 
     def response_products(
-        self, Y: int, s: np.ndarray | None, mean: np.ndarray, ranges: Ranges
+        self, Y: int, mean: np.ndarray, s: np.ndarray | None, ranges: Ranges
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `popglm.solve.sums.response_products`."""
         return response_products(self.engine, self.X, self._arrays[Y], s, mean, ranges)
+
+    def many(self, calls: list[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """What several methods return."""
+        return [getattr(self, method)(*arguments) for method, arguments in calls]
 
     # what is kept under a name
 
@@ -138,15 +152,19 @@ class Share:
         self, name: int, loss: Family, arrays: list[int | None], fits: list[Ranges], fit_intercept: bool, every: int
     ) -> None:
         """Begin `RowSums`."""
-        given = (self._arrays.get(key) for key in arrays)
-        self._made[name] = RowSums(self.engine, loss, self.X, *given, fits, fit_intercept, every)
+        Y, weights, offset = self._kept(arrays)
+        self._made[name] = RowSums(self.engine, loss, self.X, Y, weights, offset, fits, fit_intercept, every)
 
     def open_held_out(
         self, name: int, loss: Family, arrays: list[int | None], ranges: Ranges, parameters: np.ndarray | None
     ) -> None:
         """Begin `HeldOut`."""
-        given = (self._arrays.get(key) for key in arrays)
-        self._made[name] = HeldOut(self.engine, loss, self.X, *given, ranges, None, parameters)
+        Y, weights, offset = self._kept(arrays)
+        self._made[name] = HeldOut(self.engine, loss, self.X, Y, weights, offset, ranges, None, parameters)
+
+    def _kept(self, names: list[int | None]) -> list[Any]:
+        """The arrays of these names; None for None."""
+        return [None if name is None else self._arrays[name] for name in names]
 
     def values(self, name: int, *asked: Any) -> np.ndarray:
         """See `HeldOut.values`."""

@@ -27,8 +27,8 @@ Arguments = Sequence[tuple[Any, ...] | None]
 class Carrier(Protocol):
     """How shares are reached, wherever they lie: each is a `popglm.solve.remote.share.Share`."""
 
-    def place(self, share: int) -> None:
-        """Begin a share anew, without anything but its rows; elsewhere, where its last place is gone."""
+    def place(self, shares: list[int]) -> None:
+        """Begin shares anew, without anything but their rows; elsewhere, where their last place is gone."""
 
     def ask(self, calls: dict[int, tuple[str, tuple[Any, ...]]]) -> tuple[dict[int, Any], list[int]]:
         """What the named methods of shares return, and the shares that were lost meanwhile."""
@@ -87,8 +87,7 @@ class Shares:
             self.close()
         if not self._placed:
             self._placed = True
-            for share in range(len(self)):
-                self.carrier.place(share)
+            self.carrier.place(list(range(len(self))))
 
     def close(self) -> None:
         """Let go of the rows and all that was made of them."""
@@ -129,7 +128,7 @@ class Shares:
                 "workers more memory or use more of them; a fit with checkpoint= goes on from where it was kept."
             )
         log.warning("The worker that held %s was lost; they are read again by another.", where)
-        self.carrier.place(share)
+        self.carrier.place([share])
         for name, (method, arguments) in list(self._told.items()):
             if name != current and (given := arguments(share)) is not None:
                 _, lost = self.carrier.ask({share: (method, given)})

@@ -13,7 +13,7 @@ from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.row_sums import spread_stride
 from popglm.statistics.families import Family
 
-__all__ = ["RemoteSums", "RemoteValues"]
+__all__ = ["RemoteSums", "RemoteValues", "values_together"]
 
 Ranges = list[tuple[int, int]]
 
@@ -70,7 +70,7 @@ class RemoteSums:
         each = [X.shares.ranges(ranges) for ranges in fits]
         #: Of every share, the fits that count rows of it.
         self.inside = [np.array([f for f in range(len(fits)) if each[f][i]], int) for i in range(len(X.shares))]
-        every = spread_stride(np.count_nonzero(_counted(fits, len(X))))
+        every = spread_stride(int(np.count_nonzero(_counted(fits, len(X)))))
         given = [
             (loss, names, [each[f][i] for f in own], fit_intercept, every) if len(own) else None
             for i, own in enumerate(self.inside)
@@ -234,7 +234,14 @@ class RemoteValues:
 
     def values(self, *asked: Any) -> np.ndarray:
         """See `HeldOut.values`."""
-        return sum(self.X.ask("values", [(self.name, *asked) if own else None for own in self.inside]))
+        (found,) = values_together([(self, asked)])
+        return found
+
+
+def values_together(each: list[tuple[RemoteValues, tuple[Any, ...]]]) -> list[np.ndarray]:
+    """`RemoteValues.values` of several at once: the rows that a fold holds out may all lie in one share."""
+    questions = [("values", [(own.name, *asked) if inside else None for inside in own.inside]) for own, asked in each]
+    return [sum(found) for found in each[0][0].X.ask_many(questions)]
 
 
 def _present(own: list[Any]) -> list[Any]:
