@@ -148,7 +148,7 @@ class DaskCarrier:
         raised: list[BaseException] = []
         for share, future in waiting.items():
             try:
-                returned, value = future.result()
+                returned, value = self._answer(future, self._at[share])
             except Exception as error:
                 log.debug("share %d: %r", share, error)
                 continue
@@ -159,6 +159,16 @@ class DaskCarrier:
         if raised:
             raise raised[0]
         return found, [share for share in calls if share not in found]
+
+    def _answer(self, future: Any, address: str) -> Any:
+        """What an actor returned; an error where its worker is gone."""
+        while True:
+            try:
+                return future.result(timeout=LOOK)
+            except TimeoutError:
+                # where the scheduler learns of the loss first, distributed leaves the call without an answer
+                if address not in self.client.nthreads():
+                    raise
 
     def release(self) -> None:
         """See `popglm.solve.remote.shares.Carrier`."""
