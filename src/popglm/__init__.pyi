@@ -48,6 +48,7 @@ from .recording import (
 from .recording.reading import read
 from .scale.sessions import SessionsResult, fit_sessions
 from .scale.spreading import dask_map
+from .scale.rows import rows_on_workers
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
@@ -99,6 +100,7 @@ __all__ = [
     "read_pynapple",
     "read_suite2p",
     "read_table",
+    "rows_on_workers",
     "shifts",
     "significance",
     "splines",
