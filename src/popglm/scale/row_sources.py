@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["HDF5Rows", "MappedRows", "is_dask", "is_readable", "readable_by_workers", "row_edges"]
+__all__ = ["is_dask", "is_readable", "readable_by_workers", "row_edges"]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from popglm.statistics.families import Family, Units
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowObjective", "spread_of"]
+__all__ = ["RowObjective"]
 
 #: Rows with a mean weight this many times as large or small as that of all rows do not stand for these.
 UNLIKE = 3.0

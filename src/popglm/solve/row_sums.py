@@ -21,7 +21,7 @@ from popglm.solve.stack import Stack, stacked
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
 
-__all__ = ["RowSums", "pieces", "spread_stride"]
+__all__ = ["RowSums", "spread_stride"]
 
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Carrier", "Shares"]
+__all__ = ["Shares"]
 
 log = logging.getLogger("popglm")
 
