@@ -46,9 +46,9 @@ from .recording import (
     read_table,
 )
 from .recording.reading import read
+from .scale.rows import rows_on_workers
 from .scale.sessions import SessionsResult, fit_sessions
 from .scale.spreading import dask_map
-from .scale.rows import rows_on_workers
 from .simulate import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream

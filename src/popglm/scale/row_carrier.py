@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import math
 import pickle
@@ -17,6 +16,7 @@ import dask
 import distributed
 import numpy as np
 
+from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.row_sources import is_dask, is_readable
 from popglm.solve.remote.share import PIECE, Share
 
@@ -30,9 +30,6 @@ BESIDE = 300e6
 PATIENCE, LOOK = 60.0, 1.0
 #: Workers that a share is tried on, one after the other.
 MOST_TRIES = 4
-
-#: Parameters of glibc's mallopt, and the bytes up to which freed memory is kept: the most that glibc takes.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, ARRAYS_OF_A_PASS = -1, -3, 2**25
 
 #: Shares of this process, by name.
 _here: weakref.WeakValueDictionary[str, WorkerShare] = weakref.WeakValueDictionary()
@@ -80,7 +77,7 @@ class WorkerShare(Share):
 
     def __init__(self, name: str, n_threads: int) -> None:
         super().__init__(n_threads)
-        _keep_freed_memory()
+        keep_freed_memory()
         _here[name] = self
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
@@ -93,18 +90,6 @@ class WorkerShare(Share):
             except Exception:
                 return False, RuntimeError(f"{type(error).__name__}: {error}")
             return False, error
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc reuse the memory of a pass in the next one, as it does by itself.
-
-    Dask starts workers with ``MALLOC_TRIM_THRESHOLD_`` of 64 kB, which also ends glibc's own adjustment: every array of
-    a pass is then mapped, filled with zeros and unmapped again. A worker gives free memory back at the next trim.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        glibc = ctypes.CDLL("libc.so.6")
-        for parameter, value in ((M_MMAP_THRESHOLD, ARRAYS_OF_A_PASS), (M_TRIM_THRESHOLD, 2 * ARRAYS_OF_A_PASS)):
-            glibc.mallopt(parameter, value)
 
 
 def hand_over(name: str, rows: Any, dtype: np.dtype) -> None:

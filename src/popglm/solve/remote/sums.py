@@ -153,7 +153,9 @@ class RemoteSums:
         if bad:
             return bad[0]
         root = np.vstack([R for _, _, R in found])
-        return sum(total for total, _, _ in found), sum(g for _, g, _ in found), qr(root, mode="r")[0][: root.shape[1]]
+        if len(root):
+            root = qr(root, mode="r")[0][: root.shape[1]]
+        return sum(total for total, _, _ in found), sum(g for _, g, _ in found), root
 
     def _columns(self, batches: Asked, *arrays: Any) -> list[tuple[Any, ...] | None]:
         """For every share the name of the sums, what it calls the columns, and their rows of arrays."""
