@@ -46,6 +46,7 @@ from .recording import (
     read_table,
 )
 from .recording.reading import read
+from .scale.rows import rows_on_workers
 from .scale.sessions import SessionsResult, fit_sessions
 from .scale.spreading import dask_map
 from .simulate import maze_design, maze_session
@@ -99,6 +100,7 @@ __all__ = [
     "read_pynapple",
     "read_suite2p",
     "read_table",
+    "rows_on_workers",
     "shifts",
     "significance",
     "splines",

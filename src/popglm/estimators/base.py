@@ -38,7 +38,7 @@ from popglm.numbers import shape_of
 from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded
-from popglm.solve.stream import RowStream
+from popglm.solve.stream import RowStream, released
 from popglm.statistics.families import FAMILIES, get_family
 from popglm.statistics.null import FEW_EVENTS, NullModels, null_models
 from popglm.statistics.selection import at_strengths
@@ -121,6 +121,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
 
         with (
             quiet,
+            released(values),
             engine.session(),
             fit_progress(self.verbose, responses.shape[1], n_lambdas, n_fits) as advance,
             kept_in(folder, about) as kept,

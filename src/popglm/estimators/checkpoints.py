@@ -109,10 +109,7 @@ def _about(engine: Engine, array: Any) -> str:
     if array is None:
         return "none"
     if isinstance(array, RowStream):
-        running = hashlib.blake2b(digest_size=16)
-        for _, _, rows in array.blocks():
-            running.update(np.ascontiguousarray(rows).data)
-        return f"{array.dtype} {array.shape} in blocks of {array.block_rows} rows #{running.hexdigest()}"
+        return f"{array.dtype} {array.shape} {array.digest()}"
     array = np.asarray(array)
     rows = np.atleast_1d(array)
     size = max(PIECE // max(rows[:1].nbytes, 1), 1)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.numpy_engine import NumpyEngine
+from popglm.statistics.families import Family
 
-__all__ = ["weighted_grams"]
+__all__ = ["counting_parts", "curvature_sums", "weighted_grams"]
 
 
-def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+def weighted_grams(objective: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Covariances of the features, samples weighted by the curvature h of the loss, for some neurons of one fit.
 
     All samples count: a part drawn by curvature, evenly and by the size of x served long dense sessions, but left
@@ -19,7 +20,7 @@ def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: n
 
     Parameters
     ----------
-    rows : RowObjective
+    objective : RowObjective
     W : ndarray, shape (n_neurons, n_features)
     b : ndarray, shape (n_neurons,)
 
@@ -28,18 +29,35 @@ def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: n
     ndarray, shape (n_neurons, n_features, n_features)
         In float64; not finite where h is not.
     """
-    engine, windows = rows.engine, rows.windows
-    W, b = W.astype(engine.dtype), b.astype(engine.dtype)
-    n, p = W.shape
+    dtype, loss = objective.engine.dtype, objective.loss_of(fit, neurons)
+    with np.errstate(all="ignore"):
+        total, x, XX = objective.rows.curvature(loss, fit, neurons, W.astype(dtype), b.astype(dtype))
+        x, XX = x / total[:, None], XX / total[:, None, None]
+    return XX - x[:, :, None] * x[:, None] if objective.fit_intercept else XX
+
+
+def curvature_sums(
+    rows: Any, loss: Family, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Σh, Σhx and Σhxxᵀ over the rows of a fit, per neuron, at the parameters of ``loss``.
+
+    Parameters
+    ----------
+    rows : RowSums
+    W : ndarray, shape (n_neurons, n_features)
+        In the engine's precision, as b.
+    b : ndarray, shape (n_neurons,)
+    """
+    engine, (n, p) = rows.engine, W.shape
 
     def sums(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, ...]:
-        """Σh, Σhx and Σhxxᵀ over some chunks of samples, per problem."""
+        """Over some chunks of samples."""
         total, x, XX = np.zeros(n), np.zeros((n, p)), np.zeros((n, p, p))
         for first, last in chunks:
             X = np.asarray(rows.X[first:last], engine.dtype)
             eta = (NumpyEngine.pad(W) @ X.T)[:n] + b[:, None]
             eta = eta if rows.offset is None else eta + rows.offset[first:last]
-            h = rows.loss_of(fit, neurons).derivatives(np, eta, rows.Y[neurons, first:last])[1]
+            h = loss.derivatives(np, eta, rows.Y[neurons, first:last])[1]
             if rows.weights is not None:
                 s = rows.weights if rows.weights.ndim == 1 else rows.weights[neurons]
                 h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)
@@ -51,10 +69,13 @@ def weighted_grams(rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: n
                 own += scaled.T @ scaled
         return total, x, XX
 
-    counting = [windows.chunks[k] for k, kind in enumerate(windows.kind) if windows.members[kind][fit]]
-    # as many parts on any machine, so that sums have one order
-    parts = [[counting[i] for i in part] for part in np.array_split(np.arange(len(counting)), 2) if len(part)]
     with np.errstate(all="ignore"):
-        total, x, XX = (sum(some) for some in zip(*engine.map(sums, [(part,) for part in parts]), strict=True))
-        x, XX = x / total[:, None], XX / total[:, None, None]
-    return XX - x[:, :, None] * x[:, None] if rows.fit_intercept else XX
+        parts = engine.map(sums, counting_parts(rows.windows, fit))
+        total, x, XX = (sum(some) for some in zip(*parts, strict=True))
+    return total, x, XX
+
+
+def counting_parts(windows: Any, fit: int) -> list[tuple[list[tuple[int, int]]]]:
+    """The windows that a fit counts in two parts, on any machine, so that sums have one order."""
+    counting = [windows.chunks[k] for k, kind in enumerate(windows.kind) if windows.members[kind][fit]]
+    return [([counting[i] for i in part],) for part in np.array_split(np.arange(len(counting)), 2) if len(part)]

@@ -72,7 +72,9 @@ class Folds:
         return np.stack([np.ones(n), *(part.counted(n) for part in self.train)])
 
 
-def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[np.ndarray, Folds]:
+def order_by_fold(
+    n: int, splits: Splits, shortest: int | None = None, edges: np.ndarray | None = None
+) -> tuple[np.ndarray, Folds]:
     """Order of the rows, and where every fold's rows then lie.
 
     A partition is sorted so that the held-out rows of a fold are one range; of many folds, training rows are counted by
@@ -83,8 +85,12 @@ def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[
     shortest : int, optional
         Neither sort nor copy: the rows are on disk. A fold's rows are then ranges, as long as these have this many rows
         on average, else counts for all rows.
+    edges : ndarray of int, shape (n_shares + 1,), optional
+        The rows lie in shares that begin there: a partition is sorted inside of each, and nothing is copied.
     """
     partition = _is_partition(n, splits)
+    if edges is not None and partition:
+        return _sorted_in_shares(n, splits, edges)
     if shortest is not None or not partition:
 
         def part(rows: np.ndarray) -> Part:
@@ -95,7 +101,7 @@ def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[
         return np.arange(n), Folds([part(train) for train, _ in splits], [part(test) for _, test in splits], partition)
     order = np.concatenate([np.sort(test) for _, test in splits])
     blocks = list(pairwise(np.cumsum([0, *(len(test) for _, test in splits)]).tolist()))
-    if len(splits) > max(FEW_FOLDS, n // ROWS_PER_FOLD):
+    if _are_many(n, splits):
         row = np.arange(n)
         train = [Part([(0, n)], ((row < first) | (row >= last)).astype(int)) for first, last in blocks]
     else:
@@ -103,12 +109,38 @@ def order_by_fold(n: int, splits: Splits, shortest: int | None = None) -> tuple[
     return order, Folds(train, [Part([block]) for block in blocks], partition)
 
 
+def _are_many(n: int, splits: Splits) -> bool:
+    """Whether folds count their training rows by weights."""
+    return len(splits) > max(FEW_FOLDS, n // ROWS_PER_FOLD)
+
+
+def _sorted_in_shares(n: int, splits: Splits, edges: np.ndarray) -> tuple[np.ndarray, Folds]:
+    """`order_by_fold` of a partition inside of shares."""
+    fold = np.empty(n, int)
+    for i, (_, test) in enumerate(splits):
+        fold[test] = i
+    order = np.lexsort((np.arange(n), fold, np.searchsorted(edges, np.arange(n), "right")))
+    fold = fold[order]
+    held = [Part(_runs(fold == i)) for i in range(len(splits))]
+    if _are_many(n, splits):
+        train = [Part([(0, n)], (fold != i).astype(int)) for i in range(len(splits))]
+    else:
+        train = [Part(_runs(fold != i)) for i in range(len(splits))]
+    return order, Folds(train, held, True)
+
+
+def _runs(inside: np.ndarray) -> Ranges:
+    """First and last row of the runs of True."""
+    edges = np.flatnonzero(np.diff(inside.astype(int), prepend=0, append=0)).reshape(-1, 2)
+    return [(int(a), int(b)) for a, b in edges]
+
+
 def _part_in_place(n: int, rows: np.ndarray, shortest: int) -> Part:
     counts = np.bincount(rows, minlength=n)
     if counts.max() == 1:
-        edges = np.flatnonzero(np.diff(counts, prepend=0, append=0)).reshape(-1, 2)
-        if len(rows) >= shortest * len(edges):
-            return Part([(int(a), int(b)) for a, b in edges])
+        runs = _runs(counts > 0)
+        if len(rows) >= shortest * len(runs):
+            return Part(runs)
     return Part([(0, n)], counts)
 
 

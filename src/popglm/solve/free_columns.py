@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.numpy_engine import NumpyEngine
+from popglm.solve.curvature_grams import counting_parts
+from popglm.statistics.families import Family
 
-__all__ = ["Projections", "project", "project_on_gram"]
+__all__ = ["Projections", "curvature_along", "forces_along", "project", "project_on_gram"]
 
 #: Directions with less than this share of the curvature, in units in which every column has as much, are rounding.
 LEAST = {8: 1e-14, 4: 1e-12}
@@ -44,14 +46,14 @@ class Projections:
 
 
 def project(
-    rows: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, columns: np.ndarray,
+    objective: Any, fit: int, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, columns: np.ndarray,
     extra: np.ndarray | None = None,
 ) -> Projections:  # fmt: skip
     """`Projections` of neurons of one fit, from two passes over its rows.
 
     Parameters
     ----------
-    rows : RowObjective
+    objective : RowObjective
     W, grad : ndarray, shape (n_neurons, n_features)
         Weights, and the gradient there, of the smoothness too.
     b : ndarray, shape (n_neurons,)
@@ -60,57 +62,98 @@ def project(
     extra : ndarray, shape (n_free, n_free), optional
         What a smoothness penalty adds to A.
     """
-    engine, windows = rows.engine, rows.windows
+    dtype, has_intercept = objective.engine.dtype, int(objective.fit_intercept)
     n, p = W.shape
-    total = rows.total[fit * len(rows.Y) + neurons]
-    counting = [windows.chunks[k] for k, kind in enumerate(windows.kind) if windows.members[kind][fit]]
-    # as many parts on any machine, so that sums have one order
-    parts = [([counting[i] for i in part],) for part in np.array_split(np.arange(len(counting)), 2) if len(part)]
-
-    def read(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, their columns Z with one of ones for the intercept, and curvature weights (n, n_rows)."""
-        X = np.asarray(rows.X[first:last], engine.dtype)
-        eta = (NumpyEngine.pad(W.astype(engine.dtype)) @ X.T)[:n] + b[:, None].astype(engine.dtype)
-        eta = eta if rows.offset is None else eta + rows.offset[first:last]
-        h = rows.loss_of(fit, neurons).derivatives(np, eta, rows.Y[neurons, first:last])[1]
-        if rows.weights is not None:
-            s = rows.weights if rows.weights.ndim == 1 else rows.weights[neurons]
-            h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)
-        one = np.full((last - first, int(rows.fit_intercept)), 1.0)
-        return X, np.column_stack([X[:, columns].astype(float), one]), h
-
-    def curvature(chunks: list[tuple[int, int]]) -> np.ndarray:
-        m = len(columns) + int(rows.fit_intercept)
-        A = np.zeros((n, m, m))
-        for first, last in chunks:
-            _, Z, h = read(first, last)
-            A += np.matmul(Z.T[None] * h[:, None, :], Z)
-        return A
-
-    def forces(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-        shift, reach = np.zeros((n, p)), np.zeros(n)
-        for first, last in chunks:
-            X, Z, h = read(first, last)
-            along = u @ Z.T
-            shift += (h * along).astype(engine.dtype) @ X
-            reach = np.maximum(reach, np.where(h > 0, np.abs(along), 0).max(axis=1))
-        return shift, reach
-
+    total = objective.total[fit * len(objective.Y) + neurons]
+    at = objective.loss_of(fit, neurons), fit, neurons, W.astype(dtype), b.astype(dtype), columns
     with np.errstate(all="ignore"):
-        A = sum(engine.map(curvature, parts)) / total[:, None, None]
+        A = objective.rows.curvature_along(*at) / total[:, None, None]
         if extra is not None:
             A[:, : len(columns), : len(columns)] += extra
-        force = np.column_stack([grad[:, columns], np.zeros((n, int(rows.fit_intercept)))])
+        force = np.column_stack([grad[:, columns], np.zeros((n, has_intercept))])
         good = np.isfinite(A).all(axis=(1, 2)) & np.isfinite(force).all(axis=1)
         u, decrement = np.zeros_like(force), np.full(n, np.inf)
-        u[good], decrement[good] = _newton(A[good], force[good], LEAST[np.dtype(engine.dtype).itemsize])
-        some = engine.map(forces, parts)
-    shift = sum(part for part, _ in some) / total[:, None]
+        u[good], decrement[good] = _newton(A[good], force[good], LEAST[np.dtype(dtype).itemsize])
+        shift, reach = objective.rows.forces_along(*at, u)
+    shift = shift / total[:, None]
     step = np.zeros((n, p))
     step[:, columns] = -u[:, : len(columns)]
     # to rounding it is that already
     shift[:, columns] = grad[:, columns]
-    return Projections(step, shift, decrement, np.maximum.reduce([part for _, part in some]))
+    return Projections(step, shift, decrement, reach)
+
+
+@dataclass
+class _Along:
+    """Rows of a fit beside the columns Z of some neurons' weights, at the parameters of a loss.
+
+    Attributes
+    ----------
+    rows : RowSums
+    W : ndarray, shape (n_neurons, n_features)
+        In the engine's precision, as b.
+    """
+
+    rows: Any
+    loss: Family
+    fit: int
+    neurons: np.ndarray
+    W: np.ndarray
+    b: np.ndarray
+    columns: np.ndarray
+
+    def read(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, their columns Z with one of ones for the intercept, and curvature weights (n_neurons, n_rows)."""
+        rows, neurons, n = self.rows, self.neurons, len(self.W)
+        X = np.asarray(rows.X[first:last], rows.engine.dtype)
+        eta = (NumpyEngine.pad(self.W) @ X.T)[:n] + self.b[:, None]
+        eta = eta if rows.offset is None else eta + rows.offset[first:last]
+        h = self.loss.derivatives(np, eta, rows.Y[neurons, first:last])[1]
+        if rows.weights is not None:
+            s = rows.weights if rows.weights.ndim == 1 else rows.weights[neurons]
+            h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)
+        one = np.full((last - first, int(rows.fit_intercept)), 1.0)
+        return X, np.column_stack([X[:, self.columns].astype(float), one]), h
+
+
+def curvature_along(rows: Any, *at: Any) -> np.ndarray:
+    """ΣhZᵀZ of some neurons over the rows of a fit, shape (n_neurons, n_free + 1, n_free + 1) with an intercept.
+
+    ``at`` is loss, fit, neurons, W, b, columns: see `project`.
+    """
+    along = _Along(rows, *at)
+
+    def curvature(chunks: list[tuple[int, int]]) -> np.ndarray:
+        m = len(along.columns) + int(rows.fit_intercept)
+        A = np.zeros((len(along.W), m, m))
+        for first, last in chunks:
+            _, Z, h = along.read(first, last)
+            A += np.matmul(Z.T[None] * h[:, None, :], Z)
+        return A
+
+    with np.errstate(all="ignore"):
+        return sum(rows.engine.map(curvature, counting_parts(rows.windows, along.fit)))
+
+
+def forces_along(rows: Any, *at: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Σh(Zu)x (n_neurons, n_features), and the largest |Zu| of a sample, over the rows of a fit.
+
+    ``at`` is loss, fit, neurons, W, b, columns and u: see `project`.
+    """
+    along, u = _Along(rows, *at[:-1]), at[-1]
+
+    def forces(chunks: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        shift, reach = np.zeros(along.W.shape), np.zeros(len(u))
+        for first, last in chunks:
+            X, Z, h = along.read(first, last)
+            Zu = u @ Z.T
+            shift += (h * Zu).astype(rows.engine.dtype) @ X
+            reach = np.maximum(reach, np.where(h > 0, np.abs(Zu), 0).max(axis=1))
+        return shift, reach
+
+    with np.errstate(all="ignore"):
+        some = rows.engine.map(forces, counting_parts(rows.windows, along.fit))
+    return sum(part for part, _ in some), np.maximum.reduce([part for _, part in some])
 
 
 def project_on_gram(model: Any, grad: np.ndarray) -> Projections:

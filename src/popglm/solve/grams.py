@@ -16,12 +16,13 @@ from popglm.solve.fit import Fit
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Path
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
 from popglm.solve.rows import Rows, of_columns, stand_at_null
 from popglm.solve.settings import Settings, all_of, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
-from popglm.solve.sums import FeatureSums, largest_eigenvalue, without_each
+from popglm.solve.sums import FeatureSums, largest_eigenvalue, response_products, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["GramFits"]
@@ -49,30 +50,29 @@ class ResponseMoments:
     YX: np.ndarray
 
     @staticmethod
-    def of(engine: Engine, data: Rows) -> ResponseMoments:
-        """Sums over the rows of ``data``."""
+    def of_parts(engine: Engine, parts: list[Rows]) -> list[ResponseMoments]:
+        """Sums over the rows of each part; workers take them all at once."""
 
-        def weighted(take: Callable[[Any], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-            """Responses (n_neurons, n_rows) and weights (n_rows,) of some rows."""
-            y = take(data.Y.T).T
-            return y, np.ones(y.shape[1]) if data.weights is None else take(data.weights)
+        def means(data: Rows) -> tuple[float, np.ndarray]:
+            """Σs, and the mean response."""
 
-        def means(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
-            """Σs and Σsy."""
-            y, s = weighted(take)
-            return s.sum(), y @ s
+            def part(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+                y = take(data.Y.T).T
+                s = np.ones(y.shape[1]) if data.weights is None else take(data.weights)
+                return s.sum(), y @ s
 
-        def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
-            """Σsy² and Σsyx of responses less their mean."""
-            y, s = weighted(take)
-            y = y - mean[:, None]
-            ys = y * s
-            return np.einsum("ij,ij->i", ys, y), engine.product(ys, take(data.X).astype(float))
+            s, total = row_sums(engine, part, data.Y, data.ranges)
+            return float(s), total / max(float(s), np.finfo(float).tiny)
 
-        s, total = row_sums(engine, means, data.Y, data.ranges)
-        mean = total / max(float(s), np.finfo(float).tiny)
-        yy, YX = row_sums(engine, products, data.X, data.ranges)
-        return ResponseMoments(float(s), mean, yy, YX)
+        found = [means(data) for data in parts]
+        given: list[Any] = [
+            (data.X, data.Y, data.weights, mean, data.ranges) for data, (_, mean) in zip(parts, found, strict=True)
+        ]
+        if parts and isinstance(parts[0].X, RemoteRows):
+            products = parts[0].X.response_products([asked for _, *asked in given])
+        else:
+            products = [response_products(engine, *asked) for asked in given]
+        return [ResponseMoments(*means, *sums) for means, sums in zip(found, products, strict=True)]
 
     @staticmethod
     def join(parts: list[ResponseMoments], features: list[FeatureSums]) -> ResponseMoments:
@@ -133,10 +133,11 @@ class GramFits:
         engine, data = self.engine, self.data
         self.parts = [data, *map(data.part, self.folds.train)]
         self.tested = [data.part(part) for part in self.folds.test]
-        self.held = [ResponseMoments.of(engine, rows) for rows in self.tested]
+        self.held = ResponseMoments.of_parts(engine, self.tested)
         if self.partition_features is None:
-            self.held_features = [FeatureSums.of(engine, rows.X, rows.weights, rows.ranges) for rows in self.tested]
-            self.sums = [ResponseMoments.of(engine, rows) for rows in self.parts]
+            held = [(rows.X, rows.weights, rows.ranges) for rows in self.tested]
+            self.held_features = FeatureSums.of_parts(engine, held)
+            self.sums = ResponseMoments.of_parts(engine, self.parts)
         else:
             self.held_features = self.partition_features
             # never the sums over all rows less the held-out ones: these would leave their rounding behind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,14 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
+from popglm.solve.remote.rows import RemoteRows
+from popglm.solve.remote.sums import RemoteValues, values_together
 from popglm.solve.snapshot import Resumable
 from popglm.solve.windows import Windows
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 
-__all__ = ["EarlyStop", "HeldOut"]
+__all__ = ["EarlyStop", "HeldOut", "deviances"]
 
 #: Neurons' deviances that are worth a matrix product.
 BATCH = 32
@@ -54,7 +55,11 @@ class HeldOut:
     ) -> None:
         self.engine, self.loss, self.coordinates = engine, loss, coordinates
         self.parameters = parameters if loss.parameters else None
-        self.windows = Windows(engine, X, Y, weights, offset, [ranges])
+        self.remote: RemoteValues | None = None
+        if isinstance(X, RemoteRows):
+            self.remote = RemoteValues(loss, X, Y, weights, offset, ranges, self.parameters)
+        else:
+            self.windows = Windows(engine, X, Y, weights, offset, [ranges])
 
     def deviance(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """At every point of a path, shape (n_lambdas, n_neurons).
@@ -67,7 +72,7 @@ class HeldOut:
         n_lambdas, _, p = W.shape
 
         def values(k: np.ndarray) -> np.ndarray:
-            return self._add_up(value_sums, len(k), None, W[k].reshape(-1, p), b[k].reshape(-1))
+            return self.values(len(k), None, W[k].reshape(-1, p), b[k].reshape(-1))
 
         value = in_halves(values, np.arange(n_lambdas), "strengths")
         return np.maximum(2 * value, 0)
@@ -81,15 +86,29 @@ class HeldOut:
         W : ndarray, shape (n_points, n_features)
         b : ndarray, shape (n_points,)
         """
-        value = self._add_up(_value_sums_of, 1, neurons, W, b)[0, : len(neurons)]
-        return np.maximum(2 * value, 0)
+        return np.maximum(2 * self.values(1, neurons, W, b)[0], 0)
 
-    def _add_up(
-        self, sums: Callable[..., Any], n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray
-    ) -> np.ndarray:
-        engine, windows, n = self.engine, self.windows, len(W)
+    def prepared(self, n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray) -> tuple[Any, ...]:
+        """Arguments of `values` with weights in the coordinates of X, and in the engine's precision."""
         W = W if self.coordinates is None else self.coordinates.unrotate(W)
-        W = engine.pad(W.astype(engine.dtype))
+        return n_lambdas, neurons, W.astype(self.engine.dtype), b
+
+    def values(self, n_lambdas: int, neurons: np.ndarray | None, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Σ of the loss above the saturated model's, shape (n_lambdas, n_neurons).
+
+        Parameters
+        ----------
+        neurons : ndarray of int, shape (n_points,), or None
+            Those of the points, at one strength; None for all neurons at every strength.
+        W : ndarray, shape (n_lambdas · n_neurons, n_features)
+        b : ndarray, shape (n_lambdas · n_neurons,)
+        """
+        engine, n = self.engine, len(W)
+        if self.remote is not None:
+            return self.remote.values(*self.prepared(n_lambdas, neurons, W, b))
+        W = self.prepared(n_lambdas, neurons, W, b)[2]
+        windows, sums = self.windows, value_sums if neurons is None else _value_sums_of
+        W = engine.pad(W)
 
         def padded(a: np.ndarray) -> np.ndarray:
             return np.concatenate([a, np.repeat(a[-1:], len(W) - n, axis=0)])
@@ -105,7 +124,28 @@ class HeldOut:
             compiled = engine.compile(sums, type(engine), size, masked, self.loss, n_lambdas)
             return {0: (compiled(X, Y, s, offset, *who, w, b, theta, at),)}
 
-        return windows.add_up(chunk)[0][0][0]
+        return windows.add_up(chunk)[0][0][0][:, : n // n_lambdas]
+
+
+def deviances_of(held_out: list[HeldOut], asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """`HeldOut.deviance_of` of several folds."""
+    return [np.maximum(2 * values[0], 0) for values in _values(held_out, [(1, *points) for points in asked])]
+
+
+def deviances(held_out: list[HeldOut], asked: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """`HeldOut.deviance` of several folds."""
+    if not (held_out and held_out[0].remote):
+        return [own.deviance(*path) for own, path in zip(held_out, asked, strict=True)]
+    flat = [(len(W), None, W.reshape(-1, W.shape[2]), b.reshape(-1)) for W, b in asked]
+    return [np.maximum(2 * values, 0) for values in _values(held_out, flat)]
+
+
+def _values(held_out: list[HeldOut], asked: list[tuple[Any, ...]]) -> list[np.ndarray]:
+    """`HeldOut.values` of several folds; workers take them all at once."""
+    each = list(zip(held_out, asked, strict=True))
+    if held_out and held_out[0].remote:
+        return values_together([(own.remote, own.prepared(*points)) for own, points in each if own.remote])
+    return [own.values(*points) for own, points in each]
 
 
 def _value_sums_of(
@@ -169,8 +209,8 @@ class EarlyStop(Resumable):
         k = np.arange(n_lambdas)[:, None]
         k, neurons = np.nonzero((k >= self.known) & (k < behind))
         of_folds = paths[len(paths) - len(self.held_out) :]
-        for fold, (rows, path) in enumerate(zip(self.held_out, of_folds, strict=True)):
-            found = rows.deviance_of(neurons, path.W[k, neurons], path.b[k, neurons])
+        asked = [(neurons, path.W[k, neurons], path.b[k, neurons]) for path in of_folds]
+        for fold, found in enumerate(deviances_of(self.held_out, asked)):
             self.deviance[fold, k, neurons] = np.where(self.scored[fold, neurons], found, np.nan)
         turned = self.ends(self.deviance) < n_lambdas
         stopped = np.flatnonzero(turned & (behind < n_lambdas))

@@ -15,7 +15,7 @@ from scipy.linalg import qr, svd
 
 from popglm.statistics.families import Family
 
-__all__ = ["SAFETY", "derivatives", "newton"]
+__all__ = ["SAFETY", "derivative_sums", "derivatives", "newton"]
 
 #: The loss is taken to fall by no more than this many times half the decrement.
 SAFETY = 10.0
@@ -24,12 +24,10 @@ SAFETY = 10.0
 LEAST = {8: 1e-11, 4: 1e-6}
 
 
-def derivatives(
+def derivative_sums(
     loss: Family, rows: Iterable[tuple[np.ndarray, ...]], w: np.ndarray, b: float, fit_intercept: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient (n_features + 1,) of a neuron's mean loss in its weights and, last, its intercept; and a root of H.
-
-    The root is a triangle R with RᵀR = H: it keeps directions whose curvature is rounding beside that of others.
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Σs, and what `derivatives` makes of it: Σ of the gradient (n_features + 1,), and a root of Σ of H.
 
     Parameters
     ----------
@@ -48,13 +46,22 @@ def derivatives(
             g += (s * loss.derivatives(np, eta, y)[0]) @ X
             part = np.vstack([R, np.sqrt(s * loss.second_derivative(eta, y))[:, None] * X])
             if not np.isfinite(part).all():
-                return np.full(n, np.nan), np.zeros((n, n))
+                return 1.0, np.full(n, np.nan), np.zeros((n, n))
             if not len(part):
                 # LAPACK of some builds takes no matrix without rows
                 continue
             R = qr(part, mode="r", overwrite_a=True, check_finite=False)[0][:n]
             total += s.sum()
-        return g / total, R / np.sqrt(total)
+    return total, g, R
+
+
+def derivatives(total: float, g: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient (n_features + 1,) of a neuron's mean loss in its weights and, last, its intercept; and a root of H.
+
+    The root is a triangle R with RᵀR = H: it keeps directions whose curvature is rounding beside that of others.
+    Arguments as `derivative_sums` returns them.
+    """
+    return g / total, R / np.sqrt(total)
 
 
 def newton(g: np.ndarray, R: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, float]:

@@ -127,7 +127,7 @@ class _Predictors:
 
     Attributes
     ----------
-    rows : RowObjective
+    objective : RowObjective
     at : ndarray of int, shape (n_columns,)
         Positions of the columns among those that are evaluated.
     neurons : ndarray of int, shape (n_columns,)
@@ -135,14 +135,14 @@ class _Predictors:
     windows : list of ((first, last), eta)
     """
 
-    rows: Any
+    objective: Any
     at: np.ndarray
     neurons: np.ndarray
     windows: list[tuple[tuple[int, int], np.ndarray]]
 
     def samples(self, some: np.ndarray, b: np.ndarray) -> Samples:
         """Those of some columns, by their numbers here, at intercepts (n_columns,) of all that are evaluated."""
-        Y, weights = self.rows.Y, self.rows.weights
+        Y, weights = self.objective.Y, self.objective.weights
 
         def of(which: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             own = some[which]
@@ -157,38 +157,31 @@ class _Predictors:
         return of
 
 
-def renew_parameters(
-    rows: Any, columns: np.ndarray, batches: dict[int, Any], etas: list[dict[int, Any]], b: np.ndarray
-) -> np.ndarray:
+def renew_parameters(objective: Any, columns: np.ndarray, batches: Any, etas: Any, b: np.ndarray) -> np.ndarray:
     """Estimate the parameters of columns that are due, each with the best intercept beside them; returns intercepts.
 
     Parameters
     ----------
-    rows : RowObjective
+    objective : RowObjective
     columns : ndarray of int, shape (n_columns,)
-    batches : dict of int to Stack
-        Columns of every fit; their parameters are brought up to date.
-    etas : list of dict
-        Predictors less the intercepts, window by window, by fit.
+    batches
+        What its sums made of the columns; their parameters are brought up to date.
+    etas
+        Predictors less the intercepts, as its sums keep them.
     b : ndarray, shape (n_columns,)
     """
-    engine, nuisance, windows = rows.engine, rows.nuisance, rows.windows
+    engine, nuisance, rows, q = objective.engine, objective.nuisance, objective.rows, len(objective.Y)
     # a batch of a fixed shape may have columns more than once
     first = np.isin(np.arange(len(columns)), np.unique(columns, return_index=True)[1])
     due = nuisance.due[columns] & first
     moving, before = due.copy(), nuisance.values[columns]
     nuisance.due[columns] = False
 
-    places = {fit: batch.places[fit] for fit, batch in batches.items()}
+    places = {fit: np.flatnonzero(columns // q == fit) for fit in np.unique(columns // q).tolist()}
 
     def held(fit: int, at: np.ndarray) -> _Predictors:
-        inside = np.searchsorted(places[fit], at)
-        own = [
-            (windows.chunks[k], engine.to_numpy(eta[fit])[inside, windows.counted(k)])
-            for k, eta in enumerate(etas)
-            if fit in eta
-        ]
-        return _Predictors(rows, at, columns[at] % len(rows.Y), own)
+        own = rows.predictors(etas, fit, np.searchsorted(places[fit], at))
+        return _Predictors(objective, at, columns[at] % q, own)
 
     parts = [
         held(fit, at)
@@ -200,24 +193,24 @@ def renew_parameters(
     def estimate(part: _Predictors) -> None:
         some = np.flatnonzero(moving[part.at])
         own = part.at[some]
-        moving[own] = nuisance.estimate(rows.loss, columns[own], part.samples(some, b))
+        moving[own] = nuisance.estimate(objective.loss, columns[own], part.samples(some, b))
 
     def beside(some: np.ndarray) -> np.ndarray:
         """The best intercepts of some columns at their parameters."""
-        for batch in batches.values():
-            batch.theta = rows.theta(columns[batch.at])
-        return rows.best_intercept(columns, batches, etas, b, some) if rows.fit_intercept and some.any() else b
+        rows.with_parameters(batches, nuisance.values[columns])
+        has = objective.fit_intercept and some.any()
+        return objective.best_intercept(columns, batches, etas, b, some) if has else b
 
     def level(part: _Predictors) -> None:
-        nuisance.take_levels(rows.loss, columns[part.at], part.samples(np.arange(len(part.at)), b))
+        nuisance.take_levels(objective.loss, columns[part.at], part.samples(np.arange(len(part.at)), b))
 
     for _ in range(ROUNDS):
         engine.map(estimate, [(part,) for part in parts if moving[part.at].any()])
-        if not (rows.fit_intercept and moving.any()):
+        if not (objective.fit_intercept and moving.any()):
             break
         b = beside(moving)
     ahead = np.zeros(len(columns), bool)
-    ahead[due] = nuisance.go_ahead(rows.loss, columns[due], before[due])
+    ahead[due] = nuisance.go_ahead(objective.loss, columns[due], before[due])
     b = beside(ahead)
     engine.map(level, [(part,) for part in parts])
     return b

@@ -13,6 +13,7 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.folds import Folds, order_by_fold
 from popglm.solve.grams import GramFits
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, reporter, strengths
@@ -51,7 +52,7 @@ def fit_population(
     Parameters
     ----------
     X : ndarray or RowStream, shape (n_samples, n_features)
-        A stream is read block by block in every pass, and never held whole.
+        A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are.
     Y : ndarray, shape (n_samples, n_neurons)
         NaN where a neuron was not recorded.
     weights, offset : ndarray, shape (n_samples,), or None
@@ -73,16 +74,22 @@ def fit_population(
         Where the fit is kept while it goes on, and taken up again: of these very arguments.
     """
     began = time.perf_counter()
+    if isinstance(X, RemoteRows):
+        _check_remote(settings, schedule, shares)
     n, q = len(X), Y.shape[1]
     streamed = isinstance(X, RowStream)
-    order, folds = order_by_fold(n, splits, max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None)
+    edges = X.shares.edges if isinstance(X, RemoteRows) else None
+    shortest = max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None
+    order, folds = order_by_fold(n, splits, shortest, edges)
     center = _center(X, weights, settings.fit_intercept)
     penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
-    if streamed:
-        work: Any = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
+    if isinstance(X, RemoteRows):
+        work: Any = X.centred_for(engine, order, center, column_unit)
+    elif streamed:
+        work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
     else:
         work = _centred_copy(X, order, center, engine.dtype, column_unit)
     if column_unit is not None:
@@ -172,6 +179,20 @@ def _skip(fits: GramFits | RowFits, n_lambdas: int) -> None:
     for fold in range(-int(fits.refit), len(fits.wanted) - 1):
         if (report := reporter(fits.on_strength, 1, fold)) is not None:
             report(np.full(1, n_lambdas))
+
+
+def _check_remote(settings: Settings, schedule: str, shares: Sequence[Any]) -> None:
+    """Complain of what cannot be done where the rows are on workers."""
+    if settings.first_order is not None:
+        raise ValueError(
+            "Rows on workers are not for solver='adam', 'sgd' or a FirstOrder, which draws rows at every step; use "
+            "solver='auto', or X in this process."
+        )
+    if schedule == "device" or shares:
+        raise ValueError(
+            "Rows on workers need weights in this process; leave out schedule='device' and lists of devices, or give X "
+            "in this process."
+        )
 
 
 def _automatic_strengths(cohorts: list[Fitted], n_lambdas: int, q: int) -> np.ndarray:
@@ -347,6 +368,8 @@ def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarr
     if not fit_intercept:
         return np.zeros(X.shape[1])
     s = np.ones(len(X)) if weights is None else np.asarray(weights, float)
+    if isinstance(X, RemoteRows):
+        return X.weighted_sum(s) / s.sum()
     total = np.zeros(X.shape[1])
     for first, last, rows in read_rows(X):
         for a in range(0, last - first, 1024):
@@ -360,6 +383,8 @@ def _variances(X: Any, center: np.ndarray, penalty: Penalty) -> np.ndarray:
     total = np.zeros(X.shape[1])
     if penalty.free is None:
         return total
+    if isinstance(X, RemoteRows):
+        return X.square_sum(center) / len(X)
     for first, last, rows in read_rows(X):
         for a in range(0, last - first, 1024):
             total += np.square(rows[a : a + 1024] - center).sum(axis=0)

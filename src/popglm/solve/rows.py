@@ -18,10 +18,11 @@ from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.fit import MAX_PROBLEMS, Fit
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds, Part, Ranges
-from popglm.solve.held_out import EarlyStop, HeldOut
+from popglm.solve.held_out import EarlyStop, HeldOut, deviances
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
@@ -325,12 +326,16 @@ class RowFits:
         )
 
     def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
-        return [self._held_out(i).deviance(path.W, path.b) for i, path in enumerate(paths[self.refit :])]
+        points = [(path.W, path.b) for path in paths[self.refit :]]
+        return deviances([self._held_out(i) for i in range(len(points))], points)
 
 
 def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
     """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
-    X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
+    if isinstance(data.X, RemoteRows):
+        X = data.X.fetched_columns(columns)
+    else:
+        X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
     return replace(data, X=X), replace(scored, X=X)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -14,7 +16,7 @@ from popglm.checks import is_number
 from popglm.messages import shown
 from popglm.numbers import first_not_finite, remedy_for
 
-__all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows"]
+__all__ = ["MEMORY", "RowStream", "check_stream", "is_streamed", "read_rows", "released"]
 
 #: Bytes that a stream may hold; arrays on disk that are smaller are read whole.
 MEMORY = 2**28
@@ -110,6 +112,7 @@ class RowStream:
                 f"least {n_blocks * row_bytes}."
             )
         stored = (getattr(source, "chunks", None) or (1,))[0]
+        stored = stored[0] if isinstance(stored, tuple) else stored
         stored = stored if isinstance(stored, int) and stored <= rows else 1
         self.block_rows = min(rows - rows % stored, max(1, self.shape[0]))
         self._lock = Lock()
@@ -170,6 +173,21 @@ class RowStream:
             yield first, last, self[first:last]
         self.close()
 
+    def first_not_finite(self) -> tuple[str, int, int] | None:
+        """What is not finite: its name, its column, and its first row in the block; None for nothing."""
+        for first, _, rows in self.blocks():
+            if found := first_not_finite(rows):
+                what, column, bad = found
+                return what, int(column), first + int(bad[0])
+        return None
+
+    def digest(self) -> str:
+        """Hash of the rows, read once, and how they are cut: another ``memory`` sums in another order."""
+        running = hashlib.blake2b(digest_size=16)
+        for _, _, rows in self.blocks():
+            running.update(np.ascontiguousarray(rows).data)
+        return f"in blocks of {self.block_rows} rows #{running.hexdigest()}"
+
     def close(self) -> None:
         """Let go of the rows held and of the reading thread; the stream can be used again."""
         with self._lock:
@@ -177,6 +195,10 @@ class RowStream:
             if self._reader is not None:
                 self._reader.shutdown(cancel_futures=True)
                 self._reader = None
+
+    def release(self) -> None:
+        """Let go of all that a fit had read."""
+        self.close()
 
     def _block(self, k: int) -> np.ndarray:
         with self._lock:
@@ -201,6 +223,9 @@ class RowStream:
 
     def _read(self, first: int, last: int) -> np.ndarray:
         stored = self.source[first:last]
+        if hasattr(stored, "compute"):
+            # a dask array: all of the block at once
+            stored = stored.compute()
         rows = np.empty((last - first, self.shape[1]), self.dtype)
         for a in range(0, len(rows), PIECE):
             piece = np.asarray(stored[a : a + PIECE])
@@ -289,6 +314,30 @@ def read_rows(X: Any) -> Iterator[tuple[int, int, Any]]:
         yield 0, len(X), X
 
 
+@contextmanager
+def released(X: Any) -> Iterator[None]:
+    """Have a stream let go of what a fit had read, however that ends.
+
+    Parameters
+    ----------
+    X : RowStream or array, shape (n_samples, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from popglm.solve.stream import RowStream, released
+    >>> stream = RowStream(np.zeros((10, 2)))
+    >>> with released(stream):
+    ...     len(stream[:4])
+    4
+    """
+    try:
+        yield
+    finally:
+        if isinstance(X, RowStream):
+            X.release()
+
+
 def check_stream(X: Any) -> RowStream:
     """A stream of X without NaN or inf.
 
@@ -306,9 +355,8 @@ def check_stream(X: Any) -> RowStream:
         Naming the first column and row with NaN or inf.
     """
     stream = X if isinstance(X, RowStream) else RowStream(X)
-    for first, _, rows in stream.blocks():
-        if found := first_not_finite(rows):
-            what, column, bad = found
-            stream.close()
-            raise ValueError(f"X contains {what} in column {column}, first in row {first + bad[0]}. {remedy_for(what)}")
+    if found := stream.first_not_finite():
+        what, column, row = found
+        stream.close()
+        raise ValueError(f"X contains {what} in column {column}, first in row {row}. {remedy_for(what)}")
     return stream

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import gram
+from popglm.solve.coordinates import gram, row_sums
 from popglm.solve.folds import Folds, Part, Ranges
+from popglm.solve.remote.rows import RemoteRows
 
-__all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "without_each"]
+__all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "response_products", "without_each"]
 
 #: A variance below this share of a column's mean square is rounding: the column is constant.
 NO_VARIANCE = 1e-12
@@ -36,8 +38,21 @@ class FeatureSums:
     @staticmethod
     def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
         """Sums over row ranges."""
-        XX, x = gram(engine, X, weights, ranges)
+        return FeatureSums._of_gram(gram(engine, X, weights, ranges), weights, ranges)
+
+    @staticmethod
+    def _of_gram(sums: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
+        XX, x = sums
         return FeatureSums(float(sum(b - a if weights is None else weights[a:b].sum() for a, b in ranges)), x, XX)
+
+    @staticmethod
+    def of_parts(engine: Engine, parts: list[tuple[Any, np.ndarray | None, Ranges]]) -> list[FeatureSums]:
+        """Sums over X, weights and row ranges of each part; workers take them all at once."""
+        if parts and isinstance(parts[0][0], RemoteRows):
+            given = [(s, ranges) for _, s, ranges in parts]
+            grams = parts[0][0].grams(given)
+            return [FeatureSums._of_gram(sums, *part) for sums, part in zip(grams, given, strict=True)]
+        return [FeatureSums.of(engine, *part) for part in parts]
 
     @staticmethod
     def add(parts: list[FeatureSums]) -> FeatureSums:
@@ -81,10 +96,37 @@ def feature_sums(
             rows, s = X[part.index], None if weights is None else weights[part.index]
         return FeatureSums.of(engine, rows, s, part.ranges)
 
+    if isinstance(X, RemoteRows):
+        parts = folds.test if folds.partition else [Part([(0, len(X))]), *folds.train]
+        found = FeatureSums.of_parts(engine, [(X, part.weighted(weights), part.ranges) for part in parts])
+        if not folds.partition:
+            return found, None
+        return [FeatureSums.add(found), *map(FeatureSums.add, without_each(found))], found
     if folds.partition:
         held = [of(part) for part in folds.test]
         return [FeatureSums.add(held), *map(FeatureSums.add, without_each(held))], held
     return [of(Part([(0, len(X))])), *map(of, folds.train)], None
+
+
+def response_products(
+    engine: Engine, X: Any, Y: np.ndarray, weights: np.ndarray | None, mean: np.ndarray, ranges: Ranges
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σsy² and Σsyx over row ranges, of responses less a ``mean`` each.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (n_neurons, n_samples)
+    weights : ndarray, shape (n_samples,), or None
+    mean : ndarray, shape (n_neurons,)
+    """
+
+    def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
+        y = take(Y.T).T
+        y = y - mean[:, None]
+        ys = y * (np.ones(y.shape[1]) if weights is None else take(weights))
+        return np.einsum("ij,ij->i", ys, y), engine.product(ys, take(X).astype(float))
+
+    return row_sums(engine, products, X, ranges)
 
 
 def without_each(parts: list[Any]) -> list[list[Any]]:

@@ -10,8 +10,9 @@ import numpy as np
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.arrays import vector
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.objective import RowObjective, spread_of
+from popglm.solve.objective import RowObjective
 from popglm.solve.passes import moment_sums, spread_sums
+from popglm.solve.row_sums import RowSums
 from popglm.solve.stack import Stack
 
 __all__ = ["DeviceObjective"]
@@ -19,28 +20,18 @@ __all__ = ["DeviceObjective"]
 Array = Any
 
 
-class DeviceObjective(RowObjective):
-    """A `RowObjective` of one fit, for rows of W on the device; so is the gradient in what it answers.
+class DeviceSums(RowSums):
+    """`RowSums` of one fit, whose products with X stay on the device."""
 
-    X is in the user's columns: weights and gradients are rotated, never X.
+    def stack(self, columns: np.ndarray, W: Array, theta: Array) -> dict[int, Stack]:
+        """Columns of the fit, with their weights and parameters, which lie on the device."""
+        n = len(columns)
+        everyone = n == len(self.Y) and np.array_equal(columns, np.arange(n))
+        neurons = None if everyone else self.engine.index(columns)
+        return {0: Stack((0,), (n,), (n,), np.arange(n), neurons, W, theta, self.windows.members[:, 0])}
 
-    Parameters
-    ----------
-    coordinates : Coordinates
-        Those of the weights.
-    rows : other arguments of `RowObjective`
-    """
-
-    def __init__(self, *rows: Any, coordinates: Coordinates, **more: Any) -> None:
-        """Choose one way of evaluation for all problems, and place the rotation."""
-        super().__init__(*rows, **more)
-        # one way for all columns: a batch has one shape
-        self.by_sums &= self.by_sums.all()
-        plain = not coordinates.rotation and coordinates.still is None
-        self.rotation = None if plain else self.engine.asarray(coordinates.unrotate(np.eye(len(coordinates.center))))
-
-    def _moments(self) -> tuple[np.ndarray, np.ndarray, Array]:
-        """Σs, mean response, and mean of yx on the device."""
+    def moments(self) -> tuple[np.ndarray, np.ndarray, Array]:
+        """Σs, Σsy, and Σsyx on the device."""
         engine, q = self.engine, len(self.Y)
 
         def chunk(window: tuple[Any, ...], _k: int, _name: Any) -> tuple[Any, ...]:
@@ -48,30 +39,8 @@ class DeviceObjective(RowObjective):
             X, Y, s, _, size, masked, at = window
             return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
 
-        (total, y_sum, YX), _ = self._add_up(chunk, {0: self._stack(np.arange(q), None, None)}, q)
-        safe = np.where(total > 0, total, 1)
-        return total, y_sum / safe, engine.asarray(self._scaled(1 / safe, YX))
-
-    def _stack(self, columns: np.ndarray, W: Array, theta: Array) -> Stack:
-        """Columns of the fit, with their weights and parameters."""
-        n = len(columns)
-        everyone = n == len(self.Y) and np.array_equal(columns, np.arange(n))
-        neurons = None if everyone else self.engine.index(columns)
-        return Stack((0,), (n,), (n,), np.arange(n), neurons, W, theta, self.windows.members[:, 0])
-
-    def evaluate(self, columns: np.ndarray, W: Array, b: np.ndarray) -> Evaluation:
-        """See `RowObjective`; W (n_columns, n_features) is on the device."""
-        engine, xp = self.engine, self.engine.xp
-        at = W if self.rotation is None else xp.matmul(W, self.rotation)
-        batch = self._stack(columns, at, self.theta(columns))
-        way = self._poisson_exp if self.by_sums.any() else self._general
-        with np.errstate(all="ignore"):
-            found = way(columns, {0: batch}, at, b)
-        grad = found.grad if self.rotation is None else xp.matmul(found.grad, xp.matrix_transpose(self.rotation))
-        found.grad = engine.asarray(grad)
-        finite = np.asarray(engine.to_numpy(xp.sum(found.grad, axis=1)), float)
-        found.loss[~(np.isfinite(found.loss) & np.isfinite(finite) & np.isfinite(found.b))] = np.inf
-        return found
+        (total, y_sum, YX), _ = self._add_up(chunk, self.stack(np.arange(q), None, None), q)
+        return total, y_sum, YX
 
     def _add_up(
         self,
@@ -81,7 +50,7 @@ class DeviceObjective(RowObjective):
         every: int | None = None,
         with_x: bool = True,
     ) -> tuple[list[Any], list[Array]]:
-        """Sums as in `RowObjective`: numbers per column in float64 on the host, the product with X on the device."""
+        """Sums as in `RowSums`: numbers per column in float64 on the host, the product with X on the device."""
         engine, windows, (name,) = self.engine, self.windows, batches
 
         def work() -> tuple[list[Any], list[Array]]:
@@ -104,6 +73,52 @@ class DeviceObjective(RowObjective):
 
         return windows.guarded(work)
 
+    def spread(self, some: list[Array], n: int) -> np.ndarray:
+        """See `RowSums.spread`; ``some`` are arrays of the device."""
+        parts = self.engine.compile(spread_sums, self.engine.xp)(self.engine.xp.concat(some, axis=1))
+        return np.asarray(self.engine.to_numpy(parts), float)
+
+
+class DeviceObjective(RowObjective):
+    """A `RowObjective` of one fit, for rows of W on the device; so is the gradient in what it answers.
+
+    X is in the user's columns: weights and gradients are rotated, never X.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Those of the weights.
+    rows : other arguments of `RowObjective`
+    """
+
+    row_sums = DeviceSums
+
+    def __init__(self, *rows: Any, coordinates: Coordinates, **more: Any) -> None:
+        """Choose one way of evaluation for all problems, and place the rotation."""
+        super().__init__(*rows, **more)
+        # one way for all columns: a batch has one shape
+        self.by_sums &= self.by_sums.all()
+        plain = not coordinates.rotation and coordinates.still is None
+        self.rotation = None if plain else self.engine.asarray(coordinates.unrotate(np.eye(len(coordinates.center))))
+
+    def evaluate(self, columns: np.ndarray, W: Array, b: np.ndarray) -> Evaluation:
+        """See `RowObjective`; W (n_columns, n_features) is on the device."""
+        engine, xp = self.engine, self.engine.xp
+        at = W if self.rotation is None else xp.matmul(W, self.rotation)
+        batches = self.rows.stack(columns, at, self.theta(columns))
+        way = self._poisson_exp if self.by_sums.any() else self._general
+        with np.errstate(all="ignore"):
+            found = way(columns, batches, at, b)
+        grad = found.grad if self.rotation is None else xp.matmul(found.grad, xp.matrix_transpose(self.rotation))
+        found.grad = engine.asarray(grad)
+        finite = np.asarray(engine.to_numpy(xp.sum(found.grad, axis=1)), float)
+        found.loss[~(np.isfinite(found.loss) & np.isfinite(finite) & np.isfinite(found.b))] = np.inf
+        return found
+
+    def _means(self, YX: Array, total: np.ndarray) -> Array:
+        """Means of yx of all problems."""
+        return self.engine.asarray(self._scaled(1 / total, YX))
+
     def _products(self, columns: np.ndarray) -> Array:
         """Means of yx of some problems."""
         if len(columns) == len(self.Y) and np.array_equal(columns, np.arange(len(self.Y))):
@@ -117,8 +132,3 @@ class DeviceObjective(RowObjective):
     def _scaled(self, factor: np.ndarray, A: Array) -> Array:
         """Rows of A, each times its factor."""
         return vector(self.engine, factor)[:, None] * A
-
-    def _spread(self, some: list[Array], mean: np.ndarray) -> np.ndarray:
-        """See `popglm.solve.objective.spread_of`."""
-        parts = self.engine.compile(spread_sums, self.engine.xp)(self.engine.xp.concat(some, axis=1))
-        return spread_of(np.asarray(self.engine.to_numpy(parts), float), mean)

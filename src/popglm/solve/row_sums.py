@@ -1,0 +1,294 @@
+"""Sums over the rows that some fits count: what of an objective touches samples.
+
+`RowObjective` makes loss, gradient and intercept of them. Where the rows lie on several workers, each has sums like
+these over its own, and `popglm.solve.remote` adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from popglm.engines.protocol import Engine
+from popglm.solve.curvature_grams import curvature_sums
+from popglm.solve.free_columns import curvature_along, forces_along
+from popglm.solve.hessian import derivative_sums
+from popglm.solve.passes import event_floor, exp_sums, intercept_sums, linear_predictor, loss_sums, spread_sums
+from popglm.solve.stack import Stack, stacked
+from popglm.solve.windows import Windows
+from popglm.statistics.families import Family
+
+__all__ = ["RowSums", "spread_stride"]
+
+#: Rows, about, from which the spread of the curvature weights is taken.
+SPREAD_ROWS = 4096
+
+#: The columns of every fit that has some, or of fits that share a product.
+Batches = dict[Any, Stack]
+#: Linear predictors without the intercept, window by window, by fit.
+Predictors = list[dict[int, Any]]
+
+
+class RowSums:
+    """Sums over samples for some columns: column i·n_neurons + j is neuron j in fit i.
+
+    A window of rows is read once for all fits that count it. A product is with the columns of several fits only where
+    the engine says that no row's bits depend on its company: the columns of other fits have seen what a fold has not.
+
+    The passes run in the engine's library, on its arrays; what they sum to is NumPy's, in float64.
+
+    Parameters
+    ----------
+    engine, loss, X, Y, weights, offset, fits, fit_intercept
+        As for `popglm.solve.objective.RowObjective`.
+    every : int, optional
+        Rows from one to the next of those from which the spread of the curvature weights is taken.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        loss: Family,
+        X: Any,
+        Y: np.ndarray,
+        weights: np.ndarray | None,
+        offset: np.ndarray | None,
+        fits: list[list[tuple[int, int]]],
+        fit_intercept: bool = True,
+        every: int | None = None,
+    ) -> None:
+        self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
+        self.weights, self.offset, self.fits, self.fit_intercept = weights, offset, fits, fit_intercept
+        self.windows = Windows(engine, X, Y, weights, offset, fits)
+        # compiled for all folds alike where calls have one shape
+        n_rows = self.windows.n_rows if engine.window is None else Y.shape[1]
+        self.every = every or spread_stride(n_rows)
+        #: Whether the columns of several fits may share a product.
+        self.stacks = len(fits) > 1 and all(
+            engine.keeps_bits(X[a:b], len(Y), len(fits)) for a, b in self.windows.shapes()
+        )
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Σs, Σsy and Σsyx of all columns."""
+
+        def chunk(k: int) -> dict[int, tuple[np.ndarray, ...]]:
+            first, last = self.windows.chunks[k]
+            y, s = self.Y[:, first:last], None if self.weights is None else self.weights[..., first:last]
+            total = np.full(len(y), last - first) if s is None else s.sum(axis=-1, dtype=float) * np.ones(len(y))
+            y = y if s is None else y * s
+            return {
+                self.windows.kind[k]: (total, y.sum(axis=1, dtype=float), self.engine.product(y, self.X[first:last]))
+            }
+
+        # on the host, by all of its threads
+        sums, _ = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
+        kinds = [np.flatnonzero(counts).tolist() for counts in self.windows.members.T]
+        total, y_sum, YX = (
+            np.concatenate([reduce(np.add, [sums[kind][i] for kind in counting]) for counting in kinds])
+            for i in range(3)
+        )
+        return total, y_sum, YX
+
+    def batches(self, columns: np.ndarray, W: np.ndarray, parameters: np.ndarray | None) -> Batches:
+        """The columns of every fit that has some, at weights (n_columns, n_features) in the engine's precision."""
+        q = len(self.Y)
+        fit, neuron = np.divmod(columns, q)
+
+        def batch(one: int) -> Stack:
+            at = np.flatnonzero(fit == one)
+            w = self.engine.pad(W[at])
+            used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
+            everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
+            index = None if everyone else self.engine.index(neuron[used])
+            theta = None if parameters is None else self.engine.asarray(parameters[used])
+            kinds = self.windows.members[:, one]
+            return Stack((one,), (len(used),), (len(at),), used, index, self.engine.asarray(w), theta, kinds)
+
+        return {one: batch(one) for one in np.unique(fit).tolist()}
+
+    def with_parameters(self, batches: Batches, parameters: np.ndarray) -> None:
+        """Bring the family's parameters of the columns up to date, shape (n_columns, n_parameters)."""
+        for batch in batches.values():
+            batch.theta = self.engine.asarray(parameters[batch.at])
+
+    def exp(self, batches: Batches, b: np.ndarray) -> tuple[list[Any], Any]:
+        """Σsμ, Σsy²/μ, Σsμx and Σsy·offset for μ = exp(η + b), and `spread` of μ."""
+        batches = self._shared(batches)
+        starts = self._placed(batches, b)
+
+        def chunk(window: tuple[Any, ...], k: int, name: Any) -> tuple[Any, ...]:
+            (X, Y, s, offset, size, masked, at), batch = window, batches[name]
+            compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
+            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[name], at)
+
+        sums, some = self._add_up(chunk, batches, len(b), self.every)
+        return sums, self.spread(some, len(b))
+
+    def predict(self, batches: Batches, n: int) -> Predictors:
+        """Predictors without the intercept, of n columns."""
+        engine, windows, zeros = self.engine, self.windows, self._placed(batches, np.zeros(n))
+
+        def predictor(k: int) -> dict[int, Any]:
+            counting = self._counting(batches, k)
+            if not counting:
+                return {}
+            X, _, _, offset, size, _, at = windows.read(k)
+            predict = engine.compile(linear_predictor, type(engine), size)
+            return {fit: predict(X, offset, batch.W, zeros[fit], at) for fit, batch in counting.items()}
+
+        return windows.map(predictor)
+
+    def predictors(self, etas: Predictors, fit: int, rows: np.ndarray) -> list[tuple[tuple[int, int], np.ndarray]]:
+        """``((first, last), eta)`` of the windows that a fit counts, for some ``rows`` of its batch."""
+        return [
+            (self.windows.chunks[k], self.engine.to_numpy(eta[fit])[rows, self.windows.counted(k)])
+            for k, eta in enumerate(etas)
+            if fit in eta
+        ]
+
+    def floors(self, batches: Batches, etas: Predictors, n: int) -> np.ndarray:
+        """Intercepts at which the predictor of an event would be 0, the largest of every column, shape (n,)."""
+        engine, windows = self.engine, self.windows
+        lowest = np.full(n, -np.inf)
+
+        def floor(k: int) -> dict[int, Any]:
+            _, Y, s, _, size, masked, at = windows.read(k, with_x=False)
+            least = engine.compile(event_floor, type(engine), size, masked)
+            return {fit: least(Y, s, batches[fit].neurons, eta, at) for fit, eta in etas[k].items()}
+
+        for smallest in windows.map(floor):
+            for fit, values in smallest.items():
+                at = batches[fit].places[fit]
+                found = engine.to_numpy(values)[: len(at)]
+                lowest[at] = np.maximum(lowest[at], -found.astype(float))
+        return lowest
+
+    def intercepts(self, batches: Batches, etas: Predictors, b: np.ndarray) -> list[Any]:
+        """Σsr, Σsh and Σ|sr| at intercepts (n_columns,)."""
+        b_now = self._placed(batches, b)
+
+        def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
+            (_, Y, s, _, size, masked, at), batch = window, batches[fit]
+            compiled = self.engine.compile(intercept_sums, type(self.engine), size, masked, self.loss)
+            return compiled(Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
+
+        return self._add_up(chunk, batches, len(b), with_x=False)[0]
+
+    def losses(self, batches: Batches, etas: Predictors, b: np.ndarray) -> tuple[list[Any], Any]:
+        """`popglm.solve.passes.loss_sums` at intercepts (n_columns,), and `spread` of h."""
+        b_now, tiny = self._placed(batches, b), float(np.finfo(self.engine.dtype).tiny)
+
+        def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
+            (X, Y, s, _, size, masked, at), batch = window, batches[fit]
+            compiled = self.engine.compile(loss_sums, type(self.engine), size, masked, self.every, self.loss, tiny)
+            return compiled(X, Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
+
+        sums, some = self._add_up(chunk, batches, len(b), self.every)
+        return sums, self.spread(some, len(b))
+
+    def spread(self, some: list[Any], n: int) -> np.ndarray:
+        """`popglm.solve.passes.spread_sums`, (3, n); ``some`` are positions of columns, and h at rows of theirs."""
+        parts = np.zeros((3, n))
+        for columns, h in some:
+            parts[:, columns] = spread_sums(np, h)
+        return parts
+
+    def curvature(self, *asked: Any) -> tuple[np.ndarray, ...]:
+        """See `popglm.solve.curvature_grams.curvature_sums`."""
+        return curvature_sums(self, *asked)
+
+    def curvature_along(self, *asked: Any) -> np.ndarray:
+        """See `popglm.solve.free_columns.curvature_along`."""
+        return curvature_along(self, *asked)
+
+    def forces_along(self, *asked: Any) -> tuple[np.ndarray, np.ndarray]:
+        """See `popglm.solve.free_columns.forces_along`."""
+        return forces_along(self, *asked)
+
+    def derivatives(
+        self, loss: Family, fit: int, neuron: int, w: np.ndarray, b: float
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """See `popglm.solve.hessian.derivative_sums`, for a neuron of a fit at the parameters of its ``loss``."""
+
+        def rows() -> Iterator[tuple[np.ndarray, ...]]:
+            for first, last in pieces(self.fits[fit]):
+                s = np.ones(last - first)
+                if self.weights is not None:
+                    s = (self.weights if self.weights.ndim == 1 else self.weights[neuron])[first:last].astype(float)
+                offset = np.zeros(last - first) if self.offset is None else self.offset[first:last].astype(float)
+                yield self.X[first:last].astype(float), self.Y[neuron, first:last].astype(float), s, offset
+
+        return derivative_sums(loss, rows(), w, b, self.fit_intercept)
+
+    def _shared(self, batches: Batches) -> Batches:
+        """The columns of fits that count the same windows in one stack, where they may share a product."""
+        if not self.stacks:
+            return batches
+        members = self.windows.members[:, list(batches)]
+        own = list(batches.values())
+        return {
+            tuple(counts): stacked(
+                [batch for batch, is_in in zip(own, counts, strict=True) if is_in],
+                len(self.Y),
+                (members == counts).all(axis=1),
+            )
+            for counts in np.unique(members[members.any(axis=1)], axis=0)
+        }
+
+    def _counting(self, batches: Batches, k: int) -> Batches:
+        """The stacks that count window k."""
+        kind = self.windows.kind[k]
+        return {name: batch for name, batch in batches.items() if batch.kinds[kind]}
+
+    def _placed(self, batches: Batches, b: np.ndarray) -> dict[Any, Any]:
+        """Intercepts of every batch, in the engine's library."""
+        return {fit: self.engine.asarray(b[batch.at]) for fit, batch in batches.items()}
+
+    def _add_up(
+        self,
+        function: Callable[[tuple[Any, ...], int, Any], tuple[Any, ...]],
+        batches: Batches,
+        n: int,
+        every: int | None = None,
+        with_x: bool = True,
+    ) -> tuple[list[Any], list[Any]]:
+        """Sums per column, of n, of what ``function(window, k, name)`` returns for every window and stack.
+
+        ``window`` is what `Windows.read` gives; see `Windows.add_up`.
+        """
+
+        def chunk(k: int) -> dict[int, tuple[Any, ...]]:
+            counting = self._counting(batches, k)
+            window = self.windows.read(k, with_x) if counting else ()
+            outs: dict[int, tuple[Any, ...]] = {}
+            for name, batch in counting.items():
+                outs |= batch.by_fit(function(window, k, name))
+            return outs
+
+        sums, some = self.windows.add_up(chunk, every)
+        places: dict[int, np.ndarray] = {}
+        for batch in batches.values():
+            places |= batch.places
+        columns: list[np.ndarray] = []
+        for fit, values in sums.items():
+            at = places[fit]
+            columns = columns or [np.zeros((n, *v.shape[1:])) for v in values]
+            for total, v in zip(columns, values, strict=True):
+                total[at] += v[: len(at)]
+        sampled: dict[int, list[np.ndarray]] = {}
+        for fit, h in some:
+            sampled.setdefault(fit, []).append(h[: len(places[fit])])
+        return columns, [(places[fit], np.concatenate(parts, axis=1)) for fit, parts in sampled.items()]
+
+
+def spread_stride(n_rows: int) -> int:
+    """Rows from one to the next of those from which the spread of the curvature weights is taken."""
+    return max(1, n_rows // SPREAD_ROWS)
+
+
+def pieces(ranges: list[tuple[int, int]], size: int = 2048) -> list[tuple[int, int]]:
+    """Row ranges, cut to at most ``size`` rows."""
+    return [(a, min(a + size, last)) for first, last in ranges for a in range(first, last, size)]
