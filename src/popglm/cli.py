@@ -212,7 +212,8 @@ def fit_many(
         paths = matched(sessions)
         with client_of(scheduler, local, slurm) as (client, threads), progress_bar(as_json) as tell:
             found = fit_sessions(paths, recipe, output, client, threads_per_task=threads, replace=replace, tell=tell)
-        _print(found.facts(), as_json)
+        facts = found.facts()
+        _print(facts if as_json else {name: fact for name, fact in facts.items() if fact}, as_json)
         if not found.is_complete:
             raise typer.Exit(WRONG_DATA)
 
