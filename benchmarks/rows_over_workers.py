@@ -83,20 +83,15 @@ class Watch:
         return (self.peak - self.first) / MB
 
 
-#: Of a worker's process.
-watches: list[Watch] = []
-
-
-def begin_watch() -> None:
+def begin_watch(dask_worker: object) -> None:
     """Watch a worker."""
-    watches.append(Watch().__enter__())
+    dask_worker.watch = Watch().__enter__()
 
 
-def end_watch() -> float:
+def end_watch(dask_worker: object) -> float:
     """What a worker has gained at most, in MB."""
-    watch = watches.pop()
-    watch.__exit__()
-    return watch.gain
+    dask_worker.watch.__exit__()
+    return dask_worker.watch.gain
 
 
 def latency(X: object, times: int = 100) -> float:
