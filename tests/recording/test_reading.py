@@ -53,7 +53,7 @@ def test_a_folder_of_several_recordings_is_taken_for_none_of_them(tmp_path):
     for name in ("trials.csv", "session_trials.mat", "notes.docx", "plane0/F.npy"):
         (tmp_path / name).touch()
     (tmp_path / "plane0").rename(tmp_path / "imaging")
-    with pytest.raises(ValueError, match="is no recording as a whole; .*: imaging, session_trials.mat, trials.csv$"):
+    with pytest.raises(ValueError, match=r"is no recording as a whole; .*: imaging, session_trials\.mat, trials\.csv$"):
         pg.read(tmp_path)
 
 
