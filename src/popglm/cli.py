@@ -90,18 +90,14 @@ def init(
     Example: popglm init session.nwb -o recipe.toml
     """
     with _told():
-        from popglm.analysis.guessing import guess_recipe
-        from popglm.recording.reading import format_of, read
+        from popglm.analysis.beginning import first_recipe
 
         if output.exists() and not force:
             raise ValueError(f"there is a file {str(output)!r} already; give another name, or --force")
-        kind = format or format_of(recording)
-        session = read(recording, kind)
-        if not session.activity:
-            raise ValueError(f"{recording} holds no activity of neurons; add it from another file in a recipe of yours")
         named = recording if "://" in recording else _from_folder(Path(recording), output.parent)
-        output.write_text(guess_recipe(session, named, kind), encoding="utf-8")
-        typer.echo(f"{session!r}\nwritten to {output}; look at its guesses, then: popglm check {output}")
+        text, about = first_recipe(recording, format, named)
+        output.write_text(text, encoding="utf-8")
+        typer.echo(f"{about}\nwritten to {output}; look at its guesses, then: popglm check {output}")
 
 
 def _from_folder(path: Path, folder: Path) -> str:

@@ -67,7 +67,7 @@ def test_a_file_without_behaviour_gets_a_recipe_that_asks_for_some(tmp_path):
     assert "no variable was found; name one" in (tmp_path / "recipe.toml").read_text(encoding="utf-8")
     found = run("check", tmp_path / "recipe.toml")
     assert found.exit_code == 1
-    assert "the session has no variable '?'" in found.output
+    assert '(terms[0].variable): put the answer for "?"' in found.output
 
 
 @pytest.mark.parametrize("new", [True, False])

@@ -48,6 +48,22 @@ def test_what_is_not_there_or_not_known_is_told(tmp_path):
         pg.read(tmp_path / "a.docx", "word")
 
 
+def test_a_folder_of_several_recordings_is_taken_for_none_of_them(tmp_path):
+    (tmp_path / "plane0").mkdir()
+    for name in ("trials.csv", "session_trials.mat", "notes.docx", "plane0/F.npy"):
+        (tmp_path / name).touch()
+    (tmp_path / "plane0").rename(tmp_path / "imaging")
+    with pytest.raises(ValueError, match=r"is no recording as a whole; .*: imaging, session_trials\.mat, trials\.csv$"):
+        pg.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["alf/_ibl_trials.table.pqt", "alf/trials.intervals.npy", "trials.goCue_times.npy"])
+def test_trials_as_alf_calls_them_are_alf(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert format_of(tmp_path) == "alf"
+
+
 def test_options_go_to_the_reader(tmp_path):
     np.savez(tmp_path / "a.npz", F=np.ones((5, 2)))
     session = pg.read(tmp_path / "a.npz", activity="F", rate=5)

@@ -8,7 +8,7 @@ from typing import Any
 
 from popglm.analysis.recipe import Recipe
 
-__all__ = ["as_of_recipe", "keys_of_variable"]
+__all__ = ["as_of_recipe"]
 
 #: What is called otherwise in a recipe than in Python.
 _WORDS = (
@@ -41,7 +41,7 @@ def as_of_recipe(recipe: Recipe, error: Exception, sources: Mapping[str, str]) -
         told = "|".join(re.escape(repr(one)) for one in (source, name))
         what = r";| is| must| holds| are| cannot| has [\d,]+ (columns|rows)"
         if re.match(rf"(the session has no variable |variable )?({told})({what})", message):
-            return f"{recipe.place(keys_of_variable(recipe, name))}: {message}"
+            return f"{recipe.place(_keys_of_variable(recipe, name))}: {message}"
     for pattern, places in _PLACES:
         if re.match(pattern, message):
             keys = next(keys for start, keys in places.items() if message.startswith(start))
@@ -49,7 +49,7 @@ def as_of_recipe(recipe: Recipe, error: Exception, sources: Mapping[str, str]) -
     return message
 
 
-def keys_of_variable(recipe: Recipe, name: str) -> tuple[Any, ...]:
+def _keys_of_variable(recipe: Recipe, name: str) -> tuple[Any, ...]:
     """Where a recipe names a variable: in its table of variables, or else where it is used first."""
     content = recipe.content
     if name in (content.variables or {}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.analysis.naming import OPEN
 from popglm.recording import Session
 from popglm.recording.clocks import clock_faults
 from popglm.recording.series import CONTINUOUS
 from popglm.recording.sources import all_variables, find_source
 from popglm.recording.trials import signals_of_trials
 
-__all__ = ["guess_recipe"]
+__all__ = ["bare_recipe", "guess_recipe"]
 
 #: Variables of a first recipe at most; all others stand in it as comments.
 MOST_VARIABLES = 12
@@ -33,11 +35,21 @@ _QUALITY = {
     "ibl_quality_score": "ibl_quality_score == 1",
     "phy_annotations": "phy_annotations >= 2",
 }
+#: Formats that hold no behaviour.
+BARE_FORMATS = ("suite2p", "kilosort", "caiman")
+#: Names of variables along which contributions are told as well.
+_PLACE = re.compile(r"position|(^|_)(pos|place|location|distance|heading|angle|phase)(_|$)", re.IGNORECASE)
 #: Columns of trials that say when something was, not what.
 _TIME = re.compile(r"(^|_)(time|times|start|stop|onset|offset|idx|index|id)(_|$)|_time")
 
 
-def guess_recipe(session: Session, path: str | Path, format: str) -> str:
+def guess_recipe(
+    session: Session,
+    path: str | Path,
+    format: str,
+    options: Mapping[str, Any] | None = None,
+    remarks: Sequence[str] = (),
+) -> str:
     """The text of a recipe for a session, in TOML, with comments.
 
     Parameters
@@ -46,6 +58,10 @@ def guess_recipe(session: Session, path: str | Path, format: str) -> str:
         Of the recording, as the recipe shall name it.
     format : str
         Of the file.
+    options : mapping, optional
+        Of the reader, which the recipe names as well.
+    remarks : sequence of str
+        Lines of comments on them.
 
     Returns
     -------
@@ -71,12 +87,98 @@ def guess_recipe(session: Session, path: str | Path, format: str) -> str:
         "[data]",
         f"path = {_text(path)}",
         f"format = {_text(format)}",
+        *option_lines(options or {}, remarks),
         *_activity_lines(session),
+        *_behaviour_lines(session, format),
         "",
         *_variable_lines(session),
         *_model_lines(session),
+        *_bin_lines(session),
     ]
     return "\n".join(lines) + "\n"
+
+
+def bare_recipe(path: str | Path, format: str, options: Mapping[str, Any], remarks: Sequence[str]) -> str:
+    """The text of a recipe that waits for answers, for a file of which nobody can guess what its activity is.
+
+    Examples
+    --------
+    >>> print(bare_recipe("a.npz", "arrays", {"activity": "?"}, ["there is F: float64 90"]).partition("[data]")[2])
+    <BLANKLINE>
+    path = "a.npz"
+    format = "arrays"
+    # there is F: float64 90
+    options = {activity = "?"}  # a guess; put the answer where there is a "?"
+    <BLANKLINE>
+    [[terms]]
+    basis = "splines"
+    variable = "?"
+    n = 7
+    quantiles = true
+    <BLANKLINE>
+    [model]
+    family = "gaussian"  # a guess: "poisson" for spikes
+    penalty = "group_lasso"
+    n_lambdas = 11
+    cv = 5
+    <BLANKLINE>
+    """
+    lines = [
+        '# A recipe of popglm that waits for answers: say what belongs where there is a "?".',
+        "# popglm check names those that are left.",
+        "",
+        "trials.source = 30  # a guess: blocks of 30 s; the name of a signal of trial numbers takes their place",
+        "",
+        "[data]",
+        f"path = {_text(path)}",
+        f"format = {_text(format)}",
+        *option_lines(options, remarks),
+        "",
+        "[[terms]]",
+        *_splines(OPEN),
+        "",
+        "[model]",
+        'family = "gaussian"  # a guess: "poisson" for spikes',
+        'penalty = "group_lasso"',
+        "n_lambdas = 11",
+        "cv = 5",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def option_lines(options: Mapping[str, Any], remarks: Sequence[str]) -> list[str]:
+    """Options of the reader, and comments on them."""
+    if not options:
+        return []
+    waits = '; put the answer where there is a "?"' if OPEN in json.dumps(options) else ""
+    return [*(f"# {remark}" for remark in remarks), f"options = {_inline(options)}  # a guess{waits}"]
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML writes it on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(name)} = {_inline(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _behaviour_lines(session: Session, format: str) -> list[str]:
+    """How the behaviour comes beside activity that has none with it."""
+    if format not in BARE_FORMATS or session.signals or session.events:
+        return []
+    name = next(iter(session.activity)).partition("/")[0]
+    start = "frame" if format == "suite2p" else "sample"
+    return [
+        "# other files of the same recording, with their own times (s):",
+        '# also = [{path = "behaviour.csv", options = {times = "time"}}]',
+        f"# times of {name} count from the first {start}; where those of the behaviour do not, say when that was by",
+        f"# their clock (s), at the top: clock_shift.{name} = 1.7",
+    ]
 
 
 def _text(value: Any) -> str:
@@ -155,22 +257,49 @@ def _block_length(session: Session) -> float:
 
 def _variable_lines(session: Session) -> list[str]:
     """Variables, and a term for each."""
-    found = all_variables(session)
-    chosen: dict[str, tuple[str, Any]] = {}
-    left = []
-    for name, variable in found.items():
-        kind = _kind(session, variable.source)
-        if kind is None or len(chosen) >= MOST_VARIABLES:
-            left.append(name)
-        else:
-            chosen[_plain_name(name, chosen)] = (variable.source, kind)
+    chosen, left = _chosen(session)
     lines = ["[variables]", *(f"{name} = {_text(source)}" for name, (source, _) in chosen.items())]
     lines += [f"# there is {name}" for name in left]
     for name, (_, kind) in chosen.items():
         lines += ["", "[[terms]]  # a guess", *kind(name)]
     if not chosen:
-        lines += ["", "# no variable was found; name one", "[[terms]]", 'basis = "linear"', 'variable = "?"']
+        lines += ["", "# no variable was found; name one", "[[terms]]", *_linear(OPEN)]
     return [*lines, ""]
+
+
+def _chosen(session: Session) -> tuple[dict[str, tuple[str, Any]], list[str]]:
+    """Variables of a first recipe by their names there, with their sources and kinds of terms; and all others."""
+    chosen: dict[str, tuple[str, Any]] = {}
+    left = []
+    for name, variable in all_variables(session).items():
+        kind = _kind(session, variable.source)
+        if kind is None or len(chosen) >= MOST_VARIABLES:
+            left.append(name)
+        else:
+            chosen[_plain_name(name, chosen)] = (variable.source, kind)
+    return chosen, left
+
+
+def _bin_lines(session: Session) -> list[str]:
+    """Bins along the first variable that is called like a place."""
+    for name, (source, kind) in _chosen(session)[0].items():
+        if kind is not _splines or not _PLACE.search(name):
+            continue
+        found = find_source(session, source)
+        part = session.signals[found.part]
+        column = part if found.column is None else part.isel(column=list(part["column"].values).index(found.column))
+        values = np.asarray(column[:LOOKED_AT].values, np.float64)
+        low, high = (float(f"{end:.3g}") for end in np.percentile(values[np.isfinite(values)], (1, 99)))
+        unit = part.attrs.get("units")
+        return [
+            "",
+            f"[explain.by.{name}]  # a guess: bins in which contributions are told as well",
+            f"low = {low}",
+            f"high = {high}",
+            "n = 20",
+            *([f"unit = {_text(unit)}"] if unit else []),
+        ]
+    return []
 
 
 def _plain_name(name: str, taken: Any) -> str:
@@ -225,7 +354,7 @@ def _kernel(name: str) -> list[str]:
 def _model_lines(session: Session) -> list[str]:
     """The model that suits the activity."""
     name, part = next(iter(session.activity.items()))
-    is_rate = isinstance(part, xr.Dataset) or re.search(r"deconv|spks|spike|event", name.lower())
+    is_rate = isinstance(part, xr.Dataset) or re.search(r"deconv|spks|spike|event|count", name.lower())
     family = "poisson" if is_rate else "gaussian"
     n_trials = len(session.trials) if session.trials is not None else 10
     return [

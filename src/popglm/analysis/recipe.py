@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,8 @@ def parse_recipe(text: str, path: Path) -> Recipe:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name} is no TOML: {error}") from None
+    if waiting := list(_open_places(found)):
+        raise ValueError("\n".join(f'{_place(path.name, text, keys)}: put the answer for "?"' for keys in waiting))
     try:
         content = RecipeModel.model_validate(found)
     except ValidationError as error:
@@ -187,6 +190,15 @@ def parse_recipe(text: str, path: Path) -> Recipe:
     recipe = Recipe(content, text, path.resolve())
     recipe.design()
     return recipe
+
+
+def _open_places(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Places of a recipe at which a first recipe left a question."""
+    if found == "?":
+        yield path
+    inner = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    for key, one in inner:
+        yield from _open_places(one, (*path, key))
 
 
 def _factor(other: str | Factor, dt: float | None) -> Any:

@@ -45,7 +45,9 @@ _HOLDS = (
     ("nwb", "zarr.json"),
     ("nwb", ".zgroup"),
     ("alf", "**/spikes.times*.npy"),
-    ("alf", "**/*trials*"),
+    # files are called object.attribute.extension: a table called trials.csv is no object
+    ("alf", "**/*trials.*.npy"),
+    ("alf", "**/*trials.*.pqt"),
 )
 
 
@@ -72,14 +74,32 @@ def format_of(path: str | Path) -> str:
     elif not Path(path).exists():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
     elif Path(path).is_dir():
-        for kind, pattern in _HOLDS:
-            if next(Path(path).glob(pattern), None) is not None:
-                return kind
-        if suffix == ".nwb" or name.endswith(".nwb.zarr"):
-            return "nwb"
+        if kind := _of_folder(Path(path), suffix):
+            return kind
+        inside = sorted(one.name for one in Path(path).iterdir() if _is_recording(one))
+        if inside:
+            raise ValueError(
+                f"{str(path)!r} is no recording as a whole; give one of those in it, and name others of the same "
+                f"recording in a recipe's also: {listed(inside)}"
+            )
     elif suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     raise ValueError(f"{str(path)!r} is of no known format by its name; give format, one of {listed(FORMATS)}")
+
+
+def _of_folder(path: Path, suffix: str) -> str | None:
+    """The format that a folder is of, by what it holds and its name."""
+    for kind, pattern in _HOLDS:
+        if next(path.glob(pattern), None) is not None:
+            return kind
+    return "nwb" if suffix == ".nwb" or path.name.lower().endswith(".nwb.zarr") else None
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a file or folder is of a known format."""
+    if path.is_dir():
+        return _of_folder(path, path.suffix.lower()) is not None
+    return any(path.name.lower().endswith(end) for end in _SUFFIXES)
 
 
 def read(path: str | Path, format: str | None = None, **options: Any) -> Session:

@@ -1,0 +1,100 @@
+"""First recipes for files of which somebody must say what is what."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_helpers import as_json, run
+from scipy.io import savemat
+
+N = 600
+
+
+def arrays():
+    """A session of a minute and a half, as many a laboratory saves it."""
+    rng = np.random.default_rng(0)
+    t = np.arange(N) * 0.15
+    return {
+        "spikes": rng.poisson(1.0, (N, 4)),
+        "t": t,
+        "speed": rng.normal(size=N),
+        "position": rng.uniform(0, 200, N),
+        "trial": np.arange(N) // 30,
+        "licks": np.sort(rng.uniform(0, t[-1], 50)),
+        "weights": rng.normal(size=7),
+    }
+
+
+def written(recording, folder):
+    """The recipe that init writes."""
+    found = run("init", recording, "-o", folder / "recipe.toml")
+    assert found.exit_code == 0, found.output
+    return (folder / "recipe.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat"])
+def test_three_commands_lead_from_named_arrays_to_a_page(kind, tmp_path):
+    if kind == "npz":
+        np.savez(tmp_path / "session.npz", **arrays())
+    else:
+        # MATLAB has neurons first as often as not
+        savemat(tmp_path / "session.mat", {**arrays(), "spikes": arrays()["spikes"].T})
+    text = written(tmp_path / f"session.{kind}", tmp_path)
+    assert f'activity = "{"spikes" if kind == "npz" else "spikes.T"}", times = "t"' in text
+    assert "# there is weights: float64 7" in text.replace(" 1 × 7", " 7")
+    facts = as_json("check", tmp_path / "recipe.toml")
+    assert facts["faults"] == []
+    assert (facts["neurons"], facts["trials"], facts["groups"]) == (4, 20, 3)
+    assert run("fit", tmp_path / "recipe.toml", "-o", tmp_path / "result.nc").exit_code == 0
+    assert run("report", tmp_path / "result.nc", "-o", tmp_path / "report.html").exit_code == 0
+
+
+def test_bins_along_a_place_are_guessed(tmp_path):
+    np.savez(tmp_path / "session.npz", **arrays())
+    text = written(tmp_path / "session.npz", tmp_path)
+    low, high = np.percentile(arrays()["position"], (1, 99))
+    assert f"[explain.by.position]  # a guess: bins in which contributions are told as well\nlow = {low:.3g}\n" in text
+    assert f"high = {float(f'{high:.3g}')}\nn = 20" in text
+
+
+def test_a_rate_that_nobody_told_is_asked_for(tmp_path):
+    np.savez(tmp_path / "session.npz", **{name: one for name, one in arrays().items() if name != "t"})
+    text = written(tmp_path / "session.npz", tmp_path)
+    assert 'rate = "?"' in text
+    found = run("check", tmp_path / "recipe.toml")
+    assert found.exit_code == 1
+    line = next(k for k, one in enumerate(text.splitlines(), 1) if 'rate = "?"' in one)
+    assert f'recipe.toml, line {line} (data.options.rate): put the answer for "?"' in " ".join(found.output.split())
+    (tmp_path / "recipe.toml").write_text(text.replace('"?"', "6"), encoding="utf-8")
+    assert as_json("check", tmp_path / "recipe.toml")["bin_width_s"] == pytest.approx(1 / 6)
+
+
+def test_columns_with_numbers_are_neurons(tmp_path):
+    one = arrays()
+    table = pd.DataFrame({name: one[name] for name in ("t", "speed", "trial")})
+    table.assign(**{f"n_{j}": one["spikes"][:, j] for j in range(4)}).to_csv(tmp_path / "session.csv", index=False)
+    written(tmp_path / "session.csv", tmp_path)
+    facts = as_json("check", tmp_path / "recipe.toml")
+    assert (facts["neurons"], facts["trials"]) == (4, 20)
+
+
+def test_a_table_of_behaviour_alone_asks_for_activity(tmp_path):
+    one = arrays()
+    pd.DataFrame({name: one[name] for name in ("t", "speed", "trial")}).to_csv(tmp_path / "session.csv", index=False)
+    text = written(tmp_path / "session.csv", tmp_path)
+    assert "# there is speed: continuous 600" in text
+    found = run("check", tmp_path / "recipe.toml")
+    assert found.exit_code == 1
+    told = " ".join(found.output.split())
+    assert "(data.options.activity): put the answer" in told
+    assert "(terms[0].variable): put the answer" in told
+
+
+def test_kilosort_without_a_rate_asks_for_it(tmp_path):
+    np.save(tmp_path / "spike_times.npy", np.arange(0, 600_000, 100))
+    np.save(tmp_path / "spike_clusters.npy", np.arange(6_000) % 3)
+    text = written(tmp_path, tmp_path)
+    assert "# params.py is missing in" in text
+    assert 'options = {rate = "?"}' in text
+    assert '# also = [{path = "behaviour.csv", options = {times = "time"}}]' in text
+    found = run("check", tmp_path / "recipe.toml")
+    assert "(data.options.rate): put the answer" in " ".join(found.output.split())
