@@ -33,7 +33,7 @@ def regrid(
 ) -> xr.Dataset:
     """What `Session.regrid` does."""
     names = _names_of_activity(session, activity)
-    _check_clocks(session, {*names, *([clock] if clock else []), *([trials] if isinstance(trials, str) else [])})
+    _check_clocks(session, {*names, *([clock] if clock else []), *_parts_of_trials(trials)})
     session, whose = with_trials(session, trials)
     grid = _grid(session, names, dt, clock)
     if whose is None and trials is not None:
@@ -119,6 +119,13 @@ def _check_clocks(session: Parts, used: set[str]) -> None:
     faults = clock_faults(session, used)
     if faults:
         raise ValueError("\n".join(map(str, faults)))
+
+
+def _parts_of_trials(trials: Any) -> list[str]:
+    """Names of the parts that trials come from."""
+    if trials is None or isinstance(trials, str):
+        return [trials or "trials"]
+    return [name for name in trials if isinstance(name, str)] if isinstance(trials, tuple | list) else []
 
 
 def _grid(session: Parts, activity: list[str], dt: Any, clock: str | None) -> Grid:

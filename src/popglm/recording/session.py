@@ -69,7 +69,8 @@ class Session(Parts):
         Returns
         -------
         list of Fault
-            Each says what was found, its likely cause and the line of a recipe that mends it.
+            Each says what was found, its likely cause and the line of a recipe that mends it; in the line, ``<…>``
+            stands for a number that the recording does not tell, such as a shift.
 
         Examples
         --------
@@ -92,7 +93,8 @@ class Session(Parts):
     ) -> Session:
         """The session with another clock for one of its parts, which `check` then takes to be right.
 
-        With the name alone the clock stays as it is: so you say that it is right.
+        With the name alone the clock stays as it is: so you say that it is right. With a scale or a rate alone, `check`
+        still says if it counts from another start.
 
         Parameters
         ----------
