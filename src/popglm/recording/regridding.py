@@ -16,6 +16,7 @@ from popglm.recording.clocks import clock_faults, read_times
 from popglm.recording.grid import Grid, grid_of_clock, regular_grid
 from popglm.recording.neuron_query import select
 from popglm.recording.parts import Parts
+from popglm.recording.regrid_notes import notes_of_variables
 from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
 from popglm.recording.trials import rows_of_trials, trial_labels, with_blocks, with_trials
 
@@ -58,6 +59,7 @@ def regrid(
     data, more = _activity(session, names, grid, own, neurons)
     notes += more
     columns = _variables(session, wanted, grid, row)
+    notes += notes_of_variables(session, wanted, grid)
     _forget_invalid(session, data, columns, grid)
     coords: dict[str, Any] = {"time": ("time", grid.starts, {"units": "s"})}
     if row is not None and whose is not None:

@@ -188,7 +188,8 @@ class Session(Parts):
 
         A bin is [t, t + Δt). Spikes and events are counted in it. Signals with several samples per bin are averaged
         over it, slower ones are taken at its middle on the straight line between samples, and steps (trial numbers,
-        texts, booleans) keep the last value at or before t. A series whose samples lie on the bins' starts is taken as
+        texts, booleans) keep the last value at or before t; a 0/1 column that has a 1 for each event is counted by
+        ``Variable(source, rule="count")``. A series whose samples lie on the bins' starts is taken as
         it is. Nothing is carried across a gap, a step of more than 1.5 times the median step of a regular clock: there
         a series is unknown, NaN. Traces with about the grid's own rate, such as the other planes of a volume, take
         their latest sample at or before t. Columns of trials are held over their trial, and bins outside of all trials
