@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import xarray as xr
 
+from popglm.messages import listed
 from popglm.recording.clocks import read_times
 from popglm.recording.grid import Grid, held_at
 from popglm.recording.odd_clocks import toml_key
@@ -13,11 +15,13 @@ from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
 from popglm.recording.sources import Variable, find_source, signal_values
 
-__all__ = ["holds_events", "notes_of_variables"]
+__all__ = ["holds_events", "notes_of_clocks", "notes_of_variables"]
 
 #: A column of 0 and 1 holds events, not a state, where at least this share of its ones stand alone, and at most the
 #: second share of its samples are 1.
 ALONE, SPARSE = 0.8, 0.2
+#: Samples of the activity that are so many bins apart are too coarse for them.
+FINER = 1.5
 
 
 def holds_events(values: np.ndarray) -> bool:
@@ -42,6 +46,47 @@ def notes_of_variables(session: Parts, wanted: Mapping[str, Variable], grid: Gri
     """What to say of the variables on a grid."""
     return [
         note for name, variable in wanted.items() for note in _of_held_events(session, name, variable, grid) if note
+    ]
+
+
+def notes_of_clocks(session: Parts, activity: Sequence[str], used: Iterable[str], grid: Grid) -> list[str]:
+    """What to say of clocks: samples without a time, and bins that are finer than the samples of the activity.
+
+    Parameters
+    ----------
+    session : Parts
+    activity, used : iterable of str
+        What is fitted, and other series that are put on the grid.
+    grid : Grid
+    """
+    series = {**session.signals, **session.activity}
+    lost: dict[tuple[int, int], list[str]] = {}
+    for name in dict.fromkeys([*activity, *used]):
+        if name not in series or "time" not in series[name].coords or "rate" in series[name]["time"].attrs:
+            continue
+        unknown = np.isnan(np.asarray(series[name]["time"].values, float))
+        if unknown.any():
+            # columns of one table have lost the same times
+            lost.setdefault((int(unknown.sum()), len(unknown)), []).append(name)
+    notes = [
+        f"{n_lost:,} of {n:,} samples of {listed(map(repr, names))} have no time, and are left out"
+        for (n_lost, n), names in lost.items()
+    ]
+    for name in activity:
+        if isinstance(session.activity[name], xr.DataArray):
+            notes += _of_fine_bins(name, read_times(session.activity[name], name)[0], grid)
+    return notes
+
+
+def _of_fine_bins(name: str, times: np.ndarray, grid: Grid) -> list[str]:
+    """Bins that have no sample of their own, so that fits take one sample for several."""
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    if step <= FINER * grid.width:
+        return []
+    return [
+        f"bins of {grid.width:.4g} s are finer than the samples of {name!r}, which are {step:.4g} s apart: values in "
+        "between are interpolated, bins are no independent samples, and uncertainties come out too small; leave out "
+        f"the width of bins, or make it {step:.4g} s or more"
     ]
 
 

@@ -16,7 +16,7 @@ from popglm.recording.clocks import clock_faults, read_times
 from popglm.recording.grid import Grid, grid_of_clock, regular_grid
 from popglm.recording.neuron_query import select
 from popglm.recording.parts import Parts
-from popglm.recording.regrid_notes import notes_of_variables
+from popglm.recording.regrid_notes import notes_of_clocks, notes_of_variables
 from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
 from popglm.recording.trials import rows_of_trials, trial_labels, with_blocks, with_trials
 
@@ -59,7 +59,8 @@ def regrid(
     data, more = _activity(session, names, grid, own, neurons)
     notes += more
     columns = _variables(session, wanted, grid, row)
-    notes += notes_of_variables(session, wanted, grid)
+    used = [*([clock] if clock else []), *(find_source(session, one.source).part for one in wanted.values())]
+    notes += [*notes_of_clocks(session, names, used, grid), *notes_of_variables(session, wanted, grid)]
     _forget_invalid(session, data, columns, grid)
     coords: dict[str, Any] = {"time": ("time", grid.starts, {"units": "s"})}
     if row is not None and whose is not None:
