@@ -15,7 +15,7 @@ from popglm.recording import Session
 from popglm.recording.clocks import clock_faults, longest_step
 from popglm.recording.regrid_notes import holds_events
 from popglm.recording.series import CONTINUOUS
-from popglm.recording.sources import all_variables, find_source, signal_values
+from popglm.recording.sources import all_variables, find_source, is_empty_text, signal_values
 
 __all__ = ["guess_recipe"]
 
@@ -207,6 +207,7 @@ def _kind(session: Session, source: str) -> Any:
         return _kernel
     if found.kind == "trials":
         column = session.trials[found.column] if session.trials is not None else pd.Series()
+        column = column[~is_empty_text(column.to_numpy())]
         if _are_times_of_trials(session.trials, found.column):
             return _kernel
         if _TIME.search(str(found.column)) or column.isna().all() or column.nunique() < 2:
@@ -219,7 +220,7 @@ def _kind(session: Session, source: str) -> Any:
     some = signal_values(part[:LOOKED_AT], found)
     if holds_events(some) or _is_one_at_events(some, part["time"][:LOOKED_AT].values):
         return _kernel
-    values = np.unique(np.asarray(some, dtype=object if part.dtype.kind == "O" else None))
+    values = pd.unique(pd.Series(some[~is_empty_text(some)]).dropna())
     if len(values) < 2:
         return None
     return _categories if len(values) <= FEW or part.attrs["between_samples"] != CONTINUOUS else _splines

@@ -13,7 +13,7 @@ from popglm.recording.grid import Grid, held_at
 from popglm.recording.odd_clocks import toml_key
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
-from popglm.recording.sources import Variable, find_source, signal_values
+from popglm.recording.sources import Variable, find_source, is_empty_text, signal_values
 
 __all__ = ["holds_events", "notes_of_clocks", "notes_of_variables"]
 
@@ -44,9 +44,26 @@ def holds_events(values: np.ndarray) -> bool:
 
 def notes_of_variables(session: Parts, wanted: Mapping[str, Variable], grid: Grid) -> list[str]:
     """What to say of the variables on a grid."""
-    return [
-        note for name, variable in wanted.items() for note in _of_held_events(session, name, variable, grid) if note
-    ]
+    notes = []
+    for name, variable in wanted.items():
+        notes += [*_of_held_events(session, name, variable, grid), *_of_empty_text(session, variable)]
+    # one source may be several variables
+    return list(dict.fromkeys(notes))
+
+
+def _of_empty_text(session: Parts, variable: Variable) -> list[str]:
+    """Values that are unknown because they are text without a character."""
+    found = find_source(session, variable.source)
+    if found.kind == "signal" and session.signals[found.part].dtype.kind in "OU":
+        values, what = signal_values(session.signals[found.part], found), "samples"
+    elif found.kind == "trials" and session.trials is not None:
+        values, what = session.trials[found.column].to_numpy(), "rows"
+    else:
+        return []
+    n_empty = int(is_empty_text(values).sum())
+    if not n_empty:
+        return []
+    return [f"{n_empty:,} of {len(values):,} {what} of {variable.source!r} are empty text, and taken as unknown"]
 
 
 def notes_of_clocks(session: Parts, activity: Sequence[str], used: Iterable[str], grid: Grid) -> list[str]:

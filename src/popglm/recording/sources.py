@@ -17,7 +17,7 @@ from popglm.recording.grid import Grid, count, held_at, interpolated_between, me
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
 
-__all__ = ["Variable", "all_variables", "find_source", "on_grid", "signal_values"]
+__all__ = ["Variable", "all_variables", "find_source", "is_empty_text", "on_grid", "signal_values"]
 
 #: Averaged are signals with steps below this share of a bin; others lie too far apart to fill every bin.
 FINE = 0.75
@@ -138,6 +138,9 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
         values = _of_signal(session.signals[found.part], found, variable, grid)
     if variable.previous and found.kind != "trials":
         raise ValueError(f"{variable.source!r} is no column of the trials, so there is no previous value of it")
+    empty = is_empty_text(values)
+    if empty.any():
+        values = unknown_where(values, ~empty)
     if variable.scale != 1 or variable.offset != 0:
         if values.dtype.kind not in "biuf":
             raise ValueError(
@@ -145,6 +148,19 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
             )
         values = values * variable.scale + variable.offset
     return values
+
+
+def is_empty_text(values: np.ndarray) -> np.ndarray:
+    """Which values are text without a character, bool (n,): that is how tables write what is unknown.
+
+    Examples
+    --------
+    >>> is_empty_text(np.array(["left", "", " ", None], dtype=object))
+    array([False,  True,  True, False])
+    """
+    if values.dtype.kind not in "OU":
+        return np.zeros(len(values), bool)
+    return np.array([isinstance(value, str) and not value.strip() for value in values], dtype=bool)
 
 
 def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np.ndarray | None) -> np.ndarray:
