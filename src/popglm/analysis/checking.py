@@ -13,6 +13,7 @@ import xarray as xr
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
+from popglm.analysis.time_scale import doubts_of_unit
 from popglm.recording.clocks import clock_faults, longest_step
 
 __all__ = ["check_recipe"]
@@ -109,6 +110,7 @@ def _look_at_time(data: xr.Dataset, findings: Findings) -> None:
             "gaps_within_trials": gaps,
         }
     )
+    findings.warnings.extend(doubts_of_unit(times, trial, float(data.attrs["bin_width"])))
     if gaps:
         findings.warnings.append(f"{gaps:,} gaps lie within trials; no lag crosses them")
     if len(lengths) < 20:
