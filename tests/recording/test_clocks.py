@@ -35,9 +35,17 @@ def test_good_clocks_have_no_faults():
         (signal(np.zeros(10), rate=0), "has a rate of 0 Hz", "clock_rate.x = <its rate in Hz>"),
         (signal(np.zeros(500), np.arange(500) * 4_000.0), "samples of a board at 2000 Hz", "clock_scale.x = 0.0005"),
         (signal(np.zeros(500), np.arange(500) * 2_000.0), "in milliseconds", "clock_scale.x = 0.001"),
-        (signal(np.zeros(500), np.arange(500) * 60_000.0), "a board at 30000 Hz", "clock_scale.x = 3.33333333e-05"),
-        (signal(np.zeros(500), np.arange(500) * 0.002), "another unit than the trials", "clock_scale.x = 1000"),
-        (signal(np.zeros(5_000), rate=5, start=1.7e9), "do not overlap", "clock_shift.x = -1.7e+09"),
+        (
+            signal(np.zeros(500), np.arange(500) * 60_000.0),
+            "a board at 30000 Hz",
+            "clock_scale.x = 3.33333333333333e-05",
+        ),
+        (
+            signal(np.zeros(500), np.arange(500) * 0.002),
+            "another unit than the trials",
+            "clock_scale.x = <seconds per unit",
+        ),
+        (signal(np.zeros(5_000), rate=5, start=1.7e9), "do not overlap", "clock_shift.x = <seconds to add"),
     ],
 )
 def test_a_fault_is_told_with_its_cause_and_remedy(part, words, remedy):
@@ -137,3 +145,107 @@ def test_what_is_no_mending_is_told(arguments, words):
 def test_an_unknown_part_is_told_with_the_nearest_name():
     with pytest.raises(ValueError, match="no part 'dfff'; nearest names: 'dff'"):
         a_session().mend_clock("dfff", scale=2)
+
+
+def a_recording(**scales_and_shifts):
+    """300 s of spikes, a signal, licks and trials, some of them on another clock: name=(scale, shift)."""
+    rng = np.random.default_rng(0)
+    start = np.arange(29) * 10.0 + 5
+    session = Session(
+        activity={"u": spike_trains([np.sort(rng.uniform(5, 300, 400)) for _ in range(3)])},
+        signals={"x": signal(rng.normal(size=6_000), np.arange(6_000) * 0.05)},
+        events={"lick": events(np.sort(rng.uniform(5, 300, 100)))},
+        intervals={"trials": intervals(pd.DataFrame({"start_time": start, "stop_time": start + 9}))},
+    )
+    for name, (scale, shift) in scales_and_shifts.items():
+        session = session.mend_clock(name, scale=scale, shift=shift)
+    # what was done to them is no mending here
+    session.trials.attrs.clear()
+    for part in (*session.activity.values(), *session.signals.values(), *session.events.values()):
+        part.attrs.pop("clock_is_vouched_for", None)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("odd", "remedies"),
+    [
+        ({"trials": (1e3, 0)}, ["clock_scale.trials = 0.001"]),
+        ({"trials": (1 / 60, 0)}, ["clock_scale.trials = 60"]),
+        ({"x": (1e3, 0)}, ["clock_scale.x = 0.001"]),
+        ({"u": (3e4, 0)}, ["clock_scale.u = 3.33333333333333e-05"]),
+        ({"lick": (1e6, 0)}, ["clock_scale.lick = 1e-06"]),
+        ({"x": (1 / 60, 0)}, ["clock_scale.x = 60"]),
+        ({"x": (1 / 3_600, 0)}, ["clock_scale.x = 3600"]),
+        ({"x": (1e3, 0), "lick": (1e3, 0)}, ["clock_scale.x = 0.001", "clock_scale.lick = 0.001"]),
+        ({"x": (0.002, 0)}, ["clock_scale.x = <seconds per unit of its times>"]),
+        ({"trials": (1, 1.7e9)}, ["clock_shift.trials = <seconds to add, from a sync pulse>"]),
+        ({}, []),
+        (dict.fromkeys(("u", "x", "lick", "trials"), (1, 1.7e9)), []),
+    ],
+)
+def test_the_odd_one_out_is_named(odd, remedies):
+    assert [fault.remedy for fault in a_recording(**odd).check()] == remedies
+
+
+def test_a_table_of_trials_is_mended():
+    session = a_recording(trials=(1e3, 0))
+    with pytest.raises(ValueError, match=r"the trials last from 5000 to 294000 s.*clock_scale.trials = 0.001"):
+        session.regrid(0.05)
+    mended = session.mend_clock("trials", scale=0.001)
+    assert mended.check() == []
+    pd.testing.assert_frame_equal(mended.trials, a_recording().trials)
+    assert mended.regrid(0.05).equals(a_recording().regrid(0.05))
+
+
+def test_two_clocks_that_disagree_are_told_by_what_is_usual():
+    trials = {"trials": a_recording().trials}
+    for times, remedy in ((np.arange(300) * 1e3, "clock_scale.x = 0.001"), (np.arange(300) / 60, "clock_scale.x = 60")):
+        session = Session(signals={"x": signal(np.zeros(300), times)}, intervals=trials)
+        assert [fault.remedy for fault in session.check()] == [remedy]
+
+
+def test_columns_of_one_table_count_as_one_clock():
+    session = a_recording()
+    columns = {name: signal(np.zeros(300), np.arange(300) * 1e3) for name in "abcd"}
+    found = Session(session.activity, {**session.signals, **columns}, session.events, session.intervals).check()
+    assert [fault.remedy for fault in found] == [f"clock_scale.{name} = 0.001" for name in "abcd"]
+
+
+def test_no_shift_is_proposed_that_the_recording_does_not_tell():
+    start = 1712345678.375
+    session = a_recording(x=(1, start))
+    late = {"y": signal(np.zeros(100), rate=1, start=start + 20), "z": signal(np.zeros(100), rate=1, start=start + 3)}
+    session = Session(session.activity, {**session.signals, **late}, session.events, session.intervals)
+    found = session.check()
+    assert [fault.remedy for fault in found] == [
+        f"clock_shift.{name} = <seconds to add, from a sync pulse>" for name in "xyz"
+    ]
+    # one rough value for all three, from the earliest of them, and every digit of their times
+    assert all("roughly -1,712,345,673 s" in fault.sentence and "sync pulse" in fault.sentence for fault in found)
+    assert "'x' lasts from 1712345678.375 to 1712345978.325 s" in found[0].sentence
+    assert "'y', 'z' count from that start too: give all the same" in found[0].sentence
+    for name in "xyz":
+        session = session.mend_clock(name, shift=-start)
+    assert session.check() == []
+    assert np.array_equal(session.signals["x"].time, a_recording().signals["x"].time + start - start)
+
+
+def test_a_mended_unit_leaves_the_start_to_be_looked_at():
+    session = a_recording(x=(1e3, 1.7e12))
+    assert [fault.remedy for fault in session.check()] == ["clock_scale.x = 0.001"]
+    session = session.mend_clock("x", scale=0.001)
+    (fault,) = session.check()
+    assert fault.remedy.startswith("clock_shift.x = <")
+    assert session.mend_clock("x", shift=-1.7e9).check() == []
+
+
+def test_what_somebody_mended_is_the_measure_for_others():
+    dff, x = traces(np.zeros((3_000, 1)), rate=0.1), signal(np.zeros(3_000), rate=10, start=1e6)
+    session = Session({"dff": dff}, {"x": x}).mend_clock("dff", rate=10)
+    assert [fault.part for fault in session.check()] == ["x"]
+
+
+def test_a_short_clock_that_is_right_is_no_measure_for_others():
+    session = Session(signals={"x": signal(np.zeros(100), rate=30)}, intervals={"trials": TRIALS})
+    assert "say so with the line clock_scale.x = 1" in str(session.check()[0])
+    assert session.mend_clock("x").check() == session.mend_clock("trials").check() == []

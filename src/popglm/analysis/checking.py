@@ -13,6 +13,7 @@ from popglm.analysis.expected import SHARE_OF_PRODUCTS, expected_fit, products_p
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import Matrices, build, check_activity, fit_recipe, grid_of, session_of
+from popglm.analysis.time_scale import doubts_of_unit
 from popglm.messages import listed
 from popglm.recording.clocks import clock_faults, longest_step
 
@@ -111,6 +112,7 @@ def _look_at_time(data: xr.Dataset, findings: Findings) -> None:
             "gaps_within_trials": gaps,
         }
     )
+    findings.warnings.extend(doubts_of_unit(times, trial, float(data.attrs["bin_width"])))
     if gaps:
         findings.warnings.append(f"{gaps:,} gaps lie within trials; no lag crosses them")
     if len(lengths) < 20:

@@ -14,9 +14,10 @@ import xarray as xr
 
 from popglm.analysis.naming import OPEN
 from popglm.recording import Session
-from popglm.recording.clocks import clock_faults
+from popglm.recording.clocks import clock_faults, longest_step
+from popglm.recording.regrid_notes import holds_events
 from popglm.recording.series import CONTINUOUS
-from popglm.recording.sources import all_variables, find_source
+from popglm.recording.sources import all_variables, find_source, is_empty_text, signal_values
 from popglm.recording.trials import signals_of_trials
 
 __all__ = ["bare_recipe", "guess_recipe"]
@@ -25,6 +26,8 @@ __all__ = ["bare_recipe", "guess_recipe"]
 MOST_VARIABLES = 12
 #: A variable of so many values is taken for categories; samples of a signal that are looked at to tell.
 FEW, LOOKED_AT = 6, 20_000
+#: A column of times is one if this share of them lie in their trials.
+MOSTLY = 0.9
 #: Columns of unit and ROI tables that say which neurons to keep, and the query that does so.
 _QUALITY = {
     "iscell": "iscell",
@@ -258,7 +261,11 @@ def _block_length(session: Session) -> float:
 def _variable_lines(session: Session) -> list[str]:
     """Variables, and a term for each."""
     chosen, left = _chosen(session)
-    lines = ["[variables]", *(f"{name} = {_text(source)}" for name, (source, _) in chosen.items())]
+    lines = ["[variables]"]
+    for name, (source, kind) in chosen.items():
+        counted = kind is _kernel and source not in session.events
+        how = f'{{source = {_text(source)}, rule = "count"}}  # a guess: events' if counted else _text(source)
+        lines.append(f"{name} = {how}")
     lines += [f"# there is {name}" for name in left]
     for name, (_, kind) in chosen.items():
         lines += ["", "[[terms]]  # a guess", *kind(name)]
@@ -318,6 +325,9 @@ def _kind(session: Session, source: str) -> Any:
         return _kernel
     if found.kind == "trials":
         column = session.trials[found.column] if session.trials is not None else pd.Series()
+        column = column[~is_empty_text(column.to_numpy())]
+        if _are_times_of_trials(session.trials, found.column):
+            return _kernel
         if _TIME.search(str(found.column)) or column.isna().all() or column.nunique() < 2:
             return None
         return _categories if column.nunique() <= FEW else (_linear if pd.api.types.is_numeric_dtype(column) else None)
@@ -325,10 +335,31 @@ def _kind(session: Session, source: str) -> Any:
     if re.search(r"trial|(^|_)(idx|index|id)(_|$)|timestamp", found.part.lower()):
         return None
     # a part is enough to tell a signal of a few values
-    values = np.unique(np.asarray(part[:LOOKED_AT].values, dtype=object if part.dtype.kind == "O" else None))
+    some = signal_values(part[:LOOKED_AT], found)
+    if holds_events(some) or _is_one_at_events(some, part["time"][:LOOKED_AT].values):
+        return _kernel
+    values = pd.unique(pd.Series(some[~is_empty_text(some)]).dropna())
     if len(values) < 2:
         return None
     return _categories if len(values) <= FEW or part.attrs["between_samples"] != CONTINUOUS else _splines
+
+
+def _are_times_of_trials(trials: pd.DataFrame | None, column: str | None) -> bool:
+    """Whether a column of the trials holds times of something that happened in each, such as "reward_time"."""
+    if trials is None or not str(column).endswith("_time") or not pd.api.types.is_numeric_dtype(trials[column]):
+        return False
+    times = trials[column].to_numpy(np.float64, na_value=np.nan)
+    known = ~np.isnan(times)
+    # times since the start of each trial are none of the recording's clock
+    inside = (times >= trials["start_time"].to_numpy()) & ~(times > trials["stop_time"].to_numpy())
+    return bool(known.sum() > 1 and inside[known].mean() >= MOSTLY)
+
+
+def _is_one_at_events(values: np.ndarray, times: np.ndarray) -> bool:
+    """Whether a signal is 1 in all its samples, which were taken at no regular times: when something happened."""
+    times = np.asarray(times, float)
+    is_regular = np.isfinite(longest_step(times[~np.isnan(times)]))
+    return values.dtype.kind in "biuf" and len(values) > 2 and bool((values == 1).all()) and not is_regular
 
 
 def _splines(name: str) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.recording.odd_clocks import Extent, Fault, odd_clocks, period_fault, toml_key
 from popglm.recording.parts import Parts
 
 __all__ = ["Fault", "clock_faults", "longest_step", "on_time", "read_times"]
@@ -18,36 +18,10 @@ __all__ = ["Fault", "clock_faults", "longest_step", "on_time", "read_times"]
 GAP = 1.5
 #: A clock is regular when no more than this share of its steps are half a median step off the median, or a single one.
 IRREGULAR = 0.1
-#: Spans of clocks of one recording differ by no more than this factor.
-MOST_RATIO = 100.0
-#: Attribute of a part whose clock somebody has mended, or said to be right.
+#: Attribute of a part whose clock somebody has mended, or said to be right: its "unit", or "all" of it. One that is
+#: right as it is may be an odd one, and is no measure for others.
 VOUCHED = "clock_is_vouched_for"
-#: Sampling rates of common acquisition boards (Hz), and names of units smaller than a second.
-BOARDS = (2_000, 2_500, 5_000, 10_000, 12_500, 20_000, 24_414.0625, 25_000, 30_000, 32_000, 40_000, 44_100, 48_000)
-UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A clock that cannot be right.
-
-    Attributes
-    ----------
-    part : str
-        Name of the activity, signal, events or intervals.
-    sentence : str
-        What was found, and its likely cause.
-    remedy : str
-        The line of a recipe that mends it; empty where the file itself must be mended.
-    """
-
-    part: str
-    sentence: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        """Both in one sentence."""
-        return self.sentence + (f"; if so, mend it with the line {self.remedy}" if self.remedy else "")
+AS_IT_IS = "as it is"
 
 
 def on_time(times: np.ndarray) -> float:
@@ -105,7 +79,7 @@ def read_times(part: xr.DataArray | xr.Dataset, name: str) -> tuple[np.ndarray, 
         likely = _disorder(steps)
         raise ValueError(
             f"times of {name!r} {what} at sample {known[at + 1]:,}: {times[at]:.9g} s, then {times[at + 1]:.9g} s; "
-            f"{likely}; mend it with the line clock_order.{_key(name)} = \"sort\", which puts samples in order and "
+            f"{likely}; mend it with the line clock_order.{toml_key(name)} = \"sort\", which puts samples in order and "
             "keeps the first of those at one time"
         )  # fmt: skip
     return times, known
@@ -140,45 +114,31 @@ def longest_step(times: np.ndarray) -> float:
 def clock_faults(session: Parts, names: set[str] | None = None) -> list[Fault]:
     """Clocks of a session that cannot be right, by their ends alone; all parts, or those that are named.
 
-    A span is compared with that of the trials, or where there are none with the median of all parts.
+    Spans of all parts and of the trials are compared: see `odd_clocks`.
     """
-    faults, spans = [], {}
-    for name, part in _parts(session):
-        if part.attrs.get(VOUCHED):
-            continue
-        fault = _rate_fault(name, part)
+    faults, extents = [], []
+    for kind, name, part in _parts(session):
+        vouched = str(part.attrs.get(VOUCHED, ""))
+        fault = None if vouched else _rate_fault(name, part)
+        span = None if fault is not None else _span(part)
         if fault is not None:
             faults.append(fault)
-        else:
-            spans[name] = _span(part)
+        elif span is not None and vouched != AS_IT_IS:
+            clock = part["time"] if "time" in part.coords else None
+            rate = np.inf if clock is None else clock.attrs.get("rate", np.inf)
+            extents.append(Extent(name, *span, kind, vouched, rate, 0 if clock is None else clock.size))
     trials = session.trials
-    known = {name: span for name, span in spans.items() if span is not None and span[1] > span[0]}
-    if trials is not None and len(trials) > 1:
-        reference, whose = (trials["start_time"].min(), trials["stop_time"].max()), "the trials"
-    elif len(known) > 1:
-        middle = sorted(known.items(), key=lambda item: item[1][1] - item[1][0])[len(known) // 2]
-        reference, whose = middle[1], repr(middle[0])
-    else:
-        known, reference, whose = {}, (0.0, 0.0), ""
-    parts = dict(_parts(session))
-    length = max(reference[1] - reference[0], np.finfo(float).tiny)
-    # series of a recording last about as long as each other, and longer than its trials
-    alike = [end - start for name, (start, end) in known.items() if name not in session.events]
-    usual = max([length, *(own for own in alike if length <= own <= MOST_RATIO * length)])
-    for name, span in known.items():
-        rate = parts[name]["time"].attrs.get("rate", np.inf) if "time" in parts[name].coords else np.inf
-        # as the period that it may be, a rate gives a span that is shorter by its square
-        if rate < 1 and span[1] - span[0] > MOST_RATIO * length >= MOST_RATIO * (span[1] - span[0]) * rate**2 / 3:
-            faults.append(_period_fault(name, parts[name]["time"].size, rate))
-        else:
-            faults += _span_fault(name, span, reference, whose, usual, name in session.events)
+    if trials is not None and len(trials) > 1 and trials.attrs.get(VOUCHED) != AS_IT_IS:
+        ends = float(trials["start_time"].min()), float(trials["stop_time"].max())
+        extents.append(Extent("trials", *ends, "trials", str(trials.attrs.get(VOUCHED, ""))))
+    faults += odd_clocks(extents)
     return [fault for fault in faults if names is None or fault.part in names]
 
 
-def _parts(session: Parts) -> Iterator[tuple[str, Any]]:
-    """Every part with a clock, but the intervals."""
-    for parts in (session.activity, session.signals, session.events):
-        yield from parts.items()
+def _parts(session: Parts) -> Iterator[tuple[str, str, Any]]:
+    """Kind and name of every part with a clock, and the part; but the intervals."""
+    for kind in ("activity", "signals", "events"):
+        yield from ((kind, name, part) for name, part in getattr(session, kind).items())
 
 
 def _rate_fault(name: str, part: Any) -> Fault | None:
@@ -188,18 +148,10 @@ def _rate_fault(name: str, part: Any) -> Fault | None:
         return None
     rate, n = attrs["rate"], part["time"].size
     if not np.isfinite(rate) or rate <= 0:
-        return Fault(name, f"{name!r} has a rate of {rate:g} Hz", f"clock_rate.{_key(name)} = <its rate in Hz>")
+        return Fault(name, f"{name!r} has a rate of {rate:g} Hz", f"clock_rate.{toml_key(name)} = <its rate in Hz>")
     if rate < 0.1 and n > 1_000:
-        return _period_fault(name, n, rate)
+        return period_fault(name, n, rate)
     return None
-
-
-def _period_fault(name: str, n: int, rate: float) -> Fault:
-    """A rate that is a period."""
-    sentence = f"{name!r} has {n:,} samples at a rate of {rate:g} Hz, {n / rate / 3600:,.3g} hours; the rate is likely "
-    return Fault(
-        name, f"{sentence}the period, and the true rate {1 / rate:g} Hz", f"clock_rate.{_key(name)} = {1 / rate:g}"
-    )
 
 
 def _span(part: Any) -> tuple[float, float] | None:
@@ -218,45 +170,6 @@ def _span(part: Any) -> tuple[float, float] | None:
         ends = np.concatenate([np.asarray(clock[:16].values, float), np.asarray(clock[-16:].values, float)])
     ends = ends[np.isfinite(ends)]
     return (float(ends.min()), float(ends.max())) if len(ends) > 1 else None
-
-
-def _span_fault(
-    name: str, span: tuple[float, float], reference: tuple[float, float], whose: str, usual: float, few: bool
-) -> list[Fault]:
-    """A span that is another's a hundred times over, or nowhere near it; few events may well span little.
-
-    ``usual`` is how long series of the recording are that are not at fault (s).
-    """
-    ratio = (span[1] - span[0]) / max(reference[1] - reference[0], np.finfo(float).tiny)
-    found = (
-        f"{name!r} lasts from {span[0]:.6g} to {span[1]:.6g} s, but {whose} from {reference[0]:.6g} to "
-        f"{reference[1]:.6g} s"
-    )
-    if ratio > MOST_RATIO:
-        scale, cause = _likely_unit((span[1] - span[0]) / usual)
-        sentence, remedy = f"its times are likely in {cause}", f"clock_scale.{_key(name)} = {scale:.9g}"
-    elif ratio < 1 / MOST_RATIO and not few:
-        scale, cause = _likely_unit(usual / max(span[1] - span[0], np.finfo(float).tiny))
-        sentence = f"it is in another unit than {whose}, which are likely in {cause}"
-        remedy = f"clock_scale.{_key(name)} = {1 / scale:.9g}"
-    elif span[1] < reference[0] or span[0] > reference[1]:
-        sentence = "which do not overlap; they likely count from another start"
-        remedy = f"clock_shift.{_key(name)} = {reference[0] - span[0]:.9g}"
-    else:
-        return []
-    return [Fault(name, f"{found}; {sentence}", remedy)]
-
-
-def _likely_unit(ratio: float) -> tuple[float, str]:
-    """Seconds per unit, and its name, for a span that is so many times too long."""
-    units = UNITS | {rate: f"samples of a board at {rate:g} Hz" for rate in BOARDS}
-    nearest = min(units, key=lambda factor: abs(np.log(ratio / factor)))
-    return 1 / nearest, units[nearest]
-
-
-def _key(name: str) -> str:
-    """A name as TOML writes it."""
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else f'"{name}"'
 
 
 def sorted_clock(part: xr.DataArray) -> xr.DataArray:
@@ -287,10 +200,19 @@ def mended(part: Any, scale: float, shift: float, rate: float | None, order: str
             part = part.assign_coords(xr.Coordinates({"time": clock}, indexes={}))
             if isinstance(part, xr.Dataset) and "stop_time" in part:
                 part = part.assign(stop_time=part["stop_time"] * scale + shift)
-    return (sorted_clock(part) if order == "sort" else part).assign_attrs({VOUCHED: 1})
+    return (sorted_clock(part) if order == "sort" else part).assign_attrs({VOUCHED: _vouched(scale, shift, rate)})
+
+
+def _vouched(scale: float, shift: float, rate: float | None) -> str:
+    """What somebody says to be right who mends a clock so: its start only with a shift."""
+    if shift != 0:
+        return "all"
+    return AS_IT_IS if scale == 1 and rate is None else "unit"
 
 
 def mended_table(table: pd.DataFrame, scale: float, shift: float) -> pd.DataFrame:
     """Intervals whose times are scale × time + shift: start, stop, and every column called a time."""
     names = [name for name in table if str(name).endswith("_time") and pd.api.types.is_numeric_dtype(table[name])]
-    return table.assign(**{name: table[name] * scale + shift for name in names})
+    table = table.assign(**{name: table[name] * scale + shift for name in names})
+    table.attrs[VOUCHED] = _vouched(scale, shift, None)
+    return table

@@ -16,6 +16,7 @@ from popglm.recording.clocks import clock_faults, read_times
 from popglm.recording.grid import Grid, grid_of_clock, regular_grid
 from popglm.recording.neuron_query import select
 from popglm.recording.parts import Parts
+from popglm.recording.regrid_notes import notes_of_clocks, notes_of_variables
 from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
 from popglm.recording.trials import rows_of_trials, trial_labels, with_blocks, with_trials
 
@@ -35,7 +36,7 @@ def regrid(
 ) -> xr.Dataset:
     """What `Session.regrid` does."""
     names = _names_of_activity(session, activity)
-    _check_clocks(session, {*names, *([clock] if clock else []), *([trials] if isinstance(trials, str) else [])})
+    _check_clocks(session, {*names, *([clock] if clock else []), *_parts_of_trials(trials)})
     session, whose = with_trials(session, trials)
     grid = _grid(session, names, dt, clock)
     if whose is None and trials is not None:
@@ -60,6 +61,8 @@ def regrid(
     data, more = _activity(session, names, grid, own, neurons)
     notes += more
     columns = _variables(session, wanted, grid, row)
+    used = [*([clock] if clock else []), *(find_source(session, one.source).part for one in wanted.values())]
+    notes += [*notes_of_clocks(session, names, used, grid), *notes_of_variables(session, wanted, grid)]
     _forget_invalid(session, data, columns, grid)
     coords: dict[str, Any] = {"time": ("time", grid.starts, {"units": "s"})}
     if row is not None and whose is not None:
@@ -121,6 +124,13 @@ def _check_clocks(session: Parts, used: set[str]) -> None:
     faults = clock_faults(session, used)
     if faults:
         raise ValueError("\n".join(map(str, faults)))
+
+
+def _parts_of_trials(trials: Any) -> list[str]:
+    """Names of the parts that trials come from."""
+    if trials is None or isinstance(trials, str):
+        return [trials or "trials"]
+    return [name for name in trials if isinstance(name, str)] if isinstance(trials, tuple | list) else []
 
 
 def _grid(session: Parts, activity: list[str], dt: Any, clock: str | None) -> Grid:

@@ -69,7 +69,8 @@ class Session(Parts):
         Returns
         -------
         list of Fault
-            Each says what was found, its likely cause and the line of a recipe that mends it.
+            Each says what was found, its likely cause and the line of a recipe that mends it; in the line, ``<…>``
+            stands for a number that the recording does not tell, such as a shift.
 
         Examples
         --------
@@ -92,7 +93,8 @@ class Session(Parts):
     ) -> Session:
         """The session with another clock for one of its parts, which `check` then takes to be right.
 
-        With the name alone the clock stays as it is: so you say that it is right.
+        With the name alone the clock stays as it is: so you say that it is right. With a scale or a rate alone, `check`
+        still says if it counts from another start.
 
         Parameters
         ----------
@@ -186,7 +188,8 @@ class Session(Parts):
 
         A bin is [t, t + Δt). Spikes and events are counted in it. Signals with several samples per bin are averaged
         over it, slower ones are taken at its middle on the straight line between samples, and steps (trial numbers,
-        texts, booleans) keep the last value at or before t. A series whose samples lie on the bins' starts is taken as
+        texts, booleans) keep the last value at or before t; a 0/1 column that has a 1 for each event is counted by
+        ``Variable(source, rule="count")``. A series whose samples lie on the bins' starts is taken as
         it is. Nothing is carried across a gap, a step of more than 1.5 times the median step of a regular clock: there
         a series is unknown, NaN. Traces with about the grid's own rate, such as the other planes of a volume, take
         their latest sample at or before t. Columns of trials are held over their trial, and bins outside of all trials

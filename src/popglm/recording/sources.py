@@ -14,12 +14,12 @@ import xarray as xr
 from popglm.checks import is_number
 from popglm.messages import listed, shown
 from popglm.recording.circular import arc_between, mean_directions
-from popglm.recording.clocks import longest_step, read_times
+from popglm.recording.clocks import longest_step, on_time, read_times
 from popglm.recording.grid import Grid, count, held_at, interpolated_between, means
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
 
-__all__ = ["Variable", "all_variables", "find_source", "on_grid"]
+__all__ = ["Variable", "all_variables", "find_source", "is_empty_text", "on_grid", "signal_values"]
 
 #: Averaged are signals with steps below this share of a bin; others lie too far apart to fill every bin.
 FINE = 0.75
@@ -37,7 +37,8 @@ class Variable:
     rule : {"mean", "interpolate", "hold", "count"}, optional
         How it is put on the grid: the average of a bin, the value at its middle on the straight line between samples,
         the last value at or before its start, or how many events fall into it. Chosen by what the source is, unless
-        given: see `Session.regrid`.
+        given: see `Session.regrid`. "count" is for events; for signals that have a 1 for each event, or how many there
+        were in each sample, which it adds up; and for columns of the trials that hold times.
     scale, offset : float, optional
         The variable is ``source × scale + offset``.
     where : str, optional
@@ -143,7 +144,9 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
         The row of the trials table that each bin lies in, -1 for none.
     """
     found = find_source(session, variable.source)
-    if found.kind == "trials":
+    if found.kind == "trials" and variable.rule == "count":
+        values = _times_of_trials(session, found.column, variable, grid)
+    elif found.kind == "trials":
         values = _of_trials(session, found.column, variable, trial)
     elif found.kind == "events":
         _check_rule(variable, ("count",))
@@ -155,6 +158,9 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
         raise ValueError(f"{variable.source!r} are events, which have no period; leave it out")
     if variable.previous and found.kind != "trials":
         raise ValueError(f"{variable.source!r} is no column of the trials, so there is no previous value of it")
+    empty = is_empty_text(values)
+    if empty.any():
+        values = unknown_where(values, ~empty)
     if variable.scale != 1 or variable.offset != 0:
         if values.dtype.kind not in "biuf":
             raise ValueError(
@@ -164,9 +170,22 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
     return values
 
 
+def is_empty_text(values: np.ndarray) -> np.ndarray:
+    """Which values are text without a character, bool (n,): that is how tables write what is unknown.
+
+    Examples
+    --------
+    >>> is_empty_text(np.array(["left", "", " ", None], dtype=object))
+    array([False,  True,  True, False])
+    """
+    if values.dtype.kind not in "OU":
+        return np.zeros(len(values), bool)
+    return np.array([isinstance(value, str) and not value.strip() for value in values], dtype=bool)
+
+
 def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np.ndarray | None) -> np.ndarray:
     """A column of the trials, held over each; unknown outside of them and, of the previous trial, in the first."""
-    _check_rule(variable, ("hold",))
+    _check_rule(variable, ("hold", "count"))
     table = session.trials
     if table is None or trial is None:
         raise ValueError(f"{variable.source!r} is a column of the trials; regrid with trials to use it")
@@ -189,6 +208,17 @@ def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np
     return _taken(values.to_numpy(), np.where(trial > 0, trial - 1, -1))
 
 
+def _times_of_trials(session: Parts, column: str | None, variable: Variable, grid: Grid) -> np.ndarray:
+    """How many times that a column of the trials holds fall into each bin."""
+    table = session.trials
+    if table is None or not pd.api.types.is_numeric_dtype(table[column]):
+        raise ValueError(f"{variable.source!r} holds no times (s) to count; give the rule 'hold'")
+    if variable.previous:
+        raise ValueError(f"{variable.source!r} is counted, so there is no previous value of it")
+    times = table[column].to_numpy(np.float64, na_value=np.nan)
+    return count(grid, times[~np.isnan(times)])
+
+
 def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Values at places, unknown where the place is -1: NaN among numbers, None among all else."""
     known = at >= 0
@@ -202,11 +232,10 @@ def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid) -> np.ndarray:
     """A signal, or a column of it, by the rule that is asked for or that fits it."""
     times, known = read_times(part, found.part)
-    column = part if found.column is None else part.isel(column=list(part["column"].values).index(found.column))
-    values = np.asarray(column.values)[known]
+    values = signal_values(part, found)[known]
     is_steps = part.attrs["between_samples"] == STEPS
     rule = variable.rule or ("hold" if is_steps else _rule(times, grid))
-    _check_rule(variable, ("mean", "interpolate", "hold"))
+    _check_rule(variable, ("mean", "interpolate", "hold", "count"))
     longest = longest_step(times)
     if rule == "hold":
         return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest))
@@ -214,6 +243,8 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
         raise ValueError(f"{variable.source!r} holds {shown(values[0])}, which has no {rule}; give the rule 'hold'")
     values = values.astype(np.float64)[:, None]
     _check_finite(variable, times, values[:, 0], grid)
+    if rule == "count":
+        return _added_up(values[:, 0], times, variable, grid)
     if rule == "mean":
         bins = grid.find(times)
         if variable.period is not None:
@@ -240,6 +271,32 @@ def _check_finite(variable: Variable, times: np.ndarray, values: np.ndarray, gri
             f"{variable.source!r} is infinite in {len(infinite):,} samples, first at {times[row]:.9g} s (sample "
             f"{row:,}); put NaN there in the file, for unknown, or leave the time out of the trials"
         )
+
+
+def signal_values(part: xr.DataArray, found: _Found) -> np.ndarray:
+    """Values of a signal, or of the column of it that is meant, (n_samples,)."""
+    column = part if found.column is None else part.isel(column=list(part["column"].values).index(found.column))
+    return np.asarray(column.values)
+
+
+def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: Grid) -> np.ndarray:
+    """Events of all samples in each bin; NaN where a sample is unknown, in gaps and outside of a regular clock."""
+    odd = values[(values < 0) | np.isinf(values) | ((np.floor(values) != values) & ~np.isnan(values))]
+    if len(odd):
+        raise ValueError(
+            f"{variable.source!r} holds {odd[0]:g}, which is no number of events; the rule 'count' adds up whole "
+            "numbers from 0 on"
+        )
+    bins = grid.find(times)
+    inside = bins >= 0
+    out = np.bincount(bins[inside], values[inside], minlength=len(grid))
+    longest = longest_step(times)
+    if np.isfinite(longest):
+        empty = np.bincount(bins[inside], minlength=len(grid)) == 0
+        before = held_at(grid.starts, times, np.inf)
+        is_late = (before < 0) | (grid.stops - times[before] > longest + on_time(times))
+        out[empty & is_late] = np.nan
+    return out if np.isnan(out).any() else out.astype(np.int64)
 
 
 def _rule(times: np.ndarray, grid: Grid) -> str:

@@ -1,0 +1,104 @@
+"""Columns that have a 1 for each event: counted on any grid, and told where holding them loses or doubles events."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popglm.analysis.guessing import guess_recipe
+from popglm.recording import Session, Variable, intervals, signal, spike_trains
+from popglm.recording.regrid_notes import holds_events
+
+TIMES = np.arange(6_000) / 60 + 5.0133
+LICKS = np.zeros(6_000, int)
+LICKS[np.random.default_rng(0).choice(1_500, 200, replace=False) * 4] = 1
+SECONDS = {dt: 6 + np.arange(round(94 / dt) + 1) * dt for dt in (1 / 15, 1 / 40, 1 / 100)}
+
+
+def a_session(licks=LICKS, times=TIMES, **columns):
+    table = pd.DataFrame({"start_time": [6.0, 50.0], "stop_time": [50.0, 100.0], **columns})
+    return Session(
+        activity={"u": spike_trains([np.linspace(5, 105, 300)])},
+        signals={"lick": signal(licks, times)},
+        intervals={"trials": intervals(table)},
+    )
+
+
+@pytest.mark.parametrize("dt", SECONDS)
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_every_one_is_counted_in_its_bin(dt, kind):
+    data = a_session(LICKS.astype(kind)).regrid(dt, variables={"lick": Variable("lick", rule="count")})
+    expected = np.histogram(TIMES[LICKS == 1], SECONDS[dt])[0]
+    np.testing.assert_array_equal(data["lick"], expected[: data.sizes["time"]])
+    assert data["lick"].values.sum() == LICKS[(TIMES >= 6) & (data["time"].values[-1] + dt > TIMES)].sum()
+    assert "stand alone" not in data.attrs["notes"]
+
+
+def test_samples_that_hold_numbers_of_events_are_added_up():
+    session = a_session(LICKS * 3)
+    counted = session.regrid(1 / 15, variables={"lick": Variable("lick", rule="count", scale=2)})["lick"]
+    np.testing.assert_array_equal(
+        counted, 6 * a_session().regrid(1 / 15, variables={"lick": Variable("lick", rule="count")})["lick"]
+    )
+
+
+@pytest.mark.parametrize("values", [LICKS - 1, LICKS / 2, np.where(LICKS, np.inf, 0)])
+def test_what_is_no_number_of_events_is_told(values):
+    with pytest.raises(ValueError, match=r"'lick' holds .*, which is no number of events"):
+        a_session(values).regrid(1 / 15, variables={"lick": Variable("lick", rule="count")})
+
+
+def test_nothing_is_counted_where_nothing_is_known():
+    keep = (TIMES < 30) | (TIMES >= 60)
+    licks = LICKS.astype(float)
+    unknown = 100
+    licks[unknown] = np.nan
+    data = a_session(licks[keep], TIMES[keep]).regrid(0.5, variables={"lick": Variable("lick", rule="count")})
+    found, starts = data["lick"].values, data["time"].values
+    at = (starts <= TIMES[unknown]) & (TIMES[unknown] < starts + 0.5)
+    np.testing.assert_array_equal(np.isnan(found), ((starts >= 30) & (starts + 0.5 <= 60)) | at)
+
+
+def test_ones_at_events_are_zero_in_between():
+    times = np.array([10.0, 10.2, 37.0, 88.5])
+    data = a_session(np.ones(4), times).regrid(1.0, variables={"lick": Variable("lick", rule="count")})
+    np.testing.assert_array_equal(data["lick"], np.histogram(times, 6 + np.arange(95))[0])
+
+
+def test_times_in_a_column_of_trials_are_counted():
+    session = a_session(reward_time=[7.25, np.nan])
+    data = session.regrid(0.5, variables={"reward": Variable("trials.reward_time", rule="count")})
+    assert data["time"].values[data["reward"].values == 1].tolist() == [7.0]
+    assert data["reward"].values.sum() == 1
+    with pytest.raises(ValueError, match="holds no times"):
+        a_session(cue=["a", "b"]).regrid(0.5, variables={"c": Variable("cue", rule="count")})
+    with pytest.raises(ValueError, match="no previous value"):
+        session.regrid(0.5, variables={"r": Variable("reward_time", rule="count", previous=True)})
+
+
+@pytest.mark.parametrize("dt", SECONDS)
+def test_events_that_holding_loses_or_doubles_are_told(dt):
+    data = a_session().regrid(dt)
+    there = LICKS[(TIMES >= 6) & (data["time"].values[-1] + dt > TIMES)].sum()
+    held = int(data["lick"].values.sum())
+    assert held != there
+    assert f"'lick' is 1 in {there} samples that mostly stand alone, but in {held} bins" in data.attrs["notes"]
+    assert 'count them: lick = {source = "lick", rule = "count"}' in data.attrs["notes"]
+
+
+def test_a_state_is_held_without_a_note():
+    state = (np.arange(6_000) // 40 % 10 == 0).astype(int)
+    assert not holds_events(state)
+    assert "stand alone" not in a_session(state).regrid(1 / 15).attrs["notes"]
+    assert "stand alone" not in a_session().regrid(clock="lick").attrs["notes"]
+
+
+def test_a_first_recipe_counts_what_are_events():
+    rewards = [7.25, 51.0]
+    text = guess_recipe(a_session(reward_time=rewards, lag_time=[0.5, 0.7]), "a.npz", "arrays")
+    assert 'lick = {source = "lick", rule = "count"}  # a guess: events' in text
+    assert 'reward_time = {source = "trials.reward_time", rule = "count"}  # a guess: events' in text
+    assert "# there is lag_time" in text
+    pulses = guess_recipe(a_session(np.ones(4), np.array([10.0, 10.2, 37.0, 88.5])), "a.npz", "arrays")
+    assert 'lick = {source = "lick", rule = "count"}' in pulses
+    state = guess_recipe(a_session((np.arange(6_000) // 40 % 10 == 0).astype(int)), "a.npz", "arrays")
+    assert "rule" not in state

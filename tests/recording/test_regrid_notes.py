@@ -1,0 +1,82 @@
+"""What the notes of a grid tell of clocks and values."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popglm.analysis.guessing import guess_recipe
+from popglm.design import Design, categories
+from popglm.recording import Session, Variable, intervals, signal, spike_trains, traces
+
+
+def test_samples_without_a_time_are_counted():
+    times = np.arange(600) / 10
+    times[[7, 99]] = np.nan
+    other = np.arange(300) / 5
+    other[0] = np.nan
+    session = Session(
+        {"dff": traces(np.zeros((600, 2)), times)},
+        {"x": signal(np.zeros(600), times), "y": signal(np.zeros(300), other), "z": signal(np.zeros(300), other)},
+    )
+    notes = session.regrid(0.1, variables=["x", "y"]).attrs["notes"].splitlines()
+    assert "2 of 600 samples of 'dff', 'x' have no time, and are left out" in notes
+    assert "1 of 300 samples of 'y' have no time, and are left out" in notes
+    assert session.mend_clock("y").regrid(variables=["z"], clock="x").attrs["notes"].count("have no time") == 2
+
+
+def test_clocks_without_loss_have_no_note():
+    session = Session({"dff": traces(np.zeros((600, 2)), np.arange(600) / 10)}, {"x": signal(np.zeros(60), rate=1)})
+    assert session.regrid().attrs["notes"] == ""
+
+
+@pytest.mark.parametrize(("dt", "is_told"), [(0.01, True), (0.05, True), (0.08, False), (0.1, False), (1.0, False)])
+def test_bins_finer_than_the_activity_are_told(dt, is_told):
+    session = Session({"dff": traces(np.zeros((600, 2)), rate=10)})
+    notes = session.regrid(dt).attrs["notes"]
+    words = f"bins of {dt:g} s are finer than the samples of 'dff', which are 0.1 s apart"
+    assert (words in notes) == is_told
+    spikes = Session({"u": spike_trains([np.arange(600) / 10])})
+    assert "finer" not in spikes.regrid(dt).attrs["notes"]
+
+
+def known(values):
+    """Values as a list, None for unknown ones."""
+    return [None if pd.isna(value) else value for value in values.values]
+
+
+def test_empty_text_is_unknown_and_counted():
+    choices = ["left", "", "right", " ", "left", "right"]
+    table = pd.DataFrame({"start_time": np.arange(6) * 10.0, "stop_time": np.arange(1, 7) * 10.0, "choice": choices})
+    session = Session(
+        {"dff": traces(np.zeros((600, 2)), rate=10)},
+        {"state": signal(np.array(["run", "", "rest"]), [0.0, 20.0, 40.0])},
+        intervals={"trials": intervals(table)},
+    )
+    data = session.regrid(
+        1.0, variables={"choice": "choice", "before": Variable("choice", previous=True), "state": "state"}
+    )
+    expected = np.repeat(np.array(["left", None, "right", None, "left", "right"], object), 10)
+    assert known(data["choice"]) == expected.tolist()
+    assert known(data["before"]) == [None] * 10 + expected[:-10].tolist()
+    assert known(data["state"]) == ["run"] * 20 + [None] * 20 + ["rest"] * 20
+    notes = data.attrs["notes"].splitlines()
+    assert notes.count("2 of 6 rows of 'choice' are empty text, and taken as unknown") == 1
+    assert "1 of 3 samples of 'state' are empty text, and taken as unknown" in notes
+    design = Design([categories("choice")], trial="trial").fit(data)
+    assert {str(column[-1]) for column in design.transform(data).columns} == {"left", "right"}
+    # whoever asks for it still finds it
+    assert len(session.where("trials", "choice == ''").trials) == 1
+    assert 'variable = "choice"' in guess_recipe(session, "a.npz", "arrays")
+
+
+def test_a_column_of_one_text_and_empty_ones_is_no_variable():
+    table = pd.DataFrame({"start_time": np.arange(4) * 10.0, "note": ["odd", "", "", ""]})
+    session = Session({"dff": traces(np.zeros((400, 2)), rate=10)}, intervals={"trials": intervals(table.assign(
+        stop_time=table["start_time"] + 10))})  # fmt: skip
+    assert "# there is note" in guess_recipe(session, "a.npz", "arrays")
+
+
+def test_a_text_signal_with_missing_values_can_be_guessed():
+    state = np.array(["run", None, "rest"] * 10, object)
+    session = Session({"dff": traces(np.zeros((400, 2)), rate=10)}, {"state": signal(state, rate=1)})
+    assert 'basis = "categories"\nvariable = "state"' in guess_recipe(session, "a.npz", "arrays")
