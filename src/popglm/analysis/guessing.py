@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ _QUALITY = {
 _TIME = re.compile(r"(^|_)(time|times|start|stop|onset|offset|idx|index|id)(_|$)|_time")
 
 
-def guess_recipe(session: Session, path: str | Path, format: str) -> str:
+def guess_recipe(session: Session, path: str | Path, format: str, options: Mapping[str, Any] | None = None) -> str:
     """The text of a recipe for a session, in TOML, with comments.
 
     Parameters
@@ -45,6 +46,8 @@ def guess_recipe(session: Session, path: str | Path, format: str) -> str:
         Of the recording, as the recipe shall name it.
     format : str
         Of the file.
+    options : mapping, optional
+        With which it was read.
 
     Returns
     -------
@@ -70,6 +73,7 @@ def guess_recipe(session: Session, path: str | Path, format: str) -> str:
         "[data]",
         f"path = {_text(path)}",
         f"format = {_text(format)}",
+        *([f"options = {_in_toml(dict(options))}"] if options else []),
         *_activity_lines(session),
         "",
         *_variable_lines(session),
@@ -81,6 +85,17 @@ def guess_recipe(session: Session, path: str | Path, format: str) -> str:
 def _text(value: Any) -> str:
     """A text as TOML writes it."""
     return json.dumps(str(value), ensure_ascii=False)
+
+
+def _in_toml(value: Any) -> str:
+    """A value that TOML gave, as TOML writes it in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(name)} = {_in_toml(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_in_toml, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
 
 
 def _activity_lines(session: Session) -> list[str]:
