@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,6 +84,10 @@ def init(
     format: Annotated[
         str | None, typer.Option(help="nwb, suite2p, kilosort, …; told by the file unless given.")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of the reader, NAME=VALUE with a value of TOML: rate=30; any number of them."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace a recipe that is there.")] = False,
 ) -> None:
     """Write a first recipe for a recording, with guesses that are marked as guesses.
@@ -95,9 +100,36 @@ def init(
         if output.exists() and not force:
             raise ValueError(f"there is a file {str(output)!r} already; give another name, or --force")
         named = recording if "://" in recording else _from_folder(Path(recording), output.parent)
-        text, about = first_recipe(recording, format, named)
+        text, about = first_recipe(recording, format, named, _options(option or []))
         output.write_text(text, encoding="utf-8")
         typer.echo(f"{about}\nwritten to {output}; look at its guesses, then: popglm check {output}")
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    """Options of a reader as the command has them, NAME=VALUE; a plain word is text.
+
+    Raises
+    ------
+    ValueError
+        If one has no "=", comes twice, or has a value that TOML does not know.
+    """
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, text = (part.strip() for part in one.partition("="))
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--option must be NAME=VALUE, such as rate=30; found {one!r}")
+        if name in found:
+            raise ValueError(f"--option {name} comes twice; give it once, several names as a list: ['a', 'b']")
+        try:
+            found[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError as error:
+            if not text.isidentifier():
+                raise ValueError(
+                    f"--option {name}: {text!r} is no value of TOML ({error}); write text as 'text', lists as "
+                    "['a', 'b'], mappings as {a = 'b'}"
+                ) from None
+            found[name] = text
+    return found
 
 
 def _from_folder(path: Path, folder: Path) -> str:

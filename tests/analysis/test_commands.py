@@ -1,6 +1,7 @@
 """The commands from a file to an explained result."""
 
 import shutil
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import xarray as xr
 from analysis_helpers import as_json, run
 
 import popglm as pg
+from popglm.analysis.guessing import guess_recipe
 from popglm.analysis.recipe import parse_recipe, read_recipe
 from popglm.analysis.result import open_result
 from popglm.analysis.running import build, grid_of, session_of
@@ -48,6 +50,45 @@ def test_a_recipe_is_not_replaced_unless_asked(folder):
     assert found.exit_code == 1
     assert "there is a file" in found.output
     assert "--force" in found.output
+
+
+def test_options_of_the_reader_go_into_the_first_recipe(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"n1": rng.poisson(1.0, 600), "n2": rng.poisson(2.0, 600), "speed": rng.normal(size=600)})
+    table.to_csv(tmp_path / "session.csv", index=False)
+    recipe = tmp_path / "recipe.toml"
+    given = ("--option", "rate=30", "--option", "activity=['n1', 'n2']", "--option", "signals=speed")
+    found = run("init", tmp_path / "session.csv", "-o", recipe, *given)
+    assert found.exit_code == 0, found.output
+    content = read_recipe(recipe).content
+    assert content.data.options == {"rate": 30, "activity": ["n1", "n2"], "signals": "speed"}
+    assert as_json("check", recipe)["neurons"] == 2
+
+
+def test_any_options_come_back_from_the_recipe_that_they_are_written_into():
+    options = {
+        "signals": {"speed": {"values": "v", "rate": 29.97}, "a \"b\" é": "x"}, "deep": [1, [2.5, "three"]], "on": True,
+    }  # fmt: skip
+    session = pg.Session({"dff": pg.recording.traces(np.zeros((9, 1)), rate=6)})
+    assert tomllib.loads(guess_recipe(session, "session.npz", "arrays", options))["data"]["options"] == options
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["speed=3"], "no option 'speed'; it has"),
+        (["rate"], "NAME=VALUE"),
+        (["rate=30", "rate=20"], "comes twice"),
+        (["activity=['n1'"], "no value of TOML"),
+    ],
+)
+def test_options_that_cannot_be_are_told_and_nothing_is_written(tmp_path, given, told):
+    (tmp_path / "session.csv").write_text("n1,n2\n1,2\n3,4\n")
+    options = [word for one in given for word in ("--option", one)]
+    found = run("init", tmp_path / "session.csv", "-o", tmp_path / "recipe.toml", *options)
+    assert found.exit_code == 1
+    assert told in found.output.replace("\n", " ")
+    assert not (tmp_path / "recipe.toml").exists()
 
 
 def test_check_tells_what_is_there(folder):

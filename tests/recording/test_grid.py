@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from popglm.recording.clocks import longest_step
+from popglm.recording.clocks import longest_step, on_time
 from popglm.recording.grid import (
     as_fraction,
     count,
@@ -94,6 +94,40 @@ def test_means_are_those_of_known_values_bin_by_bin():
         own = values[bins == k]
         np.testing.assert_allclose(sums[k], np.nansum(own, axis=0), atol=1e-12)
         np.testing.assert_array_equal(counts[k], np.isfinite(own).sum(axis=0))
+
+
+@pytest.mark.parametrize("sampling", ["even", "uneven"])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_means_of_many_columns_are_those_of_each_bin(sampling, share):
+    rng = np.random.default_rng(2)
+    bins = np.repeat(np.arange(40), 3 if sampling == "even" else rng.integers(0, 6, 40))
+    values = rng.normal(size=(len(bins), 30)).astype(np.float32)
+    values[rng.random(values.shape) < share] = np.nan
+    sums, counts = means(bins, values, 41)
+    for k in range(41):
+        own = values[bins == k].astype(float)
+        np.testing.assert_allclose(sums[k], np.nansum(own, axis=0), atol=1e-12)
+        np.testing.assert_array_equal(np.broadcast_to(counts, sums.shape)[k], np.isfinite(own).sum(axis=0))
+
+
+@pytest.mark.parametrize("clock", ["regular", "jittered", "driven by events", "with a gap", "a single bin"])
+def test_a_time_is_in_the_last_bin_that_begins_before_it(clock):
+    rng = np.random.default_rng(3)
+    grid = {
+        "regular": regular_grid(17.3, 217.3, "1/30"),
+        "jittered": grid_of_clock(17.3 + np.arange(6_000) / 30 + rng.uniform(-0.001, 0.001, 6_000)),
+        "driven by events": grid_of_clock(17.3 + np.cumsum(rng.exponential(1 / 30, 6_000))),
+        "with a gap": grid_of_clock(np.append(np.arange(3_000), np.arange(5_000, 8_000)) / 30),
+        "a single bin": regular_grid(2.0, 2.5, 0.5),
+    }[clock]
+    # edges are hit as they are, and missed by rounding alone and by little
+    edges = np.append(grid.starts, grid.stops)
+    near = [edges + off for off in (0, 1e-14, -1e-14, 1e-9, -1e-9)]
+    times = np.concatenate([*near, rng.uniform(edges.min() - 1, edges.max() + 1, 20_000), [np.nan, np.inf, -np.inf]])
+    slack = max(on_time(grid.starts), on_time(grid.stops))
+    expected = np.searchsorted(grid.starts - slack, times, side="right") - 1
+    expected[~(times < grid.stops[expected] - slack)] = -1
+    np.testing.assert_array_equal(grid.find(times), expected)
 
 
 def test_straight_lines_between_samples_are_numpys():

@@ -17,6 +17,7 @@ from nwb_files import caiman, harvey, new_file, steinmetz, suite2p, virmen, writ
 from pynwb import NWBHDF5IO
 
 import popglm as pg
+from popglm.recording.hdf5_rows import Hdf5Rows
 
 
 def equal(found, expected):
@@ -36,16 +37,22 @@ def same(one, other):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Numbers that are read of each array of HDF5."""
+    """Numbers that are read of each array of HDF5, by h5py or past it."""
     found: dict[str, int] = {}
-    whole = h5py.Dataset.__getitem__
+    whole, rows = h5py.Dataset.__getitem__, Hdf5Rows._read
 
     def counted(self, key, **options):
         values = whole(self, key, **options)
         found[self.name] = found.get(self.name, 0) + np.size(values)
         return values
 
+    def counted_rows(self, first, stop):
+        values = rows(self, first, stop)
+        found[self.dataset.name] = found.get(self.dataset.name, 0) + values.size
+        return values
+
     monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    monkeypatch.setattr(Hdf5Rows, "_read", counted_rows)
     return found
 
 

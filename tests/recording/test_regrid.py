@@ -59,9 +59,11 @@ def test_fast_traces_are_averaged_bin_by_bin():
 def test_averages_do_not_depend_on_the_blocks_that_are_read(monkeypatch):
     values = RNG.normal(size=(5_000, 7))
     session = Session(activity={"dff": traces(values, rate=50)})
-    whole = session.regrid(0.13)["activity"].values
+    # bins that are shorter than a block, and longer
+    whole = [session.regrid(dt)["activity"].values for dt in (0.13, 1.7)]
     monkeypatch.setattr("popglm.recording.activity.BLOCK", 1_000)
-    np.testing.assert_allclose(session.regrid(0.13)["activity"].values, whole, rtol=1e-12)
+    for dt, expected in zip((0.13, 1.7), whole, strict=True):
+        np.testing.assert_allclose(session.regrid(dt)["activity"].values, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_slow_traces_lie_on_the_straight_line_and_stop_at_a_gap():

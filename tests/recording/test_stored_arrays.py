@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from popglm.recording import lazy
+from popglm.recording import Session, lazy, traces
 from popglm.recording.lazy import StoredArray, lazily
 
 RNG = np.random.default_rng(0)
@@ -30,3 +30,29 @@ def test_the_array_itself_never_changes():
     found = lazily(("sample", "column"), StoredArray(array, 2.0, 1.0))
     np.testing.assert_array_equal(found.values, before * 2 + 1)
     np.testing.assert_array_equal(array, before)
+
+
+class Chunked:
+    """An array in chunks that notes which of them are read."""
+
+    shape, dtype, chunks = (1_000, 8), np.dtype(float), (100, 2)
+
+    def __init__(self):
+        self.values, self.read = RNG.random(self.shape), []
+
+    def __getitem__(self, key):
+        rows, columns = (one.indices(n) for one, n in zip(key, self.shape, strict=True))
+        across = range(columns[0] // 2, -(-columns[1] // 2))
+        self.read += [(j, k) for j in range(rows[0] // 100, -(-rows[1] // 100)) for k in across]
+        return self.values[key]
+
+
+@pytest.mark.parametrize("dt", [None, 0.5])
+def test_every_chunk_of_a_file_is_read_once(monkeypatch, dt):
+    monkeypatch.setattr("popglm.recording.activity.BLOCK", 1_000)
+    array = Chunked()
+    session = Session(activity={"dff": traces(lazily(("sample", "column"), StoredArray(array)), rate=10)})
+    found = session.regrid(dt)["activity"].values
+    expected = array.values if dt is None else array.values.reshape(200, 5, 8).mean(axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert sorted(array.read) == [(j, k) for j in range(10) for k in range(4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from popglm.analysis.guessing import bare_recipe, guess_recipe
@@ -17,7 +18,9 @@ NAMED = ("arrays", "matlab", "table")
 SOME_RATE = 30.0
 
 
-def first_recipe(recording: str, format: str | None, path: str) -> tuple[str, str]:
+def first_recipe(
+    recording: str, format: str | None, path: str, given: Mapping[str, Any] | None = None
+) -> tuple[str, str]:
     """The text of a first recipe, and what the recording holds.
 
     Parameters
@@ -28,6 +31,8 @@ def first_recipe(recording: str, format: str | None, path: str) -> tuple[str, st
         Told by it unless given.
     path : str
         As the recipe shall name it.
+    given : mapping, optional
+        Options of the reader; guessed for files of named arrays unless given.
 
     Raises
     ------
@@ -35,8 +40,10 @@ def first_recipe(recording: str, format: str | None, path: str) -> tuple[str, st
         If the recording cannot be read, or holds no activity.
     """
     kind = format or format_of(recording)
-    options, remarks = {}, []
-    if kind in NAMED:
+    options, remarks = dict(given or {}), []
+    if given:
+        session = read(recording, kind, **given)
+    elif kind in NAMED:
         found = guess_names(recording, kind)
         options, remarks = found.options, [f"there is {one}" for one in found.there_is]
         if options.get("activity") == OPEN:

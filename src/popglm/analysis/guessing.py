@@ -154,7 +154,9 @@ def option_lines(options: Mapping[str, Any], remarks: Sequence[str]) -> list[str
     if not options:
         return []
     waits = '; put the answer where there is a "?"' if OPEN in json.dumps(options) else ""
-    return [*(f"# {remark}" for remark in remarks), f"options = {_inline(options)}  # a guess{waits}"]
+    # what comes without a remark was given
+    mark = f"  # a guess{waits}" if remarks else ""
+    return [*(f"# {remark}" for remark in remarks), f"options = {_inline(options)}{mark}"]
 
 
 def _inline(value: Any) -> str:
@@ -163,7 +165,9 @@ def _inline(value: Any) -> str:
         return "{" + ", ".join(f"{_key(name)} = {_inline(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
-    return _text(value) if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
 
 
 def _key(name: str) -> str:

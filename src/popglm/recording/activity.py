@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -14,25 +17,34 @@ from popglm.recording.sources import FINE
 
 __all__ = ["activity_on_grid", "spikes_on_grid"]
 
-#: Bytes of a block of samples that is read at once.
-BLOCK = 64_000_000
+#: Bytes of a block of samples that is read at once, and of one that still lies in a core's cache when it is binned.
+BLOCK, PIECE = 64_000_000, 4_000_000
+#: Threads that read and bin.
+THREADS = 2
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def spikes_on_grid(trains: xr.Dataset, grid: Grid) -> np.ndarray:
     """Spikes of each neuron per bin, float32 (n_bins, n_neurons); NaN where it was not recorded all the bin."""
     n_neurons = trains.sizes["neuron"]
     check_room(f"activity of {len(grid):,} bins × {n_neurons:,} neurons", 4.0 * len(grid) * n_neurons)
-    counts = np.zeros((n_neurons, len(grid)), np.float32)
-    stops = np.cumsum(trains["n_spikes"].values)
-    n_read = max(BLOCK // 8, 1)
-    times, first = np.zeros(0), 0
-    for j, (start, stop) in enumerate(zip(stops - trains["n_spikes"].values, stops, strict=True)):
-        if stop > first + len(times):
-            # as many whole trains as fit into a block, and one at least
-            last = max(int(stops[np.searchsorted(stops, start + n_read, side="right") - 1]), int(stop))
-            times, first = np.asarray(trains["spike_time"][start:last].values, np.float64), int(start)
-        bins = grid.find(times[start - first : stop - first])
-        counts[j] = np.bincount(bins[bins >= 0], minlength=len(grid))
+    counts = np.empty((n_neurons, len(grid)), np.float32)
+    spikes, stops = trains["spike_time"].variable, np.cumsum(trains["n_spikes"].values)
+
+    def count_spikes(own: slice) -> None:
+        begins = np.append(stops[own.start - 1] if own.start else 0, stops[own])
+        bins = grid.find(np.asarray(spikes[begins[0] : begins[-1]].values, np.float64))
+        for j, (first, last) in zip(range(own.start, own.stop), pairwise(begins - begins[0]), strict=True):
+            train = bins[first:last]
+            counts[j] = np.bincount(train if train.min(initial=0) >= 0 else train[train >= 0], minlength=len(grid))
+
+    # whole trains, of about as many spikes together
+    part = stops // (PIECE // 32)
+    cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), n_neurons] if n_neurons else []
+    for _ in _in_threads(count_spikes, [slice(*cut) for cut in pairwise(cuts)]):
+        pass
     if "observed" in trains:
         _forget_unobserved(counts, trains, grid)
     return counts.T
@@ -87,54 +99,90 @@ def _rows(traces: xr.DataArray, at: np.ndarray, kind: np.dtype) -> np.ndarray:
     """Samples ``at`` of the traces, NaN for -1."""
     out = np.empty((len(at), traces.sizes["neuron"]), kind)
     out[at < 0] = np.nan
-    for columns, blocks in _strips(traces):
-        for rows in blocks:
-            here = (at >= rows.start) & (at < rows.stop)
-            if here.any():
-                # bins follow each other, so what is wanted of a block is nearly all of it
-                values, wanted = traces[rows, columns].values, at[here] - rows.start
-                places = np.flatnonzero(here)
-                if len(wanted) == places[-1] - places[0] + 1 and (np.diff(wanted) == 1).all():
-                    # every sample is a bin: no copy on the way
-                    out[places[0] : places[-1] + 1, columns] = values[wanted[0] : wanted[-1] + 1]
-                else:
-                    out[here, columns] = values[wanted]
+    # bins and samples are both in the order of time
+    filled = np.flatnonzero(at >= 0)
+    samples = at[filled]
+
+    def copy(part: tuple[slice, slice]) -> None:
+        rows, columns = part
+        begin, end = np.searchsorted(samples, [rows.start, rows.stop])
+        if begin == end:
+            return
+        places, wanted = filled[begin:end], samples[begin:end]
+        if np.ptp(places) == end - begin - 1 and (np.diff(wanted) == 1).all():
+            # every sample is a bin: no copy on the way
+            out[places[0] : places[-1] + 1, columns] = traces[wanted[0] : wanted[-1] + 1, columns].values
+        else:
+            out[places, columns] = traces[rows, columns].values[wanted - rows.start]
+
+    for _ in _in_threads(copy, _parts(traces)):
+        pass
     return out
 
 
 def _averaged(traces: xr.DataArray, bins: np.ndarray, n_bins: int, kind: np.dtype) -> np.ndarray:
     """The average of each bin's samples that are known, NaN where there are none; -1 is the bin of no sample."""
-    out = np.full((n_bins, traces.sizes["neuron"]), np.nan, kind)
-    for columns, blocks in _strips(traces):
-        # the last bin of a block may go on in the next one
-        open_bin, open_sums, open_counts = -1, np.zeros(0), np.zeros(0)
-        for rows in blocks:
-            own = bins[rows]
-            inside = own >= 0
-            if not inside.any():
-                continue
-            first, last = own[inside][[0, -1]]
-            values = traces[rows, columns].values
-            sums, counts = means(own[inside] - first, values if inside.all() else values[inside], last - first + 1)
-            if first == open_bin:
-                sums[0] += open_sums
-                counts = counts.copy()
-                counts[0] += open_counts
-            open_bin, open_sums, open_counts = last, sums[-1].copy(), counts[-1].copy()
-            with np.errstate(invalid="ignore"):
-                out[first : last + 1, columns] = sums / counts
+    out = np.empty((n_bins, traces.sizes["neuron"]), kind)
+    out[np.bincount(bins[bins >= 0], minlength=n_bins) == 0] = np.nan
+
+    def average(part: tuple[slice, slice]) -> tuple[slice, slice, np.ndarray, np.ndarray] | None:
+        rows, columns = part
+        inside = bins[rows] >= 0
+        own = bins[rows][inside]
+        if not len(own):
+            return None
+        values = traces[rows, columns].values
+        here = slice(own[0], own[-1] + 1)
+        known = values if len(own) == len(inside) else values[inside]
+        sums, counts = means(own - own[0], known, here.stop - here.start)
+        _divide(sums, counts, out[here, columns])
+        return here, columns, sums[[0, -1]], np.broadcast_to(counts, sums.shape)[[0, -1]]
+
+    open_bin, open_columns, open_sum, open_count = -1, slice(0), np.zeros(0), np.zeros(0)
+    for ends in _in_threads(average, _parts(traces)):
+        if ends is None:
+            continue
+        here, columns, sums, counts = ends
+        if (here.start, columns) == (open_bin, open_columns):
+            # the last bin of a part goes on in the next one
+            sums[0] += open_sum
+            counts[0] += open_count
+            _divide(sums[:1], counts[:1], out[here.start : here.start + 1, columns])
+        last = 0 if here.stop - here.start == 1 else 1
+        open_bin, open_columns, open_sum, open_count = here.stop - 1, columns, sums[last], counts[last]
     return out
 
 
+def _divide(sums: np.ndarray, counts: np.ndarray, out: np.ndarray) -> None:
+    """Means of bins, NaN where nothing is known, in the precision of ``out``."""
+    with np.errstate(invalid="ignore"):
+        np.divide(sums, counts, out=out, casting="same_kind")
+
+
+def _in_threads(work: Callable[[T], U], parts: list[T]) -> Iterator[U]:
+    """What a function returns for each of some parts, in their order."""
+    with ThreadPoolExecutor(THREADS, "popglm-bins") as pool:
+        yield from pool.map(work, parts)
+
+
+def _parts(traces: xr.DataArray) -> list[tuple[slice, slice]]:
+    """Samples and neurons of every block of `_strips`."""
+    return [(rows, columns) for columns, blocks in _strips(traces) for rows in blocks]
+
+
 def _strips(traces: xr.DataArray) -> Iterator[tuple[slice, list[slice]]]:
-    """Strips of neurons, and blocks of samples of about `BLOCK` bytes in each, along the chunks of the file."""
+    """Strips of neurons, and blocks of samples in each, along the chunks of the file.
+
+    A block has about `PIECE` bytes where the file is known to be read well in such parts, else `BLOCK`.
+    """
     n_samples, n_neurons = traces.shape
     chunk_rows, chunk_columns = _chunks(traces)
     width = n_neurons
     if chunk_columns < n_neurons and chunk_rows * n_neurons * 8 > 4 * BLOCK:
         # a chunk has a few neurons for a long time
         width = -(-max(BLOCK // (8 * chunk_rows), 1) // chunk_columns) * chunk_columns
-    n_rows = -(-max(BLOCK // (8 * max(width, 1)), 1) // chunk_rows) * chunk_rows
+    size = min(PIECE, BLOCK) if traces.variable.encoding.get("chunksizes") and chunk_columns == n_neurons else BLOCK
+    n_rows = -(-max(size // (8 * max(width, 1)), 1) // chunk_rows) * chunk_rows
     blocks = [slice(first, min(first + n_rows, n_samples)) for first in range(0, n_samples, n_rows)]
     for left in range(0, n_neurons, max(width, 1)):
         yield slice(left, min(left + width, n_neurons)), blocks

@@ -161,7 +161,8 @@ def _span(part: Any) -> tuple[float, float] | None:
         firing = np.flatnonzero(part["n_spikes"].values)
         some = firing[np.linspace(0, len(firing) - 1, min(len(firing), 32)).astype(int)] if len(firing) else firing
         at = [place for j in some for place in (int(stops[j] - part["n_spikes"].values[j]), int(stops[j] - 1))]
-        ends = np.array([float(part["spike_time"][place].values) for place in at])
+        spikes = part["spike_time"].variable
+        ends = np.array([float(spikes[place : place + 1].values[0]) for place in at])
     elif part["time"].size < 2:
         return None
     else:

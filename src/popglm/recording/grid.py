@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -52,10 +53,33 @@ class Grid:
         """
         if not len(self):
             return np.full(len(times), -1)
+        if self._even_edges is not None:
+            return self._find_by_arithmetic(times, self._even_edges)
         slack = max(on_time(self.starts), on_time(self.stops))
         bins = np.searchsorted(self.starts - slack, times, side="right") - 1
         beyond = times >= self.stops[bins] - slack
         return np.where(beyond | (bins < 0) | np.isnan(times), -1, bins)
+
+    def _find_by_arithmetic(self, times: np.ndarray, edges: np.ndarray) -> np.ndarray:
+        """What `find` does where edges are even: no edge is off by more than an eighth of a bin."""
+        inside = (times >= edges[0]) & (times < edges[-1])
+        all_inside = bool(inside.all())
+        if not all_inside:
+            times = np.where(inside, times, edges[0])
+        # the right bin or the one before, for a quarter of a bin is taken off
+        bins = ((times - (edges[0] + self.width / 4)) * (1 / self.width)).astype(np.int64)
+        bins += times >= edges[bins + 1]
+        return bins if all_inside else np.where(inside, bins, -1)
+
+    @cached_property
+    def _even_edges(self) -> np.ndarray | None:
+        """Where every bin begins and the last one ends, if all are about as wide and follow each other."""
+        if not self.width > 0 or (self.stops[:-1] < self.starts[1:]).any():
+            return None
+        off = self.starts - (self.starts[0] + np.arange(len(self)) * self.width)
+        if np.abs(off).max() > self.width / 8:
+            return None
+        return np.append(self.starts, self.stops[-1]) - max(on_time(self.starts), on_time(self.stops))
 
     def take(self, rows: np.ndarray) -> Grid:
         """Some of the bins."""
@@ -131,21 +155,42 @@ def means(bins: np.ndarray, values: np.ndarray, n_bins: int) -> tuple[np.ndarray
 
     Returns
     -------
-    sums, counts : ndarray, shape (n_bins, n_columns)
+    sums : ndarray, shape (n_bins, n_columns)
+    counts : ndarray, shape (n_bins, n_columns) or, where all values are known, (n_bins, 1)
     """
-    shape = n_bins, values.shape[1]
-    sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
     if not len(bins):
-        return sums, counts
+        return np.zeros((n_bins, values.shape[1])), np.zeros((n_bins, 1))
     firsts = np.flatnonzero(np.diff(bins, prepend=-1))
-    if np.isfinite(values.sum(dtype=np.float64)):
-        # all are known, which is the rule: nothing is masked
-        sums[bins[firsts]] = np.add.reduceat(values, firsts, axis=0, dtype=np.float64)
-        return sums, np.broadcast_to(np.bincount(bins, minlength=n_bins)[:, None], shape)
-    known = np.isfinite(values)
-    sums[bins[firsts]] = np.add.reduceat(np.where(known, values, 0), firsts, axis=0, dtype=np.float64)
-    counts[bins[firsts]] = np.add.reduceat(known, firsts, axis=0, dtype=np.int64)
-    return sums, counts
+    sums = _sums_of_runs(values, firsts)
+    counts = np.diff(firsts, append=len(bins)).astype(np.float64)[:, None]
+    if not np.isfinite(sums.sum()):
+        # one value at least is unknown
+        known = np.isfinite(values)
+        sums, counts = _sums_of_runs(np.where(known, values, 0), firsts), _sums_of_runs(known, firsts)
+    if len(firsts) == n_bins:
+        return sums, counts
+    every = np.zeros((n_bins, sums.shape[1])), np.zeros((n_bins, counts.shape[1]))
+    every[0][bins[firsts]], every[1][bins[firsts]] = sums, counts
+    return every
+
+
+def _sums_of_runs(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+    """Sums of rows from each of ``firsts`` up to the next, in float64, (n_runs, n_columns)."""
+    lengths = np.diff(firsts, append=len(values))
+    longest = int(lengths.max())
+    if longest == lengths.min():
+        return values.reshape(len(firsts), longest, -1).sum(axis=1, dtype=np.float64)
+    if longest > values.shape[1]:
+        return np.add.reduceat(values, firsts, axis=0, dtype=np.float64)
+    # runs are short and rows are long: whole rows are added, the k-th of every run together
+    sums = values[firsts].astype(np.float64)
+    for k in range(1, longest):
+        has = np.flatnonzero(lengths > k)
+        if len(has) == len(sums):
+            sums += values[firsts + k]
+        else:
+            sums[has] += values[firsts[has] + k]
+    return sums
 
 
 def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -141,4 +142,8 @@ def read(path: str | Path, format: str | None = None, **options: Any) -> Session
         raise ValueError(f"read: format must be one of {listed(FORMATS)}; found {shown(format)}")
     # readers of other formats, and their libraries, are left alone
     reader = getattr(import_module("popglm.recording"), FORMATS[kind])
+    known = list(signature(reader).parameters)[1:]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{FORMATS[kind]} has no option {name!r}; it has {listed(known) if known else 'none'}")
     return reader(path, **options)

@@ -384,4 +384,6 @@ def _labelled(variable: xr.Variable, coords: dict[str, Any], attrs: dict[str, An
     array = xr.DataArray(variable, coords={name: at for name, at in coords.items() if name != "time"})
     array = array.assign_coords(xr.Coordinates({"time": coords["time"]}, indexes={}))
     array.attrs = {name: text for name, text in attrs.items() if text != ""}
+    # with the chunks of the file, along which it is read
+    array.encoding = variable.encoding
     return array

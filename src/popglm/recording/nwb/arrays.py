@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
+from popglm.recording.hdf5_rows import Hdf5Rows
 from popglm.recording.lazy import StoredArray, lazily
 from popglm.recording.nwb.layout import Entry, Layout
 from popglm.warnings import warn
@@ -65,6 +67,8 @@ def is_numeric(data: Any) -> bool:
 def in_file(data: Any, dims: tuple[str, ...], layout: Layout, **how: Any) -> xr.Variable:
     """An array of a file as a variable that is read when it is asked for."""
     array = data if hasattr(data, "dtype") and hasattr(data, "shape") else np.asarray(data)
+    if isinstance(array, h5py.Dataset) and array.ndim:
+        array = Hdf5Rows(array)
     return lazily(dims, StoredArray(array, owner=layout.file, **how))
 
 
