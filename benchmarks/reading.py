@@ -2,12 +2,13 @@
 
 Run in popglm's environment::
 
-    python benchmarks/reading.py [--neurons 1000] [--minutes 60] [--units 500] [--spikes 10e6]
+    python benchmarks/reading.py [--neurons 1000] [--minutes 60] [--units 500] [--spikes 10e6] [--runs 3]
 
 Writes two files to a temporary folder. One has fluorescence and deconvolved activity at 30 Hz, and behaviour; it is put
 on bins of 100 ms, and on its own clock. The other has spikes, which are counted in bins of 1/30 s. pynapple runs in an
 environment of its own. Every job is a process: its seconds are those of reading and binning, without imports, and its
-memory is what it took above what the imports left, beside the size of what it returns.
+memory is what it took above what the imports left, beside the size of what it returns. Shown are medians of runs in
+turn, after one that is not counted. CPU seconds are there too, for a machine that others use.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from environments import Peer, interpreter
@@ -98,21 +100,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in (("neurons", 1_000), ("minutes", 60), ("units", 500), ("spikes", 10e6)):
         parser.add_argument(f"--{name}", type=float, default=value)
+    parser.add_argument("--runs", type=int, default=3, help="of which the medians are shown")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         traces, spikes = Path(folder) / "traces.nwb", Path(folder) / "spikes.nwb"
         write_traces(traces, int(asked.minutes * 1_800), int(asked.neurons))
         write_spikes(spikes, asked.minutes * 60, int(asked.units), int(asked.spikes))
         print(f"{traces.stat().st_size / 1e9:.2f} GB of traces, {spikes.stat().st_size / 1e9:.2f} GB of spikes")
-        print(f"{'':28}{'popglm (s)':>12}{'pynapple (s)':>14}{'ratio':>8}{'memory / result':>17}{'(pynapple)':>12}")
+        print(
+            f"{'':28}{'popglm (s)':>12}{'pynapple (s)':>14}{'ratio':>8}{'CPU (s)':>9}"
+            f"{'(pynapple)':>12}{'ratio':>8}{'memory / result':>17}{'(pynapple)':>12}"
+        )
         for job in JOBS:
             path = spikes if job.startswith("spikes") else traces
-            # both twice, in turn: the first reads warm the page cache for all
-            found = [(run(POPGLM, job, path), run(PYNAPPLE, job, path)) for _ in range(2)][-1]
-            own, other = found
+            # in turn, after a first time that warms the page cache for all
+            found = [(run(POPGLM, job, path), run(PYNAPPLE, job, path)) for _ in range(1 + asked.runs)][1:]
+            own, other = (
+                {name: median(one[name] for one in runs) for name in runs[0]} for runs in zip(*found, strict=True)
+            )
             np.testing.assert_allclose(own["sum"], other["sum"], rtol=1e-3)
             print(
-                f"{job:28}{own['seconds']:>12.1f}{other['seconds']:>14.1f}{other['seconds'] / own['seconds']:>8.1f}"
+                f"{job:28}{own['seconds']:>12.2f}{other['seconds']:>14.2f}{other['seconds'] / own['seconds']:>8.1f}"
+                f"{own['cpu']:>9.2f}{other['cpu']:>12.2f}{other['cpu'] / own['cpu']:>8.1f}"
                 f"{own['memory'] / own['size']:>17.2f}{other['memory'] / other['size']:>12.2f}"
             )
 
