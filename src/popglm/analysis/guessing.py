@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.analysis import toml_text
 from popglm.analysis.naming import OPEN
 from popglm.recording import Session
 from popglm.recording.clocks import clock_faults, longest_step
@@ -88,8 +89,8 @@ def guess_recipe(
         *_trial_lines(session),
         "",
         "[data]",
-        f"path = {_text(path)}",
-        f"format = {_text(format)}",
+        f"path = {toml_text.text(path)}",
+        f"format = {toml_text.text(format)}",
         *option_lines(options or {}, remarks),
         *_activity_lines(session),
         *_behaviour_lines(session, format),
@@ -133,8 +134,8 @@ def bare_recipe(path: str | Path, format: str, options: Mapping[str, Any], remar
         "trials.source = 30  # a guess: blocks of 30 s; the name of a signal of trial numbers takes their place",
         "",
         "[data]",
-        f"path = {_text(path)}",
-        f"format = {_text(format)}",
+        f"path = {toml_text.text(path)}",
+        f"format = {toml_text.text(format)}",
         *option_lines(options, remarks),
         "",
         "[[terms]]",
@@ -156,22 +157,7 @@ def option_lines(options: Mapping[str, Any], remarks: Sequence[str]) -> list[str
     waits = '; put the answer where there is a "?"' if OPEN in json.dumps(options) else ""
     # what comes without a remark was given
     mark = f"  # a guess{waits}" if remarks else ""
-    return [*(f"# {remark}" for remark in remarks), f"options = {_inline(options)}{mark}"]
-
-
-def _inline(value: Any) -> str:
-    """A value as TOML writes it on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(name)} = {_inline(inner)}" for name, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if isinstance(value, bool | int):
-        return str(value).lower()
-    return _text(value) if isinstance(value, str) else str(value)
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+    return [*(f"# {remark}" for remark in remarks), f"options = {toml_text.in_line(options)}{mark}"]
 
 
 def _behaviour_lines(session: Session, format: str) -> list[str]:
@@ -188,17 +174,12 @@ def _behaviour_lines(session: Session, format: str) -> list[str]:
     ]
 
 
-def _text(value: Any) -> str:
-    """A text as TOML writes it."""
-    return json.dumps(str(value), ensure_ascii=False)
-
-
 def _activity_lines(session: Session) -> list[str]:
     """Which activity is fitted, and what else there is."""
     lines = []
     names = list(session.activity)
     alike = [name for name in names if re.sub(r"\d+", "#", name) == re.sub(r"\d+", "#", names[0])]
-    chosen = _text(alike[0]) if len(alike) == 1 else "[" + ", ".join(map(_text, alike)) + "]"
+    chosen = toml_text.text(alike[0]) if len(alike) == 1 else "[" + ", ".join(map(toml_text.text, alike)) + "]"
     lines.append(f"activity = {chosen}  # a guess")
     for name in names:
         lines.append(f"# there is {name}: {_about(session.activity[name])}")
@@ -220,7 +201,7 @@ def _neuron_lines(session: Session) -> list[str]:
     part = next(iter(session.activity.values()))
     columns = [str(name) for name, at in part.coords.items() if at.dims == ("neuron",) and name != "neuron"]
     query = next((query for column, query in _QUALITY.items() if column in columns), None)
-    lines = [f"neurons = {_text(query)}  # a guess"] if query else []
+    lines = [f"neurons = {toml_text.text(query)}  # a guess"] if query else []
     if columns:
         lines.append(f"# neurons may be chosen by {', '.join(columns)}")
     return lines
@@ -243,7 +224,7 @@ def _trial_lines(session: Session) -> list[str]:
     likely = [name for name in session.intervals if "trial" in name.lower()]
     likely += [name for name in signals_of_trials(session) if "trial" in name.lower()]
     if likely:
-        return [f"trials.source = {_text(likely[0])}  # a guess"]
+        return [f"trials.source = {toml_text.text(likely[0])}  # a guess"]
     length = _block_length(session)
     return [
         f"trials.source = {length:g}  # a guess: the session has no trials; blocks of {length:g} s take their place"
@@ -268,8 +249,10 @@ def _variable_lines(session: Session) -> list[str]:
     lines = ["[variables]"]
     for name, (source, kind) in chosen.items():
         counted = kind is _kernel and source not in session.events
-        how = f'{{source = {_text(source)}, rule = "count"}}  # a guess: events' if counted else _text(source)
-        lines.append(f"{name} = {how}")
+        how = toml_text.text(source)
+        lines.append(
+            f'{name} = {{source = {how}, rule = "count"}}  # a guess: events' if counted else f"{name} = {how}"
+        )
     lines += [f"# there is {name}" for name in left]
     for name, (_, kind) in chosen.items():
         lines += ["", "[[terms]]  # a guess", *kind(name)]
@@ -308,7 +291,7 @@ def _bin_lines(session: Session) -> list[str]:
             f"low = {low}",
             f"high = {high}",
             "n = 20",
-            *([f"unit = {_text(unit)}"] if unit else []),
+            *([f"unit = {toml_text.text(unit)}"] if unit else []),
         ]
     return []
 
@@ -367,21 +350,21 @@ def _is_one_at_events(values: np.ndarray, times: np.ndarray) -> bool:
 
 
 def _splines(name: str) -> list[str]:
-    return ['basis = "splines"', f"variable = {_text(name)}", "n = 7", "quantiles = true"]
+    return ['basis = "splines"', f"variable = {toml_text.text(name)}", "n = 7", "quantiles = true"]
 
 
 def _linear(name: str) -> list[str]:
-    return ['basis = "linear"', f"variable = {_text(name)}"]
+    return ['basis = "linear"', f"variable = {toml_text.text(name)}"]
 
 
 def _categories(name: str) -> list[str]:
-    return ['basis = "categories"', f"variable = {_text(name)}"]
+    return ['basis = "categories"', f"variable = {toml_text.text(name)}"]
 
 
 def _kernel(name: str) -> list[str]:
     return [
         'basis = "kernel"  # one second after each event',
-        f"variable = {_text(name)}",
+        f"variable = {toml_text.text(name)}",
         'of = {basis = "bumps", n = 5, low = 0, high = 1}',
     ]
 
@@ -394,7 +377,7 @@ def _model_lines(session: Session) -> list[str]:
     n_trials = len(session.trials) if session.trials is not None else 10
     return [
         "[model]",
-        f"family = {_text(family)}  # a guess",
+        f"family = {toml_text.text(family)}  # a guess",
         'penalty = "group_lasso"',
         "n_lambdas = 11",
         f"cv = {max(min(5, n_trials // 2), 2)}",
