@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from browsing import MISSING, Opened, a_browser
 from made_results import EVIL, SPEED, made_results
 
+from popglm.report import writing
 from popglm.report.writing import make_page
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -182,10 +184,45 @@ def test_searching(page):
     assert page.names() == [EVIL[0]]
     page.tab.fill("#search", "nothing has this")
     assert page.names() == []
-    assert page.text("#found") == "No neuron has this in its name."
+    assert page.text("#found") == "No neuron has this in its name or in a text of its row."
     assert page.tab.is_disabled("#next")
     page.tab.fill("#search", "")
     assert len(page.names()) == 24
+
+
+def test_texts_of_the_table_are_searched(page, table):
+    for area in set(map(str, table["area"])):
+        page.tab.fill("#search", area.upper())
+        assert sorted(page.names()) == sorted(map(str, table.index[table["area"] == area]))
+
+
+@pytest.mark.parametrize("width", [330, 1280])
+def test_names_below_a_picture_are_whole_and_inside_it_however_narrow_it_is(browser, width):
+    scripts = Path(writing.__file__).parent / "page"
+    tab = browser.new_page()
+    for name in ("numbers", "shapes", "axes"):
+        tab.add_script_tag(path=scripts / f"{name}.js")
+    names = ["position", "speed", "velocity", "cue side", "reward", "licking", "choice", "history"]
+    told = tab.evaluate(
+        """([names, width]) => {
+          const x = { low: -0.5, high: names.length - 0.5, names };
+          const { root } = axes(width, 240, x, { low: 0, high: 1, label: "Neurons" }, "a picture");
+          root.setAttribute("style", `width: ${width}px; height: 240px`);
+          document.body.append(root);
+          const frame = root.getBoundingClientRect();
+          const found = [...root.querySelectorAll("text")].map((one) => {
+            const box = one.getBoundingClientRect();
+            return [one.textContent, box.left - frame.left, frame.bottom - box.bottom];
+          });
+          root.remove();
+          return found;
+        }""",
+        [names, width],
+    )
+    places = {name: (left, below) for name, left, below in told}
+    assert set(names) <= set(places)
+    assert all(min(places[name]) >= 0 for name in names)
+    tab.close()
 
 
 def test_a_cluster_can_be_chosen(page):

@@ -1,5 +1,8 @@
 // A pair of axes with ticks and labels: what every picture over two numbers begins with.
 
+/** Height of a slanted text as a share of its length. */
+const SLANTED = Math.SQRT1_2;
+
 /**
  * @param {number} width, height  of the whole picture (px)
  * @param {{low, high, label, names, exponent}} x, y  ends, label; names of categories in place of ticks; exponent: ticks
@@ -11,7 +14,9 @@ function axes(width, height, x, y, description) {
   const yNames = y.names ?? yTicks.map((value) => tickName(value, y));
   const beside = y.label ? 28 : 10;
   const left = Math.min(0.45 * width, beside + Math.max(...yNames.map(widthOf), 12));
-  const [right, top, bottom] = [width - 10, 8, height - 38];
+  const right = width - 10;
+  const slant = slantOf(x, right - left, height);
+  const [top, bottom] = [8, height - 38 - slant];
   const X = (value) => left + ((value - x.low) / (x.high - x.low || 1)) * (right - left);
   const Y = (value) => bottom - ((value - y.low) / (y.high - y.low || 1)) * (bottom - top);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": description });
@@ -21,7 +26,7 @@ function axes(width, height, x, y, description) {
     root.append(text(left - 6, Y(value) + 4, cut(yNames[k], left - beside + 4), { "text-anchor": "end" }));
   });
   root.append(svg("path", { d: lines, class: "grid" }));
-  xTicks(root, x, X, left, right, bottom);
+  xTicks(root, x, X, left, right, bottom, slant);
   if (x.label) {
     const label = cut(x.label, width);
     const middle = Math.min((left + right) / 2, width - widthOf(label) / 2);
@@ -36,9 +41,16 @@ function axes(width, height, x, y, description) {
   return { root, X, Y, left, right, top, bottom };
 }
 
-function xTicks(root, x, X, left, right, bottom) {
+/** How much higher (px) names below an axis stand for being slanted; 0 where all fit side by side. */
+function slantOf(x, across, height) {
+  if (!x.names) return 0;
+  const longest = Math.max(...x.names.map((name) => widthOf(String(name))));
+  return longest <= across / x.names.length ? 0 : Math.min(SLANTED * longest, 0.35 * height);
+}
+
+function xTicks(root, x, X, left, right, bottom, slant) {
   const room = x.names ? (right - left) / x.names.length : 0;
-  const each = x.names ? Math.ceil(24 / Math.max(room, 1)) : 1;
+  const each = x.names ? Math.ceil((slant ? 14 : 24) / Math.max(room, 1)) : 1;
   const most = Math.max(2, Math.floor((right - left) / 65));
   const values = x.names
     ? x.names.map((_, k) => k).filter((k) => k % each === 0)
@@ -48,7 +60,13 @@ function xTicks(root, x, X, left, right, bottom) {
   let lines = "";
   for (const value of values) {
     lines += `M${X(value).toFixed(1)},${bottom}v4`;
-    const name = x.names ? cut(x.names[value], room * each) : tickName(value, x);
+    if (slant) {
+      const [at, below] = [X(value) + 4, bottom + 14];
+      const name = cut(String(x.names[value]), Math.min(slant + 8, at - 2) / SLANTED);
+      root.append(text(at, below, name, { "text-anchor": "end", transform: `rotate(-45 ${at.toFixed(1)} ${below.toFixed(1)})` }));
+      continue;
+    }
+    const name = x.names ? cut(String(x.names[value]), room * each) : tickName(value, x);
     root.append(text(X(value), bottom + 17, name, { "text-anchor": "middle" }));
   }
   root.append(svg("path", { d: `M${left},${bottom}H${right}${lines}`, class: "grid" }));

@@ -44,17 +44,18 @@ function drawClusters() {
 }
 
 function clusterPicture(width, { variables, order, share, clusters }, click, move) {
-  const height = Math.min(640, Math.max(200, order.length * 2 + 60));
   let first = 0;
   const y = { low: order.length, high: 0, label: "Neurons" };
   const x = { low: -0.5, high: variables.length - 0.5, names: variables };
+  const height = Math.min(640, Math.max(200, order.length * 2 + 60)) + slantOf(x, width - 50, 300);
   const [root, canvas] = cellPicture(
     width, height,
     { nRows: order.length, nColumns: variables.length, share: (row, k) => share(order.length - 1 - row, k), scale: "even", x, y },
     `Shares of explained deviance of ${order.length} neurons in ${clusters.sizes.length} clusters`,
   );
   const over = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "borders", "aria-hidden": "true" });
-  const frame = { left: parseFloat(canvas.style.left) / 100 * width, top: 8, bottom: height - 38 };
+  const [left, top, tall] = [canvas.style.left, canvas.style.top, canvas.style.height].map((share) => parseFloat(share) / 100);
+  const frame = { left: left * width, top: top * height, bottom: (top + tall) * height };
   for (const n of clusters.sizes.slice(0, -1)) {
     first += n;
     const at = frame.top + (first / order.length) * (frame.bottom - frame.top);

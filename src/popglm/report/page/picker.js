@@ -39,7 +39,8 @@ function startPicker() {
 
 /** Put the neurons that were searched for in order. */
 function arrange(sortable) {
-  const { neurons, clusters } = FACTS.population;
+  const { neurons, clusters, texts } = FACTS.population;
+  const searched = [neurons, ...Object.values(texts)];
   const sought = part("search").value.trim().toLowerCase();
   const cluster = part("cluster").value;
   const key = part("sort").value;
@@ -55,12 +56,12 @@ function arrange(sortable) {
   };
   PICKER.order = neurons
     .map((_, i) => i)
-    .filter((i) => !sought || neurons[i].toLowerCase().includes(sought))
+    .filter((i) => !sought || searched.some((column) => column[i].toLowerCase().includes(sought)))
     .filter((i) => cluster === "" || clusters.label[i] === Number(cluster))
     .sort((a, b) => compare(a, b) || a - b);
   for (const i of PICKER.order) PICKER.options[i].lastChild.textContent = found ? written(found.values[i]) : "";
   part("list").replaceChildren(...PICKER.order.map((i) => PICKER.options[i]));
-  part("found").textContent = PICKER.order.length ? `${grouped(PICKER.order.length)} of ${plural(neurons.length, "neuron")}` : "No neuron has this in its name.";
+  part("found").textContent = PICKER.order.length ? `${grouped(PICKER.order.length)} of ${plural(neurons.length, "neuron")}` : "No neuron has this in its name or in a text of its row.";
   markChosen();
 }
 
