@@ -213,7 +213,9 @@ def check_activity(recipe: Recipe, matrices: Matrices) -> None:
     """
     Y, model = matrices.Y.transpose("time", "neuron"), recipe.content.model
     values = Y.values
-    faults = [(np.isinf(values), "an infinite value", ("data",), "put NaN there in the file, for unknown")]
+    faults: list[tuple[np.ndarray, str, tuple[str, ...], str]] = [
+        (np.isinf(values), "an infinite value", ("data",), "put NaN there in the file, for unknown")
+    ]
     # a family that is not there is told where the model is made
     with suppress(ValueError, TypeError):
         family = get_family(model.get("family", DEFAULT_FAMILY), model.get("inverse_link"))
