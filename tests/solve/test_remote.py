@@ -134,7 +134,7 @@ def test_shuffled_folds_count_rows_by_weights(recording):
 @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
 def test_lost_shares_are_read_anew_without_a_trace(recording, family):
     X, Y = recording["X"], recording[family]
-    whole, lossy = remote(X, [700]), remote(X, [700], losses=(9, 20, 31, 60, 91))
+    whole, lossy = remote(X, [700]), remote(X, [700], losses=(9, 20, 31, 44, 51))
     expected = fit(whole, Y, recording, family=family, penalty="group_lasso")
     found = fit(lossy, Y, recording, family=family, penalty="group_lasso")
     assert lossy.shares.carrier.placed == 7
