@@ -41,9 +41,16 @@ def test_samples_that_hold_numbers_of_events_are_added_up():
     )
 
 
-@pytest.mark.parametrize("values", [LICKS - 1, LICKS / 2, np.where(LICKS, np.inf, 0)])
-def test_what_is_no_number_of_events_is_told(values):
-    with pytest.raises(ValueError, match=r"'lick' holds .*, which is no number of events"):
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        (LICKS - 1, "holds .*, which is no number of events"),
+        (LICKS / 2, "holds .*, which is no number of events"),
+        (np.where(LICKS, np.inf, 0), "is infinite in .* samples"),
+    ],
+)
+def test_what_is_no_number_of_events_is_told(values, fault):
+    with pytest.raises(ValueError, match=f"'lick' {fault}"):
         a_session(values).regrid(1 / 15, variables={"lick": Variable("lick", rule="count")})
 
 

@@ -281,7 +281,7 @@ def signal_values(part: xr.DataArray, found: _Found) -> np.ndarray:
 
 def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: Grid) -> np.ndarray:
     """Events of all samples in each bin; NaN where a sample is unknown, in gaps and outside of a regular clock."""
-    odd = values[(values < 0) | np.isinf(values) | ((np.floor(values) != values) & ~np.isnan(values))]
+    odd = values[(values < 0) | ((np.floor(values) != values) & ~np.isnan(values))]
     if len(odd):
         raise ValueError(
             f"{variable.source!r} holds {odd[0]:g}, which is no number of events; the rule 'count' adds up whole "
