@@ -107,7 +107,7 @@ def test_without_arguments_the_commands_are_listed():
 @pytest.mark.parametrize("name", [command.callback.__name__ for command in app.registered_commands])
 def test_help_says_every_word_of_what_was_written(name):
     command = next(one for one in app.registered_commands if one.callback.__name__ == name)
-    help_text = " ".join(run(command.name or name, "--help").output.split())
+    help_text = " ".join(run(name.replace("_", "-"), "--help").output.split())
     for paragraph in inspect.getdoc(command.callback).split("\n\n"):
         assert " ".join(paragraph.split()) in help_text
     first = " ".join(inspect.getdoc(command.callback).split("\n\n")[0].split())
