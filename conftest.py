@@ -23,6 +23,8 @@ NEEDS = {
     "src/popglm/recording/nwb/reader.py": ("pynwb",),
     "tests/recording/nwb_files.py": ("pynwb",),
     "src/popglm/recording/pynapple_objects.py": ("pynapple",),
+    "src/popglm/scale/row_carrier.py": ("distributed",),
+    "src/popglm/scale/rows.py": ("distributed",),
     "src/popglm/scale/spreading.py": ("distributed",),
     "tests/scale/faults.py": ("distributed",),
     "tests/scale/killed_workers.py": ("distributed",),

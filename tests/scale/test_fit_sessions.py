@@ -73,6 +73,7 @@ def test_blocks_of_neurons_end_with_the_bits_of_all(folder, client, tmp_path):
 
 
 def test_the_table_has_a_row_for_every_neuron_of_all_sessions(folder):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'popglm[parquet]'")
     table = pd.read_parquet(folder / "here" / "neurons.parquet")
     assert table.columns[0] == "session"
     assert table["session"].value_counts().to_dict() == {f"day{k}": 6 for k in range(4)}
@@ -81,6 +82,7 @@ def test_the_table_has_a_row_for_every_neuron_of_all_sessions(folder):
 
 
 def test_finished_stores_are_skipped(copy):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'popglm[parquet]'")
     paths, recipe = sessions_of(copy), copy / "data" / "recipe.toml"
     (copy / "here" / "day3.nc").unlink()
     (copy / "here" / "neurons.parquet").unlink()
