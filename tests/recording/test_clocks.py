@@ -1,5 +1,7 @@
 """Clocks that cannot be right are told with their likely cause, and mended by whoever says so alone."""
 
+import tomllib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -249,3 +251,11 @@ def test_a_short_clock_that_is_right_is_no_measure_for_others():
     session = Session(signals={"x": signal(np.zeros(100), rate=30)}, intervals={"trials": TRIALS})
     assert "say so with the line clock_scale.x = 1" in str(session.check()[0])
     assert session.mend_clock("x").check() == session.mend_clock("trials").check() == []
+
+
+def test_remedies_are_toml_whatever_a_series_is_called():
+    name = 'lick "left" \\ right'
+    session = Session({"F": traces(np.ones((900, 2)), rate=30)}, {name: signal(np.arange(30_000.0), rate=-1.0)})
+    (fault,) = [one for one in session.check() if one.part == name]
+    line = fault.remedy.replace("<its rate in Hz>", "30")
+    assert tomllib.loads(line) == {"clock_rate": {name: 30}}

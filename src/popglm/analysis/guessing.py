@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.analysis import toml_text
+from popglm import toml_text
 from popglm.analysis.naming import OPEN
 from popglm.recording import Session
 from popglm.recording.clocks import clock_faults, longest_step

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.recording.odd_clocks import Extent, Fault, odd_clocks, period_fault, toml_key
+from popglm import toml_text
+from popglm.recording.odd_clocks import Extent, Fault, odd_clocks, period_fault
 from popglm.recording.parts import Parts
 
 __all__ = ["Fault", "clock_faults", "longest_step", "on_time", "read_times"]
@@ -79,8 +80,8 @@ def read_times(part: xr.DataArray | xr.Dataset, name: str) -> tuple[np.ndarray, 
         likely = _disorder(steps)
         raise ValueError(
             f"times of {name!r} {what} at sample {known[at + 1]:,}: {times[at]:.9g} s, then {times[at + 1]:.9g} s; "
-            f"{likely}; mend it with the line clock_order.{toml_key(name)} = \"sort\", which puts samples in order and "
-            "keeps the first of those at one time"
+            f"{likely}; mend it with the line clock_order.{toml_text.key(name)} = \"sort\", which puts samples in "
+            "order and keeps the first of those at one time"
         )  # fmt: skip
     return times, known
 
@@ -148,7 +149,9 @@ def _rate_fault(name: str, part: Any) -> Fault | None:
         return None
     rate, n = attrs["rate"], part["time"].size
     if not np.isfinite(rate) or rate <= 0:
-        return Fault(name, f"{name!r} has a rate of {rate:g} Hz", f"clock_rate.{toml_key(name)} = <its rate in Hz>")
+        return Fault(
+            name, f"{name!r} has a rate of {rate:g} Hz", f"clock_rate.{toml_text.key(name)} = <its rate in Hz>"
+        )
     if rate < 0.1 and n > 1_000:
         return period_fault(name, n, rate)
     return None

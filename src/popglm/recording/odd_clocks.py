@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from popglm import toml_text
 from popglm.messages import listed
 
-__all__ = ["Extent", "Fault", "odd_clocks", "period_fault", "toml_key"]
+__all__ = ["Extent", "Fault", "odd_clocks", "period_fault"]
 
 #: Spans of clocks of one recording differ by no more than this factor; those that agree, by no more than the second.
 MOST_RATIO, ALIKE = 100.0, 10.0
@@ -204,7 +205,7 @@ def _start_fault(one: Extent, reference: Extent, odd: list[Extent]) -> Fault:
     if sharing:
         labels = listed([other.label for other in sharing])
         sentence += f"; {labels} {'counts' if len(sharing) == 1 else 'count'} from that start too: give all the same"
-    return Fault(one.part, sentence, f"clock_shift.{toml_key(one.part)} = {UNKNOWN_SHIFT}")
+    return Fault(one.part, sentence, f"clock_shift.{toml_text.key(one.part)} = {UNKNOWN_SHIFT}")
 
 
 def _of_most_starts(voters: list[Extent]) -> Extent:
@@ -229,13 +230,13 @@ def _disagreement(one: Extent, reference: Extent) -> str:
 
 def _unless(part: str) -> str:
     """How to say that nothing is wrong."""
-    return f". If it is right as it is, say so with the line clock_scale.{toml_key(part)} = 1"
+    return f". If it is right as it is, say so with the line clock_scale.{toml_text.key(part)} = 1"
 
 
 def _scale(part: str, scale: float | None = None) -> str:
     """The line that mends a unit."""
     value = UNKNOWN_SCALE if scale is None else f"{scale:.15g}"
-    return f"clock_scale.{toml_key(part)} = {value}"
+    return f"clock_scale.{toml_text.key(part)} = {value}"
 
 
 def _seconds(time: float) -> str:
@@ -247,9 +248,6 @@ def period_fault(name: str, n: int, rate: float) -> Fault:
     """A rate that is a period."""
     sentence = f"{name!r} has {n:,} samples at a rate of {rate:g} Hz, {n / rate / 3600:,.3g} hours; the rate is likely "
     true = f"{1 / rate:.15g}"
-    return Fault(name, f"{sentence}the period, and the true rate {true} Hz", f"clock_rate.{toml_key(name)} = {true}")
-
-
-def toml_key(name: str) -> str:
-    """A name as TOML writes it."""
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else f'"{name}"'
+    return Fault(
+        name, f"{sentence}the period, and the true rate {true} Hz", f"clock_rate.{toml_text.key(name)} = {true}"
+    )

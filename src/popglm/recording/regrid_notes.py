@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from popglm import toml_text
 from popglm.messages import listed
 from popglm.recording.clocks import read_times
 from popglm.recording.grid import Grid, held_at
-from popglm.recording.odd_clocks import toml_key
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
 from popglm.recording.sources import Variable, find_source, is_empty_text, signal_values
@@ -125,7 +125,7 @@ def _of_held_events(session: Parts, name: str, variable: Variable, grid: Grid) -
     n_held = int(ones[at[at >= 0]].sum())
     if n_held == n_there:
         return []
-    line = f'{toml_key(name)} = {{source = "{variable.source}", rule = "count"}}'
+    line = f'{toml_text.key(name)} = {{source = {toml_text.text(variable.source)}, rule = "count"}}'
     return [
         f"{variable.source!r} is 1 in {n_there:,} samples that mostly stand alone, but in {n_held:,} bins, because its "
         f"value is held from sample to sample; if each 1 is an event, count them: {line}"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["in_line", "text"]
+__all__ = ["in_line", "key", "text"]
 
 
 def text(value: Any) -> str:
@@ -15,7 +15,7 @@ def text(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
     """A name, in quotes where it needs them."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else text(name)
 
@@ -23,7 +23,7 @@ def _key(name: str) -> str:
 def in_line(value: Any) -> str:
     """A value as TOML writes it on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(name)} = {in_line(inner)}" for name, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{key(name)} = {in_line(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(in_line, value)) + "]"
     if isinstance(value, bool | int):
