@@ -173,51 +173,67 @@ class TestAnotherCall:
             GLM().fit(X, Y, checkpoint=tmp_path)
 
 
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A call that presses Ctrl-C, and returns when the main thread has met it."""
+    met, stopping = threading.Event(), threading.Event()
+
+    def stop(self):
+        stopping.set()
+        met.set()
+
+    def is_stopping(self):
+        if stopping.is_set() and threading.current_thread() is threading.main_thread():
+            met.set()
+        return stopping.is_set()
+
+    def press():
+        met.clear()
+        os.kill(os.getpid(), signal.SIGINT)
+        # Python leaves a signal that comes just before its main thread begins to wait until another one comes
+        while not met.wait(0.05):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    monkeypatch.setattr(checkpoints.CheckpointFolder, "stop", stop)
+    monkeypatch.setattr(
+        checkpoints.CheckpointFolder, "is_stopping", property(is_stopping, lambda *_: None), raising=False
+    )
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    yield press
+    signal.signal(signal.SIGUSR1, before)
+
+
 class TestInterrupts:
-    def test_the_first_ends_a_fit_where_it_can_be_kept(self, tmp_path, monkeypatch, capsys):
+    @pytest.mark.parametrize(
+        ("presses", "told"),
+        [
+            (1, r"the fit is kept in .*; the same call goes on from there"),
+            (2, r"what .* kept of the fit is whole; the same call goes on from there"),
+        ],
+    )
+    def test_the_first_ends_a_fit_where_it_can_be_kept_and_the_second_at_once(
+        self, tmp_path, monkeypatch, capsys, interrupt, presses, told
+    ):
         plain = model().fit(X, Y)
-        accept, count = Walk.accept_or_stay, [0]
+        accept, turn, count = Walk.accept_or_stay, threading.Lock(), [0]
 
         def interrupted(self, *arguments):
-            count[0] += 1
-            if count[0] == 6:
-                os.kill(os.getpid(), signal.SIGINT)
+            with turn:
+                count[0] += 1
+                if count[0] == 6:
+                    for _ in range(presses):
+                        interrupt()
             return accept(self, *arguments)
 
         with monkeypatch.context() as patch:
             patch.setattr(Walk, "accept_or_stay", interrupted)
-            with pytest.raises(KeyboardInterrupt, match=r"the fit is kept in .*; the same call goes on from there"):
+            with pytest.raises(KeyboardInterrupt, match=told):
                 model().fit(X, Y, checkpoint=tmp_path)
         assert "press Ctrl-C again to end it at once" in capsys.readouterr().err
-        assert (tmp_path / "fit.cohort0.a.npz").exists()
+        assert (tmp_path / "fit.cohort0.a.npz").exists() == (presses == 1)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        count[0] = 0
+        monkeypatch.undo()
         stopping_at(10**9, monkeypatch)
-        assert_same(plain, model().fit(X, Y, checkpoint=tmp_path))
-
-    def test_the_second_ends_it_at_once(self, tmp_path, monkeypatch):
-        plain = model().fit(X, Y)
-
-        accept, stop = Walk.accept_or_stay, checkpoints.CheckpointFolder.stop
-        stopping, turn, signals = threading.Event(), threading.Lock(), [signal.SIGINT] * 2
-
-        def stopped(self):
-            stop(self)
-            stopping.set()
-
-        def interrupted(self, *arguments):
-            # two that come at once are one; a third would meet Python's own handler
-            with turn:
-                while signals:
-                    os.kill(os.getpid(), signals.pop())
-                    stopping.wait(60)
-            return accept(self, *arguments)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Walk, "accept_or_stay", interrupted)
-            patch.setattr(checkpoints.CheckpointFolder, "stop", stopped)
-            with pytest.raises(KeyboardInterrupt, match="whole; the same call goes on from there"):
-                model().fit(X, Y, checkpoint=tmp_path)
         assert_same(plain, model().fit(X, Y, checkpoint=tmp_path))
 
     def test_a_fit_that_has_ended_meanwhile_is_kept(self, tmp_path, monkeypatch):
