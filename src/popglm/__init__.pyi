@@ -46,6 +46,8 @@ from .recording import (
     read_table,
 )
 from .recording.reading import read
+from .scale.division import Cluster
+from .scale.plan import Plan, plan
 from .scale.rows import rows_on_workers
 from .scale.sessions import SessionsResult, fit_sessions
 from .scale.spreading import dask_map
@@ -59,9 +61,11 @@ __version__: str
 __all__ = [
     "GLM",
     "GLMCV",
+    "Cluster",
     "ConvergenceWarning",
     "Design",
     "FirstOrder",
+    "Plan",
     "PopglmWarning",
     "RowStream",
     "Session",
@@ -86,6 +90,7 @@ __all__ = [
     "log_bumps",
     "maze_design",
     "maze_session",
+    "plan",
     "predicted_tuning",
     "product",
     "psth",

@@ -247,6 +247,34 @@ def fit_many(
 
 
 @app.command()
+def plan(
+    sessions: Annotated[
+        list[str], typer.Argument(help="Recordings: files, folders, or patterns such as 'data/*.nwb'.")
+    ],
+    recipe: Annotated[Path, typer.Option(help="A recipe; its path of data is replaced by each recording's.")],
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    cores: Annotated[int | None, typer.Option(min=1, help="Of a node; those of this machine.")] = None,
+    memory: Annotated[float | None, typer.Option(help="GB of a node; those of this machine.")] = None,
+    network: Annotated[float, typer.Option(help="Gbit per second between nodes.")] = 10.0,
+    pilot_seconds: Annotated[float, typer.Option(help="How long some neurons are fitted to learn from; 0: not.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Say how long fits take on a cluster, and how best to divide them; only some neurons are fitted.
+
+    Example: popglm plan 'data/*.nwb' --recipe recipe.toml --nodes 10 --cores 32 --memory 256
+    """
+    with _told():
+        from popglm.scale.division import Cluster
+        from popglm.scale.plan import plan as planned
+        from popglm.scale.stores import matched
+
+        given = {"cores": cores, "memory": None if memory is None else 1e9 * memory}
+        kind = {name: value for name, value in given.items() if value is not None}
+        cluster = Cluster(nodes, network=network * 1e9 / 8, **kind)  # type: ignore[arg-type]  # each has its own type
+        _print(planned(matched(sessions), recipe, cluster, pilot_seconds).facts(), as_json)
+
+
+@app.command()
 def explain(
     result: Annotated[Path, typer.Argument(help="A result of popglm fit.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe, where it lies elsewhere than at the fit.")] = None,

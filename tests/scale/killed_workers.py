@@ -109,7 +109,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     # small fits are kept as large ones are
-    sessions.KEPT_FLOPS = 0.0
+    sessions.KEPT_SECONDS = 0.0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         found = main(options.kills, options.seed, options.sessions, options.workers, Path(place))
     print("{} kills, {} stores, all of them with the bits of those that nothing disturbed".format(*found))

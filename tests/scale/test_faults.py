@@ -29,7 +29,7 @@ PAUSE = 0.05
 @pytest.fixture(autouse=True)
 def _kept_from_the_start(monkeypatch):
     """Small fits are kept as large ones are."""
-    monkeypatch.setattr(sessions, "KEPT_FLOPS", 0.0)
+    monkeypatch.setattr(sessions, "KEPT_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ sys.path[:0] = {path!r}
 import popglm as pg
 from distributed import Client
 from popglm.scale import sessions
-sessions.KEPT_FLOPS = 0.0
+sessions.KEPT_SECONDS = 0.0
 if __name__ == "__main__":
     with Client({address!r}) as client:
         pg.fit_sessions({paths!r}, {recipe!r}, {output!r}, client)

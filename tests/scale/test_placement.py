@@ -8,11 +8,12 @@ import pytest
 from many import RECIPE, complaint, write_session, write_sessions
 
 import popglm as pg
+from popglm.analysis.cost import FitShape
 from popglm.analysis.recipe import parse_recipe
 from popglm.analysis.running import build, grid_of, session_of
 from popglm.recording import intervals, signal, spike_trains, traces
 from popglm.scale.estimates import estimate, of_shape
-from popglm.scale.placement import Room, blocks_of, memory_of_block, no_room, rooms_of
+from popglm.scale.placement import Room, blocks_of, no_room, rooms_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -35,7 +36,7 @@ def test_shapes_are_those_of_the_fit(recipe, coupled):
         recipe = parse_recipe(RECIPE + COUPLED, recipe.path)
     matrices = build(recipe, grid_of(recipe, session_of(recipe)))
     found = estimate(recipe, session_of(recipe))
-    assert (found.n_samples, found.n_features, found.n_neurons) == (*matrices.X.shape, 9)
+    assert (found.shape.n_samples, found.shape.n_features, found.n_neurons) == (*matrices.X.shape, 9)
     arrays = 8 * 2_000 * (9 + matrices.X.shape[1])
     assert 4e8 + arrays < found.memory < 4e8 + 20 * arrays
 
@@ -57,7 +58,7 @@ def test_shapes_of_spikes_are_those_of_the_fit(with_trials, tmp_path):
     recipe = parse_recipe(text, tmp_path / "recipe.toml")
     matrices = build(recipe, grid_of(recipe, session))
     found = estimate(recipe, session)
-    assert (found.n_samples, found.n_features, found.n_neurons) == (*matrices.X.shape, 2)
+    assert (found.shape.n_samples, found.shape.n_features, found.n_neurons) == (*matrices.X.shape, 2)
 
 
 def test_no_activity_is_read_for_an_estimate(recipe):
@@ -95,21 +96,21 @@ def test_a_session_without_room_is_told():
     assert "with one thread each" in no_room("m1", 4e9, [Room("a", 4, 1e9, False)])
 
 
-def test_sessions_are_split_where_that_helps(recipe):
-    expected = of_shape(recipe, 1_000_000, 50, 1_000)
+def test_sessions_are_split_where_that_helps():
+    expected = of_shape(FitShape(1_000_000, 50, 1_000))
     everywhere = math.inf
-    assert blocks_of(recipe, expected, expected.flops, everywhere, None) == [(0, 1_000)]
-    thirds = blocks_of(recipe, expected, expected.flops / 3, everywhere, None)
+    assert blocks_of(expected, expected.seconds, everywhere, None) == [(0, 1_000)]
+    thirds = blocks_of(expected, expected.seconds / 3, everywhere, None)
     assert thirds == [(0, 333), (333, 666), (666, 1_000)]
     # small ones are not worth it, however few there are
-    small = of_shape(recipe, 1_000, 50, 1_000)
-    assert blocks_of(recipe, small, small.flops / 8, everywhere, None) == [(0, 1_000)]
+    small = of_shape(FitShape(1_000, 50, 100))
+    assert blocks_of(small, small.seconds / 8, everywhere, None) == [(0, 100)]
     # by memory, into as few as have room
-    room = memory_of_block(recipe, expected, (0, 500))
-    assert blocks_of(recipe, expected, expected.flops, room, None) == [(0, 500), (500, 1_000)]
+    room = expected.of_neurons(500).memory
+    assert blocks_of(expected, expected.seconds, room, None) == [(0, 500), (500, 1_000)]
     assert room < expected.memory
     # what every block needs is too large: it stays whole, and is refused
-    assert blocks_of(recipe, expected, expected.flops, 1e9, None) == [(0, 1_000)]
+    assert blocks_of(expected, expected.seconds, 1e9, None) == [(0, 1_000)]
 
 
 def test_a_session_that_no_worker_can_hold_is_refused_at_once(client, tmp_path, monkeypatch):

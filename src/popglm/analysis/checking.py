@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popglm.analysis.expected import SHARE_OF_PRODUCTS, expected_fit, products_per_second
+from popglm.analysis.cost import FitShape, Rates, parts_of_cost, with_threads
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import Matrices, build, check_activity, fit_recipe, grid_of, session_of
 from popglm.analysis.time_scale import doubts_of_unit
+from popglm.engines.threads import usable_cores
 from popglm.messages import listed
 from popglm.recording.clocks import clock_faults, longest_step
 
@@ -182,10 +183,11 @@ def _look_at_masks(recipe: Recipe, matrices: Matrices, findings: Findings) -> No
 
 def _expect(recipe: Recipe, shape: tuple[int, int], n_neurons: int, findings: Findings) -> None:
     """Time and memory that a fit takes, about."""
-    expected = expected_fit(recipe, *shape, n_neurons)
+    expected = FitShape.of_recipe(recipe, *shape, n_neurons)
+    seconds = sum(with_threads(parts_of_cost(expected, rates=Rates.here()), usable_cores()).values())
     findings.facts.update(
         {
-            "fit_seconds_about": float(f"{expected.flops / products_per_second() / SHARE_OF_PRODUCTS:.2g}"),
+            "fit_seconds_about": float(f"{seconds:.2g}"),
             "fit_memory_mb_about": round(expected.memory / 1e6),
         }
     )

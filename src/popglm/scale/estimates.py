@@ -5,20 +5,20 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 
-from popglm.analysis.expected import expected_fit
+from popglm.analysis.cost import FitShape, cpu_seconds
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import grid_of
 from popglm.design.past import Past
 from popglm.recording import Session
 from popglm.recording.regridding import thinned
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "memory_of_task", "of_shape"]
 
 #: Rows from which columns of the design are counted.
 ROWS = 1_000
 #: Bytes of a Python process with popglm and its libraries; numbers of 8 bytes that reading, the grid and predictions
-#: hold for every sample and neuron, and the design for every sample and column.
-PROCESS, PER_RESPONSE, PER_ENTRY = 4e8, 13, 2
+#: hold for every sample and neuron, the design for every sample and column, and reading for neurons that others fit.
+PROCESS, PER_RESPONSE, PER_ENTRY, READ = 4e8, 13, 2, 2
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,27 @@ class Estimate:
 
     Attributes
     ----------
-    n_samples, n_features, n_neurons : int
-        Of the fit: samples of the grid, columns of the design, neurons that meet the recipe's query.
+    shape : FitShape
+        Samples of the grid, columns of the design, and neurons that meet the recipe's query.
     memory : float
         Bytes of a process that fits all of it, about.
-    flops : float
-        Of the matrix products of the fit, about.
+    seconds : float
+        Of a core, about.
     """
 
-    n_samples: int
-    n_features: int
-    n_neurons: int
+    shape: FitShape
     memory: float
-    flops: float
+    seconds: float
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons that are fitted."""
+        return self.shape.n_neurons
+
+    def of_neurons(self, n_neurons: int) -> Estimate:
+        """What a task takes that fits some of the neurons: it reads the activity of all of them."""
+        shape = self.shape.of_neurons(n_neurons)
+        return Estimate(shape, memory_of_task(shape, self.n_neurons), cpu_seconds(shape))
 
 
 def estimate(recipe: Recipe, session: Session) -> Estimate:
@@ -70,11 +78,16 @@ def estimate(recipe: Recipe, session: Session) -> Estimate:
         if design.terms:
             design.fit(data.isel(time=slice(None, None, max(n_samples // ROWS, 1))))
             n_features += len(design.columns_)
-    return of_shape(recipe, n_samples, n_features, n_neurons)
+    return of_shape(FitShape.of_recipe(recipe, n_samples, n_features, n_neurons))
 
 
-def of_shape(recipe: Recipe, n_samples: int, n_features: int, n_neurons: int) -> Estimate:
-    """What a session of known shape takes, or some of its neurons."""
-    fit = expected_fit(recipe, n_samples, n_features, n_neurons)
-    held = 8.0 * n_samples * (PER_RESPONSE * n_neurons + PER_ENTRY * n_features)
-    return Estimate(n_samples, n_features, n_neurons, PROCESS + held + fit.memory, fit.flops)
+def of_shape(shape: FitShape) -> Estimate:
+    """What a session of known shape takes."""
+    return Estimate(shape, memory_of_task(shape, shape.n_neurons), cpu_seconds(shape))
+
+
+def memory_of_task(shape: FitShape, n_read: int) -> float:
+    """Bytes of a process that fits the neurons of a shape, and reads the activity of ``n_read``."""
+    responses = PER_RESPONSE * shape.n_neurons + READ * (n_read - shape.n_neurons)
+    held = 8.0 * shape.n_samples * (responses + PER_ENTRY * shape.n_features)
+    return PROCESS + held + shape.memory

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from popglm.analysis.recipe import Recipe
-from popglm.scale.estimates import Estimate, of_shape
+from popglm.scale.estimates import Estimate
 
-__all__ = ["RESOURCE", "Room", "blocks_of", "memory_of_block", "no_room", "rooms_of"]
+__all__ = ["RESOURCE", "Room", "blocks_of", "no_room", "rooms_of"]
 
 #: What workers call their memory among their resources, in bytes: dask worker --resources "memory=64e9".
 RESOURCE = "memory"
-#: Blocks are of as many neurons, at least; a fit of fewer products is not split.
-FEWEST_NEURONS, FEWEST_FLOPS = 8, 3e12
-#: Numbers of 8 bytes that a task holds for every sample of the neurons that it only reads.
-READ = 2
+#: Blocks are of as many neurons, at least; a fit of fewer seconds is not split.
+FEWEST_NEURONS, FEWEST_SECONDS = 8, 10.0
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,14 @@ def no_room(name: str, memory: float, rooms: Sequence[Room]) -> str | None:
     )
 
 
-def blocks_of(
-    recipe: Recipe, expected: Estimate, share: float, largest: float, neurons_per_task: int | None
-) -> list[tuple[int, int]]:
+def blocks_of(expected: Estimate, share: float, largest: float, neurons_per_task: int | None) -> list[tuple[int, int]]:
     """The blocks of neurons in which a session is fitted: one, unless it is long beside the others or too large.
 
     Parameters
     ----------
-    recipe : Recipe
     expected : Estimate
     share : float
-        Products that each place would do if all sessions could be divided at will.
+        Seconds that each place would take if all sessions could be divided at will.
     largest : float
         Bytes that some worker has for a task.
     neurons_per_task : int or None
@@ -96,36 +90,24 @@ def blocks_of(
 
     Examples
     --------
-    >>> from popglm.analysis.recipe import parse_recipe
-    >>> from pathlib import Path
-    >>> recipe = parse_recipe('data.path = "a.nwb"\\nterms = [{basis = "linear", variable = "speed"}]', Path("r.toml"))
-    >>> expected = of_shape(recipe, 1_000_000, 100, 400)
-    >>> blocks_of(recipe, expected, expected.flops / 2, float("inf"), None)
+    >>> from popglm.analysis.cost import FitShape
+    >>> from popglm.scale.estimates import of_shape
+    >>> expected = of_shape(FitShape(n_samples=1_000_000, n_features=100, n_neurons=400))
+    >>> blocks_of(expected, expected.seconds / 2, float("inf"), None)
     [(0, 200), (200, 400)]
-    >>> blocks_of(recipe, expected, expected.flops, float("inf"), 150)
+    >>> blocks_of(expected, expected.seconds, float("inf"), 150)
     [(0, 133), (133, 266), (266, 400)]
     """
     q = expected.n_neurons
     if neurons_per_task is not None:
         n_blocks = -(-q // neurons_per_task)
     else:
-        n_blocks = round(expected.flops / max(share, FEWEST_FLOPS)) if share > 0 else 1
+        n_blocks = round(expected.seconds / max(share, FEWEST_SECONDS)) if share > 0 else 1
         n_blocks = max(min(n_blocks, q // FEWEST_NEURONS), 1)
-        while n_blocks < q and _memory(recipe, expected, -(-q // n_blocks)) > largest:
+        while n_blocks < q and expected.of_neurons(-(-q // n_blocks)).memory > largest:
             n_blocks += 1
-        if _memory(recipe, expected, -(-q // n_blocks)) > largest:
+        if expected.of_neurons(-(-q // n_blocks)).memory > largest:
             # what all blocks share is too large by itself
             n_blocks = 1
     edges = [q * k // max(n_blocks, 1) for k in range(max(n_blocks, 1) + 1)]
     return list(pairwise(edges))
-
-
-def _memory(recipe: Recipe, expected: Estimate, n_neurons: int) -> float:
-    """What a task takes that fits some of the neurons: it reads the activity of all of them."""
-    n, p, q = expected.n_samples, expected.n_features, expected.n_neurons
-    return of_shape(recipe, n, p, n_neurons).memory + 8.0 * READ * n * (q - n_neurons)
-
-
-def memory_of_block(recipe: Recipe, expected: Estimate, block: tuple[int, int]) -> float:
-    """Bytes of a process that fits a block of neurons, about."""
-    return _memory(recipe, expected, block[1] - block[0])

@@ -41,14 +41,14 @@ class Progress:
     ended: dict[str, int] = field(default_factory=dict)
     n_neurons: int = 0
     n_fitted: int = 0
-    _flops: float = 0.0
+    _seconds: float = 0.0
     _done: float = 0.0
     _began: float | None = None
 
     def expect(self, expected: Estimate) -> None:
         """A session is to be fitted."""
         self.n_neurons += expected.n_neurons
-        self._flops += expected.flops
+        self._seconds += expected.seconds
 
     def begin(self) -> None:
         """The first fit begins."""
@@ -57,7 +57,7 @@ class Progress:
     def advance(self, fitted: Estimate) -> None:
         """Some neurons are fitted."""
         self.n_fitted += fitted.n_neurons
-        self._done += fitted.flops
+        self._done += fitted.seconds
 
     def end(self, how: str) -> None:
         """A session has ended."""
@@ -70,8 +70,8 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """Share of the products that are done, by the estimates."""
-        return self._done / self._flops if self._flops else 0.0
+        """Share of the seconds that are done, by the estimates."""
+        return self._done / self._seconds if self._seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:

@@ -15,9 +15,9 @@ from popglm.analysis.recipe import Recipe, read_recipe
 from popglm.checks import check_count, check_flag
 from popglm.io.files import write_whole
 from popglm.io.locks import held_lock
-from popglm.scale.estimates import Estimate, of_shape
+from popglm.scale.estimates import Estimate
 from popglm.scale.jobs import DaskJobs, HereJobs, Job, JobFailed, SchedulerGone
-from popglm.scale.placement import blocks_of, memory_of_block
+from popglm.scale.placement import blocks_of
 from popglm.scale.progress import Progress
 from popglm.scale.session_tasks import Look, Outcome, SessionTask, fit_session, look, merge_session
 from popglm.scale.stores import (
@@ -32,8 +32,8 @@ __all__ = ["SessionsResult", "fit_sessions"]
 
 #: Looks per place that are under way at a time: they take milliseconds.
 LOOKS_AHEAD = 3
-#: Fits of fewer products are begun anew rather than kept while they go on.
-KEPT_FLOPS = 1e11
+#: Fits of fewer seconds are begun anew rather than kept while they go on.
+KEPT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -238,8 +238,8 @@ class _Run:
     def fit(self) -> None:
         """Fit those that are new, the longest first."""
         looks = self.looks
-        share = sum(expected_of(found).flops for found in looks.values()) / self.jobs.n_places
-        order = sorted(looks, key=lambda name: (-expected_of(looks[name]).flops, name))
+        share = sum(expected_of(found).seconds for found in looks.values()) / self.jobs.n_places
+        order = sorted(looks, key=lambda name: (-expected_of(looks[name]).seconds, name))
         blocks = {name: self._blocks(name, share) for name in order}
         waiting = deque(job for name in order for job in self._jobs(name, blocks[name]))
         left, seconds = {name: len(own) for name, own in blocks.items()}, dict.fromkeys(blocks, 0.0)
@@ -252,7 +252,7 @@ class _Run:
                 continue
             is_whole = job.tag is None or len(blocks[name]) == 1
             if job.tag is not None and outcome.state == "done":
-                self.progress.advance(part_of(self.tasks[name].recipe, looks[name], job.tag))
+                self.progress.advance(part_of(looks[name], job.tag))
                 left[name] -= 1
             if outcome.state == "failed" or is_whole:
                 others = [one for one in waiting if one.name != name]
@@ -268,10 +268,10 @@ class _Run:
         task, found = self.tasks[name], self.looks[name]
         expected = expected_of(found)
         kept = list(found.blocks)
-        largest = max((memory_of_block(task.recipe, expected, block) for block in kept), default=0.0)
+        largest = max((expected.of_neurons(block[1] - block[0]).memory for block in kept), default=0.0)
         if kept and kept[-1][1] == expected.n_neurons and largest <= self.jobs.largest:
             return kept
-        blocks = blocks_of(task.recipe, expected, share, self.jobs.largest, self.neurons_per_task)
+        blocks = blocks_of(expected, share, self.jobs.largest, self.neurons_per_task)
         if len(blocks) > 1:
             plan = task.place.plan(found.key)
             plan.parent.mkdir(parents=True, exist_ok=True)
@@ -282,11 +282,11 @@ class _Run:
     def _jobs(self, name: str, blocks: list[tuple[int, int]]) -> list[Job]:
         """The fits of a session."""
         task, expected = self.tasks[name], expected_of(self.looks[name])
-        kept = expected.flops >= KEPT_FLOPS
+        kept = expected.seconds >= KEPT_SECONDS
         return [
             Job(
                 name, fit_session, (task, block if len(blocks) > 1 else None, kept),
-                memory_of_block(task.recipe, expected, block), block,
+                expected.of_neurons(block[1] - block[0]).memory, block,
             )
             for block in blocks
         ]  # fmt: skip
@@ -323,7 +323,6 @@ def expected_of(found: Look) -> Estimate:
     return found.expected
 
 
-def part_of(recipe: Recipe, found: Look, block: tuple[int, int]) -> Estimate:
+def part_of(found: Look, block: tuple[int, int]) -> Estimate:
     """What a block of a session takes."""
-    expected = expected_of(found)
-    return of_shape(recipe, expected.n_samples, expected.n_features, block[1] - block[0])
+    return expected_of(found).of_neurons(block[1] - block[0])
