@@ -5,6 +5,7 @@ Run in popglm's environment, on an idle machine::
     python benchmarks/costs.py measure          # fits of known and of unseen shapes, about ten minutes
     python benchmarks/costs.py fit              # the constants of src/popglm/analysis/cost.py, from the known shapes
     python benchmarks/costs.py predict          # the unseen shapes by the model as it stands in popglm
+    python benchmarks/costs.py pilot            # whole fits of recordings beside what a plan says of them
     python benchmarks/costs.py large            # 10^6 neurons, samples and 10^4 columns on clusters
 
 ``measure`` writes docs/benchmark_costs.csv, ``predict`` docs/benchmark_costs_predicted.csv, and ``large``
@@ -17,6 +18,7 @@ import time
 import warnings
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,9 @@ from scipy.optimize import nnls
 
 import popglm as pg
 from popglm.analysis.cost import PARTS, FitShape, Rates, cpu_seconds, units_of_cost
+from popglm.analysis.recipe import read_recipe
+from popglm.analysis.running import build, fit_recipe, grid_of, session_of
+from popglm.engines.threads import at_most_threads
 from popglm.scale.division import Cluster, divide
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -148,6 +153,71 @@ def predict() -> None:
     print(named.to_string())
 
 
+RECIPE = """\
+trials.source = "trial"
+[data]
+path = "session.npz"
+format = "arrays"
+options = {{activity = "spikes", signals = ["position", "cue", "speed", "lick", "trial"], rate = 15}}
+[[terms]]
+basis = "bumps"
+variable = "position"
+n = 20
+low = 0
+high = 250
+times = [{{basis = "categories", variable = "cue"}}]
+[[terms]]
+basis = "splines"
+variable = "speed"
+n = 8
+[[terms]]
+basis = "kernel"
+variable = "lick"
+of = {{basis = "bumps", n = 8, low = 0, high = 1.0}}
+[model]
+penalty = "{penalty}"
+n_lambdas = 11
+"""
+
+
+def write_session(path: Path, n: int, q: int) -> None:
+    """Spikes that follow place and cue, speed, and licks."""
+    rng = np.random.default_rng(n + q)
+    position, trial = np.arange(n) * 1.7 % 250, np.arange(n) // 150
+    cue, lick = trial % 3, (rng.random(n) < 0.05).astype(float)
+    speed = np.convolve(rng.normal(size=n), np.ones(20) / 6, "same")
+    place = np.exp(-0.5 * ((position[:, None] - rng.uniform(0, 250, q)) / 15) ** 2)
+    place *= cue[:, None] == rng.integers(0, 3, q)
+    gains = rng.normal(size=(2, q)) * [[0.3], [0.5]]
+    rate = np.exp(-1.5 + 1.5 * place + speed[:, None] * gains[0] + np.roll(lick, 4)[:, None] * gains[1])
+    np.savez(path, spikes=rng.poisson(rate), position=position, cue=cue, speed=speed, lick=lick, trial=trial)
+
+
+def pilot() -> None:
+    """Seconds of CPU of whole fits with one thread, over what a pilot fit of 48 neurons says of them."""
+    rows = []
+    for n, q, penalty in ((16_000, 220, "group_lasso"), (6_000, 400, "group_lasso"), (16_000, 220, "ridge")):
+        with TemporaryDirectory() as folder:
+            recording, recipe = Path(folder) / "session.npz", Path(folder) / "recipe.toml"
+            write_session(recording, n, q)
+            recipe.write_text(RECIPE.format(penalty=penalty))
+            found = pg.plan([recording], recipe, Cluster(cores=1))
+            own = read_recipe(recipe)
+            matrices = build(own, grid_of(own, session_of(own)))
+            with at_most_threads(1):
+                began = time.process_time()
+                fit_recipe(own, matrices)
+                seconds = time.process_time() - began
+        predicted = float(found.table["cpu_seconds"].iloc[0])
+        rows.append({
+            "samples": n, "columns": matrices.X.shape[1], "neurons": q, "penalty": penalty,
+            "measured": round(seconds, 2), "predicted": round(predicted, 2), "ratio": round(predicted / seconds, 2),
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.to_csv(DOCS / "benchmark_costs_pilot.csv", index=False)
+    print(table.to_string())
+
+
 def large() -> None:
     """What a job takes that no machine here can run."""
     rows = []
@@ -170,6 +240,6 @@ def large() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["measure", "fit", "predict", "large"])
+    parser.add_argument("what", choices=["measure", "fit", "predict", "pilot", "large"])
     warnings.simplefilter("ignore")
-    {"measure": measure, "fit": fit, "predict": predict, "large": large}[parser.parse_args().what]()
+    {"measure": measure, "fit": fit, "predict": predict, "pilot": pilot, "large": large}[parser.parse_args().what]()
