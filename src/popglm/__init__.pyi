@@ -28,6 +28,7 @@ from .explain import (
     psth,
     significance,
     tuning,
+    wald,
 )
 from .io.nwb_results import to_nwb
 from .recording import (
@@ -112,4 +113,5 @@ __all__ = [
     "to_nwb",
     "transformed",
     "tuning",
+    "wald",
 ]

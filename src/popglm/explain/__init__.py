@@ -6,6 +6,7 @@ from popglm.explain.comparison import compare
 from popglm.explain.event_averages import psth
 from popglm.explain.resampling import bootstrap
 from popglm.explain.significance_tests import significance
+from popglm.explain.standard_errors import wald
 from popglm.explain.tuning_curves import predicted_tuning, tuning
 from popglm.explain.tuning_kernels import kernels
 
@@ -20,4 +21,5 @@ __all__ = [
     "psth",
     "significance",
     "tuning",
+    "wald",
 ]

@@ -99,6 +99,8 @@ class Family(ABC):
         How the best intercept beside given weights is found from Σr and Σh over samples, r and h those of
         `derivatives`: by b − Σr/Σh; by b + log(1 − Σr/Σh) where one such step is all; by Newton's method on
         logit(mean μ) = logit(mean y).
+    has_dispersion : bool
+        `variance` is known up to a factor that the samples have to tell.
     scale : {"linear", "log"}, or None
         Where a response in another unit has the same model: its predictor has the unit too, and may be shifted; or
         its intercept is shifted by the logarithm of the unit. None: in no other unit. See `units`.
@@ -120,6 +122,7 @@ class Family(ABC):
     has_fractions: ClassVar[bool] = False
     can_separate: ClassVar[bool] = False
     intercept_steps: ClassVar[Literal["newton", "ratio", "logits"]] = "newton"
+    has_dispersion: ClassVar[bool] = False
     scale: ClassVar[Literal["linear", "log"] | None] = None
 
     @property

@@ -35,6 +35,7 @@ class Gamma(Family):
     is_convex = True
     # Σr = Σs − Σsy exp(−η) is 0 after one step
     intercept_steps = "ratio"
+    has_dispersion = True
     scale = "log"
 
     def value(self, xp: Any, eta: Array, y: Array) -> Array:

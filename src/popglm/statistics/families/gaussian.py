@@ -55,6 +55,7 @@ class GaussianIdentity(Gaussian):
     is_convex = True
     is_canonical = True
     is_least_squares = True
+    has_dispersion = True
     scale = "linear"
 
     def units(self, decade: float, shift: np.ndarray, has_norm: bool) -> Units:

@@ -1,0 +1,294 @@
+"""Standard errors and Wald tests of unpenalised fits, from the model's variance or from trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from popglm.checks import check_choice, is_number, shown
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.validation import check_as_in_fit
+from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
+from popglm.explain.trials import check_trials
+from popglm.solve.coordinates import product64
+from popglm.statistics.families.contract import Family
+from popglm.warnings import warn
+
+__all__ = ["wald"]
+
+#: A direction of the weights with less than the first's share of the largest information has none. A column takes part
+#: in a direction with more than the second's share of the largest part of any.
+FLAT, LOOSE = 1e-9, 1e-6
+
+
+def wald(
+    model: PopulationGLM,
+    X: Any,
+    Y: Any,
+    *,
+    trial: Any = None,
+    dispersion: str = "family",
+    level: float = 0.95,
+    sample_weight: Any = None,
+    offset: Any = None,
+) -> xr.Dataset:
+    r"""Standard errors, confidence intervals and Wald tests of the weights of an unpenalised fit.
+
+    Parameters
+    ----------
+    model : GLM or GLMCV
+        Fitted to X and Y with ``penalty="none"``. A penalty shrinks weights, and they have no standard error then:
+        see `bootstrap` for bands around shrunken kernels, and `significance` for tests of variables.
+    X : array-like or DataFrame, shape (n_samples, n_features)
+    Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+    trial : array-like, shape (n_samples,), optional
+        Trial of every sample. Errors are then those of trials that are independent of each other, whatever happens
+        within them: clustered sandwich errors. Without it, samples are independent given X, which neighbouring samples
+        of neural activity are not.
+    dispersion : {"family", "pearson"}
+        What variances of the family are multiplied by. "family" is 1 for Poisson, Bernoulli and negative binomial
+        activity, and for others, or with "pearson", Pearson's χ² over the samples less the columns. It has no part in
+        clustered errors.
+    level : float
+        Of confidence intervals, within (0, 1).
+    sample_weight, offset : array-like, shape (n_samples,), optional
+        Those of the fit. A weight of 2 counts as two samples.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``coef``, ``standard_error``, ``z``, ``p_value``, ``lower`` and ``upper`` (neuron, feature); ``intercept`` and
+        ``intercept_standard_error`` (neuron); ``group_chi2``, ``group_df`` and ``group_p_value`` (neuron, group), a
+        test that all weights of a group are 0; and ``dispersion`` (neuron). What the samples do not determine, as the
+        weights of collinear columns, has an infinite standard error and p = 1; sums of such weights that are
+        determined still count in the tests of groups. Neurons whose model is the null model have infinite errors.
+
+    Raises
+    ------
+    ValueError
+        If the model has a penalty; if labels are not those of the fit, or sample weights and offset are not as there;
+        if there is one trial alone; if `level` or `dispersion` is none.
+
+    Warns
+    -----
+    PopglmWarning
+        Where there are fewer trials than twice the columns of a test: clustered errors are then too small.
+
+    Notes
+    -----
+    With the predictor's columns and a column of ones in X, Fisher weights h and residuals r of the loss (its
+    derivative in the predictor), the information is :math:`A = X^\top \mathrm{diag}(w h) X`, and the covariance of the
+    weights :math:`\phi A^{-1}`, or with trials g
+
+    .. math:: \frac{G}{G - 1} \frac{n - 1}{n - p - 1} A^{-1} \left(\sum_g s_g s_g^\top\right) A^{-1}, \qquad
+              s_g = \sum_{i \in g} w_i r_i x_i .
+
+    Here A has the second derivatives of the loss for h. They are the Fisher weights of all families but gamma.
+
+    A group's statistic is :math:`b^\top V^{-1} b` of its weights, compared with the χ² distribution. Errors of a
+    negative binomial model hold its dispersion fixed, as those of other libraries do.
+
+    References
+    ----------
+    McCullagh & Nelder, *Generalized Linear Models* (1989), sections 2.5 and 4.5. Liang & Zeger, "Longitudinal data
+    analysis using generalized linear models", *Biometrika* 73 (1986).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2))
+    >>> Y = rng.poisson(np.exp(0.3 * X[:, :1]))
+    >>> model = pg.GLM(penalty="none", tol=1e-8).fit(X, Y)
+    >>> found = pg.wald(model, X, Y)
+    >>> found["standard_error"].values.round(3)
+    array([[0.022, 0.022]])
+    >>> found["p_value"].values.round(2)
+    array([[0.  , 0.66]])
+    """
+    check_model(model, "wald")
+    if model.penalty != "none":
+        raise ValueError(
+            f"wald: the model has penalty={model.penalty!r}, and penalised weights have no standard errors; fit with "
+            "penalty='none', or take bootstrap for bands and significance for tests."
+        )
+    check_choice("wald", "dispersion", dispersion, ("family", "pearson"))
+    if not (is_number(level) and 0 < level < 1):
+        raise ValueError(f"wald: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
+    labels = rows_of(model, X, held_out=True)
+    order = labels.order(X, "X")
+    X = np.asarray(check_design_matrix(model, X, "wald", held_out=False), float)
+    X = X if order is None else X[order]
+    y = check_activity(model, Y, len(X), labels)
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, "wald", refits=True)
+    trials = None if trial is None else check_trials(trial, len(X), labels)
+    if trials is not None and not trials.any():
+        raise ValueError("wald: trial holds a single trial; errors over trials need at least 2.")
+    samples = _Samples(X, y, np.ones(len(X)) if weight is None else weight, trials)
+    eta = product64(X, model.coef_) + model.intercept_ + (0.0 if offset is None else offset[:, None])
+    null = model.null_fitted_ | ~np.isfinite(model.lambda_)
+    groups = _groups(model)
+    errors = [
+        None if null[j] else _of_neuron(samples, _family_of(model, j), eta[:, j], j, model.fit_intercept, dispersion)
+        for j in range(y.shape[1])
+    ]
+    _warn_of_few_trials(trials, groups)
+    return _dataset(model, errors, groups, level, trials is not None)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """X (n, p), Y (n, q), weights (n,), and numbers of trials (n,) or None."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    trials: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Covariance of a neuron's weights and, last, its intercept; directions without information; dispersion."""
+
+    covariance: np.ndarray
+    flat: np.ndarray
+    dispersion: float
+
+
+def _family_of(model: PopulationGLM, j: int) -> Family:
+    """The loss of a neuron, with its parameters."""
+    values = model.family_parameters_.values()
+    return model.loss_.given(*(value[j] for value in values)) if values else model.loss_
+
+
+def _groups(model: PopulationGLM) -> dict[str, np.ndarray]:
+    """Columns of every feature group."""
+    ends = np.cumsum(model.feature_group_sizes_)
+    sizes = zip(model.feature_group_names_, model.feature_group_sizes_, ends, strict=True)
+    return {str(name): np.arange(end - size, end) for name, size, end in sizes}
+
+
+def _of_neuron(
+    samples: _Samples, family: Family, eta: np.ndarray, j: int, with_intercept: bool, dispersion: str
+) -> _Errors:
+    """The errors of a neuron."""
+    y, w = samples.y[:, j], samples.weight
+    r, h = family.derivatives(np, eta, y)
+    if samples.trials is not None:
+        # the slope of the sum of residuals, which holds without the family's variance
+        h = family.second_derivative(eta, y)
+    center = np.average(samples.X, axis=0, weights=np.maximum(w * h, 1e-300)) if with_intercept else 0.0
+    Z = samples.X - center
+    if with_intercept:
+        Z = np.column_stack([Z, np.ones(len(Z))])
+    A = Z.T @ (Z * (w * h)[:, None])
+    # columns of all units count alike where directions without information are looked for
+    scale = np.sqrt(np.maximum(np.diag(A), 1e-300))
+    values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
+    kept = values > FLAT * values[-1]
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
+    n, p = w.sum(), int(kept.sum())
+    mean = family.link.mean(np, eta)
+    phi = 1.0
+    if dispersion == "pearson" or family.has_dispersion:
+        phi = float(np.sum(w * (y - mean) ** 2 / family.variance(mean)) / max(n - p, 1))
+    if samples.trials is None:
+        covariance = phi * inverse
+    else:
+        sums = np.zeros((samples.trials.max() + 1, Z.shape[1]))
+        np.add.at(sums, samples.trials, Z * (w * r)[:, None])
+        covariance = inverse @ (sums.T @ sums) @ inverse
+        covariance *= len(sums) / (len(sums) - 1) * (n - 1) / max(n - p, 1)
+    if with_intercept:
+        # the intercept where the columns are 0, not at their means
+        back = np.eye(len(A))
+        back[-1, :-1] = -center
+        covariance = back @ covariance @ back.T
+    return _Errors(covariance, vectors[:, ~kept] / scale[:, None], phi)
+
+
+def _group_test(errors: _Errors, b: np.ndarray, columns: np.ndarray) -> tuple[float, int]:
+    """Wald's statistic of the weights of some columns, and its degrees of freedom: what is determined of them alone."""
+    U, values, _ = np.linalg.svd(errors.flat[columns], full_matrices=True)
+    # what is known of the weights of these columns, whatever those of others are
+    known = U[:, int((values > LOOSE * np.abs(errors.flat).max(initial=0.0)).sum()) :]
+    if not known.shape[1]:
+        return 0.0, 0
+    V = known.T @ errors.covariance[np.ix_(columns, columns)] @ known
+    c = known.T @ b[columns]
+    size = np.sqrt(np.maximum(np.diag(V), 1e-300))
+    values, vectors = np.linalg.eigh(V / np.outer(size, size))
+    kept = values > FLAT * values[-1]
+    parts = (vectors[:, kept].T @ (c / size)) ** 2 / values[kept]
+    return float(parts.sum()), int(kept.sum())
+
+
+def _warn_of_few_trials(trials: np.ndarray | None, groups: dict[str, np.ndarray]) -> None:
+    if trials is None:
+        return
+    n_trials = int(trials.max()) + 1
+    few = [name for name, columns in groups.items() if n_trials < 2 * len(columns)]
+    if few:
+        warn(
+            f"wald: {n_trials:,} trials are few for tests of {', '.join(map(repr, few))}: errors over trials need at "
+            "least twice as many as a group has columns, and are too small here."
+        )
+
+
+def _dataset(
+    model: PopulationGLM, errors: list[_Errors | None], groups: dict[str, np.ndarray], level: float, by_trial: bool
+) -> xr.Dataset:
+    """Errors and tests of all neurons."""
+    q, p = model.coef_.shape
+    error, intercept_error = np.full((q, p), np.inf), np.full(q, np.inf)
+    chi2, df, phi = np.zeros((q, len(groups))), np.zeros((q, len(groups)), int), np.ones(q)
+    for j, own in enumerate(errors):
+        if own is None:
+            continue
+        spread = np.sqrt(np.maximum(np.diag(own.covariance), 0))
+        # a column that a direction without information goes along is not determined
+        loose = np.abs(own.flat[:p]).max(axis=1, initial=0.0) > LOOSE * np.abs(own.flat).max(initial=0.0)
+        error[j] = np.where(loose, np.inf, spread[:p])
+        intercept_error[j] = spread[p] if model.fit_intercept else 0.0
+        phi[j] = own.dispersion
+        for k, columns in enumerate(groups.values()):
+            chi2[j, k], df[j, k] = _group_test(own, model.coef_[j].astype(float), columns)
+    coef = model.coef_.astype(float)
+    z = coef / np.where(error > 0, error, np.inf)
+    far = stats.norm.ppf((1 + level) / 2)
+    weights, tests = ("neuron", "feature"), ("neuron", "group")
+    return xr.Dataset(
+        {
+            "coef": (weights, coef),
+            "standard_error": (weights, error),
+            "z": (weights, z),
+            "p_value": (weights, 2 * stats.norm.sf(np.abs(z))),
+            "lower": (weights, coef - far * error),
+            "upper": (weights, coef + far * error),
+            "intercept": ("neuron", np.asarray(model.intercept_, float)),
+            "intercept_standard_error": ("neuron", intercept_error),
+            "group_chi2": (tests, chi2),
+            "group_df": (tests, df),
+            "group_p_value": (tests, np.where(df > 0, stats.chi2.sf(chi2, np.maximum(df, 1)), 1.0)),
+            "dispersion": ("neuron", phi),
+        },
+        coords={
+            "neuron": model.neuron_names_,
+            "feature": _feature_names(model, groups),
+            "group": list(groups),
+        },
+        attrs={"level": level, "errors": "over trials" if by_trial else "over samples"},
+    )
+
+
+def _feature_names(model: PopulationGLM, groups: dict[str, np.ndarray]) -> list[str]:
+    """Names of columns: those of X, where it had some."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None:
+        return [" ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in names]
+    return [f"{group} {i}" for group, columns in groups.items() for i in range(len(columns))]
