@@ -11,11 +11,8 @@ from scipy import stats
 
 from popglm.checks import check_choice, is_number, shown
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
-from popglm.explain.trials import check_trials
-from popglm.solve.coordinates import product64
-from popglm.statistics.families.contract import Family
+from popglm.explain.contributions import check_model
+from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
 from popglm.warnings import warn
 
 __all__ = ["wald"]
@@ -120,35 +117,13 @@ def wald(
     check_choice("wald", "dispersion", dispersion, ("family", "pearson"))
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"wald: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
-    labels = rows_of(model, X, held_out=True)
-    order = labels.order(X, "X")
-    X = np.asarray(check_design_matrix(model, X, "wald", held_out=False), float)
-    X = X if order is None else X[order]
-    y = check_activity(model, Y, len(X), labels)
-    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, "wald", refits=True)
-    trials = None if trial is None else check_trials(trial, len(X), labels)
-    if trials is not None and not trials.any():
+    samples = samples_of_fit(model, X, Y, trial, sample_weight, offset, "wald")
+    if samples.trials is not None and not samples.trials.any():
         raise ValueError("wald: trial holds a single trial; errors over trials need at least 2.")
-    samples = _Samples(X, y, np.ones(len(X)) if weight is None else weight, trials)
-    eta = product64(X, model.coef_) + model.intercept_ + (0.0 if offset is None else offset[:, None])
-    null = model.null_fitted_ | ~np.isfinite(model.lambda_)
     groups = _groups(model)
-    errors = [
-        None if null[j] else _of_neuron(samples, _family_of(model, j), eta[:, j], j, model.fit_intercept, dispersion)
-        for j in range(y.shape[1])
-    ]
-    _warn_of_few_trials(trials, groups)
-    return _dataset(model, errors, groups, level, trials is not None)
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """X (n, p), Y (n, q), weights (n,), and numbers of trials (n,) or None."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    trials: np.ndarray | None
+    errors = [None if null else _of_neuron(samples, j, dispersion) for j, null in enumerate(samples.null)]
+    _warn_of_few_trials(samples.trials, groups)
+    return _dataset(model, errors, groups, level, trial is not None)
 
 
 @dataclass(frozen=True)
@@ -160,12 +135,6 @@ class _Errors:
     dispersion: float
 
 
-def _family_of(model: PopulationGLM, j: int) -> Family:
-    """The loss of a neuron, with its parameters."""
-    values = model.family_parameters_.values()
-    return model.loss_.given(*(value[j] for value in values)) if values else model.loss_
-
-
 def _groups(model: PopulationGLM) -> dict[str, np.ndarray]:
     """Columns of every feature group."""
     ends = np.cumsum(model.feature_group_sizes_)
@@ -173,11 +142,10 @@ def _groups(model: PopulationGLM) -> dict[str, np.ndarray]:
     return {str(name): np.arange(end - size, end) for name, size, end in sizes}
 
 
-def _of_neuron(
-    samples: _Samples, family: Family, eta: np.ndarray, j: int, with_intercept: bool, dispersion: str
-) -> _Errors:
+def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     """The errors of a neuron."""
-    y, w = samples.y[:, j], samples.weight
+    y, eta, w, family = samples.y[:, j], samples.eta[:, j], samples.weight, samples.family(j)
+    with_intercept = samples.model.fit_intercept
     r, h = family.derivatives(np, eta, y)
     if samples.trials is not None:
         # the slope of the sum of residuals, which holds without the family's variance
