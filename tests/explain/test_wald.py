@@ -167,6 +167,21 @@ def test_names_are_those_of_the_data():
     assert found["group_df"].sel(group="position").item() == 4
 
 
+def test_masked_columns_have_infinite_errors():
+    X, Y, _ = samples()
+    mask = np.array([[True], [False], [True]])
+    found = pg.wald(fitted(X, Y["poisson"], feature_mask=mask), X, Y["poisson"])
+    alone = pg.wald(fitted(X[:, [0, 2]], Y["poisson"]), X[:, [0, 2]], Y["poisson"])
+    assert np.isinf(found["standard_error"].values[0, 1])
+    np.testing.assert_allclose(found["standard_error"].values[0, [0, 2]], alone["standard_error"].values[0], rtol=1e-4)
+
+
+def test_one_neuron_may_be_a_vector():
+    X, Y, _ = samples()
+    one = pg.wald(fitted(X, Y["poisson"][:, 0]), X, Y["poisson"][:, 0])
+    np.testing.assert_allclose(one["z"], pg.wald(fitted(X, Y["poisson"]), X, Y["poisson"])["z"], rtol=1e-6)
+
+
 def test_few_trials_are_told():
     X, Y, trial = samples()
     model = fitted(X, Y["poisson"], feature_groups=[3])

@@ -4,7 +4,9 @@ from popglm.explain.ablation import breakdown
 from popglm.explain.binning import Bins, bins
 from popglm.explain.comparison import compare
 from popglm.explain.event_averages import psth
+from popglm.explain.goodness import goodness_of_fit
 from popglm.explain.resampling import bootstrap
+from popglm.explain.rescaling import time_rescaling
 from popglm.explain.significance_tests import significance
 from popglm.explain.standard_errors import wald
 from popglm.explain.tuning_curves import predicted_tuning, tuning
@@ -16,10 +18,12 @@ __all__ = [
     "bootstrap",
     "breakdown",
     "compare",
+    "goodness_of_fit",
     "kernels",
     "predicted_tuning",
     "psth",
     "significance",
+    "time_rescaling",
     "tuning",
     "wald",
 ]

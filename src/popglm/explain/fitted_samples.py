@@ -13,6 +13,7 @@ from popglm.explain.contributions import check_activity, check_design_matrix, ch
 from popglm.explain.trials import check_trials
 from popglm.solve.coordinates import product64
 from popglm.statistics.families.contract import Family
+from popglm.statistics.penalties import Penalty
 
 __all__ = ["FittedSamples", "samples_of_fit"]
 
@@ -25,8 +26,8 @@ class FittedSamples:
     ----------
     model : PopulationGLM
     X : ndarray, shape (n_samples, n_features)
-    y, eta : ndarray, shape (n_samples, n_neurons)
-        Activity, and linear predictors.
+    y, eta, null_eta : ndarray, shape (n_samples, n_neurons)
+        Activity, and linear predictors of the model and of the null model.
     weight : ndarray, shape (n_samples,)
         Ones where the fit had no weights.
     trials : ndarray of int, shape (n_samples,), or None
@@ -37,13 +38,36 @@ class FittedSamples:
     X: np.ndarray
     y: np.ndarray
     eta: np.ndarray
+    null_eta: np.ndarray
     weight: np.ndarray
     trials: np.ndarray | None
 
     def family(self, j: int) -> Family:
         """The loss of a neuron, with its parameters."""
-        values = self.model.family_parameters_.values()
-        return self.model.loss_.given(*(value[j] for value in values)) if values else self.model.loss_
+        return self._given(self.model.family_parameters_, j)
+
+    def null_family(self, j: int) -> Family:
+        """The loss of a neuron under the null model."""
+        return self._given(self.model.null_family_parameters_, j)
+
+    def penalty(self, j: int) -> Penalty:
+        """The penalty of a neuron: of the columns that it may have a weight for."""
+        mask = self.model.feature_mask_
+        return self.model.penalty_ if mask is None else self.model.penalty_.masked(mask[:, j])
+
+    def _given(self, parameters: dict[str, np.ndarray], j: int) -> Family:
+        loss = self.model.loss_
+        return loss.given(*(value[j] for value in parameters.values())) if parameters else loss
+
+    @property
+    def coef(self) -> np.ndarray:
+        """Weights, shape (n_neurons, n_features)."""
+        return np.atleast_2d(np.asarray(self.model.coef_, float))
+
+    def columns(self, j: int) -> np.ndarray:
+        """X, 0 in columns that a neuron may not have a weight for."""
+        mask = self.model.feature_mask_
+        return self.X if mask is None else np.where(mask[:, j], self.X, 0)
 
     @property
     def null(self) -> np.ndarray:
@@ -60,6 +84,12 @@ def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, o
     X = X if order is None else X[order]
     y = check_activity(model, Y, len(X), labels)
     weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True)
-    eta = product64(X, model.coef_) + model.intercept_ + (0.0 if offset is None else offset[:, None])
+    beside = 0.0 if offset is None else offset[:, None]
+    eta = product64(X, np.atleast_2d(model.coef_)) + np.atleast_1d(model.intercept_) + beside
+    null_eta = np.broadcast_to(np.atleast_1d(model.null_intercept_) + beside, eta.shape)
+    if model.null_coef_ is not None:
+        null_eta = null_eta + product64(X, np.atleast_2d(model.null_coef_))
     weight = np.ones(len(X)) if weight is None else weight
-    return FittedSamples(model, X, y, eta, weight, None if trial is None else check_trials(trial, len(X), labels))
+    return FittedSamples(
+        model, X, y, eta, null_eta, weight, None if trial is None else check_trials(trial, len(X), labels)
+    )

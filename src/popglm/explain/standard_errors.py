@@ -61,8 +61,9 @@ def wald(
         ``coef``, ``standard_error``, ``z``, ``p_value``, ``lower`` and ``upper`` (neuron, feature); ``intercept`` and
         ``intercept_standard_error`` (neuron); ``group_chi2``, ``group_df`` and ``group_p_value`` (neuron, group), a
         test that all weights of a group are 0; and ``dispersion`` (neuron). What the samples do not determine, as the
-        weights of collinear columns, has an infinite standard error and p = 1; sums of such weights that are
-        determined still count in the tests of groups. Neurons whose model is the null model have infinite errors.
+        weights of collinear columns or of masked ones, has an infinite standard error and p = 1; sums of such weights
+        that are determined still count in the tests of groups. Neurons whose model is the null model have infinite
+        errors.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def wald(
     groups = _groups(model)
     errors = [None if null else _of_neuron(samples, j, dispersion) for j, null in enumerate(samples.null)]
     _warn_of_few_trials(samples.trials, groups)
-    return _dataset(model, errors, groups, level, trial is not None)
+    return _dataset(samples, errors, groups, level)
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,9 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     if samples.trials is not None:
         # the slope of the sum of residuals, which holds without the family's variance
         h = family.second_derivative(eta, y)
-    center = np.average(samples.X, axis=0, weights=np.maximum(w * h, 1e-300)) if with_intercept else 0.0
-    Z = samples.X - center
+    X = samples.columns(j)
+    center = np.average(X, axis=0, weights=np.maximum(w * h, 1e-300)) if with_intercept else 0.0
+    Z = X - center
     if with_intercept:
         Z = np.column_stack([Z, np.ones(len(Z))])
     A = Z.T @ (Z * (w * h)[:, None])
@@ -209,10 +211,11 @@ def _warn_of_few_trials(trials: np.ndarray | None, groups: dict[str, np.ndarray]
 
 
 def _dataset(
-    model: PopulationGLM, errors: list[_Errors | None], groups: dict[str, np.ndarray], level: float, by_trial: bool
+    samples: FittedSamples, errors: list[_Errors | None], groups: dict[str, np.ndarray], level: float
 ) -> xr.Dataset:
     """Errors and tests of all neurons."""
-    q, p = model.coef_.shape
+    model, coef = samples.model, samples.coef
+    q, p = coef.shape
     error, intercept_error = np.full((q, p), np.inf), np.full(q, np.inf)
     chi2, df, phi = np.zeros((q, len(groups))), np.zeros((q, len(groups)), int), np.ones(q)
     for j, own in enumerate(errors):
@@ -225,8 +228,7 @@ def _dataset(
         intercept_error[j] = spread[p] if model.fit_intercept else 0.0
         phi[j] = own.dispersion
         for k, columns in enumerate(groups.values()):
-            chi2[j, k], df[j, k] = _group_test(own, model.coef_[j].astype(float), columns)
-    coef = model.coef_.astype(float)
+            chi2[j, k], df[j, k] = _group_test(own, coef[j], columns)
     z = coef / np.where(error > 0, error, np.inf)
     far = stats.norm.ppf((1 + level) / 2)
     weights, tests = ("neuron", "feature"), ("neuron", "group")
@@ -238,7 +240,7 @@ def _dataset(
             "p_value": (weights, 2 * stats.norm.sf(np.abs(z))),
             "lower": (weights, coef - far * error),
             "upper": (weights, coef + far * error),
-            "intercept": ("neuron", np.asarray(model.intercept_, float)),
+            "intercept": ("neuron", np.atleast_1d(np.asarray(model.intercept_, float))),
             "intercept_standard_error": ("neuron", intercept_error),
             "group_chi2": (tests, chi2),
             "group_df": (tests, df),
@@ -250,7 +252,7 @@ def _dataset(
             "feature": _feature_names(model, groups),
             "group": list(groups),
         },
-        attrs={"level": level, "errors": "over trials" if by_trial else "over samples"},
+        attrs={"level": level, "errors": "over samples" if samples.trials is None else "over trials"},
     )
 
 

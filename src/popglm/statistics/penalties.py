@@ -242,6 +242,20 @@ class Penalty:
         """Σ_b λαcω‖w_b‖ of every neuron, shape (n_neurons,)."""
         return self.l1_ratio * lam * (self.block_norms(W) @ self.norm_weights)
 
+    def curvature(self, w: np.ndarray, lam: float) -> np.ndarray:
+        """Second derivative (n_features, n_features) of λP(w) at weights (n_features,), 0 for norms that are 0."""
+        n = len(w)
+        factors = np.ones(n) if self.factors is None else self._factors_of_columns
+        found = np.diag((1 - self.l1_ratio) * lam * factors)
+        if self.R is not None:
+            found += self.smoothness * self.R
+        strengths, sizes = self.l1_ratio * lam * self.norm_weights, self.block_norms(w[None])[0]
+        for first, last, strength, size in zip(self.starts[:-1], self.starts[1:], strengths, sizes, strict=True):
+            if size > 0:
+                own = w[first:last] / size
+                found[first:last, first:last] += strength / size * (np.eye(last - first) - np.outer(own, own))
+        return found
+
     def prox(self, V: np.ndarray, step: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """argmin_z ½‖z − v‖² + step·Σ_b λαcω‖z_b‖ of every neuron, without masked columns; step (n_neurons, n_blocks).
 
