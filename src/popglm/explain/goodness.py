@@ -37,8 +37,8 @@ def goodness_of_fit(
     DataFrame
         A row per neuron: ``log_likelihood`` and ``null_log_likelihood`` (nats); ``degrees_of_freedom``, with one for
         the intercept and one for a dispersion; ``aic`` and ``bic``; ``mcfadden``, :math:`1 - L / L_0`, NaN where
-        :math:`L_0` is 0; and ``bits_per_spike``, :math:`(L - L_0) / (\log 2 \sum y)`, for counts and events, NaN without
-        any.
+        :math:`L_0` is 0; and ``bits_per_spike``, :math:`(L - L_0) / (\log 2 \sum y)`, for events, NaN
+        without any.
 
     Raises
     ------
