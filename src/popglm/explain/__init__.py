@@ -3,6 +3,7 @@
 from popglm.explain.ablation import breakdown
 from popglm.explain.binning import Bins, bins
 from popglm.explain.comparison import compare
+from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
 from popglm.explain.goodness import goodness_of_fit
 from popglm.explain.resampling import bootstrap
@@ -18,6 +19,7 @@ __all__ = [
     "bootstrap",
     "breakdown",
     "compare",
+    "decode",
     "goodness_of_fit",
     "kernels",
     "predicted_tuning",

@@ -104,24 +104,34 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
 
 def log_likelihood(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
     """Logarithm of the likelihood of a neuron's activity (n_samples,), with all that does not depend on the fit."""
-    mean, n = family.link.mean(np, eta), weight.sum()
+    phi = dispersion_of(family, y, eta, weight)
+    return float(weight @ log_densities(family, y, family.link.mean(np, eta), phi))
+
+
+def dispersion_of(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
+    """The deviance of a neuron over its samples, for families with a dispersion; else 1."""
+    if not family.has_dispersion:
+        return 1.0
+    return max(float(weight @ family.deviance(eta, y) / weight.sum()), np.finfo(float).tiny)
+
+
+def log_densities(family: Family, y: np.ndarray, mean: np.ndarray, phi: float) -> np.ndarray:
+    """Logarithm of the density of each response, or of its probability; phi is the dispersion."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        phi = max(float(weight @ family.deviance(eta, y)) / n, np.finfo(float).tiny) if family.has_dispersion else 1.0
         match family.name:
             case "poisson":
-                each = special.xlogy(y, mean) - mean - special.gammaln(y + 1)
+                return special.xlogy(y, mean) - mean - special.gammaln(y + 1)
             case "bernoulli":
-                each = special.xlogy(y, mean) + special.xlog1py(1 - y, -mean)
+                return special.xlogy(y, mean) + special.xlog1py(1 - y, -mean)
             case "gaussian":
-                each = stats.norm.logpdf(y, mean, np.sqrt(phi))
+                return stats.norm.logpdf(y, mean, np.sqrt(phi))
             case "gamma":
-                each = stats.gamma.logpdf(y, 1 / phi, scale=phi * mean)
+                return stats.gamma.logpdf(y, 1 / phi, scale=phi * mean)
             case "negative_binomial":
                 size = 1 / getattr(family, family.parameters[0].name)
-                each = stats.nbinom.logpmf(y, size, size / (size + mean))
+                return stats.nbinom.logpmf(y, size, size / (size + mean))
             case _:
-                raise NotImplementedError(f"goodness_of_fit has no likelihood of the family {family.name!r}")
-    return float(weight @ each)
+                raise NotImplementedError(f"popglm has no likelihood of the family {family.name!r}")
 
 
 def _of_weights(samples: FittedSamples, j: int) -> float:
