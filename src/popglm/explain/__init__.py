@@ -6,6 +6,7 @@ from popglm.explain.comparison import compare
 from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
 from popglm.explain.goodness import goodness_of_fit
+from popglm.explain.nested_tests import likelihood_ratio
 from popglm.explain.resampling import bootstrap
 from popglm.explain.rescaling import time_rescaling
 from popglm.explain.significance_tests import significance
@@ -22,6 +23,7 @@ __all__ = [
     "decode",
     "goodness_of_fit",
     "kernels",
+    "likelihood_ratio",
     "predicted_tuning",
     "psth",
     "significance",
