@@ -7,6 +7,7 @@ from popglm.design.cosines import LogBumps as log_bumps
 from popglm.design.design import Design
 from popglm.design.encoders import Categories as categories
 from popglm.design.encoders import Transformed as transformed
+from popglm.design.formulas import formula
 from popglm.design.lags import Kernel as kernel
 from popglm.design.lags import Shifts as shifts
 from popglm.design.past import coupling, history
@@ -19,6 +20,7 @@ __all__ = [
     "categories",
     "coupling",
     "cyclic_splines",
+    "formula",
     "history",
     "kernel",
     "linear",
