@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from scipy import stats
-from test_wald import fitted, samples
+from unpenalised import fitted, samples
 
 import popglm as pg
 
-# statsmodels 0.15.0 on the samples of test_wald: llf, llnull, and bic_llf with the number of its weights and intercept
+# statsmodels 0.15.0 on `samples`: llf, llnull, and bic_llf with the number of its weights and intercept
 STATSMODELS = {
     "poisson": (-598.4734138518008, -658.1090415247518, 1220.9126858920336),
     "bernoulli": (-264.7121363720611, -277.2138705363263, 553.3901309325541),

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from scipy import stats
-from test_wald import fitted, samples
+from unpenalised import fitted, samples
 
 import popglm as pg
 
-# statsmodels 0.15.0 on the samples of test_wald: the fits with and without the last two columns; GLMResults.score_test,
+# statsmodels 0.15.0 on `samples`: the fits with and without the last two columns; GLMResults.score_test,
 # which has the observed information of gamma for the expected one
 RATIO = {"poisson": 27.955026, "bernoulli": 12.874759, "gaussian": 17.607881, "gamma": 24.267571}
 SCORE = {"poisson": 27.780107, "bernoulli": 12.712122, "gaussian": 16.943431}
