@@ -1,5 +1,7 @@
 """Sessions from tables in CSV and Parquet."""
 
+import csv
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +56,14 @@ def test_round_trip(path):
             assert found.values.tolist() == wrote.state.tolist()
         else:
             np.testing.assert_allclose(found.values.astype(float), wrote[name].astype(float))
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_a_byte_order_mark_is_no_part_of_the_first_name(ending, tmp_path):
+    path = tmp_path / f"session.{ending}"
+    table().to_csv(path, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_NONNUMERIC)
+    session = read_table(path, activity="neuron_*", times="t")
+    np.testing.assert_allclose(session.activity["activity"].time.values, table().t)
 
 
 def test_some_columns(path):
