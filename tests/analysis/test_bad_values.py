@@ -84,6 +84,19 @@ def test_an_infinite_variable_is_told_with_its_time(told):
         ("[model]", '[variables]\nv = "sped"\n[model]', ", line 12 (variables.v): the session has no variable 'sped'"),
         ('"speed"\n', '"choice"\n', ", line 9 (terms[0].variable): variable 'choice' must be numeric"),
         ("[data]", 'neurons = "neuron > 9"\n[data]', ", line 3 (neurons): "),
+        ("[data]", 'neurons = "iscel"\n[data]', ", line 3 (neurons): the query 'iscel' asks for 'iscel', which is no"),
+        ("[data]", 'neurons = ""\n[data]', ", line 3 (neurons): a query must be text"),
+        (
+            "[model]",
+            '[variables]\nspeed = {source = "speed", where = "sped > 0"}\n[model]',
+            ", line 12 (variables.speed.where): the query 'sped > 0' asks for 'sped'",
+        ),
+        (
+            '"speed"\n',
+            '"speed"\ntimes = ["block", "choice"]\n',
+            ", line 10 (terms[0].times[1]): variable 'choice' must be numeric, but row 0 holds 'left'; for "
+            'a term of each category give times = [{basis = "categories", variable = "choice"}]',
+        ),
         (
             "[data]",
             "grid.dt = 0.2\n[fit]\noffset = 'sped'\n[data]",
@@ -99,6 +112,18 @@ def test_names_and_kinds_that_are_wrong_are_told_with_their_line(old, new, words
 def test_text_is_told_how_a_recipe_takes_it(told):
     words = told(lambda _: None, RECIPE.replace('variable = "speed"', 'variable = "choice"'))
     assert 'convert it to numbers or give the term basis = "categories"' in words
+
+
+def test_the_line_that_mends_text_in_a_product_is_a_recipe(tmp_path, told):
+    kernel = (
+        'basis = "kernel"\nvariable = "block"\nof = {basis = "bumps", n = 3, low = 0, high = 1}\ntimes = ["choice"]'
+    )
+    source = RECIPE.replace('basis = "linear"\nvariable = "speed"', kernel)
+    words = told(lambda _: None, source)
+    assert words.startswith(", line 11 (terms[0].times[0])")
+    mended = source.replace('times = ["choice"]', words.rpartition(" give ")[2])
+    (tmp_path / "recipe.toml").write_text(mended, encoding="utf-8")
+    assert run("check", tmp_path / "recipe.toml").exit_code == 0
 
 
 def test_words_of_python_are_none_of_a_recipe(told):

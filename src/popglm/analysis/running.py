@@ -59,7 +59,10 @@ def session_of(recipe: Recipe, given: Session | None = None) -> Session:
     if trials.where is not None:
         if not isinstance(trials.source, str) or trials.source not in session.intervals:
             raise ValueError(f"{recipe.place(('trials', 'where'))}: only intervals of the session can be filtered")
-        session = session.where(trials.source, trials.where)
+        try:
+            session = session.where(trials.source, trials.where)
+        except ValueError as error:
+            raise ValueError(f"{recipe.place(('trials', 'where'))}: {error}") from None
     return session
 
 
