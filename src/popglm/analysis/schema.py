@@ -82,7 +82,7 @@ class VariableOfRecipe(_Strict):
     """As `popglm.Variable`."""
 
     source: str
-    rule: Literal["mean", "interpolate", "hold", "count"] | None = None
+    rule: Literal["mean", "interpolate", "hold", "count", "sum", "max"] | None = None
     scale: float = 1.0
     offset: float = 0.0
     where: str | None = None
