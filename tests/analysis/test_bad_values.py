@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from analysis_helpers import run
+from analysis_helpers import as_json, run
 
 RECIPE = """\
 trials.source = 4
@@ -143,6 +143,34 @@ def test_signals_that_look_like_trial_numbers_are_named_where_trials_are_missing
     words = told(with_trials, source)
     assert words.startswith("(trials): the session has no table of trials; 'trial', 'block' look like trial numbers: ")
     assert words.endswith('trials.source = "trial"')
+    words = told(lambda arrays: arrays.update(trial=between_trials()), source)
+    assert words.endswith('trials.source = "trial" and trials.none = 0')
+
+
+def between_trials():
+    """Trial numbers from 1 on, with 0 between trials, as many files of MATLAB have them."""
+    return np.where(np.arange(400) % 40 < 5, 0, 1 + np.arange(400) // 40)
+
+
+@pytest.mark.parametrize("test", ["", "\n[test]\nfraction = 0.5\n"])
+def test_a_number_between_trials_is_told_with_the_line_that_says_so(test, tmp_path, told):
+    source = RECIPE.replace("trials.source = 4", 'trials.source = "trial"') + test
+    source = source.replace("rate = 10", 'trials = "trial", rate = 10')
+    words = told(lambda arrays: arrays.update(trial=between_trials()), source)
+    assert words.startswith(
+        ", line 1 (trials.source): trial variable 'trial' is not contiguous: label 0 comes back in row 40 after "
+    )
+    assert "if 0 stands for no trial, say so with trials.none = 0; if not, sort" in words
+    (tmp_path / "recipe.toml").write_text("trials.none = 0\n" + source, encoding="utf-8")
+    assert as_json("check", tmp_path / "recipe.toml")["trials"] == 10
+
+
+def test_numbers_for_no_trial_are_of_trials_that_have_numbers(told):
+    words = told(lambda _: None, "trials.none = 0\n" + RECIPE)
+    assert words == (
+        ", line 1 (trials.none): trials.none = 0 is for a signal of trial numbers; leave it out, or name one with "
+        "trials.source"
+    )
 
 
 def test_counts_that_fall_or_change_with_every_sample_are_no_trials(told):

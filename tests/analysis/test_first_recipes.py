@@ -48,6 +48,23 @@ def test_three_commands_lead_from_named_arrays_to_a_page(kind, tmp_path):
     assert run("report", tmp_path / "result.nc", "-o", tmp_path / "report.html").exit_code == 0
 
 
+@pytest.mark.parametrize("kind", ["npz", "mat", "csv"])
+def test_a_number_between_trials_is_guessed(kind, tmp_path):
+    one = arrays()
+    one["trial"] = np.where(np.arange(N) % 30 < 6, 0, 1 + np.arange(N) // 30)
+    if kind == "npz":
+        np.savez(tmp_path / "session.npz", **one)
+    elif kind == "mat":
+        savemat(tmp_path / "session.mat", one)
+    else:
+        table = pd.DataFrame({name: one[name] for name in ("t", "speed", "trial")})
+        table.assign(**{f"n_{j}": one["spikes"][:, j] for j in range(4)}).to_csv(tmp_path / "session.csv", index=False)
+    text = written(tmp_path / f"session.{kind}", tmp_path)
+    assert 'trials.source = "trial"  # a guess\ntrials.none = 0  # a guess: stands between trials\n' in text
+    facts = as_json("check", tmp_path / "recipe.toml")
+    assert (facts["trials"], facts["bins"], facts["faults"]) == (20, N * 4 // 5, [])
+
+
 def test_bins_along_a_place_are_guessed(tmp_path):
     np.savez(tmp_path / "session.npz", **arrays())
     text = written(tmp_path / "session.npz", tmp_path)

@@ -19,12 +19,17 @@ _WORDS = (
     (r"session\.check\(\)", "popglm check"),
     (r"keep some of them with session\.where\(name, query\), in a recipe trials\.where", "keep some with trials.where"),
     (r"use categories\('[^']*'\)", 'give the term basis = "categories"'),
+    (r"drop its rows, or give no_trial=(-?\d+) to Session\.regrid", r"say so with trials.none = \1"),
+    (r"no_trial=(\S+) is for", r"trials.none = \1 is for"),
+    (r"leave it out, or name one as trials$", "leave it out, or name one with trials.source"),
     (r"(in row [\d,]+)(?=,|;| holds| is|:)", r"\1 of those that are fitted"),
 )
 #: How complaints begin, and the part of a recipe that they are about.
 _PLACES = (
     (r"there is no activity |none of [\d,]+ neurons of .* meets ", {"none of": ("neurons",), "": ("data", "activity")}),
     (r"there is no series |dt must be |give a period", {"": ("grid",)}),
+    (r"trials\.none ", {"": ("trials", "none")}),
+    (r"trial variable ", {"": ("trials", "source")}),
     (r"trials |no bin lies in any trial", {"": ("trials",)}),
 )
 

@@ -1,0 +1,156 @@
+"""Variables of a first recipe: what of a session is one, and the term that suits it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popglm import toml_text
+from popglm.analysis.naming import OPEN
+from popglm.recording import Session
+from popglm.recording.clocks import longest_step
+from popglm.recording.regrid_notes import holds_events
+from popglm.recording.series import CONTINUOUS
+from popglm.recording.sources import all_variables, find_source, is_empty_text, signal_values
+
+__all__ = ["bin_lines", "splines", "variable_lines"]
+
+#: Variables of a first recipe at most; all others stand in it as comments.
+MOST_VARIABLES = 12
+#: A variable of so many values is taken for categories; samples of a signal that are looked at to tell.
+FEW, LOOKED_AT = 6, 20_000
+#: A column of times is one if this share of them lie in their trials.
+MOSTLY = 0.9
+#: Names of variables along which contributions are told as well.
+_PLACE = re.compile(r"position|(^|_)(pos|place|location|distance|heading|angle|phase)(_|$)", re.IGNORECASE)
+#: Columns of trials that say when something was, not what.
+_TIME = re.compile(r"(^|_)(time|times|start|stop|onset|offset|idx|index|id)(_|$)|_time")
+
+
+def variable_lines(session: Session) -> list[str]:
+    """Variables, and a term for each."""
+    chosen, left = _chosen(session)
+    lines = ["[variables]"]
+    for name, (source, kind) in chosen.items():
+        counted = kind is _kernel and source not in session.events
+        how = toml_text.text(source)
+        lines.append(
+            f'{name} = {{source = {how}, rule = "count"}}  # a guess: events' if counted else f"{name} = {how}"
+        )
+    lines += [f"# there is {name}" for name in left]
+    for name, (_, kind) in chosen.items():
+        lines += ["", "[[terms]]  # a guess", *kind(name)]
+    if not chosen:
+        lines += ["", "# no variable was found; name one", "[[terms]]", *_linear(OPEN)]
+    return [*lines, ""]
+
+
+def _chosen(session: Session) -> tuple[dict[str, tuple[str, Any]], list[str]]:
+    """Variables of a first recipe by their names there, with their sources and kinds of terms; and all others."""
+    chosen: dict[str, tuple[str, Any]] = {}
+    left = []
+    for name, variable in all_variables(session).items():
+        kind = _kind(session, variable.source)
+        if kind is None or len(chosen) >= MOST_VARIABLES:
+            left.append(name)
+        else:
+            chosen[_plain_name(name, chosen)] = (variable.source, kind)
+    return chosen, left
+
+
+def bin_lines(session: Session) -> list[str]:
+    """Bins along the first variable that is called like a place."""
+    for name, (source, kind) in _chosen(session)[0].items():
+        if kind is not splines or not _PLACE.search(name):
+            continue
+        found = find_source(session, source)
+        part = session.signals[found.part]
+        column = part if found.column is None else part.isel(column=list(part["column"].values).index(found.column))
+        values = np.asarray(column[:LOOKED_AT].values, np.float64)
+        low, high = (float(f"{end:.3g}") for end in np.percentile(values[np.isfinite(values)], (1, 99)))
+        unit = part.attrs.get("units")
+        return [
+            "",
+            f"[explain.by.{name}]  # a guess: bins in which contributions are told as well",
+            f"low = {low}",
+            f"high = {high}",
+            "n = 20",
+            *([f"unit = {toml_text.text(unit)}"] if unit else []),
+        ]
+    return []
+
+
+def _plain_name(name: str, taken: Any) -> str:
+    """A name that TOML and formulas can hold without quotes."""
+    plain = re.sub(r"\W+", "_", name.rsplit("/", 1)[-1].removeprefix("trials.").removeprefix("frame_aligned_"))
+    plain = plain.strip("_") or "variable"
+    while plain in taken:
+        plain += "_"
+    return plain
+
+
+def _kind(session: Session, source: str) -> Any:
+    """The lines of a term that suits a variable; None for one that is no variable of a model."""
+    found = find_source(session, source)
+    if found.kind == "events":
+        return _kernel
+    if found.kind == "trials":
+        column = session.trials[found.column] if session.trials is not None else pd.Series()
+        column = column[~is_empty_text(column.to_numpy())]
+        if _are_times_of_trials(session.trials, found.column):
+            return _kernel
+        if _TIME.search(str(found.column)) or column.isna().all() or column.nunique() < 2:
+            return None
+        return _categories if column.nunique() <= FEW else (_linear if pd.api.types.is_numeric_dtype(column) else None)
+    part = session.signals[found.part]
+    if re.search(r"trial|(^|_)(idx|index|id)(_|$)|timestamp", found.part.lower()):
+        return None
+    # a part is enough to tell a signal of a few values
+    some = signal_values(part[:LOOKED_AT], found)
+    if holds_events(some) or _is_one_at_events(some, part["time"][:LOOKED_AT].values):
+        return _kernel
+    values = pd.unique(pd.Series(some[~is_empty_text(some)]).dropna())
+    if len(values) < 2:
+        return None
+    return _categories if len(values) <= FEW or part.attrs["between_samples"] != CONTINUOUS else splines
+
+
+def _are_times_of_trials(trials: pd.DataFrame | None, column: str | None) -> bool:
+    """Whether a column of the trials holds times of something that happened in each, such as "reward_time"."""
+    if trials is None or not str(column).endswith("_time") or not pd.api.types.is_numeric_dtype(trials[column]):
+        return False
+    times = trials[column].to_numpy(np.float64, na_value=np.nan)
+    known = ~np.isnan(times)
+    # times since the start of each trial are none of the recording's clock
+    inside = (times >= trials["start_time"].to_numpy()) & ~(times > trials["stop_time"].to_numpy())
+    return bool(known.sum() > 1 and inside[known].mean() >= MOSTLY)
+
+
+def _is_one_at_events(values: np.ndarray, times: np.ndarray) -> bool:
+    """Whether a signal is 1 in all its samples, which were taken at no regular times: when something happened."""
+    times = np.asarray(times, float)
+    is_regular = np.isfinite(longest_step(times[~np.isnan(times)]))
+    return values.dtype.kind in "biuf" and len(values) > 2 and bool((values == 1).all()) and not is_regular
+
+
+def splines(name: str) -> list[str]:
+    return ['basis = "splines"', f"variable = {toml_text.text(name)}", "n = 7", "quantiles = true"]
+
+
+def _linear(name: str) -> list[str]:
+    return ['basis = "linear"', f"variable = {toml_text.text(name)}"]
+
+
+def _categories(name: str) -> list[str]:
+    return ['basis = "categories"', f"variable = {toml_text.text(name)}"]
+
+
+def _kernel(name: str) -> list[str]:
+    return [
+        'basis = "kernel"  # one second after each event',
+        f"variable = {toml_text.text(name)}",
+        'of = {basis = "bumps", n = 5, low = 0, high = 1}',
+    ]
