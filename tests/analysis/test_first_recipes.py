@@ -115,3 +115,37 @@ def test_kilosort_without_a_rate_asks_for_it(tmp_path):
     assert '# also = [{path = "behaviour.csv", options = {times = "time"}}]' in text
     found = run("check", tmp_path / "recipe.toml")
     assert "(data.options.rate): put the answer" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize(
+    ("columns", "option", "terms"),
+    [
+        ({"t": [0.5, 3.0, 3.5, 9.0]}, 'events = {my_licks = "t"}', ["my_licks"]),
+        ({"lick": [0.5, 3.0, 3.5, 9.0]}, 'events = {lick = "lick"}', ["lick"]),
+        (
+            {"time": [0.5, 3.0, 3.5, 9.0], "what": ["lick", "tone", "lick", "lick"]},
+            'events = "time", labels = "what"',
+            ["lick", "tone"],
+        ),
+    ],
+)
+def test_a_table_of_times_is_taken_for_events(columns, option, terms, tmp_path):
+    pd.DataFrame(columns).to_csv(tmp_path / "my licks.csv", index=False)
+    text = written(tmp_path / "my licks.csv", tmp_path)
+    assert f"options = {{{option}}}  # a guess" in text
+    assert [line for line in text.splitlines() if line.startswith("variable")] == [
+        f'variable = "{one}"' for one in terms
+    ]
+    one = arrays()
+    np.savez(tmp_path / "session.npz", F=one["spikes"], t=one["t"])
+    activity = '{path = "session.npz", options = {activity = "F", times = "t"}}'
+    answered = text.replace('also = ["?"]', f"also = [{activity}]").replace("trials.source = 30", "trials.source = 5")
+    (tmp_path / "recipe.toml").write_text(answered, encoding="utf-8")
+    facts = as_json("check", tmp_path / "recipe.toml")
+    assert (facts["neurons"], facts["groups"], facts["faults"]) == (4, len(terms), [])
+
+
+def test_text_at_a_regular_clock_is_no_event(tmp_path):
+    state = np.where(np.arange(N) % 50 < 20, "run", "rest")
+    pd.DataFrame({"t": arrays()["t"], "state": state}).to_csv(tmp_path / "session.csv", index=False)
+    assert 'options = {activity = "?", times = "t"}' in written(tmp_path / "session.csv", tmp_path)

@@ -16,7 +16,7 @@ from popglm.recording.regrid_notes import holds_events
 from popglm.recording.series import CONTINUOUS
 from popglm.recording.sources import all_variables, find_source, is_empty_text, signal_values
 
-__all__ = ["bin_lines", "splines", "variable_lines"]
+__all__ = ["bin_lines", "kernel", "splines", "variable_lines"]
 
 #: Variables of a first recipe at most; all others stand in it as comments.
 MOST_VARIABLES = 12
@@ -35,7 +35,7 @@ def variable_lines(session: Session) -> list[str]:
     chosen, left = _chosen(session)
     lines = ["[variables]"]
     for name, (source, kind) in chosen.items():
-        counted = kind is _kernel and source not in session.events
+        counted = kind is kernel and source not in session.events
         how = toml_text.text(source)
         lines.append(
             f'{name} = {{source = {how}, rule = "count"}}  # a guess: events' if counted else f"{name} = {how}"
@@ -96,12 +96,12 @@ def _kind(session: Session, source: str) -> Any:
     """The lines of a term that suits a variable; None for one that is no variable of a model."""
     found = find_source(session, source)
     if found.kind == "events":
-        return _kernel
+        return kernel
     if found.kind == "trials":
         column = session.trials[found.column] if session.trials is not None else pd.Series()
         column = column[~is_empty_text(column.to_numpy())]
         if _are_times_of_trials(session.trials, found.column):
-            return _kernel
+            return kernel
         if _TIME.search(str(found.column)) or column.isna().all() or column.nunique() < 2:
             return None
         return _categories if column.nunique() <= FEW else (_linear if pd.api.types.is_numeric_dtype(column) else None)
@@ -111,7 +111,7 @@ def _kind(session: Session, source: str) -> Any:
     # a part is enough to tell a signal of a few values
     some = signal_values(part[:LOOKED_AT], found)
     if holds_events(some) or _is_one_at_events(some, part["time"][:LOOKED_AT].values):
-        return _kernel
+        return kernel
     values = pd.unique(pd.Series(some[~is_empty_text(some)]).dropna())
     if len(values) < 2:
         return None
@@ -148,7 +148,7 @@ def _categories(name: str) -> list[str]:
     return ['basis = "categories"', f"variable = {toml_text.text(name)}"]
 
 
-def _kernel(name: str) -> list[str]:
+def kernel(name: str) -> list[str]:
     return [
         'basis = "kernel"  # one second after each event',
         f"variable = {toml_text.text(name)}",

@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from popglm import toml_text
-from popglm.analysis.guessed_terms import bin_lines, splines, variable_lines
+from popglm.analysis.guessed_terms import bin_lines, kernel, splines, variable_lines
 from popglm.analysis.naming import OPEN
 from popglm.recording import Session
 from popglm.recording.clocks import clock_faults
@@ -88,8 +88,12 @@ def guess_recipe(
     return "\n".join(lines) + "\n"
 
 
-def bare_recipe(path: str | Path, format: str, options: Mapping[str, Any], remarks: Sequence[str]) -> str:
+def bare_recipe(
+    path: str | Path, format: str, options: Mapping[str, Any], remarks: Sequence[str], events: Sequence[str] = ()
+) -> str:
     """The text of a recipe that waits for answers, for a file of which nobody can guess what its activity is.
+
+    A file that holds ``events`` alone has none: the recipe asks for the file that has it.
 
     Examples
     --------
@@ -123,10 +127,10 @@ def bare_recipe(path: str | Path, format: str, options: Mapping[str, Any], remar
         f"path = {toml_text.text(path)}",
         f"format = {toml_text.text(format)}",
         *option_lines(options, remarks),
+        *([f'also = ["{OPEN}"]  # the file or folder that holds the activity'] if events else ()),
         "",
-        "[[terms]]",
-        *splines(OPEN),
-        "",
+        *(line for name in events for line in ("[[terms]]  # a guess", *kernel(name), "")),
+        *(() if events else ("[[terms]]", *splines(OPEN), "")),
         "[model]",
         'family = "gaussian"  # a guess: "poisson" for spikes',
         'penalty = "group_lasso"',
