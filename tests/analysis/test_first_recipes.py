@@ -6,6 +6,10 @@ import pytest
 from analysis_helpers import as_json, run
 from scipy.io import savemat
 
+import popglm as pg
+from popglm.analysis.guessing import guess_recipe
+from popglm.recording import events, intervals, signal, spike_trains
+
 N = 600
 
 
@@ -63,6 +67,28 @@ def test_a_number_between_trials_is_guessed(kind, tmp_path):
     assert 'trials.source = "trial"  # a guess\ntrials.none = 0  # a guess: stands between trials\n' in text
     facts = as_json("check", tmp_path / "recipe.toml")
     assert (facts["trials"], facts["bins"], facts["faults"]) == (20, N * 4 // 5, [])
+
+
+@pytest.mark.parametrize(("moved", "is_double"), [(0.0, True), (4e-4, True), (2e-3, False)])
+def test_the_same_events_have_one_term(moved, is_double):
+    starts = 1.6e9 + np.arange(0, 80, 4.0)
+    rng = np.random.default_rng(1)
+    times = starts + rng.uniform(0.5, 3, 20)
+    trials = pd.DataFrame({"start_time": starts, "stop_time": starts + 4, "reward_time": times + moved})
+    trials.loc[3, "reward_time"] = np.nan
+    reward = np.append(np.delete(times, 3)[::-1], np.nan)
+    session = pg.Session(
+        activity={"units": spike_trains([starts])},
+        signals={"tone": signal(np.ones(20), starts[0] + np.cumsum(rng.exponential(4, 20)))},
+        events={"reward": events(reward), "start": events(starts)},
+        intervals={"trials": intervals(trials)},
+    )
+    lines = guess_recipe(session, "session.nwb", "nwb").splitlines()
+    line = 'reward_time = {source = "trials.reward_time", rule = "count"}'
+    assert (f"# {line}  # the same times as 'reward'" in lines) == is_double
+    assert (f"{line}  # a guess: events" in lines) != is_double
+    assert all(lines.count(f'variable = "{name}"') == 1 for name in ("reward", "tone", "start"))
+    assert lines.count('variable = "reward_time"') == (not is_double)
 
 
 def test_bins_along_a_place_are_guessed(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,46 +25,95 @@ MOST_VARIABLES = 12
 FEW, LOOKED_AT = 6, 20_000
 #: A column of times is one if this share of them lie in their trials.
 MOSTLY = 0.9
+#: Times of the same events lie no further apart (s).
+SAME = 1e-3
 #: Names of variables along which contributions are told as well.
 _PLACE = re.compile(r"position|(^|_)(pos|place|location|distance|heading|angle|phase)(_|$)", re.IGNORECASE)
 #: Columns of trials that say when something was, not what.
 _TIME = re.compile(r"(^|_)(time|times|start|stop|onset|offset|idx|index|id)(_|$)|_time")
 
 
+@dataclass
+class _Chosen:
+    """Variables of a first recipe.
+
+    Attributes
+    ----------
+    terms : dict
+        By their names there, with their sources and the kinds of their terms.
+    doubles : dict
+        Events at the times of others that have a term: their sources, and the names of those others.
+    left : list of str
+        All other variables.
+    """
+
+    terms: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    doubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+
+
 def variable_lines(session: Session) -> list[str]:
     """Variables, and a term for each."""
-    chosen, left = _chosen(session)
+    chosen = _chosen(session)
     lines = ["[variables]"]
-    for name, (source, kind) in chosen.items():
-        counted = kind is kernel and source not in session.events
-        how = toml_text.text(source)
-        lines.append(
-            f'{name} = {{source = {how}, rule = "count"}}  # a guess: events' if counted else f"{name} = {how}"
-        )
-    lines += [f"# there is {name}" for name in left]
-    for name, (_, kind) in chosen.items():
+    for name, (source, kind) in chosen.terms.items():
+        is_counted = kind is kernel and source not in session.events
+        lines.append(f"{_source_line(name, source, is_counted)}{'  # a guess: events' if is_counted else ''}")
+    for name, (source, other) in chosen.doubles.items():
+        lines.append(f"# {_source_line(name, source, source not in session.events)}  # the same times as {other!r}")
+    lines += [f"# there is {name}" for name in chosen.left]
+    for name, (_, kind) in chosen.terms.items():
         lines += ["", "[[terms]]  # a guess", *kind(name)]
-    if not chosen:
+    if not chosen.terms:
         lines += ["", "# no variable was found; name one", "[[terms]]", *_linear(OPEN)]
     return [*lines, ""]
 
 
-def _chosen(session: Session) -> tuple[dict[str, tuple[str, Any]], list[str]]:
-    """Variables of a first recipe by their names there, with their sources and kinds of terms; and all others."""
-    chosen: dict[str, tuple[str, Any]] = {}
-    left = []
+def _source_line(name: str, source: str, is_counted: bool) -> str:
+    """The line that says where a variable comes from."""
+    where = toml_text.text(source)
+    return f'{name} = {{source = {where}, rule = "count"}}' if is_counted else f"{name} = {where}"
+
+
+def _chosen(session: Session) -> _Chosen:
+    """Which variables have a term in a first recipe."""
+    chosen, times_of = _Chosen(), dict[str, np.ndarray]()
     for name, variable in all_variables(session).items():
         kind = _kind(session, variable.source)
-        if kind is None or len(chosen) >= MOST_VARIABLES:
-            left.append(name)
+        times = _times_of_events(session, variable.source) if kind is kernel else None
+        other = next((one for one, others in times_of.items() if times is not None and _are_same(times, others)), None)
+        plain = _plain_name(name, {**chosen.terms, **chosen.doubles})
+        if other is not None:
+            chosen.doubles[plain] = variable.source, other
+        elif kind is None or len(chosen.terms) >= MOST_VARIABLES:
+            chosen.left.append(name)
         else:
-            chosen[_plain_name(name, chosen)] = (variable.source, kind)
-    return chosen, left
+            chosen.terms[plain] = variable.source, kind
+            times_of |= {} if times is None else {plain: times}
+    return chosen
+
+
+def _times_of_events(session: Session, source: str) -> np.ndarray | None:
+    """When events happened, in order; None for a signal of 0 and 1, whose samples lie between events too."""
+    found = find_source(session, source)
+    if found.kind == "trials":
+        times = session.trials[found.column].to_numpy(np.float64, na_value=np.nan) if session.trials is not None else ()
+    elif found.kind == "events":
+        times = session.events[found.part]["time"].values
+    elif np.isfinite(longest_step(times := np.asarray(session.signals[found.part]["time"].values, np.float64))):
+        return None
+    times = np.sort(np.asarray(times, np.float64))
+    return times[~np.isnan(times)]
+
+
+def _are_same(times: np.ndarray, others: np.ndarray) -> bool:
+    """Whether events are those of another list of their times."""
+    return len(times) == len(others) > 0 and bool((np.abs(times - others) <= SAME).all())
 
 
 def bin_lines(session: Session) -> list[str]:
     """Bins along the first variable that is called like a place."""
-    for name, (source, kind) in _chosen(session)[0].items():
+    for name, (source, kind) in _chosen(session).terms.items():
         if kind is not splines or not _PLACE.search(name):
             continue
         found = find_source(session, source)
