@@ -39,8 +39,16 @@ def _told() -> Iterator[None]:
         typer.secho(str(stop) or "stopped", fg="yellow", err=True)
         raise typer.Exit(STOPPED) from None
     except (ValueError, TypeError, OSError, ImportError) as error:
-        typer.secho(f"popglm: {error}", fg="red", err=True)
+        typer.secho(f"popglm: {_sentence(error)}", fg="red", err=True)
         raise typer.Exit(WRONG_DATA) from None
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, without the number that the operating system has for it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    names = error.filename is None or repr(error.filename) in error.strerror
+    return error.strerror if names else f"{error.filename}: {error.strerror}"
 
 
 def _teller(as_json: bool) -> Callable[[str], None]:

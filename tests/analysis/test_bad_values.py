@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from analysis_helpers import run
+from analysis_helpers import as_json, run
 
 RECIPE = """\
 trials.source = 4
@@ -84,6 +84,19 @@ def test_an_infinite_variable_is_told_with_its_time(told):
         ("[model]", '[variables]\nv = "sped"\n[model]', ", line 12 (variables.v): the session has no variable 'sped'"),
         ('"speed"\n', '"choice"\n', ", line 9 (terms[0].variable): variable 'choice' must be numeric"),
         ("[data]", 'neurons = "neuron > 9"\n[data]', ", line 3 (neurons): "),
+        ("[data]", 'neurons = "iscel"\n[data]', ", line 3 (neurons): the query 'iscel' asks for 'iscel', which is no"),
+        ("[data]", 'neurons = ""\n[data]', ", line 3 (neurons): a query must be text"),
+        (
+            "[model]",
+            '[variables]\nspeed = {source = "speed", where = "sped > 0"}\n[model]',
+            ", line 12 (variables.speed.where): the query 'sped > 0' asks for 'sped'",
+        ),
+        (
+            '"speed"\n',
+            '"speed"\ntimes = ["block", "choice"]\n',
+            ", line 10 (terms[0].times[1]): variable 'choice' must be numeric, but row 0 holds 'left'; for "
+            'a term of each category give times = [{basis = "categories", variable = "choice"}]',
+        ),
         (
             "[data]",
             "grid.dt = 0.2\n[fit]\noffset = 'sped'\n[data]",
@@ -99,6 +112,18 @@ def test_names_and_kinds_that_are_wrong_are_told_with_their_line(old, new, words
 def test_text_is_told_how_a_recipe_takes_it(told):
     words = told(lambda _: None, RECIPE.replace('variable = "speed"', 'variable = "choice"'))
     assert 'convert it to numbers or give the term basis = "categories"' in words
+
+
+def test_the_line_that_mends_text_in_a_product_is_a_recipe(tmp_path, told):
+    kernel = (
+        'basis = "kernel"\nvariable = "block"\nof = {basis = "bumps", n = 3, low = 0, high = 1}\ntimes = ["choice"]'
+    )
+    source = RECIPE.replace('basis = "linear"\nvariable = "speed"', kernel)
+    words = told(lambda _: None, source)
+    assert words.startswith(", line 11 (terms[0].times[0])")
+    mended = source.replace('times = ["choice"]', words.rpartition(" give ")[2])
+    (tmp_path / "recipe.toml").write_text(mended, encoding="utf-8")
+    assert run("check", tmp_path / "recipe.toml").exit_code == 0
 
 
 def test_words_of_python_are_none_of_a_recipe(told):
@@ -118,6 +143,34 @@ def test_signals_that_look_like_trial_numbers_are_named_where_trials_are_missing
     words = told(with_trials, source)
     assert words.startswith("(trials): the session has no table of trials; 'trial', 'block' look like trial numbers: ")
     assert words.endswith('trials.source = "trial"')
+    words = told(lambda arrays: arrays.update(trial=between_trials()), source)
+    assert words.endswith('trials.source = "trial" and trials.none = 0')
+
+
+def between_trials():
+    """Trial numbers from 1 on, with 0 between trials, as many files of MATLAB have them."""
+    return np.where(np.arange(400) % 40 < 5, 0, 1 + np.arange(400) // 40)
+
+
+@pytest.mark.parametrize("test", ["", "\n[test]\nfraction = 0.5\n"])
+def test_a_number_between_trials_is_told_with_the_line_that_says_so(test, tmp_path, told):
+    source = RECIPE.replace("trials.source = 4", 'trials.source = "trial"') + test
+    source = source.replace("rate = 10", 'trials = "trial", rate = 10')
+    words = told(lambda arrays: arrays.update(trial=between_trials()), source)
+    assert words.startswith(
+        ", line 1 (trials.source): trial variable 'trial' is not contiguous: label 0 comes back in row 40 after "
+    )
+    assert "if 0 stands for no trial, say so with trials.none = 0; if not, sort" in words
+    (tmp_path / "recipe.toml").write_text("trials.none = 0\n" + source, encoding="utf-8")
+    assert as_json("check", tmp_path / "recipe.toml")["trials"] == 10
+
+
+def test_numbers_for_no_trial_are_of_trials_that_have_numbers(told):
+    words = told(lambda _: None, "trials.none = 0\n" + RECIPE)
+    assert words == (
+        ", line 1 (trials.none): trials.none = 0 is for a signal of trial numbers; leave it out, or name one with "
+        "trials.source"
+    )
 
 
 def test_counts_that_fall_or_change_with_every_sample_are_no_trials(told):

@@ -2,6 +2,7 @@
 
 import shutil
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -324,3 +325,26 @@ def test_an_unwritable_place_is_told_before_the_fit(copy):
     found = run("fit", copy / "recipe.toml", "-o", copy / "none" / "result.nc")
     assert found.exit_code == 1
     assert "does not exist; make it first" in found.output
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that takes no file even of root")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "recipe.toml", "-o", "/proc/none.nc"), "path='/proc/none.nc': the folder '/proc' takes no new file ("),
+        (
+            ("report", "result.nc", "-o", "/proc/none.html"),
+            "path='/proc/none.html': the folder '/proc' takes no new file (",
+        ),
+        (
+            ("fit", "recipe.toml", "-o", "new.nc", "--checkpoint", "/proc/none"),
+            "checkpoint='/proc/none': this folder cannot be made or written to (",
+        ),
+    ],
+)
+def test_a_folder_that_takes_no_file_is_told_in_a_sentence(arguments, words, copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    found = run(*arguments)
+    assert found.exit_code == 1
+    assert found.stderr.splitlines()[-1].startswith(f"popglm: {words}")
+    assert "Errno" not in found.output

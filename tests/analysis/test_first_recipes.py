@@ -6,6 +6,10 @@ import pytest
 from analysis_helpers import as_json, run
 from scipy.io import savemat
 
+import popglm as pg
+from popglm.analysis.guessing import guess_recipe
+from popglm.recording import events, intervals, signal, spike_trains
+
 N = 600
 
 
@@ -46,6 +50,45 @@ def test_three_commands_lead_from_named_arrays_to_a_page(kind, tmp_path):
     assert (facts["neurons"], facts["trials"], facts["groups"]) == (4, 20, 3)
     assert run("fit", tmp_path / "recipe.toml", "-o", tmp_path / "result.nc").exit_code == 0
     assert run("report", tmp_path / "result.nc", "-o", tmp_path / "report.html").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat", "csv"])
+def test_a_number_between_trials_is_guessed(kind, tmp_path):
+    one = arrays()
+    one["trial"] = np.where(np.arange(N) % 30 < 6, 0, 1 + np.arange(N) // 30)
+    if kind == "npz":
+        np.savez(tmp_path / "session.npz", **one)
+    elif kind == "mat":
+        savemat(tmp_path / "session.mat", one)
+    else:
+        table = pd.DataFrame({name: one[name] for name in ("t", "speed", "trial")})
+        table.assign(**{f"n_{j}": one["spikes"][:, j] for j in range(4)}).to_csv(tmp_path / "session.csv", index=False)
+    text = written(tmp_path / f"session.{kind}", tmp_path)
+    assert 'trials.source = "trial"  # a guess\ntrials.none = 0  # a guess: stands between trials\n' in text
+    facts = as_json("check", tmp_path / "recipe.toml")
+    assert (facts["trials"], facts["bins"], facts["faults"]) == (20, N * 4 // 5, [])
+
+
+@pytest.mark.parametrize(("moved", "is_double"), [(0.0, True), (4e-4, True), (2e-3, False)])
+def test_the_same_events_have_one_term(moved, is_double):
+    starts = 1.6e9 + np.arange(0, 80, 4.0)
+    rng = np.random.default_rng(1)
+    times = starts + rng.uniform(0.5, 3, 20)
+    trials = pd.DataFrame({"start_time": starts, "stop_time": starts + 4, "reward_time": times + moved})
+    trials.loc[3, "reward_time"] = np.nan
+    reward = np.append(np.delete(times, 3)[::-1], np.nan)
+    session = pg.Session(
+        activity={"units": spike_trains([starts])},
+        signals={"tone": signal(np.ones(20), starts[0] + np.cumsum(rng.exponential(4, 20)))},
+        events={"reward": events(reward), "start": events(starts)},
+        intervals={"trials": intervals(trials)},
+    )
+    lines = guess_recipe(session, "session.nwb", "nwb").splitlines()
+    line = 'reward_time = {source = "trials.reward_time", rule = "count"}'
+    assert (f"# {line}  # the same times as 'reward'" in lines) == is_double
+    assert (f"{line}  # a guess: events" in lines) != is_double
+    assert all(lines.count(f'variable = "{name}"') == 1 for name in ("reward", "tone", "start"))
+    assert lines.count('variable = "reward_time"') == (not is_double)
 
 
 def test_bins_along_a_place_are_guessed(tmp_path):
@@ -98,3 +141,37 @@ def test_kilosort_without_a_rate_asks_for_it(tmp_path):
     assert '# also = [{path = "behaviour.csv", options = {times = "time"}}]' in text
     found = run("check", tmp_path / "recipe.toml")
     assert "(data.options.rate): put the answer" in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize(
+    ("columns", "option", "terms"),
+    [
+        ({"t": [0.5, 3.0, 3.5, 9.0]}, 'events = {my_licks = "t"}', ["my_licks"]),
+        ({"lick": [0.5, 3.0, 3.5, 9.0]}, 'events = {lick = "lick"}', ["lick"]),
+        (
+            {"time": [0.5, 3.0, 3.5, 9.0], "what": ["lick", "tone", "lick", "lick"]},
+            'events = "time", labels = "what"',
+            ["lick", "tone"],
+        ),
+    ],
+)
+def test_a_table_of_times_is_taken_for_events(columns, option, terms, tmp_path):
+    pd.DataFrame(columns).to_csv(tmp_path / "my licks.csv", index=False)
+    text = written(tmp_path / "my licks.csv", tmp_path)
+    assert f"options = {{{option}}}  # a guess" in text
+    assert [line for line in text.splitlines() if line.startswith("variable")] == [
+        f'variable = "{one}"' for one in terms
+    ]
+    one = arrays()
+    np.savez(tmp_path / "session.npz", F=one["spikes"], t=one["t"])
+    activity = '{path = "session.npz", options = {activity = "F", times = "t"}}'
+    answered = text.replace('also = ["?"]', f"also = [{activity}]").replace("trials.source = 30", "trials.source = 5")
+    (tmp_path / "recipe.toml").write_text(answered, encoding="utf-8")
+    facts = as_json("check", tmp_path / "recipe.toml")
+    assert (facts["neurons"], facts["groups"], facts["faults"]) == (4, len(terms), [])
+
+
+def test_text_at_a_regular_clock_is_no_event(tmp_path):
+    state = np.where(np.arange(N) % 50 < 20, "run", "rest")
+    pd.DataFrame({"t": arrays()["t"], "state": state}).to_csv(tmp_path / "session.csv", index=False)
+    assert 'options = {activity = "?", times = "t"}' in written(tmp_path / "session.csv", tmp_path)

@@ -75,6 +75,11 @@ def test_a_recipe_says_what_it_says(tmp_path):
     assert recipe.variables_read() == ["position", "cue", "corr", "lick"]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_recipe(tmp_path):
+    (tmp_path / "recipe.toml").write_text(GOOD, encoding="utf-8-sig")
+    assert read_recipe(tmp_path / "recipe.toml").text == GOOD
+
+
 def test_its_design_is_that_of_the_same_terms_in_python(tmp_path):
     position = pg.bumps("position", n=20, low=10, high=250)
     kernel = pg.kernel("lick", pg.bumps("lag", 4, 0, 1), dt=0.1)

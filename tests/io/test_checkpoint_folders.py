@@ -153,10 +153,10 @@ class TestFolders:
         opened(tmp_path)[0].close()
 
     def test_that_cannot_be_written(self, tmp_path, monkeypatch):
-        with pytest.raises(OSError, match=r"cannot write into the folder: .*popglm"):
+        with pytest.raises(OSError, match=r"checkpoint=.*this folder cannot be made or written to"):
             CheckpointFolder("/proc/popglm")
         monkeypatch.setattr(os, "access", lambda path, mode: False)
-        with pytest.raises(OSError, match=r"cannot write into the folder: Permission denied"):
+        with pytest.raises(OSError, match=r"this folder cannot be made or written to \(Permission denied\)"):
             CheckpointFolder(tmp_path)
 
 

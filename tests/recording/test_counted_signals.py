@@ -65,6 +65,30 @@ def test_nothing_is_counted_where_nothing_is_known():
     np.testing.assert_array_equal(np.isnan(found), ((starts >= 30) & (starts + 0.5 <= 60)) | at)
 
 
+@pytest.mark.parametrize("dt", SECONDS)
+def test_sums_and_largest_samples_are_those_of_each_bin(dt):
+    values = np.random.default_rng(1).normal(size=len(TIMES))
+    values[[200, 201]] = np.nan
+    data = a_session(values).regrid(
+        dt, variables={rule: Variable("lick", rule=rule, scale=2) for rule in ("sum", "max")}
+    )
+    samples = pd.Series(values, TIMES)
+    edges = np.append(SECONDS[dt], SECONDS[dt][-1] + dt)[: data.sizes["time"] + 1]
+    bins = samples.groupby(pd.cut(TIMES, edges, right=False), observed=False)
+    sums = 2 * bins.agg(lambda one: one.sum(skipna=False) if len(one) else 0.0).to_numpy()
+    np.testing.assert_allclose(data["sum"], sums, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(data["max"], 2 * bins.max().to_numpy())
+    assert np.isnan(data["sum"]).any()
+
+
+@pytest.mark.parametrize("rule", ["sum", "max"])
+def test_angles_and_texts_have_no_sum_and_no_largest(rule):
+    with pytest.raises(ValueError, match="'lick' cannot be put on a grid by the rule"):
+        a_session().regrid(0.5, variables={"a": Variable("lick", rule=rule, period=360)})
+    with pytest.raises(ValueError, match=f"holds 'a', which has no {rule}"):
+        a_session(np.full(6_000, "a")).regrid(0.5, variables={"a": Variable("lick", rule=rule)})
+
+
 def test_ones_at_events_are_zero_in_between():
     times = np.array([10.0, 10.2, 37.0, 88.5])
     data = a_session(np.ones(4), times).regrid(1.0, variables={"lick": Variable("lick", rule="count")})

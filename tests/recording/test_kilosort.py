@@ -108,6 +108,9 @@ def test_params_is_never_run(tmp_path):
 def test_params_with_a_path_of_windows(tmp_path):
     write(tmp_path, np.array([20_000]), np.array([0]), "dat_path = 'C:\\Users\\me\\a.dat'\nsample_rate = 20000.\n")
     assert read_kilosort(tmp_path).activity["spikes"].spike_time.values.tolist() == [1.0]
+    # as editors of Windows save it
+    (tmp_path / "params.py").write_text("sample_rate = 20000.\n", encoding="utf-8-sig")
+    assert read_kilosort(tmp_path).activity["spikes"].spike_time.values.tolist() == [1.0]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import pytest
 
 from popglm.analysis.guessing import guess_recipe
 from popglm.design import Design, categories
-from popglm.recording import Session, Variable, intervals, signal, spike_trains, traces
+from popglm.recording import (
+    Session,
+    Variable,
+    intervals,
+    read_intervals,
+    read_table,
+    signal,
+    spike_trains,
+    traces,
+)
 
 
 def test_samples_without_a_time_are_counted():
@@ -67,6 +76,29 @@ def test_empty_text_is_unknown_and_counted():
     # whoever asks for it still finds it
     assert len(session.where("trials", "choice == ''").trials) == 1
     assert 'variable = "choice"' in guess_recipe(session, "a.npz", "arrays")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+def test_empty_cells_of_tables_are_counted_as_empty_text(ending, tmp_path):
+    state = ["run", None, "rest", "", "run", "run"]
+    samples = pd.DataFrame({"time": np.arange(6.0), "n_1": 0, "n_2": 1, "state": state})
+    trials = pd.DataFrame({"start_time": [0.0, 3.0], "stop_time": [3.0, 6.0], "cue": ["left", None], "n": [1.0, None]})
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    for name, one in (("samples", samples), ("trials", trials)):
+        if ending == "parquet":
+            one.to_parquet(tmp_path / f"{name}.parquet")
+        else:
+            one.to_csv(tmp_path / f"{name}.{ending}", index=False, sep="\t" if ending == "tsv" else ",")
+    session = read_table(tmp_path / f"samples.{ending}", activity="n_*", times="time")
+    data = session.joined(read_intervals(tmp_path / f"trials.{ending}"), "trials").regrid()
+    assert known(data["state"]) == ["run", None, "rest", None, "run", "run"]
+    assert known(data["cue"]) == ["left"] * 3 + [None] * 3
+    notes = data.attrs["notes"].splitlines()
+    assert "2 of 6 samples of 'state' are empty text, and taken as unknown" in notes
+    assert "1 of 2 rows of 'trials.cue' are empty text, and taken as unknown" in notes
+    # numbers that are unknown are no text
+    assert not any("'trials.n'" in line for line in notes)
 
 
 def test_a_column_of_one_text_and_empty_ones_is_no_variable():

@@ -1,5 +1,7 @@
 """Sessions from tables in CSV and Parquet."""
 
+import csv
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from complaints import assert_complaint
 
 from popglm.recording import contents, read_table
 from popglm.recording.files import optional_library
+from popglm.warnings import PopglmWarning
 
 T = 40
 
@@ -54,6 +57,14 @@ def test_round_trip(path):
             assert found.values.tolist() == wrote.state.tolist()
         else:
             np.testing.assert_allclose(found.values.astype(float), wrote[name].astype(float))
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_a_byte_order_mark_is_no_part_of_the_first_name(ending, tmp_path):
+    path = tmp_path / f"session.{ending}"
+    table().to_csv(path, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_NONNUMERIC)
+    session = read_table(path, activity="neuron_*", times="t")
+    np.testing.assert_allclose(session.activity["activity"].time.values, table().t)
 
 
 def test_some_columns(path):
@@ -214,3 +225,79 @@ def test_marks_are_not_for_parquet(tmp_path):
 def test_a_library_that_is_missing():
     with pytest.raises(ImportError, match=r"needs no_such_library, .* pip install 'popglm\[parquet\]'"):
         optional_library("no_such_library.part", "parquet", "read_table")
+
+
+@pytest.fixture(params=["csv", "tsv", "parquet"])
+def events_path(request, tmp_path):
+    """A table with a row per event, whose times are in no order and partly unknown."""
+    frame = pd.DataFrame(
+        {
+            "time": [2.5, 0.5, np.nan, 7.25, 7.25],
+            "reward_time": [3.0, np.nan, 4.5, np.nan, np.nan],
+            "what": ["lick", "tone", "lick", None, "lick"],
+            "side": [1.0, 2.0, 1.0, 1.0, np.nan],
+        }
+    )
+    path = tmp_path / f"events.{request.param}"
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if request.param == "tsv" else ",")
+    return path
+
+
+def times_of(session):
+    return {name: part.time.values[~np.isnan(part.time.values)].tolist() for name, part in session.events.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("time", {"time": [2.5, 0.5, 7.25, 7.25]}),
+        (["time", "reward_time"], {"time": [2.5, 0.5, 7.25, 7.25], "reward_time": [3.0, 4.5]}),
+        ({"lick": "time", "reward": "reward_time"}, {"lick": [2.5, 0.5, 7.25, 7.25], "reward": [3.0, 4.5]}),
+    ],
+)
+def test_rows_of_events_need_no_clock(events_path, given, expected):
+    session = read_table(events_path, events=given)
+    assert times_of(session) == expected
+    assert (dict(session.signals), dict(session.activity)) == ({}, {})
+
+
+@pytest.mark.filterwarnings("ignore:read_table. 1 of 5 rows have no")
+def test_labels_tell_events_apart(events_path):
+    assert times_of(read_table(events_path, events="time", labels="what")) == {"lick": [2.5, 7.25], "tone": [0.5]}
+    # numbers stay whole where one is missing
+    found = read_table(events_path, events={"lick": "time"}, labels="side")
+    assert times_of(found) == {"lick.1": [2.5, 7.25], "lick.2": [0.5]}
+    with pytest.warns(PopglmWarning, match="1 of 5 rows have no 'what', and are left out"):
+        read_table(events_path, events="time", labels="what")
+
+
+def test_events_beside_samples_are_no_signals(tmp_path):
+    frame = table()
+    frame["lick"] = [0.5, 1.25, *[np.nan] * (T - 2)]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    session = read_table(tmp_path / "a.csv", activity="neuron_*", times="t", events="lick")
+    assert times_of(session) == {"lick": [0.5, 1.25]}
+    assert "lick" not in session.signals
+    assert "speed" in session.signals
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"events": "when"}, "there is no column 'when'"),
+        ({"events": "what"}, "events: column 'what' must hold numbers; found 'lick' in row 0"),
+        ({"events": {"lick": ["time"]}}, r"events['lick'] must be the name of a column; found ['time']"),
+        ({"events": 3}, "must be a name or a sequence of names"),
+        ({"events": ["time", "reward_time"], "labels": "what"}, "labels are of one column of times"),
+        ({"labels": "what", "rate": 1}, "labels are of one column of times"),
+        ({"events": "time", "labels": "kind"}, "labels: there is no column 'kind'"),
+        ({"events": "time", "signals": "side"}, "found neither. Of a table with a row per event, give events= alone"),
+        ({}, "found neither"),
+    ],
+)
+def test_what_is_refused_of_events(events_path, given, named):
+    assert_complaint(named, lambda arguments: read_table(events_path, **arguments), given)

@@ -225,6 +225,39 @@ def test_names_below_a_picture_are_whole_and_inside_it_however_narrow_it_is(brow
     tab.close()
 
 
+def test_long_names_in_the_table_of_a_neuron_break_between_words(browser):
+    folder = Path(writing.__file__).parent / "page"
+    tab = browser.new_page()
+    tab.add_script_tag(path=folder / "shapes.js")
+    tab.add_style_tag(path=folder / "page.css")
+    names = ["deconvolved_activity_plane_0", "imec0/unit_12/waveform_amplitude", "good", "_", ""]
+    found = tab.evaluate(
+        """(names) => names.map((name) => {
+          const cell = html("dd", { style: "width: 9rem" }, ...breakable(name));
+          document.body.append(html("dl", { class: "facts" }, html("div", {}, cell)));
+          const lines = new Map();
+          for (const node of [...cell.childNodes].filter((one) => one.nodeType === Node.TEXT_NODE)) {
+            for (let k = 0; k < node.length; k++) {
+              const range = document.createRange();
+              range.setStart(node, k);
+              range.setEnd(node, k + 1);
+              const top = range.getBoundingClientRect().top;
+              lines.set(top, (lines.get(top) ?? "") + node.data[k]);
+            }
+          }
+          return [cell.innerText, [...lines.values()]];
+        })""",
+        names,
+    )
+    assert [text for text, _ in found] == names
+    assert [lines for _, lines in found][:2] == [
+        ["deconvolved_", "activity_plane_0"],
+        ["imec0/unit_12/", "waveform_", "amplitude"],
+    ]
+    assert [lines for _, lines in found][2:] == [["good"], ["_"], []]
+    tab.close()
+
+
 def test_a_cluster_can_be_chosen(page):
     options = page.tab.evaluate("[...document.querySelector('#cluster').options].map((one) => one.value)")
     counts = []

@@ -125,6 +125,10 @@ class TestSlurm:
         assert "--nworkers 2" in worker
         assert f"--resources memory={16 * 2**30}" in worker
 
+    def test_a_byte_order_mark_is_no_part_of_the_file(self, file):
+        file.write_text(SLURM, encoding="utf-8-sig")
+        assert read_slurm(file).threads == 4
+
     def test_resources_of_the_user_stay(self, file):
         file.write_text(SLURM + 'worker_extra_args = ["--resources", "memory=5e9", "--lifetime", "7h"]\n')
         assert read_slurm(file).arguments["worker_extra_args"] == ["--resources", "memory=5e9", "--lifetime", "7h"]

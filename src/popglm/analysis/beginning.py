@@ -46,8 +46,9 @@ def first_recipe(
     elif kind in NAMED:
         found = guess_names(recording, kind)
         options, remarks = found.options, [f"there is {one}" for one in found.there_is]
-        if options.get("activity") == OPEN:
-            return bare_recipe(path, kind, options, remarks), "\n".join(remarks)
+        events = list(read(recording, kind, **options).events) if "activity" not in options else []
+        if events or options["activity"] == OPEN:
+            return bare_recipe(path, kind, options, remarks, events), "\n".join(remarks)
         session = read(recording, kind, **(options | ({"rate": SOME_RATE} if "rate" in options else {})))
     elif kind == "kilosort":
         session, options, remarks = _sorted(recording)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popglm.analysis.collinear import ALIKE, WHOLLY, collinearity_of
 from popglm.analysis.cost import FitShape, Rates, parts_of_cost, with_threads
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
@@ -68,6 +69,7 @@ def check_recipe(recipe: Recipe) -> Findings:
         findings.faults.append(str(error))
         return findings
     _look_at_design(matrices.X, findings)
+    _look_between_groups(matrices, findings)
     _look_at_masks(recipe, matrices, findings)
     _try_model(recipe, matrices, findings)
     _try_explanation(recipe, data, matrices, findings)
@@ -160,6 +162,41 @@ def _look_at_design(X: Any, findings: Findings) -> None:
                 f"condition number of {numbers[str(group)]:.3g}"
             )
     findings.facts.update({"columns": X.shape[1], "groups": len(numbers), "condition_numbers": numbers})
+
+
+def _look_between_groups(matrices: Matrices, findings: Findings) -> None:
+    """Groups that others explain, and the pair that is most alike."""
+    X, mask = matrices.X, matrices.mask
+    if mask is not None:
+        # groups that are never beside each other, such as history and coupling of a neuron, may say the same
+        j = int(mask.to_numpy().sum(axis=0).argmax())
+        X = X.loc[:, X.columns.get_level_values("group").isin(mask.index[mask.iloc[:, j]])]
+    found = collinearity_of(X.to_numpy(), X.columns.get_level_values("group").astype(str).to_numpy())
+    if found is None:
+        return
+    findings.facts["explained_by_other_groups"] = found.explained
+    told: set[frozenset[str]] = set()
+    for group, others in found.by.items():
+        several = frozenset([group, *others])
+        if several not in told:
+            told.add(several)
+            # products with every category add up to the term itself
+            is_factor = any(other.startswith(f"{group} × ") for other in others)
+            remedy = "leave it out with alone = false" if is_factor else "leave one of them out"
+            findings.warnings.append(
+                f"{group!r} says what {' and '.join(map(repr, others))} {'say' if len(others) > 1 else 'says'}: "
+                f"{100 * found.explained[group]:.3g} % of its variance is explained by other groups, so a fit cannot "
+                f"tell them apart; {remedy}"
+            )
+    n_more = sum(share >= WHOLLY for share in found.explained.values()) - len(found.by)
+    if n_more:
+        findings.warnings.append(f"{n_more:,} more feature groups say what others say")
+    one, other, correlation = found.alike
+    if correlation > ALIKE and not any({one, other} <= several for several in told):
+        findings.warnings.append(
+            f"{one!r} and {other!r} have a direction in common (canonical correlation {correlation:.3f}), whose weight "
+            "a fit may give to either"
+        )
 
 
 def _look_at_masks(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:

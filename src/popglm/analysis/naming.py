@@ -12,14 +12,17 @@ import numpy as np
 import pandas as pd
 
 from popglm.recording.arrays import array_files
+from popglm.recording.clocks import longest_step
 from popglm.recording.file_contents import contents
 from popglm.recording.mat_files import MatFile
-from popglm.recording.tables import Table
+from popglm.recording.table_files import Table
 
 __all__ = ["OPEN", "guess_names"]
 
 #: What a recipe has where its writer must say what belongs there.
 OPEN = "?"
+#: So few times look regular by chance; kinds of events that are told apart at most.
+FEW_EVENTS, MOST_KINDS = 10, 12
 _TIME = re.compile(r"^t$|^ts$|time|clock", re.IGNORECASE)
 _TRIAL = re.compile(r"trial", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(.*?)\d+$")
@@ -46,7 +49,7 @@ def guess_names(path: str | Path, format: str) -> Named:
 
     Activity is the largest matrix with a row, or a column, per time; signals are vectors with a value per time; events
     are other vectors whose values rise and lie within the times. Of a table, activity are columns that differ in a
-    number.
+    number; one column of times alone, or beside one of text, are events.
 
     Raises
     ------
@@ -67,7 +70,8 @@ def guess_names(path: str | Path, format: str) -> Named:
     found = {str(name): (str(kind), shape) for name, kind, shape in table.itertuples() if kind != "struct"}
     there_is = [f"{name}: {kind}{' ' + _sizes(shape) if shape else ''}" for name, (kind, shape) in found.items()]
     if format == "table":
-        return Named(_of_columns(Table(Path(path), "read_table")), there_is)
+        columns = Table(Path(path), "read_table")
+        return Named(_of_events(columns) or _of_columns(columns), there_is)
     shapes = {name: shape for name, (kind, shape) in found.items() if isinstance(shape, tuple) and _is_number(kind)}
     return Named(_of_arrays(shapes, _getter(path, format)), there_is)
 
@@ -141,6 +145,24 @@ def _of_columns(table: Table) -> dict[str, Any]:
     options: dict[str, Any] = {"activity": OPEN if prefix is None or len(alike[prefix]) < 2 else f"{prefix}*"}
     options |= {"rate": OPEN} if times is None else {"times": times}
     return options | ({} if trial is None else {"trials": trial})
+
+
+def _of_events(table: Table) -> dict[str, Any] | None:
+    """Options of `read_table` for times of events, and what each was; None for a table of something else."""
+    times = [name for name in table.names if table.kinds[name] in ("steps", "continuous")]
+    texts = [name for name in table.names if table.kinds[name] == "text"]
+    if len(times) != 1 or len(texts) > 1 or len(table.names) > len(times) + len(texts):
+        return None
+    (name,) = times
+    when = pd.Series(table.column(name), dtype=float).dropna().to_numpy()
+    is_time = _TIME.search(name) is not None
+    if not texts:
+        stem = re.sub(r"\W+", "_", table.path.name.partition(".")[0]).strip("_") or "events"
+        return {"events": {stem if is_time else name: name}} if is_time or _rises(when) else None
+    # text that was sampled at a regular clock is a signal
+    is_sampled = len(when) >= FEW_EVENTS and np.isfinite(longest_step(when))
+    n_kinds = pd.Series(table.column(texts[0])).nunique()
+    return {"events": name, "labels": texts[0]} if is_time and not is_sampled and n_kinds <= MOST_KINDS else None
 
 
 def _rises(values: np.ndarray) -> bool:

@@ -163,7 +163,8 @@ def read_recipe(path: str | Path) -> Recipe:
             f"{path.name} has {path.stat().st_size:,} bytes, far more than a recipe; give the recipe's name"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        # Windows puts a byte-order mark before a text, which is no part of it
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path.name} is no text in UTF-8, and so no recipe") from None
     return parse_recipe(text, path)

@@ -18,11 +18,12 @@ from popglm.analysis.neurons import factors_of_groups, mask_of, neuron_table, wi
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.schema import Source, VariableOfRecipe
 from popglm.design import Design
+from popglm.design.variables import starts_of_trials
 from popglm.estimators import GLMCV
 from popglm.messages import listed, shown
 from popglm.recording import Session, Variable
 from popglm.recording.reading import read
-from popglm.recording.trials import signals_of_trials
+from popglm.recording.trial_numbers import lines_of_trials, signals_of_trials
 from popglm.statistics.families import get_family
 
 __all__ = ["Matrices", "build", "check_activity", "fit_recipe", "grid_of", "session_of"]
@@ -59,7 +60,10 @@ def session_of(recipe: Recipe, given: Session | None = None) -> Session:
     if trials.where is not None:
         if not isinstance(trials.source, str) or trials.source not in session.intervals:
             raise ValueError(f"{recipe.place(('trials', 'where'))}: only intervals of the session can be filtered")
-        session = session.where(trials.source, trials.where)
+        try:
+            session = session.where(trials.source, trials.where)
+        except ValueError as error:
+            raise ValueError(f"{recipe.place(('trials', 'where'))}: {error}") from None
     return session
 
 
@@ -81,7 +85,7 @@ def trial_source(recipe: Recipe, session: Session) -> Any:
         likely = signals_of_trials(session)
         known = (
             f"{listed(map(repr, likely))} {'look' if len(likely) > 1 else 'looks'} like trial numbers: "
-            f'trials.source = "{likely[0]}"'
+            f"{' and '.join(lines_of_trials(*next(iter(likely.items()))))}"
             if likely
             else "name intervals, a signal of trial numbers, a pair of events, or the length of blocks in seconds: "
             "trials.source = 30"
@@ -109,7 +113,10 @@ def grid_of(recipe: Recipe, session: Session) -> xr.Dataset:
             variables=chosen,
             trials=trial_source(recipe, session),
             neurons=content.neurons,
+            no_trial=content.trials.none,
         )
+        # before trials are kept for the test, of which each is in order
+        starts_of_trials(pd.Series(data["trial"].values), str(content.trials.source))
     except ValueError as error:
         raise ValueError(as_of_recipe(recipe, error, {name: one.source for name, one in chosen.items()})) from error
     if "activity" not in data:

@@ -72,9 +72,19 @@ class Grid(_Strict):
 
 
 class Trials(_Strict):
-    """Where trials come from: intervals or a signal of numbers, a pair of events, or the length of blocks (s)."""
+    """Where trials come from: intervals or a signal of numbers, a pair of events, or the length of blocks (s).
+
+    Attributes
+    ----------
+    source : str, pair of str, or number
+    none : int, optional
+        What a signal of numbers holds where there is no trial.
+    where : str, optional
+        A query over intervals.
+    """
 
     source: str | tuple[str, str] | Number = "trials"
+    none: int | None = None
     where: str | None = None
 
 
@@ -82,7 +92,7 @@ class VariableOfRecipe(_Strict):
     """As `popglm.Variable`."""
 
     source: str
-    rule: Literal["mean", "interpolate", "hold", "count"] | None = None
+    rule: Literal["mean", "interpolate", "hold", "count", "sum", "max"] | None = None
     scale: float = 1.0
     offset: float = 0.0
     where: str | None = None

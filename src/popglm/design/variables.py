@@ -161,21 +161,49 @@ class SessionVariables:
 
     def _find_trials(self, trial: str) -> np.ndarray:
         """Return the first row of every trial."""
-        labels = self.labels(trial)
-        codes, uniques = factorize(labels)
-        if (codes < 0).any():
-            row = int(np.flatnonzero(codes < 0)[0])
-            raise ValueError(f"trial variable {trial!r} is missing (NaN) in row {row}; label every sample or drop it")
-        starts = np.flatnonzero(np.diff(codes, prepend=-1))
-        if len(starts) > len(uniques):
-            # codes count up in order of appearance, so a run that opens no new code is a return
-            run = int(np.flatnonzero(codes[starts] != np.arange(len(starts)))[0])
-            row = int(starts[run])
-            raise ValueError(
-                f"trial variable {trial!r} is not contiguous: label {_plain(labels, row)!r} comes back in "
-                f"row {row} after another trial; sort by trial and time, or give each run its own label"
-            )
-        return starts
+        return starts_of_trials(self.labels(trial), trial)
+
+
+def starts_of_trials(labels: pd.Series, trial: str) -> np.ndarray:
+    """The first row of every trial, given the label of each row.
+
+    Parameters
+    ----------
+    labels : Series, shape (n_samples,)
+    trial : str
+        What the variable is called, for messages.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or comes back after another one.
+
+    Examples
+    --------
+    >>> starts_of_trials(pd.Series([4, 4, 2, 2, 2]), "trial")
+    array([0, 2])
+    """
+    codes, uniques = factorize(labels)
+    if (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0])
+        raise ValueError(f"trial variable {trial!r} is missing (NaN) in row {row}; label every sample or drop it")
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    if len(starts) > len(uniques):
+        # codes count up in order of appearance, so a run that opens no new code is a return
+        row = int(starts[codes[starts] != np.arange(len(starts))][0])
+        found = f"trial variable {trial!r} is not contiguous: label {_plain(labels, row)!r} comes back in row {row}"
+        if (np.bincount(codes[starts]) > 1).sum() > 1:
+            raise ValueError(f"{found} after another trial; sort by trial and time, or give each run its own label")
+        raise ValueError(f"{found} after another trial, and is the only one that does; {_without(_plain(labels, row))}")
+    return starts
+
+
+def _without(label: Any) -> str:
+    """What to do with the label of what lies between trials."""
+    drop = f"if {label!r} stands for no trial, drop its rows"
+    if isinstance(label, int | float) and not isinstance(label, bool) and label % 1 == 0:
+        drop += f", or give no_trial={int(label)} to Session.regrid"
+    return f"{drop}; if not, sort by trial and time, or give each run its own label"
 
 
 def _check_sizes(variable: str, values: np.ndarray, is_fitted_to: bool) -> None:

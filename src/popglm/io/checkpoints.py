@@ -88,7 +88,8 @@ class CheckpointFolder:
         self._has_failed, self.is_stopping = False, False
 
     def _unwritable(self, number: int | None) -> OSError:
-        return OSError(number, f"cannot write into the folder: {os.strerror(number or 0)}", str(self.path))
+        what = f"this folder cannot be made or written to ({os.strerror(number or 0)})"
+        return OSError(number, f"checkpoint={str(self.path)!r}: {what}; give another one.")
 
     def open(self, about: dict[str, str]) -> KeptPart:
         """The whole fit; the folder is this process's alone until `close`.

@@ -24,6 +24,8 @@ def check_target(path: Any) -> Path:
         If it is no path.
     ValueError
         If the folder does not exist, or something else than a regular file is there.
+    OSError
+        If the folder takes no new file.
     """
     path = _as_path(path)
     if path.exists() and not path.is_file():
@@ -33,6 +35,10 @@ def check_target(path: Any) -> Path:
     target = path.resolve()
     if not target.parent.is_dir():
         raise ValueError(f"path={str(path)!r}: the folder {str(target.parent)!r} does not exist; make it first.")
+    # permissions do not tell of a folder that is read-only for everyone, or of the system
+    handle, beside = _new_file(target)
+    os.close(handle)
+    Path(beside).unlink()
     return target
 
 
@@ -75,12 +81,7 @@ def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int, what: str
     OSError
         If the file cannot be written; nothing of it is left.
     """
-    try:
-        handle, beside = tempfile.mkstemp(suffix=".part", prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write into the folder: {os.strerror(error.errno or 0)}", str(path)
-        ) from error
+    handle, beside = _new_file(path)
     os.close(handle)
     try:
         try:
@@ -94,6 +95,15 @@ def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int, what: str
         Path(beside).unlink(missing_ok=True)
     if os.name == "posix":
         _sync(str(path.parent))
+
+
+def _new_file(path: Path) -> tuple[int, str]:
+    """An empty file beside ``path``, open."""
+    try:
+        return tempfile.mkstemp(suffix=".part", prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        what = f"the folder {str(path.parent)!r} takes no new file ({os.strerror(error.errno or 0)})"
+        raise OSError(error.errno, f"path={str(path)!r}: {what}; give another folder.") from error
 
 
 def _sync(path: str) -> None:

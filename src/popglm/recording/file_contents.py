@@ -13,7 +13,7 @@ from popglm.messages import shown
 from popglm.recording.arrays import array_files
 from popglm.recording.files import OnDemand, path_of
 from popglm.recording.mat_files import MatFile, StructArray
-from popglm.recording.tables import Table
+from popglm.recording.table_files import Table
 
 __all__ = ["contents"]
 

@@ -8,7 +8,7 @@ from popglm.messages import shown
 from popglm.recording.files import path_of
 from popglm.recording.series import intervals
 from popglm.recording.session import Session
-from popglm.recording.tables import Table
+from popglm.recording.table_files import Table
 
 __all__ = ["read_intervals"]
 

@@ -124,7 +124,7 @@ def _rate(root: Path) -> float:
         raise ValueError(
             f"read_kilosort: params.py is missing in {str(root)!r}, so the sampling rate is not known; {remedy}"
         )
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

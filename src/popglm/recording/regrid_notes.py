@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popglm import toml_text
@@ -60,7 +61,10 @@ def _of_empty_text(session: Parts, variable: Variable) -> list[str]:
         values, what = session.trials[found.column].to_numpy(), "rows"
     else:
         return []
-    n_empty = int(is_empty_text(values).sum())
+    if values.dtype.kind not in "OU" or not any(isinstance(value, str) for value in values):
+        return []
+    # readers of tables make empty cells None or NaN
+    n_empty = int((is_empty_text(values) | pd.isna(values)).sum())
     if not n_empty:
         return []
     return [f"{n_empty:,} of {len(values):,} {what} of {variable.source!r} are empty text, and taken as unknown"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.checks import is_number
 from popglm.messages import listed, shown
 from popglm.recording.activity import activity_on_grid, spikes_on_grid
 from popglm.recording.clocks import clock_faults, read_times
@@ -33,17 +34,19 @@ def regrid(
     variables: Any,
     trials: Any,
     neurons: str | None,
+    no_trial: int | None,
 ) -> xr.Dataset:
     """What `Session.regrid` does."""
     names = _names_of_activity(session, activity)
     _check_clocks(session, {*names, *([clock] if clock else []), *_parts_of_trials(trials)})
     session, whose = with_trials(session, trials)
+    _check_no_trial(session, whose, no_trial)
     grid = _grid(session, names, dt, clock)
     if whose is None and trials is not None:
         session, whose = with_blocks(session, trials, grid)
     wanted = as_variables(variables, session)
     _check_clocks(session, {find_source(session, variable.source).part for variable in wanted.values()})
-    row = None if whose is None else rows_of_trials(session, whose, grid)
+    row = None if whose is None else rows_of_trials(session, whose, grid, no_trial)
     notes = []
     if row is not None and (row < 0).any():
         outside = int((row < 0).sum())
@@ -66,7 +69,7 @@ def regrid(
     _forget_invalid(session, data, columns, grid)
     coords: dict[str, Any] = {"time": ("time", grid.starts, {"units": "s"})}
     if row is not None and whose is not None:
-        coords["trial"] = ("time", trial_labels(session, whose, row))
+        coords["trial"] = ("time", trial_labels(session, whose, row, no_trial))
     taken = {"time", "neuron", "activity", *coords}
     notes += [f"the variable {name!r} is called '{name}_'" for name in columns if name in taken]
     variables_on_grid = {
@@ -84,6 +87,18 @@ def regrid(
         return dataset
     both = {name: f"neuron_{name}" for name in data.coords if name in dataset.variables and name != "time"}
     return dataset.merge(data.rename(both)).assign_attrs(attrs)
+
+
+def _check_no_trial(session: Parts, whose: str | None, no_trial: int | None) -> None:
+    """Complain of a number for no trial that is none, or where trials do not come as numbers."""
+    if no_trial is None:
+        return
+    if not is_number(no_trial) or no_trial % 1 != 0:
+        raise ValueError(f"regrid: no_trial must be a whole number, such as 0, or None; found {shown(no_trial)}")
+    if whose not in session.signals:
+        raise ValueError(
+            f"regrid: no_trial={no_trial} is for a signal of trial numbers; leave it out, or name one as trials"
+        )
 
 
 def _of_short_trials(session: Parts, whose: str | None, row: np.ndarray | None) -> list[str]:

@@ -183,6 +183,7 @@ class Session(Parts):
         variables: Mapping[str, str | Variable | Mapping[str, Any]] | Iterable[str] | None = None,
         trials: Any = None,
         neurons: str | None = None,
+        no_trial: int | None = None,
     ) -> xr.Dataset:
         """Put activity, variables and trials on one grid of time.
 
@@ -214,6 +215,9 @@ class Session(Parts):
             trials, a table as for `intervals`, or the length (s) of blocks. The intervals called "trials" unless given.
         neurons : str, optional
             A query over the table of ROIs or units: ``"iscell and depth < 300"``.
+        no_trial : int, optional
+            What a signal of trial numbers holds where there is no trial, besides NaN and what is below 0. With 0,
+            trials are numbered from 1, as are the rows of a table of trials.
 
         Returns
         -------
@@ -244,7 +248,7 @@ class Session(Parts):
         >>> data["speed"].values
         array([0.5, 2.5])
         """
-        return regrid(self, dt, clock, activity, variables, trials, neurons)
+        return regrid(self, dt, clock, activity, variables, trials, neurons, no_trial)
 
     def to_xarray(self) -> xr.DataTree:
         """All parts as one tree: "/activity/NAME", "/signals/NAME", "/events/NAME" and "/intervals/NAME".

@@ -34,11 +34,13 @@ class Variable:
     source : str
         A signal ("speed"), one of its columns ("velocity.yaw"), a column of the trials ("trials.cue", or "cue" where
         no signal has that name), or events ("licks").
-    rule : {"mean", "interpolate", "hold", "count"}, optional
+    rule : {"mean", "interpolate", "hold", "count", "sum", "max"}, optional
         How it is put on the grid: the average of a bin, the value at its middle on the straight line between samples,
         the last value at or before its start, or how many events fall into it. Chosen by what the source is, unless
         given: see `Session.regrid`. "count" is for events; for signals that have a 1 for each event, or how many there
-        were in each sample, which it adds up; and for columns of the trials that hold times.
+        were in each sample, which it adds up; and for columns of the trials that hold times. "sum" adds up any numbers
+        as "count" adds up whole ones, such as steps of a wheel since the sample before; "max" takes the largest known
+        sample of a bin, and is unknown in bins without any.
     scale, offset : float, optional
         The variable is ``source × scale + offset``.
     where : str, optional
@@ -65,7 +67,7 @@ class Variable:
     """
 
     source: str
-    rule: Literal["mean", "interpolate", "hold", "count"] | None = None
+    rule: Literal["mean", "interpolate", "hold", "count", "sum", "max"] | None = None
     scale: float = 1.0
     offset: float = 0.0
     where: str | None = None
@@ -235,7 +237,8 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     values = signal_values(part, found)[known]
     is_steps = part.attrs["between_samples"] == STEPS
     rule = variable.rule or ("hold" if is_steps else _rule(times, grid))
-    _check_rule(variable, ("mean", "interpolate", "hold", "count"))
+    angle = variable.period is not None
+    _check_rule(variable, ("mean", "interpolate", "hold", *(() if angle else ("count", "sum", "max"))))
     longest = longest_step(times)
     if rule == "hold":
         return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest))
@@ -243,8 +246,12 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
         raise ValueError(f"{variable.source!r} holds {shown(values[0])}, which has no {rule}; give the rule 'hold'")
     values = values.astype(np.float64)[:, None]
     _check_finite(variable, times, values[:, 0], grid)
-    if rule == "count":
+    if rule in ("count", "sum"):
         return _added_up(values[:, 0], times, variable, grid)
+    if rule == "max":
+        bins, largest = grid.find(times), np.full(len(grid), np.nan)
+        np.fmax.at(largest, bins[bins >= 0], values[bins >= 0, 0])
+        return largest
     if rule == "mean":
         bins = grid.find(times)
         if variable.period is not None:
@@ -280,9 +287,9 @@ def signal_values(part: xr.DataArray, found: _Found) -> np.ndarray:
 
 
 def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: Grid) -> np.ndarray:
-    """Events of all samples in each bin; NaN where a sample is unknown, in gaps and outside of a regular clock."""
+    """All samples in each bin, added up; NaN where a sample is unknown, in gaps and outside of a regular clock."""
     odd = values[(values < 0) | ((np.floor(values) != values) & ~np.isnan(values))]
-    if len(odd):
+    if len(odd) and variable.rule == "count":
         raise ValueError(
             f"{variable.source!r} holds {odd[0]:g}, which is no number of events; the rule 'count' adds up whole "
             "numbers from 0 on"
@@ -296,7 +303,7 @@ def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: G
         before = held_at(grid.starts, times, np.inf)
         is_late = (before < 0) | (grid.stops - times[before] > longest + on_time(times))
         out[empty & is_late] = np.nan
-    return out if np.isnan(out).any() else out.astype(np.int64)
+    return out if np.isnan(out).any() or variable.rule == "sum" else out.astype(np.int64)
 
 
 def _rule(times: np.ndarray, grid: Grid) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from popglm.checks import is_number
 from popglm.messages import listed, shown
@@ -16,11 +15,9 @@ from popglm.recording.grid import Grid, held_at
 from popglm.recording.parts import Parts
 from popglm.recording.series import intervals
 from popglm.recording.sources import Variable, on_grid
+from popglm.recording.trial_numbers import whole_numbers
 
-__all__ = ["rows_of_trials", "signals_of_trials", "trial_labels", "with_trials"]
-
-#: Samples of a signal that are looked at to tell whether it counts trials.
-LOOKED_AT = 20_000
+__all__ = ["rows_of_trials", "trial_labels", "with_blocks", "with_trials"]
 
 
 def with_blocks(session: Parts, length: float, grid: Grid) -> tuple[Parts, str]:
@@ -89,8 +86,10 @@ def _between(session: Parts, start: str, stop: str) -> pd.DataFrame:
     return pd.DataFrame({"start_time": starts, "stop_time": np.where(np.isinf(ends), np.nan, ends)})
 
 
-def rows_of_trials(session: Parts, trials: str, grid: Grid) -> np.ndarray:
-    """The row of the trials table, or the number of the trial, at the start of each bin; -1 for none.
+def rows_of_trials(session: Parts, trials: str, grid: Grid, no_trial: int | None = None) -> np.ndarray:
+    """The row of the trials table at the start of each bin, or by a signal the number of the trial; -1 for none.
+
+    Where 0 stands for no trial, trials are numbered from 1: the first is row 0.
 
     Raises
     ------
@@ -98,11 +97,11 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid) -> np.ndarray:
         If trials overlap, or a signal of trial numbers holds something else.
     """
     if trials in session.signals:
-        numbers = on_grid(session, Variable(trials, rule="hold"), grid, None)
-        if numbers.dtype.kind not in "biuf" or (numbers[~np.isnan(numbers.astype(float))] % 1 != 0).any():
+        numbers = whole_numbers(on_grid(session, Variable(trials, rule="hold"), grid, None))
+        if numbers is None:
             raise ValueError(f"regrid: trials={trials!r} must be whole numbers, or NaN outside of trials")
-        numbers = numbers.astype(float)
-        return np.where(np.isnan(numbers) | (numbers < 0), -1, numbers).astype(int)
+        outside = np.isnan(numbers) | (numbers < 0) | (numbers == no_trial)
+        return np.where(outside, -1, numbers - _first_number(no_trial)).astype(int)
     table = session.intervals[trials]
     starts, stops = table["start_time"].to_numpy(np.float64), table["stop_time"].to_numpy(np.float64)
     slack = max(on_time(starts), on_time(stops), on_time(grid.starts))
@@ -121,29 +120,13 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid) -> np.ndarray:
     return np.where(ended, -1, row)
 
 
-def signals_of_trials(session: Parts) -> list[str]:
-    """Signals that look like trial numbers, those of such a name first.
-
-    These are whole, none is below the one before, and each is held for some samples. What is below 0, or NaN, is no
-    trial and may stand between them.
-    """
-    found = [name for name, part in session.signals.items() if part.ndim == 1 and _counts_trials(name, part)]
-    return sorted(found, key=lambda name: "trial" not in name.lower())
+def _first_number(no_trial: int | None) -> int:
+    """What the first trial is numbered, where a signal holds trial numbers."""
+    return 1 if no_trial == 0 else 0
 
 
-def _counts_trials(name: str, part: xr.DataArray) -> bool:
-    """Whether the first samples of a signal count up, or stay in a first trial where its name says that it has any."""
-    values = np.asarray(part[:LOOKED_AT].values)
-    if values.dtype.kind not in "iuf":
-        return False
-    numbers = values[~(np.isnan(values.astype(float)) | (values.astype(float) < 0))].astype(float)
-    if not len(numbers) or (numbers % 1 != 0).any():
-        return False
-    steps = np.diff(numbers)
-    rising = (steps != 0).sum()
-    return bool((steps >= 0).all() and rising < 0.2 * len(steps) and (rising or "trial" in name.lower()))
-
-
-def trial_labels(session: Parts, trials: str, row: np.ndarray) -> np.ndarray:
+def trial_labels(session: Parts, trials: str, row: np.ndarray, no_trial: int | None = None) -> np.ndarray:
     """What the trial of each bin is called: by its table's index, or its number."""
-    return session.intervals[trials].index.to_numpy()[row] if trials not in session.signals else row
+    if trials in session.signals:
+        return row + _first_number(no_trial)
+    return session.intervals[trials].index.to_numpy()[row]

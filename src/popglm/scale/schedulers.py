@@ -166,7 +166,7 @@ def read_slurm(path: str | Path) -> SlurmJobs:
     if path.stat().st_size > LONGEST:
         raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes, far more than arguments of SLURM's jobs take")
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is no TOML: {error}") from None
     known = ["jobs", *_arguments()]

@@ -31,7 +31,7 @@ async function drawNeuron(i) {
   // another neuron may have been asked for meanwhile
   if (NEURON.index !== i) return;
   NEURON.data = data;
-  part("neuron-name").textContent = FACTS.population.neurons[i];
+  part("neuron-name").replaceChildren(...breakable(FACTS.population.neurons[i]));
   showFacts(i);
   drawKernels();
   drawOwnContributions(i);
@@ -45,7 +45,7 @@ function showFacts(i) {
   const { columns, texts } = FACTS.population;
   const rows = columns.map((name) => [name.replaceAll("_", " "), texts[name] ? texts[name][i] : written(column(name)[i])]);
   if (FACTS.population.clusters) rows.push(["cluster", clusterName(i)]);
-  part("neuron-facts").replaceChildren(...rows.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
+  part("neuron-facts").replaceChildren(...rows.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, ...breakable(value)))));
 }
 
 function drawKernels() {

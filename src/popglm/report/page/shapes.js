@@ -10,6 +10,10 @@ function filled(element, attributes, children) {
 
 const html = (name, attributes, ...children) => filled(document.createElement(name), attributes, children);
 
+/** A text that may be broken after each of its underscores and slashes. */
+const breakable = (content) =>
+  (String(content).match(/[^_/]*[_/]|[^_/]+$/g) ?? []).flatMap((one, k) => (k ? [html("wbr"), one] : [one]));
+
 const svg = (name, attributes, ...children) =>
   filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 
