@@ -19,7 +19,17 @@ from popglm.recording.grid import Grid, count, held_at, interpolated_between, me
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
 
-__all__ = ["Variable", "all_variables", "find_source", "is_empty_text", "on_grid", "signal_values"]
+__all__ = [
+    "Variable",
+    "all_variables",
+    "as_variables",
+    "find_source",
+    "is_empty_text",
+    "on_grid",
+    "signal_values",
+    "unknown_where",
+    "usual_rule",
+]
 
 #: Averaged are signals with steps below this share of a bin; others lie too far apart to fill every bin.
 FINE = 0.75
@@ -234,7 +244,7 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     times, known = read_times(part, found.part)
     values = signal_values(part, found)[known]
     is_steps = part.attrs["between_samples"] == STEPS
-    rule = variable.rule or ("hold" if is_steps else _rule(times, grid))
+    rule = variable.rule or usual_rule(part, times, grid)
     _check_rule(variable, ("mean", "interpolate", "hold", "count"))
     longest = longest_step(times)
     if rule == "hold":
@@ -299,8 +309,10 @@ def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: G
     return out if np.isnan(out).any() else out.astype(np.int64)
 
 
-def _rule(times: np.ndarray, grid: Grid) -> str:
-    """Fast signals are averaged, slow ones interpolated."""
+def usual_rule(part: xr.DataArray, times: np.ndarray, grid: Grid) -> str:
+    """The rule of a signal where none is asked for: steps are held, fast ones averaged, slow ones interpolated."""
+    if part.attrs["between_samples"] == STEPS:
+        return "hold"
     return "mean" if len(times) > 1 and np.median(np.diff(times)) < FINE * grid.width else "interpolate"
 
 
