@@ -115,8 +115,8 @@ def test_numbers_of_events_that_a_coarser_grid_loses_are_told(dt, kind):
     assert expected.sum() < there
     why = "held from sample to sample" if kind is int else "averaged in each"
     assert (
-        f"'lick' adds up to {there:.0f} in {n} samples that mostly stand alone, but to {expected.sum():,.6g} over bins, "
-        f"because it is {why}; if these are numbers of events, count them: "
+        f"'lick' adds up to {there:.0f} in {n} samples that mostly stand alone, but to {expected.sum():,.6g} over "
+        f"bins, because it is {why}; if these are numbers of events, count them: "
         'lick = {source = "lick", rule = "count"}'
     ) in data.attrs["notes"]
     counted = session.regrid(dt, variables={"lick": Variable("lick", rule="count")})
@@ -127,7 +127,8 @@ def test_numbers_of_events_that_a_coarser_grid_loses_are_told(dt, kind):
 def test_single_ones_that_are_averaged_or_interpolated_are_told():
     data = a_session(LICKS.astype(float)).regrid(1 / 15)
     n = LICKS[(TIMES >= 6) & (data["time"].values[-1] + 1 / 15 > TIMES)].sum()
-    words = f"'lick' is 1 in {n} samples that mostly stand alone, but adds up to {data['lick'].values.sum():,.6g} over bins"
+    total = data["lick"].values.sum()
+    words = f"'lick' is 1 in {n} samples that mostly stand alone, but adds up to {total:,.6g} over bins"
     assert words in data.attrs["notes"]
     assert data["lick"].values.sum() < 0.3 * n
     finer = a_session(LICKS.astype(float)).regrid(1 / 100).attrs["notes"]

@@ -27,6 +27,7 @@ __all__ = [
     "is_empty_text",
     "on_grid",
     "signal_values",
+    "times_of_trials",
     "unknown_where",
     "usual_rule",
 ]
@@ -155,7 +156,8 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
     """
     found = find_source(session, variable.source)
     if found.kind == "trials" and variable.rule == "count":
-        values = _times_of_trials(session, found.column, variable, grid)
+        times = times_of_trials(session, found.column, variable)
+        values = count(grid, times[~np.isnan(times)])
     elif found.kind == "trials":
         values = _of_trials(session, found.column, variable, trial)
     elif found.kind == "events":
@@ -218,15 +220,14 @@ def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np
     return _taken(values.to_numpy(), np.where(trial > 0, trial - 1, -1))
 
 
-def _times_of_trials(session: Parts, column: str | None, variable: Variable, grid: Grid) -> np.ndarray:
-    """How many times that a column of the trials holds fall into each bin."""
+def times_of_trials(session: Parts, column: str | None, variable: Variable) -> np.ndarray:
+    """The times that a counted column of the trials holds, (n_trials,); NaN where there is none."""
     table = session.trials
     if table is None or not pd.api.types.is_numeric_dtype(table[column]):
         raise ValueError(f"{variable.source!r} holds no times (s) to count; give the rule 'hold'")
     if variable.previous:
         raise ValueError(f"{variable.source!r} is counted, so there is no previous value of it")
-    times = table[column].to_numpy(np.float64, na_value=np.nan)
-    return count(grid, times[~np.isnan(times)])
+    return np.asarray(table[column].to_numpy(np.float64, na_value=np.nan))
 
 
 def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
