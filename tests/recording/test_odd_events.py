@@ -39,7 +39,7 @@ def a_session(licks=LICKS, start=0.0, trials=STARTS, lasting=8.0, rate=15, **col
         (LICKS + 150, None, None),
         # a few minutes of licks at the start, or a few calibrations, are no licks in minutes
         (LICKS[:100], None, None),
-        (3 + LICKS[:9] / 60, None, None),
+        (np.linspace(0.2, 6.5, 9), None, None),
     ],
 )  # fmt: skip
 def test_events_in_another_unit_are_told_and_mended(licks, words, remedy):
@@ -82,6 +82,13 @@ def test_samples_of_a_series_that_starts_late_need_a_shift_too():
     np.testing.assert_allclose(mended.events["lick"].time, LICKS + 103.7, atol=0.5 / 15 + 1e-9)
 
 
+def test_samples_are_those_of_the_series_that_has_about_as_many():
+    session = a_session(np.round(LICKS * 15))
+    faster = {"wheel": signal(np.zeros(SECONDS * 20), rate=20), **session.signals}
+    (fault,) = Session(session.activity, faster, session.events, session.intervals).check()
+    assert "numbers of samples of 'spk', 15 a second" in fault.sentence
+
+
 def test_trials_in_numbers_of_samples_are_told_and_mended():
     session = a_session(trials=np.round(STARTS * 15), lasting=120)
     (fault,) = session.check()
@@ -91,7 +98,7 @@ def test_trials_in_numbers_of_samples_are_told_and_mended():
         session.regrid()
     assert session.mend_clock("trials", scale=1 / 15).check() == []
     # whole seconds are no numbers of samples: there would be a few seconds of trials
-    assert a_session(trials=np.arange(0, 800, 10.0)).check() == []
+    assert a_session(trials=np.arange(0, 1_000, 10.0)).check() == []
 
 
 def test_licks_and_trials_in_numbers_of_samples_are_both_told():

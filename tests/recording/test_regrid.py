@@ -527,9 +527,10 @@ def test_no_more_is_read_than_the_bins_need():
 
 @pytest.mark.parametrize("other", [1.0, np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("dt", [0.01, 0.05, 0.1, 0.5, 20.0])
-def test_infinite_activity_stays_infinite_on_every_grid(dt, other, monkeypatch):
-    # so small a block that bins go on in the next
-    monkeypatch.setattr("popglm.recording.activity.BLOCK", 24)
+@pytest.mark.parametrize("block", [24, 64_000_000])
+def test_infinite_activity_stays_infinite_on_every_grid(dt, other, block, monkeypatch):
+    # so small a block that bins go on in the next, or one that has them all
+    monkeypatch.setattr("popglm.recording.activity.BLOCK", block)
     values = np.ones((400, 2))
     values[201], values[202, 0] = (-np.inf, 1.0), other
     activity = Session({"dff": traces(values, rate=10)}).regrid(dt)["activity"]
@@ -537,5 +538,10 @@ def test_infinite_activity_stays_infinite_on_every_grid(dt, other, monkeypatch):
     wrong = activity.time.values[np.isinf(activity.values[:, 0])]
     assert len(wrong)
     assert ((wrong > 20.0 - dt) & (wrong < 20.4)).all()
+    if not np.isnan(other):
+        # nothing is unknown between two samples that are known, or in their bin
+        within = (activity.time.values > 20.05) & (activity.time.values < 20.15)
+        assert np.isinf(activity.values[within, 0]).all()
+        assert not np.isnan(activity.values[:-20, 0] if dt < 1 else activity.values[:, 0]).any()
     # the other neuron is as it was, and what is unknown is left out of averages
     np.testing.assert_array_equal(activity[:-20, 1] if dt < 1 else activity[:, 1], 1.0)
