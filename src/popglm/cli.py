@@ -165,7 +165,7 @@ def check(
         if as_json:
             _print({**findings.facts, "warnings": findings.warnings, "faults": findings.faults}, as_json)
         else:
-            _print(findings.facts, as_json)
+            _print(findings.for_people(), as_json)
             for line in findings.warnings:
                 typer.secho(f"look: {line}", fg="yellow")
             for line in findings.faults:

@@ -64,6 +64,16 @@ def test_infinite_activity_is_told_with_its_neuron_and_time(told):
     assert "first at 12.3 s: inf; put NaN there" in words
 
 
+@pytest.mark.parametrize("dt", [0.03, 0.3, 1])
+def test_infinite_activity_is_told_on_another_grid(told, dt):
+    def both(arrays):
+        # on a coarser grid their sum is unknown
+        arrays["Y"][[123, 124], 4] = np.inf, -np.inf
+
+    words = told(both, f"grid.dt = {dt}\n{RECIPE}")
+    assert "the activity of neuron '4' holds an infinite value in " in words
+
+
 def test_negative_activity_is_that_of_the_same_neuron_for_check_and_fit(told):
     words = told(put("Y", ([7, 9], 4), -2))
     assert words.startswith(", line 12 (model.family): the activity of neuron '4' holds a negative value in 2 of 400")

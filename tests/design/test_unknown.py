@@ -155,3 +155,14 @@ def test_splines_predict_beyond_their_range_what_they_predict_at_its_end(rng, ed
         rates = model.predict(design.transform({"x": edge * np.array([0.995, 1.1])}))
     assert rates == pytest.approx(np.exp(np.sin(2) - 0.5), rel=0.1)
     assert rates[1] == pytest.approx(rates[0], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "term", [pg.bumps("x", n=4, low=0, high=1), pg.splines("x", n=4), pg.bumps("x", n=4, low=0, high=1) * "y"]
+)
+def test_a_variable_that_is_never_known_is_no_constant(term):
+    session = {"x": np.full(50, np.nan), "y": np.arange(50.0)}
+    with pytest.warns(PopglmWarning) as caught:
+        X = pg.Design([term, pg.linear("y")]).fit_transform(session)
+    assert str(caught[0].message) == f"no sample is known (NaN) of 1 term(s), which are set to 0: {term.name}"
+    assert (X[term.name] == 0).all(axis=None)

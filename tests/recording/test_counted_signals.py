@@ -116,6 +116,72 @@ def test_events_that_holding_loses_or_doubles_are_told(dt):
     assert 'count them: lick = {source = "lick", rule = "count"}' in data.attrs["notes"]
 
 
+def two_at_once(licks, kind):
+    """The same column with two licks in one sample."""
+    changed = licks.astype(kind)
+    changed[np.flatnonzero((licks == 1) & (TIMES > 50))[3]] = 2
+    return changed
+
+
+@pytest.mark.parametrize("kind", [int, float])
+@pytest.mark.parametrize("dt", [1 / 15, 1 / 10])
+def test_numbers_of_events_that_a_coarser_grid_loses_are_told(dt, kind):
+    licks = two_at_once(LICKS, kind)
+    session = a_session(licks)
+    data = session.regrid(dt)
+    inside = (TIMES >= 6) & (data["time"].values[-1] + dt > TIMES)
+    there, n = licks[inside].sum(), (licks[inside] > 0).sum()
+    # a bin has the sample that is held, or the average of its samples
+    edges = np.append(data["time"].values, data["time"].values[-1] + dt)
+    held = licks[np.searchsorted(TIMES, edges[:-1], side="right") - 1]
+    average = np.histogram(TIMES, edges, weights=licks)[0] / np.histogram(TIMES, edges)[0]
+    expected = held if kind is int else average
+    assert expected.sum() < there
+    why = "held from sample to sample" if kind is int else "averaged in each"
+    assert (
+        f"'lick' adds up to {there:.0f} in {n} samples that mostly stand alone, but to {expected.sum():,.6g} over "
+        f"bins, because it is {why}; if these are numbers of events, count them: "
+        'lick = {source = "lick", rule = "count"}'
+    ) in data.attrs["notes"]
+    counted = session.regrid(dt, variables={"lick": Variable("lick", rule="count")})
+    assert counted["lick"].values.sum() == there
+    assert "stand alone" not in counted.attrs["notes"]
+
+
+def test_single_ones_that_are_averaged_or_interpolated_are_told():
+    data = a_session(LICKS.astype(float)).regrid(1 / 15)
+    n = LICKS[(TIMES >= 6) & (data["time"].values[-1] + 1 / 15 > TIMES)].sum()
+    total = data["lick"].values.sum()
+    words = f"'lick' is 1 in {n} samples that mostly stand alone, but adds up to {total:,.6g} over bins"
+    assert words in data.attrs["notes"]
+    assert data["lick"].values.sum() < 0.3 * n
+    finer = a_session(LICKS.astype(float)).regrid(1 / 100).attrs["notes"]
+    assert "is spread over the bins around them, because it is interpolated between samples" in finer
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(LICKS, -1.0, 0.0),  # no numbers of events
+        np.where(LICKS, 0.5, 0.0),
+        np.where(LICKS, 11.0, 0.0),
+        np.where(LICKS, np.inf, 0.0),
+        (np.arange(6_000) // 40 % 10 == 0).astype(float),  # a state
+        (np.arange(6_000) % 3 == 0).astype(int),  # one sample in three
+        np.zeros(6_000),
+    ],
+)
+def test_what_counts_no_rare_events_has_no_note(values):
+    assert not holds_events(values)
+    if np.isfinite(values).all():
+        assert "stand alone" not in a_session(values).regrid(1 / 15).attrs["notes"]
+
+
+def test_a_column_at_the_clock_of_the_grid_has_no_note():
+    for kind in (int, float):
+        assert "stand alone" not in a_session(two_at_once(LICKS, kind)).regrid(clock="lick").attrs["notes"]
+
+
 def test_a_state_is_held_without_a_note():
     state = (np.arange(6_000) // 40 % 10 == 0).astype(int)
     assert not holds_events(state)
@@ -133,3 +199,14 @@ def test_a_first_recipe_counts_what_are_events():
     assert 'lick = {source = "lick", rule = "count"}' in pulses
     state = guess_recipe(a_session((np.arange(6_000) // 40 % 10 == 0).astype(int)), "a.npz", "arrays")
     assert "rule" not in state
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_first_recipe_counts_numbers_of_events(kind):
+    licks = two_at_once(LICKS, kind)
+    if kind is float:
+        licks[7] = np.nan
+    assert 'lick = {source = "lick", rule = "count"}' in guess_recipe(a_session(licks), "a.npz", "arrays")
+    # as many of each code as of any other: these are kinds of a stimulus
+    codes = LICKS * (1 + np.cumsum(LICKS) % 4)
+    assert 'basis = "categories"\nvariable = "lick"' in guess_recipe(a_session(codes), "a.npz", "arrays")

@@ -446,7 +446,8 @@ def test_trials_that_hold_no_bin_are_told_and_the_grid_begins_with_the_first():
     units = {"units": spike_trains([np.arange(1.0, 60.0)])}
     table = a_trial_table(12, 5.0)
     given = Session(units, intervals={"trials": table}).regrid(7.0)
-    assert "2 trials have no bin" in given.attrs["notes"]
+    without = 12 - len(np.unique(np.arange(0, 56, 7) // 5))
+    assert f"{without} trials have no bin" in given.attrs["notes"]
     for other in (
         Session(units).regrid(7.0, trials=table),
         Session(units, intervals={"t": table}).regrid(7.0, trials="t"),
@@ -522,3 +523,25 @@ def test_no_more_is_read_than_the_bins_need():
         session.regrid(dt, variables=[])
         assert sum(len(range(*rows.indices(5_000))) for rows, _ in reads) == 5_000
         reads.clear()
+
+
+@pytest.mark.parametrize("other", [1.0, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dt", [0.01, 0.05, 0.1, 0.5, 20.0])
+@pytest.mark.parametrize("block", [24, 64_000_000])
+def test_infinite_activity_stays_infinite_on_every_grid(dt, other, block, monkeypatch):
+    # so small a block that bins go on in the next, or one that has them all
+    monkeypatch.setattr("popglm.recording.activity.BLOCK", block)
+    values = np.ones((400, 2))
+    values[201], values[202, 0] = (-np.inf, 1.0), other
+    activity = Session({"dff": traces(values, rate=10)}).regrid(dt)["activity"]
+    assert (~np.isfinite(activity[:, 0])).any()
+    wrong = activity.time.values[np.isinf(activity.values[:, 0])]
+    assert len(wrong)
+    assert ((wrong > 20.0 - dt) & (wrong < 20.4)).all()
+    if not np.isnan(other):
+        # nothing is unknown between two samples that are known, or in their bin
+        within = (activity.time.values > 20.05) & (activity.time.values < 20.15)
+        assert np.isinf(activity.values[within, 0]).all()
+        assert not np.isnan(activity.values[:-20, 0] if dt < 1 else activity.values[:, 0]).any()
+    # the other neuron is as it was, and what is unknown is left out of averages
+    np.testing.assert_array_equal(activity[:-20, 1] if dt < 1 else activity[:, 1], 1.0)

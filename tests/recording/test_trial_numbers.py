@@ -7,6 +7,7 @@ import pytest
 from popglm.design import Design, linear
 from popglm.recording import Session, intervals, signal, traces
 from popglm.recording.trial_numbers import number_of_no_trial, signals_of_trials
+from popglm.recording.trials import table_of_trials
 
 #: Numbers of 8 trials of 10 samples, each after 5 samples of none.
 NUMBERS = np.where(np.arange(120) % 15 < 5, 0, 1 + np.arange(120) // 15)
@@ -95,3 +96,11 @@ def test_a_design_tells_what_to_do_with_the_label_that_comes_back():
     blocks = table.assign(trial=np.repeat([0, 1, 0, 1], 30))
     with pytest.raises(ValueError, match=r"after another trial; sort by trial and time, or give each run its own"):
         Design([linear("speed")], trial="trial").fit(blocks)
+
+
+def test_trials_that_are_left_out_are_counted_without_the_number_for_none():
+    session = a_session(NUMBERS)
+    table = table_of_trials(session, "trial", 0)
+    # trial 1 is row 0, as rows of bins are
+    assert table.index.tolist() == list(range(len(np.unique(NUMBERS)) - 1))
+    assert len(table_of_trials(session, "trial")) == len(np.unique(NUMBERS))

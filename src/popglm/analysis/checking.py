@@ -7,20 +7,35 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popglm.analysis.collinear import ALIKE, WHOLLY, collinearity_of
 from popglm.analysis.cost import FitShape, Rates, parts_of_cost, with_threads
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
-from popglm.analysis.running import Matrices, build, check_activity, fit_recipe, grid_of, session_of
+from popglm.analysis.running import (
+    Matrices,
+    build,
+    check_activity,
+    fit_recipe,
+    grid_of,
+    session_of,
+    trial_source,
+)
 from popglm.analysis.time_scale import doubts_of_unit
+from popglm.design import Design
 from popglm.engines.threads import usable_cores
 from popglm.messages import listed
+from popglm.recording import Session
 from popglm.recording.clocks import clock_faults, longest_step
+from popglm.recording.trials import table_of_trials, with_trials
+from popglm.warnings import PopglmWarning
 
 __all__ = ["check_recipe"]
 
+#: Shares of the samples above which it is told that they lie out of the reach of bumps, or are unknown.
+OUT_OF_REACH, UNKNOWN = 0.2, 0.05
 #: A condition number above the first is told: some direction of the group has hardly any variance. Directions with
 #: less than the second's share of the largest singular value have none.
 COLLINEAR, FLAT = 1e4, 1e-6
@@ -44,10 +59,33 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
+    def for_people(self) -> dict[str, Any]:
+        """The facts as text has them: without empty ones, and trials as "32 of 42" where some have no bin."""
+        facts = {name: fact for name, fact in self.facts.items() if name != "trials_in_all" and fact != {}}
+        n, n_all = self.facts.get("trials"), self.facts.get("trials_in_all")
+        return facts if n == n_all else facts | {"trials": f"{n:,} of {n_all:,}"}
+
 
 def check_recipe(recipe: Recipe) -> Findings:
     """Read the session, make the design, and say what a fit would meet; nothing is fitted."""
     findings = Findings()
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PopglmWarning)
+            _look(recipe, findings)
+        # of readers and of the design
+        findings.warnings[:0] = [str(one.message) for one in caught if issubclass(one.category, PopglmWarning)]
+        caught = [one for one in caught if not issubclass(one.category, PopglmWarning)]
+    finally:
+        # of other libraries; or all, where there are no findings
+        for one in caught:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return findings
+
+
+def _look(recipe: Recipe, findings: Findings) -> None:
+    """Fill in what is found."""
     session = session_of(recipe)
     findings.facts["session"] = repr(session)
     faults = clock_faults(session)
@@ -57,24 +95,25 @@ def check_recipe(recipe: Recipe) -> Findings:
         findings.faults.extend(str(error).splitlines())
         told = set(findings.faults)
         findings.warnings.extend(str(fault) for fault in faults if str(fault) not in told)
-        return findings
+        return
     # clocks that the recipe does not use do no harm
     findings.warnings.extend(f"not used here: {fault}" for fault in faults)
     findings.warnings.extend(line for line in str(data.attrs["notes"]).splitlines() if line)
     _look_at_time(data, findings)
+    findings.facts["trials_in_all"] = _number_of_trials(recipe, session) or findings.facts["trials"]
     _look_at_activity(data, findings)
     try:
         matrices = build(recipe, data)
     except (ValueError, TypeError) as error:
         findings.faults.append(str(error))
-        return findings
+        return
+    _look_at_variables(recipe, data.isel(time=matrices.fitted), matrices.design, findings)
     _look_at_design(matrices.X, findings)
     _look_between_groups(matrices, findings)
     _look_at_masks(recipe, matrices, findings)
     _try_model(recipe, matrices, findings)
     _try_explanation(recipe, data, matrices, findings)
     _expect(recipe, matrices.X.shape, matrices.Y.shape[1], findings)
-    return findings
 
 
 def _try_model(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
@@ -122,6 +161,50 @@ def _look_at_time(data: xr.Dataset, findings: Findings) -> None:
         findings.warnings.append(f"{len(lengths)} trials are few for cross-validation by trial")
 
 
+def _number_of_trials(recipe: Recipe, session: Session) -> int | None:
+    """How many trials there are, with a bin or without; None for blocks, which are made of bins."""
+    parts, whose = with_trials(session, trial_source(recipe, session))
+    return None if whose is None else len(table_of_trials(parts, whose, recipe.content.trials.none))
+
+
+def _look_at_variables(recipe: Recipe, data: xr.Dataset, design: Design, findings: Findings) -> None:
+    """Variables that are unknown, and those that lie out of the reach of their bumps."""
+    told = recipe.content.variables or {}
+    unknown = {name: float(pd.isna(data[name].values).mean()) for name in recipe.variables_read()}
+    findings.facts["unknown_variables"] = {name: share for name, share in unknown.items() if share}
+    for name, share in unknown.items():
+        where = getattr(told.get(name), "where", None)
+        if share == 1:
+            findings.warnings.append(f"{name!r} is unknown in all samples: nothing can be explained by it")
+        elif share > UNKNOWN and where is None:
+            of_it = {group: term.variables for group, term in design.terms_.items() if name in term.variables}
+            # in a product another variable may be unknown
+            groups = [group for group, names in of_it.items() if len(names) == 1] or list(of_it)
+            is_mean = bool(design.report_.loc[groups, "unknown"].gt(0).any())
+            findings.warnings.append(
+                f"{name!r} is unknown in {_percent(share)} of the samples, "
+                + ("which count as its mean" if is_mean else "where its basis functions are 0")
+            )
+    far: dict[str, float] = {}
+    for reach in dict.fromkeys(reach for term in design.terms_.values() for reach in term.reaches()):
+        values = data[reach.variable].values.astype(np.float64)
+        known = values[~np.isnan(values)]
+        share = float(((known < reach.support[0]) | (known > reach.support[1])).mean()) if len(known) else 0.0
+        far[reach.variable] = max(share, far.get(reach.variable, 0.0))
+        # of bumps that no sample reaches the design warns
+        if OUT_OF_REACH < share < 1:
+            findings.warnings.append(
+                f"{_percent(share)} of the samples of {reach.variable!r} lie outside {reach.low:g} to {reach.high:g}, "
+                "the range of its bumps; is the unit right?"
+            )
+    findings.facts["out_of_reach"] = {name: share for name, share in far.items() if share}
+
+
+def _percent(share: float) -> str:
+    """A share in percent, never rounded to all or none."""
+    return f"{min(max(100 * share, 0.1), 99.9):.3g} %"
+
+
 def _look_at_activity(data: xr.Dataset, findings: Findings) -> None:
     """Rates, silent neurons and unknown samples."""
     activity = data["activity"].values
@@ -156,7 +239,8 @@ def _look_at_design(X: Any, findings: Findings) -> None:
         used = values[values > FLAT * values[0]]
         numbers[str(group)] = float(used[0] / used[-1]) if len(used) else float("inf")
         # columns of B-splines add up to a constant: less that, they have one direction fewer than columns
-        if len(values) - len(used) > 1 or not len(used) or numbers[str(group)] > COLLINEAR:
+        # of groups that are constant, or unknown, the design warns
+        if len(used) and (len(values) - len(used) > 1 or numbers[str(group)] > COLLINEAR):
             findings.warnings.append(
                 f"columns of {group!r} are collinear: {len(used)} directions in {len(values)} columns, with a "
                 f"condition number of {numbers[str(group)]:.3g}"

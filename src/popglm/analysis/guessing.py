@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from popglm import toml_text
@@ -229,6 +230,7 @@ def _block_length(session: Session) -> float:
     part = next(iter(session.activity.values()))
     if isinstance(part, xr.Dataset):
         times = part["spike_time"].values
+        times = times[np.isfinite(times)]
         span = float(times.max() - times.min()) if len(times) else 0.0
     else:
         ends = part["time"][:: max(part["time"].size - 1, 1)].values.astype(float)

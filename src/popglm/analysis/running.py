@@ -26,7 +26,7 @@ from popglm.recording.reading import read
 from popglm.recording.trial_numbers import lines_of_trials, signals_of_trials
 from popglm.statistics.families import get_family
 
-__all__ = ["Matrices", "build", "check_activity", "fit_recipe", "grid_of", "session_of"]
+__all__ = ["Matrices", "build", "check_activity", "fit_recipe", "grid_of", "session_of", "trial_source"]
 
 #: Of `GLMCV`.
 DEFAULT_FAMILY = inspect.signature(GLMCV).parameters["family"].default

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from popglm.checks import check_count_of_columns, check_name, check_positive, check_range, check_variable
-from popglm.design.terms import Term, all_outside, even_points
+from popglm.design.terms import Reach, Term, all_outside, even_points
 from popglm.design.variables import SessionVariables
 
 __all__ = ["Bumps", "LogBumps"]
@@ -118,6 +118,9 @@ class Bumps(Term):
     def surprises(self, session: SessionVariables) -> list[str]:
         return all_outside(self.variable, session.numeric(self.variable), self.low, self.high, self.outside(session))
 
+    def reaches(self) -> list[Reach]:
+        return [Reach(self.variable, self.low, self.high, self.support)]
+
     def feature_names(self) -> list[str]:
         return [f"bump{i}" for i in range(self.n)]
 
@@ -222,6 +225,9 @@ class LogBumps(Term):
 
     def surprises(self, session: SessionVariables) -> list[str]:
         return all_outside(self.variable, session.numeric(self.variable), self.low, self.high, self.outside(session))
+
+    def reaches(self) -> list[Reach]:
+        return [Reach(self.variable, self.low, self.high, self.support)]
 
     def feature_names(self) -> list[str]:
         return [f"bump{i}" for i in range(self.n)]

@@ -396,7 +396,13 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
 
     def _finish(self, dependence: Dependence, rows: list[dict], session: SessionVariables) -> None:
         self.report_ = self._tabulate(dependence, rows)
-        unknown = self.report_.index[self.report_["unknown"] == 1].tolist()
+        names = {name for term in self.terms_.values() for name in term.variables}
+        is_unknown = {name: bool(session.column(name).isna().all()) for name in names}
+        unknown = [
+            group
+            for group, term in self.terms_.items()
+            if self.report_.loc[group, "unknown"] == 1 or any(is_unknown[name] for name in term.variables)
+        ]
         warn_of_useless_columns(self.columns_[np.isinf(self.scales_)], unknown, self.terms_.values(), session)
 
     def _tabulate(self, dependence: Dependence, rows: list[dict]) -> pd.DataFrame:

@@ -22,7 +22,17 @@ from popglm.checks import (
     no_more_than,
 )
 from popglm.design.cosines import Bumps, LogBumps
-from popglm.design.terms import Linear, Term, as_term, check_columns, cross_grids, cross_names, peaks, typical_size
+from popglm.design.terms import (
+    Linear,
+    Reach,
+    Term,
+    as_term,
+    check_columns,
+    cross_grids,
+    cross_names,
+    peaks,
+    typical_size,
+)
 from popglm.design.variables import SessionVariables
 from popglm.messages import shown
 
@@ -118,6 +128,9 @@ class Shifts(Term):
 
     def surprises(self, session: SessionVariables) -> list[str]:
         return self.shifted.surprises(session)
+
+    def reaches(self) -> list[Reach]:
+        return self.shifted.reaches()
 
     def _lags(self) -> np.ndarray:
         return np.array(list(self.lags), np.float64)

@@ -13,7 +13,26 @@ from popglm.checks import MOST_COLUMNS, MOST_POINTS, check_count, check_name, ch
 from popglm.design.variables import SessionVariables
 from popglm.messages import shown
 
-__all__ = ["Linear", "Product", "Term"]
+__all__ = ["Linear", "Product", "Reach", "Term"]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The values of a variable that bumps reach.
+
+    Attributes
+    ----------
+    variable : str
+    low, high : float
+        As the bumps were given them.
+    support : tuple of float
+        All bumps are 0 below the first and above the second.
+    """
+
+    variable: str
+    low: float
+    high: float
+    support: tuple[float, float]
 
 
 class Term(ABC):
@@ -77,6 +96,10 @@ class Term(ABC):
         the edge) and the levels of categories. Other terms have no range.
         """
         return None
+
+    def reaches(self) -> list[Reach]:
+        """Return what bumps of variables reach; nothing for other terms, whose ranges are those of the session."""
+        return []
 
     @abstractmethod
     def feature_names(self) -> list[str]:
@@ -253,6 +276,10 @@ class Product(Term):
     def surprises(self, session: SessionVariables) -> list[str]:
         first, second = self.factors
         return first.surprises(session) + second.surprises(session)
+
+    def reaches(self) -> list[Reach]:
+        first, second = self.factors
+        return first.reaches() + second.reaches()
 
     def feature_names(self) -> list[str]:
         return cross_names(*(factor.feature_names() for factor in self._spanning))

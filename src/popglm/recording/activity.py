@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from popglm.recording.clocks import longest_step, on_time, read_times
 from popglm.recording.grid import Grid, held_at, interpolated_between, means
 from popglm.recording.sources import FINE
 
-__all__ = ["activity_on_grid", "spikes_on_grid"]
+__all__ = ["SpikeTimes", "activity_on_grid", "spikes_on_grid"]
 
 #: Bytes of a block of samples that is read at once, and of one that still lies in a core's cache when it is binned.
 BLOCK, PIECE = 64_000_000, 4_000_000
@@ -26,28 +27,66 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def spikes_on_grid(trains: xr.Dataset, grid: Grid) -> np.ndarray:
-    """Spikes of each neuron per bin, float32 (n_bins, n_neurons); NaN where it was not recorded all the bin."""
+@dataclass(frozen=True)
+class SpikeTimes:
+    """What was seen of the times of spikes.
+
+    Attributes
+    ----------
+    first, last : float
+        Of all neurons (s); ∞ and −∞ without a spike that has a time.
+    n, n_unknown : int
+        Spikes, and those whose time is NaN or infinite.
+    """
+
+    first: float = np.inf
+    last: float = -np.inf
+    n: int = 0
+    n_unknown: int = 0
+
+    def __add__(self, other: SpikeTimes) -> SpikeTimes:
+        """What was seen of both."""
+        return SpikeTimes(
+            min(self.first, other.first), max(self.last, other.last), self.n + other.n, self.n_unknown + other.n_unknown
+        )
+
+
+def _seen(times: np.ndarray) -> SpikeTimes:
+    """What there is to see of some times."""
+    first, last = (float(end) for end in (times.min(initial=np.inf), times.max(initial=-np.inf)))
+    if np.isfinite(first) and np.isfinite(last):
+        return SpikeTimes(first, last, len(times))
+    known = times[np.isfinite(times)]
+    first, last = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
+    return SpikeTimes(first, last, len(times), len(times) - len(known))
+
+
+def spikes_on_grid(trains: xr.Dataset, grid: Grid) -> tuple[np.ndarray, SpikeTimes]:
+    """Spikes of each neuron per bin, float32 (n_bins, n_neurons), and what was seen of their times.
+
+    Bins in which a neuron was not recorded all the time are NaN.
+    """
     n_neurons = trains.sizes["neuron"]
     check_room(f"activity of {len(grid):,} bins × {n_neurons:,} neurons", 4.0 * len(grid) * n_neurons)
     counts = np.empty((n_neurons, len(grid)), np.float32)
     spikes, stops = trains["spike_time"].variable, np.cumsum(trains["n_spikes"].values)
 
-    def count_spikes(own: slice) -> None:
+    def count_spikes(own: slice) -> SpikeTimes:
         begins = np.append(stops[own.start - 1] if own.start else 0, stops[own])
-        bins = grid.find(np.asarray(spikes[begins[0] : begins[-1]].values, np.float64))
+        times = np.asarray(spikes[begins[0] : begins[-1]].values, np.float64)
+        bins = grid.find(times)
         for j, (first, last) in zip(range(own.start, own.stop), pairwise(begins - begins[0]), strict=True):
             train = bins[first:last]
             counts[j] = np.bincount(train if train.min(initial=0) >= 0 else train[train >= 0], minlength=len(grid))
+        return _seen(times)
 
     # whole trains, of about as many spikes together
     part = stops // (PIECE // 32)
     cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), n_neurons] if n_neurons else []
-    for _ in _in_threads(count_spikes, [slice(*cut) for cut in pairwise(cuts)]):
-        pass
+    seen = sum(_in_threads(count_spikes, [slice(*cut) for cut in pairwise(cuts)]), SpikeTimes())
     if "observed" in trains:
         _forget_unobserved(counts, trains, grid)
-    return counts.T
+    return counts.T, seen
 
 
 def _forget_unobserved(counts: np.ndarray, trains: xr.Dataset, grid: Grid) -> None:
@@ -145,7 +184,9 @@ def _averaged(traces: xr.DataArray, bins: np.ndarray, n_bins: int, kind: np.dtyp
         here, columns, sums, counts = ends
         if (here.start, columns) == (open_bin, open_columns):
             # the last bin of a part goes on in the next one
-            sums[0] += open_sum
+            with np.errstate(invalid="ignore"):
+                sums[0] += open_sum
+            sums[0, np.isnan(sums[0])] = np.inf  # ∞ and −∞
             counts[0] += open_count
             _divide(sums[:1], counts[:1], out[here.start : here.start + 1, columns])
         last = 0 if here.stop - here.start == 1 else 1

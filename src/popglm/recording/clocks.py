@@ -11,9 +11,10 @@ import xarray as xr
 
 from popglm import toml_text
 from popglm.recording.odd_clocks import Extent, Fault, odd_clocks, period_fault
+from popglm.recording.odd_events import odd_events
 from popglm.recording.parts import Parts
 
-__all__ = ["Fault", "clock_faults", "longest_step", "on_time", "read_times"]
+__all__ = ["Fault", "clock_faults", "longest_step", "on_time", "read_times", "series_extents"]
 
 #: Steps beyond so many median steps of a regular clock are gaps.
 GAP = 1.5
@@ -113,27 +114,60 @@ def longest_step(times: np.ndarray) -> float:
 
 
 def clock_faults(session: Parts, names: set[str] | None = None) -> list[Fault]:
-    """Clocks of a session that cannot be right, by their ends alone; all parts, or those that are named.
+    """Clocks of a session that cannot be right; all parts, or those that are named.
 
-    Spans of all parts and of the trials are compared: see `odd_clocks`.
+    Of series their ends alone are read, of events all times. Spans of all parts and of the trials are compared: see
+    `odd_clocks`. Times of events and trials are compared with what then is the recording: see `odd_events`.
     """
     faults, extents = [], []
     for kind, name, part in _parts(session):
-        vouched = str(part.attrs.get(VOUCHED, ""))
-        fault = None if vouched else _rate_fault(name, part)
-        span = None if fault is not None else _span(part)
+        fault = None if part.attrs.get(VOUCHED) else _rate_fault(name, part)
         if fault is not None:
             faults.append(fault)
-        elif span is not None and vouched != AS_IT_IS:
-            clock = part["time"] if "time" in part.coords else None
-            rate = np.inf if clock is None else clock.attrs.get("rate", np.inf)
-            extents.append(Extent(name, *span, kind, vouched, rate, 0 if clock is None else clock.size))
+        elif (extent := _extent(kind, name, part)) is not None:
+            extents.append(extent)
     trials = session.trials
     if trials is not None and len(trials) > 1 and trials.attrs.get(VOUCHED) != AS_IT_IS:
         ends = float(trials["start_time"].min()), float(trials["stop_time"].max())
         extents.append(Extent("trials", *ends, "trials", str(trials.attrs.get(VOUCHED, ""))))
-    faults += odd_clocks(extents)
+    odd = {fault.part: fault for fault in odd_clocks(extents)}
+    # trials before events, since they are a part of the recording
+    for one in sorted(extents, key=lambda one: one.kind == "events"):
+        told = odd.get(one.part)
+        is_asked = one.kind == "trials" or (one.kind == "events" and (names is None or one.part in names))
+        if not is_asked or (told is not None and told.is_mendable):
+            continue
+        lasting = [other for other in extents if other.kind != "events" and other.part not in {*odd, one.part}]
+        found = odd_events(one, _times_of(session, one), lasting)
+        # no shift is looked for where another unit explains it
+        if found is not None and (told is None or found.is_mendable):
+            odd[one.part] = found
+    faults += odd.values()
     return [fault for fault in faults if names is None or fault.part in names]
+
+
+def series_extents(session: Parts) -> list[Extent]:
+    """From when to when the series of a session last, whatever one thinks of their clocks."""
+    found = (_extent(kind, name, part) for kind, name, part in _parts(session) if kind != "events")
+    return [one for one in found if one is not None]
+
+
+def _extent(kind: str, name: str, part: Any) -> Extent | None:
+    """From when to when a part lasts; None where that tells nothing of other parts."""
+    vouched = str(part.attrs.get(VOUCHED, ""))
+    span = _span(part)
+    if span is None or vouched == AS_IT_IS:
+        return None
+    clock = part["time"] if "time" in part.coords else None
+    rate = np.inf if clock is None else clock.attrs.get("rate", np.inf)
+    return Extent(name, *span, kind, vouched, rate, 0 if clock is None else clock.size)
+
+
+def _times_of(session: Parts, one: Extent) -> np.ndarray:
+    """All times of events, or the starts of all trials."""
+    if one.kind == "trials":
+        return session.intervals["trials"]["start_time"].to_numpy(np.float64)
+    return np.asarray(session.events[one.part]["time"].values, np.float64)
 
 
 def _parts(session: Parts) -> Iterator[tuple[str, str, Any]]:

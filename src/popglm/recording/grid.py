@@ -146,6 +146,8 @@ def count(grid: Grid, times: np.ndarray) -> np.ndarray:
 def means(bins: np.ndarray, values: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the known values per bin, and how many there are.
 
+    What is infinite stays so, whatever else is in its bin: else nobody would hear of it.
+
     Parameters
     ----------
     bins : ndarray of int, shape (n_samples,)
@@ -165,8 +167,9 @@ def means(bins: np.ndarray, values: np.ndarray, n_bins: int) -> tuple[np.ndarray
     counts = np.diff(firsts, append=len(bins)).astype(np.float64)[:, None]
     if not np.isfinite(sums.sum()):
         # one value at least is unknown
-        known = np.isfinite(values)
+        known = ~np.isnan(values)
         sums, counts = _sums_of_runs(np.where(known, values, 0), firsts), _sums_of_runs(known, firsts)
+        sums[np.isnan(sums)] = np.inf  # ∞ and −∞
     if len(firsts) == n_bins:
         return sums, counts
     every = np.zeros((n_bins, sums.shape[1])), np.zeros((n_bins, counts.shape[1]))
@@ -174,6 +177,7 @@ def means(bins: np.ndarray, values: np.ndarray, n_bins: int) -> tuple[np.ndarray
     return every
 
 
+@np.errstate(invalid="ignore")  # ∞ − ∞
 def _sums_of_runs(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:
     """Sums of rows from each of ``firsts`` up to the next, in float64, (n_runs, n_columns)."""
     lengths = np.diff(firsts, append=len(values))
@@ -195,6 +199,8 @@ def _sums_of_runs(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:
 
 def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float) -> np.ndarray:
     """Values at times between samples, on the straight line; NaN outside, across gaps and beside an unknown value.
+
+    Beside an infinite value they are infinite.
 
     Parameters
     ----------
@@ -230,7 +236,11 @@ def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, 
     lower, upper = values[before[good]], values[after[good]]
     weight = share[good][:, None]
     # on a sample its neighbour does not count, known or not
-    out[good] = np.where(weight == 0, lower, lower * (1 - weight) + upper * weight)
+    with np.errstate(invalid="ignore"):
+        between = lower * (1 - weight) + upper * weight
+    if np.isnan(between).any():
+        between[np.isnan(between) & ~np.isnan(lower) & ~np.isnan(upper)] = np.inf  # ∞ and −∞
+    out[good] = np.where(weight == 0, lower, between)
     return out
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from popglm import toml_text
 from popglm.messages import listed
 
-__all__ = ["Extent", "Fault", "odd_clocks", "period_fault"]
+__all__ = ["Extent", "Fault", "odd_clocks", "period_fault", "scale_line", "seconds", "shift_line", "unless"]
 
 #: Spans of clocks of one recording differ by no more than this factor; those that agree, by no more than the second.
 MOST_RATIO, ALIKE = 100.0, 10.0
@@ -51,6 +51,11 @@ class Fault:
     def __str__(self) -> str:
         """Both in one sentence."""
         return self.sentence + (f"; if so, mend it with the line {self.remedy}" if self.remedy else "")
+
+    @property
+    def is_mendable(self) -> bool:
+        """Whether the remedy says by how much."""
+        return bool(self.remedy) and not self.remedy.endswith((UNKNOWN_SCALE, UNKNOWN_SHIFT))
 
 
 @dataclass(frozen=True)
@@ -182,14 +187,14 @@ def _unit_fault(one: Extent, base: list[Extent]) -> Fault | None:
             return period_fault(one.part, one.n, one.rate)
         factor = _smaller_unit(one.length / usual.length)
         if _is_likely(one.length / usual.length):
-            return Fault(one.part, f"{found}; times are likely in {SMALLER[factor]}", _scale(one.part, 1 / factor))
-        return Fault(one.part, f"{found}; times are in another unit, such as {SMALLER[factor]}", _scale(one.part))
+            return Fault(one.part, f"{found}; times are likely in {SMALLER[factor]}", scale_line(one.part, 1 / factor))
+        return Fault(one.part, f"{found}; times are in another unit, such as {SMALLER[factor]}", scale_line(one.part))
     if larger is not None and one.kind != "events":
         found += f"; times are likely in {LARGER[larger]}, which is another unit than that of {reference.label}"
-        return Fault(one.part, found + _unless(one.part), _scale(one.part, larger))
+        return Fault(one.part, found + unless(one.part), scale_line(one.part, larger))
     if ratio < 1 / MOST_RATIO and one.kind in ("activity", "signals"):
         found += f"; it is short, or in another unit than {reference.label}"
-        return Fault(one.part, found + _unless(one.part), _scale(one.part))
+        return Fault(one.part, found + unless(one.part), scale_line(one.part))
     return None
 
 
@@ -205,7 +210,7 @@ def _start_fault(one: Extent, reference: Extent, odd: list[Extent]) -> Fault:
     if sharing:
         labels = listed([other.label for other in sharing])
         sentence += f"; {labels} {'counts' if len(sharing) == 1 else 'count'} from that start too: give all the same"
-    return Fault(one.part, sentence, f"clock_shift.{toml_text.key(one.part)} = {UNKNOWN_SHIFT}")
+    return Fault(one.part, sentence, shift_line(one.part))
 
 
 def _of_most_starts(voters: list[Extent]) -> Extent:
@@ -223,23 +228,29 @@ def _disagreement(one: Extent, reference: Extent) -> str:
     """From when to when two parts last."""
     verb = "last" if one.kind == "trials" else "lasts"
     return (
-        f"{one.label} {verb} from {_seconds(one.start)} to {_seconds(one.stop)} s, but {reference.label} from "
-        f"{_seconds(reference.start)} to {_seconds(reference.stop)} s"
+        f"{one.label} {verb} from {seconds(one.start)} to {seconds(one.stop)} s, but {reference.label} from "
+        f"{seconds(reference.start)} to {seconds(reference.stop)} s"
     )
 
 
-def _unless(part: str) -> str:
+def unless(part: str) -> str:
     """How to say that nothing is wrong."""
     return f". If it is right as it is, say so with the line clock_scale.{toml_text.key(part)} = 1"
 
 
-def _scale(part: str, scale: float | None = None) -> str:
+def scale_line(part: str, scale: float | None = None) -> str:
     """The line that mends a unit."""
     value = UNKNOWN_SCALE if scale is None else f"{scale:.15g}"
     return f"clock_scale.{toml_text.key(part)} = {value}"
 
 
-def _seconds(time: float) -> str:
+def shift_line(part: str, shift: float | None = None) -> str:
+    """The line that mends a start."""
+    value = UNKNOWN_SHIFT if shift is None else f"{shift:.15g}"
+    return f"clock_shift.{toml_text.key(part)} = {value}"
+
+
+def seconds(time: float) -> str:
     """A time in short, but to the millisecond where it has many digits."""
     return f"{time:.6g}" if abs(time) < 1e5 else f"{time:.3f}".rstrip("0").rstrip(".")
 

@@ -11,43 +11,59 @@ import xarray as xr
 from popglm import toml_text
 from popglm.messages import listed
 from popglm.recording.clocks import read_times
-from popglm.recording.grid import Grid, held_at
+from popglm.recording.grid import Grid
 from popglm.recording.parts import Parts
-from popglm.recording.series import STEPS
-from popglm.recording.sources import Variable, find_source, is_empty_text, signal_values
+from popglm.recording.sources import Variable, find_source, is_empty_text, on_grid, signal_values, usual_rule
 
 __all__ = ["holds_events", "notes_of_clocks", "notes_of_variables"]
 
-#: A column of 0 and 1 holds events, not a state, where at least this share of its ones stand alone, and at most the
-#: second share of its samples are 1.
-ALONE, SPARSE = 0.8, 0.2
+#: A column counts events, and holds no state, where at least this share of the samples above 0 stand alone, at most the
+#: second share of all samples are above 0, and none is above the last.
+ALONE, SPARSE, MOST_AT_ONCE = 0.8, 0.2, 10
+#: Of the samples with any event at least this share have one: of counts at random nine in ten do, where one sample in
+#: five has any. Codes, such as those of stimuli, are less often 1.
+ONES = 0.8
+#: Samples of a signal that tell whether it holds small whole numbers at all.
+LOOKED_AT = 20_000
 #: Samples of the activity that are so many bins apart are too coarse for them.
 FINER = 1.5
 
 
 def holds_events(values: np.ndarray) -> bool:
-    """Whether a column of 0 and 1 has a 1 for each of some rare events: most ones stand alone.
+    """Whether a column counts rare events: it is mostly 0, and 1 where it is not; most of these samples stand alone.
 
     Examples
     --------
     >>> holds_events(np.array([0, 0, 1, 0, 0, 0, 0, 1, 0, 0])), holds_events(np.array([0, 0, 1, 1, 1, 0, 0, 0, 0, 0]))
     (True, False)
     """
-    if values.dtype.kind not in "biuf" or values.ndim != 1:
+    return _stand_alone(values) and bool((values == 1).sum() >= ONES * (values > 0).sum())
+
+
+def _stand_alone(values: np.ndarray) -> bool:
+    """Whether a column has small whole numbers that mostly stand alone, and is 0 elsewhere."""
+    if values.ndim != 1 or not _are_small_and_whole(values):
+        return False
+    above = (values[~np.isnan(values)] if values.dtype.kind == "f" else values) > 0
+    if not above.any() or above.mean() > SPARSE:
+        return False
+    beside = np.convolve(above, [1, 0, 1], "same") > 0
+    return bool((above & ~beside).sum() >= ALONE * above.sum())
+
+
+def _are_small_and_whole(values: np.ndarray) -> bool:
+    """Whether numbers are whole, from 0 to a few, or unknown."""
+    if values.dtype.kind not in "biuf":
         return False
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
-    ones = known == 1
-    if not ones.any() or not (ones | (known == 0)).all() or ones.mean() > SPARSE:
-        return False
-    beside = np.convolve(ones, [1, 0, 1], "same") > 0
-    return bool((ones & ~beside).sum() >= ALONE * ones.sum())
+    return bool(((known >= 0) & (known <= MOST_AT_ONCE)).all() and (np.floor(known) == known).all())
 
 
 def notes_of_variables(session: Parts, wanted: Mapping[str, Variable], grid: Grid) -> list[str]:
     """What to say of the variables on a grid."""
     notes = []
     for name, variable in wanted.items():
-        notes += [*_of_held_events(session, name, variable, grid), *_of_empty_text(session, variable)]
+        notes += [*_of_lost_events(session, name, variable, grid), *_of_empty_text(session, variable)]
     # one source may be several variables
     return list(dict.fromkeys(notes))
 
@@ -111,26 +127,37 @@ def _of_fine_bins(name: str, times: np.ndarray, grid: Grid) -> list[str]:
     ]
 
 
-def _of_held_events(session: Parts, name: str, variable: Variable, grid: Grid) -> list[str]:
-    """Events that are lost, or come more than once, because the column of their ones is held from sample to sample."""
+def _of_lost_events(session: Parts, name: str, variable: Variable, grid: Grid) -> list[str]:
+    """Events that are lost, doubled or made fractions of, because their column is put on the grid as a state is."""
     found = find_source(session, variable.source)
-    if found.kind != "signal" or variable.rule is not None:
+    if found.kind != "signal" or variable.rule is not None or variable.period is not None:
         return []
     part = session.signals[found.part]
-    if part.attrs["between_samples"] != STEPS or part.dtype.kind not in "biuf":
+    # most signals are no such column, and are not read again
+    if not _are_small_and_whole(signal_values(part[:LOOKED_AT], found)):
         return []
     times, known = read_times(part, found.part)
     values = signal_values(part, found)[known]
-    if not holds_events(values):
+    if not _stand_alone(values):
         return []
-    ones = values == 1
-    n_there = int((ones & (grid.find(times) >= 0)).sum())
-    at = held_at(grid.starts, times, np.inf)
-    n_held = int(ones[at[at >= 0]].sum())
-    if n_held == n_there:
+    there = values[(values > 0) & (grid.find(times) >= 0)]
+    of_bins = on_grid(session, Variable(variable.source), grid, None).astype(np.float64)
+    of_bins = of_bins[~np.isnan(of_bins)]
+    is_whole = (np.floor(of_bins) == of_bins).all()
+    if is_whole and of_bins.sum() == there.sum() and (of_bins > 0).sum() == len(there):
         return []
+    is_one = bool((there == 1).all())
+    n, total = f"{len(there):,} samples that mostly stand alone", f"to {of_bins.sum():,.6g} over bins, because it is"
+    of_ones = {
+        "hold": f"in {(of_bins > 0).sum():,} bins, because its value is held from sample to sample",
+        "mean": f"adds up {total} averaged in each",
+        "interpolate": "is spread over the bins around them, because it is interpolated between samples",
+    }
+    of_numbers = of_ones | {"hold": f"{total} held from sample to sample", "mean": f"{total} averaged in each"}
+    rule = usual_rule(part, times, grid)
     line = f'{toml_text.key(name)} = {{source = {toml_text.text(variable.source)}, rule = "count"}}'
-    return [
-        f"{variable.source!r} is 1 in {n_there:,} samples that mostly stand alone, but in {n_held:,} bins, because its "
-        f"value is held from sample to sample; if each 1 is an event, count them: {line}"
-    ]
+    if is_one:
+        told, if_so = f"is 1 in {n}, but {of_ones[rule]}", "each 1 is an event"
+    else:
+        told, if_so = f"adds up to {there.sum():,.0f} in {n}, but {of_numbers[rule]}", "these are numbers of events"
+    return [f"{variable.source!r} {told}; if {if_so}, count them: {line}"]

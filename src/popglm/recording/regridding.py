@@ -12,14 +12,16 @@ import xarray as xr
 
 from popglm.checks import is_number
 from popglm.messages import listed, shown
-from popglm.recording.activity import activity_on_grid, spikes_on_grid
-from popglm.recording.clocks import clock_faults, read_times
+from popglm.recording.activity import SpikeTimes, activity_on_grid, spikes_on_grid
+from popglm.recording.clocks import clock_faults, read_times, series_extents
 from popglm.recording.grid import Grid, grid_of_clock, regular_grid
+from popglm.recording.left_out_notes import note_of_spikes, notes_of_events, notes_of_trials
 from popglm.recording.neuron_query import select
+from popglm.recording.odd_events import odd_times_of_trials
 from popglm.recording.parts import Parts
 from popglm.recording.regrid_notes import notes_of_clocks, notes_of_variables
-from popglm.recording.sources import Variable, as_variables, find_source, on_grid, unknown_where
-from popglm.recording.trials import rows_of_trials, trial_labels, with_blocks, with_trials
+from popglm.recording.sources import Variable, as_variables, find_source, on_grid, times_of_trials, unknown_where
+from popglm.recording.trials import rows_of_trials, table_of_trials, trial_labels, with_blocks, with_trials
 
 __all__ = ["regrid", "thinned"]
 
@@ -46,8 +48,9 @@ def regrid(
         session, whose = with_blocks(session, trials, grid)
     wanted = as_variables(variables, session)
     _check_clocks(session, {find_source(session, variable.source).part for variable in wanted.values()})
+    _check_times_of_trials(session, wanted)
     row = None if whose is None else rows_of_trials(session, whose, grid, no_trial)
-    notes = []
+    whole, notes = grid, []
     if row is not None and (row < 0).any():
         outside = int((row < 0).sum())
         notes.append(f"{outside:,} of {len(row):,} bins lie outside of the trials and are left out")
@@ -56,16 +59,22 @@ def regrid(
         grid, row = grid.take(row >= 0), row[row >= 0]
     if not len(grid):
         raise ValueError("regrid: no bin lies in any trial; compare session.check(), the trials and the clock")
-    notes += _of_short_trials(session, whose, row)
     left_out = [name for name in session.activity if name not in names]
     if activity is None and left_out:
         notes.append(f"activity is that of {names[0]!r}; there is also {listed(map(repr, left_out))}")
     own = None if dt is not None else clock or names[0]
-    data, more = _activity(session, names, grid, own, neurons)
+    data, spikes, more = _activity(session, names, grid, own, neurons)
+    recorded = _recorded(whole, spikes)
+    if row is not None and whose is not None:
+        # what was not observed is unknown, and no silence
+        is_silent = spikes is not None and not any("observed" in session.activity[name] for name in names)
+        table = table_of_trials(session, whose, no_trial)
+        notes += notes_of_trials(table, row, recorded, spikes if is_silent else None)
     notes += more
     columns = _variables(session, wanted, grid, row)
     used = [*([clock] if clock else []), *(find_source(session, one.source).part for one in wanted.values())]
-    notes += [*notes_of_clocks(session, names, used, grid), *notes_of_variables(session, wanted, grid)]
+    notes += notes_of_clocks(session, names, used, grid)
+    notes += [*notes_of_events(session, wanted, recorded), *notes_of_variables(session, wanted, grid)]
     _forget_invalid(session, data, columns, grid)
     coords: dict[str, Any] = {"time": ("time", grid.starts, {"units": "s"})}
     if row is not None and whose is not None:
@@ -101,17 +110,6 @@ def _check_no_trial(session: Parts, whose: str | None, no_trial: int | None) -> 
         )
 
 
-def _of_short_trials(session: Parts, whose: str | None, row: np.ndarray | None) -> list[str]:
-    """What to say of trials in which no bin begins."""
-    if row is None or whose is None or whose not in session.intervals:
-        return []
-    table = session.intervals[whose]
-    among = np.arange(len(table))
-    among = among[(among >= row.min(initial=0)) & (among <= row.max(initial=0))]
-    without = len(np.setdiff1d(among, row))
-    return [f"{without:,} trials have no bin: they are shorter than a bin, or lie in a gap"] if without else []
-
-
 def _names_of_activity(session: Parts, activity: str | Iterable[str] | None) -> list[str]:
     """The kinds of activity that are put on the grid; the first unless any is named."""
     if activity is None:
@@ -139,6 +137,17 @@ def _check_clocks(session: Parts, used: set[str]) -> None:
     faults = clock_faults(session, used)
     if faults:
         raise ValueError("\n".join(map(str, faults)))
+
+
+def _check_times_of_trials(session: Parts, wanted: dict[str, Variable]) -> None:
+    """Complain of columns of the trials that are counted and cannot be times in seconds on their clock."""
+    for variable in wanted.values():
+        found = find_source(session, variable.source)
+        if found.kind == "trials" and variable.rule == "count" and session.trials is not None:
+            times = times_of_trials(session, found.column, variable)
+            fault = odd_times_of_trials(variable.source, times, session.trials, series_extents(session))
+            if fault is not None:
+                raise ValueError(fault)
 
 
 def _parts_of_trials(trials: Any) -> list[str]:
@@ -189,16 +198,27 @@ def _extent(session: Parts, activity: list[str]) -> tuple[float, float]:
 
 
 def _spans(session: Parts, activity: list[str]) -> list[tuple[float, float]]:
-    """First and last spike of every part that has any."""
+    """First and last spike of every part that has any with a time."""
     every = [session.activity[name]["spike_time"].values for name in activity]
-    return [(float(np.min(times)), float(np.max(times))) for times in every if len(times)]
+    known = [times[np.isfinite(times)] for times in every]
+    return [(float(times.min()), float(times.max())) for times in known if len(times)]
+
+
+def _recorded(whole: Grid, spikes: SpikeTimes | None) -> tuple[float, float]:
+    """From when to when a grid lasts before bins outside of trials are left out, or spikes reach beyond it (s)."""
+    first, last = float(whole.starts[0]), float(whole.stops[-1])
+    return (first, last) if spikes is None else (min(first, spikes.first), max(last, spikes.last))
 
 
 def _activity(
     session: Parts, names: list[str], grid: Grid, own: str | None, query: str | None
-) -> tuple[xr.DataArray | None, list[str]]:
-    """Activity of all neurons of some parts on the grid, whose bins are the samples of ``own``; what to say of it."""
+) -> tuple[xr.DataArray | None, SpikeTimes | None, list[str]]:
+    """Activity of all neurons of some parts on the grid, whose bins are the samples of ``own``; what to say of it.
+
+    The times of spikes are told where these are all the activity.
+    """
     found, notes = [], []
+    spikes: SpikeTimes | None = SpikeTimes()
     for name in names:
         part = session.activity[name]
         if query is not None:
@@ -206,10 +226,13 @@ def _activity(
             notes.append(f"{keep.sum():,} of {len(keep):,} neurons of {name!r} stay ({query})")
             part = _some_neurons(part, np.flatnonzero(keep))
         if isinstance(part, xr.Dataset):
-            values = spikes_on_grid(part, grid)
+            values, seen = spikes_on_grid(part, grid)
+            notes += note_of_spikes(name, seen)
+            spikes = None if spikes is None else spikes + seen
             unit = "spikes per bin"
         else:
             values, shift = activity_on_grid(part, name, grid, name == own)
+            spikes = None
             unit = part.attrs.get("units", "")
             if shift > 1e-3 * grid.width:
                 notes.append(f"samples of {name!r} are up to {shift:.4g} s older than the bins that they are put into")
@@ -218,10 +241,10 @@ def _activity(
             xr.DataArray(values, dims=("time", "neuron"), coords=coords, attrs={"units": unit}, name="activity")
         )
     if not found:
-        return None, notes
-    if len(found) == 1:
-        return found[0], notes
-    return _joined(found, names), notes
+        return None, None, notes
+    if spikes is not None and spikes.n == spikes.n_unknown:
+        spikes = None
+    return found[0] if len(found) == 1 else _joined(found, names), spikes, notes
 
 
 def _neurons_that_meet(part: Any, name: str, query: str) -> np.ndarray:
@@ -259,7 +282,9 @@ def thinned(session: Recorded, activity: str | Iterable[str] | None, query: str 
         if isinstance(part, xr.Dataset) and part.sizes["spike"]:
             # the grid reaches over all spikes, those of neurons among them that do not meet the query
             times, counts = part["spike_time"].values, part["n_spikes"].values
-            some = np.unique(np.repeat(np.arange(len(counts)), counts)[[times.argmin(), times.argmax()]])
+            known = np.flatnonzero(np.isfinite(times))
+            ends = [known[times[known].argmin()], known[times[known].argmax()]] if len(known) else [0]
+            some = np.unique(np.repeat(np.arange(len(counts)), counts)[ends])
         session = session.with_part("activity", name, _some_neurons(part, some))
     return session, n_neurons
 

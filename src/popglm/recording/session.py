@@ -63,8 +63,9 @@ class Session(Parts):
     def check(self) -> list[Fault]:
         """Clocks that cannot be right: of periods given as rates, of other units than seconds, of another start.
 
-        Only the ends of every clock are read. `regrid` refuses such a clock where it is needed; nothing is mended that
-        you do not mend.
+        Events are doubted where most lie outside of the recording, or all at its start as if they were in minutes. Only
+        the ends of every clock are read, but all times of events. `regrid` refuses such a clock where it is needed;
+        nothing is mended that you do not mend.
 
         Returns
         -------
@@ -189,7 +190,7 @@ class Session(Parts):
 
         A bin is [t, t + Δt). Spikes and events are counted in it. Signals with several samples per bin are averaged
         over it, slower ones are taken at its middle on the straight line between samples, and steps (trial numbers,
-        texts, booleans) keep the last value at or before t; a 0/1 column that has a 1 for each event is counted by
+        texts, booleans) keep the last value at or before t; a column that has a 1 for each event is counted by
         ``Variable(source, rule="count")``. A series whose samples lie on the bins' starts is taken as
         it is. Nothing is carried across a gap, a step of more than 1.5 times the median step of a regular clock: there
         a series is unknown, NaN. Traces with about the grid's own rate, such as the other planes of a volume, take

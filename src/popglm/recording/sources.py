@@ -19,7 +19,18 @@ from popglm.recording.grid import Grid, count, held_at, interpolated_between, me
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
 
-__all__ = ["Variable", "all_variables", "find_source", "is_empty_text", "on_grid", "signal_values"]
+__all__ = [
+    "Variable",
+    "all_variables",
+    "as_variables",
+    "find_source",
+    "is_empty_text",
+    "on_grid",
+    "signal_values",
+    "times_of_trials",
+    "unknown_where",
+    "usual_rule",
+]
 
 #: Averaged are signals with steps below this share of a bin; others lie too far apart to fill every bin.
 FINE = 0.75
@@ -147,7 +158,8 @@ def on_grid(session: Parts, variable: Variable, grid: Grid, trial: np.ndarray | 
     """
     found = find_source(session, variable.source)
     if found.kind == "trials" and variable.rule == "count":
-        values = _times_of_trials(session, found.column, variable, grid)
+        times = times_of_trials(session, found.column, variable)
+        values = count(grid, times[~np.isnan(times)])
     elif found.kind == "trials":
         values = _of_trials(session, found.column, variable, trial)
     elif found.kind == "events":
@@ -210,15 +222,14 @@ def _of_trials(session: Parts, column: str | None, variable: Variable, trial: np
     return _taken(values.to_numpy(), np.where(trial > 0, trial - 1, -1))
 
 
-def _times_of_trials(session: Parts, column: str | None, variable: Variable, grid: Grid) -> np.ndarray:
-    """How many times that a column of the trials holds fall into each bin."""
+def times_of_trials(session: Parts, column: str | None, variable: Variable) -> np.ndarray:
+    """The times that a counted column of the trials holds, (n_trials,); NaN where there is none."""
     table = session.trials
     if table is None or not pd.api.types.is_numeric_dtype(table[column]):
         raise ValueError(f"{variable.source!r} holds no times (s) to count; give the rule 'hold'")
     if variable.previous:
         raise ValueError(f"{variable.source!r} is counted, so there is no previous value of it")
-    times = table[column].to_numpy(np.float64, na_value=np.nan)
-    return count(grid, times[~np.isnan(times)])
+    return np.asarray(table[column].to_numpy(np.float64, na_value=np.nan))
 
 
 def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -236,7 +247,7 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     times, known = read_times(part, found.part)
     values = signal_values(part, found)[known]
     is_steps = part.attrs["between_samples"] == STEPS
-    rule = variable.rule or ("hold" if is_steps else _rule(times, grid))
+    rule = variable.rule or usual_rule(part, times, grid)
     angle = variable.period is not None
     _check_rule(variable, ("mean", "interpolate", "hold", *(() if angle else ("count", "sum", "max"))))
     longest = longest_step(times)
@@ -306,8 +317,10 @@ def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: G
     return out if np.isnan(out).any() or variable.rule == "sum" else out.astype(np.int64)
 
 
-def _rule(times: np.ndarray, grid: Grid) -> str:
-    """Fast signals are averaged, slow ones interpolated."""
+def usual_rule(part: xr.DataArray, times: np.ndarray, grid: Grid) -> str:
+    """The rule of a signal where none is asked for: steps are held, fast ones averaged, slow ones interpolated."""
+    if part.attrs["between_samples"] == STEPS:
+        return "hold"
     return "mean" if len(times) > 1 and np.median(np.diff(times)) < FINE * grid.width else "interpolate"
 
 

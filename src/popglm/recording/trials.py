@@ -10,14 +10,14 @@ import pandas as pd
 
 from popglm.checks import is_number
 from popglm.messages import listed, shown
-from popglm.recording.clocks import on_time
+from popglm.recording.clocks import on_time, read_times
 from popglm.recording.grid import Grid, held_at
 from popglm.recording.parts import Parts
 from popglm.recording.series import intervals
 from popglm.recording.sources import Variable, on_grid
 from popglm.recording.trial_numbers import whole_numbers
 
-__all__ = ["rows_of_trials", "trial_labels", "with_blocks", "with_trials"]
+__all__ = ["rows_of_trials", "table_of_trials", "trial_labels", "with_blocks", "with_trials"]
 
 
 def with_blocks(session: Parts, length: float, grid: Grid) -> tuple[Parts, str]:
@@ -118,6 +118,25 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid, no_trial: int | None
         return row
     ended = grid.starts >= np.where(np.isnan(stops), np.inf, stops)[np.maximum(row, 0)] - slack
     return np.where(ended, -1, row)
+
+
+def table_of_trials(session: Parts, trials: str, no_trial: int | None = None) -> pd.DataFrame:
+    """When each trial begins and ends, by its row or number: what `rows_of_trials` gives to bins.
+
+    Returns
+    -------
+    DataFrame
+        With "start_time" and "stop_time", NaN where that is not known. A trial of a signal lasts from its first sample
+        to its last.
+    """
+    if trials not in session.signals:
+        return session.intervals[trials][["start_time", "stop_time"]].reset_index(drop=True)
+    times, known = read_times(session.signals[trials], trials)
+    numbers = np.asarray(session.signals[trials].values)[known].astype(np.float64)
+    is_trial = (numbers >= 0) & (numbers != no_trial)
+    table = pd.DataFrame({"number": numbers, "time": times})[is_trial]
+    ends = table.groupby("number")["time"].agg(start_time="min", stop_time="max")
+    return ends.set_axis(ends.index.astype(int) - _first_number(no_trial))
 
 
 def _first_number(no_trial: int | None) -> int:
