@@ -143,17 +143,10 @@ def test_check_names_both_groups_once(recipe):
     assert facts["explained_by_other_groups"]["cue"] < 0.1
 
 
-def test_products_with_every_category_add_up_to_the_term(recipe):
+def test_products_with_every_category_are_no_surprise_beside_the_term(recipe):
     product = 'variable = "reward"\ntimes = [{basis = "categories", variable = "cue"}]'
     path = recipe()
     path.write_text(RECIPE.replace('variable = "reward"', product), encoding="utf-8")
-    facts = as_json("check", path)
-    told = [
-        line for line in facts["warnings"] if line.startswith("'reward kernel' says what 'reward kernel × cue' says")
-    ]
-    assert len(told) == 1
-    assert told[0].endswith("leave it out with alone = false")
-    path.write_text(RECIPE.replace('variable = "reward"', f"alone = false\n{product}"), encoding="utf-8")
     assert not any("says what" in line for line in as_json("check", path)["warnings"])
 
 
@@ -185,3 +178,19 @@ def test_very_many_are_counted(recipe, monkeypatch):
     monkeypatch.setattr(collinear, "MOST_TOLD", 1)
     found = run("check", recipe(AGAIN))
     assert "1 more feature groups say what others say" in found.output
+
+
+def test_products_of_a_group_say_what_it_says_on_purpose():
+    rng = np.random.default_rng(0)
+    n = 2_000
+    speed, position = rng.normal(size=n), rng.integers(0, 4, n)
+    bumps = np.eye(4)[position]
+    values = np.column_stack([speed, bumps[:, :3], speed[:, None] * bumps, rng.normal(size=n)])
+    groups = np.array(["speed", *["position"] * 3, *["position × speed"] * 4, "cue"])
+    found = collinearity_of(values, groups)
+    assert found.by == {}
+    assert found.explained["speed"] < 0.1
+    assert found.alike[2] < 0.5
+    # another group with the same is none of its products
+    twice = collinearity_of(np.column_stack([values, speed]), np.array([*groups, "pace"]))
+    assert twice.by["speed"] == ["pace"]

@@ -264,13 +264,10 @@ def _look_between_groups(matrices: Matrices, findings: Findings) -> None:
         several = frozenset([group, *others])
         if several not in told:
             told.add(several)
-            # products with every category add up to the term itself
-            is_factor = any(other.startswith(f"{group} × ") for other in others)
-            remedy = "leave it out with alone = false" if is_factor else "leave one of them out"
             findings.warnings.append(
                 f"{group!r} says what {' and '.join(map(repr, others))} {'say' if len(others) > 1 else 'says'}: "
                 f"{100 * found.explained[group]:.3g} % of its variance is explained by other groups, so a fit cannot "
-                f"tell them apart; {remedy}"
+                "tell them apart; leave one of them out"
             )
     n_more = sum(share >= WHOLLY for share in found.explained.values()) - len(found.by)
     if n_more:

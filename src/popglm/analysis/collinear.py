@@ -26,11 +26,13 @@ class Collinearity:
     Attributes
     ----------
     explained : dict of str to float
-        The share of each group's variance that a linear model of all other groups explains.
+        The share of each group's variance that a linear model of all other groups explains; where that is all of it,
+        of all others but its own products.
     by : dict of str to list of str
         For the first that are wholly explained, the groups that explain it.
     alike : tuple of str, str, float
-        The two groups with the largest canonical correlation, and that.
+        The two groups with the largest canonical correlation, and that; neither is a product of the other. Two empty
+        texts and -1 where all are.
     """
 
     explained: dict[str, float]
@@ -88,6 +90,9 @@ def collinearity_of(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Co
         return None
     inverse = np.linalg.inv(correlations + RIDGE * np.eye(len(correlations)))
     explained = {name: _share(inverse[np.ix_(at, at)], len(at)) for name, at in where.items()}
+    for name, share in explained.items():
+        if share >= WHOLLY and any(_is_product_of(other, name) for other in where):
+            explained[name] = _share_of_others(correlations, where, name)
     wholly = [name for name, share in explained.items() if share >= WHOLLY][:MOST_TOLD]
     by = {name: _explaining(correlations, where, name) for name in wholly}
     return Collinearity(explained, by, _most_alike(correlations, where))
@@ -99,13 +104,28 @@ def _share(block: np.ndarray, n_columns: int) -> float:
     return float(np.clip(1 - left / n_columns, 0, 1))
 
 
+def _is_product_of(name: str, factor: str) -> bool:
+    """Whether a group is the product of another with others: that it says what its factor says is meant."""
+    factors, own = name.split(" × "), factor.split(" × ")
+    return len(factors) > len(own) and set(own) <= set(factors)
+
+
+def _share_of_others(correlations: np.ndarray, where: dict[str, np.ndarray], name: str) -> float:
+    """Of the variance of a group, what others explain that are no products of it."""
+    others = [at for other, at in where.items() if other != name and not _is_product_of(other, name)]
+    at = np.concatenate([where[name], *others])
+    inverse = np.linalg.inv(correlations[np.ix_(at, at)] + RIDGE * np.eye(len(at)))
+    n = len(where[name])
+    return _share(inverse[:n, :n], n)
+
+
 def _explaining(correlations: np.ndarray, where: dict[str, np.ndarray], name: str) -> list[str]:
     """The groups that explain one wholly, or the few that explain most of it, each chosen for what it adds."""
     own, chosen, best = where[name], list[str](), 0.0
     while len(chosen) < MOST_NAMED and best < WHOLLY:
         shares = {}
         for other in where:
-            if other != name and other not in chosen:
+            if other != name and other not in chosen and not _is_product_of(other, name):
                 at = np.concatenate([own, *(where[one] for one in (*chosen, other))])
                 both = correlations[np.ix_(at, at)] + RIDGE * np.eye(len(at))
                 shares[other] = _share(np.linalg.inv(both)[: len(own), : len(own)], len(own))
@@ -127,6 +147,8 @@ def _most_alike(correlations: np.ndarray, where: dict[str, np.ndarray]) -> tuple
     names, best = list(where), ("", "", -1.0)
     for k, one in enumerate(names):
         for other in names[k + 1 :]:
+            if _is_product_of(one, other) or _is_product_of(other, one):
+                continue
             cosines = axes[one].T @ correlations[np.ix_(where[one], where[other])] @ axes[other]
             # no singular value is above the norm of the whole
             if np.linalg.norm(cosines) > best[2]:
