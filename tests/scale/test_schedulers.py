@@ -61,6 +61,21 @@ def test_the_command_fits_on_workers_of_its_own_what_python_fits(folder, tmp_pat
     assert len(pd.read_parquet(json.loads(again.stdout)["neurons"])) == 18
 
 
+def test_recordings_of_one_name_are_told_by_their_folders(folder, tmp_path):
+    recipe, paths = folder / "data" / "recipe.toml", []
+    for k in range(2):
+        paths.append(tmp_path / f"m{k}" / "x.npz")
+        paths[-1].parent.mkdir()
+        shutil.copy(folder / "data" / f"day{k}.npz", paths[-1])
+    found = run(*paths, "--recipe", recipe, "-o", tmp_path / "out")
+    assert found.exit_code == 1
+    assert "two sessions are called 'x'" in found.output
+    options = ("--recipe", recipe, "-o", tmp_path / "out", "--name", "{parent}_{name}", "--neurons-per-task", 4)
+    found = run(*paths, paths[0].parent / ".." / "m0" / "x.npz", *options)
+    assert found.exit_code == 0, found.output
+    assert {path.name for path in (tmp_path / "out").glob("*.nc")} == {"m0_x.nc", "m1_x.nc"}
+
+
 def test_a_running_scheduler_is_found_by_address_and_by_file(cluster, tmp_path):
     with client_of(cluster.scheduler_address) as (client, threads):
         assert client.submit(sum, [1, 2]).result() == 3
@@ -77,6 +92,8 @@ def test_a_running_scheduler_is_found_by_address_and_by_file(cluster, tmp_path):
     ("options", "words"),
     [
         (["--scheduler", "node1"], "'node1' is no address such as tcp://node1:8786"),
+        (["--scheduler", "nofile.json"], "scheduler='nofile.json': there is no such file"),
+        (["--scheduler", "no/file"], "scheduler='no/file': there is no such file"),
         (["--scheduler", "tcp://127.0.0.1:1"], "no scheduler of Dask answers at 'tcp://127.0.0.1:1'"),
         (["--scheduler", "tcp://127.0.0.1:1", "--local", 2], "give one of scheduler, local and slurm"),
         (["--local", 10_000], "local=10000 workers must be 1 to"),

@@ -96,6 +96,10 @@ def _client(where: Any) -> Any:
     distributed = _library("distributed", "dask")
     is_file = isinstance(where, str) and Path(where).is_file()
     if isinstance(where, str) and not is_file:
+        if "://" not in where and (where.endswith(".json") or "/" in where or "\\" in where):
+            raise FileNotFoundError(
+                f"scheduler={shown(where)}: there is no such file; does the scheduler run, and write it?"
+            )
         comm = import_module("distributed.comm")
         try:
             comm.parse_host_port(comm.parse_address(where)[1])
