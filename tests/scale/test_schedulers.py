@@ -1,7 +1,14 @@
 """Clients by address, of this machine and of SLURM, and the command that fits many sessions on them."""
 
+import contextlib
 import json
+import logging
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +21,7 @@ from popglm.cli import app
 from popglm.scale.schedulers import client_of, read_slurm, slurm_cluster
 
 distributed = pytest.importorskip("distributed", reason=ABSENT)
+quiet = pytest.importorskip("popglm.scale.quiet", reason=ABSENT).quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -108,6 +116,65 @@ def test_a_cluster_that_cannot_be_had_is_told(options, words, folder, tmp_path, 
     assert words in found.output
     assert "Traceback" not in found.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not list processes in files")
+@pytest.mark.parametrize("is_killed", [False, True], ids=["Ctrl-C", "a killed worker"])
+def test_ctrl_c_and_killed_workers_are_told_in_popglms_words_alone(is_killed, folder, tmp_path):
+    text = (folder / "data" / "recipe.toml").read_text().replace("cv = 3", "cv = 3\n\n[explain]\nbootstrap = 3000")
+    (folder / "data" / "long.toml").write_text(text)
+    command = [sys.executable, "-m", "popglm", "fit-many", f"{folder}/data/day*.npz", "--local", "2"]
+    command += ["--recipe", str(folder / "data" / "long.toml"), "-o", str(tmp_path / "out")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try:
+        # workers are there, and sessions go to them
+        until(lambda: (tmp_path / "out" / ".lock").exists(), run)
+        time.sleep(1)
+        if is_killed:
+            killed = workers_of(run.pid)[0]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: len({*workers_of(run.pid)} - {killed}) == 2, run)
+            os.kill(run.pid, signal.SIGINT)
+        else:
+            # as a terminal has it: Ctrl-C reaches the command and its workers
+            os.killpg(run.pid, signal.SIGINT)
+        told, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130
+    assert told.strip().endswith("stopped")
+    assert "distributed" not in told
+    assert "Traceback" not in told
+
+
+def until(happened, run):
+    """Wait while a command goes on."""
+    while not happened():
+        time.sleep(0.05)
+        assert run.poll() is None, run.stdout.read()
+
+
+def workers_of(pid):
+    """Worker processes of a command."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            command = (path.parent / "cmdline").read_text()
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid and "spawn_main" in command:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def test_what_dask_says_of_memory_stays(caplog):
+    nanny = logging.getLogger("distributed.nanny")
+    with quiet():
+        nanny.warning("Restarting worker")
+        nanny.warning("Worker exceeded 95 % of memory budget. Restarting...")
+    nanny.warning("Restarting worker")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Worker exceeded 95 % of memory budget. Restarting...",
+        "Restarting worker",
+    ]
 
 
 def test_libraries_that_are_missing_are_named(monkeypatch, tmp_path):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,9 @@ def client_of(
             yield stack.enter_context(_client(scheduler)), None
         elif local is not None:
             cluster, threads = _local(local, stack)
-            yield stack.enter_context(_client(cluster)), threads
+            client = stack.enter_context(_client(cluster))
+            client.register_plugin(import_module("popglm.scale.quiet").Uninterrupted())
+            yield client, threads
         elif slurm is not None:
             jobs = read_slurm(slurm)
             if shutil.which("sbatch") is None:
@@ -119,12 +120,13 @@ def _local(n_workers: int, stack: ExitStack) -> tuple[Any, int]:
     if not 1 <= n_workers <= cores:
         raise ValueError(f"local={n_workers} workers must be 1 to {cores}, the cores of this machine")
     memory = int(min(memory_of_machine(), 2**50) * SHARE / n_workers)
+    stack.enter_context(import_module("popglm.scale.quiet").quiet())
     # a worker that dies is replaced, however long that takes; after 15 s Dask would do without
     stack.enter_context(import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}))
     cluster = distributed.LocalCluster(
         n_workers=n_workers, threads_per_worker=1, processes=True, memory_limit=memory,
         resources={RESOURCE: memory}, host="127.0.0.1",
-        dashboard_address="127.0.0.1:0" if find_spec("bokeh") else None,
+        dashboard_address="127.0.0.1:0",
         local_directory=stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)),
     )  # fmt: skip
     return stack.enter_context(cluster), cores // n_workers
