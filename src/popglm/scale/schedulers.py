@@ -77,10 +77,7 @@ def client_of(
         if scheduler is not None:
             yield stack.enter_context(_client(scheduler)), None
         elif local is not None:
-            cluster, threads = _local(local, stack)
-            client = stack.enter_context(_client(cluster))
-            client.register_plugin(import_module("popglm.scale.quiet").Uninterrupted())
-            yield client, threads
+            yield _local(local, stack)
         elif slurm is not None:
             jobs = read_slurm(slurm)
             if shutil.which("sbatch") is None:
@@ -114,13 +111,16 @@ def _client(where: Any) -> Any:
 
 
 def _local(n_workers: int, stack: ExitStack) -> tuple[Any, int]:
-    """Worker processes of this machine, and the threads of each."""
+    """A client of worker processes of this machine, and the threads of each."""
     distributed = _library("distributed", "dask")
+    # only where distributed is installed
+    from popglm.scale.quiet import Uninterrupted, quiet
+
     cores = usable_cores()
     if not 1 <= n_workers <= cores:
         raise ValueError(f"local={n_workers} workers must be 1 to {cores}, the cores of this machine")
     memory = int(min(memory_of_machine(), 2**50) * SHARE / n_workers)
-    stack.enter_context(import_module("popglm.scale.quiet").quiet())
+    stack.enter_context(quiet())
     # a worker that dies is replaced, however long that takes; after 15 s Dask would do without
     stack.enter_context(import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}))
     cluster = distributed.LocalCluster(
@@ -129,7 +129,9 @@ def _local(n_workers: int, stack: ExitStack) -> tuple[Any, int]:
         dashboard_address="127.0.0.1:0",
         local_directory=stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)),
     )  # fmt: skip
-    return stack.enter_context(cluster), cores // n_workers
+    client = stack.enter_context(_client(stack.enter_context(cluster)))
+    client.register_plugin(Uninterrupted())
+    return client, cores // n_workers
 
 
 @dataclass(frozen=True)

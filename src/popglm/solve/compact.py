@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-def has_cache() -> bool:
+def _has_cache() -> bool:
     """Whether numba has a folder for compiled functions: NUMBA_CACHE_DIR, beside this file, or below the home."""
     try:
         njit(cache=True)(lambda: None)
@@ -42,7 +42,7 @@ def has_cache() -> bool:
 #: Loops over entries are compiled in a fraction of the time of assignments to slices and of NumPy's functions.
 JIT: dict[str, Any] = {
     "nogil": True,
-    "cache": has_cache(),
+    "cache": _has_cache(),
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
     "no_cfunc_wrapper": True,
