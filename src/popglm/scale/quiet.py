@@ -12,10 +12,15 @@ from distributed import WorkerPlugin
 
 __all__ = ["Uninterrupted", "quiet"]
 
-#: Beginnings or parts of lines, by the logger that writes them.
+#: Parts of lines, by the logger that writes them: in the process of the command, and in that of a worker.
 TOLD_OTHERWISE = {
     "distributed.nanny": ("Restarting worker", "Worker process still alive after"),
     "distributed.scheduler": ("marked as failed because", "which was not found on the scheduler"),
+}
+#: Of worker processes, whose scheduler ends with the command.
+OF_THE_END = {
+    "distributed.worker": ("Failed to communicate with scheduler during heartbeat",),
+    "distributed.worker.state_machine": ("ended with CancelledError",),
 }
 
 
@@ -54,5 +59,5 @@ class Uninterrupted(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """In the main thread of the worker's process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        left_out = _LeftOut(("ended with CancelledError",))
-        logging.getLogger("distributed.worker.state_machine").addFilter(left_out)
+        for name, parts in OF_THE_END.items():
+            logging.getLogger(name).addFilter(_LeftOut(parts))
