@@ -229,6 +229,12 @@ def fit_many(
     scheduler: Annotated[str | None, typer.Option(help="The address of a scheduler of Dask, or its file.")] = None,
     local: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None,
     slurm: Annotated[Path | None, typer.Option(help="A TOML file that describes jobs of SLURM.")] = None,
+    name: Annotated[
+        str, typer.Option(help="How results are called: '{parent}_{name}' puts the folder's name before the file's.")
+    ] = "{name}",
+    neurons_per_task: Annotated[
+        int | None, typer.Option(min=1, help="Neurons that are fitted at a time, at most; fewer take less memory.")
+    ] = None,
     replace: Annotated[bool, typer.Option(help="Replace results of another recipe or of changed data.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -243,11 +249,14 @@ def fit_many(
         from popglm.scale.progress import progress_bar
         from popglm.scale.schedulers import client_of
         from popglm.scale.sessions import fit_sessions
-        from popglm.scale.stores import matched
+        from popglm.scale.stores import matched, named_sessions
 
-        paths = matched(sessions)
+        named = named_sessions(matched(sessions), name)
         with client_of(scheduler, local, slurm) as (client, threads), progress_bar(as_json) as tell:
-            found = fit_sessions(paths, recipe, output, client, threads_per_task=threads, replace=replace, tell=tell)
+            found = fit_sessions(
+                named, recipe, output, client, threads_per_task=threads, neurons_per_task=neurons_per_task,
+                replace=replace, tell=tell,
+            )  # fmt: skip
         facts = found.facts()
         _print(facts if as_json else {name: fact for name, fact in facts.items() if fact}, as_json)
         if not found.is_complete:

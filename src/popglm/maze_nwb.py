@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from popglm.io.files import check_target, write_whole
+from popglm.io.nwb_results import write_new_nwb
 from popglm.simulate import MazeSession, maze_session
 
 __all__ = ["write_maze_nwb"]
@@ -55,10 +57,8 @@ def write_maze_nwb(path: str | Path, n_samples: int = 27_396, n_neurons: int = 1
     >>> session.activity.shape
     (200, 4)
     """
-    try:
-        from pynwb import NWBHDF5IO
-    except ImportError as error:
-        raise ImportError("write_maze_nwb needs pynwb: pip install 'popglm[nwb]'") from error
+    if find_spec("pynwb") is None:
+        raise ImportError("write_maze_nwb needs pynwb: pip install 'popglm[nwb]'")
     target = check_target(path)
     session = maze_session(n_samples, n_neurons, n_task_variables=8, seed=seed)
 
@@ -66,8 +66,7 @@ def write_maze_nwb(path: str | Path, n_samples: int = 27_396, n_neurons: int = 1
         with warnings.catch_warnings():
             # of the name that the file has until it is whole
             warnings.filterwarnings("ignore", message="The file path provided")
-            with NWBHDF5IO(beside, "w") as io:
-                io.write(_file_of(session))
+            write_new_nwb(beside, _file_of(session))
 
     write_whole(target, write, 8 * n_samples * (2 * n_neurons + 10 * FRAMES))
     return session

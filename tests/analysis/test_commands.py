@@ -313,12 +313,22 @@ def test_a_result_takes_the_place_of_another_whole_or_not_at_all(copy, monkeypat
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     found = run("fit", copy / "recipe.toml", "-o", copy / "result.nc")
     assert found.exit_code == 1
     assert "the disk is full" in found.output
     assert (copy / "result.nc").read_bytes() == before
     assert sorted(path.name for path in copy.iterdir() if path.name.endswith(".part")) == []
+
+
+def test_texts_of_a_result_may_become_longer(copy):
+    found = open_result(copy / "result.nc")
+    neurons = found.part("neurons").load()
+    names = [f"{name} of the other probe" for name in neurons["neuron"].values]
+    longer = neurons.assign_coords(neuron=neurons["neuron"].copy(data=names))
+    found.with_parts({"/neurons": longer}).save(copy / "result.nc")
+    assert open_result(copy / "result.nc").neurons.index.tolist() == names
+    assert [str(name) for name in pd.read_parquet(copy / "result.parquet")["neuron"]] == names
 
 
 def test_an_unwritable_place_is_told_before_the_fit(copy):

@@ -11,7 +11,7 @@ from many import RECIPE, assert_same_store, complaint, left_over, write_session,
 
 import popglm as pg
 from popglm.analysis.recipe import parse_recipe, read_recipe
-from popglm.analysis.result import fingerprint, open_result
+from popglm.analysis.result import Result, fingerprint, open_result
 from popglm.analysis.running import build, fit_recipe, grid_of, session_of
 from popglm.io.locks import held_lock
 from popglm.scale.stores import check_name, matched, named_sessions
@@ -70,6 +70,62 @@ def test_blocks_of_neurons_end_with_the_bits_of_all(folder, client, tmp_path):
     assert left_over(tmp_path / "out") == set()
     kernel = open_result(tmp_path / "out" / "day0.nc").tree["kernels/000"].to_dataset()
     np.testing.assert_allclose(kernel["mean_absolute"], abs(kernel["kernel"]).mean("neuron"), rtol=1e-12)
+
+
+def test_names_that_become_longer_from_block_to_block_stay_whole(tmp_path):
+    arrays = dict(np.load(write_session(tmp_path / "whole.npz", 0)))
+    table = pd.DataFrame({"area": ["a", "b", "c", "d", "retrosplenial", "e"]}, ["1", "2", "3", "4", "1000", "20"])
+    session = pg.Session(
+        activity={"spikes": pg.recording.traces(arrays["spikes"], rate=20, neurons=table)},
+        signals={name: pg.recording.signal(arrays[name], rate=20) for name in ("speed", "touch")},
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    for folder, most in (("whole", None), ("blocks", 4)):
+        assert pg.fit_sessions({"s": session}, recipe, tmp_path / folder, neurons_per_task=most).is_complete
+    assert_same_store(tmp_path / "blocks" / "s.nc", tmp_path / "whole" / "s.nc")
+    result = open_result(tmp_path / "blocks" / "s.nc")
+    assert result.neurons.index.tolist() == list(result.model.neuron_names_) == table.index.tolist()
+    assert result.part("contributions")["neuron"].values.tolist() == table.index.tolist()
+
+
+def test_a_table_that_is_missing_is_written_from_its_store(copy, client):
+    paths, recipe, output = sessions_of(copy), copy / "data" / "recipe.toml", copy / "here"
+    (table,) = output.glob("day1.[pc]*")
+    before = table.read_bytes()
+    for given in (None, client):
+        table.unlink()
+        found = pg.fit_sessions(paths, recipe, output, given)
+        assert found.table["status"].tolist() == ["finished"] * 4
+        assert table.read_bytes() == before
+
+
+def test_a_table_without_room_is_written_by_the_next_call(copy, monkeypatch):
+    paths, recipe, output = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "out"
+
+    def full(self, path):
+        # blocks have room
+        if path.stem == "day0":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for most in (None, 4):
+        with monkeypatch.context() as patch:
+            patch.setattr(Result, "save_table", full)
+            found = pg.fit_sessions(paths, recipe, output, neurons_per_task=most)
+            assert found.table["status"].tolist() == ["failed"]
+        assert list(output.glob("day0.*")) == [output / "day0.nc"]
+        assert pg.fit_sessions(paths, recipe, output).table["status"].tolist() == ["finished"]
+        assert len(list(output.glob("day0.*"))) == 2
+        assert {path.name for path in output.glob(".*")} == {".lock"}
+        shutil.rmtree(output)
+
+
+def test_what_a_process_left_half_written_is_removed(copy):
+    half = [copy / "here" / name for name in (".day1.nc.a1b2c3d4.part", ".neurons.parquet.a1b2c3d4.part")]
+    for path in half:
+        path.write_text("half")
+    pg.fit_sessions(sessions_of(copy), copy / "data" / "recipe.toml", copy / "here")
+    assert not any(path.exists() for path in half)
 
 
 def test_the_table_has_a_row_for_every_neuron_of_all_sessions(folder):
@@ -254,6 +310,28 @@ def test_names_are_those_of_files(tmp_path):
 )
 def test_sessions_that_are_none_are_told(sessions, words):
     assert words in complaint(named_sessions, sessions)
+
+
+def test_names_may_have_those_of_folders():
+    paths = ["/x/m1/day1/suite2p", "/x/m1/day2/suite2p", "/x/m2/day1/suite2p/"]
+    assert list(named_sessions(paths, "{grandparent}_{parent}")) == ["m1_day1", "m1_day2", "m2_day1"]
+    assert list(named_sessions(["a/x.nwb", "b/x.nwb"], "{parent}_{name}")) == ["a_x", "b_x"]
+    assert "two sessions are called 'm1'" in complaint(named_sessions, paths, "{grandparent}")
+    assert "--name '{parent}_{name}'" in complaint(named_sessions, ["a/x.nwb", "b/x.nwb"])
+    assert "holds {folder}; known are {name}, {parent}" in complaint(named_sessions, paths, "{folder}_{name}")
+    assert "it is empty" in complaint(named_sessions, ["/x.nwb"], "{grandparent}")
+
+
+def test_one_file_is_one_session(folder, tmp_path):
+    data = folder / "data"
+    link = tmp_path / "link.npz"
+    link.symlink_to(data / "day1.npz")
+    spellings = [f"{data}/day1.npz", f"{data}/../data/day1.npz", str(link)]
+    assert matched(spellings) == spellings[:1]
+    for other in spellings:
+        assert "are one file, given twice" in complaint(named_sessions, [spellings[0], other])
+    # under two names it may be wanted twice
+    assert len(named_sessions({"a": spellings[0], "b": spellings[2]})) == 2
 
 
 def test_patterns_match_files_once(folder):

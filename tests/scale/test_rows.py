@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -203,6 +204,48 @@ def test_a_corrupt_source_is_its_own_error(recording, client, tmp_path):
     (tmp_path / "X.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"X\.bin"):
         fit(X, recording["poisson"])
+
+
+def test_an_error_of_a_chunk_is_told_as_one(recording, client):
+    array = pytest.importorskip("dask.array")
+
+    def read(block, block_id=None):
+        if block_id[0] == 1:
+            raise KeyError("plane 3")
+        return block
+
+    chunks = array.from_array(recording["X"], chunks=(300, P)).map_blocks(read, dtype=np.float32, meta=np.empty((0, 0)))
+    words = r"Rows 300 to 600 of X could not be computed; a chunk of this Dask array raised KeyError: 'plane 3'"
+    X = rows_on_workers(chunks, client, n_shares=1)
+    with pytest.raises(RuntimeError, match=words):
+        fit(X, recording["poisson"])
+    with pytest.raises(RuntimeError, match=words):
+        X.source[300:600]
+
+
+def test_a_worker_that_stands_still_leaves_no_trace(recording, client, monkeypatch):
+    X, Y = rows_on_workers(recording["X"], client), recording["poisson"]
+    expected = fit(X, Y, tol=1e-4)
+    ask, calls, stopped = row_carrier.DaskCarrier.ask, [], []
+
+    def stop_once(self, asked):
+        calls.append(asked)
+        if len(calls) == 9:
+            address = self._at[min(asked)]
+            stopped.append(client.run(os.getpid, workers=[address])[address])
+            os.kill(stopped[0], signal.SIGSTOP)
+            # longer than a look at who is there
+            threading.Timer(4, os.kill, (stopped[0], signal.SIGCONT)).start()
+        return ask(self, asked)
+
+    monkeypatch.setattr(row_carrier.DaskCarrier, "ask", stop_once)
+    began = time.monotonic()
+    found = fit(X, Y, tol=1e-4)
+    assert time.monotonic() - began >= 4
+    np.testing.assert_array_equal(found.coef_path_, expected.coef_path_)
+    np.testing.assert_array_equal(found.cv_deviance_, expected.cv_deviance_)
+    # the worker itself went on
+    assert stopped[0] in client.run(os.getpid).values()
 
 
 def test_bad_arguments(recording, client):

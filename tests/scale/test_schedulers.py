@@ -1,7 +1,14 @@
 """Clients by address, of this machine and of SLURM, and the command that fits many sessions on them."""
 
+import contextlib
 import json
+import logging
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +21,7 @@ from popglm.cli import app
 from popglm.scale.schedulers import client_of, read_slurm, slurm_cluster
 
 distributed = pytest.importorskip("distributed", reason=ABSENT)
+quiet = pytest.importorskip("popglm.scale.quiet", reason=ABSENT).quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -61,6 +69,21 @@ def test_the_command_fits_on_workers_of_its_own_what_python_fits(folder, tmp_pat
     assert len(pd.read_parquet(json.loads(again.stdout)["neurons"])) == 18
 
 
+def test_recordings_of_one_name_are_told_by_their_folders(folder, tmp_path):
+    recipe, paths = folder / "data" / "recipe.toml", []
+    for k in range(2):
+        paths.append(tmp_path / f"m{k}" / "x.npz")
+        paths[-1].parent.mkdir()
+        shutil.copy(folder / "data" / f"day{k}.npz", paths[-1])
+    found = run(*paths, "--recipe", recipe, "-o", tmp_path / "out")
+    assert found.exit_code == 1
+    assert "two sessions are called 'x'" in found.output
+    options = ("--recipe", recipe, "-o", tmp_path / "out", "--name", "{parent}_{name}", "--neurons-per-task", 4)
+    found = run(*paths, paths[0].parent / ".." / "m0" / "x.npz", *options)
+    assert found.exit_code == 0, found.output
+    assert {path.name for path in (tmp_path / "out").glob("*.nc")} == {"m0_x.nc", "m1_x.nc"}
+
+
 def test_a_running_scheduler_is_found_by_address_and_by_file(cluster, tmp_path):
     with client_of(cluster.scheduler_address) as (client, threads):
         assert client.submit(sum, [1, 2]).result() == 3
@@ -77,6 +100,8 @@ def test_a_running_scheduler_is_found_by_address_and_by_file(cluster, tmp_path):
     ("options", "words"),
     [
         (["--scheduler", "node1"], "'node1' is no address such as tcp://node1:8786"),
+        (["--scheduler", "nofile.json"], "scheduler='nofile.json': there is no such file"),
+        (["--scheduler", "no/file"], "scheduler='no/file': there is no such file"),
         (["--scheduler", "tcp://127.0.0.1:1"], "no scheduler of Dask answers at 'tcp://127.0.0.1:1'"),
         (["--scheduler", "tcp://127.0.0.1:1", "--local", 2], "give one of scheduler, local and slurm"),
         (["--local", 10_000], "local=10000 workers must be 1 to"),
@@ -91,6 +116,65 @@ def test_a_cluster_that_cannot_be_had_is_told(options, words, folder, tmp_path, 
     assert words in found.output
     assert "Traceback" not in found.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not list processes in files")
+@pytest.mark.parametrize("is_killed", [False, True], ids=["Ctrl-C", "a killed worker"])
+def test_ctrl_c_and_killed_workers_are_told_in_popglms_words_alone(is_killed, folder, tmp_path):
+    text = (folder / "data" / "recipe.toml").read_text().replace("cv = 3", "cv = 3\n\n[explain]\nbootstrap = 3000")
+    (folder / "data" / "long.toml").write_text(text)
+    command = [sys.executable, "-m", "popglm", "fit-many", f"{folder}/data/day*.npz", "--local", "2"]
+    command += ["--recipe", str(folder / "data" / "long.toml"), "-o", str(tmp_path / "out")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try:
+        # workers are there, and sessions go to them
+        until(lambda: (tmp_path / "out" / ".lock").exists(), run)
+        time.sleep(1)
+        if is_killed:
+            killed = workers_of(run.pid)[0]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: len({*workers_of(run.pid)} - {killed}) == 2, run)
+            os.kill(run.pid, signal.SIGINT)
+        else:
+            # as a terminal has it: Ctrl-C reaches the command and its workers
+            os.killpg(run.pid, signal.SIGINT)
+        told, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130
+    assert told.strip().endswith("stopped")
+    assert "distributed" not in told
+    assert "Traceback" not in told
+
+
+def until(happened, run):
+    """Wait while a command goes on."""
+    while not happened():
+        time.sleep(0.05)
+        assert run.poll() is None, run.stdout.read()
+
+
+def workers_of(pid):
+    """Worker processes of a command."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            command = (path.parent / "cmdline").read_text()
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid and "spawn_main" in command:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def test_what_dask_says_of_memory_stays(caplog):
+    nanny = logging.getLogger("distributed.nanny")
+    with quiet():
+        nanny.warning("Restarting worker")
+        nanny.warning("Worker exceeded 95 % of memory budget. Restarting...")
+    nanny.warning("Restarting worker")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Worker exceeded 95 % of memory budget. Restarting...",
+        "Restarting worker",
+    ]
 
 
 def test_libraries_that_are_missing_are_named(monkeypatch, tmp_path):

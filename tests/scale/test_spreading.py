@@ -69,3 +69,35 @@ def test_results_are_in_order_and_errors_are_those_of_the_call(spread):
         spread(lambda number: number, [1])
     with pytest.raises(TypeError, match="client must be"):
         pg.dask_map(None)
+
+
+def test_a_client_is_no_map(fitted, client):
+    design, model, X, Y, trial = fitted
+    calls = {
+        "compare": lambda how: pg.compare(model, X, Y, map=how),
+        "significance": lambda how: pg.significance(model, X, Y, trial=trial, n_shifts=5, map=how),
+        "bootstrap": lambda how: pg.bootstrap(model, design, X, Y, trial=trial, n_resamples=2, map=how),
+    }
+    for name, call in calls.items():
+        for how in (client, client.map):
+            with pytest.raises(TypeError, match=rf"{name}: map is a client of Dask .* map=popglm.dask_map\(client\)"):
+                call(how)
+        with pytest.raises(TypeError, match=f"{name}: map=3 must do the work of Python's map"):
+            call(3)
+    # an executor's map gives results
+    assert pg.compare(model, X, Y, map=client.get_executor().map).sizes["variable"] == 3
+
+
+def test_rows_on_workers_are_of_one_fit_at_a_time(fitted, client, spread):
+    design, model, X, Y, trial = fitted
+    rows = pg.rows_on_workers(X.to_numpy(), client)
+    for call in (
+        lambda: pg.compare(model, rows, Y, map=spread),
+        lambda: pg.bootstrap(model, design, rows, Y, trial=trial, n_resamples=2, map=spread),
+    ):
+        with pytest.raises(
+            ValueError, match=r"rows of X lie on workers, which sum for one fit at a time.*leave map out"
+        ):
+            call()
+    with pytest.raises(TypeError, match=r"X is a DataFrame, .* give X.to_numpy\(\)"):
+        pg.rows_on_workers(X, client)

@@ -24,10 +24,10 @@ from popglm.analysis.running import Matrices
 from popglm.estimators import GLMCV
 from popglm.estimators.loading import model_of
 from popglm.io.files import check_source, check_target, write_whole
-from popglm.io.netcdf import described, description_of, storable
+from popglm.io.netcdf import described, description_of, storable, write_netcdf
 from popglm.labels import column_text
 
-__all__ = ["Result", "fingerprint", "make_result", "open_result"]
+__all__ = ["Result", "fingerprint", "has_table", "make_result", "open_result"]
 
 #: Revision of the layout; files with a later one are refused.
 REVISION = 1
@@ -94,11 +94,7 @@ class Result:
 
     def with_parts(self, parts: Mapping[str, xr.Dataset]) -> Result:
         """The result with further parts, or others in the place of those of the same name."""
-        own = {
-            f"/{path}" if path != "." else "/": node.to_dataset(inherit=False)
-            for path, node in self.tree.subtree_with_keys
-        }
-        return Result(xr.DataTree.from_dict({**own, **parts}), self.folder)
+        return Result(xr.DataTree.from_dict({**self._parts(), **parts}), self.folder)
 
     def with_about(self, **more: Any) -> Result:
         """The result with further things said about it, as JSON can hold them, or others in their place."""
@@ -156,25 +152,42 @@ class Result:
             }
             for name, node in self.tree.children.items()
         }
-        n_bytes = sum(node.nbytes for node in self.tree.subtree)
+        parts = self._parts()
         # paths of a machine mean nothing on another
-        tree = self.tree.copy()
-        tree.attrs["recipe_path"] = os.path.relpath(self.recipe_path, target.parent)
-        write_whole(target, lambda beside: tree.to_netcdf(beside, engine="h5netcdf", encoding=encoding), int(n_bytes))
-        _write_table(self.neurons.reset_index(), target)
+        parts["/"] = parts["/"].assign_attrs(recipe_path=os.path.relpath(self.recipe_path, target.parent))
+        write_netcdf(target, parts, encoding)
+        self.save_table(target)
+
+    def save_table(self, path: Path) -> None:
+        """Write the table with a row per neuron beside the file of the result.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        table = self.neurons.reset_index()
+        if find_spec("pyarrow") is None:
+            write_whole(path.with_suffix(".csv"), lambda beside: table.to_csv(beside, index=False), 1_000 * len(table))
+        else:
+            as_text = {name: table[name].astype(str) for name in table if table[name].dtype == object}
+            write_whole(
+                path.with_suffix(".parquet"),
+                lambda beside: table.assign(**as_text).to_parquet(beside, index=False),
+                1_000 * len(table),
+            )
+
+    def _parts(self) -> dict[str, xr.Dataset]:
+        """All parts by their paths."""
+        return {
+            f"/{path}" if path != "." else "/": node.to_dataset(inherit=False)
+            for path, node in self.tree.subtree_with_keys
+        }
 
 
-def _write_table(table: pd.DataFrame, target: Path) -> None:
-    """A row per neuron, beside the result."""
-    if find_spec("pyarrow") is None:
-        write_whole(target.with_suffix(".csv"), lambda beside: table.to_csv(beside, index=False), 1_000 * len(table))
-    else:
-        as_text = {name: table[name].astype(str) for name in table if table[name].dtype == object}
-        write_whole(
-            target.with_suffix(".parquet"),
-            lambda beside: table.assign(**as_text).to_parquet(beside, index=False),
-            1_000 * len(table),
-        )
+def has_table(path: Path) -> bool:
+    """Whether the table with a row per neuron lies beside the file of a result."""
+    return any(path.with_suffix(ending).exists() for ending in (".parquet", ".csv"))
 
 
 def open_result(path: str | Path) -> Result:

@@ -13,12 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from popglm.solve.compact import JIT
+
 __all__ = ["fit_progress"]
 
 #: Seconds after which a fit shows its progress in a terminal without being asked.
 PATIENCE = 10.0
 
 COMPILING = "popglm compiles its kernels once (about 20 s); later fits start at once."
+COMPILING_HERE = (
+    "popglm compiles its kernels (about 20 s), in every process anew: neither its own folder nor the home can be "
+    "written to. Set NUMBA_CACHE_DIR to a folder that lasts."
+)
 
 #: A terminal has room for one bar: that of the outermost fit, or of the first of several threads.
 _screen = threading.Lock()
@@ -97,7 +103,7 @@ class _CompileNotice(event.Listener):
         function = event.data["dispatcher"].py_func
         if not self._said and function.__module__.startswith("popglm."):
             self._said = True
-            print(COMPILING, file=sys.stderr, flush=True)
+            print(COMPILING if JIT["cache"] else COMPILING_HERE, file=sys.stderr, flush=True)
 
     def on_end(self, event: event.Event) -> None:
         pass

@@ -24,6 +24,7 @@ from popglm.explain.contributions import (
     neuron_blocks,
     rows_of,
 )
+from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
@@ -92,10 +93,13 @@ def compare(
 
     Raises
     ------
+    TypeError
+        If ``map`` is no such function, as a client of Dask is none.
     ValueError
         If the model is not cross-validated, X or Y are not those of its fit by number, labels or held-out deviance, a
         variable fits no group (the nearest are named), or variables overlap; if the fit had sample weights or an offset
-        that are not given, or those given it did not have.
+        that are not given, or those given it did not have; if ``map`` is given and the rows of X lie on workers, which
+        sum for one fit at a time.
 
     Warns
     -----
@@ -135,6 +139,7 @@ def compare(
     if weaker is not None and (not is_number(weaker, whole=True) or weaker < 0):
         raise ValueError(f"compare: weaker={shown(weaker)} must be a whole number of strengths, 0 or more, or None.")
     check_flag("compare", "reselect", reselect)
+    check_map("compare", map, X)
     values = check_design_matrix(model, X, "compare", held_out=True)
     check_splits(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_

@@ -16,6 +16,7 @@ from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
+from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.messages import listed, shown
@@ -121,6 +122,7 @@ def bootstrap(
     """
     check_count("bootstrap", "n_resamples", n_resamples, least=2, most=MOST_DRAWS)
     check_seed(seed, "bootstrap")
+    check_map("bootstrap", map, X)
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     check_design_of(model, design, "bootstrap")

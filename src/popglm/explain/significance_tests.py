@@ -16,6 +16,7 @@ from popglm.explain.ablation import breakdown
 from popglm.explain.choice import METHODS, Layout, spread
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.full_refits import full_refits
+from popglm.explain.maps import check_map
 from popglm.explain.refits import LocalTest
 from popglm.explain.shift_p_values import degrees_of_freedom, widened
 from popglm.explain.shifts import ShiftTest, unique_columns
@@ -98,7 +99,7 @@ def significance(
     Raises
     ------
     TypeError
-        If X is a `RowStream`: sums over all shifts need its columns whole.
+        If X is a `RowStream`: sums over all shifts need its columns whole; if ``map`` is no such function.
     ValueError
         If the model is not cross-validated; if labels of rows, columns or neurons are not those of the fit, or the fit
         had sample weights or an offset that are not given, or lacked those given; if `trial` or `strata` has another
@@ -231,6 +232,7 @@ def significance(
     if refit is not None and method not in ("auto", "circular_shift"):
         raise ValueError(f"significance: method={shown(method)} has its own refit; leave refit=None.")
     check_seed(seed, "significance")
+    check_map("significance", map)
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
     data = TestedData.make(model, values, X, Y, trial, strata, sample_weight, offset)
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from popglm.io.locks import Lock, held_lock
 from popglm.messages import shown
 
-__all__ = ["check_source", "check_target", "write_whole"]
+__all__ = ["check_source", "check_target", "remove_abandoned", "reserve", "write_whole"]
+
+#: Names of files that `write_whole` has not put in their place yet.
+_UNFINISHED = re.compile(r"\..+\.\w{8}\.part")
 
 
 def check_target(path: Any) -> Path:
@@ -81,8 +87,7 @@ def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int, what: str
     OSError
         If the file cannot be written; nothing of it is left.
     """
-    handle, beside = _new_file(path)
-    os.close(handle)
+    lock, beside = _beside(path)
     try:
         try:
             write(beside)
@@ -90,9 +95,12 @@ def write_whole(path: Path, write: Callable[[str], Any], n_bytes: int, what: str
         except (OSError, RuntimeError) as error:
             raise _complaint(error, path, n_bytes, what) from error
         os.chmod(beside, _mode(path))
+        # HDF5 opens no file that another process has locked
+        lock.close()
         os.replace(beside, path)
     finally:
         Path(beside).unlink(missing_ok=True)
+        lock.close()
     if os.name == "posix":
         _sync(str(path.parent))
 
@@ -104,6 +112,64 @@ def _new_file(path: Path) -> tuple[int, str]:
     except OSError as error:
         what = f"the folder {str(path.parent)!r} takes no new file ({os.strerror(error.errno or 0)})"
         raise OSError(error.errno, f"path={str(path)!r}: {what}; give another folder.") from error
+
+
+def _beside(path: Path) -> tuple[Lock, str]:
+    """A new file beside another, and the lock on it that tells `remove_abandoned` of a process at work."""
+    while True:
+        handle, beside = _new_file(path)
+        os.close(handle)
+        try:
+            lock = held_lock(Path(beside), "it is being removed", make=False)
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOENT):
+                raise
+            continue
+        if os.path.exists(beside):
+            return lock, beside
+        lock.close()
+
+
+def reserve(path: str, n_bytes: int) -> None:
+    """Have room for a file before something is written that cannot bear to have none.
+
+    Raises
+    ------
+    OSError
+        If there is no room.
+    """
+    # other systems have no such call
+    if hasattr(os, "posix_fallocate"):
+        handle = os.open(path, os.O_RDWR)
+        try:
+            os.posix_fallocate(handle, 0, n_bytes)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+        finally:
+            os.close(handle)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes that have ended left half written in a folder and those below it.
+
+    Files whose process is at work are locked. Where a file system has no locks, nothing is removed.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     half = Path(folder, ".model.nc.a1b2c3d4.part")
+    ...     _ = half.write_text("half")
+    ...     remove_abandoned(Path(folder))
+    ...     half.exists()
+    False
+    """
+    for path in folder.rglob(".*.part"):
+        if _UNFINISHED.fullmatch(path.name):
+            # another process is at work on it, or has removed it
+            with contextlib.suppress(OSError), held_lock(path, "it is being written", make=False) as lock:
+                if lock.is_held:
+                    path.unlink()
 
 
 def _sync(path: str) -> None:
@@ -127,6 +193,13 @@ def _mode(path: Path) -> int:
 def _complaint(error: Exception, path: Path, n_bytes: int, what: str) -> OSError:
     """What went wrong in one sentence. HDF5 tells of a full disk in words of its own, without the number."""
     number = getattr(error, "errno", None)
+    if number == errno.EFBIG:
+        return OSError(
+            number,
+            f"{what} takes about {n_bytes / 1e6:.3g} MB, more than a file may have here (see ulimit -f); what was "
+            "there before is unchanged",
+            str(path),
+        )
     free = shutil.disk_usage(path.parent).free
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or free < n_bytes:
         return OSError(

@@ -28,9 +28,16 @@ class Lock:
     def __init__(self, handle: int | None) -> None:
         self._handle = handle
 
+    @property
+    def is_held(self) -> bool:
+        """Whether others are kept out; they are not where the system has no locks."""
+        return self._handle is not None
+
     def close(self) -> None:
         """Let others have it."""
         if self._handle is not None:
+            # a process that was forked meanwhile has it open as well
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
             os.close(self._handle)
             self._handle = None
 
@@ -43,14 +50,16 @@ class Lock:
         self.close()
 
 
-def held_lock(path: Path, taken: str) -> Lock:
-    """Lock a file, which is made where there is none. Without locks in the system or its files, nobody is refused.
+def held_lock(path: Path, taken: str, make: bool = True) -> Lock:
+    """Lock a file. Without locks in the system or its files, nobody is refused.
 
     Parameters
     ----------
     path : Path
     taken : str
         What to say where another has it.
+    make : bool
+        Whether the file is made where there is none.
 
     Raises
     ------
@@ -70,7 +79,7 @@ def held_lock(path: Path, taken: str) -> Lock:
     """
     if fcntl is None:
         return Lock(None)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0), 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

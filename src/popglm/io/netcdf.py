@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5netcdf
 import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from popglm.io.files import check_source, check_target, write_whole
 from popglm.labels import is_counted
@@ -24,6 +28,7 @@ __all__ = [
     "storable",
     "variables_of_index",
     "write_described",
+    "write_netcdf",
 ]
 
 #: The attribute of a Dataset that holds the description.
@@ -86,7 +91,39 @@ def write_described(path: str | Path, data: xr.Dataset, about: dict[str, Any]) -
     """
     target = check_target(path)
     data = described(data, about)
-    write_whole(target, lambda beside: data.to_netcdf(beside, engine="h5netcdf"), data.nbytes)
+    write_netcdf(target, {"/": data})
+
+
+def write_netcdf(
+    target: Path, parts: Mapping[str, xr.Dataset], encoding: Mapping[str, Mapping[str, dict[str, Any]]] | None = None
+) -> None:
+    """Write Datasets into the groups of one netCDF file, whole or not at all.
+
+    How a variable was stored in the file that it comes from says nothing of the new one: texts may be longer now.
+
+    Parameters
+    ----------
+    target : Path
+        From `check_target`.
+    parts : dict of str to Dataset
+        By the names of their groups, such as "/" and "/kernels/000".
+    encoding : dict of str to dict, optional
+        By group and variable, as xarray takes it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, for lack of room or of permission.
+    """
+    # HDF5 ends the process where a write to the disk fails
+    image = io.BytesIO()
+    with h5netcdf.File(image, "w") as file:
+        for name, data in parts.items():
+            group = file if name == "/" else file.create_group(name)
+            own = (encoding or {}).get(name, {})
+            data.drop_encoding().dump_to_store(H5NetCDFStore(group), encoding=own)
+    content = image.getbuffer()
+    write_whole(target, lambda beside: Path(beside).write_bytes(content), len(content))
 
 
 def read_described(path: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:

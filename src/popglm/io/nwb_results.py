@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import uuid
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popglm.io.files import check_target, write_whole
+from popglm.io.files import check_target, reserve, write_whole
 from popglm.io.result_tables import Results, ResultTable, results_of
 from popglm.messages import shown
 from popglm.recording import Session
 
-__all__ = ["to_nwb"]
+__all__ = ["to_nwb", "write_new_nwb"]
 
 #: Name of the processing module.
 MODULE = "popglm"
@@ -104,7 +105,7 @@ def to_nwb(
         if target.exists() and os.path.samefile(target, original):
             raise ValueError(f"to_nwb: path={str(path)!r} is the source, which is never changed; give another name")
         n_bytes += original.stat().st_size
-    write_whole(target, lambda beside: _write(beside, original, session, results), n_bytes)
+    write_whole(target, lambda beside: _write(beside, original, session, results, n_bytes), n_bytes)
 
 
 def _source(source: Any, session: Session | None) -> Path | None:
@@ -132,29 +133,51 @@ def _is_nwb(path: Path) -> bool:
         return "nwb_version" in file.attrs
 
 
-def _write(beside: str, original: Path | None, session: Session | None, results: Results) -> None:
-    """Write a whole file."""
+def write_new_nwb(beside: str, nwb: Any) -> None:
+    """Write an object of pynwb as a new file; an error of the disk is one of Python."""
+    import h5py
     from pynwb import NWBHDF5IO
 
-    if original is not None:
-        shutil.copyfile(original, beside)
+    # HDF5 ends the process where a write to the disk fails
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file, NWBHDF5IO(file=file, mode="w") as target:
+        target.write(nwb)
+    Path(beside).write_bytes(image.getbuffer())
+
+
+def _write(beside: str, original: Path | None, session: Session | None, results: Results, n_bytes: int) -> None:
+    """Write a whole file of so many bytes at most."""
+    import h5py
+    from pynwb import NWBHDF5IO
+
     with warnings.catch_warnings():
         # of what is in the source already, and of the name that the file has until it is whole
         warnings.simplefilter("ignore")
-        with NWBHDF5IO(beside, "w" if original is None else "a") as io:
-            nwb = _new_file(session) if original is None else _read(io, original)
+        if original is None:
+            write_new_nwb(beside, _with_module(_new_file(session), results))
+            return
+        shutil.copyfile(original, beside)
+        # a copy may be too large for memory; what is reserved and not used, HDF5 gives back
+        reserve(beside, n_bytes)
+        with h5py.File(beside, "r+", locking=False) as file, NWBHDF5IO(file=file, mode="a") as target:
+            nwb = _read(target, original)
             if MODULE in nwb.processing:
                 raise ValueError(f"to_nwb: {str(original)!r} has results of popglm already; give the file without them")
-            module = nwb.create_processing_module(MODULE, f"Encoding models of neurons, fitted by popglm {_version()}")
-            for one in _contents(results):
-                module.add(one)
-            io.write(nwb)
+            target.write(_with_module(nwb, results))
 
 
-def _read(io: Any, original: Path) -> Any:
+def _with_module(nwb: Any, results: Results) -> Any:
+    """A file with the module that holds all results."""
+    module = nwb.create_processing_module(MODULE, f"Encoding models of neurons, fitted by popglm {_version()}")
+    for one in _contents(results):
+        module.add(one)
+    return nwb
+
+
+def _read(copy: Any, original: Path) -> Any:
     """The objects of the copy."""
     try:
-        return io.read()
+        return copy.read()
     except Exception as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ValueError(

@@ -66,7 +66,8 @@ def no_room(name: str, memory: float, rooms: Sequence[Room]) -> str | None:
     )
     return (
         f"session {name!r} takes about {memory / 1e9:.3g} GB, and the largest of {len(rooms):,} workers has "
-        f"{largest / 1e9:.3g} GB for a task; {remedy}, or give fewer neurons per task (neurons_per_task)"
+        f"{largest / 1e9:.3g} GB for a task; {remedy}, or "
+        "give fewer neurons per task (neurons_per_task, --neurons-per-task)"
     )
 
 

@@ -9,6 +9,7 @@ import pickle
 import time
 import uuid
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -270,7 +271,12 @@ class DaskCarrier:
                 for share in sorted(going)
                 if k < len(chunks[share])
             }
-            going -= {share for share, future in futures.items() if not self._arrives(future, self._at[share])}
+            for share, future in futures.items():
+                sizes = self.source[slice(*self._bounds(share))].chunks[0]
+                first = self._bounds(share)[0] + sum(sizes[:k])
+                with _of_chunks(first, first + sizes[k]):
+                    if not self._arrives(future, self._at[share]):
+                        going.discard(share)
         return going
 
     def _send(self, share: int) -> bool:
@@ -284,6 +290,18 @@ class DaskCarrier:
         return True
 
 
+@contextlib.contextmanager
+def _of_chunks(first: int, last: int) -> Iterator[None]:
+    """Say of an error that chunks of a Dask array raised it: what made them is not popglm's."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(
+            f"Rows {first:,} to {last:,} of X could not be computed; a chunk of this Dask array raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 class _Fetched:
     """Rows of an array as they are, wherever it can be read."""
 
@@ -294,7 +312,8 @@ class _Fetched:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         if is_dask(self.source):
-            return self.client.compute(self.source[rows]).result()
+            with _of_chunks(*rows.indices(self.shape[0])[:2]):
+                return self.client.compute(self.source[rows]).result()
         if is_readable(self.source):
             return self.client.submit(_read, self.source, rows.start, rows.stop, pure=False).result()
         return np.asarray(self.source[rows])

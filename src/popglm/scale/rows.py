@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from popglm.checks import is_number
 from popglm.messages import shown
@@ -43,6 +44,8 @@ def rows_on_workers(X: Any, client: Any = None, n_shares: int | None = None) -> 
     ------
     ImportError
         If distributed is not installed.
+    TypeError
+        If X is a DataFrame: give ``X.to_numpy()``, and its groups as ``feature_groups`` of the model.
     ValueError
         If there is no client or worker, if X is no matrix of real numbers, or if workers lack memory for their rows;
         the last by ``fit``.
@@ -66,6 +69,11 @@ def rows_on_workers(X: Any, client: Any = None, n_shares: int | None = None) -> 
     >>> np.allclose(far.coef_, near.coef_, atol=1e-3)
     True
     """
+    if isinstance(X, pd.DataFrame):
+        raise TypeError(
+            "X is a DataFrame, whose names of columns rows on workers do not keep; give X.to_numpy(), and the model "
+            "feature_groups=X.columns.get_level_values(0) if it has groups."
+        )
     client = _client(client)
     # only where distributed is installed
     from popglm.scale.row_carrier import DaskCarrier, workers_of

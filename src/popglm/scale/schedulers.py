@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,7 @@ def client_of(
         if scheduler is not None:
             yield stack.enter_context(_client(scheduler)), None
         elif local is not None:
-            cluster, threads = _local(local, stack)
-            yield stack.enter_context(_client(cluster)), threads
+            yield _local(local, stack)
         elif slurm is not None:
             jobs = read_slurm(slurm)
             if shutil.which("sbatch") is None:
@@ -96,6 +94,10 @@ def _client(where: Any) -> Any:
     distributed = _library("distributed", "dask")
     is_file = isinstance(where, str) and Path(where).is_file()
     if isinstance(where, str) and not is_file:
+        if "://" not in where and (where.endswith(".json") or "/" in where or "\\" in where):
+            raise FileNotFoundError(
+                f"scheduler={shown(where)}: there is no such file; does the scheduler run, and write it?"
+            )
         comm = import_module("distributed.comm")
         try:
             comm.parse_host_port(comm.parse_address(where)[1])
@@ -109,21 +111,27 @@ def _client(where: Any) -> Any:
 
 
 def _local(n_workers: int, stack: ExitStack) -> tuple[Any, int]:
-    """Worker processes of this machine, and the threads of each."""
+    """A client of worker processes of this machine, and the threads of each."""
     distributed = _library("distributed", "dask")
+    # only where distributed is installed
+    from popglm.scale.quiet import Uninterrupted, quiet
+
     cores = usable_cores()
     if not 1 <= n_workers <= cores:
         raise ValueError(f"local={n_workers} workers must be 1 to {cores}, the cores of this machine")
     memory = int(min(memory_of_machine(), 2**50) * SHARE / n_workers)
+    stack.enter_context(quiet())
     # a worker that dies is replaced, however long that takes; after 15 s Dask would do without
     stack.enter_context(import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}))
     cluster = distributed.LocalCluster(
         n_workers=n_workers, threads_per_worker=1, processes=True, memory_limit=memory,
         resources={RESOURCE: memory}, host="127.0.0.1",
-        dashboard_address="127.0.0.1:0" if find_spec("bokeh") else None,
+        dashboard_address="127.0.0.1:0",
         local_directory=stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)),
     )  # fmt: skip
-    return stack.enter_context(cluster), cores // n_workers
+    client = stack.enter_context(_client(stack.enter_context(cluster)))
+    client.register_plugin(Uninterrupted())
+    return client, cores // n_workers
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from popglm.analysis.explaining import with_explanation
 from popglm.analysis.recipe import Recipe
-from popglm.analysis.result import LIBRARIES, fingerprint, make_result, open_result
+from popglm.analysis.result import LIBRARIES, fingerprint, has_table, make_result, open_result
 from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
 from popglm.engines.threads import at_most_threads
 from popglm.estimators import GLMCV
@@ -126,6 +126,7 @@ def look(task: SessionTask) -> Look:
             if task.session is not None and kept is not None:
                 about |= {"fingerprint": fingerprint(build(task.own_recipe, grid_of(task.own_recipe, session)))}
             if kept is not None and _same(kept, about):
+                _complete(task.place.store)
                 return Look("finished")
             if kept is not None and not task.replace:
                 return Look("refused", _refusal(kept, about, task.place.store))
@@ -133,6 +134,16 @@ def look(task: SessionTask) -> Look:
     except Exception as error:
         # whatever is wrong with one recording, the others go on
         return Look("failed", sentence(error))
+
+
+def _complete(store: Path) -> None:
+    """Write the table of a store that lacks it: a call was ended, or had no room, between the two."""
+    if not has_table(store):
+        result = open_result(store)
+        try:
+            result.save_table(store)
+        finally:
+            result.tree.close()
 
 
 def _same(kept: dict[str, Any], about: dict[str, Any]) -> bool:
@@ -205,6 +216,8 @@ def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, sta
         some = slice(*block)
         data, matrices = data.isel(neuron=some), matrices.of_neurons(some)
     if is_written():
+        if block is None:
+            _complete(target)
         return int(matrices.Y.sizes["neuron"])
     folder = place.checkpoints / f"{key}-{key_of([block, task.threads, whole, _versions()])}"
     model = _model(recipe, matrices, folder if checkpoint else None, is_written)

@@ -22,6 +22,7 @@ from popglm.scale.progress import Progress
 from popglm.scale.session_tasks import Look, Outcome, SessionTask, fit_session, look, merge_session
 from popglm.scale.stores import (
     check_further_files,
+    clear_rests,
     named_sessions,
     output_folder,
     recipe_of_session,
@@ -313,6 +314,7 @@ class _Run:
             for name, task in self.tasks.items()
         }
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("session")
+        clear_rests(folder, table.index[table["path"] != ""])
         return SessionsResult(table, write_table(folder, table.index[table["path"] != ""]))
 
 

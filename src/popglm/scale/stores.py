@@ -6,9 +6,11 @@ A store is the result of one session. Beside the stores lie ``neurons.parquet``,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from glob import glob
 from hashlib import blake2b
@@ -21,7 +23,7 @@ import pandas as pd
 import xarray as xr
 
 from popglm.analysis.recipe import NAME, Recipe
-from popglm.io.files import write_whole
+from popglm.io.files import remove_abandoned, write_whole
 from popglm.messages import listed, shown
 from popglm.recording import Session
 
@@ -29,6 +31,7 @@ __all__ = [
     "Place",
     "check_further_files",
     "check_name",
+    "clear_rests",
     "ingredients",
     "key_of",
     "made_of",
@@ -45,6 +48,8 @@ MOST_SESSIONS, LONGEST_NAME = 100_000, 150
 OTHER_CHARACTERS = "._- +@=,~#&%()[]{}"
 #: The table of all neurons, so that no session may be called like it.
 TABLE = "neurons"
+#: What patterns of names call the folders around a recording.
+_FOLDERS = ("{parent}", "{grandparent}")
 #: Endings of a recording's name that say of what format it is.
 _ENDINGS = re.compile(r"(\.nwb)?(\.(nwb|zarr|mat|npz|npy|csv|tsv|gz|parquet|pqt|hdf5|h5))+$", re.IGNORECASE)
 
@@ -88,36 +93,46 @@ mapping of names to paths
 
 
 def matched(patterns: Iterable[str]) -> list[str]:
-    """Paths of files and folders that patterns match, in order, each once; a URL is taken as it is.
+    """Paths of files and folders that patterns match, in order, each once, whatever it is called; URLs as they are.
 
     Raises
     ------
     ValueError
         If a pattern matches nothing.
     """
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for pattern in patterns:
         is_path = "://" in pattern or Path(pattern).exists()
         paths = [pattern] if is_path else sorted(glob(pattern, recursive=True))
         if not paths:
             raise ValueError(f"no file or folder matches {shown(pattern)}")
-        found |= dict.fromkeys(paths)
-    return list(found)
+        for path in paths:
+            found.setdefault(_resolved(path), path)
+    return list(found.values())
 
 
-def named_sessions(sessions: Any) -> dict[str, str | Session]:
+def named_sessions(sessions: Any, pattern: str = NAME) -> dict[str, str | Session]:
     """Sessions by name: those of a mapping, or paths by the name of their file or folder, told from the root on.
+
+    Parameters
+    ----------
+    sessions : list or mapping
+    pattern : str
+        How those of a list are called: ``{name}`` is the name of the file or folder without its ending, ``{parent}``
+        that of the folder around it, ``{grandparent}`` that of the folder around that.
 
     Raises
     ------
     TypeError, ValueError
-        If something is no session or path, there is none or more than there may be, a name is no name of a file, or two
-        are called alike.
+        If something is no session or path, there is none or more than there may be, a name is no name of a file, two
+        are called alike, or two of a list are one file.
 
     Examples
     --------
     >>> named_sessions(["/data/m1.nwb", "/data/m2"])
     {'m1': '/data/m1.nwb', 'm2': '/data/m2'}
+    >>> named_sessions(["/data/m1/day1/suite2p"], "{grandparent}_{parent}")
+    {'m1_day1': '/data/m1/day1/suite2p'}
     """
     if isinstance(sessions, str | os.PathLike | Session) or not isinstance(sessions, Iterable):
         raise TypeError(f"sessions must be a list of paths, or a mapping of names to paths; found {shown(sessions)}")
@@ -128,15 +143,21 @@ def named_sessions(sessions: Any) -> dict[str, str | Session]:
         raise ValueError(f"sessions has {len(given):,} sessions, but {MOST_SESSIONS:,} are the most; give fewer a call")
     found: dict[str, str | Session] = {}
     seen: dict[str, Any] = {}
+    files: dict[str, Any] = {}
     for name, one in given:
         if not isinstance(one, str | os.PathLike | Session):
             raise TypeError(f"sessions must be paths or Session objects; found {shown(one)}")
-        own = check_name(_name_of(one) if name is None else name)
+        own = check_name(_name_of(one, pattern) if name is None else name)
+        if name is None and not isinstance(one, Session):
+            path = _resolved(os.fspath(one))
+            if path in files:
+                raise ValueError(f"{shown(files[path])} and {shown(one)} are one file, given twice; leave one out")
+            files[path] = one
         # some file systems tell no case apart
         if own.casefold() in seen:
             raise ValueError(
                 f"two sessions are called {own!r}: {shown(seen[own.casefold()])} and {shown(one)}; give a mapping of "
-                "names to paths"
+                "names to paths, or the command --name '{parent}_{name}'"
             )
         seen[own.casefold()] = one
         if not isinstance(one, Session) and "\0" in str(one):
@@ -150,14 +171,25 @@ def _whole_path(path: str) -> str:
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
-def _name_of(one: Any) -> str:
+def _resolved(path: str) -> str:
+    """One text for all spellings of a path, and for links to it."""
+    return path if "://" in path or "\0" in path else os.path.realpath(os.path.expanduser(path))
+
+
+def _name_of(one: Any, pattern: str) -> str:
     """What a session is called that comes without a name."""
     if isinstance(one, Session):
         if "session_id" not in one.attrs:
             raise TypeError('a Session without attrs["session_id"] has no name; give a mapping of names to sessions')
         return str(one.attrs["session_id"])
-    last = re.split(r"[/\\]", str(os.fspath(one)).partition("?")[0].rstrip("/\\"))[-1]
-    return _ENDINGS.sub("", last) or last
+    path = str(os.fspath(one))
+    *folders, last = re.split(r"[/\\]+", _whole_path(path).partition("?")[0].rstrip("/\\"))
+    known = {NAME: _ENDINGS.sub("", last) or last}
+    known |= {place: folders[-k] if len(folders) >= k else "" for k, place in enumerate(_FOLDERS, 1)}
+    strange = sorted({*re.findall(r"\{\w*\}", pattern)} - {*known})
+    if strange:
+        raise ValueError(f"the pattern {pattern!r} of names holds {strange[0]}; known are {listed(known)}")
+    return re.sub(r"\{\w*\}", lambda found: known[found.group()], pattern)
 
 
 def recipe_of_session(recipe: Recipe, name: str, one: str | Session) -> Recipe:
@@ -231,6 +263,18 @@ class Place:
     def plan(self, key: str) -> Path:
         """The blocks that the session is fitted in."""
         return self.blocks / f"{key}.json"
+
+
+def clear_rests(output: Path, names: Iterable[str]) -> None:
+    """Remove what is left of sessions that are finished, and of calls that were ended while they wrote."""
+    for place in (Place(output, name) for name in names):
+        for rest in (place.blocks, place.checkpoints):
+            shutil.rmtree(rest, ignore_errors=True)
+    for folder in (output / ".blocks", output / ".checkpoints"):
+        # others are not finished
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    remove_abandoned(output)
 
 
 def made_of(path: Path) -> dict[str, Any] | None:

@@ -28,11 +28,21 @@ __all__ = [
     "thin_product",
 ]
 
+
+def _has_cache() -> bool:
+    """Whether numba has a folder for compiled functions: NUMBA_CACHE_DIR, beside this file, or below the home."""
+    try:
+        njit(cache=True)(lambda: None)
+    except (RuntimeError, OSError):
+        return False
+    return True
+
+
 #: Re-association lets the loops over columns vectorise; NaN and inf keep their meaning.
 #: Loops over entries are compiled in a fraction of the time of assignments to slices and of NumPy's functions.
 JIT: dict[str, Any] = {
     "nogil": True,
-    "cache": True,
+    "cache": _has_cache(),
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
     "no_cfunc_wrapper": True,
