@@ -25,6 +25,10 @@ app = typer.Typer(
 #: What the shell is told: all is well; the command was wrong; the data or the recipe were; stopped by the user.
 WRONG_DATA, STOPPED = 1, 130
 
+Sessions = Annotated[list[str], typer.Argument(help="Recordings: files, folders, or patterns such as 'data/*.nwb'.")]
+OneRecipe = Annotated[
+    Path, typer.Option("--recipe", help="A recipe; its path of data is replaced by each recording's.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for other programs.")]
 
 
@@ -221,10 +225,8 @@ def fit(
 
 @app.command()
 def fit_many(
-    sessions: Annotated[
-        list[str], typer.Argument(help="Recordings: files, folders, or patterns such as 'data/*.nwb'.")
-    ],
-    recipe: Annotated[Path, typer.Option(help="A recipe; its path of data is replaced by each recording's.")],
+    sessions: Sessions,
+    recipe: OneRecipe,
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the results.")] = Path("results"),
     scheduler: Annotated[str | None, typer.Option(help="The address of a scheduler of Dask, or its file.")] = None,
     local: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None,
@@ -265,10 +267,8 @@ def fit_many(
 
 @app.command()
 def plan(
-    sessions: Annotated[
-        list[str], typer.Argument(help="Recordings: files, folders, or patterns such as 'data/*.nwb'.")
-    ],
-    recipe: Annotated[Path, typer.Option(help="A recipe; its path of data is replaced by each recording's.")],
+    sessions: Sessions,
+    recipe: OneRecipe,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
     cores: Annotated[int | None, typer.Option(min=1, help="Of a node; those of this machine.")] = None,
     memory: Annotated[float | None, typer.Option(help="GB of a node; those of this machine.")] = None,
@@ -285,9 +285,7 @@ def plan(
         from popglm.scale.plan import plan as planned
         from popglm.scale.stores import matched
 
-        given = {"cores": cores, "memory": None if memory is None else 1e9 * memory}
-        kind = {name: value for name, value in given.items() if value is not None}
-        cluster = Cluster(nodes, network=network * 1e9 / 8, **kind)  # type: ignore[arg-type]  # each has its own type
+        cluster = Cluster.of_kind(nodes, cores, memory, network)
         _print(planned(matched(sessions), recipe, cluster, pilot_seconds).facts(), as_json)
 
 

@@ -71,6 +71,13 @@ class Cluster:
     latency: float = 5e-3
     rates: Rates | None = None
 
+    @classmethod
+    def of_kind(cls, nodes: int, cores: int | None, gigabytes: float | None, gigabits: float) -> Cluster:
+        """Nodes as people buy them: gigabytes of memory, gigabits per second between them; None as of this machine."""
+        here = cls(nodes)
+        memory = here.memory if gigabytes is None else 1e9 * gigabytes
+        return cls(nodes, here.cores if cores is None else cores, memory, 1e9 * gigabits / 8)
+
     def __post_init__(self) -> None:
         for name in ("nodes", "cores"):
             check_count("Cluster", name, getattr(self, name), least=1)
