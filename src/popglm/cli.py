@@ -26,9 +26,7 @@ app = typer.Typer(
 WRONG_DATA, STOPPED = 1, 130
 
 Sessions = Annotated[list[str], typer.Argument(help="Recordings: files, folders, or patterns such as 'data/*.nwb'.")]
-OneRecipe = Annotated[
-    Path, typer.Option("--recipe", help="A recipe; its path of data is replaced by each recording's.")
-]
+OneRecipe = Annotated[Path, typer.Option("--recipe", help="A recipe; each recording's path takes its data's place.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for other programs.")]
 
 
