@@ -8,7 +8,7 @@ from scipy.io import savemat
 
 import popglm as pg
 from popglm.analysis.guessing import guess_recipe
-from popglm.recording import events, intervals, signal, spike_trains
+from popglm.recording import events, intervals, signal, spike_trains, traces
 
 N = 600
 
@@ -175,3 +175,12 @@ def test_text_at_a_regular_clock_is_no_event(tmp_path):
     state = np.where(np.arange(N) % 50 < 20, "run", "rest")
     pd.DataFrame({"t": arrays()["t"], "state": state}).to_csv(tmp_path / "session.csv", index=False)
     assert 'options = {activity = "?", times = "t"}' in written(tmp_path / "session.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"), [("S", "poisson"), ("spks", "poisson"), ("C", "gaussian"), ("F_dff", "gaussian")]
+)
+def test_deconvolved_activity_is_taken_for_counts(name, family):
+    values = np.abs(np.random.default_rng(0).normal(size=(300, 2)))
+    session = pg.Session({name: traces(values, rate=15)}, {"speed": signal(np.arange(300.0), rate=15)})
+    assert f'family = "{family}"' in guess_recipe(session, "mouse.hdf5", "caiman")

@@ -56,7 +56,10 @@ def test_trials_beside_activity_reach_the_grid(path):
 
 def test_without_stops_each_ends_where_the_next_one_starts(tmp_path):
     table().rename(columns={"onset": "start_time"}).drop(columns="offset").to_csv(tmp_path / "a.csv", index=False)
-    with pytest.warns(pg.PopglmWarning, match="3 of 3 rows of 'trials' have no stop_time"):
+    with pytest.warns(
+        pg.PopglmWarning,
+        match="3 of 3 rows of 'trials' have no stop_time; .*, and the last with the recording: give its end",
+    ):
         found = read_intervals(tmp_path / "a.csv").trials
     np.testing.assert_array_equal(found.stop_time, [2, 4, np.nan])
 

@@ -241,7 +241,7 @@ def _block_length(session: Session) -> float:
 def _model_lines(session: Session) -> list[str]:
     """The model that suits the activity."""
     name, part = next(iter(session.activity.items()))
-    is_rate = isinstance(part, xr.Dataset) or re.search(r"deconv|spks|spike|event|count", name.lower())
+    is_rate = isinstance(part, xr.Dataset) or re.search(r"deconv|spks|spike|event|count|^s$", name.lower())
     family = "poisson" if is_rate else "gaussian"
     n_trials = len(session.trials) if session.trials is not None else 10
     return [

@@ -285,7 +285,10 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     stops = table["stop_time"].astype(np.float64) if "stop_time" in table else np.nan * following
     missing = int(stops.isna().sum())
     if missing:
-        warn(f"{missing:,} of {len(table):,} rows of {name} have no stop_time; each ends where the next one starts")
+        last = ", and the last with the recording: give its end" if np.isnan(stops.iloc[-1]) else ""
+        warn(
+            f"{missing:,} of {len(table):,} rows of {name} have no stop_time; each ends where the next one starts{last}"
+        )
     table = table.assign(stop_time=stops.fillna(following))
     backward = np.flatnonzero(table["stop_time"] < table["start_time"])
     if len(backward):
