@@ -24,6 +24,7 @@ NEEDS = {
     "tests/recording/nwb_files.py": ("pynwb",),
     "src/popglm/recording/pynapple_objects.py": ("pynapple",),
     "src/popglm/scale/row_carrier.py": ("distributed",),
+    "src/popglm/scale/quiet.py": ("distributed",),
     "src/popglm/scale/rows.py": ("distributed",),
     "src/popglm/scale/spreading.py": ("distributed",),
     "tests/scale/faults.py": ("distributed",),
