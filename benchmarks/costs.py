@@ -62,7 +62,7 @@ UNSEEN = [
 LARGE = FitShape(n_samples=10**6, n_features=10**4, n_neurons=10**6, n_strengths=20, n_fits=6)
 RECORDINGS = (1, 1_000)
 CLUSTERS = {
-    f"{nodes:,} nodes, 64 cores, {gigabytes} GB": Cluster(nodes, 64, gigabytes * 1e9)
+    f"{nodes:,} nodes of {gigabytes} GB": Cluster(nodes, 64, gigabytes * 1e9)
     for nodes, gigabytes in product((10, 100, 1_000), (128, 512))
 }
 
@@ -145,9 +145,10 @@ def predict() -> None:
     shapes = shapes_of(table)
     known = [cpu_seconds(*pair) for pair in zip(shapes, table["evaluations"], strict=True)]
     unknown = [cpu_seconds(shape) for shape in shapes]
-    named = table[["samples", "columns", "neurons", "family", "penalty", "folds", "strengths"]].assign(
-        measured=table["cpu_seconds"], predicted=np.round(known, 2), ratio=np.round(known / table["cpu_seconds"], 2),
-        from_shape=np.round(unknown / table["cpu_seconds"], 2),
+    named = table[["samples", "columns", "neurons"]].assign(
+        model=table["family"] + " " + table["penalty"].str.replace("_", " "), measured=table["cpu_seconds"],
+        predicted=np.round(known, 2), ratio=np.round(known / table["cpu_seconds"], 2),
+        shape=np.round(unknown / table["cpu_seconds"], 2),
     )  # fmt: skip
     named.to_csv(PREDICTED, index=False)
     print(named.to_string())
@@ -228,10 +229,9 @@ def large() -> None:
             print(name, n, error)
             continue
         rows.append({
-            "cluster": name, "recordings": n, "days": round(found.seconds / 86_400, 2), "divided_over": found.over,
-            "tasks": found.n_tasks, "neurons_per_task": found.neurons_per_task,
-            "nodes_per_task": found.nodes_per_task, "longest_part": found.bottleneck,
-            "share": round(found.parts[found.bottleneck] / found.seconds, 2), "rows_per_chunk": found.rows_per_chunk,
+            "nodes": cluster.nodes, "GB": round(cluster.memory / 1e9), "recordings": n,
+            "days": round(found.seconds / 86_400, 2), "divided": found.over, "tasks": found.n_tasks,
+            "nodes per task": found.nodes_per_task, "longest": found.bottleneck,
         })  # fmt: skip
     table = pd.DataFrame(rows)
     table.to_csv(LARGE_PREDICTED, index=False)
