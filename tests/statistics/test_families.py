@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from popglm.statistics.families import FAMILIES, get_family
@@ -283,3 +284,21 @@ def test_unknown_names_and_meaningless_pairs():
         get_family("poisson", "log")
     with pytest.raises(ValueError, match=r"leave \[0, 1\]"):
         get_family("bernoulli", "exp")
+
+
+def test_densities_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    eta, counts, positive = rng.normal(size=50), rng.poisson(2, 50), rng.gamma(2, size=50)
+    mean, alpha = np.exp(eta), 0.7
+    of_counts = get_family("negative_binomial").given(alpha)
+    for family, y, dispersion, expected in (
+        (get_family("poisson"), counts, 1.0, stats.poisson.logpmf(counts, mean)),
+        (get_family("bernoulli"), counts > 1, 1.0, stats.bernoulli.logpmf(counts > 1, 1 / (1 + np.exp(-eta)))),
+        (get_family("gaussian"), positive, 0.3, stats.norm.logpdf(positive, eta, np.sqrt(0.3))),
+        (get_family("gamma"), positive, 0.4, stats.gamma.logpdf(positive, 2.5, scale=0.4 * mean)),
+        (of_counts, counts, 1.0, stats.nbinom.logpmf(counts, 1 / alpha, 1 / (1 + alpha * mean))),
+        # without a dispersion, counts are those of Poisson
+        (of_counts.given(0.0), counts, 1.0, stats.poisson.logpmf(counts, mean)),
+    ):
+        found = family.log_density(eta, np.asarray(y, float), dispersion)
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10, err_msg=family.name)

@@ -14,7 +14,8 @@ from popglm.checks import check_room, is_number, shown
 from popglm.design import Design
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_activity, check_cross_validated, check_model, rows_of
-from popglm.explain.goodness import dispersion_of, log_densities
+from popglm.explain.fitted_samples import family_of
+from popglm.explain.goodness import dispersion_of
 from popglm.explain.trials import check_trials
 from popglm.statistics.families.contract import Family
 
@@ -210,22 +211,23 @@ def _log_likelihoods(
 ) -> np.ndarray:
     """log p(y_t | v) of every sample and value (n_samples, n_values), NaN where no fold held the sample out."""
     own = means(recorded)
-    families = [_family(model, j) for j in range(y.shape[1])]
-    used = np.flatnonzero(~(model.null_fitted_ | ~np.isfinite(model.lambda_)))
     rows = np.isfinite(own).all(axis=1) & np.isfinite(y).all(axis=1)
+    used = np.flatnonzero(~(model.null_fitted_ | ~np.isfinite(model.lambda_))).tolist()
+    families = {j: family_of(model, model.family_parameters_, j) for j in used}
     ones = np.ones(rows.sum())
-    phi = [dispersion_of(family, y[rows, j], family.link.link(own[rows, j]), ones) for j, family in enumerate(families)]
+    phi = {j: dispersion_of(one, y[rows, j], _predictor(one, own[rows, j]), ones) for j, one in families.items()}
     found = np.full((len(y), len(grid)), np.nan)
     for k, value in enumerate(grid):
         mean = means(np.full(len(y), value))
-        each = [log_densities(families[j], y[rows, j], mean[rows, j], phi[j]) for j in used]
+        each = [one.log_density(_predictor(one, mean[rows, j]), y[rows, j], phi[j]) for j, one in families.items()]
         found[rows, k] = np.sum(each, axis=0) if each else 0.0
     return found
 
 
-def _family(model: PopulationGLM, j: int) -> Family:
-    values = model.family_parameters_.values()
-    return model.loss_.given(*(value[j] for value in values)) if values else model.loss_
+def _predictor(family: Family, mean: np.ndarray) -> np.ndarray:
+    """The linear predictor of means; one that has been rounded to an end of their range is taken for one beside it."""
+    low, high = family.link.means
+    return family.link.link(np.clip(mean, np.nextafter(low, high), np.nextafter(high, low)))
 
 
 def _normalised(logs: np.ndarray) -> np.ndarray:

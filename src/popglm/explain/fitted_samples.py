@@ -15,7 +15,10 @@ from popglm.solve.coordinates import product64
 from popglm.statistics.families.contract import Family
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["FittedSamples", "samples_of_fit"]
+__all__ = ["FLAT", "FittedSamples", "family_of", "pearson_dispersion", "samples_of_fit"]
+
+#: A direction of the weights with less than this share of the largest information has none.
+FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,16 @@ class FittedSamples:
 
     def family(self, j: int) -> Family:
         """The loss of a neuron, with its parameters."""
-        return self._given(self.model.family_parameters_, j)
+        return family_of(self.model, self.model.family_parameters_, j)
 
     def null_family(self, j: int) -> Family:
         """The loss of a neuron under the null model."""
-        return self._given(self.model.null_family_parameters_, j)
+        return family_of(self.model, self.model.null_family_parameters_, j)
 
     def penalty(self, j: int) -> Penalty:
         """The penalty of a neuron: of the columns that it may have a weight for."""
         mask = self.model.feature_mask_
         return self.model.penalty_ if mask is None else self.model.penalty_.masked(mask[:, j])
-
-    def _given(self, parameters: dict[str, np.ndarray], j: int) -> Family:
-        loss = self.model.loss_
-        return loss.given(*(value[j] for value in parameters.values())) if parameters else loss
 
     @property
     def coef(self) -> np.ndarray:
@@ -73,6 +72,19 @@ class FittedSamples:
     def null(self) -> np.ndarray:
         """Neurons whose model is the null model, shape (n_neurons,)."""
         return self.model.null_fitted_ | ~np.isfinite(self.model.lambda_)
+
+
+def family_of(model: PopulationGLM, parameters: dict[str, np.ndarray], j: int) -> Family:
+    """The loss of a neuron, with its own of the family's parameters."""
+    return model.loss_.given(*(value[j] for value in parameters.values())) if parameters else model.loss_
+
+
+def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int) -> float:
+    """Pearson's χ² of a neuron over its samples less the columns that are determined, the intercept's among them."""
+    family, w = samples.family(j), samples.weight
+    mean = family.link.mean(np, samples.eta[:, j])
+    squares = w @ ((samples.y[:, j] - mean) ** 2 / family.variance(mean))
+    return float(squares / max(w.sum() - n_columns, 1))
 
 
 def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, offset: Any, who: str) -> FittedSamples:

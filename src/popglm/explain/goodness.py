@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
 
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
+from popglm.explain.fitted_samples import FLAT, FittedSamples, samples_of_fit
 from popglm.statistics.families.contract import Family
 
 __all__ = ["goodness_of_fit"]
@@ -90,7 +89,7 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
     null = log_likelihood(samples.null_family(j), y, samples.null_eta[:, j], w)
     df = _of_weights(samples, j) + samples.model.fit_intercept + family.has_dispersion + len(family.parameters)
     events = float(w @ y)
-    per_event = family.name in ("poisson", "bernoulli", "negative_binomial") and events > 0
+    per_event = family.has_events and events > 0
     return {
         "log_likelihood": found,
         "null_log_likelihood": null,
@@ -104,8 +103,7 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
 
 def log_likelihood(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
     """Logarithm of the likelihood of a neuron's activity (n_samples,), with all that does not depend on the fit."""
-    phi = dispersion_of(family, y, eta, weight)
-    return float(weight @ log_densities(family, y, family.link.mean(np, eta), phi))
+    return float(weight @ family.log_density(eta, y, dispersion_of(family, y, eta, weight)))
 
 
 def dispersion_of(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
@@ -113,25 +111,6 @@ def dispersion_of(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.nda
     if not family.has_dispersion:
         return 1.0
     return max(float(weight @ family.deviance(eta, y) / weight.sum()), np.finfo(float).tiny)
-
-
-def log_densities(family: Family, y: np.ndarray, mean: np.ndarray, phi: float) -> np.ndarray:
-    """Logarithm of the density of each response, or of its probability; phi is the dispersion."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        match family.name:
-            case "poisson":
-                return special.xlogy(y, mean) - mean - special.gammaln(y + 1)
-            case "bernoulli":
-                return special.xlogy(y, mean) + special.xlog1py(1 - y, -mean)
-            case "gaussian":
-                return stats.norm.logpdf(y, mean, np.sqrt(phi))
-            case "gamma":
-                return stats.gamma.logpdf(y, 1 / phi, scale=phi * mean)
-            case "negative_binomial":
-                size = 1 / getattr(family, family.parameters[0].name)
-                return stats.nbinom.logpmf(y, size, size / (size + mean))
-            case _:
-                raise NotImplementedError(f"popglm has no likelihood of the family {family.name!r}")
 
 
 def _of_weights(samples: FittedSamples, j: int) -> float:
@@ -150,5 +129,5 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     A = Z.T @ (Z * h[:, None]) / samples.weight.sum()
     curvature = penalty.curvature(w, lam)[np.ix_(active, active)]
     values, vectors = np.linalg.eigh(A + curvature)
-    kept = values > 1e-9 * values[-1]
+    kept = values > FLAT * values[-1]
     return float(np.sum(np.einsum("ij,ik,kj->j", vectors, A, vectors)[kept] / values[kept]))

@@ -11,14 +11,11 @@ from sklearn.base import clone
 
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
-from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
+from popglm.explain.fitted_samples import FLAT, FittedSamples, pearson_dispersion, samples_of_fit
 from popglm.explain.goodness import log_likelihood
 from popglm.explain.variables import Variables, group_columns, resolve_variables
 
 __all__ = ["likelihood_ratio"]
-
-#: A direction of the weights with less than this share of the largest information has none.
-FLAT = 1e-9
 
 
 def likelihood_ratio(
@@ -122,13 +119,9 @@ def _without(samples: FittedSamples, columns: np.ndarray, offset: Any) -> Fitted
 
 def _dispersion(samples: FittedSamples, j: int) -> float:
     """Pearson's χ² over the samples less the columns; 1 for families without a dispersion."""
-    family = samples.family(j)
-    if not family.has_dispersion:
+    if not samples.family(j).has_dispersion:
         return 1.0
-    mean = family.link.mean(np, samples.eta[:, j])
-    Z = _columns(samples, j)
-    squares = samples.weight @ ((samples.y[:, j] - mean) ** 2 / family.variance(mean))
-    return float(squares / max(samples.weight.sum() - np.linalg.matrix_rank(Z), 1))
+    return pearson_dispersion(samples, j, np.linalg.matrix_rank(_columns(samples, j)))
 
 
 def _columns(samples: FittedSamples, j: int) -> np.ndarray:

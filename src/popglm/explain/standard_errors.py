@@ -12,14 +12,13 @@ from scipy import stats
 from popglm.checks import check_choice, is_number, shown
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
-from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
+from popglm.explain.fitted_samples import FLAT, FittedSamples, pearson_dispersion, samples_of_fit
 from popglm.warnings import warn
 
 __all__ = ["wald"]
 
-#: A direction of the weights with less than the first's share of the largest information has none. A column takes part
-#: in a direction with more than the second's share of the largest part of any.
-FLAT, LOOSE = 1e-9, 1e-6
+#: A column takes part in a direction without information with more than this share of the largest part of any.
+LOOSE = 1e-6
 
 
 def wald(
@@ -163,10 +162,7 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     kept = values > FLAT * values[-1]
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
     n, p = w.sum(), int(kept.sum())
-    mean = family.link.mean(np, eta)
-    phi = 1.0
-    if dispersion == "pearson" or family.has_dispersion:
-        phi = float(np.sum(w * (y - mean) ** 2 / family.variance(mean)) / max(n - p, 1))
+    phi = pearson_dispersion(samples, j, p) if dispersion == "pearson" or family.has_dispersion else 1.0
     if samples.trials is None:
         covariance = phi * inverse
     else:

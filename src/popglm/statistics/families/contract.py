@@ -164,6 +164,16 @@ class Family(ABC):
 
     # the loss of a sample, in any array library
 
+    def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
+        """What the logarithm of a response's density has beside −ℓ over the dispersion."""
+        return np.zeros(np.shape(y))
+
+    def log_density(self, eta: np.ndarray, y: np.ndarray, dispersion: float = 1.0) -> np.ndarray:
+        """Logarithm of a response's density, or of its probability."""
+        # exp overflows to a density of 0 there, which is the truth
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return -self.value(np, eta, y) / dispersion + self.log_base(y, dispersion)
+
     @abstractmethod
     def value(self, xp: Any, eta: Array, y: Array) -> Array:
         """ℓ(y, η), +inf outside the domain of η; a(η) − yθ(η) + c(y), see `constant`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import gammaln
 
 from popglm.statistics.families.contract import Chunks, Family
 from popglm.statistics.families.elementary import SMALL, exp_excess
@@ -63,6 +64,10 @@ class Gamma(Family):
             delta = np.where(np.abs(rho) < SMALL, np.log1p(rho), np.log(y / mu))
             unit = 2 * np.maximum(exp_excess(np, delta), 0)
         return np.where(mu > 0, unit, np.inf)
+
+    def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
+        shape = 1 / dispersion
+        return (shape - 1) * np.log(_positive(y)) + shape * np.log(shape) - gammaln(shape)
 
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return mu**2

@@ -41,6 +41,9 @@ class Gaussian(Family):
     def unit_deviance(self, y: np.ndarray, mu: np.ndarray) -> np.ndarray:
         return (np.asarray(y, float) - np.asarray(mu, float)) ** 2
 
+    def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
+        return np.full(np.shape(y), -0.5 * np.log(2 * np.pi * dispersion))
+
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return np.ones_like(mu)
 

@@ -112,6 +112,9 @@ class NegativeBinomial(Family):
             of_events = np.where(mu > 0, _excess_of_events(np, delta, safe, alpha), np.inf)
             return 2 * np.maximum(np.where(y > 0, of_events, mu * log1p_over(np, alpha * mu)), 0)
 
+    def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
+        return -self.normaliser(y) - gammaln(y + 1)
+
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return mu + self.alpha * mu**2
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, xlogy
+from scipy.special import expit, gammaln, xlogy
 
 from popglm.statistics.families.contract import Chunks, Family
 from popglm.statistics.families.elementary import SMALL, exp_excess, log_softplus, sigmoid, softplus
@@ -47,6 +47,9 @@ class Poisson(Family):
         y, mu = np.asarray(y, float), np.asarray(mu, float)
         with np.errstate(divide="ignore"):
             return np.maximum(2 * poisson_excess(np, mu, y, mu, np.zeros_like(mu)), 0)
+
+    def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
+        return -gammaln(y + 1)
 
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return mu
