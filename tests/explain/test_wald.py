@@ -1,5 +1,7 @@
 """Standard errors and Wald tests, against statsmodels' answers, closed forms and simulation."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -194,3 +196,37 @@ def test_penalised_fits_are_refused():
         pg.wald(model, X, Y["poisson"])
     with pytest.raises(TypeError, match=r"model must be a popglm\.GLM"):
         pg.wald("model", X, Y["poisson"])
+
+
+def test_neurons_that_are_sure_of_silence_spoil_no_other():
+    rng = np.random.default_rng(4)
+    X = np.eye(6)[rng.integers(0, 6, 900)][:, :5]
+    X = np.column_stack([X, rng.normal(size=900)])
+    rates = np.exp(X @ [1.0, 0.5, 0.0, -0.5, 0.3, 0.2])
+    Y = np.column_stack([rng.poisson(rates), rng.poisson(rates * (X[:, 0] + X[:, 1] == 0))])
+    with pytest.warns(pg.PopglmWarning, match="no finite weights"):
+        model = pg.GLM(penalty="none").fit(X, Y)
+    trial = np.arange(900) // 30
+    for given in (None, trial):
+        found = pg.wald(model, X, Y, trial=given)
+        alone = pg.wald(pg.GLM(penalty="none").fit(X, Y[:, 0]), X, Y[:, 0], trial=given)
+        np.testing.assert_allclose(found["standard_error"][0], alone["standard_error"][0], rtol=1e-3)
+        assert not any(np.isnan(found[name]).any() for name in found)
+    # the weights of silence run away, and the samples say nothing of how far
+    assert (pg.wald(model, X, Y)["p_value"].values[1, :2] > 0.05).all()
+
+
+def test_place_cell_of_kramer_and_eden():
+    path = Path(__file__).parents[3] / "shared" / "data" / "kramer_eden.npz"
+    if not path.exists():
+        pytest.skip("kramer_eden.npz is not in ../shared/data")
+    recording = np.load(path)
+    x, y = recording["ch9_x_cm"], recording["ch9_spikes_1"].astype(float)[:, None]
+    X = np.column_stack([x, x**2])
+    model = pg.GLM(penalty="none", tol=1e-10, precision="float64").fit(X, y)
+    found, fit = pg.wald(model, X, y), pg.goodness_of_fit(model, X, y)
+    # chapter 9, model 3
+    np.testing.assert_allclose(found["standard_error"].values, [[0.056151634, 0.000423260]], rtol=1e-4)
+    assert found["intercept_standard_error"].item() == pytest.approx(1.837613094, rel=1e-4)
+    assert fit["aic"].item() == pytest.approx(2708.7763622920475, abs=1e-4)
+    assert fit["log_likelihood"].item() == pytest.approx(-1351.388181146, abs=1e-4)

@@ -86,6 +86,9 @@ def wald(
 
     Here A has the second derivatives of the loss for h. They are the Fisher weights of all families but gamma.
 
+    Where no finite weights are best, as for a neuron that is silent in a place, Wald's tests mean nothing: over samples
+    errors grow with the weights, and over trials they miss what never varied. Take `likelihood_ratio` there.
+
     A group's statistic is :math:`b^\top V^{-1} b` of its weights, compared with the χ² distribution. Errors of a
     negative binomial model hold its dispersion fixed, as those of other libraries do.
 
@@ -156,8 +159,10 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     if with_intercept:
         Z = np.column_stack([Z, np.ones(len(Z))])
     A = Z.T @ (Z * (w * h)[:, None])
-    # columns of all units count alike where directions without information are looked for
-    scale = np.sqrt(np.maximum(np.diag(A), 1e-300))
+    # columns of all units count alike where directions without information are looked for; where the model is sure of
+    # silence there is none, whatever the unit
+    usual = np.sum(w * h) / max(np.sum(w), 1e-300) * np.sum(Z**2 * w[:, None], axis=0)
+    scale = np.sqrt(np.maximum(np.maximum(np.diag(A), LOOSE * usual), 1e-300))
     values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
     kept = values > FLAT * values[-1]
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
@@ -187,7 +192,11 @@ def _group_test(errors: _Errors, b: np.ndarray, columns: np.ndarray) -> tuple[fl
         return 0.0, 0
     V = known.T @ errors.covariance[np.ix_(columns, columns)] @ known
     c = known.T @ b[columns]
-    size = np.sqrt(np.maximum(np.diag(V), 1e-300))
+    varied = np.diag(V) > LOOSE**2 * np.diag(V).max()
+    if not varied.any():
+        return 0.0, 0
+    V, c = V[np.ix_(varied, varied)], c[varied]
+    size = np.sqrt(np.diag(V))
     values, vectors = np.linalg.eigh(V / np.outer(size, size))
     kept = values > FLAT * values[-1]
     parts = (vectors[:, kept].T @ (c / size)) ** 2 / values[kept]
