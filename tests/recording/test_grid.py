@@ -5,8 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from popglm.recording.clocks import longest_step, on_time
+from popglm.recording.clocks import longest_step
 from popglm.recording.grid import (
+    Grid,
     as_fraction,
     count,
     grid_of_clock,
@@ -15,6 +16,7 @@ from popglm.recording.grid import (
     means,
     regular_grid,
 )
+from popglm.recording.time_rounding import on_time
 
 HOUR = 3_600
 
@@ -124,7 +126,7 @@ def test_a_time_is_in_the_last_bin_that_begins_before_it(clock):
     edges = np.append(grid.starts, grid.stops)
     near = [edges + off for off in (0, 1e-14, -1e-14, 1e-9, -1e-9)]
     times = np.concatenate([*near, rng.uniform(edges.min() - 1, edges.max() + 1, 20_000), [np.nan, np.inf, -np.inf]])
-    slack = max(on_time(grid.starts), on_time(grid.stops))
+    slack = grid.slack(times)
     expected = np.searchsorted(grid.starts - slack, times, side="right") - 1
     expected[~(times < grid.stops[expected] - slack)] = -1
     np.testing.assert_array_equal(grid.find(times), expected)
@@ -169,3 +171,51 @@ def test_clocks_that_events_drive_have_no_gaps():
     assert longest_step(np.arange(500) / 30) == pytest.approx(1.5 / 30)
     # a few dropped frames leave a clock regular
     assert longest_step(np.delete(np.arange(500) / 30, [50, 51, 200])) == pytest.approx(1.5 / 30)
+
+
+def _rounded(times, precision):
+    """Times as files hold them."""
+    return {
+        "all digits": lambda: times,
+        "six decimals": lambda: np.array([float(f"{time:.6f}") for time in times]),
+        "cut off at six decimals": lambda: np.floor(times * 1e6 + 1e-6) / 1e6,
+        "single": lambda: times.astype(np.float32).astype(float),
+        "since 1970": lambda: (times + 1_732_881_893.123456) - 1_732_881_893.123456,
+    }[precision]()
+
+
+PRECISIONS = ["all digits", "six decimals", "cut off at six decimals", "single", "since 1970"]
+
+
+@pytest.mark.parametrize("of_grid", [*PRECISIONS, "dt"])
+@pytest.mark.parametrize("of_events", PRECISIONS)
+def test_a_rounded_time_is_in_the_bin_that_begins_there(of_grid, of_events):
+    # a clock at 15 Hz, and events on a clock at 60 Hz: each of them in its own quarter of a bin
+    edges, n = np.arange(4 * 1_000) / 60, 1_000
+    grid = regular_grid(0.0, n / 15, "1/15") if of_grid == "dt" else grid_of_clock(_rounded(np.arange(n) / 15, of_grid))
+    times = _rounded(edges, of_events)
+    expected = np.arange(4 * n) // 4
+    np.testing.assert_array_equal(grid.find(times), expected)
+    np.testing.assert_array_equal(held_at(grid.starts, times, 1.0), np.arange(n) * 4)
+    # without arithmetic, too
+    late = Grid(np.append(grid.starts, 100.0), np.append(grid.stops, 101.0), grid.width)
+    np.testing.assert_array_equal(late.find(times), expected)
+
+
+def test_times_that_were_not_rounded_move_by_rounding_alone():
+    rng = np.random.default_rng(5)
+    exact = {
+        "spikes": np.sort(rng.uniform(0, 3_600, 1_000)),
+        "a clock at 60 Hz": np.arange(10_000) / 60,
+        "a clock at 4,096 Hz": np.arange(10_000) / 4_096,
+        "spikes at 30 kHz": np.sort(rng.integers(0, 10**8, 1_000)) / 30_000,
+        "whole seconds": np.arange(1_000.0),
+        "milliseconds": np.arange(10_000) / 1_000,
+    }
+    for name, times in exact.items():
+        assert on_time(times) < 1e-11, name
+    assert on_time(np.zeros(0)) < 1e-300
+    # a microsecond is seen, and no bin is skipped
+    times = np.array([0.499999, 0.5, 0.500001])
+    assert regular_grid(0.0, 1.0, 0.25).find(times).tolist() == [1, 2, 2]
+    assert regular_grid(0.0, 1e-5, "1e-6").find(np.arange(10) * 1e-6).tolist() == list(range(10))

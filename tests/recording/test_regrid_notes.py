@@ -9,6 +9,7 @@ from popglm.design import Design, categories
 from popglm.recording import (
     Session,
     Variable,
+    events,
     intervals,
     read_intervals,
     read_table,
@@ -112,3 +113,48 @@ def test_a_text_signal_with_missing_values_can_be_guessed():
     state = np.array(["run", None, "rest"] * 10, object)
     session = Session({"dff": traces(np.zeros((400, 2)), rate=10)}, {"state": signal(state, rate=1)})
     assert 'basis = "categories"\nvariable = "state"' in guess_recipe(session, "a.npz", "arrays")
+
+
+@pytest.mark.parametrize(
+    ("of_events", "of_clock", "n_told"),
+    [(3, None, 67), (2, None, 67), (6, None, 0), (None, None, 0), (None, 3, 67), (3, 3, 0)],
+)
+def test_times_of_few_decimals_just_below_bins_are_told_with_the_line_that_mends_them(of_events, of_clock, n_told):
+    # licks on every fourth sample at 60 Hz, where bins of 1/15 s begin: two in three are rounded, one of them down
+    exact = np.arange(1, 201) / 15
+    frames, licks = np.arange(300) / 15, exact
+    frames = frames if of_clock is None else np.round(frames, of_clock)
+    licks = licks if of_events is None else np.round(licks, of_events)
+    session = Session({"dff": traces(np.zeros((300, 2)), frames)}, {}, {"lick": events(licks)})
+    expected = np.isin(np.arange(300), np.arange(1, 201)).astype(int)
+    gridded = session.regrid(clock="dff")
+    told = [note for note in gridded.attrs["notes"].splitlines() if "below where a bin" in note]
+    assert (gridded["lick"].values == expected).all() == (not told)
+    if not n_told:
+        assert not told
+        return
+    unit = 10.0 ** -(of_events or of_clock)
+    (note,) = told
+    assert note.startswith(f"{n_told} of 200 events of 'lick' lie less than {unit:g} s below where a bin begins")
+    assert note.endswith(f"clock_shift.lick = {unit:g}")
+    mended = session.mend_clock("lick", shift=unit).regrid(clock="dff")
+    np.testing.assert_array_equal(mended["lick"].values, expected)
+
+
+def test_times_of_few_decimals_at_random_have_no_note():
+    licks = np.unique(np.round(np.random.default_rng(0).uniform(0, 19, 400), 3))
+    session = Session(
+        {"dff": traces(np.zeros((300, 2)), rate=15)},
+        {"speed": signal(np.zeros(19_000), np.arange(19_000) / 1_000)},
+        {"lick": events(licks)},
+    )
+    assert "below where a bin" not in session.regrid(clock="dff").attrs["notes"]
+
+
+def test_samples_of_few_decimals_on_coarser_bins_are_told():
+    session = Session(
+        {"dff": traces(np.zeros((300, 2)), rate=15)},
+        {"speed": signal(np.zeros(1_200), np.round(np.arange(1_200) / 60, 3))},
+    )
+    notes = session.regrid(clock="dff").attrs["notes"]
+    assert "100 of 1,200 samples of 'speed' lie less than 0.001 s below where a bin begins" in notes

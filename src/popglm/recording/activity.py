@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_room
-from popglm.recording.clocks import longest_step, on_time, read_times
+from popglm.recording.clocks import longest_step, read_times
 from popglm.recording.grid import Grid, held_at, interpolated_between, means
 from popglm.recording.sources import FINE
 
@@ -92,7 +92,7 @@ def spikes_on_grid(trains: xr.Dataset, grid: Grid) -> tuple[np.ndarray, SpikeTim
 def _forget_unobserved(counts: np.ndarray, trains: xr.Dataset, grid: Grid) -> None:
     """NaN in bins that do not lie wholly in an interval in which the neuron was recorded."""
     bounds, n_observed = trains["observed"].values, trains["n_observed"].values
-    slack = max(on_time(grid.starts), on_time(grid.stops), on_time(bounds))
+    slack = grid.slack(bounds)
     first = 0
     for j, n in enumerate(n_observed):
         if n < 0:

@@ -14,7 +14,7 @@ from popglm.recording.odd_clocks import Extent, Fault, odd_clocks, period_fault
 from popglm.recording.odd_events import odd_events
 from popglm.recording.parts import Parts
 
-__all__ = ["Fault", "clock_faults", "longest_step", "on_time", "read_times", "series_extents"]
+__all__ = ["Fault", "clock_faults", "longest_step", "read_times", "series_extents"]
 
 #: Steps beyond so many median steps of a regular clock are gaps.
 GAP = 1.5
@@ -24,20 +24,6 @@ IRREGULAR = 0.1
 #: right as it is may be an odd one, and is no measure for others.
 VOUCHED = "clock_is_vouched_for"
 AS_IT_IS = "as it is"
-
-
-def on_time(times: np.ndarray) -> float:
-    """How far below an edge a time may lie and still count as on it: four units in the last place.
-
-    Times that are a sum of a start and a multiple of a period are off by as much.
-
-    Examples
-    --------
-    >>> on_time(np.array([0.0, 3600.0])) < 2e-12
-    True
-    """
-    largest = np.abs(times[np.isfinite(times)]).max(initial=0.0)
-    return float(4 * np.spacing(largest))
 
 
 def read_times(part: xr.DataArray | xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:

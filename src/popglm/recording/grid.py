@@ -1,6 +1,6 @@
 """One grid of time for series with different clocks, and the rules that put them on it.
 
-A bin is [t, t + Δt). A time that lies below an edge by rounding alone counts as on it.
+A bin is [t, t + Δt). A time that lies below an edge by rounding alone counts as on it: see `time_rounding.on_time`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import numpy as np
 
 from popglm.checks import check_room, is_number
 from popglm.messages import shown
-from popglm.recording.clocks import longest_step, on_time
+from popglm.recording.clocks import longest_step
+from popglm.recording.time_rounding import on_time
 
 __all__ = ["Grid", "as_fraction", "count", "grid_of_clock", "held_at", "interpolated_between", "means", "regular_grid"]
 
 #: Denominators up to this one are taken for what a period was meant to be: 1/30 for 0.0333….
 LARGEST_DENOMINATOR = 1_000_000
+#: No time moves by more than this share of a bin to its edge.
+MOST = 1 / 8
 #: Arrays of a number per bin that a grid needs room for.
 ARRAYS = 20
 
@@ -53,12 +56,22 @@ class Grid:
         """
         if not len(self):
             return np.full(len(times), -1)
+        slack = self.slack(times)
         if self._even_edges is not None:
-            return self._find_by_arithmetic(times, self._even_edges)
-        slack = max(on_time(self.starts), on_time(self.stops))
+            return self._find_by_arithmetic(times, self._even_edges - slack)
         bins = np.searchsorted(self.starts - slack, times, side="right") - 1
         beyond = times >= self.stops[bins] - slack
         return np.where(beyond | (bins < 0) | np.isnan(times), -1, bins)
+
+    def slack(self, times: np.ndarray) -> float:
+        """How far below an edge of the grid one of some times may lie and still count as on it (s)."""
+        rounding = self._rounding + on_time(times)
+        return min(rounding, MOST * self.width) if self.width > 0 else rounding
+
+    @cached_property
+    def _rounding(self) -> float:
+        """How exactly the edges are known (s)."""
+        return max(on_time(self.starts), on_time(self.stops))
 
     def _find_by_arithmetic(self, times: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """What `find` does where edges are even: no edge is off by more than an eighth of a bin."""
@@ -79,7 +92,7 @@ class Grid:
         off = self.starts - (self.starts[0] + np.arange(len(self)) * self.width)
         if np.abs(off).max() > self.width / 8:
             return None
-        return np.append(self.starts, self.stops[-1]) - max(on_time(self.starts), on_time(self.stops))
+        return np.append(self.starts, self.stops[-1])
 
     def take(self, rows: np.ndarray) -> Grid:
         """Some of the bins."""
@@ -223,7 +236,7 @@ def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, 
     out = np.full((len(at), values.shape[1]), np.nan)
     if not len(times):
         return out
-    slack = max(on_time(times), on_time(at))
+    slack = on_time(times) + on_time(at)
     before = np.searchsorted(times - slack, at, side="right") - 1
     inside = (before >= 0) & (at <= times[-1] + slack)
     before = np.clip(before, 0, len(times) - 1)
@@ -254,7 +267,7 @@ def held_at(at: np.ndarray, times: np.ndarray, longest: float) -> np.ndarray:
     """
     if not len(times):
         return np.full(len(at), -1)
-    slack = max(on_time(times), on_time(at))
+    slack = on_time(times) + on_time(at)
     before = np.searchsorted(times - slack, at, side="right") - 1
     old = at - times[np.maximum(before, 0)] > longest
     return np.where(old, -1, before)

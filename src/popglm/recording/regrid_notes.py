@@ -13,7 +13,16 @@ from popglm.messages import listed
 from popglm.recording.clocks import read_times
 from popglm.recording.grid import Grid
 from popglm.recording.parts import Parts
-from popglm.recording.sources import Variable, find_source, is_empty_text, on_grid, signal_values, usual_rule
+from popglm.recording.sources import (
+    Variable,
+    find_source,
+    is_empty_text,
+    on_grid,
+    signal_values,
+    times_of_trials,
+    usual_rule,
+)
+from popglm.recording.time_rounding import decimal_unit
 
 __all__ = ["holds_events", "notes_of_clocks", "notes_of_variables"]
 
@@ -25,6 +34,10 @@ ALONE, SPARSE, MOST_AT_ONCE = 0.8, 0.2, 10
 ONES = 0.8
 #: Samples of a signal that tell whether it holds small whole numbers at all.
 LOOKED_AT = 20_000
+#: Times just below the beginnings of bins are told where there are this many times as many as by chance, and some more.
+MORE, FEW = 2, 5
+#: Bins are so many units of the times wide at least: in narrower ones every time is near a beginning.
+COARSER = 4
 #: Samples of the activity that are so many bins apart are too coarse for them.
 FINER = 1.5
 
@@ -63,7 +76,11 @@ def notes_of_variables(session: Parts, wanted: Mapping[str, Variable], grid: Gri
     """What to say of the variables on a grid."""
     notes = []
     for name, variable in wanted.items():
-        notes += [*_of_lost_events(session, name, variable, grid), *_of_empty_text(session, variable)]
+        notes += [
+            *_of_lost_events(session, name, variable, grid),
+            *_of_empty_text(session, variable),
+            *_of_coarse_times(session, variable, grid),
+        ]
     # one source may be several variables
     return list(dict.fromkeys(notes))
 
@@ -84,6 +101,36 @@ def _of_empty_text(session: Parts, variable: Variable) -> list[str]:
     if not n_empty:
         return []
     return [f"{n_empty:,} of {len(values):,} {what} of {variable.source!r} are empty text, and taken as unknown"]
+
+
+def _of_coarse_times(session: Parts, variable: Variable, grid: Grid) -> list[str]:
+    """Times of few decimals of which more lie just below the beginning of a bin than would by chance."""
+    found = find_source(session, variable.source)
+    if found.kind == "signal":
+        part = session.signals[found.part]
+        if "rate" in part["time"].attrs:
+            return []
+        times, what = read_times(part, found.part)[0], "samples"
+    elif found.kind == "events":
+        times, what = np.asarray(session.events[found.part]["time"].values, np.float64), "events"
+    elif variable.rule == "count":
+        times, what = times_of_trials(session, found.column, variable), "times"
+    else:
+        return []
+    own, of_bins = decimal_unit(times), decimal_unit(grid.starts)
+    unit, whose = (own, f"times of {found.part!r}") if own >= of_bins else (of_bins, "beginnings of bins")
+    if not 0 < COARSER * unit < grid.width:
+        return []
+    early, late = grid.find(times), grid.find(times + unit * (1 - 1e-6))
+    n_moved, n = int(((early != late) & (late >= 0)).sum()), int((late >= 0).sum())
+    by_chance = n * unit / grid.width
+    if n_moved <= MORE * by_chance + FEW:
+        return []
+    return [
+        f"{n_moved:,} of {n:,} {what} of {variable.source!r} lie less than {unit:g} s below where a bin begins, and "
+        f"count into the one before: {whose} are whole multiples of {unit:g} s, and so were perhaps rounded; if they "
+        f"were, this line puts them back: clock_shift.{toml_text.key(found.part)} = {unit:g}"
+    ]
 
 
 def notes_of_clocks(session: Parts, activity: Sequence[str], used: Iterable[str], grid: Grid) -> list[str]:

@@ -14,10 +14,11 @@ import xarray as xr
 from popglm.checks import is_number
 from popglm.messages import listed, shown
 from popglm.recording.circular import arc_between, mean_directions
-from popglm.recording.clocks import longest_step, on_time, read_times
+from popglm.recording.clocks import longest_step, read_times
 from popglm.recording.grid import Grid, count, held_at, interpolated_between, means
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
+from popglm.recording.time_rounding import on_time
 
 __all__ = [
     "Variable",
@@ -333,7 +334,7 @@ def _same_clock(grid: Grid, times: np.ndarray) -> bool:
     if not inside.any():
         return False
     off = np.abs(grid.starts[inside] - times[at[inside]])
-    return bool(np.median(off) <= 1e-6 * grid.width)
+    return bool(np.median(off) <= max(1e-6 * grid.width, grid.slack(times)))
 
 
 def _check_rule(variable: Variable, possible: tuple[str, ...]) -> None:

@@ -10,11 +10,12 @@ import pandas as pd
 
 from popglm.checks import is_number
 from popglm.messages import listed, shown
-from popglm.recording.clocks import on_time, read_times
+from popglm.recording.clocks import read_times
 from popglm.recording.grid import Grid, held_at
 from popglm.recording.parts import Parts
 from popglm.recording.series import intervals
 from popglm.recording.sources import Variable, on_grid
+from popglm.recording.time_rounding import on_time
 from popglm.recording.trial_numbers import whole_numbers
 
 __all__ = ["rows_of_trials", "table_of_trials", "trial_labels", "with_blocks", "with_trials"]
@@ -104,7 +105,7 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid, no_trial: int | None
         return np.where(outside, -1, numbers - _first_number(no_trial)).astype(int)
     table = session.intervals[trials]
     starts, stops = table["start_time"].to_numpy(np.float64), table["stop_time"].to_numpy(np.float64)
-    slack = max(on_time(starts), on_time(stops), on_time(grid.starts))
+    slack = grid.slack(np.append(starts, stops))
     overlap = np.flatnonzero(starts[1:] < stops[:-1] - slack)
     if len(overlap):
         one, other = table.index[overlap[0]], table.index[overlap[0] + 1]
