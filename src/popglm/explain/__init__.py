@@ -2,6 +2,7 @@
 
 from popglm.explain.ablation import breakdown
 from popglm.explain.binning import Bins, bins
+from popglm.explain.calibration_curves import calibration
 from popglm.explain.comparison import compare
 from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
@@ -19,6 +20,7 @@ __all__ = [
     "bins",
     "bootstrap",
     "breakdown",
+    "calibration",
     "compare",
     "decode",
     "goodness_of_fit",

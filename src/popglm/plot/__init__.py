@@ -1,6 +1,7 @@
 """Pictures with matplotlib: every function takes Axes, or makes them, and returns them."""
 
 from popglm.plot.activity import predicted_and_recorded
+from popglm.plot.calibrated import calibration
 from popglm.plot.comparison import breakdown_and_comparison, full_and_reduced
 from popglm.plot.contributions import contribution_distribution, contributions_over_bins
 from popglm.plot.design import basis_functions, design_matrix
@@ -18,6 +19,7 @@ from popglm.plot.tuning import psth, tuning_curves
 __all__ = [
     "basis_functions",
     "breakdown_and_comparison",
+    "calibration",
     "contribution_distribution",
     "contributions_over_bins",
     "design_matrix",
