@@ -106,7 +106,9 @@ def init(
     """
     with _told():
         from popglm.analysis.beginning import first_recipe
+        from popglm.io.files import check_target
 
+        check_target(output, "recipe.toml")
         if output.exists() and not force:
             raise ValueError(f"there is a file {str(output)!r} already; give another name, or --force")
         named = recording if "://" in recording else _from_folder(Path(recording), output.parent)
@@ -198,11 +200,15 @@ def fit(
         from popglm.analysis.recipe import read_recipe
         from popglm.analysis.result import make_result
         from popglm.analysis.running import build, fit_recipe, grid_of, session_of
+        from popglm.io.checkpoints import CheckpointFolder
         from popglm.io.files import check_target
 
         tell = _teller(as_json)
         content = read_recipe(recipe)
-        check_target(output)
+        check_target(output, "result.nc")
+        if checkpoint is not None:
+            # what is wrong with it is told before the recording is read
+            CheckpointFolder(checkpoint)
         tell("read the recording")
         session = session_of(content)
         data = grid_of(content, session)

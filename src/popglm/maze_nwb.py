@@ -59,7 +59,7 @@ def write_maze_nwb(path: str | Path, n_samples: int = 27_396, n_neurons: int = 1
     """
     if find_spec("pynwb") is None:
         raise ImportError("write_maze_nwb needs pynwb: pip install 'popglm[nwb]'")
-    target = check_target(path)
+    target = check_target(path, "session.nwb")
     session = maze_session(n_samples, n_neurons, n_task_variables=8, seed=seed)
 
     def write(beside: str) -> None:

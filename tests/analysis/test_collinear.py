@@ -156,6 +156,13 @@ def test_check_says_nothing_of_groups_that_differ(recipe):
     assert set(facts["explained_by_other_groups"]) == {"reward kernel", "cue"}
 
 
+def test_check_says_that_groups_of_many_columns_are_not_compared(recipe, monkeypatch):
+    monkeypatch.setattr("popglm.analysis.collinear.MOST_COLUMNS", 3)
+    facts = as_json("check", recipe())
+    assert "explained_by_other_groups" not in facts
+    assert "samples are too many" in facts["feature_groups_not_compared"]
+
+
 def test_a_direction_in_common_is_told(recipe):
     facts = as_json("check", recipe('\n[[terms]]\nbasis = "categories"\nvariable = "side"\n'))
     told = [line for line in facts["warnings"] if "in common" in line or "says" in line]

@@ -266,6 +266,9 @@ def test_names_with_slashes_survive_a_result(copy):
     assert run("fit", copy / "recipe.toml", "-o", copy / "other.nc").exit_code == 0
     assert run("explain", copy / "other.nc").exit_code == 0
     assert "velocity_pitch" in open_result(copy / "other.nc").part("grid")
+    # people see the name that they gave
+    assert run("report", copy / "other.nc", "-o", copy / "page.html").exit_code == 0
+    assert '"name":"velocity/pitch"' in (copy / "page.html").read_text(encoding="utf-8").replace('": ', '":')
 
 
 def test_lags_of_a_recipe_are_in_seconds(tmp_path):
@@ -335,6 +338,28 @@ def test_an_unwritable_place_is_told_before_the_fit(copy):
     found = run("fit", copy / "recipe.toml", "-o", copy / "none" / "result.nc")
     assert found.exit_code == 1
     assert "does not exist; make it first" in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("init", "session.nwb", "-o", "none/recipe.toml"), "path='none/recipe.toml': the folder "),
+        (
+            ("init", "session.nwb", "-o", "."),
+            "path='.' is a folder; give the name of a file to write, such as 'recipe.toml'",
+        ),
+        (
+            ("report", "result.nc", "-o", "."),
+            "path='.' is a folder; give the name of a file to write, such as 'report.html'",
+        ),
+        (("fit", "recipe.toml", "-o", "new.nc", "--checkpoint", "none/deep"), "checkpoint='none/deep': the folder "),
+    ],
+)
+def test_a_wrong_place_is_told_before_anything_is_read(arguments, words, copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    found = run(*arguments)
+    assert found.exit_code == 1
+    assert found.stderr.startswith(f"popglm: {words}")
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that takes no file even of root")

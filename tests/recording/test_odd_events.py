@@ -33,6 +33,7 @@ def a_session(licks=LICKS, start=0.0, trials=STARTS, lasting=8.0, rate=15, **col
         (MIDDLE / 60, "times are likely in minutes", "clock_scale.lick = 60"),
         (np.round(LICKS * 15), "numbers of samples of 'spk', 15 a second", "clock_scale.lick = 0.0666666666666667"),
         (np.round(LICKS * 60), "samples of 'speed', 60 a second", "clock_scale.lick = 0.0166666666666667"),
+        (LICKS * 15, "numbers of samples of 'spk', 15 a second", "clock_scale.lick = 0.0666666666666667"),
         (LICKS * 1e3, "times are likely in milliseconds", "clock_scale.lick = 0.001"),
         (LICKS + 250, "count from another start, or are in another unit", "clock_shift.lick = <seconds to add"),
         (LICKS + 1e6, "likely count from another start", "clock_shift.lick = <seconds to add"),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.analysis.collinear import ALIKE, WHOLLY, collinearity_of
+from popglm.analysis.collinear import ALIKE, MOST_COLUMNS, ROWS_PER_COLUMN, WHOLLY, collinearity_of
 from popglm.analysis.cost import FitShape, Rates, parts_of_cost, with_threads
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
 from popglm.analysis.recipe import Recipe
@@ -255,8 +255,14 @@ def _look_between_groups(matrices: Matrices, findings: Findings) -> None:
         # groups that are never beside each other, such as history and coupling of a neuron, may say the same
         j = int(mask.to_numpy().sum(axis=0).argmax())
         X = X.loc[:, X.columns.get_level_values("group").isin(mask.index[mask.iloc[:, j]])]
-    found = collinearity_of(X.to_numpy(), X.columns.get_level_values("group").astype(str).to_numpy())
+    groups = X.columns.get_level_values("group").astype(str).to_numpy()
+    found = collinearity_of(X.to_numpy(), groups)
     if found is None:
+        if len(set(groups)) > 1:
+            findings.facts["feature_groups_not_compared"] = (
+                f" {X.shape[1]:,} columns in {len(X):,} samples are too many (at most {MOST_COLUMNS:,}, and "
+                f"{ROWS_PER_COLUMN} samples for each)"
+            )
         return
     findings.facts["explained_by_other_groups"] = found.explained
     told: set[frozenset[str]] = set()

@@ -143,7 +143,7 @@ class Result:
         OSError
             If it cannot be written.
         """
-        target = check_target(path)
+        target = check_target(path, "result.nc")
         encoding = {
             f"/{name}": {
                 str(key): {"zlib": True, "complevel": 1}

@@ -21,8 +21,14 @@ __all__ = ["check_source", "check_target", "remove_abandoned", "reserve", "write
 _UNFINISHED = re.compile(r"\..+\.\w{8}\.part")
 
 
-def check_target(path: Any) -> Path:
+def check_target(path: Any, such_as: str = "model.nc") -> Path:
     """A path that a file can be written to: in a folder that exists, a new file or a regular one to replace.
+
+    Parameters
+    ----------
+    path : path-like
+    such_as : str
+        A name that a file could have, for the complaint about a folder.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def check_target(path: Any) -> Path:
     path = _as_path(path)
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "no regular file"
-        raise ValueError(f"path={str(path)!r} is {what}; give the name of a file to write, such as 'model.nc'.")
+        raise ValueError(f"path={str(path)!r} is {what}; give the name of a file to write, such as {such_as!r}.")
     # a link is followed, so that the file it points to is replaced and the link stays
     target = path.resolve()
     if not target.parent.is_dir():

@@ -217,7 +217,13 @@ def storable(data: xr.Dataset) -> xr.Dataset:
     data = data.reset_index([name for name, index in data.indexes.items() if getattr(index, "nlevels", 1) > 1])
     # a slash would be a group of the file
     every = {*map(str, data.variables), *map(str, data.sizes)}
-    data = data.rename({name: name.replace("/", "_") for name in every if "/" in name})
+    plain = {name: name.replace("/", "_") for name in every if "/" in name}
+    data = data.rename(plain)
+    for name, other in plain.items():
+        if other in data.variables:
+            # the copy alone is named
+            data[other] = data[other].copy(deep=False)
+            data[other].attrs["long_name"] = name
     changed: dict[Any, Any] = {}
     for name, one in data.variables.items():
         if one.dtype.kind in "OU" or not isinstance(one.dtype, np.dtype):

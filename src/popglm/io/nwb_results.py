@@ -98,7 +98,7 @@ def to_nwb(
     if session is not None and not isinstance(session, Session):
         raise TypeError(f"to_nwb: session must come from a reader of popglm; found {shown(session)}")
     results = results_of(predictions, kernels, contributions)
-    target = check_target(path)
+    target = check_target(path, "results.nwb")
     original = _source(source, session)
     n_bytes = OVERHEAD + results.nbytes
     if original is not None:

@@ -62,7 +62,7 @@ def _likely_unit(one: Extent, times: np.ndarray, lasting: Sequence[Extent], foun
                 f"recording {_span(start, stop)}; times are likely in {name}"
             )
             return Fault(one.part, found + unless(one.part), scale_line(one.part, factor))
-    if ((times < start) | (times > stop)).mean() <= MOSTLY or (times % 1 != 0).any() or first < 0:
+    if ((times < start) | (times > stop)).mean() <= MOSTLY or first < 0:
         return None
     # the series with the fewest samples that has so many
     for other in sorted(lasting, key=lambda other: other.n):

@@ -103,8 +103,10 @@ def described_axis(axis: xr.DataArray) -> dict[str, Any]:
     number = axis.dtype.kind in "iufb"
     categories = not number or "categories" in axis.attrs or axis.size == 1
     values = axis.values.tolist()
+    # a file cannot have a slash in a name
+    own = str(axis.attrs.get("long_name", ""))
     return {
-        "name": str(axis.name),
+        "name": own if own.replace("/", "_") == str(axis.name) else str(axis.name),
         "unit": str(axis.attrs.get("units", "")),
         "values": [f"{value:g}" if number else str(value) for value in values] if categories else values,
         "categories": categories,

@@ -58,7 +58,7 @@ def write_report(result: Result, path: str | Path) -> int:
     OSError
         If it cannot be written.
     """
-    target = check_target(path)
+    target = check_target(path, "report.html")
     page = make_page(result).encode("utf-8")
     write_whole(target, lambda beside: Path(beside).write_bytes(page), len(page))
     return len(page)
