@@ -545,3 +545,14 @@ def test_infinite_activity_stays_infinite_on_every_grid(dt, other, block, monkey
         assert not np.isnan(activity.values[:-20, 0] if dt < 1 else activity.values[:, 0]).any()
     # the other neuron is as it was, and what is unknown is left out of averages
     np.testing.assert_array_equal(activity[:-20, 1] if dt < 1 else activity[:, 1], 1.0)
+
+
+def test_a_plane_that_is_a_frame_short_ends_a_frame_early():
+    planes = {
+        "long": traces(np.arange(1_200.0).reshape(600, 2), rate=30, neurons=["a", "b"]),
+        "short": traces(np.arange(1_198.0).reshape(599, 2), rate=30, neurons=["c", "d"]),
+    }
+    data = Session(planes).regrid(activity=["long", "short"], clock="long")
+    np.testing.assert_array_equal(data["activity"].values[:599, 2:], planes["short"].values)
+    assert np.isnan(data["activity"].values[599, 2:]).all()
+    assert "older" not in data.attrs["notes"]

@@ -119,6 +119,9 @@ def activity_on_grid(traces: xr.DataArray, name: str, grid: Grid, is_own_clock: 
     step = float(np.median(np.diff(times))) if len(times) > 1 else grid.width
     if is_own_clock or FINE * grid.width <= step <= grid.width / FINE:
         at = held_at(grid.starts, times, longest_step(times))
+        if len(times):
+            # the last sample lasts no longer than others
+            at[grid.starts >= times[-1] + step - grid.slack(times)] = -1
         out = _rows(traces, np.where(at < 0, -1, known[np.maximum(at, 0)] if len(known) else -1), kind)
         shifts = (grid.starts - times[np.maximum(at, 0)])[at >= 0] if len(times) else np.zeros(0)
         return out, float(shifts.max(initial=0.0))
