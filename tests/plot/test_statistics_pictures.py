@@ -1,10 +1,11 @@
-"""Pictures of statistics of fits: calibration."""
+"""Pictures of statistics of fits: calibration, ceilings."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from complaints import assert_complaint
-from labelled_results import labelled_line, neuron_names, segments
+from labelled_results import labelled_line, neuron_names, scatters, segments
 from numpy.testing import assert_allclose
 
 from popglm import plot
@@ -66,3 +67,55 @@ def test_rates_that_differ_much_are_drawn_by_their_logarithm():
 @pytest.mark.parametrize("value", [None, xr.Dataset({"predicted": 0.0}), calibration_dataset(1).isel(neuron=[])])
 def test_calibration_wants_what_calibration_returns(value):
     assert_complaint("calibration", plot.calibration, value)
+
+
+def ceiling_table(n_neurons, **columns):
+    """What `popglm.noise_ceiling` returns."""
+    ceiling = np.linspace(0.1, 0.5, n_neurons)
+    table = {
+        "explainable": ceiling,
+        "explainable_error": 0.02,
+        "variance_explained": 0.8 * ceiling,
+        "deviance_ceiling": 0.9 * ceiling,
+        "deviance_ceiling_low": 0.8 * ceiling,
+        "deviance_ceiling_high": ceiling,
+        "deviance_explained": 0.5 * ceiling,
+    }
+    return pd.DataFrame(table | columns, index=pd.Index(neuron_names(n_neurons), name="neuron"))
+
+
+@pytest.mark.parametrize(("quantity", "label"), [("variance", "variance"), ("deviance", "deviance")])
+def test_ceilings_over_what_is_explained(quantity, label):
+    table = ceiling_table(20)
+    table.iloc[3] = np.nan
+    ax = plot.noise_ceiling(table, quantity=quantity)
+    most, explained = {
+        "variance": ("explainable", "variance_explained"), "deviance": ("deviance_ceiling", "deviance_explained")
+    }[quantity]  # fmt: skip
+    known = table.dropna()
+    assert_allclose(scatters(ax)[0], known[[most, explained]])
+    (bars,) = segments(ax)
+    ends = [known["explainable"] - 0.02, known["explainable"] + 0.02]
+    if quantity == "deviance":
+        ends = [known["deviance_ceiling_low"], known["deviance_ceiling_high"]]
+    assert_allclose(bars[:, :, 0].T, ends)
+    assert ax.get_xlabel() == f"Fraction of {label}\nthat can be explained"
+    assert ax.get_title() == "19 of 20 neurons"
+    assert ax.get_xlim() == ax.get_ylim()
+
+
+def test_ceilings_without_predictions_are_in_order():
+    table = ceiling_table(6).drop(columns="variance_explained")
+    table["explainable_error"] = np.nan
+    ax = plot.noise_ceiling(table.sample(frac=1, random_state=0))
+    assert_allclose(scatters(ax)[0].T, [np.arange(1, 7), np.linspace(0.5, 0.1, 6)])
+    assert ax.get_xlabel() == "Neuron"
+
+
+def test_wrong_ceilings_are_told():
+    for value in (None, np.ones(3), pd.DataFrame({"a": [1.0]}), ceiling_table(0)):
+        assert_complaint("ceiling", plot.noise_ceiling, value)
+    assert_complaint("quantity", lambda v: plot.noise_ceiling(ceiling_table(3), quantity=v), "power")
+    assert_complaint(
+        "deviance_ceiling", lambda v: plot.noise_ceiling(v, quantity="deviance"), ceiling_table(3)[["explainable"]]
+    )

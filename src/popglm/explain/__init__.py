@@ -8,6 +8,7 @@ from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
 from popglm.explain.goodness import goodness_of_fit
 from popglm.explain.nested_tests import likelihood_ratio
+from popglm.explain.noise_ceilings import noise_ceiling
 from popglm.explain.resampling import bootstrap
 from popglm.explain.rescaling import time_rescaling
 from popglm.explain.significance_tests import significance
@@ -26,6 +27,7 @@ __all__ = [
     "goodness_of_fit",
     "kernels",
     "likelihood_ratio",
+    "noise_ceiling",
     "predicted_tuning",
     "psth",
     "significance",

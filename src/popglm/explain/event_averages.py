@@ -11,8 +11,8 @@ import xarray as xr
 from popglm.checks import is_number
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.explain.segments import segments
-from popglm.explain.tuning_curves import as_rate, average_and_sem, label_column, split_levels
-from popglm.labels import Rows, check_order, neuron_labels, neuron_order, row_labels, step_back, times
+from popglm.explain.tuning_curves import as_rate, average_and_sem, check_predicted, label_column, split_levels
+from popglm.labels import Rows, check_order, row_labels, step_back, times
 from popglm.messages import shown
 from popglm.numbers import shape_of
 
@@ -99,13 +99,7 @@ def psth(
     activity = as_rate("psth", check_responses(Y, n_samples, None, names), dt)
     parts = {"": activity}
     if predicted is not None:
-        order, given = shared.order(predicted, "predicted"), neuron_labels(Y) is not None
-        neurons = neuron_order(predicted, names, given, "predicted", "Y")
-        if (found := shape_of(predicted)) not in (activity.shape, activity.shape[: 2 - (len(names) == 1)]):
-            raise ValueError(f"predicted has shape {found}, but Y has {shape_of(Y)}; give them alike.")
-        prediction = as_rate("psth", check_responses(predicted, n_samples, None, names, name="predicted"), dt)
-        prediction = prediction if order is None else prediction[order]
-        prediction = prediction if neurons is None else prediction[:, neurons]
+        prediction = as_rate("psth", check_predicted(Y, predicted, activity.shape, shared), dt)
         unknown = np.isnan(activity) | np.isnan(prediction)
         parts = {"": np.where(unknown, np.nan, activity), "predicted": np.where(unknown, np.nan, prediction)}
     labels = None if trial is None else pd.factorize(label_column(trial, "trial", n_samples, shared))[0]

@@ -16,10 +16,18 @@ from popglm.estimators.splits import as_labels
 from popglm.estimators.validation import check_offset, check_responses, name_neurons
 from popglm.explain.binning import Bins, check_bins
 from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
-from popglm.labels import Rows, row_labels
+from popglm.labels import Rows, neuron_labels, neuron_order, row_labels
 from popglm.numbers import shape_of
 
-__all__ = ["as_rate", "average_and_sem", "label_column", "predicted_tuning", "split_levels", "tuning"]
+__all__ = [
+    "as_rate",
+    "average_and_sem",
+    "check_predicted",
+    "label_column",
+    "predicted_tuning",
+    "split_levels",
+    "tuning",
+]
 
 #: Names in the result that the dimension of the levels cannot have.
 _RESERVED = (
@@ -217,16 +225,32 @@ def average_and_sem(inside: pd.DataFrame, trial: np.ndarray | None) -> tuple[pd.
     return inside.mean(), observations.sem()
 
 
-def split_levels(split: Any, n_samples: int, rows: Rows | None = None) -> tuple[str, np.ndarray, np.ndarray]:
+def check_predicted(Y: Any, predicted: Any, shape: tuple[int, ...], rows: Rows) -> np.ndarray:
+    """Predicted means in the order of the activity Y, whose values have that shape (n_samples, n_neurons)."""
+    names = name_neurons(Y)
+    order, given = rows.order(predicted, "predicted"), neuron_labels(Y) is not None
+    neurons = neuron_order(predicted, names, given, "predicted", "Y")
+    if (found := shape_of(predicted)) not in (shape, shape[: 2 - (len(names) == 1)]):
+        raise ValueError(f"predicted has shape {found}, but Y has {shape_of(Y)}; give them alike.")
+    values = check_responses(predicted, shape[0], None, names, name="predicted")
+    values = values if order is None else values[order]
+    return values if neurons is None else values[:, neurons]
+
+
+def split_levels(
+    split: Any, n_samples: int, rows: Rows | None = None, argument: str = "split"
+) -> tuple[str, np.ndarray, np.ndarray]:
     """Name of the dimension, its sorted levels, and the level of every sample (−1: none)."""
     if split is None:
         return "level", np.array(["all"]), np.zeros(n_samples, int)
     if isinstance(split, pd.DataFrame):
         for name, column in split.items():
-            as_labels(column, f"split: column {name!r}")
+            as_labels(column, f"{argument}: column {name!r}")
         if len(split) != n_samples or not split.shape[1]:
-            raise ValueError(f"split must have {n_samples} rows and at least one column; it has shape {split.shape}.")
-        order = None if rows is None else rows.order(split, "split")
+            raise ValueError(
+                f"{argument} must have {n_samples} rows and at least one column; it has shape {split.shape}."
+            )
+        order = None if rows is None else rows.order(split, argument)
         split = split if order is None else split.iloc[order]
         known = split.notna().all(axis=1).to_numpy()
         codes = np.full(n_samples, -1)
@@ -236,10 +260,10 @@ def split_levels(split: Any, n_samples: int, rows: Rows | None = None) -> tuple[
             for kind in kinds
         ]
         return "level", np.array(levels, object), codes
-    labels = label_column(split, "split", n_samples, rows)
+    labels = label_column(split, argument, n_samples, rows)
     codes, levels = pd.factorize(labels, sort=True)
     dim = "level" if labels.name is None else str(labels.name)
-    if dim in _RESERVED:
+    if argument == "split" and dim in _RESERVED:
         raise ValueError(f"split is named {dim!r}, as is a part of the result; rename it.")
     return dim, np.asarray(levels), codes
 

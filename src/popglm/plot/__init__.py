@@ -2,6 +2,7 @@
 
 from popglm.plot.activity import predicted_and_recorded
 from popglm.plot.calibrated import calibration
+from popglm.plot.ceilings import noise_ceiling
 from popglm.plot.comparison import breakdown_and_comparison, full_and_reduced
 from popglm.plot.contributions import contribution_distribution, contributions_over_bins
 from popglm.plot.design import basis_functions, design_matrix
@@ -31,6 +32,7 @@ __all__ = [
     "kernel_curves",
     "kernel_image",
     "mean_absolute_kernels",
+    "noise_ceiling",
     "place_map",
     "predicted_and_recorded",
     "psth",
