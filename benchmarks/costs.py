@@ -52,6 +52,7 @@ KNOWN = [
     ]),
     (16_000, 8, 40, "gaussian", "lasso", 5, 11), (20_000, 8, 100, "gaussian", "ridge", 5, 11),
     (8_000, 4, 20, "gamma", "group_lasso", 5, 11), (8_000, 2, 12, "negative_binomial", "group_lasso", 5, 11),
+    (8_000, 4, 20, "inverse_gaussian", "group_lasso", 5, 11), (8_000, 4, 20, "tweedie", "group_lasso", 5, 11),
 ]  # fmt: skip
 UNSEEN = [
     (27_396, 8, 100, *POISSON, 5, 11), (30_000, 3, 60, *POISSON, 5, 11), (6_000, 7, 50, *POISSON, 4, 15),
@@ -75,7 +76,7 @@ def arrays(n: int, v: int, q: int, family: str) -> tuple[pd.DataFrame, np.ndarra
         Y = (Y - Y.mean(axis=0)) / Y.std(axis=0)
     elif family == "bernoulli":
         Y = (Y > 0).astype(float)
-    elif family == "gamma":
+    elif family in ("gamma", "inverse_gaussian"):
         Y = np.where(Y > 0, Y, np.mean(Y)) + 0.1
     return pg.maze_design(v).fit_transform(session.behavior), Y, session.behavior["trial"]
 

@@ -1,4 +1,4 @@
-"""Which family serves which calcium signal: held-out predictions of Gaussian and Poisson models side by side.
+"""Which family serves which calcium signal: held-out predictions of several families side by side.
 
 Usage: ``python examples/calcium_families.py [PATH]``. Without a path, signals are simulated whose true rate is known:
 spike counts, deconvolved activity (counts times random amplitudes), and dF/F (counts filtered by the indicator's decay,
@@ -25,6 +25,8 @@ FAMILIES = {
     "gaussian, identity": {"family": "gaussian"},
     "poisson, softplus": {"family": "poisson", "inverse_link": "softplus"},
     "poisson, exp": {"family": "poisson"},
+    "tweedie 1.2": {"family": "tweedie", "power": 1.2},
+    "tweedie 1.5": {"family": "tweedie", "power": 1.5},
 }
 DECAY = 0.9  # of the indicator, per sample
 NOISE = 1.0  # of dF/F, in the size of one spike
@@ -94,7 +96,7 @@ def recorded(path: str) -> pd.DataFrame:
 def held_out(X: pd.DataFrame, activity: np.ndarray, groups: np.ndarray, family: str) -> np.ndarray:
     """Predictions of every sample by the fold that did not see it."""
     model = pg.GLMCV(penalty="group_lasso", n_lambdas=8, lambda_min_ratio=1e-2, tol=1e-3, **FAMILIES[family])
-    if "poisson" in family:
+    if "gaussian" not in family:
         activity = np.maximum(activity, 0)  # its mean cannot be negative, nor may the activity
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pg.PopglmWarning)

@@ -189,3 +189,15 @@ def test_counts_that_fall_or_change_with_every_sample_are_no_trials(told):
 
     words = told(without, RECIPE.replace("trials.source = 4\n", ""))
     assert words.endswith("or the length of blocks in seconds: trials.source = 30")
+
+
+def test_a_power_of_tweedie_activity(told):
+    """A recipe's power is that of the model; one that cannot be is told by check and fit alike."""
+    recipe = RECIPE.replace('"poisson"', '"tweedie"\npower = 2.5')
+    words = told(lambda arrays: None, recipe)
+    assert words.startswith(", line 13 (model.power): power=2.5 must lie between 1 and 2")
+    words = told(put("Y", (7, 4), -2.0), recipe.replace("2.5", "1.3"))
+    assert "first at 0.7 s: -2; family='tweedie' needs activity ≥ 0" in words
+    assert "power=1.3 has no effect under family='poisson'" in told(
+        lambda arrays: None, RECIPE.replace('"poisson"', '"poisson"\npower = 1.3')
+    )

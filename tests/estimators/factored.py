@@ -17,6 +17,8 @@ FAMILIES = {
     "softplus": ("softplus", lambda eta, y: expit(eta) * (1 - y / np.logaddexp(0, eta))),
     "bernoulli": (None, lambda eta, y: expit(eta) - y),
     "gamma": (None, lambda eta, y: 1 - y * np.exp(-eta)),
+    "inverse_gaussian": (None, lambda eta, y: np.exp(-eta) * (1 - y * np.exp(-eta))),
+    "tweedie": (None, lambda eta, y: np.exp(0.5 * eta) - y * np.exp(-0.5 * eta)),
     "negative_binomial": (None, lambda eta, y, alpha: (np.exp(eta) - y) / (1 + alpha * np.exp(eta))),
 }
 PENALTIES = [
@@ -42,6 +44,8 @@ def recorded():
         "bernoulli": (rng.random((N, Q)) < expit(eta)).astype(float),
         "gamma": rate * rng.gamma(3, 1 / 3, (N, Q)),
         "negative_binomial": rng.poisson(rate * rng.gamma(1, 1, (N, Q))).astype(float),
+        "inverse_gaussian": rng.wald(rate, 2.0),
+        "tweedie": rate * rng.gamma(6, 1 / 6, (N, Q)) * (rng.random((N, Q)) < 0.9),
     }
 
 

@@ -48,7 +48,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "penalty", "l1_ratio", "smoothness", "schedule"), CASES)
 def test_the_minimum(recording, name, penalty, l1_ratio, smoothness, schedule):
     X, Y = recording[0], recording[1][name]
-    given = settings_of(name, penalty, l1_ratio, smoothness, schedule=schedule, precision="float64", tol=1e-11)
+    given = settings_of(name, penalty, l1_ratio, smoothness, schedule=schedule, precision="float64", tol=1e-12)
     model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=3, lambda_min_ratio=1e-2), X, Y)
     for k, lam in enumerate(model.lambda_path_):
         for j in range(Q):

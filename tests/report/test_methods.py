@@ -84,6 +84,8 @@ def test_what_was_not_done_is_not_cited(results):
         ({"family": "negative_binomial", "penalty": "elastic_net", "l1_ratio": 0.3}, "L1 norm 0.3", "Zou"),
         ({"family": "poisson", "inverse_link": "softplus", "penalty": "none"}, "a softplus inverse link", "Nelder"),
         ({"family": "gamma"}, "A gamma generalized", "Yuan"),
+        ({"family": "inverse_gaussian"}, "An inverse Gaussian generalized", "Yuan"),
+        ({"family": "tweedie", "power": 1.3}, "A Tweedie (variance μ^1.3) generalized", "Yuan"),
         ({"se_fraction": 1.0}, "the strongest within 1 standard error of", "Yuan"),
         ({"smoothness": 0.25}, "penalised with 0.25", "Yuan"),
     ],

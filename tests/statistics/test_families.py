@@ -29,13 +29,18 @@ def inside_domain(family, low=-3.0, high=3.0):
 
 #: Values of nuisance parameters under which families that have some are tried too.
 VALUES = {"negative_binomial": [(0.02,), (0.7,), (30.0,)]}
+#: Powers of the mean that are tried besides the default.
+POWERS = {"tweedie": [1.02, 1.98]}
 GIVEN = [(*pair, values) for pair in EVERY for values in [(), *VALUES.get(pair[0], [])]]
+GIVEN += [(*pair, power) for pair in EVERY for power in POWERS.get(pair[0], [])]
 
 
-@pytest.fixture(params=GIVEN, ids=lambda given: "-".join(map(str, given[:2])) + "".join(f"-{v:g}" for v in given[2]))
+@pytest.fixture(params=GIVEN, ids=lambda given: "-".join(str(v) for v in given if v != ()))
 def family(request):
-    *pair, values = request.param
-    return get_family(*pair).given(*values) if values else get_family(*pair)
+    *pair, last = request.param
+    if isinstance(last, float):
+        return get_family(*pair, last)
+    return get_family(*pair).given(*last) if last else get_family(*pair)
 
 
 @pytest.mark.parametrize("pair", EVERY, ids="-".join)
@@ -129,7 +134,9 @@ def test_far_tails(family, dtype):
         assert (family.derivatives(np, eta, y)[1] >= 0).all()
     # a convex loss falls for ever, or not
     if family.is_convex:
-        far, y = np.array([[-60.0], [60.0]]), responses(family)
+        # the loss of silence falls by a power below 1 of the mean
+        reach = 60 / (2 - family.power if family.name == "tweedie" else 1)
+        far, y = np.array([[-reach], [reach]]), responses(family)
         with np.errstate(over="ignore"):
             end, before = family.excess(np, far + 0 * y, y + 0 * far), family.excess(np, far / 2 + 0 * y, y + 0 * far)
         assert family.can_separate == bool(((end < before) & (end < 1e-9)).any())
@@ -296,6 +303,7 @@ def test_densities_are_those_of_scipy():
         (get_family("bernoulli"), counts > 1, 1.0, stats.bernoulli.logpmf(counts > 1, 1 / (1 + np.exp(-eta)))),
         (get_family("gaussian"), positive, 0.3, stats.norm.logpdf(positive, eta, np.sqrt(0.3))),
         (get_family("gamma"), positive, 0.4, stats.gamma.logpdf(positive, 2.5, scale=0.4 * mean)),
+        (get_family("inverse_gaussian"), positive, 0.4, stats.invgauss.logpdf(positive, 0.4 * mean, scale=2.5)),
         (of_counts, counts, 1.0, stats.nbinom.logpmf(counts, 1 / alpha, 1 / (1 + alpha * mean))),
         # without a dispersion, counts are those of Poisson
         (of_counts.given(0.0), counts, 1.0, stats.poisson.logpmf(counts, mean)),

@@ -22,6 +22,7 @@ class Attributes:
     # parameters of the constructor; those that are checked when `fit` is called can be anything until then
     family: str
     inverse_link: str | None
+    power: float | None
     penalty: str
     l1_ratio: float | None
     smoothness: float

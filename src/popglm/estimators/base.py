@@ -82,9 +82,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         rows = Rows(row_labels(X))
         self.neuron_names_, self.neurons_are_named_ = name_neurons(Y), neuron_labels(Y) is not None
         self._one_neuron = len(shape_of(Y)) == 1
-        responses = check_responses(
-            Y, len(values), get_family(self.family, self.inverse_link), self.neuron_names_, rows
-        )
+        responses = check_responses(Y, len(values), self._loss(), self.neuron_names_, rows)
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
         weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)

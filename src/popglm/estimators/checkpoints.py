@@ -30,7 +30,8 @@ LIBRARIES = ("popglm", "numpy", "scipy", "numba")
 #: Parameters of estimators that tell nothing of the fit itself, or that stand there in another form.
 ELSEWHERE = (
     *("verbose", "cv", "se_fraction", "min_lambda", "engine", "device", "schedule"),
-    *("feature_groups", "feature_mask", "penalty_factors", "lambdas", "l1_ratio", "smoothness", "inverse_link"),
+    *("feature_groups", "feature_mask", "penalty_factors", "lambdas", "l1_ratio", "smoothness"),
+    *("inverse_link", "power"),
 )
 
 
@@ -142,6 +143,8 @@ def about_settings(estimator: Any, settings: Settings, engine: Engine, n_devices
         "number of devices": max(n_devices, 1),
         "number of workers": engine.n_workers,
     }
+    if hasattr(settings.loss, "power"):
+        values["power"] = settings.loss.power
     for name in (*LIBRARIES, *(() if engine.name == "numpy" else (engine.name,))):
         with contextlib.suppress(PackageNotFoundError):
             values[f"version of {name}"] = version(name)

@@ -26,13 +26,14 @@ class GLM(PopulationGLM):
 
     Parameters
     ----------
-    family : {"poisson", "gaussian", "bernoulli", "gamma", "negative_binomial"}
+    family : {"poisson", "gaussian", "bernoulli", "gamma", "inverse_gaussian", "negative_binomial", "tweedie"}
         Distribution of the activity: counts or deconvolved calcium, any real number, events in [0, 1], positive
-        numbers whose standard deviation is a share of their mean, counts of mean μ and variance μ + αμ² with a
-        dispersion α per neuron, which every fit estimates at every strength.
+        numbers whose standard deviation is a share of their mean, positive numbers whose variance is the cube of their
+        mean, counts of mean μ and variance μ + αμ² with a dispersion α per neuron, which every fit estimates at every
+        strength, amounts that are exactly 0 in some samples and positive in others.
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
-        Mean as a function of the linear predictor. Unless given: exp for Poisson, gamma and negative binomial, identity
-        for Gaussian, sigmoid for Bernoulli.
+        Mean as a function of the linear predictor. Unless given: identity for Gaussian, sigmoid for Bernoulli, exp for
+        all others.
     penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
         ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
     l1_ratio : float, optional
@@ -85,6 +86,8 @@ class GLM(PopulationGLM):
     verbose : int
         0: in a terminal, a progress bar with the time left after ten seconds, and a line when kernels are compiled;
         1: the bar at once; 2: the bar everywhere. Elsewhere than in a terminal 0 and 1 show nothing.
+    power : float, optional
+        p of Tweedie activity, whose variance is μ^p: between 1 and 2, 1.5 unless given. No other family has a choice.
 
     Attributes
     ----------
@@ -194,6 +197,7 @@ class GLM(PopulationGLM):
         schedule: str = "auto",
         precision: str = "float32",
         verbose: int = 0,
+        power: float | None = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -215,6 +219,7 @@ class GLM(PopulationGLM):
         self.schedule = schedule
         self.precision = precision
         self.verbose = verbose
+        self.power = power
 
     def fit(
         self,

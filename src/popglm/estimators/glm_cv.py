@@ -48,7 +48,7 @@ class GLMCV(PopulationGLM):
         A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_mask, penalty_factors, lambdas, \
-n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule, precision, verbose
+n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule, precision, verbose, power
         As in `GLM`.
 
     Attributes
@@ -153,6 +153,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         min_lambda: float = 0.0,
         refit: bool = True,
         patience: int | None = None,
+        power: float | None = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -179,6 +180,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         self.min_lambda = min_lambda
         self.refit = refit
         self.patience = patience
+        self.power = power
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         if self.patience is not None:

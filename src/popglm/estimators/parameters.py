@@ -35,7 +35,7 @@ class Parameters(Attributes):
     """What `GLM` and `GLMCV` do with their constructor arguments."""
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
-        loss = get_family(self.family, self.inverse_link)
+        loss = self._loss()
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
         self._check_number("smoothness", 0)
@@ -74,6 +74,10 @@ class Parameters(Attributes):
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
             self.max_iter, self._first_order(loss), allowed=self.feature_mask_,
         )  # fmt: skip
+
+    def _loss(self) -> Family:
+        """The family asked for, under its inverse link."""
+        return get_family(self.family, self.inverse_link, self.power)
 
     def _own_lambdas(self) -> np.ndarray:
         """The strengths given, in the order of the neurons."""

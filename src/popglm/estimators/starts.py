@@ -155,6 +155,10 @@ def _check_folds(start: Any, estimator: Any, loss: Family, splits: list[tuple[np
             f"start must be a GLMCV that knows its folds; this {type(start).__name__} does not. A fold may not begin "
             "at anything that has seen what it holds out."
         )
+    if start.loss_ != loss and (start.loss_.name, start.loss_.link) == (loss.name, loss.link):
+        raise ValueError(
+            f"start was fitted with power={start.power}; this fit has {estimator.power}. Give a model of the same."
+        )
     if start.loss_ != loss:
         raise ValueError(
             f"start was fitted with family={start.family!r} and inverse_link={start.loss_.link.name!r}; this fit "

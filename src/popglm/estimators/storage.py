@@ -248,7 +248,7 @@ class Storage(Attributes):
         self.timings_ = about["timings"]
         self.fitted_with_offset_ = about.get("fitted_with_offset")
         self.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
-        self.loss_ = get_family(self.family, self.inverse_link)
+        self.loss_ = get_family(self.family, self.inverse_link, self.power)
         far = about.get("far_from_zero")
         self._far_from_zero = self.loss_.is_unbounded if far is None else far
         factors = parameters.get("penalty_factors")

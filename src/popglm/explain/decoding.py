@@ -15,7 +15,6 @@ from popglm.design import Design
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_activity, check_cross_validated, check_model, rows_of
 from popglm.explain.fitted_samples import family_of
-from popglm.explain.goodness import dispersion_of
 from popglm.explain.trials import check_trials
 from popglm.statistics.families.contract import Family
 
@@ -86,9 +85,9 @@ def decode(
 
     .. math:: p(v \mid y_t, x_t) \propto p(v) \prod_j p(y_{tj} \mid \mu_j(v, x_t)),
 
-    with the densities of the family; the dispersion of Gaussian and gamma activity is the neuron's deviance over the
-    samples. With history or coupling terms, spikes that have come before are among :math:`x_t`. The random walk is
-    summed over by the forward-backward algorithm. Neurons whose model is the null model say nothing.
+    with the densities of the family; a dispersion is that of `goodness_of_fit`. With history or coupling terms, spikes
+    that have come before are among :math:`x_t`. The random walk is summed over by the forward-backward algorithm.
+    Neurons whose model is the null model say nothing.
 
     References
     ----------
@@ -215,7 +214,7 @@ def _log_likelihoods(
     used = np.flatnonzero(~(model.null_fitted_ | ~np.isfinite(model.lambda_))).tolist()
     families = {j: family_of(model, model.family_parameters_, j) for j in used}
     ones = np.ones(rows.sum())
-    phi = {j: dispersion_of(one, y[rows, j], _predictor(one, own[rows, j]), ones) for j, one in families.items()}
+    phi = {j: one.dispersion(_predictor(one, own[rows, j]), y[rows, j], ones) for j, one in families.items()}
     found = np.full((len(y), len(grid)), np.nan)
     for k, value in enumerate(grid):
         mean = means(np.full(len(y), value))

@@ -54,8 +54,9 @@ def goodness_of_fit(
     .. math:: \nu = \operatorname{tr}[(A + P'')^{-1} A] + 1 .
 
     That is the number of weights for the lasso, the usual trace for ridge, and the result of Vaiter et al. for the
-    group lasso, where shrunken groups count for less than their columns. Gaussian and gamma likelihoods are those of
-    the dispersion that R's ``logLik`` takes, the deviance over n. Poisson likelihoods of activity between whole numbers
+    group lasso, where shrunken groups count for less than their columns. Gaussian, gamma and inverse Gaussian
+    likelihoods are those of the dispersion that R's ``logLik`` takes, the deviance over n; Tweedie likelihoods of
+    Pearson's χ² over n. Poisson likelihoods of activity between whole numbers
     have the gamma function for factorials.
 
     References
@@ -89,7 +90,7 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
     null = log_likelihood(samples.null_family(j), y, samples.null_eta[:, j], w)
     df = _of_weights(samples, j) + samples.model.fit_intercept + family.has_dispersion + len(family.parameters)
     events = float(w @ y)
-    per_event = family.has_events and events > 0
+    per_event = family.has_events and not family.has_dispersion and events > 0
     return {
         "log_likelihood": found,
         "null_log_likelihood": null,
@@ -103,14 +104,7 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
 
 def log_likelihood(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
     """Logarithm of the likelihood of a neuron's activity (n_samples,), with all that does not depend on the fit."""
-    return float(weight @ family.log_density(eta, y, dispersion_of(family, y, eta, weight)))
-
-
-def dispersion_of(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
-    """The deviance of a neuron over its samples, for families with a dispersion; else 1."""
-    if not family.has_dispersion:
-        return 1.0
-    return max(float(weight @ family.deviance(eta, y) / weight.sum()), np.finfo(float).tiny)
+    return float(weight @ family.log_density(eta, y, family.dispersion(eta, y, weight)))
 
 
 def _of_weights(samples: FittedSamples, j: int) -> float:

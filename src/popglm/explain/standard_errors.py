@@ -84,7 +84,8 @@ def wald(
     .. math:: \frac{G}{G - 1} \frac{n - 1}{n - p - 1} A^{-1} \left(\sum_g s_g s_g^\top\right) A^{-1}, \qquad
               s_g = \sum_{i \in g} w_i r_i x_i .
 
-    Here A has the second derivatives of the loss for h. They are the Fisher weights of all families but gamma.
+    Here A has the second derivatives of the loss for h. They are the Fisher weights under canonical links;
+    these stand in for them where a loss is not convex, but for the inverse Gaussian one.
 
     Where no finite weights are best, as for a neuron that is silent in a place, Wald's tests mean nothing: over samples
     errors grow with the weights, and over trials they miss what never varied. Take `likelihood_ratio` there.

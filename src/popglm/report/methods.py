@@ -48,6 +48,8 @@ _FAMILIES = {
     "bernoulli": "Bernoulli",
     "gamma": "gamma",
     "negative_binomial": "negative binomial",
+    "inverse_gaussian": "inverse Gaussian",
+    "tweedie": "Tweedie (variance μ^{power:g})",
 }
 _LINKS = {
     "exp": "an exponential inverse link",
@@ -144,12 +146,13 @@ def _past_sentences(terms: list[Any]) -> list[str]:
 def _model_sentences(result: Result, about: dict[str, Any], cite: Any) -> list[str]:
     """Family, penalty, selection and certificate."""
     parameters = about["parameters"]
-    family = get_family(parameters["family"], parameters["inverse_link"])
+    family = get_family(parameters["family"], parameters["inverse_link"], parameters.get("power"))
     model, neurons = result.part("model"), result.neurons
     penalty = parameters["penalty"]
+    called = _FAMILIES[family.name].format(power=getattr(family, "power", 0))
     said = [
-        f"A {_FAMILIES[family.name]} generalized linear model {cite('glm')} with {_LINKS[family.link.name]} was fitted "
-        f"to every neuron with popglm {cite('popglm')}."
+        f"{'An' if called[0] in 'aeiou' else 'A'} {called} generalized linear model {cite('glm')} with "
+        f"{_LINKS[family.link.name]} was fitted to every neuron with popglm {cite('popglm')}."
     ]
     if penalty in _PENALTIES:
         mixed = parameters["l1_ratio"]

@@ -85,7 +85,7 @@ def null_models(
         s = known * (1.0 if weights is None else weights)
         active = (s > 0) & (y > 0 if loss.has_events else known)
         found.n_events[at] = active.sum(axis=1)
-        found.margin[at] = _margin(loss, np.where(active, y, 0).sum(axis=1), found.n_events[at])
+        found.margin[at] = _margin(loss, np.where(active, y, 0).sum(axis=1), found.n_events[at], (s > 0).sum(axis=1))
         if fit_intercept or m:
             sums = response_sums(loss, y, s, [(0, n)], offset)
             found.intercept[at], found.parameters[at] = fit_intercept * sums.intercept, sums.parameters
@@ -104,9 +104,10 @@ def null_models(
     return found
 
 
-def _margin(loss: Family, total: np.ndarray, n_events: np.ndarray) -> np.ndarray:
-    """In the unit of the deviance: that of an event of mean size."""
+def _margin(loss: Family, total: np.ndarray, n_events: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """In the unit of the deviance: that of an event of mean size, in a share of ``n`` samples."""
     if not loss.has_events:
         return np.zeros(len(total))
     size = total / np.maximum(n_events, 1)
-    return np.where(n_events < FEW_EVENTS, 2 * SHARED * np.log(EVIDENCE) * size, 0.0)
+    unit = loss.deviance_of_event(size, n_events / np.maximum(n, 1))
+    return np.where(n_events < FEW_EVENTS, 2 * SHARED * np.log(EVIDENCE) * unit, 0.0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from popglm.statistics.families.bernoulli import BERNOULLI
 from popglm.statistics.families.contract import Family, Parameter, Samples
 from popglm.statistics.families.gamma import GAMMA
 from popglm.statistics.families.gaussian import GAUSSIAN
+from popglm.statistics.families.inverse_gaussian import INVERSE_GAUSSIAN
 from popglm.statistics.families.links import INVERSE_LINKS, InverseLink
 from popglm.statistics.families.negative_binomial import NEGATIVE_BINOMIAL
 from popglm.statistics.families.poisson import POISSON
+from popglm.statistics.families.tweedie import TWEEDIE
 from popglm.statistics.families.units import Units
 
 __all__ = [
@@ -26,17 +30,18 @@ __all__ = [
 #: Family and inverse link, by their names, to what they are together; a family's first link is its default.
 FAMILIES: dict[str, dict[str, Family]] = {
     members[0].name: {family.link.name: family for family in members}
-    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA, NEGATIVE_BINOMIAL)
+    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA, INVERSE_GAUSSIAN, NEGATIVE_BINOMIAL, TWEEDIE)
 }
 
 
-def get_family(name: str, inverse_link: str | None = None) -> Family:
-    """A family under an inverse link (its default one unless given).
+def get_family(name: str, inverse_link: str | None = None, power: Any = None) -> Family:
+    """A family under an inverse link (its default one unless given), with a power of the mean where it has a choice.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a pair that has no meaning (a Bernoulli mean that can leave [0, 1]).
+        For an unknown name, a pair that has no meaning (a Bernoulli mean that can leave [0, 1]), or a power that the
+        family cannot have.
 
     Examples
     --------
@@ -55,7 +60,8 @@ def get_family(name: str, inverse_link: str | None = None) -> Family:
             f"inverse_link={inverse_link!r} {links[default].other_links}; use "
             f"{' or '.join(f'inverse_link={link!r}' for link in links)}."
         )
-    return links[inverse_link]
+    found = links[inverse_link]
+    return found if power is None else found.with_power(power)
 
 
 def has_link(name: str, inverse_link: str) -> bool:

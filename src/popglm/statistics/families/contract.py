@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from popglm.messages import shown
 from popglm.statistics.families.links import InverseLink
 from popglm.statistics.families.units import Units
 
@@ -135,6 +136,17 @@ class Family(ABC):
         """Whether any number is a response: 0 means nothing then, and all activity may lie far from it."""
         return self.valid_range == (-np.inf, np.inf)
 
+    def with_power(self, power: Any) -> Family:
+        """The family whose variance is the mean to this power, where that is a choice.
+
+        Raises
+        ------
+        ValueError
+        """
+        raise ValueError(
+            f"power={shown(power)} has no effect under family={self.name!r}; leave it None, or use family='tweedie'."
+        )
+
     # nuisance parameters
 
     def given(self, *values: Array) -> Self:
@@ -167,6 +179,12 @@ class Family(ABC):
     def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
         """What the logarithm of a response's density has beside −ℓ over the dispersion."""
         return np.zeros(np.shape(y))
+
+    def dispersion(self, eta: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+        """The dispersion that densities are taken at, of a neuron's samples (n_samples,); 1 for families without."""
+        if not self.has_dispersion:
+            return 1.0
+        return max(float(weight @ self.deviance(eta, y) / weight.sum()), np.finfo(float).tiny)
 
     def log_density(self, eta: np.ndarray, y: np.ndarray, dispersion: float = 1.0) -> np.ndarray:
         """Logarithm of a response's density, or of its probability."""
@@ -220,6 +238,18 @@ class Family(ABC):
     @abstractmethod
     def variance(self, mu: np.ndarray) -> np.ndarray:
         """Variance of a response with the mean μ, up to a dispersion."""
+
+    def deviance_of_event(self, size: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """What a unit of log-likelihood is worth in half the deviance, where events are few.
+
+        Parameters
+        ----------
+        size : ndarray, shape (n_neurons,)
+            Mean of the responses that are not 0.
+        share : ndarray, shape (n_neurons,)
+            Of the samples that are not 0.
+        """
+        return size
 
     # the null model: no weights, an intercept and the offset
 
