@@ -128,6 +128,9 @@ def test_a_unit_moves_the_intercept_alone(recording, name, penalty, unit):
     X, s, activity = recording
     arguments, p = MODELS[name]
     Y = activity[arguments["family"]]
+    if name != "inverse_gaussian":
+        # five amounts, which have to beat the null model by a margin
+        Y = np.column_stack([Y, np.where(np.arange(len(X)) % 80 == 3, 1 + np.abs(X[:, 0]), 0)])
     options = {} if penalty == "none" else {"n_lambdas": 4}
     options |= {"feature_groups": SIZES, "cv": 3, "tol": 1e-6}
     model, other = (
@@ -139,6 +142,7 @@ def test_a_unit_moves_the_intercept_alone(recording, name, penalty, unit):
     np.testing.assert_allclose(other.lambda_, by * model.lambda_, rtol=1e-4)
     np.testing.assert_allclose(other.cv_deviance_, by * model.cv_deviance_, rtol=1e-3)
     np.testing.assert_allclose(other.loss_path_, by * model.loss_path_, rtol=1e-5, atol=1e-5 * by)
+    assert (model.null_margin_ > 0).sum() == (name != "inverse_gaussian")
     np.testing.assert_allclose(other.null_margin_, by * model.null_margin_, rtol=1e-9)
 
 

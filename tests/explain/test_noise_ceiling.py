@@ -244,3 +244,21 @@ def test_bad_arguments_are_told():
         assert_complaint("family", lambda v: pg.noise_ceiling(Y, frame, family=v), value)
     assert_complaint("neuron 0", lambda v: pg.noise_ceiling(Y, frame, family=v), "poisson")
     assert_complaint("predicted", lambda v: pg.noise_ceiling(Y, frame, predicted=v), Y[:, :2])
+
+
+def test_the_power_of_tweedie_activity():
+    rng = np.random.default_rng(5)
+    frame, trial = np.tile(np.arange(50), 20), np.repeat(np.arange(20), 50)
+    mean = np.exp(0.5 * rng.normal(size=50))[frame]
+    Y = rng.gamma(4, mean / 4)
+
+    def ceiling(family, power=None):
+        return pg.noise_ceiling(Y, frame, trial=trial, family=family, power=power)["deviance_ceiling"].item()
+
+    # the ends are those of its neighbours
+    assert ceiling("tweedie", 1.001) == pytest.approx(ceiling("poisson"), abs=1e-3)
+    assert ceiling("tweedie", 1.999) == pytest.approx(ceiling("gamma"), abs=1e-3)
+    for options, words in (({"family": "gamma", "power": 1.5}, "power=1.5 has no effect under"),
+                           ({"power": 1.5}, "power=1.5 has no effect without a family")):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            pg.noise_ceiling(Y, frame, trial=trial, **options)

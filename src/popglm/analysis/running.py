@@ -225,7 +225,7 @@ def check_activity(recipe: Recipe, matrices: Matrices) -> None:
     ]
     # a family that is not there is told where the model is made
     with suppress(ValueError, TypeError):
-        family = get_family(model.get("family", DEFAULT_FAMILY), model.get("inverse_link"), model.get("power"))
+        family = get_family(model.get("family", DEFAULT_FAMILY), model.get("inverse_link"))
         what, remedy = family.out_of_range
         faults.append((family.is_outside(values), what, ("model", "family"), remedy.rstrip(".")))
     for is_wrong, what, place, remedy in faults:

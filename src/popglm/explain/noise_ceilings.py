@@ -21,7 +21,13 @@ __all__ = ["noise_ceiling"]
 
 
 def noise_ceiling(
-    Y: Any, repeats: Any, *, trial: Any = None, predicted: Any = None, family: str | None = None
+    Y: Any,
+    repeats: Any,
+    *,
+    trial: Any = None,
+    predicted: Any = None,
+    family: str | None = None,
+    power: float | None = None,
 ) -> pd.DataFrame:
     r"""Explainable variance and deviance of every neuron, from conditions that were repeated.
 
@@ -42,8 +48,10 @@ def noise_ceiling(
     predicted : array-like, shape of Y, optional
         Predicted means, such as ``model.predict_held_out()``: predictions that have not seen the activity of their own
         samples. Samples without (NaN) do not count.
-    family : {"gaussian", "poisson", "bernoulli", "gamma"}, optional
+    family : {"gaussian", "poisson", "bernoulli", "gamma", "inverse_gaussian", "tweedie"}, optional
         Whose deviance is asked for as well.
+    power : float, optional
+        Of Tweedie activity, as in `GLM`.
 
     Returns
     -------
@@ -109,7 +117,7 @@ def noise_ceiling(
     {'explainable': 0.34, 'variance_explained': 0.24, 'normalised_variance_explained': 0.71}
     """
     names, rows = name_neurons(Y), Rows(row_labels(Y), "Y")
-    loss = _check_family(family)
+    loss = _check_family(family, power)
     n_samples = shape_of(Y)[0] if shape_of(Y) else 0
     y = check_responses(Y, n_samples, loss, names)
     condition = split_levels(repeats, n_samples, rows, "repeats")[2]
@@ -133,14 +141,16 @@ def noise_ceiling(
     return pd.DataFrame(parts, index=pd.Index(names, name="neuron"))
 
 
-def _check_family(family: Any) -> Family | None:
+def _check_family(family: Any, power: Any) -> Family | None:
     """The family by its name, if its deviance needs nothing else."""
     if family is None:
+        if power is not None:
+            raise ValueError(f"noise_ceiling: power={shown(power)} has no effect without a family; leave it None.")
         return None
     offers = [name for name in FAMILIES if not get_family(name).parameters]
     if not isinstance(family, str) or family not in offers:
         raise ValueError(f"noise_ceiling: family={shown(family)} must be one of {', '.join(offers)}, or None.")
-    return get_family(family)
+    return get_family(family, None, power)
 
 
 def _check_repeated(samples: RepeatedSamples) -> None:
