@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import popglm as pg
-from popglm.simulate import TASK_VARIABLES, VELOCITIES
+from popglm.simulated_maze import TASK_VARIABLES, VELOCITIES
 
 LAMBDAS = 10.0 ** np.linspace(-1, -6, 11)
 VARIABLES = {

@@ -17,7 +17,7 @@ FLOORS = [
     ["checks", "engines", "labels", "maze_behavior", "messages", "numbers", "scaling", "toml_text", "warnings"],
     ["statistics"],
     ["design", "recording", "solve"],
-    ["io", "simulate"],
+    ["io", "simulated_maze"],
     ["estimators", "maze_nwb"],
     ["explain"],
     ["analysis", "plot"],

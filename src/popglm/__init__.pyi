@@ -33,6 +33,7 @@ from .explain import (
     predicted_tuning,
     psth,
     significance,
+    simulate,
     time_rescaling,
     tuning,
     wald,
@@ -59,7 +60,7 @@ from .scale.plan import Plan, plan
 from .scale.rows import rows_on_workers
 from .scale.sessions import SessionsResult, fit_sessions
 from .scale.spreading import dask_map
-from .simulate import maze_design, maze_session
+from .simulated_maze import maze_design, maze_session
 from .solve.first_order import FirstOrder
 from .solve.stream import RowStream
 from .warnings import ConvergenceWarning, PopglmWarning
@@ -122,6 +123,7 @@ __all__ = [
     "rows_on_workers",
     "shifts",
     "significance",
+    "simulate",
     "splines",
     "time_rescaling",
     "to_nwb",

@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupShuffleSplit
 
 import popglm as pg
 from popglm.plot import deviance_histogram, deviance_over_strengths, predicted_and_recorded
-from popglm.simulate import MazeSession, maze_design, maze_session
+from popglm.simulated_maze import MazeSession, maze_design, maze_session
 
 __all__ = ["run_demo"]
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from popglm.io.files import check_target, write_whole
 from popglm.io.nwb_results import write_new_nwb
-from popglm.simulate import MazeSession, maze_session
+from popglm.simulated_maze import MazeSession, maze_session
 
 __all__ = ["write_maze_nwb"]
 

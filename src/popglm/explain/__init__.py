@@ -6,6 +6,7 @@ from popglm.explain.calibration_curves import calibration
 from popglm.explain.comparison import compare
 from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
+from popglm.explain.forward_simulation import simulate
 from popglm.explain.goodness import goodness_of_fit
 from popglm.explain.nested_tests import likelihood_ratio
 from popglm.explain.noise_ceilings import noise_ceiling
@@ -31,6 +32,7 @@ __all__ = [
     "predicted_tuning",
     "psth",
     "significance",
+    "simulate",
     "time_rescaling",
     "tuning",
     "wald",

@@ -219,11 +219,11 @@ def storable(data: xr.Dataset) -> xr.Dataset:
     every = {*map(str, data.variables), *map(str, data.sizes)}
     plain = {name: name.replace("/", "_") for name in every if "/" in name}
     data = data.rename(plain)
-    for name, other in plain.items():
+    for given, other in plain.items():
         if other in data.variables:
             # the copy alone is named
             data[other] = data[other].copy(deep=False)
-            data[other].attrs["long_name"] = name
+            data[other].attrs["long_name"] = given
     changed: dict[Any, Any] = {}
     for name, one in data.variables.items():
         if one.dtype.kind in "OU" or not isinstance(one.dtype, np.dtype):

@@ -76,7 +76,7 @@ def session_overview(
     Examples
     --------
     >>> from popglm.plot import session_overview
-    >>> from popglm.simulate import maze_session
+    >>> from popglm.simulated_maze import maze_session
     >>> session = maze_session(n_samples=300, n_neurons=5, n_task_variables=2)
     >>> ax = session_overview(
     ...     session.behavior, session.activity, variables=["position", "cue"], time="time", units={"position": "cm"}

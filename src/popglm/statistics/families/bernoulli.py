@@ -80,6 +80,9 @@ class Bernoulli(Family):
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return mu * (1 - mu)
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        return (rng.random(np.shape(mu)) < mu).astype(float)
+
     def null(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
         mean = np.where(mean > 0, mean, 1)
         rest = np.where(mean < 1, 1 - mean, 1)

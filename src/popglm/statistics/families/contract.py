@@ -251,6 +251,10 @@ class Family(ABC):
         """
         return size
 
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        """Responses at random with the means μ."""
+
     # the null model: no weights, an intercept and the offset
 
     def null(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:

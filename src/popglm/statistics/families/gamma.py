@@ -61,6 +61,9 @@ class Gamma(PositivePower):
         shape = 1 / dispersion
         return (shape - 1) * np.log(positive(y)) + shape * np.log(shape) - gammaln(shape)
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        return rng.gamma(1 / dispersion, mu * dispersion)
+
     def units(self, decade: float, shift: np.ndarray, has_norm: bool) -> Units:
         # log μ has the unit
         units = super().units(decade, shift, has_norm)

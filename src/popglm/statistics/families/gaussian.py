@@ -47,6 +47,9 @@ class Gaussian(Family):
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return np.ones_like(mu)
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        return rng.normal(mu, np.sqrt(dispersion))
+
     def saturated_mean(self, mean: np.ndarray, null: np.ndarray) -> np.ndarray:
         return np.zeros_like(mean)
 

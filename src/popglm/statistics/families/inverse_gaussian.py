@@ -60,6 +60,9 @@ class InverseGaussian(PositivePower):
             unit = np.square((y - mu) / mu) / y
         return np.where(mu > 0, np.where(mu < np.inf, unit, 1 / y), np.inf)
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        return rng.wald(mu, 1 / np.broadcast_to(dispersion, np.shape(mu)))
+
     def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
         y = positive(y)
         return -0.5 * (np.log(2 * np.pi * dispersion) + 3 * np.log(y) + 1 / (dispersion * y))

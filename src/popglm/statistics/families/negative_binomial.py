@@ -118,6 +118,12 @@ class NegativeBinomial(Family):
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return mu + self.alpha * mu**2
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        alpha = np.broadcast_to(self.alpha, np.shape(mu))
+        spread = np.where(alpha > 0, alpha, 1)
+        # a count whose rate is itself drawn from a gamma distribution
+        return rng.poisson(np.where(alpha > 0, rng.gamma(1 / spread, mu * spread), mu)).astype(float)
+
     def null(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
         return super().null(y, np.where(mean > 0, mean, 1))
 

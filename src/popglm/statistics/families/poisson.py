@@ -54,6 +54,9 @@ class Poisson(Family):
     def variance(self, mu: np.ndarray) -> np.ndarray:
         return mu
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        return rng.poisson(mu).astype(float)
+
     def null(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
         mean = np.where(mean > 0, mean, 1)
         return xlogy(y, y / mean) - (y - mean)

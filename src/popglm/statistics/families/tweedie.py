@@ -104,6 +104,12 @@ class Tweedie(PowerVariance):
         safe = np.where(share > 0, share, 1)
         return size ** (2 - self.power) * safe ** (1 - self.power) / (2 - self.power)
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        # a Poisson number of amounts from a gamma distribution
+        fall, rise = self.power - 1, 2 - self.power
+        n = rng.poisson(mu**rise / (dispersion * rise))
+        return rng.gamma(n * rise / fall, dispersion * fall * mu**fall)
+
     def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
         """Of an event, the logarithm of its density's series over y (Dunn & Smyth 2005); 0 of none."""
         found, events = np.zeros(np.shape(y)), np.asarray(y) > 0

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import d2_tweedie_score
 
-from popglm.simulate import TASK_VARIABLES, VELOCITIES, maze_design, maze_session
+from popglm.simulated_maze import TASK_VARIABLES, VELOCITIES, maze_design, maze_session
 
 TUTORIAL = TASK_VARIABLES[:8]
 

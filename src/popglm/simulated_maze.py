@@ -135,7 +135,7 @@ def maze_session(
 
     Examples
     --------
-    >>> from popglm.simulate import maze_session
+    >>> from popglm.simulated_maze import maze_session
     >>> session = maze_session(n_samples=600, n_neurons=3)
     >>> session.behavior[["trial", "time", "position", "cue", "cho"]].head(3).round(2)
        trial  time  position  cue  cho
@@ -207,7 +207,7 @@ def maze_design(n_task_variables: int = 8, *, standardize: bool = True) -> Desig
 
     Examples
     --------
-    >>> from popglm.simulate import maze_design, maze_session
+    >>> from popglm.simulated_maze import maze_design, maze_session
     >>> X = maze_design().fit_transform(maze_session(n_samples=2000, n_neurons=1).behavior)
     >>> X.shape, X.columns.get_level_values("group").nunique()
     ((2000, 318), 21)

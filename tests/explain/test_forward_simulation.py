@@ -1,0 +1,192 @@
+"""Activity drawn forward in time, against predictions for it, closed forms, and the truth that it was drawn from."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import popglm as pg
+from popglm.statistics.families import FAMILIES, get_family
+from popglm.statistics.families.contract import Family
+
+NAMES = ["a", "b", "c"]
+N = 1_200
+
+
+def a_session(seed=0, n=N):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"speed": np.cos(np.arange(n) / 9), "trial": np.arange(n) // 60})
+    return table.assign(**{name: rng.poisson(0.4, n) for name in NAMES})
+
+
+def a_design(trial="trial"):
+    lags = pg.log_bumps("lag", n=3, low=1, high=12)
+    wide = pg.bumps("lag", n=2, low=0, high=7)
+    terms = [pg.linear("speed"), *pg.coupling(NAMES, lags), pg.history("b", wide, name="b again")]
+    return pg.Design(terms, trial=trial)
+
+
+def a_design_of(variable):
+    return pg.Design([pg.linear(variable)]).fit(a_session())
+
+
+def fitted(session, family="poisson", **given):
+    """A design of feedback of two bases, and a model whose weights are drawn."""
+    design = a_design()
+    X = design.fit_transform(session)
+    Y = {"gamma": session[NAMES] + 0.5, "bernoulli": session[NAMES].clip(upper=1)}.get(family, session[NAMES])
+    model = pg.GLM(family=family, lambdas=[0.05], **given).fit(X, Y)
+    model.coef_ = np.random.default_rng(1).normal(0, 0.03 if family == "gamma" else 0.08, model.coef_.shape)
+    return design, model
+
+
+@pytest.mark.parametrize("family", ["poisson", "bernoulli", "negative_binomial", "gamma", "gaussian"])
+def test_expected_activity_is_what_the_model_predicts_from_the_activity_before(family):
+    session = a_session()
+    design, model = fitted(session, family)
+    has_dispersion = family in ("gaussian", "gamma")
+    found = pg.simulate(model, design, session, n=2, dispersion=0.3 if has_dispersion else None, seed=4)
+    assert found["activity"].sizes == {"repeat": 2, "sample": N, "neuron": 3}
+    assert found["neuron"].values.tolist() == NAMES
+    for repeat in range(2):
+        drawn = found["activity"].isel(repeat=repeat).to_pandas()
+        again = model.predict(design.transform(session.assign(**drawn)))
+        np.testing.assert_allclose(found["expected"].isel(repeat=repeat), again, rtol=2e-5, atol=1e-6)
+    assert not np.array_equal(*found["activity"].values)
+
+
+def test_the_same_seed_draws_the_same_and_blocks_change_nothing_but_the_draws(monkeypatch):
+    session = a_session()
+    design, model = fitted(session)
+    first, again = (pg.simulate(model, design, session, n=3, seed=1) for _ in range(2))
+    xr.testing.assert_identical(first, again)
+    assert not first["activity"].equals(pg.simulate(model, design, session, n=3, seed=2)["activity"])
+    monkeypatch.setattr("popglm.explain.forward_simulation.AT_ONCE", 4 * 12 * 3)
+    blocks = pg.simulate(model, design, session, n=3, seed=1)
+    for repeat in range(3):
+        drawn = blocks["activity"].isel(repeat=repeat).to_pandas()
+        again = model.predict(design.transform(session.assign(**drawn)))
+        np.testing.assert_allclose(blocks["expected"].isel(repeat=repeat), again, rtol=2e-5)
+
+
+def test_nothing_is_fed_across_trials_and_gaps():
+    session = a_session()
+    session.index = np.arange(N) / 10.0
+    session.index = session.index.where(np.arange(N) < 700, session.index + 50)
+    design, model = fitted(session)
+    found = pg.simulate(model, design, session)
+    alone = model.predict(design.transform(session.assign(**dict.fromkeys(NAMES, 0.0))))
+    starts = np.append(np.arange(0, N, 60), 700)
+    np.testing.assert_allclose(found["expected"].values[0, starts], alone[starts], rtol=1e-5)
+    before = starts[1:] - 1
+    assert (found["expected"].values[0, before] != alone[before]).any(axis=1).all()
+    np.testing.assert_array_equal(found["sample"], session.index)
+
+
+def test_an_autoregression_has_its_stationary_variance():
+    # y_t = 0.8 y_{t−1} + e has the variance 1 / (1 − 0.64) and the correlation 0.8 of successive samples
+    n = 20_000
+    table = pd.DataFrame({"a": np.random.default_rng(0).normal(size=n)})
+    design = pg.Design([pg.history("a", pg.bumps("lag", n=1, low=0, high=2, width=1))], standardize=False)
+    X = design.fit_transform(table)
+    model = pg.GLM(family="gaussian", lambdas=[0.1]).fit(X, table)
+    weight = design.terms_["a history"].grid()[1][0, 0]
+    model.coef_, model.intercept_ = np.array([[0.8 / weight]]), np.array([0.0])
+    drawn = pg.simulate(model, design, table, dispersion=1.0, seed=3)["activity"].values[0, :, 0]
+    assert drawn.var() == pytest.approx(1 / (1 - 0.64), rel=0.05)
+    assert np.corrcoef(drawn[1:], drawn[:-1])[0, 1] == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_fit_to_drawn_activity_finds_the_weights_again():
+    session = a_session(n=30_000)
+    design, model = fitted(session)
+    drawn = pg.simulate(model, design, session, seed=5)["activity"].isel(repeat=0).to_pandas()
+    X = design.transform(session.assign(**drawn))
+    again = pg.GLM(penalty="none").fit(X, drawn)
+    errors = pg.wald(again, X, drawn)["standard_error"].to_numpy().reshape(3, -1)
+    z = (again.coef_ - model.coef_) / errors[:, -model.coef_.shape[1] :]
+    assert np.abs(z).max() < 4
+    assert 0.6 < z.std() < 1.4
+
+
+def test_without_feedback_draws_are_of_the_predictions_and_an_offset_counts():
+    session = a_session()
+    design = pg.Design([pg.linear("speed")])
+    X, offset = design.fit_transform(session), np.full(N, np.log(2.0))
+    model = pg.GLM(lambdas=[0.01]).fit(X, session[NAMES], offset=offset)
+    found = pg.simulate(model, design, session, n=400, offset=offset)
+    np.testing.assert_allclose(found["expected"].values[0], model.predict(X, offset=offset), rtol=1e-5)
+    mean = found["expected"].values[0].mean(axis=0)
+    np.testing.assert_allclose(found["activity"].mean(("repeat", "sample")), mean, rtol=0.02)
+    with pytest.raises(ValueError, match="simulate needs offset="):
+        pg.simulate(model, design, session)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_draws_have_the_mean_and_the_variance_of_the_family(family):
+    loss: Family = get_family(family)
+    loss = loss.given(*(0.7 for _ in loss.parameters))
+    dispersion = 0.3 if loss.has_dispersion else 1.0
+    mu = np.full(200_000, 0.4)
+    drawn = loss.draw(np.random.default_rng(0), mu, dispersion)
+    assert drawn.mean() == pytest.approx(0.4, rel=0.02)
+    assert drawn.var() == pytest.approx(dispersion * loss.variance(np.array([0.4]))[0], rel=0.04)
+
+
+def test_sessions_of_every_kind_draw_the_same():
+    session = a_session()
+    design, model = fitted(session)
+    whole = pg.simulate(model, design, session)["activity"].values
+    without = session.drop(columns=NAMES)
+    kinds = [without, {name: one.to_numpy() for name, one in without.items()}, xr.Dataset.from_dataframe(without)]
+    for kind in [*kinds, session.assign(a=np.nan)]:
+        np.testing.assert_array_equal(pg.simulate(model, design, kind)["activity"].values, whole)
+
+
+def test_other_neurons_are_taken_as_they_were_recorded():
+    session = a_session().assign(other=np.random.default_rng(3).poisson(1.0, N))
+    lags = pg.bumps("lag", n=2, low=0, high=7)
+    design = pg.Design([*pg.coupling(["a", "other"], lags)], trial="trial")
+    model = pg.GLM(lambdas=[0.01]).fit(design.fit_transform(session), session[["a"]])
+    model.coef_ = np.array([[0.1, -0.1, 0.2, 0.1]])
+    found = pg.simulate(model, design, session)
+    drawn = found["activity"].isel(repeat=0).to_pandas()
+    again = model.predict(design.transform(session.assign(**drawn)))
+    np.testing.assert_allclose(found["expected"].values[0], again, rtol=2e-5)
+
+
+def test_running_away_is_told():
+    session = a_session()
+    design, model = fitted(session)
+    model.coef_ = np.full(model.coef_.shape, 0.9)
+    with pytest.raises(ValueError, match=r"runs away: neuron '[abc]' has an expected activity of .* in sample"):
+        pg.simulate(model, design, session)
+    with pytest.raises(ValueError, match=r"above 0\.05"):
+        pg.simulate(*reversed(fitted(session)), session, highest=0.05)
+
+
+def test_bad_input_is_told():
+    session = a_session()
+    design, model = fitted(session)
+    unnamed = pg.GLM(lambdas=[0.1]).fit(design.transform(session), session[NAMES].to_numpy())
+    squares = pg.Design([pg.linear("speed"), pg.splines("a", n=5)])
+    of_activity = pg.GLM(lambdas=[0.1]).fit(squares.fit_transform(session), session[NAMES])
+    gaussian = fitted(session, "gaussian")[1]
+    for arguments, given, words in [
+        ((model, design, session), {"n": 0}, "simulate: n must be an integer >= 1"),
+        ((model, design, session), {"seed": -1}, "simulate: seed=-1 must be"),
+        ((model, design, session), {"highest": 0}, "simulate: highest must be a number above 0"),
+        ((model, design, session), {"dispersion": 1.0}, "a poisson response has no dispersion"),
+        ((gaussian, design, session), {}, "a gaussian response needs its dispersion"),
+        ((gaussian, design, session), {"dispersion": [1.0, -1.0, 1.0]}, "one for each of 3 neurons"),
+        ((unnamed, design, session), {}, "is the past of 'b', which is none of the model's neurons"),
+        ((of_activity, squares, session), {}, "term 'a' reads the activity of 'a', which is drawn"),
+        ((model, a_design_of("speed"), session), {}, "X comes from another design"),
+        ((model, design, session.drop(columns="speed")), {}, "variable 'speed' is not in the session"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            pg.simulate(*arguments, **given)
+    with pytest.raises(TypeError, match="design must be the Design of the fit"):
+        pg.simulate(model, "design", session)
