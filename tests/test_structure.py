@@ -14,7 +14,18 @@ import popglm
 SOURCE = Path(popglm.__file__).parent
 #: Rooms from the ground up. One may use those of the floors below, and none beside it; the ground floor is one room.
 FLOORS = [
-    ["checks", "engines", "labels", "maze_behavior", "messages", "numbers", "scaling", "toml_text", "warnings"],
+    [
+        "checks",
+        "engines",
+        "frames",
+        "labels",
+        "maze_behavior",
+        "messages",
+        "numbers",
+        "scaling",
+        "toml_text",
+        "warnings",
+    ],
     ["statistics"],
     ["design", "recording", "solve"],
     ["io", "simulated_maze"],

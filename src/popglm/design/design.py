@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from popglm.checks import LARGEST, check_choice, check_fitted, check_flag, check_room
+from popglm.design.output import OutputOfChoice
 from popglm.design.past import Past
 from popglm.design.report import Block, Dependence, describe, score, warn_of_new_values, warn_of_useless_columns
 from popglm.design.terms import Term, check_columns
@@ -22,7 +23,7 @@ from popglm.scaling import note_scaling
 __all__ = ["Design"]
 
 
-class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # of scikit-learn, which has no types
+class Design(OutputOfChoice, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # of scikit-learn, which has no types
     """Turn a recording session into a design matrix, one group of columns per term.
 
     A scikit-learn transformer: `fit` learns what the terms need (ranges, quantiles, categories) and the mean
@@ -118,7 +119,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
 
         Parameters
         ----------
-        session : DataFrame, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
+        session : DataFrame of pandas or polars, mapping of 1-D arrays, xarray Dataset, or pynapple TsdFrame
             One value per variable and sample; a mapping may hold arrays, Series, DataArrays or pynapple Tsd. Those with
             an index or times are put in the order of the first of them, which must be of the same samples. NaN
             marks samples at which a variable is unknown or does not apply: bumps, splines and events are 0 there
@@ -415,7 +416,7 @@ class Design(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # ty
         check_room(f"Design: a matrix of {shape[0]:,} samples × {shape[1]:,} columns", n_bytes)
         return np.empty(shape, dtype=self.dtype)
 
-    def _label(self, X: np.ndarray, session: SessionVariables) -> pd.DataFrame:
+    def _label(self, X: np.ndarray, session: SessionVariables) -> Any:
         table = pd.DataFrame(X, index=session.index, columns=self.columns_, copy=False)
         note_scaling(table, self.means_, self.scales_)
-        return table
+        return self.as_chosen(table)

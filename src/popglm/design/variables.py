@@ -14,6 +14,7 @@ import xarray as xr
 
 from popglm.checks import LARGEST, check_names
 from popglm.design.levels import as_text, factorize
+from popglm.frames import as_pandas
 from popglm.labels import Rows, check_order, times
 from popglm.messages import shown
 
@@ -238,13 +239,16 @@ def find_gaps(index: pd.Index) -> np.ndarray:
 
 
 def _as_mapping(data: Any) -> pd.DataFrame | Mapping:
+    data = as_pandas(data)
     if isinstance(data, (pd.DataFrame, Mapping)):  # an xarray Dataset is a Mapping of its variables
         return data
-    if all(hasattr(data, attribute) for attribute in ("columns", "values", "t")):  # pynapple TsdFrame
+    # the columns of a lazy table cost a computation
+    is_lazy = hasattr(type(data), "collect")
+    if not is_lazy and all(hasattr(data, attribute) for attribute in ("columns", "values", "t")):  # pynapple TsdFrame
         return pd.DataFrame(np.asarray(data.values), index=np.asarray(data.t), columns=list(data.columns))
     raise TypeError(
         "a session must be a DataFrame, a mapping of 1-D arrays, an xarray Dataset or a pynapple TsdFrame, "
-        f"whose variables have names; found {type(data).__name__}"
+        f"whose variables have names; found {type(data).__name__}" + ("; call its collect() first" if is_lazy else "")
     )
 
 

@@ -16,6 +16,7 @@ from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_activity, check_cross_validated, check_model, rows_of
 from popglm.explain.fitted_samples import family_of
 from popglm.explain.trials import check_trials
+from popglm.frames import as_pandas
 from popglm.statistics.families.contract import Family
 
 __all__ = ["decode"]
@@ -142,6 +143,7 @@ def decode(
 
 def _columns(session: Any, design: Design, variable: str) -> dict[str, Any]:
     """Variables of a session by name."""
+    session = as_pandas(session)
     if isinstance(session, pd.DataFrame):
         columns = {str(name): session[name].to_numpy() for name in session}
     elif isinstance(session, Mapping):

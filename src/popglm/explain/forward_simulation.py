@@ -18,6 +18,7 @@ from popglm.design.variables import SessionVariables
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_design_matrix, check_model, rows_of
+from popglm.frames import as_pandas
 from popglm.messages import listed, shown
 from popglm.statistics.families.contract import Family
 
@@ -127,10 +128,10 @@ def simulate(
     )
     runs = _Runs(family, spread, eta, _feedback(design, names, coef), variables.run_starts, variables.run_stops)
     activity, expected = runs.drawn(n, np.random.default_rng(seed), _Limit(highest, names))
-    dims = ("repeat", "sample", "neuron")
+    dims, index = ("repeat", "sample", "neuron"), variables.index
     return xr.Dataset(
         {"activity": (dims, activity), "expected": (dims, expected)},
-        coords={"neuron": names, **({} if isinstance(X.index, pd.MultiIndex) else {"sample": X.index})},
+        coords={"neuron": names, **({} if isinstance(index, pd.MultiIndex) else {"sample": index})},
         attrs={"family": model.loss_.name},
     )
 
@@ -177,6 +178,7 @@ def _without_activity(session: Any, design: Design, names: list[str]) -> Any:
                 "coupling go by the past alone, and can be fed with it"
             )
         sources |= set(of_model)
+    session = as_pandas(session)
     if isinstance(session, pd.DataFrame):
         return session.assign(**dict.fromkeys(sources, 0.0))
     if isinstance(session, xr.Dataset):

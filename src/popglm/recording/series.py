@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.frames import as_pandas
 from popglm.messages import listed, shown
 from popglm.recording.lazy import TimesOfRate, lazily
 from popglm.warnings import warn
@@ -247,7 +248,7 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame of pandas or polars
         With "start_time" (s), "stop_time" (s) if known, and what else is known of each.
     name : str, optional
         What the warning calls them.
@@ -273,6 +274,7 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     0         0.0        2.0
     1         2.0        3.0
     """
+    table = as_pandas(table)
     if "start_time" not in table:
         raise ValueError(f"intervals: the table needs a column 'start_time'; found {listed(map(repr, table.columns))}")
     table = table.assign(start_time=table["start_time"].astype(np.float64))
@@ -357,6 +359,7 @@ def _neuron_coords(neurons: Any, n_neurons: int, maker: str) -> dict[str, Any]:
             f"{maker}: found {n_neurons:,} neurons, more than any recording has ({MOST_NEURONS:,}): the file is "
             "damaged, or samples were taken for neurons"
         )
+    neurons = as_pandas(neurons)
     if not isinstance(neurons, pd.DataFrame):
         neurons = pd.DataFrame(index=pd.RangeIndex(n_neurons) if neurons is None else pd.Index(list(neurons)))
     if len(neurons) != n_neurons:
