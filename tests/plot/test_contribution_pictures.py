@@ -13,6 +13,7 @@ from popglm.plot import (
     contribution_distribution,
     contributions_over_bins,
     full_and_reduced,
+    stacked_contributions,
 )
 
 
@@ -255,3 +256,32 @@ def test_one_neuron_of_several_has_no_error():
     data = contribution_dataset(3, ["cue"])
     data["binned_fraction_explained_deviance"][1:] = np.nan
     assert contributions_over_bins(data, axis="position").get_title() == "cue, 1 of 3 neurons"
+
+
+@pytest.mark.parametrize("n_neurons", [1, 100])
+def test_parts_of_a_bar_lie_on_each_other(n_neurons):
+    data = contribution_dataset(n_neurons, ["cue", "speed", "lick"])
+    ax = stacked_contributions(data)
+    order = np.argsort(-data["deviance_explained"].values)
+    values = data["fraction_null_deviance"].values[order]
+    bars = np.array([[bar.get_y(), bar.get_height()] for bar in ax.patches]).reshape(3, n_neurons, 2)
+    assert_allclose(bars[..., 1].T, values)
+    for v in range(3):
+        before = values[:, :v]
+        same = np.where((before >= 0) == (values[:, [v]] >= 0), before, 0).sum(axis=1)
+        assert_allclose(bars[v, :, 0], same, atol=1e-12)
+    assert_allclose(labelled_line(ax, "explained").get_ydata(), data["deviance_explained"].values[order])
+    assert ax.get_ylabel() == "Fraction of null deviance"
+    ax.figure.canvas.draw()
+
+
+def test_of_many_parts_the_smallest_are_one():
+    data = contribution_dataset(5, [f"variable{i}" for i in range(13)])
+    data["fraction_null_deviance"][2] = np.nan
+    ax = stacked_contributions(data)
+    names = ax.get_legend_handles_labels()[1]
+    assert len(names) == 12
+    assert "3 others" in names
+    assert ax.get_title() == "4 of 5 neurons"
+    total = sum(bar.get_height() for bar in ax.patches)
+    assert_allclose(total, data["fraction_null_deviance"].sum())

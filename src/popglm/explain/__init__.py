@@ -12,6 +12,7 @@ from popglm.explain.nested_tests import likelihood_ratio
 from popglm.explain.noise_ceilings import noise_ceiling
 from popglm.explain.resampling import bootstrap
 from popglm.explain.rescaling import time_rescaling
+from popglm.explain.shapley_values import shapley
 from popglm.explain.significance_tests import significance
 from popglm.explain.standard_errors import wald
 from popglm.explain.tuning_curves import predicted_tuning, tuning
@@ -31,6 +32,7 @@ __all__ = [
     "noise_ceiling",
     "predicted_tuning",
     "psth",
+    "shapley",
     "significance",
     "simulate",
     "time_rescaling",

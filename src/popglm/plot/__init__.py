@@ -15,6 +15,7 @@ from popglm.plot.deviance import (
 from popglm.plot.kernels import kernel_curves, kernel_image, mean_absolute_kernels
 from popglm.plot.maps import place_map
 from popglm.plot.session import session_overview
+from popglm.plot.stacked import stacked_contributions
 from popglm.plot.tuning import psth, tuning_curves
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "predicted_and_recorded",
     "psth",
     "session_overview",
+    "stacked_contributions",
     "tuning_curves",
 ]

@@ -1,0 +1,149 @@
+"""Held-out deviance of the best model of some variables alone, for every subset of variables."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from popglm.estimators import GLMCV
+from popglm.estimators.starts import OwnPaths
+from popglm.statistics.selection import at_strengths
+
+__all__ = ["RefittedSubsets"]
+
+#: Numbers (samples × columns) of one fit, 128 MB; and of the weights that a block of neurons has at a time.
+BLOCK = 2**24
+
+
+@dataclass(eq=False)
+class RefittedSubsets:
+    """Re-fits of a model to subsets of its variables, on the folds and at the strength of every neuron.
+
+    Subsets are gone through from the largest. A subset begins where one with a single variable more has ended; where
+    that one has no weights for the variable, it is the solution already, and nothing is fitted. What is left, pairs of
+    a neuron and a subset, are columns of few fits.
+
+    Attributes
+    ----------
+    Y : ndarray, shape (n_samples, n_neurons)
+        NaN where a neuron was not recorded.
+    columns : list of ndarray of int
+        Of every variable.
+    late, n_fitted : int
+        Re-fits that ended outside `tol`, and pairs of a neuron and a subset that were fitted.
+    """
+
+    model: GLMCV
+    X: Any
+    Y: np.ndarray
+    sample_weight: Any
+    offset: np.ndarray | None
+    columns: list[np.ndarray]
+    late: int = 0
+    n_fitted: int = 0
+    allowed: np.ndarray = field(init=False)
+    strength: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        model = self.model
+        p, q = model.n_features_in_, self.Y.shape[1]
+        mask = model.feature_mask_
+        self.allowed = np.ones((q, p), bool) if mask is None else mask.T.copy()
+        # the null model has columns without a penalty alone, at any strength
+        at_null = ~np.isfinite(model.lambda_) | model.null_fitted_
+        free = model.penalty_.free
+        self.allowed[at_null] &= np.zeros(p, bool) if free is None else free
+        self.strength = np.where(at_null, model.lambda_path_[0], model.lambda_)
+        self.has_starts = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
+
+    def deviances(self) -> np.ndarray:
+        """Of every subset, summed over held-out samples: (2**n_variables, n_neurons)."""
+        n, q = len(self.columns), self.Y.shape[1]
+        found = np.zeros((2**n, q))
+        subsets = 2**n if n < 3 else 2**n // 2
+        width = max(1, BLOCK // (subsets * self.model.cv_coef_[0].size // q * len(self.model.cv_coef_)))
+        for first in range(0, q, width):
+            neurons = np.arange(first, min(first + width, q))
+            found[:, neurons] = self._of_neurons(neurons)
+        return found
+
+    def _of_neurons(self, neurons: np.ndarray) -> np.ndarray:
+        n, model = len(self.columns), self.model
+        full = 2**n - 1
+        found = np.zeros((2**n, len(neurons)))
+        found[full] = np.nansum(_selected_deviance(model), axis=0)[neurons]
+        level = {full: np.asarray(model.cv_coef_)[:, neurons]}
+        for size in range(n - 1, -1, -1):
+            above, level = level, {}
+            for subset in (s for s in range(2**n) if s.bit_count() == size):
+                level[subset] = self._from_above(subset, above, found)
+            self._fit(neurons, level, found)
+        return found
+
+    def _from_above(self, subset: int, above: dict[int, np.ndarray], found: np.ndarray) -> np.ndarray:
+        """Weights to begin with, (n_folds, n_neurons, n_features): those of the subset with the least to lose.
+
+        Where nothing is lost the deviance is known; else it is NaN.
+        """
+        parents = [(subset | 1 << v, own) for v, own in enumerate(self.columns) if not subset >> v & 1]
+        lost = np.array([(above[parent][..., own] ** 2).sum(axis=(0, 2)) for parent, own in parents])
+        best = lost.argmin(axis=0)
+        start = np.empty_like(above[parents[0][0]])
+        for k, (parent, own) in enumerate(parents):
+            here = best == k
+            start[:, here] = above[parent][:, here]
+            start[np.ix_(np.arange(len(start)), here, own)] = 0
+            found[subset, here] = np.where(lost[k, here] == 0, found[parent, here], np.nan)
+        return start
+
+    def _fit(self, neurons: np.ndarray, level: dict[int, np.ndarray], found: np.ndarray) -> None:
+        """Fit what is not known of a level, in place."""
+        pairs = [(subset, int(i)) for subset in level for i in np.flatnonzero(np.isnan(found[subset]))]
+        rest = np.ones(self.model.n_features_in_, bool)
+        rest[np.concatenate(self.columns)] = False
+        masks = []
+        for subset, i in pairs:
+            kept = rest.copy()
+            for v, own in enumerate(self.columns):
+                kept[own] = subset >> v & 1
+            masks.append(kept & self.allowed[neurons[i]])
+        for k in [k for k, mask in enumerate(masks) if not mask.any()]:
+            subset, i = pairs[k]
+            level[subset][:, i] = 0
+            found[subset, i] = np.nansum(self.model.cv_constant_deviance_[:, neurons[i]])
+        left = [k for k, mask in enumerate(masks) if mask.any()]
+        width = max(1, BLOCK // len(self.Y))
+        for first in range(0, len(left), width):
+            some = left[first : first + width]
+            start = np.stack([level[pairs[k][0]][:, pairs[k][1]] for k in some], axis=1)
+            own = neurons[[pairs[k][1] for k in some]]
+            coef, deviance = self._refit(own, np.stack([masks[k] for k in some], axis=1), start)
+            for m, k in enumerate(some):
+                subset, i = pairs[k]
+                level[subset][:, i], found[subset, i] = coef[:, m], deviance[m]
+
+    def _refit(self, own: np.ndarray, mask: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (n_folds, m, n_features) and held-out deviance (m,) of fits to masked columns (n_features, m)."""
+        model = self.model
+        refit = clone(model).set_params(
+            lambdas=None if model.penalty == "none" else self.strength[own][None],
+            feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
+            cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
+        )  # fmt: skip
+        path = OwnPaths(start[:, None] if self.has_starts else None, None)
+        with warnings.catch_warnings():
+            # of silent neurons, strengths at the end of a grid of one, and fits outside tol, which are counted
+            warnings.simplefilter("ignore")
+            refit.fit(self.X, self.Y[:, own], sample_weight=self.sample_weight, offset=self.offset, start=path)
+        self.n_fitted += len(own)
+        self.late += int((refit.cv_gap_[:, 0] > model.tol).any(axis=0).sum())
+        return refit.cv_coef_path_[:, 0], np.nansum(refit.cv_deviance_[:, 0], axis=0)
+
+
+def _selected_deviance(model: GLMCV) -> np.ndarray:
+    """Held-out deviance at the selected strengths, (n_folds, n_neurons)."""
+    return at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1)

@@ -1,0 +1,182 @@
+"""Deviance shared out among variables: the mean gain of each over all orders in which they can come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popglm.checks import check_choice
+from popglm.estimators import GLMCV
+from popglm.estimators.validation import check_as_in_fit
+from popglm.explain.ablated_subsets import AblatedSubsets
+from popglm.explain.coalitions import MOST_VARIABLES, shapley_of
+from popglm.explain.contributions import (
+    check_activity,
+    check_data_of_fit,
+    check_design_matrix,
+    check_splits,
+    rows_of,
+)
+from popglm.explain.refitted_subsets import RefittedSubsets
+from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.statistics.selection import fraction_explained
+from popglm.warnings import ConvergenceWarning, warn
+
+__all__ = ["shapley"]
+
+
+def shapley(
+    model: GLMCV,
+    X: Any,
+    Y: Any,
+    variables: Variables = None,
+    *,
+    method: str = "ablation",
+    sample_weight: Any = None,
+    offset: Any = None,
+) -> xr.Dataset:
+    r"""Shapley values of held-out deviance: shares of the variables that add up to what the model explains.
+
+    What a variable adds depends on which are there already: least with all others (`compare`), most alone. Its Shapley
+    value is the mean over all orders in which the variables can come in. Variables that say the same share alike what
+    they explain together.
+
+    Parameters
+    ----------
+    model : GLMCV
+        Fitted to X and Y.
+    X : array-like, DataFrame or, for ``method="refit"``, RowStream, shape (n_samples, n_features)
+        The design matrix of the fit.
+    Y : array-like or DataFrame, shape (n_samples, n_neurons)
+        The activity of the fit.
+    variables : None, list of str, or mapping, optional
+        As in `breakdown`; ten at most. Groups in none of them stay in the model throughout.
+    method : {"ablation", "refit"}
+        What a model of some variables is. "ablation": the fitted model with the weights of the others at 0, and the
+        intercept that is then best for the training samples of each fold. "refit": a model that is fitted to these
+        variables, with the folds and the strength of the full one; the others take over as far as they can.
+    sample_weight, offset : array-like, shape (n_samples,), optional
+        As in the fit, and needed if that had them.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``shapley`` (neuron, variable), deviance summed over held-out samples; ``fraction_null_deviance`` and
+        ``fraction_explained_deviance``, the same over the null and over the explained deviance, NaN where nothing is
+        explained; ``null_deviance``, ``full_deviance``, ``deviance_explained`` (neuron); and ``rest`` (neuron), what is
+        explained without any of the variables: by groups in none of them, by the offset, and, slightly below 0, by null
+        models whose mean is that of a fold's training samples, where the null deviance is around the mean of all. All
+        are NaN for a neuron that was recorded in no held-out sample.
+
+    Raises
+    ------
+    TypeError
+        If X is a `RowStream` and ``method="ablation"``.
+    ValueError
+        If there are more than ten variables, or one of `compare`'s reasons; with ``method="ablation"`` if the inverse
+        link is relu, under which the model without a variable can rule out activity that happened.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If re-fits ended outside the model's `tol`.
+
+    Notes
+    -----
+    With f(S) the deviance that a model of the variables S explains, beyond the rest,
+
+    .. math:: \phi_v = \sum_{S \not\ni v} \frac{|S|! \, (n - |S| - 1)!}{n!} [f(S \cup v) - f(S)], \qquad
+       \sum_v \phi_v + \text{rest} = D_0 - D ,
+
+    exactly, for every neuron. All subsets are gone through. By ablation, Gaussian models under the identity link need
+    none: the value is the product measure (Pratt), in closed form for any number of variables. Values can be below 0:
+    a variable that overfits does harm, and one that merely corrects another is worth something only beside it.
+
+    References
+    ----------
+    Shapley, "A value for n-person games" (1953). Lipovetsky & Conklin, "Analysis of regression in game theory
+    approach", *Applied Stochastic Models in Business and Industry* 17 (2001). Pratt, "Dividing the indivisible" (1987),
+    for the product measure.
+
+    Examples
+    --------
+    A variable and its copy share what they explain, though each can do without the other:
+
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> speed, touch, trial = rng.normal(size=900), rng.normal(size=900), np.arange(900) // 10
+    >>> session = {"speed": speed, "pace": speed, "touch": touch}
+    >>> X = pg.Design([pg.linear(v) for v in session]).fit_transform(session)
+    >>> Y = rng.poisson(np.exp(0.5 * speed + 0.5 * touch))
+    >>> model = pg.GLMCV(penalty="ridge", n_lambdas=5).fit(X, Y, groups=trial)
+    >>> pg.shapley(model, X, Y, method="refit").fraction_explained_deviance[0].to_series().round(2).to_dict()
+    {'speed': 0.21, 'pace': 0.21, 'touch': 0.58}
+    """
+    check_choice("shapley", "method", method, ("ablation", "refit"))
+    values = check_design_matrix(model, X, "shapley", held_out=True, whole=method == "ablation")
+    splits = check_splits(model, "shapley")
+    groups, sizes = model.feature_group_names_, model.feature_group_sizes_
+    chosen = resolve_variables(variables, groups)
+    labels = rows_of(model, X, held_out=True)
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "shapley", refits=True)
+    y = check_activity(model, Y, len(values), labels)
+    check_data_of_fit(model, values, y, weight, offset, "shapley")
+    columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+    in_closed_form = method == "ablation" and model.loss_.is_least_squares
+    if len(chosen) > MOST_VARIABLES and not in_closed_form:
+        raise ValueError(
+            f"shapley: variables must be {MOST_VARIABLES} at most, whose subsets are {2**MOST_VARIABLES:,}; found "
+            f"{len(chosen)}. Put groups together, or leave some in none: those stay in the model."
+        )
+    if method == "ablation" and model.loss_.has_barrier:
+        raise ValueError(
+            f"shapley: under inverse_link={model.loss_.link.name!r} a model without a variable can predict 0 where "
+            "there is activity, which has no finite deviance; use method='refit'."
+        )
+    if method == "refit":
+        refits = RefittedSubsets(model, values, y, weight, offset, columns)
+        deviances = refits.deviances()
+        if refits.late:
+            warn(
+                f"shapley: {refits.late:,} of {refits.n_fitted:,} re-fits, each of a neuron to some variables, ended "
+                f"outside tol={model.tol:g}. Fit the model with a larger max_iter or tol.",
+                ConvergenceWarning,
+            )
+        return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
+    known = ~np.isnan(y)
+    weights = known * (1.0 if weight is None else weight[:, None])
+    ablated = AblatedSubsets(model, values, np.where(known, y, 0.0), weights, offset, splits, columns)
+    if in_closed_form:
+        *found, without = ablated.products()
+        return _dataset(model, list(chosen), method, np.array(found), without)
+    deviances = ablated.deviances()
+    return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
+
+
+def _dataset(model: GLMCV, names: list[str], method: str, found: np.ndarray, without: np.ndarray) -> xr.Dataset:
+    """The values (n_variables, n_neurons), beside the deviance without any of the variables (n_neurons,)."""
+    null = model.cv_null_deviance_
+    unknown = np.isnan(null)
+    found, without = np.where(unknown, np.nan, found).T, np.where(unknown, np.nan, without)
+    full = without - found.sum(axis=1)
+    dims = ("neuron", "variable")
+    explained = (null - full)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_null = np.where(null[:, None] > 0, found / null[:, None], np.where(unknown[:, None], np.nan, 0.0))
+        of_explained = np.where(explained > 0, found / explained, np.nan)
+    return xr.Dataset(
+        {
+            "shapley": (dims, found),
+            "fraction_null_deviance": (dims, of_null),
+            "fraction_explained_deviance": (dims, of_explained),
+            "rest": ("neuron", null - without),
+            "null_deviance": ("neuron", null),
+            "full_deviance": ("neuron", full),
+            "deviance_explained": ("neuron", fraction_explained(full, null)),
+        },
+        coords={"neuron": model.neuron_names_, "variable": names},
+        attrs={"kind": "shapley", "method": method, "held_out": 1},
+    )
