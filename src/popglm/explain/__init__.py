@@ -15,6 +15,7 @@ from popglm.explain.rescaling import time_rescaling
 from popglm.explain.shapley_values import shapley
 from popglm.explain.significance_tests import significance
 from popglm.explain.standard_errors import wald
+from popglm.explain.subsampled_selection import stability_selection
 from popglm.explain.tuning_curves import predicted_tuning, tuning
 from popglm.explain.tuning_kernels import kernels
 
@@ -35,6 +36,7 @@ __all__ = [
     "shapley",
     "significance",
     "simulate",
+    "stability_selection",
     "time_rescaling",
     "tuning",
     "wald",

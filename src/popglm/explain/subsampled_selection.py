@@ -1,0 +1,212 @@
+"""Which feature groups are selected again and again in halves of the trials, with a bound on how many are by chance."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
+from popglm.estimators import GLM, GLMCV
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.validation import check_as_in_fit
+from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
+from popglm.explain.maps import check_map
+from popglm.explain.trials import check_trials
+from popglm.messages import shown
+from popglm.warnings import PopglmWarning
+
+__all__ = ["stability_selection"]
+
+
+def stability_selection(
+    model: PopulationGLM,
+    X: Any,
+    Y: Any,
+    *,
+    trial: Any,
+    n_pairs: int = 25,
+    threshold: float = 0.75,
+    n_false: float = 1.0,
+    seed: int = 0,
+    sample_weight: Any = None,
+    offset: Any = None,
+    map: Callable[..., Iterable[Any]] = map,
+) -> xr.Dataset:
+    r"""Select feature groups that are selected in most halves of the trials.
+
+    The path of strengths is fitted to random halves of the trials, each beside its complement. In every half, the first
+    :math:`q` groups of :math:`p` count that get weights as the strength falls. A neuron's group is selected if it
+    counts in at least a share :math:`\pi` of the halves. If the groups that explain nothing count no more often than
+    others would by chance, and each as often as the next, then the expected number of them that are selected is at most
+
+    .. math:: q^2 / ((2\pi - 1)\, p)
+
+    which `n_false` bounds, for each neuron, by the choice of q.
+
+    Parameters
+    ----------
+    model : GLM or GLMCV
+        Fitted to X and Y under a penalty that selects: "lasso", "group_lasso", or an elastic net with an l1_ratio above
+        0.
+    X : DataFrame or array-like, shape (n_samples, n_features)
+    Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
+        Those of the fit.
+    trial : array-like, shape (n_samples,)
+        Trial of every sample. Whole trials are in one half or the other.
+    n_pairs : int
+        Number of pairs of halves.
+    threshold : float
+        The share :math:`\pi`, above 0.5 and at most 1.
+    n_false : float
+        Bound of the expected number of groups selected by chance, per neuron, above 0.
+    seed : int
+        Of the generator ``numpy.random.default_rng(seed)``, whose permutations of the trials make the halves.
+    sample_weight, offset : array-like, shape (n_samples,), optional
+        Those of the fit.
+    map : callable, optional
+        As Python's ``map``, which is taken unless given: `popglm.dask_map` has the fits done by workers of Dask.
+
+    Returns
+    -------
+    Dataset
+        Over "neuron" and "group", which are those with a penalty: ``frequency``, the share of halves in which a group
+        counts, and ``selected``. The attribute ``n_counted`` is q.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; if the penalty selects nothing; if `threshold` and `n_false` allow no group at
+        all; or if there are fewer than 4 trials.
+
+    Notes
+    -----
+    The bound does not ask for the right strength, nor for as many trials as a p-value does, but neurons with few spikes
+    may have none in a half, and select nothing there. It counts groups. Two groups that say the same share their
+    counts, and neither may reach the threshold.
+
+    References
+    ----------
+    Meinshausen & Bühlmann, "Stability selection", *Journal of the Royal Statistical Society B* 72 (2010), theorem 1.
+    Shah & Samworth, "Variable selection with error control: another look at stability selection", *Journal of the Royal
+    Statistical Society B* 75 (2013), for pairs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> X, trial = rng.normal(size=(1000, 10)), np.arange(1000) // 20
+    >>> Y = rng.poisson(np.exp(0.3 * X[:, :2]))
+    >>> model = pg.GLM(penalty="lasso").fit(X, Y)
+    >>> found = pg.stability_selection(model, X, Y, trial=trial, n_pairs=10)
+    >>> found.attrs["n_counted"], [np.flatnonzero(one).tolist() for one in found["selected"].values]
+    (2, [[0], [1]])
+    """
+    check_model(model, "stability_selection")
+    check_count("stability_selection", "n_pairs", n_pairs, 1, MOST_DRAWS)
+    check_seed(seed, "stability_selection")
+    check_map("stability_selection", map, X)
+    starts, sizes, names = _penalised_groups(model)
+    n_counted = _number_counted(len(names), threshold, n_false)
+    labels = rows_of(model, X, held_out=True)
+    order = labels.order(X, "X")
+    values = np.asarray(check_design_matrix(model, X, "stability_selection", held_out=False, whole=True))
+    values = values if order is None else values[order]
+    Y = check_activity(model, Y, len(values), labels)
+    codes = check_trials(trial, len(values), labels)
+    beside = check_as_in_fit(model, sample_weight, offset, len(values), labels, "stability_selection", refits=True)
+    n_trials = int(codes.max()) + 1
+    if n_trials < 4:
+        raise ValueError(f"stability_selection: halves of {n_trials} trials say little; at least 4 are needed.")
+    path = np.asarray(model.lambda_path_, float)
+    check_room("stability_selection: paths of two halves", 8.0 * 2 * path.shape[0] * Y.shape[1] * values.shape[1])
+    rng = np.random.default_rng(seed)
+    halves = [rng.permutation(n_trials)[: n_trials // 2] for _ in range(n_pairs)]
+    counted = partial(_counted, model, values, Y, *beside, codes, (starts, sizes, n_counted))
+    frequency = sum(np.mean(each, axis=0) for each in map(counted, halves)) / n_pairs
+    return xr.Dataset(
+        {
+            "frequency": (("neuron", "group"), frequency),
+            # shares are sums of as many parts: what is missing is rounding
+            "selected": (("neuron", "group"), frequency >= threshold - 1e-9),
+        },
+        coords={"neuron": model.neuron_names_, "group": names},
+        attrs={"n_counted": n_counted, "threshold": threshold, "n_false": n_false, "n_pairs": n_pairs},
+    )
+
+
+def _penalised_groups(model: PopulationGLM) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Where each group of columns with a penalty begins, how many it has, and its name."""
+    if model.penalty == "none" or not model.penalty_.l1_ratio > 0:
+        raise ValueError(
+            f"stability_selection: penalty={model.penalty!r} gives weights to all columns and selects none; fit with "
+            "'lasso', 'group_lasso' or an elastic net."
+        )
+    sizes = np.asarray(model.feature_group_sizes_, int)
+    starts, factors = np.cumsum(sizes) - sizes, model.penalty_factors_
+    held = np.ones(len(sizes), bool) if factors is None else np.asarray(factors) > 0
+    names = [str(name) for name, is_held in zip(model.feature_group_names_, held, strict=True) if is_held]
+    if not names:
+        raise ValueError("stability_selection: no feature group is penalised, so none is selected.")
+    return starts[held], sizes[held], names
+
+
+def _number_counted(n_groups: int, threshold: float, n_false: float) -> int:
+    """How many groups may count in a half, by the bound."""
+    if not (is_number(threshold) and 0.5 < threshold <= 1):
+        raise ValueError(f"stability_selection: threshold must be above 0.5, and 1 at most; found {shown(threshold)}.")
+    if not (is_number(n_false) and n_false > 0):
+        raise ValueError(f"stability_selection: n_false must be a number above 0; found {shown(n_false)}.")
+    # the root of a whole number is not to fall below it
+    n_counted = int(np.sqrt((2 * threshold - 1) * n_groups * n_false) + 1e-9)
+    if n_counted < 1:
+        least = 1 / ((2 * threshold - 1) * n_groups)
+        raise ValueError(
+            f"stability_selection: with {n_groups:,} groups and threshold={threshold:g}, n_false={n_false:g} lets no "
+            f"group count; give an n_false of at least {np.ceil(1000 * least) / 1000:g}, or a higher threshold."
+        )
+    return min(n_counted, n_groups)
+
+
+def _counted(
+    model: PopulationGLM,
+    X: np.ndarray,
+    Y: np.ndarray,
+    weight: np.ndarray | None,
+    offset: np.ndarray | None,
+    codes: np.ndarray,
+    groups: tuple[np.ndarray, np.ndarray, int],
+    half: np.ndarray,
+) -> np.ndarray:
+    """Which groups count in a half of the trials and in the other, bool (2, n_neurons, n_groups)."""
+    inside = np.isin(codes, half)
+    rows = np.flatnonzero(inside), np.flatnonzero(~inside)
+    path, (starts, sizes, n_counted) = np.asarray(model.lambda_path_, float), groups
+    given = model.get_params()
+    fit = GLMCV(**{name: given[name] for name in GLM().get_params()}).set_params(
+        cv=[rows, rows[::-1]],
+        refit=False,
+        feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
+        feature_mask=model.feature_mask_,
+        penalty_factors=model.penalty_factors_,
+        verbose=0,
+    )
+    # of a path that is long enough the rest changes nothing
+    for n_strengths in (max(1, len(path) // 2), len(path)):
+        with warnings.catch_warnings():
+            # of half of the data less can be said, and no strength is chosen
+            warnings.simplefilter("ignore", PopglmWarning)
+            fit.set_params(lambdas=path[:n_strengths]).fit(X, Y, sample_weight=weight, offset=offset)
+        has_weight = np.asarray(fit.cv_coef_path_) != 0
+        used = np.stack([has_weight[..., a : a + n].any(axis=-1) for a, n in zip(starts, sizes, strict=True)], axis=-1)
+        # what had a weight once counts from there on
+        entered = np.logical_or.accumulate(used, axis=1)
+        still = entered.sum(axis=-1) <= n_counted
+        if not still[:, -1].any():
+            break
+    return (entered & still[..., None]).any(axis=1)
