@@ -277,7 +277,7 @@ def test_the_convexity_flag_is_true(family):
 
 
 def test_canonical_pairs_and_smoothness():
-    canonical = {("gaussian", "identity"), ("poisson", "exp"), ("bernoulli", "sigmoid")}
+    canonical = {("gaussian", "identity"), ("poisson", "exp"), ("bernoulli", "sigmoid"), ("binomial", "sigmoid")}
     assert {pair for pair in EVERY if get_family(*pair).is_canonical} == canonical
     assert {link for family, link in EVERY if not get_family(family, link).is_smooth} == {"relu"}
     assert [pair for pair in EVERY if get_family(*pair).has_exp_sums] == [("poisson", "exp")]
@@ -285,8 +285,8 @@ def test_canonical_pairs_and_smoothness():
 
 
 def test_unknown_names_and_meaningless_pairs():
-    with pytest.raises(ValueError, match="family='binomial' is unknown"):
-        get_family("binomial")
+    with pytest.raises(ValueError, match="family='beta' is unknown"):
+        get_family("beta")
     with pytest.raises(ValueError, match="inverse_link='log' is unknown"):
         get_family("poisson", "log")
     with pytest.raises(ValueError, match=r"leave \[0, 1\]"):

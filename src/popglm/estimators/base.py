@@ -27,9 +27,11 @@ from popglm.estimators.validation import (
     check_reach,
     check_responses,
     check_vector,
+    check_weights,
     far_from_zero,
     has_effect,
     name_neurons,
+    over_neurons,
     warn_neurons,
 )
 from popglm.io.checkpoints import CheckpointFolder
@@ -45,6 +47,9 @@ from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["PopulationGLM"]
+
+#: How far a number of successes may lie from a whole one, in its own size: shares of them may come in float32.
+PARTS = 1e-4
 
 
 class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -85,16 +90,18 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         responses = check_responses(Y, len(values), self._loss(), self.neuron_names_, rows)
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
-        weights = check_vector(sample_weight, "sample_weight", len(values), non_negative=True, rows=rows)
+        weights = check_weights(sample_weight, len(values), self.neuron_names_, rows)
         offset = check_vector(offset, "offset", len(values), rows=rows)
         settings = self._settings(X, values.shape[1], responses.shape[1])
         if isinstance(start, OwnPaths):
             settings = replace(settings, ends=start.ends)
         warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
         check_reach(offset, responses, settings.loss, settings.fit_intercept)
+        if settings.loss.has_trials:
+            self._warn_of_parts(responses, weights)
         splits = splits_of(len(values), rows, responses)
         self.fitted_with_offset_ = has_effect("offset", offset)
-        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
+        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights, settings.loss.has_trials)
         self._far_from_zero = settings.loss.is_unbounded and far_from_zero(responses)
         self.sample_labels_ = rows.labels
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
@@ -222,6 +229,17 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
                 ConvergenceWarning,
             )
 
+    def _warn_of_parts(self, responses: np.ndarray, weights: np.ndarray | None) -> None:
+        """Name neurons whose shares of successes are not of whole numbers of trials."""
+        successes = np.nan_to_num(responses * over_neurons(weights))
+        parts = np.abs(successes - np.round(successes)) > PARTS * np.maximum(successes, 1)
+        warn_neurons(
+            "Y times sample_weight is no whole number of successes in some samples; give successes / trials as Y and "
+            "trials as sample_weight",
+            np.flatnonzero(parts.any(axis=0)),
+            self.neuron_names_,
+        )
+
     def _warn_separated(self, settings: Settings, X, Y, weights, fit: PopulationFit, splits, refit: bool) -> None:
         """Name neurons that have no best weights without a penalty."""
         if settings.penalty.R is not None or not settings.loss.can_separate:
@@ -243,7 +261,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         columns = slice(None) if columns is None else columns
         counted = ~np.isnan(Y[:, neurons])
         if weights is not None:
-            counted &= weights[:, None] > 0
+            counted &= (weights[:, neurons] if weights.ndim == 2 else weights[:, None]) > 0
         parts = [np.arange(len(Y)), *(train for train, _ in splits)]
         found = np.zeros(len(neurons), bool)
         for rows, coef in list(zip(parts, [fit.coef, *fit.cv_coef], strict=True))[not refit :]:

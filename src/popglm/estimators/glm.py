@@ -26,14 +26,16 @@ class GLM(PopulationGLM):
 
     Parameters
     ----------
-    family : {"poisson", "gaussian", "bernoulli", "gamma", "inverse_gaussian", "negative_binomial", "tweedie"}
-        Distribution of the activity: counts or deconvolved calcium, any real number, events in [0, 1], positive
-        numbers whose standard deviation is a share of their mean, positive numbers whose variance is the cube of their
-        mean, counts of mean μ and variance μ + αμ² with a dispersion α per neuron, which every fit estimates at every
-        strength, amounts that are exactly 0 in some samples and positive in others.
+    family : {"poisson", "gaussian", "bernoulli", "binomial", "gamma", "inverse_gaussian", "negative_binomial", \
+"tweedie"}
+        Distribution of the activity: counts or deconvolved calcium; any real number; events in [0, 1]; shares of
+        successes among trials, whose numbers are ``sample_weight`` of `fit`; positive numbers whose standard deviation
+        is a share of their mean; positive numbers whose variance is the cube of their mean; counts of mean μ and
+        variance μ + αμ² with a dispersion α per neuron, which every fit estimates at every strength; amounts that are
+        exactly 0 in some samples.
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
-        Mean as a function of the linear predictor. Unless given: identity for Gaussian, sigmoid for Bernoulli, exp for
-        all others.
+        Mean as a function of the linear predictor. Unless given: identity for Gaussian, sigmoid for Bernoulli and
+        binomial, exp for all others.
     penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
         ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
     l1_ratio : float, optional
@@ -110,7 +112,7 @@ class GLM(PopulationGLM):
     deviance_parameters_ : dict of str to ndarray, shape (n_neurons,)
         Those at which all deviances are taken, so that they compare: of the model with an intercept alone.
     n_events_ : ndarray of int, shape (n_neurons,)
-        Samples of positive weight with activity; all recorded ones for the Gaussian family.
+        Samples of positive weight with activity; all recorded ones for the Gaussian family; successes of trials.
     null_margin_ : ndarray, shape (n_neurons,)
         Deviance of held-out or validation data by which a model must beat the null model to be selected.
     lambdas_ : ndarray, shape (n_lambdas,), or (n_lambdas, n_neurons) for own grids
@@ -238,7 +240,11 @@ class GLM(PopulationGLM):
         X : array-like, DataFrame or tensor, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
-        sample_weight, offset : array-like, shape (n_samples,), optional
+        sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
+            How much a sample counts, ≥ 0, for all neurons or for each: a weight of 2 counts as two samples. For
+            binomial activity, the number of trials.
+        offset : array-like, shape (n_samples,), optional
+            What is added to the linear predictor.
         start : GLM, GLMCV or array-like, optional
             Where to begin: a fitted model, whose `coef_path_` is taken, or coefficients of shape (n_lambdas, n_neurons,
             n_features), or those of a single strength for all of them, as `coef_` has them. A start near the minimum
@@ -291,7 +297,8 @@ class GLM(PopulationGLM):
             Validation data, as in `fit`.
         min_lambda : float
             No smaller strength is chosen; where all are smaller, the largest or the null model, with a warning.
-        sample_weight, offset : array-like, shape (n_samples,), optional
+        sample_weight, offset : array-like, optional
+            As in `fit`, of these samples.
 
         Returns
         -------

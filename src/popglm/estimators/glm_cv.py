@@ -15,7 +15,7 @@ from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import held_out_null_deviance
 from popglm.estimators.features import check_features
 from popglm.estimators.splits import check_folds
-from popglm.estimators.validation import check_offset, check_vector
+from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows
 from popglm.solve.settings import Settings
 from popglm.solve.stream import read_rows
@@ -208,7 +208,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         groups : array-like, shape (n_samples,), optional
             Trial of every sample, by labels of any kind; a trial is never split between folds.
-        sample_weight, offset : array-like, shape (n_samples,), optional
+        sample_weight, offset : array-like, optional
+            As in `GLM.fit`.
         start : GLMCV, optional
             Where to begin: a model that was fitted to the same folds of the same activity, with the same family,
             sample weights and offset, as before a smaller `tol` or beside another penalty. Each fold begins at that
@@ -251,8 +252,8 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         self.cv_gap_, self.cv_n_iter_ = fit.cv_gap, fit.cv_n_iter
         self.cv_deviance_, self.n_lambdas_fitted_ = fit.cv_deviance, fit.n_fitted
         scored = ~np.isnan(responses)
-        weights = check_vector(sample_weight, "sample_weight", len(responses), rows=Rows(self.sample_labels_))
-        weighted = scored if weights is None else scored * weights[:, None]
+        weights = check_weights(sample_weight, len(responses), self.neuron_names_, Rows(self.sample_labels_))
+        weighted = scored * over_neurons(weights)
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
         known = np.nan_to_num(responses[tested], nan=0.0)
         self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested].astype(float), folds)

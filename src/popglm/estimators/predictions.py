@@ -13,7 +13,13 @@ from popglm.engines.memory import in_halves
 from popglm.estimators.attributes import Attributes
 from popglm.estimators.deviance_loss import deviance_loss
 from popglm.estimators.features import check_features
-from popglm.estimators.validation import check_offset, check_responses, check_vector, name_neurons
+from popglm.estimators.validation import (
+    check_offset,
+    check_responses,
+    check_weights,
+    name_neurons,
+    over_neurons,
+)
 from popglm.labels import Rows, column_text, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.stream import RowStream, read_rows
@@ -82,8 +88,8 @@ class Predictions(Attributes):
         X : array-like or DataFrame, shape (n_samples, n_features)
         Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             NaN samples are left out. Neurons with names may stand in any order.
-        sample_weight, offset : array-like, shape (n_samples,), optional
-            An offset is needed if the model was fitted with one; 0 asks for none.
+        sample_weight, offset : array-like, optional
+            As in `fit`, of these samples. An offset is needed if the model was fitted with one; 0 asks for none.
 
         Returns
         -------
@@ -189,9 +195,9 @@ class Predictions(Attributes):
         etas = iter(etas)
         first = next(etas)
         responses = check_responses(Y, len(first), self.loss_, name_neurons(Y), rows, self)
-        weights = check_vector(sample_weight, "sample_weight", len(first), non_negative=True, rows=rows)
+        weights = check_weights(sample_weight, len(first), self.neuron_names_, rows)
         counted = ~np.isnan(responses)
-        s = counted * (1.0 if weights is None else weights[:, None])
+        s = counted * over_neurons(weights)
         y = np.where(counted, responses, 0.0)
         total = []
         loss = deviance_loss(self)

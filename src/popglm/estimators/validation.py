@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import LARGEST
-from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_order
+from popglm.labels import Rows, check_distinct, column_labels, column_text, neuron_labels, neuron_order
 from popglm.messages import listed
 from popglm.numbers import as_numbers, numbers_of, shape_of
 from popglm.statistics.families import Family
@@ -177,6 +177,50 @@ def check_vector(
     return vector if order is None else vector[order]
 
 
+def check_weights(values: Any, n_samples: int, names: list[str], rows: Rows | None = None) -> np.ndarray | None:
+    """Sample weights: `check_vector`, or finite numbers per sample and neuron (n_samples, n_neurons).
+
+    Parameters
+    ----------
+    names : list of str
+        Of the neurons, in whose order named columns are put. Columns that are all alike are as good as a vector.
+
+    Raises
+    ------
+    ValueError
+    """
+    if values is None or len(shape_of(values)) != 2:
+        return check_vector(values, "sample_weight", n_samples, non_negative=True, rows=rows)
+    order = None if rows is None else rows.order(values, "sample_weight")
+    columns = neuron_order(values, names, neuron_labels(values) is not None, "sample_weight", "Y")
+    matrix = numbers_of(values, "sample_weight")
+    if matrix.shape != (n_samples, len(names)):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},), one value per sample, or ({n_samples}, {len(names)}), one "
+            f"per sample and neuron; it has {matrix.shape}."
+        )
+    matrix = matrix if columns is None else matrix[:, columns]
+    matrix = matrix if order is None else matrix[order]
+    bad = ~np.isfinite(matrix) | (matrix < 0) | (matrix > LARGEST)
+    if bad.any():
+        row, neuron = np.argwhere(bad)[0]
+        raise ValueError(
+            f"sample_weight must be finite, ≥ 0 and at most {LARGEST:g}; row {row} holds {matrix[row, neuron]:g} for "
+            f"neuron {neuron} ({names[neuron]!r})."
+        )
+    if not (matrix > 0).any():
+        raise ValueError("sample_weight is zero everywhere; at least one sample must count.")
+    alike = bool((matrix == matrix[:, :1]).all())
+    return matrix[:, 0].copy() if alike else matrix
+
+
+def over_neurons(weights: np.ndarray | None) -> np.ndarray | float:
+    """Checked weights as they multiply (n_samples, n_neurons)."""
+    if weights is None:
+        return 1.0
+    return weights if weights.ndim == 2 else weights[:, None]
+
+
 #: Share of the linear predictor's reach that may be rounded away beside an offset.
 LOST = 1e-3
 
@@ -188,11 +232,16 @@ _BESIDE = {
 }
 
 
-def has_effect(name: str, vector: np.ndarray | None) -> bool:
-    """Whether an offset is other than 0, or sample weights are not all alike: else it is as good as none."""
+def has_effect(name: str, vector: np.ndarray | None, are_trials: bool = False) -> bool:
+    """Whether an offset is other than 0, or sample weights are not all alike: else it is as good as none.
+
+    Numbers of trials tell how much is known, and are as good as none where they are 1.
+    """
     if vector is None:
         return False
-    return bool(vector.any()) if name == "offset" else bool((vector != vector[0]).any())
+    if are_trials and name == "sample_weight":
+        return bool((vector != 1).any())
+    return bool(vector.any()) if name == "offset" else bool((vector != vector.flat[0]).any())
 
 
 def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who: str) -> np.ndarray | None:
@@ -234,7 +283,7 @@ def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Family, 
 def check_as_in_fit(
     model: Any, sample_weight: Any, offset: Any, n_samples: int, rows: Rows | None, who: str, refits: bool
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """`check_vector` of sample weights and offset of the rows of the fit: given as to the fit, or not as there.
+    """Sample weights and offset of the rows of the fit, checked: given as to the fit, or not as there.
 
     Parameters
     ----------
@@ -248,9 +297,12 @@ def check_as_in_fit(
     """
     found = {"offset": offset, "sample_weight": sample_weight}
     for name, values in found.items():
-        vector = check_vector(values, name, n_samples, non_negative=name == "sample_weight", rows=rows)
+        if name == "sample_weight":
+            vector = check_weights(values, n_samples, model.neuron_names_, rows)
+        else:
+            vector = check_vector(values, name, n_samples, rows=rows)
         # files of earlier revisions do not say, and leave it at None
-        fitted, given = getattr(model, f"fitted_with_{name}_", None), has_effect(name, vector)
+        fitted, given = getattr(model, f"fitted_with_{name}_", None), has_effect(name, vector, model.loss_.has_trials)
         what, _, none = _BESIDE[name]
         if fitted and refits and not given:
             raise _lacking(who, name, f"Give {name} as in the fit: re-fits without are not comparable with the model.")

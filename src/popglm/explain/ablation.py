@@ -72,7 +72,7 @@ def breakdown(
         Of the permutations.
     held_out : bool
         Predict each row by the weights of the fold that held it out; else by the weights of the fit to all rows.
-    sample_weight, offset : array-like, shape (n_samples,), optional
+    sample_weight, offset : array-like, optional
         As in the fit, and needed if that had them; ``sample_weight=1`` and ``offset=0`` ask for none on purpose. With
         ``held_out=False`` those of the rows of X.
 

@@ -80,7 +80,7 @@ def compare(
         deviance has clearly turned: where that lies above the best until then by more than 0.1 % of the null deviance,
         and by more than the standard error of that rise over folds. What falls below all before after such a rise is
         missed, which is rare, and least so for neurons that hardly anything predicts; None walks the whole path.
-    sample_weight, offset : array-like, shape (n_samples,), optional
+    sample_weight, offset : array-like, optional
         As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
     map : callable, optional
         As Python's ``map``, which is taken unless given: `popglm.dask_map` has the re-fits done by workers of Dask, a

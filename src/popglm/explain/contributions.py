@@ -16,7 +16,7 @@ from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import deviance_loss
 from popglm.estimators.features import check_features
-from popglm.estimators.validation import check_responses, check_vector, name_neurons
+from popglm.estimators.validation import check_responses, check_weights, name_neurons, over_neurons
 from popglm.explain.binning import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
@@ -269,10 +269,10 @@ class Activity:
     ) -> Activity:
         """Check Y; only ``rows`` are scored, in the order of ``labels``."""
         y = check_activity(model, Y, n_samples, labels)
-        weight = check_vector(sample_weight, "sample_weight", n_samples, non_negative=True, rows=labels)
-        scored = np.zeros(n_samples)
-        scored[rows] = 1.0 if weight is None else weight[rows]
-        return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored[:, None], axis, folds)
+        weight = check_weights(sample_weight, n_samples, model.neuron_names_, labels)
+        scored = np.zeros((n_samples, 1))
+        scored[rows] = 1.0
+        return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored * over_neurons(weight), axis, folds)
 
     def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins).

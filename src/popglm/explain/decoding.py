@@ -13,6 +13,7 @@ import xarray as xr
 from popglm.checks import check_room, is_number, shown
 from popglm.design import Design
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.validation import check_weights, over_neurons
 from popglm.explain.contributions import check_activity, check_cross_validated, check_model, rows_of
 from popglm.explain.fitted_samples import family_of
 from popglm.explain.trials import check_trials
@@ -36,6 +37,7 @@ def decode(
     trial: Any = None,
     held_out: bool = True,
     offset: Any = None,
+    sample_weight: Any = None,
 ) -> xr.Dataset:
     r"""Posterior of a variable at every sample, from the activity of all neurons.
 
@@ -66,6 +68,8 @@ def decode(
         which the population seems to say more than it does.
     offset : array-like, shape (n_samples,), optional
         As in the fit.
+    sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
+        Numbers of trials of binomial activity, which has one trial each unless given. Other families take none.
 
     Returns
     -------
@@ -121,6 +125,12 @@ def decode(
     _check_present_alone(design, columns, variable, grid)
     labels = rows_of(model, None, held_out)
     y = check_activity(model, Y, n, labels)
+    if sample_weight is not None and not model.loss_.has_trials:
+        raise ValueError(
+            f"decode: sample_weight stands for trials of binomial activity; this model has family={model.family!r}, of "
+            "which every sample says what it says. Leave sample_weight out."
+        )
+    weight = np.broadcast_to(over_neurons(check_weights(sample_weight, n, model.neuron_names_, labels)), y.shape)
     trials = np.zeros(n, int) if trial is None else check_trials(trial, n, labels)
     check_room(f"decode: a posterior of {len(grid):,} values at {n:,} samples", 8.0 * n * len(grid))
     predict = partial(model.predict_held_out if held_out else model.predict, offset=offset)
@@ -128,7 +138,7 @@ def decode(
     def means(given: np.ndarray) -> np.ndarray:
         return np.asarray(predict(design.transform(_replaced(columns, variable, given))), float).reshape(y.shape)
 
-    likelihood = _log_likelihoods(model, means, y, recorded, grid)
+    likelihood = _log_likelihoods(model, means, y, weight, recorded, grid)
     known = np.isfinite(likelihood).any(axis=1)
     posterior = np.full(likelihood.shape, np.nan)
     if step is None:
@@ -208,7 +218,12 @@ def _replaced(columns: dict[str, Any], variable: str, values: np.ndarray) -> dic
 
 
 def _log_likelihoods(
-    model: Any, means: Callable[[np.ndarray], np.ndarray], y: np.ndarray, recorded: np.ndarray, grid: np.ndarray
+    model: Any,
+    means: Callable[[np.ndarray], np.ndarray],
+    y: np.ndarray,
+    weight: np.ndarray,
+    recorded: np.ndarray,
+    grid: np.ndarray,
 ) -> np.ndarray:
     """log p(y_t | v) of every sample and value (n_samples, n_values), NaN where no fold held the sample out."""
     own = means(recorded)
@@ -220,7 +235,10 @@ def _log_likelihoods(
     found = np.full((len(y), len(grid)), np.nan)
     for k, value in enumerate(grid):
         mean = means(np.full(len(y), value))
-        each = [one.log_density(_predictor(one, mean[rows, j]), y[rows, j], phi[j]) for j, one in families.items()]
+        each = [
+            weight[rows, j] * one.log_density(_predictor(one, mean[rows, j]), y[rows, j], phi[j])
+            for j, one in families.items()
+        ]
         found[rows, k] = np.sum(each, axis=0) if each else 0.0
     return found
 

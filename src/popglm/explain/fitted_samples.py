@@ -31,7 +31,7 @@ class FittedSamples:
     X : ndarray, shape (n_samples, n_features)
     y, eta, null_eta : ndarray, shape (n_samples, n_neurons)
         Activity, and linear predictors of the model and of the null model.
-    weight : ndarray, shape (n_samples,)
+    weight : ndarray, shape (n_samples,) or (n_samples, n_neurons)
         Ones where the fit had no weights.
     trials : ndarray of int, shape (n_samples,), or None
         Numbers of trials.
@@ -44,6 +44,15 @@ class FittedSamples:
     null_eta: np.ndarray
     weight: np.ndarray
     trials: np.ndarray | None
+
+    def weights(self, j: int) -> np.ndarray:
+        """Sample weights of a neuron."""
+        return self.weight if self.weight.ndim == 1 else self.weight[:, j]
+
+    def count(self, j: int) -> float:
+        """How many samples a neuron has: a weight of 2 counts as two, but where weights are numbers of trials."""
+        w = self.weights(j)
+        return float(np.count_nonzero(w) if self.model.loss_.has_trials else w.sum())
 
     def family(self, j: int) -> Family:
         """The loss of a neuron, with its parameters."""
@@ -81,10 +90,10 @@ def family_of(model: PopulationGLM, parameters: dict[str, np.ndarray], j: int) -
 
 def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int) -> float:
     """Pearson's χ² of a neuron over its samples less the columns that are determined, the intercept's among them."""
-    family, w = samples.family(j), samples.weight
+    family, w = samples.family(j), samples.weights(j)
     mean = family.link.mean(np, samples.eta[:, j])
     squares = w @ ((samples.y[:, j] - mean) ** 2 / family.variance(mean))
-    return float(squares / max(w.sum() - n_columns, 1))
+    return float(squares / max(samples.count(j) - n_columns, 1))
 
 
 def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, offset: Any, who: str) -> FittedSamples:

@@ -28,8 +28,8 @@ def goodness_of_fit(
         Fitted to X and Y, with any penalty.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-    sample_weight, offset : array-like, shape (n_samples,), optional
-        Those of the fit. A weight of 2 counts as two samples.
+    sample_weight, offset : array-like, optional
+        Those of the fit. A weight of 2 counts as two samples; numbers of trials do not, where samples are counted.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def goodness_of_fit(
 
 def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
     """The row of a neuron."""
-    y, w, family = samples.y[:, j], samples.weight, samples.family(j)
+    y, w, family = samples.y[:, j], samples.weights(j), samples.family(j)
     found = log_likelihood(family, y, samples.eta[:, j], w)
     null = log_likelihood(samples.null_family(j), y, samples.null_eta[:, j], w)
     df = _of_weights(samples, j) + samples.model.fit_intercept + family.has_dispersion + len(family.parameters)
@@ -96,7 +96,7 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
         "null_log_likelihood": null,
         "degrees_of_freedom": df,
         "aic": 2 * (df - found),
-        "bic": np.log(w.sum()) * df - 2 * found,
+        "bic": np.log(samples.count(j)) * df - 2 * found,
         "mcfadden": 1 - found / null if null else np.nan,
         "bits_per_spike": (found - null) / (np.log(2) * events) if per_event else np.nan,
     }
@@ -104,7 +104,7 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
 
 def log_likelihood(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
     """Logarithm of the likelihood of a neuron's activity (n_samples,), with all that does not depend on the fit."""
-    return float(weight @ family.log_density(eta, y, family.dispersion(eta, y, weight)))
+    return family.log_likelihood(eta, y, weight, family.dispersion(eta, y, weight))
 
 
 def _of_weights(samples: FittedSamples, j: int) -> float:
@@ -116,11 +116,11 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     lam = 0.0 if samples.model.penalty == "none" else lam
     penalty = samples.penalty(j)
     active = (w != 0) if penalty.l1_ratio > 0 and lam > 0 else np.ones(len(w), bool)
-    h = samples.weight * samples.family(j).derivatives(np, samples.eta[:, j], samples.y[:, j])[1]
+    h = samples.weights(j) * samples.family(j).derivatives(np, samples.eta[:, j], samples.y[:, j])[1]
     Z = samples.columns(j)[:, active]
     if samples.model.fit_intercept:
         Z = Z - np.average(Z, axis=0, weights=np.maximum(h, 1e-300))
-    A = Z.T @ (Z * h[:, None]) / samples.weight.sum()
+    A = Z.T @ (Z * h[:, None]) / samples.weights(j).sum()
     curvature = penalty.curvature(w, lam)[np.ix_(active, active)]
     values, vectors = np.linalg.eigh(A + curvature)
     kept = values > FLAT * values[-1]

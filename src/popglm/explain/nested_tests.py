@@ -37,8 +37,8 @@ def likelihood_ratio(
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
     variables : list of str, or mapping, optional
         As in `breakdown`; every feature group is one unless given.
-    sample_weight, offset : array-like, shape (n_samples,), optional
-        Those of the fit. A weight of 2 counts as two samples.
+    sample_weight, offset : array-like, optional
+        Those of the fit. A weight of 2 counts as two samples; numbers of trials do not, where samples are counted.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def _columns(samples: FittedSamples, j: int) -> np.ndarray:
 
 def _ratio(samples: FittedSamples, reduced: FittedSamples, j: int) -> float:
     """Twice the difference of log-likelihoods, over the dispersion."""
-    y, w, family = samples.y[:, j], samples.weight, samples.family(j)
+    y, w, family = samples.y[:, j], samples.weights(j), samples.family(j)
     if family.has_dispersion:
         apart = w @ (family.deviance(reduced.eta[:, j], y) - family.deviance(samples.eta[:, j], y))
         return max(float(apart) / _dispersion(samples, j), 0.0)
@@ -143,7 +143,7 @@ def _ratio(samples: FittedSamples, reduced: FittedSamples, j: int) -> float:
 def _score(reduced: FittedSamples, columns: np.ndarray, full: FittedSamples, j: int) -> tuple[float, int]:
     """Rao's statistic of some columns, and its degrees of freedom."""
     r, h = reduced.family(j).derivatives(np, reduced.eta[:, j], reduced.y[:, j])
-    root = np.sqrt(full.weight * h)[:, None]
+    root = np.sqrt(full.weights(j) * h)[:, None]
     tested = root * full.columns(j)[:, columns]
     others = root * _columns(reduced, j)
     size = np.maximum(np.linalg.norm(tested, axis=0), 1e-300)
@@ -151,6 +151,6 @@ def _score(reduced: FittedSamples, columns: np.ndarray, full: FittedSamples, j: 
     values, vectors = np.linalg.eigh((left / size).T @ (left / size))
     kept = values > FLAT
     with np.errstate(divide="ignore", invalid="ignore"):
-        working = np.where(root[:, 0] > 0, full.weight * r / root[:, 0], 0.0)
+        working = np.where(root[:, 0] > 0, full.weights(j) * r / root[:, 0], 0.0)
     U = vectors[:, kept].T @ ((left / size).T @ working)
     return float(np.sum(U**2 / values[kept]) / _dispersion(reduced, j)), int(kept.sum())

@@ -147,7 +147,7 @@ def _check_family(family: Any, power: Any) -> Family | None:
         if power is not None:
             raise ValueError(f"noise_ceiling: power={shown(power)} has no effect without a family; leave it None.")
         return None
-    offers = [name for name in FAMILIES if not get_family(name).parameters]
+    offers = [name for name in FAMILIES if not (get_family(name).parameters or get_family(name).has_trials)]
     if not isinstance(family, str) or family not in offers:
         raise ValueError(f"noise_ceiling: family={shown(family)} must be one of {', '.join(offers)}, or None.")
     return get_family(family, None, power)

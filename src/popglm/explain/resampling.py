@@ -68,7 +68,7 @@ def bootstrap(
         are the trials that are drawn, in order of first appearance; all neurons share them.
     n_points, units
         As in `kernels`.
-    sample_weight, offset : array-like, shape (n_samples,), optional
+    sample_weight, offset : array-like, optional
         Those of the fit.
     map : callable, optional
         As Python's ``map``, which is taken unless given: `popglm.dask_map` has the re-fits done by workers of Dask.
@@ -173,7 +173,8 @@ def _refit(
 
     Returns coefficients (n_neurons, n_features), gaps (n_neurons,), and which neurons had nothing to fit.
     """
-    sample_weight = weight * np.bincount(trials, minlength=codes.max() + 1)[codes]
+    times = np.bincount(trials, minlength=codes.max() + 1)[codes]
+    sample_weight = weight * (times if weight.ndim == 1 else times[:, None])
     given = model.get_params()
     refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
         # a neuron at its null model has no strength: nothing counts of it but what is never penalised

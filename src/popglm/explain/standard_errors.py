@@ -46,13 +46,13 @@ def wald(
         within them: clustered sandwich errors. Without it, samples are independent given X, which neighbouring samples
         of neural activity are not.
     dispersion : {"family", "pearson"}
-        What variances of the family are multiplied by. "family" is 1 for Poisson, Bernoulli and negative binomial
-        activity, and for others, or with "pearson", Pearson's χ² over the samples less the columns. It has no part in
-        clustered errors.
+        What variances of the family are multiplied by. "family" is 1 for Poisson, Bernoulli, binomial and
+        negative binomial activity, and for others, or with "pearson", Pearson's χ² over the samples less the columns.
+        It has no part in clustered errors.
     level : float
         Of confidence intervals, within (0, 1).
-    sample_weight, offset : array-like, shape (n_samples,), optional
-        Those of the fit. A weight of 2 counts as two samples.
+    sample_weight, offset : array-like, optional
+        Those of the fit. A weight of 2 counts as two samples; numbers of trials do not, where samples are counted.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _groups(model: PopulationGLM) -> dict[str, np.ndarray]:
 
 def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     """The errors of a neuron."""
-    y, eta, w, family = samples.y[:, j], samples.eta[:, j], samples.weight, samples.family(j)
+    y, eta, w, family = samples.y[:, j], samples.eta[:, j], samples.weights(j), samples.family(j)
     with_intercept = samples.model.fit_intercept
     r, h = family.derivatives(np, eta, y)
     if samples.trials is not None:
@@ -167,7 +167,7 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
     kept = values > FLAT * values[-1]
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
-    n, p = w.sum(), int(kept.sum())
+    n, p = samples.count(j), int(kept.sum())
     phi = pearson_dispersion(samples, j, p) if dispersion == "pearson" or family.has_dispersion else 1.0
     if samples.trials is None:
         covariance = phi * inverse

@@ -45,6 +45,11 @@ class TestedData:
         labels = rows_of(model, X, held_out=True)
         y = check_activity(model, Y, len(values), labels)
         weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "significance", refits=True)
+        if weight is not None and weight.ndim == 2:
+            raise ValueError(
+                "significance: sample_weight differs between neurons, whose surrogates are fitted together; fit and "
+                "test neurons with other weights by themselves, or take compare or likelihood_ratio."
+            )
         check_data_of_fit(model, values, y, weight, offset, "significance")
         rows = np.flatnonzero(model.fold_ >= 0)
         codes = _check_order(check_trials(trial, len(values), labels), rows, trial)

@@ -46,6 +46,7 @@ _FAMILIES = {
     "poisson": "Poisson",
     "gaussian": "Gaussian",
     "bernoulli": "Bernoulli",
+    "binomial": "binomial",
     "gamma": "gamma",
     "negative_binomial": "negative binomial",
     "inverse_gaussian": "inverse Gaussian",

@@ -55,7 +55,8 @@ def fit_population(
         A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are.
     Y : ndarray, shape (n_samples, n_neurons)
         NaN where a neuron was not recorded.
-    weights, offset : ndarray, shape (n_samples,), or None
+    weights : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
+    offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
     on_strength : callable, optional
         Called with the numbers of a strength and a split (-1 for all rows) that some neurons have behind them;
@@ -81,6 +82,7 @@ def fit_population(
     edges = X.shares.edges if isinstance(X, RemoteRows) else None
     shortest = max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None
     order, folds = order_by_fold(n, splits, shortest, edges)
+    weights, own_weights = _shared(weights)
     center = _center(X, weights, settings.fit_intercept)
     penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
@@ -99,12 +101,15 @@ def fit_population(
     seconds = {"prepare": time.perf_counter() - began}
 
     missing = np.isnan(Y.T[:, order])
+    if own_weights is not None:
+        own_weights = own_weights.T[:, order] / weight_unit
+        missing |= own_weights == 0
     is_gaussian = settings.loss.is_least_squares
     # an offset of the mean itself is as good as taken from the activity
     in_response, offset = (offset, None) if is_gaussian else (None, offset)
     cohorts: list[Fitted] = []
     varying = varying_columns(X, missing, weights, order, folds, _unheld(settings))
-    for cohort in _cohorts(settings, Y.T[:, order], missing, weights, folds, varying):
+    for cohort in _cohorts(settings, Y.T[:, order], missing, weights, folds, varying, own_weights is None):
         chosen = np.flatnonzero(cohort.wanted.any(axis=0))
         on_grams = is_gaussian and cohort.complete and settings.first_order is None
         dtype = float if on_grams else engine.dtype
@@ -113,7 +118,9 @@ def fit_population(
         if in_response is not None:
             y -= in_response
         recorded = weights
-        if missing[chosen].any():
+        if own_weights is not None:
+            recorded = np.where(missing[chosen], 0.0, own_weights[chosen])
+        elif missing[chosen].any():
             recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
         far_off = cohort.far and not on_grams
         shift = _means(y, recorded, folds, int(cohort.wanted.any(axis=1).argmax())) if far_off else np.zeros(len(y))
@@ -294,6 +301,7 @@ def _cohorts(
     weights: np.ndarray | None,
     folds: Folds,
     varying: np.ndarray | None,
+    alike_weights: bool,
 ) -> list[Cohort]:
     """Every neuron of every fit, sorted by how it is fitted; a fit's own rows decide that alone.
 
@@ -302,11 +310,13 @@ def _cohorts(
     Y, missing : ndarray, shape (n_neurons, n_samples)
     varying : ndarray of bool, shape (1 + n_folds, n_neurons, n_features), or None
         Columns that may have a weight in a fit, as far as that depends on its rows; all for None.
+    alike_weights : bool
+        Whether all neurons have the same weights of samples; else none shares sums over rows with the others.
     """
     q, n = Y.shape
     counts = folds.counts(n)
     alike = settings.ends is not None
-    complete = _complete(missing, folds, alike)
+    complete = _complete(missing, folds, alike) & alike_weights
     decade, far = decades(
         settings.loss, settings.penalty, settings.fit_intercept, Y, counts if weights is None else counts * weights
     )
@@ -343,6 +353,13 @@ def _means(y: np.ndarray, weights: np.ndarray | None, folds: Folds, fit: int) ->
     s = folds.counts(y.shape[1])[fit] * (1.0 if weights is None else weights)
     total = s.sum(axis=-1)
     return (y * s).sum(axis=1) / np.where(total > 0, total, 1)
+
+
+def _shared(weights: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Weights of samples that neurons have on average, for what they share, and those of each where they differ."""
+    if weights is None or weights.ndim == 1:
+        return weights, None
+    return weights.mean(axis=1), weights
 
 
 def _scaled(weights: np.ndarray | None) -> tuple[float, np.ndarray | None]:

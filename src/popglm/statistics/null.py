@@ -33,7 +33,7 @@ class NullModels:
     cv_deviance : ndarray, shape (n_folds, n_neurons)
         Of the rows that each fold holds out, summed; NaN where there are none.
     n_events : ndarray of int, shape (n_neurons,)
-        Samples of positive weight with activity; all samples for families without events.
+        Samples of positive weight with activity; all samples for families without events; successes of trials.
     margin : ndarray, shape (n_neurons,)
         Held-out deviance by which a model must beat the null model.
     parameters : ndarray, shape (n_neurons, n_parameters)
@@ -65,7 +65,8 @@ def null_models(
     ----------
     Y : ndarray, shape (n_samples, n_neurons)
         NaN where a neuron was not recorded.
-    weights, offset : ndarray, shape (n_samples,), or None
+    weights : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
+    offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
     fit_intercept : bool
         Without, the null model is the offset alone.
@@ -82,10 +83,11 @@ def null_models(
         y = np.ascontiguousarray(Y[:, at].T, dtype=float)
         known = ~np.isnan(y)
         y = np.where(known, y, 0.0)
-        s = known * (1.0 if weights is None else weights)
+        s = known * (1.0 if weights is None else weights if weights.ndim == 1 else weights[:, at].T)
         active = (s > 0) & (y > 0 if loss.has_events else known)
-        found.n_events[at] = active.sum(axis=1)
-        found.margin[at] = _margin(loss, np.where(active, y, 0).sum(axis=1), found.n_events[at], (s > 0).sum(axis=1))
+        found.n_events[at] = np.where(active, s * y, 0).sum(axis=1).round() if loss.has_trials else active.sum(axis=1)
+        total = found.n_events[at] if loss.has_trials else np.where(active, y, 0).sum(axis=1)
+        found.margin[at] = _margin(loss, total, found.n_events[at], (s > 0).sum(axis=1))
         if fit_intercept or m:
             sums = response_sums(loss, y, s, [(0, n)], offset)
             found.intercept[at], found.parameters[at] = fit_intercept * sums.intercept, sums.parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from popglm.statistics.families.bernoulli import BERNOULLI
+from popglm.statistics.families.binomial import BINOMIAL
 from popglm.statistics.families.contract import Family, Parameter, Samples
 from popglm.statistics.families.gamma import GAMMA
 from popglm.statistics.families.gaussian import GAUSSIAN
@@ -30,7 +31,7 @@ __all__ = [
 #: Family and inverse link, by their names, to what they are together; a family's first link is its default.
 FAMILIES: dict[str, dict[str, Family]] = {
     members[0].name: {family.link.name: family for family in members}
-    for members in (GAUSSIAN, POISSON, BERNOULLI, GAMMA, INVERSE_GAUSSIAN, NEGATIVE_BINOMIAL, TWEEDIE)
+    for members in (GAUSSIAN, POISSON, BERNOULLI, BINOMIAL, GAMMA, INVERSE_GAUSSIAN, NEGATIVE_BINOMIAL, TWEEDIE)
 }
 
 

@@ -100,6 +100,8 @@ class Family(ABC):
         How the best intercept beside given weights is found from Σr and Σh over samples, r and h those of
         `derivatives`: by b − Σr/Σh; by b + log(1 − Σr/Σh) where one such step is all; by Newton's method on
         logit(mean μ) = logit(mean y).
+    has_trials : bool
+        A response is the share of successes among trials, and its weight the number of trials.
     has_dispersion : bool
         `variance` is known up to a factor that the samples have to tell.
     scale : {"linear", "log"}, or None
@@ -123,6 +125,7 @@ class Family(ABC):
     has_fractions: ClassVar[bool] = False
     can_separate: ClassVar[bool] = False
     intercept_steps: ClassVar[Literal["newton", "ratio", "logits"]] = "newton"
+    has_trials: ClassVar[bool] = False
     has_dispersion: ClassVar[bool] = False
     scale: ClassVar[Literal["linear", "log"] | None] = None
 
@@ -191,6 +194,10 @@ class Family(ABC):
         # exp overflows to a density of 0 there, which is the truth
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return -self.value(np, eta, y) / dispersion + self.log_base(y, dispersion)
+
+    def log_likelihood(self, eta: np.ndarray, y: np.ndarray, weight: np.ndarray, dispersion: float = 1.0) -> float:
+        """Logarithm of the likelihood of weighted samples (n_samples,)."""
+        return float(weight @ self.log_density(eta, y, dispersion))
 
     @abstractmethod
     def value(self, xp: Any, eta: Array, y: Array) -> Array:

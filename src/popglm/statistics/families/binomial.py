@@ -1,0 +1,35 @@
+"""Binomial activity: successes among a known number of trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from popglm.statistics.families.bernoulli import Bernoulli
+from popglm.statistics.families.links import Sigmoid
+
+__all__ = ["BINOMIAL"]
+
+
+@dataclass(frozen=True)
+class Binomial(Bernoulli):
+    """Bernoulli's loss of every trial: a response is the share of successes, its weight the number of trials."""
+
+    name = "binomial"
+    out_of_range = (
+        "a value outside [0, 1]",
+        "family='binomial' needs the share of successes, successes / trials, and trials as sample_weight; use "
+        "family='poisson' for counts without a known number of trials.",
+    )
+    other_links = "lets the mean of a binomial response leave [0, 1]"
+    has_trials = True
+
+    def log_likelihood(self, eta: np.ndarray, y: np.ndarray, weight: np.ndarray, dispersion: float = 1.0) -> float:
+        # the successes may be any of the trials
+        ways = gammaln(weight + 1) - gammaln(weight * y + 1) - gammaln(weight * (1 - y) + 1)
+        return super().log_likelihood(eta, y, weight, dispersion) + float(ways.sum())
+
+
+BINOMIAL = (Binomial(Sigmoid()),)
