@@ -117,44 +117,97 @@ def test_a_text_signal_with_missing_values_can_be_guessed():
 
 @pytest.mark.parametrize(
     ("of_events", "of_clock", "n_told"),
-    [(3, None, 67), (2, None, 67), (6, None, 0), (None, None, 0), (None, 3, 67), (3, 3, 0)],
+    [(3, None, 67), (4, None, 67), (6, None, 0), (9, None, 0), (None, None, 0), (None, 3, 67), (3, 3, 0)],
 )
-def test_times_of_few_decimals_just_below_bins_are_told_with_the_line_that_mends_them(of_events, of_clock, n_told):
+def test_times_of_few_decimals_that_follow_the_bins_are_put_there_and_told(of_events, of_clock, n_told):
     # licks on every fourth sample at 60 Hz, where bins of 1/15 s begin: two in three are rounded, one of them down
-    exact = np.arange(1, 201) / 15
-    frames, licks = np.arange(300) / 15, exact
+    frames, licks = np.arange(300) / 15, np.arange(1, 201) / 15
     frames = frames if of_clock is None else np.round(frames, of_clock)
     licks = licks if of_events is None else np.round(licks, of_events)
     session = Session({"dff": traces(np.zeros((300, 2)), frames)}, {}, {"lick": events(licks)})
-    expected = np.isin(np.arange(300), np.arange(1, 201)).astype(int)
     gridded = session.regrid(clock="dff")
-    told = [note for note in gridded.attrs["notes"].splitlines() if "below where a bin" in note]
-    assert (gridded["lick"].values == expected).all() == (not told)
-    if not n_told:
-        assert not told
-        return
-    unit = 10.0 ** -(of_events or of_clock)
-    (note,) = told
-    assert note.startswith(f"{n_told} of 200 events of 'lick' lie less than {unit:g} s below where a bin begins")
-    assert note.endswith(f"clock_shift.lick = {unit:g}")
-    mended = session.mend_clock("lick", shift=unit).regrid(clock="dff")
-    np.testing.assert_array_equal(mended["lick"].values, expected)
+    np.testing.assert_array_equal(gridded["lick"], np.isin(np.arange(300), np.arange(1, 201)))
+    told = [note for note in gridded.attrs["notes"].splitlines() if "taken to be" in note]
+    words = f"{n_told} of 200 events of 'lick' are taken to be where a bin begins, though they are up to "
+    assert [note[: len(words)] for note in told] == [words] * bool(n_told)
+    if told:
+        assert f"up to {10.0 ** -(of_events or of_clock):g} s off" in told[0]
 
 
-def test_times_of_few_decimals_at_random_have_no_note():
+def test_times_of_few_decimals_at_random_stay_where_they_are():
     licks = np.unique(np.round(np.random.default_rng(0).uniform(0, 19, 400), 3))
     session = Session(
         {"dff": traces(np.zeros((300, 2)), rate=15)},
-        {"speed": signal(np.zeros(19_000), np.arange(19_000) / 1_000)},
+        {"speed": signal(np.arange(19_000.0), np.arange(19_000) / 1_000)},
         {"lick": events(licks)},
     )
-    assert "below where a bin" not in session.regrid(clock="dff").attrs["notes"]
+    gridded = session.regrid(clock="dff")
+    assert "taken to be" not in gridded.attrs["notes"]
+    edges = np.append(np.arange(300), 300) / 15
+    np.testing.assert_array_equal(gridded["lick"], np.histogram(licks, edges)[0])
 
 
-def test_samples_of_few_decimals_on_coarser_bins_are_told():
+@pytest.mark.parametrize("decimals", [3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+@pytest.mark.parametrize("n_seconds", [40, 50, 100, 300])
+def test_samples_of_rounded_times_are_averaged_over_their_own_bins(decimals, n_seconds):
+    n = 60 * n_seconds
+    times = np.round(np.arange(n) / 60, decimals)
+    session = Session({"dff": traces(np.zeros((n // 2, 2)), rate=30)}, {"speed": signal(np.arange(float(n)), times)})
+    for variable in (Variable("speed", rule="mean"), Variable("speed", rule="sum"), Variable("speed", rule="hold")):
+        found = session.regrid(clock="dff", variables={"speed": variable})["speed"].values
+        expected = {
+            "mean": 2 * np.arange(n // 2) + 0.5,
+            "sum": 4 * np.arange(n // 2) + 1,
+            "hold": 2 * np.arange(n // 2),
+        }
+        np.testing.assert_array_equal(found, expected[variable.rule])
+
+
+@pytest.mark.parametrize("decimals", [3, 4, 6, 9])
+def test_a_signal_on_the_clock_of_the_bins_is_taken_as_it_is(decimals):
+    n = 9_000
     session = Session(
-        {"dff": traces(np.zeros((300, 2)), rate=15)},
-        {"speed": signal(np.zeros(1_200), np.round(np.arange(1_200) / 60, 3))},
+        {"dff": traces(np.zeros((n, 2)), rate=30)},
+        {"x": signal(np.arange(float(n)), np.round(np.arange(n) / 30, decimals))},
     )
-    notes = session.regrid(clock="dff").attrs["notes"]
-    assert "100 of 1,200 samples of 'speed' lie less than 0.001 s below where a bin begins" in notes
+    np.testing.assert_array_equal(session.regrid(clock="dff")["x"], np.arange(n))
+
+
+@pytest.mark.parametrize("decimals", [3, 4, 5, 7, 9])
+@pytest.mark.parametrize("rate", [30, 15, 6.2])
+def test_trials_that_begin_on_frames_begin_there_however_their_times_are_written(decimals, rate):
+    n = 4_000
+    first = np.arange(40) * 100 + np.arange(40) % 7
+    starts = first / rate
+    stops = np.append(starts[1:], n / rate)
+    table = pd.DataFrame({"start_time": np.round(starts, decimals), "stop_time": np.round(stops, decimals)})
+    session = Session({"dff": traces(np.zeros((n, 1)), rate=rate)}, intervals={"trials": intervals(table)})
+    data = session.regrid()
+    expected = np.searchsorted(first, np.rint(data["time"].values * rate), side="right") - 1
+    np.testing.assert_array_equal(data["trial"], expected)
+    assert ("starts of trials are taken to be where a bin begins" in data.attrs["notes"]) == (decimals < 6)
+
+
+def test_bins_that_are_too_fine_for_their_times_are_told():
+    session = Session(
+        {"dff": traces(np.zeros((3_000, 2)), rate=60)}, {}, {"lick": events(np.round(np.arange(1, 90) * 0.371, 2))}
+    )
+    note = "times of events of 'lick' were rounded to 0.01 s, so in bins of 0.01667 s some lie in the bin beside"
+    assert note in session.regrid(clock="dff").attrs["notes"]
+
+
+@pytest.mark.parametrize("off", [1e-9, 5e-7, np.float32(10.1) - 10.1])
+def test_trials_that_touch_do_not_overlap(off):
+    table = pd.DataFrame({"start_time": [0.0, 10.1], "stop_time": [10.1 + abs(off), 20.0]})
+    session = Session({"dff": traces(np.zeros((600, 2)), rate=30)}, intervals={"trials": intervals(table)})
+    assert np.diff(session.regrid()["trial"].values).sum() == 1
+
+
+def test_nothing_is_held_across_a_gap():
+    # the tenth frame was dropped; three of them later on
+    times = np.delete(np.arange(60) / 15, [10, 30, 31, 32])
+    session = Session({"a": traces(times[:, None] * 15, times)})
+    found = session.regrid("1/15")["activity"].values[:, 0]
+    unknown = np.isin(np.arange(len(found)), [10, 30, 31, 32])
+    np.testing.assert_array_equal(np.isnan(found), unknown)
+    np.testing.assert_allclose(found[~unknown], np.arange(len(found))[~unknown], atol=1e-9)

@@ -118,10 +118,7 @@ def activity_on_grid(traces: xr.DataArray, name: str, grid: Grid, is_own_clock: 
     check_room(f"activity of {len(grid):,} bins × {n_neurons:,} neurons", float(kind.itemsize) * len(grid) * n_neurons)
     step = float(np.median(np.diff(times))) if len(times) > 1 else grid.width
     if is_own_clock or FINE * grid.width <= step <= grid.width / FINE:
-        at = held_at(grid.starts, times, longest_step(times))
-        if len(times):
-            # the last sample lasts no longer than others
-            at[grid.starts >= times[-1] + step - grid.slack(times)] = -1
+        at = held_at(grid.starts, times, longest_step(times), grid.slack(times))
         out = _rows(traces, np.where(at < 0, -1, known[np.maximum(at, 0)] if len(known) else -1), kind)
         shifts = (grid.starts - times[np.maximum(at, 0)])[at >= 0] if len(times) else np.zeros(0)
         return out, float(shifts.max(initial=0.0))
@@ -133,7 +130,7 @@ def activity_on_grid(traces: xr.DataArray, name: str, grid: Grid, is_own_clock: 
     middle = (grid.starts + grid.stops) / 2
     for columns, _ in _strips(traces):
         values = np.asarray(traces[:, columns].values, np.float64)[known]
-        out[:, columns] = interpolated_between(middle, times, values, longest_step(times))
+        out[:, columns] = interpolated_between(middle, times, values, longest_step(times), grid.slack(times))
     return out, 0.0
 
 

@@ -42,7 +42,9 @@ def mean_directions(bins: np.ndarray, values: np.ndarray, n_bins: int, period: f
     return _within(np.where(vanishes, np.nan, direction), _lowest(values, period), period)
 
 
-def arc_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float, period: float) -> np.ndarray:
+def arc_between(
+    at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float, period: float, slack: float | None = None
+) -> np.ndarray:
     """Values at times between samples, along the shorter arc, shape (n,); NaN where `interpolated_between` says so.
 
     Between opposite directions no arc is shorter: NaN there, too.
@@ -57,7 +59,7 @@ def arc_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: 
         return np.full(len(at), np.nan)
     # where between which samples each time lies: unknown wherever a straight line would be
     place = np.where(np.isfinite(values), np.arange(len(values), dtype=float), np.nan)
-    found = interpolated_between(at, times, place[:, None], longest)[:, 0]
+    found = interpolated_between(at, times, place[:, None], longest, slack)[:, 0]
     known = np.isfinite(found)
     before = np.floor(found[known]).astype(int)
     share = found[known] - before

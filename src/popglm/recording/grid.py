@@ -1,6 +1,6 @@
 """One grid of time for series with different clocks, and the rules that put them on it.
 
-A bin is [t, t + Δt). A time that lies below an edge by rounding alone counts as on it: see `time_rounding.on_time`.
+A bin is [t, t + Δt). A time that lies below an edge by rounding alone counts as on it: see `Grid.slack`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from popglm.checks import check_room, is_number
 from popglm.messages import shown
-from popglm.recording.clocks import longest_step
-from popglm.recording.time_rounding import on_time
+from popglm.recording.clocks import GAP, longest_step
+from popglm.recording.time_rounding import CUT, decimal_unit, is_more_than_chance, on_time
 
 __all__ = ["Grid", "as_fraction", "count", "grid_of_clock", "held_at", "interpolated_between", "means", "regular_grid"]
 
@@ -22,6 +22,8 @@ __all__ = ["Grid", "as_fraction", "count", "grid_of_clock", "held_at", "interpol
 LARGEST_DENOMINATOR = 1_000_000
 #: No time moves by more than this share of a bin to its edge.
 MOST = 1 / 8
+#: Times that tell whether they follow a grid.
+MANY = 100_000
 #: Arrays of a number per bin that a grid needs room for.
 ARRAYS = 20
 
@@ -46,8 +48,8 @@ class Grid:
         """How many bins."""
         return len(self.starts)
 
-    def find(self, times: np.ndarray) -> np.ndarray:
-        """The bin that each time falls into, -1 for none.
+    def find(self, times: np.ndarray, slack: float | None = None) -> np.ndarray:
+        """The bin that each time falls into, -1 for none; ``slack`` is that of the times unless given.
 
         Examples
         --------
@@ -56,7 +58,7 @@ class Grid:
         """
         if not len(self):
             return np.full(len(times), -1)
-        slack = self.slack(times)
+        slack = self.slack(times) if slack is None else slack
         if self._even_edges is not None:
             return self._find_by_arithmetic(times, self._even_edges - slack)
         bins = np.searchsorted(self.starts - slack, times, side="right") - 1
@@ -64,9 +66,41 @@ class Grid:
         return np.where(beyond | (bins < 0) | np.isnan(times), -1, bins)
 
     def slack(self, times: np.ndarray) -> float:
-        """How far below an edge of the grid one of some times may lie and still count as on it (s)."""
-        rounding = self._rounding + on_time(times)
-        return min(rounding, MOST * self.width) if self.width > 0 else rounding
+        """How far below an edge one of some times may lie and still count as on it (s): by what both were rounded.
+
+        Few decimals alone do not tell: a lick 1 ms before an edge is before it. Only where more times are that near to
+        edges than would be by chance, since the one clock follows the other, those below them were rounded down.
+        """
+        rounding = self.rounding(times)
+        if not self.width > 0:
+            return rounding
+        unit = self.unit(times)
+        if unit and self._follows(times, unit):
+            rounding = max(rounding, CUT * unit)
+        return min(rounding, MOST * self.width)
+
+    def rounding(self, times: np.ndarray) -> float:
+        """What the last places of times and edges, or their many decimals, leave open (s)."""
+        return self._rounding + on_time(times)
+
+    def unit(self, times: np.ndarray) -> float:
+        """The decimal that times or edges were rounded to, if bins are much wider; else 0."""
+        unit = max(decimal_unit(times), self._unit)
+        return unit if unit <= MOST * self.width else 0.0
+
+    @cached_property
+    def _unit(self) -> float:
+        """The decimal that edges were rounded to."""
+        return decimal_unit(self.starts)
+
+    def _follows(self, times: np.ndarray, unit: float) -> bool:
+        """Whether times are on edges, but for a rounding to a unit, more often than by chance."""
+        inside = times[(times > self.starts[0] - unit) & (times < self.stops[-1])][:MANY]
+        after = np.clip(np.searchsorted(self.starts, inside), 1, max(len(self) - 1, 1))
+        near = np.abs(inside - self.starts[after - 1]) < unit
+        if len(self) > 1:
+            near |= np.abs(inside - self.starts[after]) < unit
+        return is_more_than_chance(int(near.sum()), len(inside), 2 * unit / self.width)
 
     @cached_property
     def _rounding(self) -> float:
@@ -210,7 +244,9 @@ def _sums_of_runs(values: np.ndarray, firsts: np.ndarray) -> np.ndarray:
     return sums
 
 
-def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float) -> np.ndarray:
+def interpolated_between(
+    at: np.ndarray, times: np.ndarray, values: np.ndarray, longest: float, slack: float | None = None
+) -> np.ndarray:
     """Values at times between samples, on the straight line; NaN outside, across gaps and beside an unknown value.
 
     Beside an infinite value they are infinite.
@@ -222,6 +258,8 @@ def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, 
     values : ndarray, shape (n_samples, n_columns)
     longest : float
         The longest step that is bridged (s).
+    slack : float, optional
+        How far a sample may be off a time and still be at it (s): by rounding alone unless given.
 
     Returns
     -------
@@ -236,7 +274,7 @@ def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, 
     out = np.full((len(at), values.shape[1]), np.nan)
     if not len(times):
         return out
-    slack = on_time(times) + on_time(at)
+    slack = on_time(times) + on_time(at) if slack is None else slack
     before = np.searchsorted(times - slack, at, side="right") - 1
     inside = (before >= 0) & (at <= times[-1] + slack)
     before = np.clip(before, 0, len(times) - 1)
@@ -257,17 +295,29 @@ def interpolated_between(at: np.ndarray, times: np.ndarray, values: np.ndarray, 
     return out
 
 
-def held_at(at: np.ndarray, times: np.ndarray, longest: float) -> np.ndarray:
-    """The sample at or before each time, -1 where there is none or where it is older than ``longest`` (s).
+def held_at(at: np.ndarray, times: np.ndarray, longest: float, slack: float | None = None) -> np.ndarray:
+    """The sample at or before each time, -1 where there is none or where it does not last for so long.
+
+    A sample lasts until the next. Before a gap and at the end it lasts for one usual step.
+
+    Parameters
+    ----------
+    at : ndarray, shape (n,)
+    times : ndarray, shape (n_samples,)
+    longest : float
+        The longest step that is bridged (s), as `longest_step` has it.
+    slack : float, optional
+        How far a sample may be off a time and still be at it (s): by rounding alone unless given.
 
     Examples
     --------
-    >>> held_at(np.array([-1.0, 0.0, 0.5, 9.0]), np.array([0.0, 1.0]), 2.0)
-    array([-1,  0,  0, -1])
+    >>> held_at(np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 9.0]), np.array([0.0, 1.0]), 1.5)
+    array([-1,  0,  0,  1, -1, -1])
     """
     if not len(times):
         return np.full(len(at), -1)
-    slack = on_time(times) + on_time(at)
+    slack = on_time(times) + on_time(at) if slack is None else slack
     before = np.searchsorted(times - slack, at, side="right") - 1
-    old = at - times[np.maximum(before, 0)] > longest
-    return np.where(old, -1, before)
+    lasting = np.diff(times, append=np.inf)
+    lasting = np.where(lasting > longest, longest / GAP, lasting)[np.maximum(before, 0)]
+    return np.where(at - times[np.maximum(before, 0)] >= lasting - slack, -1, before)

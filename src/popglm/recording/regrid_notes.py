@@ -11,7 +11,7 @@ import xarray as xr
 from popglm import toml_text
 from popglm.messages import listed
 from popglm.recording.clocks import read_times
-from popglm.recording.grid import Grid
+from popglm.recording.grid import MOST, Grid
 from popglm.recording.parts import Parts
 from popglm.recording.sources import (
     Variable,
@@ -24,7 +24,7 @@ from popglm.recording.sources import (
 )
 from popglm.recording.time_rounding import decimal_unit
 
-__all__ = ["holds_events", "notes_of_clocks", "notes_of_variables"]
+__all__ = ["holds_events", "notes_of_clocks", "notes_of_rounding", "notes_of_variables"]
 
 #: A column counts events, and holds no state, where at least this share of the samples above 0 stand alone, at most the
 #: second share of all samples are above 0, and none is above the last.
@@ -34,10 +34,6 @@ ALONE, SPARSE, MOST_AT_ONCE = 0.8, 0.2, 10
 ONES = 0.8
 #: Samples of a signal that tell whether it holds small whole numbers at all.
 LOOKED_AT = 20_000
-#: Times just below the beginnings of bins are told where there are this many times as many as by chance, and some more.
-MORE, FEW = 2, 5
-#: Bins are so many units of the times wide at least: in narrower ones every time is near a beginning.
-COARSER = 4
 #: Samples of the activity that are so many bins apart are too coarse for them.
 FINER = 1.5
 
@@ -104,7 +100,7 @@ def _of_empty_text(session: Parts, variable: Variable) -> list[str]:
 
 
 def _of_coarse_times(session: Parts, variable: Variable, grid: Grid) -> list[str]:
-    """Times of few decimals of which more lie just below the beginning of a bin than would by chance."""
+    """What the rounding of a variable's times does to its bins."""
     found = find_source(session, variable.source)
     if found.kind == "signal":
         part = session.signals[found.part]
@@ -117,19 +113,41 @@ def _of_coarse_times(session: Parts, variable: Variable, grid: Grid) -> list[str
         times, what = times_of_trials(session, found.column, variable), "times"
     else:
         return []
-    own, of_bins = decimal_unit(times), decimal_unit(grid.starts)
-    unit, whose = (own, f"times of {found.part!r}") if own >= of_bins else (of_bins, "beginnings of bins")
-    if not 0 < COARSER * unit < grid.width:
+    is_held = found.kind == "signal" and (variable.rule or usual_rule(part, times, grid)) == "hold"
+    return notes_of_rounding(times, f"{what} of {variable.source!r}", grid, is_held)
+
+
+def notes_of_rounding(times: np.ndarray, what: str, grid: Grid, are_held: bool) -> list[str]:
+    """What to say of times of few decimals: which were taken to be on an edge, or that bins are too fine for them.
+
+    Parameters
+    ----------
+    times : ndarray, shape (n,)
+    what : str
+        What they are times of.
+    grid : Grid
+    are_held : bool
+        Whether bins take the last one at or before their start, so that one shortly after it matters as well.
+    """
+    own = decimal_unit(times)
+    if own > MOST * grid.width > 0:
+        width = f"{grid.width:.4g} s"
+        return [
+            f"times of {what} were rounded to {own:g} s, so in bins of {width} some lie in the bin beside their own"
+        ]
+    fine, slack = grid.rounding(times), grid.slack(times)
+    if slack <= fine:
         return []
-    early, late = grid.find(times), grid.find(times + unit * (1 - 1e-6))
-    n_moved, n = int(((early != late) & (late >= 0)).sum()), int((late >= 0).sum())
-    by_chance = n * unit / grid.width
-    if n_moved <= MORE * by_chance + FEW:
+    bins = grid.find(times, fine)
+    moved = grid.find(times, slack) != bins
+    if are_held:
+        late = times - grid.starts[bins]
+        moved |= (bins >= 0) & (late > fine) & (late <= slack)
+    if not moved.any():
         return []
     return [
-        f"{n_moved:,} of {n:,} {what} of {variable.source!r} lie less than {unit:g} s below where a bin begins, and "
-        f"count into the one before: {whose} are whole multiples of {unit:g} s, and so were perhaps rounded; if they "
-        f"were, this line puts them back: clock_shift.{toml_text.key(found.part)} = {unit:g}"
+        f"{moved.sum():,} of {len(times):,} {what} are taken to be where a bin begins, though they are up to "
+        f"{grid.unit(times):g} s off: times were rounded to as much, and follow the clock of the bins"
     ]
 
 

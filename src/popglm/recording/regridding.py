@@ -19,7 +19,7 @@ from popglm.recording.left_out_notes import note_of_spikes, notes_of_events, not
 from popglm.recording.neuron_query import select
 from popglm.recording.odd_events import odd_times_of_trials
 from popglm.recording.parts import Parts
-from popglm.recording.regrid_notes import notes_of_clocks, notes_of_variables
+from popglm.recording.regrid_notes import notes_of_clocks, notes_of_rounding, notes_of_variables
 from popglm.recording.sources import Variable, as_variables, find_source, on_grid, times_of_trials, unknown_where
 from popglm.recording.trials import rows_of_trials, table_of_trials, trial_labels, with_blocks, with_trials
 
@@ -70,6 +70,7 @@ def regrid(
         is_silent = spikes is not None and not any("observed" in session.activity[name] for name in names)
         table = table_of_trials(session, whose, no_trial)
         notes += notes_of_trials(table, row, recorded, spikes if is_silent else None)
+        notes += notes_of_rounding(table["start_time"].to_numpy(np.float64), "starts of trials", grid, True)
     notes += more
     columns = _variables(session, wanted, grid, row)
     used = [*([clock] if clock else []), *(find_source(session, one.source).part for one in wanted.values())]

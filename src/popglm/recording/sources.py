@@ -18,7 +18,6 @@ from popglm.recording.clocks import longest_step, read_times
 from popglm.recording.grid import Grid, count, held_at, interpolated_between, means
 from popglm.recording.parts import Parts
 from popglm.recording.series import STEPS
-from popglm.recording.time_rounding import on_time
 
 __all__ = [
     "Variable",
@@ -253,7 +252,7 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     _check_rule(variable, ("mean", "interpolate", "hold", *(() if angle else ("count", "sum", "max"))))
     longest = longest_step(times)
     if rule == "hold":
-        return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest))
+        return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest, grid.slack(times)))
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{variable.source!r} holds {shown(values[0])}, which has no {rule}; give the rule 'hold'")
     values = values.astype(np.float64)[:, None]
@@ -271,10 +270,10 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
         sums, counts = means(bins[bins >= 0], values[bins >= 0], len(grid))
         with np.errstate(invalid="ignore"):
             return (sums / counts)[:, 0]
-    at = grid.starts if _same_clock(grid, times) else (grid.starts + grid.stops) / 2
+    at, slack = (grid.starts if _same_clock(grid, times) else (grid.starts + grid.stops) / 2), grid.slack(times)
     if variable.period is not None:
-        return arc_between(at, times, values[:, 0], longest, variable.period)
-    return interpolated_between(at, times, values, longest)[:, 0]
+        return arc_between(at, times, values[:, 0], longest, variable.period, slack)
+    return interpolated_between(at, times, values, longest, slack)[:, 0]
 
 
 def _check_finite(variable: Variable, times: np.ndarray, values: np.ndarray, grid: Grid) -> None:
@@ -312,8 +311,8 @@ def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: G
     longest = longest_step(times)
     if np.isfinite(longest):
         empty = np.bincount(bins[inside], minlength=len(grid)) == 0
-        before = held_at(grid.starts, times, np.inf)
-        is_late = (before < 0) | (grid.stops - times[before] > longest + on_time(times))
+        before = held_at(grid.starts, times, np.inf, grid.slack(times))
+        is_late = (before < 0) | (grid.stops - times[before] > longest + grid.slack(times))
         out[empty & is_late] = np.nan
     return out if np.isnan(out).any() or variable.rule == "sum" else out.astype(np.int64)
 
@@ -329,12 +328,11 @@ def _same_clock(grid: Grid, times: np.ndarray) -> bool:
     """Whether bins begin at samples: then a value is that of its sample."""
     if not len(times) or not len(grid):
         return False
-    at = held_at(grid.starts, times, np.inf)
-    inside = (at >= 0) & (grid.starts <= times[-1])
-    if not inside.any():
-        return False
-    off = np.abs(grid.starts[inside] - times[at[inside]])
-    return bool(np.median(off) <= max(1e-6 * grid.width, grid.slack(times)))
+    after = np.searchsorted(times, grid.starts)
+    beside = np.stack([times[np.maximum(after - 1, 0)], times[np.minimum(after, len(times) - 1)]])
+    off = np.abs(grid.starts - beside).min(axis=0)
+    inside = (grid.starts >= times[0] - grid.width / 2) & (grid.starts <= times[-1] + grid.width / 2)
+    return bool(inside.any() and np.median(off[inside]) <= max(1e-6 * grid.width, grid.slack(times)))
 
 
 def _check_rule(variable: Variable, possible: tuple[str, ...]) -> None:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import bdtrc
 
-__all__ = ["decimal_unit", "on_time"]
+__all__ = ["decimal_unit", "is_more_than_chance", "on_time"]
 
-#: Times that tell how a series was rounded.
+#: Times that tell how a series was rounded. They are taken at random: every second, say, looks exact at many rates.
 LOOKED_AT = 1_000
-#: Times that were cut off after a microsecond are this much too early at most: of a whole one nothing was cut off.
-CUT = 0.99e-6
+#: Times that were cut off after a decimal are this share of its unit too early at most: of a whole one nothing was cut.
+CUT = 0.99
+#: The decimals that are so fine that a time within their unit of an edge is on it, whatever else is known.
+FINE = range(6, 13)
 #: The steps of a double at today's Unix times (s): what is left of them when their start has been subtracted.
 UNIX_STEP = 2.0**-22
 #: Multiples of this period may well be exact: clocks of 1,024 or 4,096 Hz.
 DYADIC = 2.0**-13
-#: Units of times that are as coarse as to matter to bins, and how many are in a second.
-COARSE = {0.01: 1e2, 0.001: 1e3, 0.0001: 1e4, 0.00001: 1e5}
+#: Units of times that are as coarse as to matter to bins.
+COARSE = (2, 3, 4, 5)
 #: Fewer times may be multiples of a step by chance.
 ENOUGH = 20
+#: What is less likely than this is no chance.
+CHANCE = 1e-3
 
 
 def on_time(times: np.ndarray) -> float:
     """How far below an edge a time may lie and still count as on it (s): as much as it was rounded by.
 
     Times that are a sum of a start and a multiple of a period are off by a few units in the last place. Those that were
-    written with six decimals, or were seconds since 1970, are off by up to a microsecond; single precision is off by
-    half a step of its own.
+    written with six decimals or more are off by up to a unit of the last; those that were seconds since 1970 by a
+    microsecond; single precision by half a step of its own. Of coarser times see `decimal_unit`.
 
     Parameters
     ----------
@@ -44,35 +49,62 @@ def on_time(times: np.ndarray) -> float:
     9.9e-07
     """
     known = times[np.isfinite(times)]
-    largest = max(float(known.max()), -float(known.min())) if known.size else 0.0
-    rounding = float(4 * np.spacing(largest))
-    some = known.ravel()[:: max(1, known.size // LOOKED_AT)]
-    # nothing was cut off a whole millisecond, or the period of a clock
-    if _are_multiples(some, 1e3, rounding) or _are_multiples(some, 1 / DYADIC, 0.0):
+    rounding, some = _last_place(known), _some(known)
+    if _are_multiples(some, 10.0 ** COARSE[-1], rounding) or _are_multiples(some, 1 / DYADIC, 0.0):
         return rounding
-    if _are_multiples(some, 1e6, rounding):
-        return max(rounding, CUT)
+    for digits in FINE:
+        if CUT * 10.0**-digits > rounding and _are_multiples(some, 10.0**digits, rounding):
+            return CUT * 10.0**-digits
     if len(some) < ENOUGH:
         return rounding
     if (some == some.astype(np.float32)).all():
-        return max(rounding, float(np.spacing(np.float32(largest))) / 2)
-    return max(rounding, CUT) if _are_multiples(some, 1 / UNIX_STEP, 0.0) else rounding
+        return max(rounding, float(np.spacing(np.float32(np.abs(known).max()))) / 2)
+    return max(rounding, CUT * 1e-6) if _are_multiples(some, 1 / UNIX_STEP, 0.0) else rounding
 
 
 def decimal_unit(times: np.ndarray) -> float:
-    """The decimal that times were written to, if it is so coarse that it matters: 0.01 to 0.00001 s; 0 for others.
+    """The decimal that times were rounded to, if it is so coarse that it matters: 0.01 to 0.00001 s; 0 for others.
+
+    Times that follow each other at one period were not rounded.
 
     Examples
     --------
-    >>> decimal_unit(np.array([0.017, 0.033])), decimal_unit(np.arange(10) / 60), decimal_unit(np.arange(10.0))
+    >>> decimal_unit(np.round(np.arange(9) / 60, 3)), decimal_unit(np.arange(9) / 60), decimal_unit(np.arange(9) / 100)
     (0.001, 0.0, 0.0)
     """
     known = times[np.isfinite(times)]
-    rounding = float(4 * np.spacing(np.abs(known).max(initial=0.0)))
-    some = known.ravel()[:: max(1, known.size // LOOKED_AT)]
-    if not _are_multiples(some, 1e5, rounding) or _are_multiples(some, 10.0, rounding):
+    rounding, some = _last_place(known), _some(known)
+    if not _are_multiples(some, 10.0 ** COARSE[-1], rounding) or _are_multiples(some, 10.0, rounding):
         return 0.0
-    return next(unit for unit, rate in COARSE.items() if _are_multiples(some, rate, rounding))
+    steps = np.diff(known.ravel()[:LOOKED_AT])
+    if len(steps) > 1 and np.ptp(steps) <= 2 * rounding:
+        return 0.0
+    return next(10.0**-digits for digits in COARSE if _are_multiples(some, 10.0**digits, rounding))
+
+
+def is_more_than_chance(n_near: int, n: int, share: float) -> bool:
+    """Whether more of n times are near an edge than would be, were they anywhere: a share of them.
+
+    Examples
+    --------
+    >>> is_more_than_chance(3, 3, 0.06), is_more_than_chance(6, 100, 0.06)
+    (True, False)
+    """
+    return n_near > 0 and float(bdtrc(n_near - 1, n, min(share, 1.0))) < CHANCE
+
+
+def _last_place(known: np.ndarray) -> float:
+    """Four units in the last place of the largest."""
+    largest = max(float(known.max()), -float(known.min())) if known.size else 0.0
+    return float(4 * np.spacing(largest))
+
+
+def _some(known: np.ndarray) -> np.ndarray:
+    """Some of the times, at random but always the same."""
+    known = known.ravel()
+    if len(known) <= LOOKED_AT:
+        return known
+    return known[np.random.default_rng(0).integers(0, len(known), LOOKED_AT)]
 
 
 def _are_multiples(times: np.ndarray, rate: float, off: float) -> bool:

@@ -20,6 +20,9 @@ from popglm.recording.trial_numbers import whole_numbers
 
 __all__ = ["rows_of_trials", "table_of_trials", "trial_labels", "with_blocks", "with_trials"]
 
+#: Trials that overlap by less than this share of a bin touch.
+TOUCHING = 1e-3
+
 
 def with_blocks(session: Parts, length: float, grid: Grid) -> tuple[Parts, str]:
     """The session with blocks of time, of so many seconds, for trials."""
@@ -105,16 +108,16 @@ def rows_of_trials(session: Parts, trials: str, grid: Grid, no_trial: int | None
         return np.where(outside, -1, numbers - _first_number(no_trial)).astype(int)
     table = session.intervals[trials]
     starts, stops = table["start_time"].to_numpy(np.float64), table["stop_time"].to_numpy(np.float64)
-    slack = grid.slack(np.append(starts, stops))
-    overlap = np.flatnonzero(starts[1:] < stops[:-1] - slack)
+    slack = grid.slack(stops)
+    overlap = np.flatnonzero(starts[1:] < stops[:-1] - max(on_time(starts) + on_time(stops), TOUCHING * grid.width))
     if len(overlap):
         one, other = table.index[overlap[0]], table.index[overlap[0] + 1]
         raise ValueError(
-            f"regrid: trials {shown(one)} and {shown(other)} overlap: the first ends at {stops[overlap[0]]:.9g} s, the "
-            f"other begins at {starts[overlap[0] + 1]:.9g} s; keep some of them with session.where(name, query), in a "
-            "recipe trials.where, or name other intervals"
+            f"regrid: trials {shown(one)} and {shown(other)} overlap: the first ends at {stops[overlap[0]]:.12g} s, "
+            f"the other begins at {starts[overlap[0] + 1]:.12g} s; keep some of them with session.where(name, query), "
+            "in a recipe trials.where, or name other intervals"
         )
-    row = held_at(grid.starts, starts, np.inf)
+    row = held_at(grid.starts, starts, np.inf, grid.slack(starts))
     if not len(stops):
         return row
     ended = grid.starts >= np.where(np.isnan(stops), np.inf, stops)[np.maximum(row, 0)] - slack
