@@ -190,3 +190,24 @@ def test_bad_input_is_told():
             pg.simulate(*arguments, **given)
     with pytest.raises(TypeError, match="design must be the Design of the fit"):
         pg.simulate(model, "design", session)
+
+
+def test_binomial_activity_is_drawn_from_its_trials():
+    session = a_session()
+    design = pg.Design([pg.linear("speed"), *pg.coupling(NAMES, pg.bumps("lag", n=2, low=0, high=7))], trial="trial")
+    X, trials = design.fit_transform(session), 1 + np.arange(N) % 5
+    shares = pd.DataFrame(
+        np.random.default_rng(0).binomial(trials[:, None], 0.4, (N, 3)) / trials[:, None], columns=NAMES
+    )
+    model = pg.GLM("binomial", lambdas=[0.01]).fit(X, shares, sample_weight=trials)
+    found = pg.simulate(model, design, session, n=50, sample_weight=trials)
+    successes = found["activity"].values * trials[:, None]
+    np.testing.assert_allclose(successes, np.rint(successes), atol=1e-9)
+    assert successes.max() == 5
+    off = found["activity"].values - found["expected"].values
+    p = found["expected"].values
+    np.testing.assert_allclose((off**2 * trials[:, None] / (p * (1 - p))).mean(axis=(0, 1)), 1, atol=0.03)
+    with pytest.raises(ValueError, match="simulate needs sample_weight="):
+        pg.simulate(model, design, session)
+    with pytest.raises(ValueError, match="must hold whole numbers of trials"):
+        pg.simulate(model, design, session, sample_weight=trials / 2)

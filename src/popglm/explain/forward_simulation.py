@@ -38,6 +38,7 @@ def simulate(
     n: int = 1,
     offset: Any = None,
     dispersion: Any = None,
+    sample_weight: Any = None,
     highest: float | None = None,
     seed: int | None = 0,
 ) -> xr.Dataset:
@@ -63,6 +64,8 @@ def simulate(
     dispersion : float or array-like, shape (n_neurons,), optional
         Of gaussian models the variance about the mean, of gamma models the variance over the squared mean. These
         families need it; others have none.
+    sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
+        As in the fit. Of binomial models the number of trials; others draw the same, whatever samples weigh.
     highest : float, optional
         Expected activity above it (in size) ends the simulation with an error; 1,000 times the largest without feedback
         unless given.
@@ -115,9 +118,8 @@ def simulate(
     X = design.transform(silent)
     values = np.asarray(check_design_matrix(model, X, "simulate", held_out=False, whole=True), float)
     check_room(f"simulate: {n:,} × {len(X):,} samples × {n_neurons:,} neurons", 2 * 8.0 * n * len(X) * n_neurons)
-    _, offset = check_as_in_fit(
-        model, None, offset, len(X), rows_of(model, X, held_out=False), "simulate", refits=False
-    )
+    rows = rows_of(model, X, held_out=False)
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), rows, "simulate", refits=False)
     coef = np.atleast_2d(np.asarray(model.coef_, float))
     eta = values @ coef.T + np.atleast_1d(model.intercept_)
     eta += 0.0 if offset is None else np.asarray(offset, float)[:, None]
@@ -126,7 +128,16 @@ def simulate(
     variables = SessionVariables(
         silent, [name for term in design.terms_.values() for name in term.variables], design.trial
     )
-    runs = _Runs(family, spread, eta, _feedback(design, names, coef), variables.run_starts, variables.run_stops)
+    if family.has_trials:
+        spread = 1 / _numbers_of_trials(weight, eta.shape)
+    runs = _Runs(
+        family,
+        np.broadcast_to(spread, eta.shape),
+        eta,
+        _feedback(design, names, coef),
+        variables.run_starts,
+        variables.run_stops,
+    )
     activity, expected = runs.drawn(n, np.random.default_rng(seed), _Limit(highest, names))
     dims, index = ("repeat", "sample", "neuron"), variables.index
     return xr.Dataset(
@@ -152,6 +163,17 @@ def _check_dispersion(family: Family, dispersion: Any, n_neurons: int) -> np.nda
         raise ValueError(
             f"simulate: dispersion must be a number above 0, or one for each of {n_neurons:,} neurons; found "
             f"{shown(dispersion)}"
+        )
+    return found
+
+
+def _numbers_of_trials(weight: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of trials of every sample and neuron, 1 or more."""
+    found = np.asarray(1.0 if weight is None else weight, float)
+    found = np.broadcast_to(found[:, None] if found.ndim == 1 else found, shape)
+    if not (found >= 1).all() or (found % 1 != 0).any():
+        raise ValueError(
+            "simulate: sample_weight must hold whole numbers of trials, 1 or more, for a binomial response"
         )
     return found
 
@@ -272,7 +294,7 @@ class _Runs:
     """Stretches of samples that follow each other, in each of which activity is drawn from the start."""
 
     family: Family
-    spread: np.ndarray | float
+    spread: np.ndarray
     eta: np.ndarray
     feedback: list[_Feedback]
     starts: np.ndarray
@@ -299,7 +321,7 @@ class _Runs:
                 if not (np.abs(mean) <= highest).all():
                     limit.complain(mean, first, rows, highest)
                 expected[of_repeats, rows] = mean
-                activity[of_repeats, rows] = self.family.draw(rng, mean, self.spread)
+                activity[of_repeats, rows] = self.family.draw(rng, mean, self.spread[rows])
         return activity, expected
 
     def _predictor(self, activity: np.ndarray, rows: np.ndarray, lags: np.ndarray) -> np.ndarray:

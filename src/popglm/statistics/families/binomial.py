@@ -26,6 +26,11 @@ class Binomial(Bernoulli):
     other_links = "lets the mean of a binomial response leave [0, 1]"
     has_trials = True
 
+    def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
+        # a share of n trials varies by 1/n of what one does
+        n = np.rint(1 / np.broadcast_to(dispersion, np.shape(mu))).astype(int)
+        return rng.binomial(n, mu) / n
+
     def log_likelihood(self, eta: np.ndarray, y: np.ndarray, weight: np.ndarray, dispersion: float = 1.0) -> float:
         # the successes may be any of the trials
         ways = gammaln(weight + 1) - gammaln(weight * y + 1) - gammaln(weight * (1 - y) + 1)
