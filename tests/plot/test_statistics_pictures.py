@@ -1,4 +1,4 @@
-"""Pictures of statistics of fits: calibration, ceilings."""
+"""Pictures of statistics of fits, and of what is pooled over animals."""
 
 import numpy as np
 import pandas as pd
@@ -119,3 +119,76 @@ def test_wrong_ceilings_are_told():
     assert_complaint(
         "deviance_ceiling", lambda v: plot.noise_ceiling(v, quantity="deviance"), ceiling_table(3)[["explainable"]]
     )
+
+
+def averages(n_values=1, groups=("PPC", "V1")):
+    """What `popglm.hierarchical_bootstrap` returns."""
+    rng = np.random.default_rng(0)
+    estimate = rng.normal(size=(n_values, len(groups)))
+    parts = {"estimate": estimate, "lower": estimate - 1, "upper": estimate + 2}
+    parts = {name: (("value", "group"), one) for name, one in parts.items()}
+    coords = {"value": [f"value{k}" for k in range(n_values)], "group": list(groups)}
+    if len(groups) > 1:
+        apart = estimate[:, [0]] - estimate[:, [1]]
+        pairs = {"": apart, "_lower": apart - 1, "_upper": apart + 1}
+        parts |= {f"difference{name}": (("value", "pair"), one) for name, one in pairs.items()}
+        parts["p_value"] = (("value", "pair"), np.linspace(0.01, 0.5, n_values)[:, None])
+        coords["pair"] = ["PPC − V1"]
+    return xr.Dataset(parts, coords=coords, attrs={"level": 0.95})
+
+
+@pytest.mark.parametrize("n_values", [1, 3, 12])
+def test_averages_of_groups_with_their_intervals(n_values):
+    data = averages(n_values)
+    ax = plot.group_averages(data)
+    for k, bars in enumerate(segments(ax)):
+        assert_allclose(bars[:, :, 1], np.column_stack([data["lower"][k], data["upper"][k]]))
+        assert_allclose(np.rint(bars[:, 0, 0]), [0, 1])
+        assert_allclose(labelled_line(ax, f"value{k}").get_ydata(), data["estimate"][k])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["PPC", "V1"]
+    apart = plot.group_averages(data, differences=True, values="value0")
+    assert_allclose(labelled_line(apart, "value0").get_ydata(), data["difference"][0])
+    assert [text.get_text() for text in apart.texts] == ["*"]
+    assert apart.get_title() == "value0, 95 % intervals"
+
+
+def test_wrong_averages_are_told():
+    assert_complaint("averages", plot.group_averages, None)
+    assert_complaint("single group", lambda v: plot.group_averages(v, differences=True), averages(groups=("all",)))
+    assert_complaint("differences", lambda v: plot.group_averages(averages(), differences=v), "yes")
+    assert_complaint("values", lambda v: plot.group_averages(averages(), values=v), "touch")
+
+
+def types_dataset():
+    """What `popglm.cell_types` returns."""
+    values = np.array([[0.1, 0.0], [0.0, 0.4], [0.3, 0.0], [np.nan, 0.0], [0.2, 0.0]])
+    return xr.Dataset(
+        {
+            "type": ("neuron", [0, 1, 0, -1, 0]),
+            "contribution": (("neuron", "value"), values),
+            "center": (("number", "value"), [[0.2, 0.0], [0.0, 0.4]]),
+            "stability": ("n_types", [1.0, 0.5]),
+            "chance": ("n_types", [0.6, 0.5]),
+            "chance_sd": ("n_types", [0.1, 0.2]),
+        },
+        coords={"neuron": neuron_names(5), "value": ["cue", "speed"], "n_types": [2, 3]},
+        attrs={"n_types": 2},
+    )
+
+
+def test_types_are_blocks_of_an_image():
+    ax = plot.cell_types(types_dataset())
+    assert_allclose(ax.images[0].get_array(), [[0.3, 0.0], [0.2, 0.0], [0.1, 0.0], [0.0, 0.4]])
+    (border,) = segments(ax)
+    assert_allclose(border[0, :, 1], 3.5)
+    assert ax.get_title() == "4 neurons, 2 types"
+    assert [text.get_text() for text in ax.texts] == ["0", "1"]
+    ax.figure.canvas.draw()
+
+
+def test_stability_over_the_number_of_types():
+    ax = plot.type_stability(types_dataset())
+    assert_allclose(labelled_line(ax, "neurons").get_ydata(), [1.0, 0.5])
+    assert_allclose(labelled_line(ax, "chosen").get_xdata(), [2])
+    for picture in (plot.cell_types, plot.type_stability):
+        assert_complaint("types", picture, averages())

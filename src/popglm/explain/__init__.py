@@ -3,13 +3,17 @@
 from popglm.explain.ablation import breakdown
 from popglm.explain.binning import Bins, bins
 from popglm.explain.calibration_curves import calibration
+from popglm.explain.cell_clusters import cell_types
 from popglm.explain.comparison import compare
 from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
 from popglm.explain.forward_simulation import simulate
 from popglm.explain.goodness import goodness_of_fit
+from popglm.explain.hierarchical import hierarchical_bootstrap
+from popglm.explain.mixed import mixed_model
 from popglm.explain.nested_tests import likelihood_ratio
 from popglm.explain.noise_ceilings import noise_ceiling
+from popglm.explain.pooling import pool_sessions
 from popglm.explain.resampling import bootstrap
 from popglm.explain.rescaling import time_rescaling
 from popglm.explain.shapley_values import shapley
@@ -25,12 +29,16 @@ __all__ = [
     "bootstrap",
     "breakdown",
     "calibration",
+    "cell_types",
     "compare",
     "decode",
     "goodness_of_fit",
+    "hierarchical_bootstrap",
     "kernels",
     "likelihood_ratio",
+    "mixed_model",
     "noise_ceiling",
+    "pool_sessions",
     "predicted_tuning",
     "psth",
     "shapley",

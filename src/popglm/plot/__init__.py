@@ -1,6 +1,7 @@
 """Pictures with matplotlib: every function takes Axes, or makes them, and returns them."""
 
 from popglm.plot.activity import predicted_and_recorded
+from popglm.plot.animals import cell_types, group_averages, type_stability
 from popglm.plot.calibrated import calibration
 from popglm.plot.ceilings import noise_ceiling
 from popglm.plot.comparison import breakdown_and_comparison, full_and_reduced
@@ -22,6 +23,7 @@ __all__ = [
     "basis_functions",
     "breakdown_and_comparison",
     "calibration",
+    "cell_types",
     "contribution_distribution",
     "contributions_over_bins",
     "design_matrix",
@@ -30,6 +32,7 @@ __all__ = [
     "deviance_over_strengths",
     "explained_and_null_deviance",
     "full_and_reduced",
+    "group_averages",
     "kernel_curves",
     "kernel_image",
     "mean_absolute_kernels",
@@ -40,4 +43,5 @@ __all__ = [
     "session_overview",
     "stacked_contributions",
     "tuning_curves",
+    "type_stability",
 ]
