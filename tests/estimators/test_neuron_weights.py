@@ -78,6 +78,35 @@ def test_a_neuron_has_the_fit_that_it_has_alone(recording, family, penalty, way)
         )
 
 
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_weights_that_are_all_above_0(recording, family):
+    """No sums over samples are shared then either."""
+    X, weights, activity = recording
+    weights, Y = weights + 0.1, activity[family]
+    options = {"penalty": "lasso", "lambdas": [0.1, 0.02], "cv": 3, "precision": "float64", "tol": 1e-10}
+    model = quietly(pg.GLMCV(family, **options).fit, X, Y, groups=TRIAL, sample_weight=weights)
+    held = model.predict_held_out()
+    for j in range(3):
+        one = quietly(pg.GLMCV(family, **options).fit, X, Y[:, j], groups=TRIAL, sample_weight=weights[:, j])
+        np.testing.assert_allclose(model.coef_path_[:, j], one.coef_path_[:, 0], atol=3e-5)
+        np.testing.assert_allclose(model.cv_deviance_[..., j], one.cv_deviance_[..., 0], rtol=1e-5)
+        # by the definition
+        mean = np.average(Y[:, j], weights=weights[:, j])
+        null = weights[:, j] @ model.loss_.unit_deviance(Y[:, j], np.full(300, mean))
+        assert model.cv_null_deviance_[j] == pytest.approx(null, rel=1e-9)
+        total = weights[:, j] @ model.loss_.unit_deviance(Y[:, j], held[:, j])
+        assert model.cv_deviance_explained_[j] == pytest.approx(1 - total / null, abs=1e-6)
+
+
+def test_a_fold_in_which_a_neuron_has_no_weight_is_not_scored(recording):
+    X, weights, activity = recording
+    fold = np.arange(300) // 100
+    none = np.where((fold == 1)[:, None] & [False, True, False], 0, weights)
+    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)]
+    model = quietly(pg.GLMCV(lambdas=[0.1], cv=splits).fit, X, activity["poisson"], sample_weight=none)
+    assert np.isnan(model.cv_deviance_[:, 0]).tolist() == [[False] * 3, [False, True, False], [False] * 3]
+
+
 def test_a_weight_of_0_is_a_sample_that_was_not_recorded(recording):
     X, weights, activity = recording
     Y, counted = activity["poisson"], (weights > 0).astype(float)
