@@ -31,9 +31,16 @@ SECONDS_GAUSSIAN = np.array([1.27e-11, 0.0, 7.55e-5, 0.0, 5.09e-5])
 #: Share of the multiplications with columns that a problem meets in an evaluation.
 MET = 0.2
 #: Evaluations: a factor, and powers of columns, samples and strengths; then how many times those of a Poisson model
-#: with group lasso others take.
+#: with group lasso others take; binomial ones have the loss of Bernoulli.
 EVALUATIONS, COLUMNS, SAMPLES, STRENGTHS = 1.36, 0.536, -0.060, -0.501
-OF_FAMILY = {"bernoulli": 0.53, "gaussian": 0.3, "gamma": 0.5, "inverse_gaussian": 0.6, "negative_binomial": 1.5}
+OF_FAMILY = {
+    "bernoulli": 0.53,
+    "binomial": 0.53,
+    "gaussian": 0.3,
+    "gamma": 0.5,
+    "inverse_gaussian": 0.6,
+    "negative_binomial": 1.5,
+}
 OF_PENALTY = {"lasso": 1.4, "elastic_net": 1.3, "ridge": 0.78}
 #: How many times as long an evaluation takes.
 SLOWER = {"gamma": 1.1, "inverse_gaussian": 1.1, "tweedie": 1.4, "negative_binomial": 11.0}
