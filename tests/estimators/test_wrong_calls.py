@@ -53,7 +53,7 @@ MATRICES = [
     [[object(), object()]] * N,
 ]
 ACTIVITIES = [{"a": Y[:, 0]}, xr.Dataset({"a": ("t", X[:, 0])}), b"bytes", "text", 3.0, object(), Y[:-1], Y[:, :, None]]
-VECTORS = ["text", b"b", {"a": 1}, [pd.NA] * N, np.ones((N, 2)), np.ones(N - 1), object(), ["x"] * N, xr.Dataset()]
+VECTORS = ["text", b"b", {"a": 1}, [pd.NA] * N, np.ones((N, 3)), np.ones(N - 1), object(), ["x"] * N, xr.Dataset()]
 LABELS = ["text", 5, np.ones((N, 2)), [None] * N, {"a": 1}, object(), [[1]] * N, xr.Dataset(), pd.DataFrame(X)]
 SEEDS = [True, -1, np.arange(3.0), "seed", 1.5, pd.NA]
 NUMBERS = [pd.NA, "1", pd.Series([1.0]), np.nan, None, [0.1], True, -1, 10**30, pd.DataFrame(), xr.Dataset()]
@@ -80,6 +80,7 @@ def calls():
         yield name, lambda v, name=name: FITTED.evaluate(X, Y, **{name: v}), VECTORS
         yield name, lambda v, name=name: pg.compare(FITTED, X, Y, **{name: v}), VECTORS
         yield name, lambda v, name=name: pg.breakdown(FITTED, X, Y, **{name: v}), VECTORS
+    yield "power", lambda v: GLM("tweedie", power=v).fit(X, Y), [v for v in NUMBERS if v is not None]
     yield "groups", lambda v: GLMCV().fit(X, Y, groups=v), LABELS
     yield "trial", lambda v: pg.significance(FITTED, X, Y, trial=v, n_shifts=5), LABELS
     yield "trial", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=v), LABELS

@@ -189,7 +189,7 @@ def check_weights(values: Any, n_samples: int, names: list[str], rows: Rows | No
     ------
     ValueError
     """
-    if values is None or len(shape_of(values)) != 2:
+    if not _has_columns(values):
         return check_vector(values, "sample_weight", n_samples, non_negative=True, rows=rows)
     order = None if rows is None else rows.order(values, "sample_weight")
     columns = neuron_order(values, names, neuron_labels(values) is not None, "sample_weight", "Y")
@@ -212,6 +212,13 @@ def check_weights(values: Any, n_samples: int, names: list[str], rows: Rows | No
         raise ValueError("sample_weight is zero everywhere; at least one sample must count.")
     alike = bool((matrix == matrix[:, :1]).all())
     return matrix[:, 0].copy() if alike else matrix
+
+
+def _has_columns(values: Any) -> bool:
+    """Whether values stand in rows and columns; others are looked at as a vector."""
+    if isinstance(values, list | tuple):
+        return any(len(shape_of(row)) == 1 for row in values[:1] if isinstance(row, list | tuple | np.ndarray))
+    return len(getattr(values, "shape", ())) == 2
 
 
 def over_neurons(weights: np.ndarray | None) -> np.ndarray | float:
