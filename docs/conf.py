@@ -89,7 +89,7 @@ html_theme_options = {
 }
 # only the reference and the guide are long enough for a second navigation; code and figures need the room
 wide = (
-    *("index", "concepts", "troubleshooting", "how_popglm_fits", "benchmarks", "api", "development"),
+    *("index", "concepts", "troubleshooting", "how_popglm_fits", "benchmarks", "features", "api", "development"),
     *("generated/tutorials/*", "generated/coming_from/*"),
 )
 html_sidebars = {page: [] for page in wide}

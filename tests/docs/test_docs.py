@@ -1,5 +1,6 @@
 """The pages say what is there: every public name has its place in the reference, and the guide's examples run."""
 
+import csv
 import doctest
 import re
 from pathlib import Path
@@ -54,3 +55,12 @@ def test_the_map_of_the_code_names_every_file_and_no_other():
     package = DOCS.parent / "src" / "popglm"
     for name in re.findall(r"``([a-z_]+/[a-z_/]*(?:\.py)?)``", changes):
         assert (package / name).exists(), name
+
+
+def test_every_feature_is_shown_by_tests_that_exist():
+    with (DOCS / "features.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 30
+    for row in rows:
+        assert (row["popglm"] == "yes") == bool(row["shown by"]), row["feature"]
+        assert not row["shown by"] or (DOCS.parent / row["shown by"].strip("`")).is_file(), row["shown by"]
