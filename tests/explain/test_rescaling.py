@@ -105,3 +105,23 @@ def test_distances_are_those_of_the_empirical_distribution():
     found = pg.time_rescaling(model, X, Y).iloc[0]
     assert found["distance"] == pytest.approx(distance)
     assert found["p_value"] == pytest.approx(stats.kstwo.sf(distance, n))
+
+
+def test_quantiles_are_those_of_the_intervals():
+    X, Y = spikes(q=2, n=800)
+    Y[:, 1] = 0
+    Y[:3, 1] = 1
+    model = pg.GLM(lambdas=[0.1]).fit(X, Y)
+    found = pg.rescaled_quantiles(model, X, Y, n_points=50)
+    test = pg.time_rescaling(model, X, Y)
+    intervals = rescaled_intervals(Y[:, 0], model.predict(X)[:, 0], True, np.random.default_rng(0))
+    u = np.sort(1 - np.exp(-intervals))
+    expected = np.interp(found["probability"], (np.arange(len(u)) + 0.5) / len(u), u)
+    np.testing.assert_allclose(found["quantile"][0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["limit"], test["limit"])
+    assert found["n_intervals"].values.tolist() == test["n_intervals"].tolist()
+    assert np.isnan(found["quantile"][1]).all()
+    with pytest.raises(ValueError, match="rescaled_quantiles: Y must hold counts"):
+        pg.rescaled_quantiles(fit(X, Y + 0.5), X, Y + 0.5)
+    with pytest.raises(ValueError, match="n_points"):
+        pg.rescaled_quantiles(model, X, Y, n_points=1)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 from complaints import assert_complaint
-from labelled_results import labelled_line, neuron_names, scatters, segments
+from labelled_results import bands, labelled_line, neuron_names, scatters, segments
+from matplotlib.collections import QuadMesh
 from numpy.testing import assert_allclose
 
 from popglm import plot
@@ -192,3 +193,104 @@ def test_stability_over_the_number_of_types():
     assert_allclose(labelled_line(ax, "chosen").get_xdata(), [2])
     for picture in (plot.cell_types, plot.type_stability):
         assert_complaint("types", picture, averages())
+
+
+def wald_dataset(n_neurons, n_features=4):
+    """What `popglm.wald` returns; the last weight is not determined."""
+    coef = np.random.default_rng(0).normal(size=(n_neurons, n_features))
+    error = np.full(coef.shape, 0.5)
+    error[:, -1] = np.inf
+    parts = {"coef": coef, "lower": coef - error, "upper": coef + error}
+    coords = {"neuron": neuron_names(n_neurons), "feature": [f"x{i}" for i in range(n_features)]}
+    return xr.Dataset({k: (("neuron", "feature"), v) for k, v in parts.items()}, coords=coords, attrs={"level": 0.9})
+
+
+@pytest.mark.parametrize("n_neurons", [1, 3, 14])
+def test_weights_with_their_intervals(n_neurons):
+    data = wald_dataset(n_neurons)
+    ax = plot.coefficients(data)
+    bars = segments(ax)
+    assert len(bars) == min(n_neurons, 10)
+    for j, own in enumerate(reversed(bars)):
+        assert_allclose(own[:, :, 0], np.column_stack([data["lower"][j, :-1], data["upper"][j, :-1]]))
+        line = labelled_line(ax, f"neuron{j}")
+        assert_allclose(line.get_xdata(), data["coef"][j, :-1])
+        assert_allclose(np.rint(line.get_ydata()), [0, 1, 2])
+    rings = [line for line in ax.lines if line.get_markerfacecolor() == "none"]
+    assert_allclose(np.sort([ring.get_xdata()[0] for ring in rings]), np.sort(data["coef"][:10, -1]))
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["x0", "x1", "x2", "x3"]
+    assert ax.get_title().endswith("90 % intervals")
+    some = plot.coefficients(data, neurons="neuron0", features=["x2", "x0"])
+    assert_allclose(labelled_line(some, "neuron0").get_xdata(), data["coef"][0, [2, 0]])
+
+
+def quantiles_dataset(n_neurons):
+    """What `popglm.rescaled_quantiles` returns."""
+    probability = np.linspace(0.05, 0.95, 10)
+    quantile = np.stack([probability ** (1 + 0.1 * j) for j in range(n_neurons)])
+    limit = np.linspace(0.1, 0.2, n_neurons)
+    return xr.Dataset(
+        {"quantile": (("neuron", "probability"), quantile), "limit": ("neuron", limit)},
+        coords={"neuron": neuron_names(n_neurons), "probability": probability},
+    )
+
+
+def test_rescaled_intervals_of_a_neuron_and_their_band():
+    data = quantiles_dataset(3)
+    ax = plot.time_rescaling(data, neurons="neuron1")
+    assert_allclose(ax.lines[-1].get_xydata().T, [data["quantile"][1], data["probability"]])
+    ((x, low, high),) = bands(ax)
+    assert_allclose([low, high], [x - 0.15, x + 0.15])
+
+
+def test_rescaled_intervals_of_many_are_in_units_of_their_limits():
+    data = quantiles_dataset(4)
+    data["limit"][2] = np.nan
+    ax = plot.time_rescaling(data)
+    (curves,) = segments(ax)
+    kept = data.isel(neuron=[0, 1, 3])
+    assert_allclose(curves[..., 0], kept["quantile"])
+    assert_allclose(curves[..., 1].T, (kept["probability"] - kept["quantile"]) / kept["limit"])
+    assert ax.get_title() == "3 of 4 neurons"
+
+
+def decoded_dataset(values=(0.0, 10.0, 20.0)):
+    """What `popglm.decode` returns."""
+    P = np.random.default_rng(0).dirichlet(np.ones(len(values)), 5)
+    recorded = [values[0], values[1], values[1], values[2], values[0]]
+    return xr.Dataset(
+        {"posterior": (("sample", "value"), P), "recorded": ("sample", recorded)},
+        coords={"value": list(values)},
+        attrs={"variable": "position"},
+    )
+
+
+def test_posteriors_over_time_with_what_was_recorded():
+    data = decoded_dataset()
+    ax = plot.posterior(data, [0.0, 0.1, 0.2, 1.0, 1.1], unit="cm")
+    (mesh,) = [one for one in ax.collections if isinstance(one, QuadMesh)]
+    drawn = np.ma.filled(mesh.get_array().astype(float), np.nan).reshape(3, 6)
+    assert np.isnan(drawn[:, 3]).all()  # the gap
+    assert_allclose(np.delete(drawn, 3, axis=1), data["posterior"].T)
+    assert_allclose(labelled_line(ax, "recorded").get_ydata(), data["recorded"])
+    assert ax.get_ylabel() == "position (cm)"
+    backwards = plot.posterior(data.isel(value=[2, 1, 0]))
+    (other,) = [one for one in backwards.collections if isinstance(one, QuadMesh)]
+    assert_allclose(np.asarray(other.get_array()).reshape(3, 5), data["posterior"].T)
+    assert backwards.get_xlabel() == "Sample"
+
+
+def test_posteriors_of_names():
+    data = decoded_dataset(("gabor", "noise", "grey"))
+    ax = plot.posterior(data)
+    assert_allclose(labelled_line(ax, "recorded").get_ydata(), [0, 1, 1, 2, 0])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["gabor", "noise", "grey"]
+
+
+def test_wrong_statistics_are_told():
+    assert_complaint("wald", plot.coefficients, averages())
+    assert_complaint("features", lambda v: plot.coefficients(wald_dataset(2), features=v), "touch")
+    assert_complaint("quantiles", plot.time_rescaling, pd.DataFrame())
+    assert_complaint("decoded", plot.posterior, None)
+    for value in ([0, 1], [0, 1, 1, 2, 3], np.ones((5, 2))):
+        assert_complaint("time", lambda v: plot.posterior(decoded_dataset(), v), value)

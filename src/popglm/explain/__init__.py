@@ -15,7 +15,7 @@ from popglm.explain.nested_tests import likelihood_ratio
 from popglm.explain.noise_ceilings import noise_ceiling
 from popglm.explain.pooling import pool_sessions
 from popglm.explain.resampling import bootstrap
-from popglm.explain.rescaling import time_rescaling
+from popglm.explain.rescaling import rescaled_quantiles, time_rescaling
 from popglm.explain.shapley_values import shapley
 from popglm.explain.significance_tests import significance
 from popglm.explain.standard_errors import wald
@@ -41,6 +41,7 @@ __all__ = [
     "pool_sessions",
     "predicted_tuning",
     "psth",
+    "rescaled_quantiles",
     "shapley",
     "significance",
     "simulate",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy import stats
 
-from popglm.checks import check_seed
+from popglm.checks import MOST_POINTS, check_count, check_seed
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
 
-__all__ = ["time_rescaling"]
+__all__ = ["rescaled_quantiles", "time_rescaling"]
 
 #: Families that say when events come, and the fewest intervals of a test.
 FAMILIES, FEWEST = ("poisson", "bernoulli"), 5
@@ -80,28 +82,90 @@ def time_rescaling(
     >>> bool(right["p_value"].iloc[0] > 0.05), bool(wrong["p_value"].iloc[0] < 0.05)
     (True, True)
     """
-    check_seed(seed, "time_rescaling")
-    samples = samples_of_fit(model, X, Y, trial, None, offset, "time_rescaling")
+    names, intervals = _intervals("time_rescaling", model, X, Y, trial, seed, offset)
+    return pd.DataFrame([_test(own) for own in intervals], index=pd.Index(names, name="neuron"))
+
+
+def rescaled_quantiles(
+    model: PopulationGLM, X: Any, Y: Any, *, trial: Any = None, seed: int = 0, offset: Any = None, n_points: int = 200
+) -> xr.Dataset:
+    r"""Quantiles of rescaled intervals between spikes, for the Kolmogorov-Smirnov plot of every neuron.
+
+    Where the curve leaves its band says what the model has wrong: above at the left are too many short intervals, as
+    those of bursts; below, too few, as of refractory neurons.
+
+    Parameters
+    ----------
+    model, X, Y, trial, seed, offset
+        As in `time_rescaling`.
+    n_points : int
+        Of each curve.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``quantile`` (neuron, probability), of :math:`u = 1 - e^{-\int \lambda}`, which is the probability itself for a
+        right model; ``limit`` (neuron), the band on either side that 95 of 100 right models stay in; ``n_intervals``.
+        NaN with fewer than 5 intervals.
+
+    Raises
+    ------
+    ValueError
+        As of `time_rescaling`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(5000, 1))
+    >>> Y = rng.poisson(np.exp(X - 2))
+    >>> found = pg.rescaled_quantiles(pg.GLM(lambdas=[1e-3]).fit(X, Y), X, Y)
+    >>> bool((abs(found["quantile"] - found["probability"]) < found["limit"]).all())
+    True
+    """
+    check_count("rescaled_quantiles", "n_points", n_points, 2, MOST_POINTS)
+    names, intervals = _intervals("rescaled_quantiles", model, X, Y, trial, seed, offset)
+    # as the sorted intervals stand at (k − 1/2)/n
+    probability = (np.arange(n_points) + 0.5) / n_points
+    quantile, n, limit = np.full((len(names), n_points), np.nan), np.zeros(len(names), int), np.full(len(names), np.nan)
+    for j, own in enumerate(intervals):
+        u = _uniform(own)
+        n[j] = len(u)
+        if len(u) >= FEWEST:
+            quantile[j] = np.quantile(u, probability, method="hazen")
+            limit[j] = stats.kstwo.ppf(0.95, len(u))
+    return xr.Dataset(
+        {"quantile": (("neuron", "probability"), quantile), "limit": ("neuron", limit), "n_intervals": ("neuron", n)},
+        coords={"neuron": names, "probability": probability},
+    )
+
+
+def _intervals(
+    who: str, model: PopulationGLM, X: Any, Y: Any, trial: Any, seed: int, offset: Any
+) -> tuple[list[str], Iterator[list[np.ndarray]]]:
+    """Names of the neurons, and the rescaled intervals of each, trial by trial."""
+    check_seed(seed, who)
+    samples = samples_of_fit(model, X, Y, trial, None, offset, who)
     if model.loss_.name not in FAMILIES:
         raise ValueError(
-            f"time_rescaling: a model of the family {model.loss_.name!r} says nothing of the times of events; fit "
+            f"{who}: a model of the family {model.loss_.name!r} says nothing of the times of events; fit "
             "counts with family='poisson', or 'bernoulli' where no bin has more than one spike."
         )
-    _check_counts(samples)
+    _check_counts(who, samples)
     rng = np.random.default_rng(seed)
     trials = np.zeros(len(samples.y), int) if samples.trials is None else samples.trials
     borders = np.flatnonzero(np.diff(trials)) + 1
-    rows = [_of_neuron(samples, j, borders, rng) for j in range(samples.y.shape[1])]
-    return pd.DataFrame(rows, index=pd.Index(model.neuron_names_, name="neuron"))
+    return model.neuron_names_, (_of_neuron(samples, j, borders, rng) for j in range(samples.y.shape[1]))
 
 
-def _check_counts(samples: FittedSamples) -> None:
+def _check_counts(who: str, samples: FittedSamples) -> None:
     """Complain about activity that is no count."""
     wrong = np.argwhere(samples.y != np.floor(samples.y))
     if len(wrong):
         row, j = wrong[0]
         raise ValueError(
-            f"time_rescaling: Y must hold counts of spikes; neuron {samples.model.neuron_names_[j]!r} has "
+            f"{who}: Y must hold counts of spikes; neuron {samples.model.neuron_names_[j]!r} has "
             f"{samples.y[row, j]:g} in row {row}. Deconvolved or smoothed activity has no intervals."
         )
 
@@ -119,13 +183,22 @@ def rescaled_intervals(y: np.ndarray, mean: np.ndarray, is_poisson: bool, rng: n
     return times[1:] - ends[bins[:-1]]
 
 
-def _of_neuron(samples: FittedSamples, j: int, borders: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    """The row of a neuron."""
+def _of_neuron(samples: FittedSamples, j: int, borders: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Rescaled intervals of a neuron, trial by trial."""
     family = samples.family(j)
     mean = family.link.mean(np, samples.eta[:, j])
     pieces = zip(np.split(samples.y[:, j], borders), np.split(mean, borders), strict=True)
-    intervals = [rescaled_intervals(y, own, family.name == "poisson", rng) for y, own in pieces]
-    u = -np.expm1(-np.concatenate(intervals))
+    return [rescaled_intervals(y, own, family.name == "poisson", rng) for y, own in pieces]
+
+
+def _uniform(intervals: list[np.ndarray]) -> np.ndarray:
+    """Intervals of a neuron as numbers that are uniform under a right model."""
+    return -np.expm1(-np.concatenate(intervals))
+
+
+def _test(intervals: list[np.ndarray]) -> dict[str, float]:
+    """The row of a neuron."""
+    u = _uniform(intervals)
     n = len(u)
     if n < FEWEST:
         return {"n_intervals": n, **dict.fromkeys(("distance", "limit", "p_value", "correlation"), np.nan)}

@@ -13,6 +13,7 @@ from popglm.plot.deviance import (
     deviance_over_strengths,
     explained_and_null_deviance,
 )
+from popglm.plot.inference import coefficients, posterior, time_rescaling
 from popglm.plot.kernels import kernel_curves, kernel_image, mean_absolute_kernels
 from popglm.plot.maps import place_map
 from popglm.plot.session import session_overview
@@ -24,6 +25,7 @@ __all__ = [
     "breakdown_and_comparison",
     "calibration",
     "cell_types",
+    "coefficients",
     "contribution_distribution",
     "contributions_over_bins",
     "design_matrix",
@@ -38,10 +40,12 @@ __all__ = [
     "mean_absolute_kernels",
     "noise_ceiling",
     "place_map",
+    "posterior",
     "predicted_and_recorded",
     "psth",
     "session_overview",
     "stacked_contributions",
+    "time_rescaling",
     "tuning_curves",
     "type_stability",
 ]
