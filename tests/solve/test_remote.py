@@ -69,6 +69,7 @@ def recording() -> dict[str, np.ndarray]:
         "bernoulli": (rng.random(eta.shape) < 1 / (1 + np.exp(-eta))).astype(float),
         "negative_binomial": rng.negative_binomial(2, 1 / (1 + np.exp(eta) / 2)).astype(float),
         "gamma": np.exp(eta) * rng.gamma(2, 0.5, eta.shape),
+        "tweedie": np.exp(eta) * rng.gamma(2, 0.5, eta.shape) * (rng.random(eta.shape) < 0.7),
         "weights": rng.uniform(0.2, 2, N),
         "offset": rng.normal(0, 0.2, N),
         "trial": np.arange(N) // 20,
@@ -100,6 +101,7 @@ MODELS = [
     ("poisson", "ridge", {"fit_intercept": False}),
     ("bernoulli", "group_lasso", {"patience": 2}),
     ("negative_binomial", "group_lasso", {}),
+    ("tweedie", "lasso", {"power": 1.3}),
     ("gamma", "lasso", {"penalty_factors": [0, 1, 2]}),
     ("gaussian", "lasso", {}),
     ("gaussian", "ridge", {}),
@@ -119,6 +121,13 @@ def test_shares_of_uneven_size_give_the_same_fit(recording, family, penalty, mor
         Y[::7, 2] = np.nan
         more |= {"sample_weight": recording["weights"], "offset": recording["offset"]}
     more = {"family": family, "penalty": penalty} | more
+    assert_same(fit(remote(X, [130, 900]), Y, recording, **more), fit(X, Y, recording, **more))
+
+
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+def test_weights_of_each_neuron(recording, family):
+    X, Y, weights = recording["X"], recording[family], np.random.default_rng(1).uniform(0.2, 2, recording[family].shape)
+    more = {"family": family, "penalty": "lasso", "sample_weight": weights}
     assert_same(fit(remote(X, [130, 900]), Y, recording, **more), fit(X, Y, recording, **more))
 
 
