@@ -1,5 +1,7 @@
 """Sessions in one table: names, labels, stores, and bad input."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,3 +85,34 @@ def test_wrong_sessions_are_told(results):
     assert_complaint("'a' more than once", pg.pool_sessions, {"m1": alike})
     # "m 1" and "1" against "m" and "1 1"
     assert_complaint("more than once", pg.pool_sessions, {"m 1": alike.iloc[:1], "m": alike.iloc[:1].set_axis(["1 a"])})
+
+
+def test_sessions_of_steinmetz_in_one_table():
+    path = Path(__file__).parents[3] / "shared" / "data" / "v1_steinmetz_sta.npz"
+    if not path.exists():
+        pytest.skip("v1_steinmetz_sta.npz is not in ../shared/data")
+    data, shares = np.load(path), {}
+    for name in ("s1", "s3", "s4", "s5"):
+        counts = data[f"{name}_counts"][:, :35]
+        n_trials, _, n_units = counts.shape
+        Y = counts.reshape(n_trials * 7, 5, n_units).sum(axis=1).astype(float)  # bins of 50 ms
+        trial, active = np.repeat(np.arange(n_trials), 7), np.argsort(-Y.sum(axis=0))[:8]
+        session = {side: np.repeat(data[f"{name}_contrast_{side}"], 7) for side in ("left", "right")}
+        design = pg.Design([pg.categories("bin"), pg.linear("left"), pg.linear("right")])
+        X = design.fit_transform(session | {"bin": np.tile(np.arange(7), n_trials)})
+        # units of all sessions are called alike
+        units = pd.DataFrame(Y[:, active], columns=[f"unit{k}" for k in range(8)])
+        model = pg.GLMCV(lambdas=[0.1, 0.01], cv=3).fit(X, units, groups=trial)
+        shares[name] = pg.shapley(model, X, units)
+    about = {name: {"animal": "Cori" if name in ("s1", "s3") else "Forssmann"} for name in shares}
+    table = pg.pool_sessions(shares, about, quantity="fraction_null_deviance")
+    assert len(table) == 32
+    assert table.index.is_unique
+    values = ["bin", "left", "right"]
+    for name, own in shares.items():
+        explained = own["deviance_explained"] - own["rest"] / own["null_deviance"]
+        np.testing.assert_allclose(table.loc[table["session"] == name, values].sum(axis=1), explained, atol=1e-9)
+    found = pg.hierarchical_bootstrap(table, values, "animal", levels="session", n_resamples=200, seed=0)
+    np.testing.assert_allclose(found["estimate"].T, table.groupby("animal")[values].mean())
+    # two sessions of each animal say next to nothing of how these differ
+    assert (found["p_value"] > 0.05).all()
