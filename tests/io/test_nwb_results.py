@@ -113,7 +113,9 @@ def test_neurons_of_several_results_are_brought_together_by_name(tmp_path):
     path = tmp_path / "results.nwb"
     predictions = pd.DataFrame(np.arange(6.0).reshape(3, 2), times, ["a", "b"])
     contributions = pd.DataFrame({"deviance_explained": [0.1, 0.2]}, index=["c", "b"])
-    pg.to_nwb(path, predictions=predictions, contributions=contributions)
+    others = "predictions and contributions are of different neurons, 1 of them shared: predictions alone has 'a'; "
+    with pytest.warns(pg.PopglmWarning, match=others + "contributions alone has 'c'"):
+        pg.to_nwb(path, predictions=predictions, contributions=contributions)
     found, io = read(path)
     with io:
         assert column(found["neurons"], "neuron").tolist() == ["a", "b", "c"]
@@ -122,6 +124,54 @@ def test_neurons_of_several_results_are_brought_together_by_name(tmp_path):
         np.testing.assert_array_equal(found["predictions"].timestamps[:], times)
         expected = np.c_[predictions, np.full(3, np.nan)]
         np.testing.assert_array_equal(found["predictions"].data[:], expected)
+
+
+def write_and_read(path, labels, names):
+    """The names of neurons, and a prediction, score and kernel of each, in a file of results with such labels."""
+    kernel = xr.Dataset({"kernel": (("neuron", "x"), [[7.0], [8.0], [9.0]])}, coords={"x": [0.5]})
+    pg.to_nwb(
+        path,
+        predictions=pd.DataFrame([[0.0, 1.0, 2.0]], [0.5], labels),
+        kernels=kernel if names is None else kernel.assign_coords(neuron=names),
+        contributions=pd.DataFrame({"deviance_explained": [0.1, 0.2, 0.3]}, index=names),
+    )
+    found, io = read(path)
+    with io:
+        table = found["neurons"]
+        return [
+            column(table, "neuron").tolist(),
+            found["predictions"].data[0].tolist(),
+            column(table, "deviance_explained").tolist(),
+            column(found["kernels"], "kernel")[0].tolist(),
+        ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_of_neurons_are_compared_as_texts(tmp_path):
+    found = write_and_read(tmp_path / "results.nwb", [0, 2, 3], ["3", "0", "2"])
+    assert found == [["0", "2", "3"], [0, 1, 2], [0.2, 0.3, 0.1], [8, 9, 7]]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        (None, ["neuron0", "neuron1", "neuron2"], ["neuron0", "neuron1", "neuron2"]),
+        (None, ["b", "c", "a"], ["b", "c", "a"]),
+        ([0, 2, 3], ["neuron0", "neuron1", "neuron2"], ["0", "2", "3"]),
+        ([0, 2, 3], None, ["0", "2", "3"]),
+        ([0, 1, 2], ["neuron0", "neuron1", "neuron2"], ["0", "1", "2"]),
+    ],
+)
+def test_neurons_that_are_counted_take_the_names_of_others(tmp_path, labels, names, expected):
+    found = write_and_read(tmp_path / "results.nwb", labels, names)
+    assert found == [expected, [0, 1, 2], [0.1, 0.2, 0.3], [7, 8, 9]]
+
+
+def test_a_neuron_twice_in_a_result(tmp_path):
+    twice = pd.DataFrame(np.ones((2, 2)), [0.0, 0.5], [1, "1"])
+    with pytest.raises(ValueError, match="to_nwb: predictions has the neuron '1' more than once"):
+        pg.to_nwb(tmp_path / "results.nwb", predictions=twice)
 
 
 def test_kernels_over_two_axes(tmp_path):

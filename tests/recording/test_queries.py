@@ -91,9 +91,23 @@ def test_a_column_that_is_no_flag_must_be_compared():
 
 def test_what_cannot_be_compared_is_told():
     with pytest.raises(ValueError, match="compares what cannot be compared"):
-        select(UNITS, "depth < 'a'")
+        select(UNITS, "depth < quality")
 
 
 def test_a_text_is_no_number():
     with pytest.raises(ValueError, match="compares text with the number 3; write it in quotes"):
         select(UNITS, "quality == 3")
+    with pytest.raises(ValueError, match="compares text with the number 3; write it in quotes"):
+        select(UNITS, "quality in ['good', 3]")
+
+
+@pytest.mark.parametrize("query", ["depth == '100'", "'100' != depth", "depth in [100, '100']"])
+def test_a_number_is_no_text(query):
+    with pytest.raises(ValueError, match="compares numbers with the text '100'; write a number, without quotes"):
+        select(UNITS, query)
+    with pytest.raises(ValueError, match="compares truth values with the text 'yes'; write True or False"):
+        select(UNITS, "iscell == 'yes'")
+
+
+def test_a_column_without_known_values_is_compared_with_anything():
+    assert not select(pd.DataFrame({"area": [np.nan, np.nan]}), "area == 'CA1'").any()

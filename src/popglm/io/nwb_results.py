@@ -45,7 +45,8 @@ def to_nwb(
     They make up the processing module "popglm": the table "neurons" with a row per neuron and what is one number for
     each; a TimeSeries per kind of predictions; and tables whose rows are the points of a kernel's grid, or the
     variables and bins of contributions, with a column of vectors per result: an entry per neuron, in the order of the
-    table "neurons".
+    table "neurons". Results are brought together by the names of neurons, as texts: 3 and "3" are the same. Neurons
+    without names take those of a result with as many.
 
     Parameters
     ----------
@@ -73,9 +74,14 @@ def to_nwb(
         If there is no such source.
     TypeError, ValueError
         If an argument is not as above: nothing is given to write; the file to write is the source; the source is no
-        NWB file of HDF5, or has results already; predictions have no times.
+        NWB file of HDF5, or has results already; predictions have no times; a result has a neuron twice.
     OSError
         If the file cannot be written, for lack of room or of permission.
+
+    Warns
+    -----
+    PopglmWarning
+        If results are of different neurons: what a result does not know of a neuron is NaN.
 
     See Also
     --------

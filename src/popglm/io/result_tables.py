@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.labels import row_labels, times
-from popglm.messages import shown
+from popglm.labels import check_distinct, column_text, is_counted, row_labels, times
+from popglm.messages import listed, shown
+from popglm.warnings import warn
 
 __all__ = ["ResultTable", "Results", "results_of"]
 
@@ -71,7 +72,12 @@ def results_of(predictions: Any, kernels: Any, contributions: Any) -> Results:
     Raises
     ------
     TypeError, ValueError
-        If nothing is given, or something of another kind.
+        If nothing is given, or something of another kind, or a neuron twice in one result.
+
+    Warns
+    -----
+    PopglmWarning
+        If results are of different neurons.
     """
     if predictions is None and kernels is None and contributions is None:
         raise ValueError("to_nwb: give predictions, kernels or contributions; found none of them")
@@ -84,18 +90,18 @@ def results_of(predictions: Any, kernels: Any, contributions: Any) -> Results:
     datasets = {
         name: _dataset(one) for part in ("kernels", "contributions") for name, one in named[part].items()
     }  # fmt: skip
-    labels: dict[Any, int] = {}
-    for one in (*(values for values, _, _ in arrays.values()), *datasets.values()):
-        for label in one.columns if isinstance(one, pd.DataFrame) else _neurons(one):
-            labels.setdefault(label, len(labels))
-    index = pd.Index(list(labels), dtype=object)
-    names = np.array([str(label) for label in labels], dtype=object)
-    neurons = ResultTable("neurons", "The neurons of the models", {"neuron": (names, MEANING["neuron"])})
+    results = {name: values for name, (values, _, _) in arrays.items()} | datasets
+    labels = _shared_labels({name: one for name, one in results.items() if _has_neurons(one)})
+    index = pd.Index(dict.fromkeys(label for own in labels.values() for label in own), dtype=object)
+    neurons = ResultTable(
+        "neurons", "The neurons of the models", {"neuron": (index.to_numpy(object), MEANING["neuron"])}
+    )
     tables: list[ResultTable] = []
     for name, data in datasets.items():
-        tables += _tables(name, data, index, neurons)
+        tables += _tables(name, data, labels.get(name), index, neurons)
     aligned = {
-        name: (values.reindex(columns=index).to_numpy(), when, unit) for name, (values, when, unit) in arrays.items()
+        name: (values.set_axis(labels[name], axis=1).reindex(columns=index).to_numpy(), when, unit)
+        for name, (values, when, unit) in arrays.items()
     }
     return Results(neurons, aligned, tables)
 
@@ -137,20 +143,64 @@ def _dataset(found: xr.Dataset | pd.DataFrame) -> xr.Dataset:
     if isinstance(found, xr.Dataset):
         return found
     columns = {str(name): ("neuron", found[name].to_numpy()) for name in found}
-    return xr.Dataset(columns, coords={"neuron": found.index.to_numpy()})
+    return xr.Dataset(columns, coords={"neuron": found.index.to_flat_index()})
 
 
-def _neurons(data: xr.Dataset) -> list[Any]:
-    """Labels of the neurons of a Dataset."""
-    if "neuron" not in data.sizes:
-        return []
-    return data.indexes.get("neuron", pd.RangeIndex(data.sizes["neuron"])).tolist()
+def _has_neurons(found: pd.DataFrame | xr.Dataset) -> bool:
+    """Whether a result has values of single neurons."""
+    return isinstance(found, pd.DataFrame) or "neuron" in found.sizes
 
 
-def _tables(name: str, data: xr.Dataset, index: pd.Index, neurons: ResultTable) -> list[ResultTable]:
+def _shared_labels(results: Mapping[str, pd.DataFrame | xr.Dataset]) -> dict[str, list[str]]:
+    """Names of the neurons of each result, as texts, which all results of a fit have.
+
+    Neurons that are merely counted, as those of an array are, take the names of a result with as many.
+    """
+    labels: dict[str, list[str]] = {}
+    worth: dict[str, int] = {}
+    for name, one in results.items():
+        if isinstance(one, pd.DataFrame):
+            found = one.columns
+        else:
+            found = one.indexes.get("neuron", pd.RangeIndex(one.sizes["neuron"]))
+        own = labels[name] = [column_text(label) for label in found.tolist()]
+        check_distinct(own, f"to_nwb: {name}", "neuron")
+        # counted by pandas, by a fit to an array, or named by the data
+        worth[name] = 0 if is_counted(found) else 1 if own == [f"neuron{j}" for j in range(len(own))] else 2
+    for name, own in list(labels.items()):
+        others = [other for other in labels if len(labels[other]) == len(own) and worth[other] > worth[name]]
+        if others and not any(set(own) == set(labels[other]) for other in others):
+            labels[name] = labels[max(others, key=worth.__getitem__)]
+    if labels:
+        _warn_of_others(labels)
+    return labels
+
+
+def _warn_of_others(labels: Mapping[str, list[str]]) -> None:
+    """Tell which results have neurons that others lack: for these the file holds NaN."""
+    first, *others = labels
+    for other in others:
+        here, there = labels[first], labels[other]
+        alone = {
+            first: [label for label in here if label not in set(there)],
+            other: [label for label in there if label not in set(here)],
+        }
+        if any(alone.values()):
+            parts = [f"{name} alone has {listed(map(repr, own))}" for name, own in alone.items() if own]
+            warn(
+                f"to_nwb: {first} and {other} are of different neurons, {len(here) - len(alone[first]):,} of them "
+                f"shared: {'; '.join(parts)}. What a result does not know of a neuron is NaN in the file. Give all "
+                "results the names of the same neurons if they are of one model."
+            )
+            return
+
+
+def _tables(
+    name: str, data: xr.Dataset, labels: list[str] | None, index: pd.Index, neurons: ResultTable
+) -> list[ResultTable]:
     """A table for each set of dimensions besides the neurons; what has none goes to the table of neurons."""
-    if "neuron" in data.sizes:
-        data = data.assign_coords(neuron=pd.Index(_neurons(data), dtype=object)).reindex(neuron=index)
+    if labels is not None:
+        data = data.assign_coords(neuron=pd.Index(labels, dtype=object)).reindex(neuron=index)
     sets: dict[tuple[str, ...], list[str]] = {}
     for variable in data.data_vars:
         sets.setdefault(tuple(str(d) for d in data[variable].dims if d != "neuron"), []).append(str(variable))

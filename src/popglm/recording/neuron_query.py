@@ -102,16 +102,16 @@ class _Query:
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.List | ast.Tuple | ast.Set):
                 raise self.refuse(right)
-            found = pd.Series(self.value(left)).isin([self.constant(entry) for entry in right.elts]).to_numpy()
+            column, entries = self.value(left), [self.constant(entry) for entry in right.elts]
+            for entry in entries:
+                self.check_kinds(column, entry)
+            found = pd.Series(column).isin(entries).to_numpy()
             return ~found if isinstance(op, ast.NotIn) else found
         if type(op) not in _COMPARISONS:
             raise self.refuse(left)
         one, other = self.value(left), self.value(right)
-        for column, value in ((one, other), (other, one)):
-            if isinstance(column, pd.Series) and isinstance(value, int | float) and _is_text(column):
-                raise ValueError(
-                    f"the query {shown(self.query)} compares text with the number {value!r}; write it in quotes"
-                )
+        self.check_kinds(one, other)
+        self.check_kinds(other, one)
         try:
             met = _COMPARISONS[type(op)](one, other)
         except TypeError as error:
@@ -120,6 +120,22 @@ class _Query:
             return np.full(len(self.table), bool(met))
         missing = met.isna().to_numpy()
         return np.where(missing, isinstance(op, ast.NotEq), met.fillna(False).to_numpy(dtype=bool))
+
+    def check_kinds(self, column: Any, value: Any) -> None:
+        """Refuse to compare text with a number: no row would meet that, whatever its text says."""
+        if not isinstance(column, pd.Series):
+            return
+        if isinstance(value, int | float) and _is_text(column):
+            raise ValueError(
+                f"the query {shown(self.query)} compares text with the number {value!r}; write it in quotes"
+            )
+        if isinstance(value, str) and pd.api.types.is_numeric_dtype(column.dtype) and column.notna().any():
+            is_flag = pd.api.types.is_bool_dtype(column.dtype)
+            held, instead = ("truth values", "True or False") if is_flag else ("numbers", "a number")
+            raise ValueError(
+                f"the query {shown(self.query)} compares {held} with the text {value!r}; write {instead}, without "
+                "quotes"
+            )
 
     def value(self, node: ast.expr) -> Any:
         """A column, or a constant."""
