@@ -132,6 +132,51 @@ def test_a_table_of_behaviour_alone_asks_for_activity(tmp_path):
     assert "(terms[0].variable): put the answer" in told
 
 
+def test_dates_are_taken_for_times_and_no_categories(tmp_path):
+    one = arrays()
+    held = {f"n_{k}": one["spikes"][:, k] for k in range(4)} | {name: one[name] for name in ("speed", "trial")}
+    when = pd.to_datetime("2024-03-01 10:00:00") + pd.to_timedelta(one["t"], unit="s")
+    pd.DataFrame({**held, "when": when}).to_csv(tmp_path / "session.csv", index=False)
+    text = written(tmp_path / "session.csv", tmp_path)
+    assert 'options = {activity = "n_*", times = "when", trials = "trial"}' in text
+    assert 'basis = "categories"' not in text
+    assert as_json("check", tmp_path / "recipe.toml")["faults"] == []
+    # beside other times they are no variable
+    pd.DataFrame({"t": one["t"], **held, "when": when}).to_csv(tmp_path / "session.csv", index=False)
+    (tmp_path / "recipe.toml").unlink()
+    text = written(tmp_path / "session.csv", tmp_path)
+    assert 'options = {activity = "n_*", times = "t", trials = "trial"}' in text
+    assert "# there is when: times 600" in text
+    assert 'basis = "categories"' not in text
+
+
+def test_events_at_dates(tmp_path):
+    when = ["2024-03-01T10:00:00.5", "2024-03-01T10:00:03", "2024-03-01T10:00:07"]
+    pd.DataFrame({"when": when, "what": ["lick", "tone", "lick"]}).to_csv(tmp_path / "events.csv", index=False)
+    assert 'events = "when", labels = "what"' in written(tmp_path / "events.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "term"),
+    [
+        ([f"{k}:00 h" for k in range(100)], None),
+        ([f"0:00:{k % 60:02}.5" for k in range(100)], None),
+        (["go", "no go"], "categories"),
+        (list(range(100)), "splines"),
+        (list(range(8)), "categories"),
+    ],
+)
+def test_terms_of_signals_that_hold(values, term, tmp_path):
+    """Columns of text, or whole numbers, in any format: with many values they are no categories."""
+    held = np.array([values[k * 7 % len(values)] for k in range(N)], dtype=object)
+    session = pg.Session(
+        activity={"F": traces(np.zeros((N, 2)), rate=10)}, signals={"state": signal(held, rate=10, steps=True)}
+    )
+    text = guess_recipe(session, "session.nwb", "nwb")
+    assert (f'basis = "{term}"\nvariable = "state"' in text) == (term is not None)
+    assert ("# there is state" in text) == (term is None)
+
+
 def test_kilosort_without_a_rate_asks_for_it(tmp_path):
     np.save(tmp_path / "spike_times.npy", np.arange(0, 600_000, 100))
     np.save(tmp_path / "spike_clusters.npy", np.arange(6_000) % 3)

@@ -93,8 +93,8 @@ def test_no_known_category_is_worth_one_warning():
         X = design.transform({"c": ["A", "B", None], "v": [1, 2, 3]})
     assert (X == 0).all(axis=None)
     assert [str(w.message) for w in caught] == [
-        "this session differs from the fitted one: no sample of 'c' has a known category: it holds 'A', 'B', the "
-        "known ones are 'a', 'b'"
+        "samples that the design was not fitted to, of new data or kept for a test, differ from those of its fit: "
+        "no sample of 'c' has a known category: it holds 'A', 'B', the known ones are 'a', 'b'"
     ]
     assert caught[0].filename == __file__
     report = design.report({"c": ["A", "b", None], "v": [1, 2, 3]})

@@ -98,6 +98,15 @@ def test_text_per_sample(tmp_path):
     assert session.signals["state"].attrs["between_samples"] == "steps"
 
 
+def test_times_of_dates_and_durations():
+    when = np.array(["2024-03-01T10:00:00.000", "2024-03-01T10:00:00.250"], "datetime64[ms]")
+    held = {"F": np.zeros((2, 3)), "when": when, "passed": when - when[0]}
+    for name, expected in {"when": [1709287200, 1709287200.25], "passed": [0, 0.25]}.items():
+        session = read_arrays(held, activity="F", times=name, events={"tone": name})
+        assert session.activity["F"].time.values.tolist() == expected
+        assert session.events["tone"].time.values.tolist() == expected
+
+
 def test_names_that_are_not_there(source):
     assert_complaint(
         "there is no 'spike'; did you mean 'spikes'", lambda a: read_arrays(source, activity=a, rate=1), "spike"

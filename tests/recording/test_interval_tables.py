@@ -8,6 +8,7 @@ from complaints import assert_complaint
 import popglm as pg
 from popglm.recording import read_intervals, signal, traces
 from popglm.recording.session import Session
+from popglm.warnings import PopglmWarning
 
 
 def table():
@@ -78,7 +79,7 @@ def test_semicolons_and_decimal_commas(tmp_path):
         ({}, "start: there is no column 'start_time'; t"),
         ({"start": "onsets"}, "start: there is no column 'onsets'; did you mean 'onset'"),
         ({"start": "onset", "stop": "offsets"}, "stop: there is no column 'offsets'; did you mean 'offset'"),
-        ({"start": "cue"}, "start: column 'cue' must hold numbers; found 'left' in row 0"),
+        ({"start": "cue"}, "start: column 'cue' must hold times; found 'left' in row 0"),
         ({"start": "offset", "stop": "onset"}, "row 1 ends at 0.5 s, before it begins at 1.5 s"),
         ({"start": "onset", "stop": "onset"}, "start and stop must be two columns"),
         ({"start": 3}, "read_intervals: start must be a string"),
@@ -88,6 +89,28 @@ def test_semicolons_and_decimal_commas(tmp_path):
 )
 def test_what_is_refused(path, given, named):
     assert_complaint(named, lambda arguments: read_intervals(path, **arguments), given)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dates_and_durations_are_in_seconds(suffix, tmp_path):
+    wrote = pd.DataFrame(
+        {
+            "onset": pd.to_datetime(["2024-03-01 10:00", "2024-03-01 10:01"]),
+            "offset": pd.to_datetime(["2024-03-01 10:00:30", None]),
+            "reaction": pd.to_timedelta([0.5, 1.5], unit="s"),
+        }
+    )
+    path = tmp_path / f"trials.{suffix}"
+    if suffix == "csv":
+        wrote.to_csv(path, index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        wrote.to_parquet(path)
+    with pytest.warns(PopglmWarning, match="have no stop_time"):
+        trials = read_intervals(path, start="onset", stop="offset").trials
+    assert trials.start_time.tolist() == [1709287200, 1709287260]
+    assert trials.stop_time.fillna(0).tolist() == [1709287230, 0]
+    assert trials.reaction.tolist() == [0.5, 1.5]
 
 
 def test_a_start_that_is_missing_or_has_two_columns(tmp_path):

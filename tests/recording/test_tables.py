@@ -67,6 +67,70 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(ending, tmp_path):
     np.testing.assert_allclose(session.activity["activity"].time.values, table().t)
 
 
+#: A quarter of a second between samples, an hour east of UTC for the first few.
+STAMPS = pd.to_datetime("2024-03-01 10:00:00", utc=True) + pd.to_timedelta(np.arange(T) / 4, unit="s")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dates_and_durations_are_times(suffix, tmp_path):
+    path = tmp_path / f"session.{suffix}"
+    wrote = table().assign(
+        when=STAMPS.tz_localize(None), passed=STAMPS - STAMPS[0], there=STAMPS.tz_convert("Asia/Tokyo")
+    )
+    wrote.loc[7, "passed"] = pd.NaT
+    if suffix == "csv":
+        wrote.to_csv(path, index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        wrote.to_parquet(path)
+    since_1970 = np.array([stamp.timestamp() for stamp in STAMPS])
+    assert since_1970[0] == 19_783 * 86_400 + 10 * 3_600
+    for name, expected in {"when": since_1970, "there": since_1970, "passed": since_1970 - since_1970[0]}.items():
+        session = read_table(path, activity="neuron_*", times=name, events={"start": name})
+        known = np.arange(T) != 7 if name == "passed" else np.full(T, True)
+        for found in (session.activity["activity"].time.values, session.events["start"].time.values):
+            np.testing.assert_allclose(found[known], expected[known], rtol=0, atol=2.5e-7)
+        assert np.isnan(session.activity["activity"].time.values[~known]).all()
+        # no variables of their own
+        assert set(session.signals) == {"t", "trial", "speed", "block", "running", "state"}
+    asked = read_table(path, signals=["passed"], times="t").signals["passed"]
+    np.testing.assert_array_equal(asked.values, np.where(known, np.arange(T) / 4, np.nan))
+    assert contents(path).loc[["when", "passed", "there"], "kind"].tolist() == ["times"] * 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["2024-03-01T10:00:00.1234560+01:00", "2024-03-01T10:00:01Z"], [1709283600.123456, 1709287201]),
+        (["2024-03-01 10:00", "2024-03-01 10:01"], [1709287200, 1709287260]),
+        (["0:00:01.5", "25:01:00"], [1.5, 90060]),
+        (["-1 days +23:59:59.5", "0 days 00:00:01"], [-0.5, 1]),
+    ],
+)
+def test_how_times_are_written(texts, expected, tmp_path):
+    pd.DataFrame({"when": texts, "x": [0.0, 1.0]}).to_csv(tmp_path / "a.csv", index=False)
+    found = read_table(tmp_path / "a.csv", times="when").signals["x"].time.values
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2.5e-7)
+
+
+@pytest.mark.parametrize(
+    ("texts", "row"), [(["01.03.2024 10:00", "2.3.2024 10:00"], 0), (["2024-03-01T10:00", "then"], 1)]
+)
+def test_times_that_are_written_otherwise(texts, row, tmp_path):
+    pd.DataFrame({"when": texts, "x": [0.0, 1.0]}).to_csv(tmp_path / "a.csv", index=False)
+    complaint = (
+        f"times: column 'when' must hold times; found {texts[row]!r} in row {row}, counted from 0; write seconds, or "
+        "dates or durations such as 2024-03-01T10:00:00.25 and 0:01:30.5"
+    )
+    assert_complaint(complaint, lambda times: read_table(tmp_path / "a.csv", times=times), "when")
+    assert read_table(tmp_path / "a.csv", rate=1).signals["when"].values.tolist() == texts
+
+
+def test_a_day_alone_is_a_label(tmp_path):
+    pd.DataFrame({"day": ["2024-03-01", "2024-03-02"]}).to_csv(tmp_path / "a.csv", index=False)
+    assert read_table(tmp_path / "a.csv", rate=1).signals["day"].values.tolist() == ["2024-03-01", "2024-03-02"]
+
+
 def test_some_columns(path):
     session = read_table(path, activity=["neuron_1", "neuron_2"], signals=["speed"], steps="speed", rate=20)
     assert session.activity["activity"].neuron.values.tolist() == ["neuron_1", "neuron_2"]
@@ -90,7 +154,7 @@ def test_trials_reach_the_grid(path):
         ({"signals": "sped", "rate": 1}, "did you mean 'speed'"),
         ({"trials": "trials", "rate": 1}, "did you mean 'trial'"),
         ({"times": "time"}, "there is no column 'time'"),
-        ({"times": "state"}, "column 'state' must hold numbers; found 'r"),
+        ({"times": "state"}, "column 'state' must hold times; found 'r"),
         ({"activity": ["state"], "rate": 1}, "column 'state' must hold numbers"),
         ({}, "found neither"),
         ({"times": "t", "rate": 1}, "found both"),
@@ -289,7 +353,7 @@ def test_events_beside_samples_are_no_signals(tmp_path):
     ("given", "named"),
     [
         ({"events": "when"}, "there is no column 'when'"),
-        ({"events": "what"}, "events: column 'what' must hold numbers; found 'lick' in row 0"),
+        ({"events": "what"}, "events: column 'what' must hold times; found 'lick' in row 0"),
         ({"events": {"lick": ["time"]}}, r"events['lick'] must be the name of a column; found ['time']"),
         ({"events": 3}, "must be a name or a sequence of names"),
         ({"events": ["time", "reward_time"], "labels": "what"}, "labels are of one column of times"),

@@ -16,6 +16,7 @@ from popglm.recording.clocks import longest_step
 from popglm.recording.regrid_notes import holds_events
 from popglm.recording.series import CONTINUOUS
 from popglm.recording.sources import all_variables, find_source, is_empty_text, signal_values
+from popglm.recording.written_times import as_seconds, typed
 
 __all__ = ["bin_lines", "kernel", "splines", "variable_lines"]
 
@@ -23,6 +24,8 @@ __all__ = ["bin_lines", "kernel", "splines", "variable_lines"]
 MOST_VARIABLES = 12
 #: A variable of so many values is taken for categories; samples of a signal that are looked at to tell.
 FEW, LOOKED_AT = 6, 20_000
+#: Names of so many values are taken for categories at most.
+MOST_CATEGORIES = 50
 #: A column of times is one if this share of them lie in their trials.
 MOSTLY = 0.9
 #: Times of the same events lie no further apart (s).
@@ -162,10 +165,15 @@ def _kind(session: Session, source: str) -> Any:
     some = signal_values(part[:LOOKED_AT], found)
     if holds_events(some) or _is_one_at_events(some, part["time"][:LOOKED_AT].values):
         return kernel
-    values = pd.unique(pd.Series(some[~is_empty_text(some)]).dropna())
+    values = pd.Series(some[~is_empty_text(some)]).dropna().drop_duplicates()
     if len(values) < 2:
         return None
-    return _categories if len(values) <= FEW or part.attrs["between_samples"] != CONTINUOUS else splines
+    is_text = any(isinstance(value, str) for value in values)
+    if is_text and (len(values) > MOST_CATEGORIES or as_seconds(typed(values)) is not None):
+        return None
+    if len(values) <= FEW or is_text:
+        return _categories
+    return splines if part.attrs["between_samples"] == CONTINUOUS or len(values) > MOST_CATEGORIES else _categories
 
 
 def _are_times_of_trials(trials: pd.DataFrame | None, column: str | None) -> bool:

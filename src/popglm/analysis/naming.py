@@ -135,7 +135,9 @@ def _of_arrays(shapes: dict[str, tuple[int, ...]], get: Callable[[str], np.ndarr
 def _of_columns(table: Table) -> dict[str, Any]:
     """Options of `read_table`."""
     numbers = [name for name in table.names if table.kinds[name] in ("steps", "continuous")]
-    times = next((name for name in numbers if _TIME.search(name) and _rises(table.column(name))), None)
+    dated = [name for name in table.names if table.kinds[name] == "times"]
+    likely = [name for name in numbers if _TIME.search(name)] + dated
+    times = next((name for name in likely if _rises(table.column(name))), None)
     alike: dict[str, list[str]] = {}
     for name in numbers:
         if numbered := _NUMBERED.match(name):
@@ -149,13 +151,13 @@ def _of_columns(table: Table) -> dict[str, Any]:
 
 def _of_events(table: Table) -> dict[str, Any] | None:
     """Options of `read_table` for times of events, and what each was; None for a table of something else."""
-    times = [name for name in table.names if table.kinds[name] in ("steps", "continuous")]
+    times = [name for name in table.names if table.kinds[name] in ("steps", "continuous", "times")]
     texts = [name for name in table.names if table.kinds[name] == "text"]
     if len(times) != 1 or len(texts) > 1 or len(table.names) > len(times) + len(texts):
         return None
     (name,) = times
     when = pd.Series(table.column(name), dtype=float).dropna().to_numpy()
-    is_time = _TIME.search(name) is not None
+    is_time = table.kinds[name] == "times" or _TIME.search(name) is not None
     if not texts:
         stem = re.sub(r"\W+", "_", table.path.name.partition(".")[0]).strip("_") or "events"
         return {"events": {stem if is_time else name: name}} if is_time or _rises(when) else None

@@ -171,7 +171,10 @@ def warn_of_useless_columns(
 def warn_of_new_values(terms: Iterable[Term], session: SessionVariables) -> None:
     """Warn of splines outside their fitted range, and of bumps and categories that no sample visits."""
     if sentences := _surprises(terms, session):
-        warn(f"this session differs from the fitted one: {_in_one(sentences)}")
+        warn(
+            "samples that the design was not fitted to, of new data or kept for a test, differ from those of its fit: "
+            f"{_in_one(sentences)}"
+        )
 
 
 def _in_one(sentences: list[str]) -> str:

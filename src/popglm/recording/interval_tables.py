@@ -33,7 +33,8 @@ def read_intervals(
     name : str, optional
         What the session calls the intervals; those called "trials" are the trials.
     start : str, optional
-        The column of starts (s), which becomes "start_time".
+        The column of starts, which becomes "start_time": numbers (s), or dates or durations as of `read_table`. Other
+        columns of these are in seconds as well.
     stop : str, optional
         The column of stops (s), which becomes "stop_time". A table without a column "stop_time" has no stops, unless
         another column is given: each interval ends where the next one starts.
@@ -51,7 +52,7 @@ def read_intervals(
     TypeError
         If a name is no text.
     ValueError
-        If the file is damaged, empty, or separated by another character; a column is not there, or holds no numbers; a
+        If the file is damaged, empty, or separated by another character; a column is not there, or holds no times; a
         start is missing; or an interval ends before it begins.
     FileNotFoundError
         If there is no such file.
@@ -87,9 +88,9 @@ def read_intervals(
         raise ValueError(f"{READER}: start and stop must be two columns; found {start!r} for both")
     table = Table(path_of(path, READER), READER, separator, decimal)
     columns = {start: "start_time"}
-    table.numbers([start], "start")
+    table.times(start, "start")
     if stop in table.kinds or stop != "stop_time":
-        table.numbers([stop], "stop")
+        table.times(stop, "stop")
         columns[stop] = "stop_time"
     for given, meant in columns.items():
         if given != meant and meant in table.kinds and meant not in columns:
@@ -97,7 +98,7 @@ def read_intervals(
                 f"{READER}: column {given!r} becomes {meant!r}, but {table.path.name} has another column of that name; "
                 "give that one, or rename it in the file"
             )
-    rows = table.read(table.names).rename(columns=columns)
+    rows = table.in_seconds().rename(columns=columns)
     try:
         found = intervals(rows, repr(name))
     except ValueError as error:

@@ -17,6 +17,7 @@ from popglm.recording.named_tables import columns_of, table_of_fields
 from popglm.recording.series import events, intervals, signal, spike_trains, traces
 from popglm.recording.session import Session
 from popglm.recording.spikes_by_unit import by_unit
+from popglm.recording.written_times import as_seconds
 from popglm.warnings import warn
 
 __all__ = ["NamedArrays"]
@@ -124,8 +125,10 @@ class NamedArrays:
         return array.reshape(-1)
 
     def _numbers(self, name: Any, what: str) -> np.ndarray:
-        """A vector of numbers."""
+        """A vector of numbers; dates and durations in seconds."""
         vector = self.vector(name, what)
+        if (seconds := as_seconds(vector) if vector.dtype.kind in "mM" else None) is not None:
+            return seconds
         if vector.dtype.kind not in "biuf":
             raise ValueError(
                 f"{self.reader}: {what}: {shown(name)} must hold numbers; found {shown(vector[:3].tolist())}"

@@ -249,7 +249,7 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame of pandas or polars
-        With "start_time" (s), "stop_time" (s) if known, and what else is known of each.
+        With "start_time", "stop_time" if known (s, or durations), and what else is known of each.
     name : str, optional
         What the warning calls them.
 
@@ -261,6 +261,8 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     ------
     ValueError
         If a start is missing, or an interval ends before it begins.
+    TypeError
+        If starts or stops are dates.
 
     Warns
     -----
@@ -277,14 +279,15 @@ def intervals(table: pd.DataFrame, name: str = "the intervals") -> pd.DataFrame:
     table = as_pandas(table)
     if "start_time" not in table:
         raise ValueError(f"intervals: the table needs a column 'start_time'; found {listed(map(repr, table.columns))}")
-    table = table.assign(start_time=table["start_time"].astype(np.float64))
+    for end in {"start_time", "stop_time"} & set(table.columns):
+        table = table.assign(**{end: pd.Series(_seconds(table[end], "intervals"), table.index).astype(np.float64)})
     if table["start_time"].isna().any():
         row = int(np.flatnonzero(table["start_time"].isna())[0])
         raise ValueError(f"intervals: start_time is missing in row {row}; drop that row or give it a start")
     if not table["start_time"].is_monotonic_increasing:
         table = table.sort_values("start_time", kind="stable")
     following = table["start_time"].shift(-1)
-    stops = table["stop_time"].astype(np.float64) if "stop_time" in table else np.nan * following
+    stops = table["stop_time"] if "stop_time" in table else np.nan * following
     missing = int(stops.isna().sum())
     if missing:
         last = ", and the last with the recording: give its end" if np.isnan(stops.iloc[-1]) else ""

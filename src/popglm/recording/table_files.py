@@ -13,6 +13,7 @@ from popglm.checks import check_names
 from popglm.messages import listed, shown
 from popglm.recording.delimited import has_decimal_comma, how_separated, read_delimited
 from popglm.recording.files import StoredColumns, nearest, optional_library
+from popglm.recording.written_times import HOW_WRITTEN, as_seconds, typed
 
 __all__ = ["Table"]
 
@@ -52,6 +53,8 @@ class Table:
             self.empty = self.empty[[name for name in self.empty if str(name) in stored]]
         else:
             self.frame = self._of_text(separator, decimal)
+            for name in self.frame:
+                self.frame[name] = typed(self.frame[name])
             self.n_rows, self.empty = len(self.frame), self.frame.iloc[:0]
         self.names = [str(name) for name in self.empty]
         self.kinds = {str(name): self._kind(self.empty[name]) for name in self.empty}
@@ -93,14 +96,14 @@ class Table:
 
     @staticmethod
     def _kind(column: pd.Series) -> str:
-        """What a column holds: "steps" (whole numbers, flags), "continuous", "text", or another name."""
+        """What a column holds: "steps" (whole numbers, flags), "continuous", "text", "times", or another name."""
         if pd.api.types.is_bool_dtype(column) or pd.api.types.is_integer_dtype(column):
             return "steps"
         if pd.api.types.is_float_dtype(column):
             return "continuous"
         if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype | pd.StringDtype):
             return "text"
-        return str(column.dtype)
+        return str(column.dtype) if as_seconds(column) is None else "times"
 
     def check(self, argument: str, names: Iterable[str]) -> None:
         """Complain of a column that is not there."""
@@ -148,10 +151,30 @@ class Table:
             lambda some: self.read(some).to_numpy(dtype=dtype, na_value=np.nan), names, self.n_rows, dtype
         )
 
-    def _example(self, name: str) -> str:
-        """The first value of a column that is no number, and where it is."""
+    def times(self, name: str, argument: str) -> np.ndarray:
+        """A column of times (s): of numbers, of dates, which count from 1970 (UTC), or of durations."""
+        self.check(argument, [name])
+        if self.kinds[name] in ("steps", "continuous"):
+            return self.numbers([name], argument)[:, 0].astype(np.float64)
+        column = typed(self.read([name])[name])
+        seconds = as_seconds(column)
+        if seconds is None:
+            dates = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+            found = self._example(name, dates.notna().to_numpy())
+            raise ValueError(
+                f"{self.reader}: {argument}: column {name!r} must hold times; found {found}; {HOW_WRITTEN}"
+            )
+        return seconds
+
+    def in_seconds(self) -> pd.DataFrame:
+        """All columns, times among them in seconds."""
+        found = self.read(self.names)
+        return found.assign(**{name: self.column(name) for name in self.names if self.kinds[name] == "times"})
+
+    def _example(self, name: str, fine: np.ndarray | bool = False) -> str:
+        """The first value of a column that is neither fine nor a number, and where it is."""
         values = self.read([name])[name]
-        is_wrong = (values.notna() & pd.to_numeric(values, errors="coerce").isna()).to_numpy()
+        is_wrong = (values.notna() & pd.to_numeric(values, errors="coerce").isna()).to_numpy() & ~np.asarray(fine)
         if not is_wrong.any():
             # text of numbers, in Parquet, or nothing at all
             is_wrong = values.notna().to_numpy()
@@ -163,8 +186,10 @@ class Table:
         return f"{shown(value)} in row {row:,}, counted from 0{remedy}"
 
     def column(self, name: str) -> np.ndarray:
-        """Values of one column: what is missing is NaN among numbers, None among text."""
+        """Values of one column: what is missing is NaN among numbers, None among text; times are in seconds."""
         values = self.read([name])[name]
+        if self.kinds[name] == "times":
+            return self.times(name, "column")
         if self.kinds[name] == "text":
             return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
         if values.isna().any():

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -51,19 +50,22 @@ def read_table(
     activity : str or list of str, optional
         Columns of the neurons: their names, or patterns such as "neuron_*".
     signals : str or list of str, optional
-        Columns of variables, by name or pattern. All other columns of numbers or text, unless given.
+        Columns of variables, by name or pattern. All other columns of numbers or text, unless given. Dates and
+        durations are in seconds.
     steps : str or list of str, optional
         Those of the signals whose values hold until the next sample. Others do if they are not of floating-point
         numbers.
     trials : str, optional
         The column with the trial number of each sample: a signal whose values hold.
     times : str, optional
-        The column of times (s).
+        The column of times: numbers (s), dates, which become seconds since 1970 (UTC), or durations, which become
+        seconds. In text, dates are in ISO 8601 with a time of day, such as ``2024-03-01T10:00:00.25+01:00``; those
+        without an offset are in UTC.
     rate : float, optional
         Samples per second, in place of times.
     events : str, list of str, or mapping of names to columns, optional
-        Columns of the times (s) at which something happened, each events of its own; NaN where nothing did. Rows of a
-        table of events alone have no common clock: give neither times nor rate.
+        Columns of the times at which something happened, each events of its own; NaN where nothing did. They hold what
+        ``times`` may hold. Rows of a table of events alone have no common clock: give neither times nor rate.
     labels : str, optional
         The column that says what each event was, where one column has the times of them all: events are called by their
         labels, those of a mapping ``NAME.LABEL``. Rows without a label are left out.
@@ -83,8 +85,8 @@ def read_table(
     TypeError
         If neither times nor a rate is given, or both; or labels without one column of events.
     ValueError
-        If the file is damaged, empty, or separated by another character; a column is not there; or one of neurons or
-        times holds no numbers.
+        If the file is damaged, empty, or separated by another character; a column is not there; one of neurons holds
+        no numbers; or one of times neither numbers nor dates or durations.
     FileNotFoundError
         If there is no such file.
     ImportError
@@ -144,7 +146,7 @@ def _sampled(
     variables += [name for name in table.names if name in held and name not in variables]
     clock: dict[str, Any] = {"rate": rate}
     if times is not None:
-        clock = {"times": table.numbers([times], "times")[:, 0].astype(np.float64)}
+        clock = {"times": table.times(times, "times")}
     if trials is not None:
         table.check("trials", [trials])
     found: dict[str, Any] = {}
@@ -173,7 +175,7 @@ def _events_of(table: Table, given: Any, labels: str | None) -> _Events:
                 raise TypeError(f"{READER}: events[{name!r}] must be the name of a column; found {shown(column)}")
     else:
         names = {name: name for name in table.matching("events", given)}
-    times = {name: table.numbers([column], "events")[:, 0].astype(np.float64) for name, column in names.items()}
+    times = {name: table.times(column, "events") for name, column in names.items()}
     check_name(f"{READER}: labels", labels)
     if labels is None:
         return _Events({name: events_at(one) for name, one in times.items()}, set(names.values()))
