@@ -6,6 +6,7 @@ from complaints import assert_complaint
 
 import popglm as pg
 from popglm.recording.reading import format_of
+from popglm.recording.suite2p import KINDS
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ from popglm.recording.reading import format_of
         ("a.parquet", "table"),
         ("cnmf.hdf5", "caiman"),
         ("suite2p/plane0/F.npy", "suite2p"),
+        ("plane3/spks.npy", "suite2p"),
+        ("combined/Fneu_chan2.npy", "suite2p"),
         ("sorted/spike_times.npy", "kilosort"),
         ("alf/probe00/spikes.times.npy", "alf"),
         ("session.zarr/.zgroup", "nwb"),
@@ -62,6 +65,25 @@ def test_trials_as_alf_calls_them_are_alf(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     assert format_of(tmp_path) == "alf"
+
+
+@pytest.mark.parametrize("name", ["_ibl_wheel.timestamps.npy", "alf/licks.times.npy"])
+def test_behaviour_alone_as_alf_calls_it_is_alf(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert format_of(tmp_path) == "alf"
+
+
+@pytest.mark.parametrize("trace", list(KINDS))
+@pytest.mark.parametrize("folder", ["plane0", "suite2p/plane0", "plane1"])
+def test_any_trace_tells_suite2p(trace, folder, tmp_path):
+    """What `read_suite2p` reads without being told the format, whichever of the traces is there, and without ROIs."""
+    plane = tmp_path / folder
+    plane.mkdir(parents=True)
+    np.save(plane / f"{trace}.npy", np.ones((3, 40)))
+    np.save(plane / "ops.npy", {"fs": 10.0}, allow_pickle=True)
+    for asked in (tmp_path, plane.parent, plane):
+        assert pg.read(asked).activity[trace].shape == (40, 3)
 
 
 def test_options_go_to_the_reader(tmp_path):

@@ -70,8 +70,8 @@ def test_empty_text_is_unknown_and_counted():
     assert known(data["before"]) == [None] * 10 + expected[:-10].tolist()
     assert known(data["state"]) == ["run"] * 20 + [None] * 20 + ["rest"] * 20
     notes = data.attrs["notes"].splitlines()
-    assert notes.count("2 of 6 rows of 'choice' are empty text, and taken as unknown") == 1
-    assert "1 of 3 samples of 'state' are empty text, and taken as unknown" in notes
+    assert notes.count("2 of 6 rows of 'choice' are empty or missing, and taken as unknown") == 1
+    assert "1 of 3 samples of 'state' are empty or missing, and taken as unknown" in notes
     design = Design([categories("choice")], trial="trial").fit(data)
     assert {str(column[-1]) for column in design.transform(data).columns} == {"left", "right"}
     # whoever asks for it still finds it
@@ -80,7 +80,7 @@ def test_empty_text_is_unknown_and_counted():
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
-def test_empty_cells_of_tables_are_counted_as_empty_text(ending, tmp_path):
+def test_empty_cells_of_tables_are_counted_as_empty_or_missing(ending, tmp_path):
     state = ["run", None, "rest", "", "run", "run"]
     samples = pd.DataFrame({"time": np.arange(6.0), "n_1": 0, "n_2": 1, "state": state})
     trials = pd.DataFrame({"start_time": [0.0, 3.0], "stop_time": [3.0, 6.0], "cue": ["left", None], "n": [1.0, None]})
@@ -96,8 +96,8 @@ def test_empty_cells_of_tables_are_counted_as_empty_text(ending, tmp_path):
     assert known(data["state"]) == ["run", None, "rest", None, "run", "run"]
     assert known(data["cue"]) == ["left"] * 3 + [None] * 3
     notes = data.attrs["notes"].splitlines()
-    assert "2 of 6 samples of 'state' are empty text, and taken as unknown" in notes
-    assert "1 of 2 rows of 'trials.cue' are empty text, and taken as unknown" in notes
+    assert "2 of 6 samples of 'state' are empty or missing, and taken as unknown" in notes
+    assert "1 of 2 rows of 'trials.cue' are empty or missing, and taken as unknown" in notes
     # numbers that are unknown are no text
     assert not any("'trials.n'" in line for line in notes)
 

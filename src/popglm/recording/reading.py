@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -40,8 +41,11 @@ _SUFFIXES = {
 #: What a folder of a format holds, as patterns from the folder on; the first that is found decides.
 _HOLDS = (
     ("kilosort", "spike_times.npy"),
-    ("suite2p", "plane*/F.npy"),
-    ("suite2p", "suite2p/plane*/F.npy"),
+    # any of the traces will do
+    ("suite2p", "plane*/F*.npy"),
+    ("suite2p", "plane*/spks.npy"),
+    ("suite2p", "suite2p/plane*/F*.npy"),
+    ("suite2p", "suite2p/plane*/spks.npy"),
     ("suite2p", "F.npy"),
     ("nwb", "zarr.json"),
     ("nwb", ".zgroup"),
@@ -49,7 +53,11 @@ _HOLDS = (
     # files are called object.attribute.extension: a table called trials.csv is no object
     ("alf", "**/*trials.*.npy"),
     ("alf", "**/*trials.*.pqt"),
+    ("alf", "**/*.times*.npy"),
+    ("alf", "**/*.timestamps*.npy"),
 )
+#: What suite2p calls the folder of a plane, where any of its traces may be.
+_PLANE = re.compile(r"plane\d+|combined")
 
 
 def format_of(path: str | Path) -> str:
@@ -93,6 +101,8 @@ def _of_folder(path: Path, suffix: str) -> str | None:
     for kind, pattern in _HOLDS:
         if next(path.glob(pattern), None) is not None:
             return kind
+    if _PLANE.fullmatch(path.resolve().name) and any(next(path.glob(one), None) for one in ("F*.npy", "spks.npy")):
+        return "suite2p"
     return "nwb" if suffix == ".nwb" or path.name.lower().endswith(".nwb.zarr") else None
 
 

@@ -82,7 +82,7 @@ def notes_of_variables(session: Parts, wanted: Mapping[str, Variable], grid: Gri
 
 
 def _of_empty_text(session: Parts, variable: Variable) -> list[str]:
-    """Values that are unknown because they are text without a character."""
+    """Values that are unknown because they are text without a character, or none among text."""
     found = find_source(session, variable.source)
     if found.kind == "signal" and session.signals[found.part].dtype.kind in "OU":
         values, what = signal_values(session.signals[found.part], found), "samples"
@@ -96,7 +96,7 @@ def _of_empty_text(session: Parts, variable: Variable) -> list[str]:
     n_empty = int((is_empty_text(values) | pd.isna(values)).sum())
     if not n_empty:
         return []
-    return [f"{n_empty:,} of {len(values):,} {what} of {variable.source!r} are empty text, and taken as unknown"]
+    return [f"{n_empty:,} of {len(values):,} {what} of {variable.source!r} are empty or missing, and taken as unknown"]
 
 
 def _of_coarse_times(session: Parts, variable: Variable, grid: Grid) -> list[str]:
