@@ -225,6 +225,125 @@ def test_names_below_a_picture_are_whole_and_inside_it_however_narrow_it_is(brow
     tab.close()
 
 
+@pytest.fixture
+def drawing(browser):
+    """An empty page with what draws pictures."""
+    folder = Path(writing.__file__).parent / "page"
+    tab = browser.new_page()
+    for name in ("page", "figures"):
+        tab.add_style_tag(path=folder / f"{name}.css")
+    for name in ("numbers", "shapes", "axes", "rows"):
+        tab.add_script_tag(path=folder / f"{name}.js")
+    yield tab
+    tab.close()
+
+
+@pytest.mark.parametrize("letter", ["y", "W", "漢", "_"])
+@pytest.mark.parametrize("width", [200, 370, 1200])
+def test_long_names_stay_in_their_picture_and_are_told_whole(drawing, width, letter):
+    name = 60 * letter
+    told = drawing.evaluate(
+        """([name, width]) => {
+          const drawn = [
+            rowAxes(width, { names: [name, "short"], low: 0, high: 1, xLabel: name }, "rows").root,
+            axes(width, 180, { low: 0, high: 1, label: name }, { low: 0, high: 1, label: name }, "curves").root,
+          ];
+          return drawn.flatMap((root) => {
+            root.setAttribute("style", `width: ${width}px`);
+            document.body.replaceChildren(html("div", { class: "plot" }, root));
+            const frame = root.getBoundingClientRect();
+            return [...root.querySelectorAll("text")].map((one) => {
+              const box = one.getBoundingClientRect();
+              const across = [box.left - frame.left, frame.right - box.right];
+              const room = [...across, box.top - frame.top, frame.bottom - box.bottom];
+              return [one.firstChild.textContent, one.querySelector("title")?.textContent ?? null, Math.min(...room)];
+            });
+          });
+        }""",
+        [name, width],
+    )
+    assert min(room for _, _, room in told) >= -1.5
+    cut = [(shown, whole) for shown, whole, _ in told if shown.endswith("…")]
+    assert cut or width == 1200
+    assert all(whole == name and name.startswith(shown[:-1]) and len(shown) > 1 for shown, whole in cut)
+    assert all(whole is None for shown, whole, _ in told if not shown.endswith("…"))
+
+
+def test_a_name_without_spaces_does_not_widen_the_page(drawing):
+    drawing.set_viewport_size({"width": 390, "height": 900})
+    widest = drawing.evaluate(
+        """(name) => {
+          const inside = ["h2", "h3", "p", "li", "dd"].map((tag) => html(tag, {}, name));
+          document.body.replaceChildren(html("main", {}, html("section", {}, ...inside)));
+          return document.documentElement.scrollWidth;
+        }""",
+        60 * "y",
+    )
+    assert widest == 390
+
+
+#: Ends of axes: of kernels, angles, shares, dates, tiny and huge numbers.
+ENDS = [(1, 99), (0, 0.45), (0.31, 0.39), (96.9, 103.2), (-0.5, 0.05), (-180, 180), (1709287200.2, 1709287209.9)]
+ENDS += [(1e-9, 3e-9), (-2e7, -1.5e7), (0.9996, 1.0004), (999, 1001), (5, 6), (-0.001, 1000)]
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_every_axis_has_two_ticks_and_says_where_they_are(drawing, n):
+    for low, high in ENDS:
+        values, names = drawing.evaluate(
+            "([low, high, n]) => { const found = ticks(low, high, n); return [found, writtenApart(found)]; }",
+            [low, high, n],
+        )
+        steps = np.diff(values)
+        assert 2 <= len(values) <= 4 * n + 1, (low, high, values)
+        assert low - 1e-6 * steps[0] <= values[0] < values[-1] <= high + 1e-6 * steps[0]
+        assert steps == pytest.approx(steps[0], rel=1e-5)
+        mantissa = steps[0] / 10 ** np.floor(np.log10(steps[0]) + 1e-9)
+        assert any(mantissa == pytest.approx(one, rel=1e-5) for one in (1, 2, 2.5, 4, 5))
+        read = [float(name.replace("−", "-").replace(",", "")) for name in names]
+        assert read == pytest.approx(values, abs=0.011 * steps[0])
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2, -1.9), (0.1, 0.12), (-5, 1), (1.45, 1.55)])
+def test_a_logarithmic_axis_has_two_ticks(drawing, low, high):
+    for most in (2, 3, 8):
+        values = drawing.evaluate("(given) => logarithmicTicks(...given)", [low, high, most])
+        assert len(values) >= 2
+        assert low - 1e-9 <= min(values) < max(values) <= high + 1e-9
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_picture_of_the_page_has_an_axis_without_a_scale(browser, files, width):
+    page = Opened(browser, files["explained"], width)
+    told = page.tab.evaluate(
+        """() => [...document.querySelectorAll(".plot svg[role=img]")].map((root) => {
+          const [rows, columns] = [...root.querySelectorAll(".grid")].map((one) => one.getAttribute("d"));
+          return [root.getAttribute("aria-label"), columns.split("v4").length - 1, rows.split("M").length - 1];
+        })"""
+    )
+    page.tab.close()
+    assert len(told) > 10
+    assert all(min(across, down) >= 2 for _, across, down in told), told
+
+
+def test_a_neuron_without_a_name_has_a_row_that_says_so(browser, files, tmp_path):
+    before, facts, after = re.split(
+        r'(?<=<script type="application/json" id="facts">)(.*?)(?=</script>)',
+        files["explained"].read_text(),
+        flags=re.S,
+    )
+    told = json.loads(facts)
+    told["population"]["neurons"][4:6] = "", " "
+    path = tmp_path / "page.html"
+    path.write_text(before + json.dumps(told).replace("<", r"\u003c") + after, encoding="utf-8")
+    page = Opened(browser, path, fragment="#neuron=")
+    assert page.names().count("(no name)") == 2
+    assert all(name.strip() for name in page.names())
+    assert page.name() == "(no name)"
+    assert page.complaints == []
+    page.tab.close()
+
+
 def test_long_names_in_the_table_of_a_neuron_break_between_words(browser):
     folder = Path(writing.__file__).parent / "page"
     tab = browser.new_page()

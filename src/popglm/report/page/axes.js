@@ -11,7 +11,7 @@ const SLANTED = Math.SQRT1_2;
  */
 function axes(width, height, x, y, description) {
   const yTicks = y.names ? y.names.map((_, k) => k) : ticks(Math.min(y.low, y.high), Math.max(y.low, y.high), Math.max(2, Math.floor(height / 45)));
-  const yNames = y.names ?? yTicks.map((value) => tickName(value, y));
+  const yNames = y.names?.map(String) ?? tickNames(yTicks, y);
   const beside = y.label ? 28 : 10;
   const left = Math.min(0.45 * width, beside + Math.max(...yNames.map(widthOf), 12));
   const right = width - 10;
@@ -23,19 +23,19 @@ function axes(width, height, x, y, description) {
   let lines = "";
   yTicks.forEach((value, k) => {
     lines += `M${left},${Y(value).toFixed(1)}H${right}`;
-    root.append(text(left - 6, Y(value) + 4, cut(yNames[k], left - beside + 4), { "text-anchor": "end" }));
+    root.append(fitted(left - 6, Y(value) + 4, yNames[k], left - beside + 4, { "text-anchor": "end" }));
   });
   root.append(svg("path", { d: lines, class: "grid" }));
   xTicks(root, x, X, left, right, bottom, slant);
   if (x.label) {
-    const label = cut(x.label, width);
-    const middle = Math.min((left + right) / 2, width - widthOf(label) / 2);
-    root.append(text(middle, height - 4, label, { "text-anchor": "middle" }));
+    const half = Math.min(widthOf(x.label), width) / 2;
+    const middle = Math.max(half, Math.min((left + right) / 2, width - half));
+    root.append(fitted(middle, height - 4, x.label, width, { "text-anchor": "middle" }));
   }
   if (y.label) {
     const middle = (top + bottom) / 2;
     const at = { "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` };
-    root.append(text(11, middle, cut(y.label, bottom - top + 20), at));
+    root.append(fitted(11, middle, y.label, bottom - top + 20, at));
   }
   if (y.low < 0 && y.high > 0) root.append(svg("path", { d: `M${left},${Y(0).toFixed(1)}H${right}`, class: "zero" }));
   return { root, X, Y, left, right, top, bottom };
@@ -57,22 +57,25 @@ function xTicks(root, x, X, left, right, bottom, slant) {
     : x.exponent
       ? logarithmicTicks(x.low, x.high, most)
       : ticks(x.low, x.high, most);
+  const names = x.names ? values.map((k) => String(x.names[k])) : tickNames(values, x);
+  const crowd = x.names ? 1 : Math.ceil((values.length * (8 + Math.max(...names.map(widthOf)))) / (right - left));
   let lines = "";
-  for (const value of values) {
+  for (const [k, value] of values.entries()) {
+    // fewer where they would touch, but two
+    if (crowd > 1 && values.length > 2 && k % Math.min(crowd, values.length - 1)) continue;
     lines += `M${X(value).toFixed(1)},${bottom}v4`;
     if (slant) {
       const [at, below] = [X(value) + 4, bottom + 14];
-      const name = cut(String(x.names[value]), Math.min(slant + 8, at - 2) / SLANTED);
-      root.append(text(at, below, name, { "text-anchor": "end", transform: `rotate(-45 ${at.toFixed(1)} ${below.toFixed(1)})` }));
+      const turned = { "text-anchor": "end", transform: `rotate(-45 ${at.toFixed(1)} ${below.toFixed(1)})` };
+      root.append(fitted(at, below, names[k], Math.min(slant + 8, at - 2) / SLANTED, turned));
       continue;
     }
-    const name = x.names ? cut(String(x.names[value]), room * each) : tickName(value, x);
-    root.append(text(X(value), bottom + 17, name, { "text-anchor": "middle" }));
+    root.append(fitted(X(value), bottom + 17, names[k], x.names ? room * each : Infinity, { "text-anchor": "middle" }));
   }
   root.append(svg("path", { d: `M${left},${bottom}H${right}${lines}`, class: "grid" }));
 }
 
-/** Powers of ten between two exponents; 2 and 5 times these as well where there are few. */
+/** Powers of ten between two exponents; 2 and 5 times these as well where there are few, and round values between. */
 function logarithmicTicks(low, high, most) {
   const factors = high - low >= 2 ? [1] : [1, 2, 5];
   const found = [];
@@ -80,7 +83,7 @@ function logarithmicTicks(low, high, most) {
     found.push(...factors.map((factor) => power + Math.log10(factor)).filter((value) => value >= low && value <= high));
   }
   const each = Math.ceil(found.length / most);
-  return found.length ? found.filter((_, k) => k % each === 0) : ticks(low, high, most);
+  return found.length > 1 ? found.filter((_, k) => k % each === 0) : ticks(10 ** low, 10 ** high, most).map(Math.log10);
 }
 
-const tickName = (value, axis) => written(axis.exponent ? 10 ** value : value);
+const tickNames = (values, axis) => writtenApart(axis.exponent ? values.map((value) => 10 ** value) : values);

@@ -29,7 +29,7 @@ function drawClusters() {
     title: `${plural(order.length, "neuron")} in ${plural(clusters.sizes.length, "cluster")}, each row a neuron, colour its share of explained deviance`,
     draw: (width) => clusterPicture(width, { variables, order, share, clusters }, (event, canvas) => choose(order[rowAt(event, canvas)], true), (event, canvas) => {
       const i = order[rowAt(event, canvas)];
-      near.textContent = `${neurons[i]}, cluster ${clusterName(i)}`;
+      near.textContent = `${nameOf(i)}, cluster ${clusterName(i)}`;
     }),
     below: [
       colourBar(0, 1, "even", "Share"),

@@ -31,7 +31,7 @@ async function drawNeuron(i) {
   // another neuron may have been asked for meanwhile
   if (NEURON.index !== i) return;
   NEURON.data = data;
-  part("neuron-name").replaceChildren(...breakable(FACTS.population.neurons[i]));
+  part("neuron-name").replaceChildren(...breakable(nameOf(i)));
   showFacts(i);
   drawKernels();
   drawOwnContributions(i);

@@ -31,15 +31,36 @@ function range(...lists) {
   return low <= high ? [low, high] : null;
 }
 
-/** Round values for ticks between two numbers, about n of them. */
+/** Round values for ticks between two numbers, about n of them: two at least, since one tells no scale. */
 function ticks(low, high, n) {
   if (!(high > low)) return [low];
   const rough = (high - low) / Math.max(n, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((one) => one >= rough * 0.999);
+  const found = multiples(step, low, high);
+  if (found.length > 1) return found;
+  const finer = [5, 4, 2.5, 2, 1, 0.5].map((k) => k * power).filter((one) => one < step * 0.999);
+  return finer.map((one) => multiples(one, low, high)).find((some) => some.length > 1) ?? found;
+}
+
+/** Whole multiples of a step between two numbers. */
+function multiples(step, low, high) {
   const found = [];
   for (let k = Math.ceil(low / step - 1e-6); k * step <= high + 1e-6 * step; k++) found.push(k * step);
   return found;
+}
+
+/** Values of an axis as they are written, with as many decimals as they need to be told apart. */
+function writtenApart(values) {
+  const names = values.map(written);
+  const least = Math.min(...values.slice(1).map((value, k) => Math.abs(value - values[k])));
+  const off = (name, value) => Math.abs(Number(name.replaceAll("−", "-").replaceAll(",", "")) - value);
+  if (values.length < 2 || names.every((name, k) => off(name, values[k]) < 0.01 * least)) return names;
+  const digits = Math.min(20, Math.max(0, 1 - Math.floor(Math.log10(least))));
+  return values.map((value) => {
+    const [whole, part] = String(Number(value.toFixed(digits))).split(".");
+    return part ? `${grouped(whole)}.${part}` : grouped(whole);
+  });
 }
 
 /** Share p of the sorted known values lies below. */

@@ -3,10 +3,14 @@
 const PICKER = { order: [], chosen: -1, options: [] };
 const part = (id) => document.getElementById(id);
 
+/** What a neuron is called on the page: its name, which may be empty. */
+const nameOf = (i) => (FACTS.population.neurons[i].trim() ? FACTS.population.neurons[i] : "(no name)");
+
 function startPicker() {
   const { neurons, clusters } = FACTS.population;
   const sortable = quantities();
-  PICKER.options = neurons.map((name, i) => {
+  PICKER.options = neurons.map((_, i) => {
+    const name = nameOf(i);
     const option = html("li", { role: "option", id: `option-${i}`, "aria-selected": "false", title: name }, html("span", {}, name), html("span"));
     option.addEventListener("click", () => choose(i));
     return option;
@@ -123,6 +127,6 @@ function chooseByAddress() {
     // a stray % is part of the name
   }
   const i = FACTS.population.neurons.indexOf(name);
-  part("neuron-status").textContent = i < 0 ? `There is no neuron ${name}.` : "";
+  part("neuron-status").textContent = i < 0 ? `There is no neuron ${name || "without a name"}.` : "";
   if (i >= 0) choose(i, true, true);
 }

@@ -90,7 +90,8 @@ function showSpread(figure, measure) {
   const { variables, percentiles, pooled, sem, n, label } = measure;
   const [low, high] = range([0], percentiles.flatMap((five) => five.slice(1, 4)), pooled) ?? [0, 1];
   const room = 0.05 * (high - low);
-  const ends = { low: low < 0 ? Math.max(low - room, -0.5) : 0, high: Math.min(high + room, 1.02) };
+  const ends = { low: low < 0 ? Math.max(low - room, -0.5) : 0, high: low < high ? Math.min(high + room, 1.02) : 1 };
+  const isKnown = [...percentiles.flat(), ...pooled].some(known);
   figure.show({
     title: label,
     draw: (width) =>
@@ -101,6 +102,7 @@ function showSpread(figure, measure) {
       { label: "median", shape: "stroke" },
       { label: "all neurons pooled", kind: 1, shape: "diamond" },
     ],
+    below: isKnown ? [] : [html("p", { class: "note" }, "Nothing is known of this: the model explains no deviance of these neurons.")],
     table: () => ({
       head: ["variable", "5 %", "25 %", "median", "75 %", "95 %", "pooled", "± s.e.m.", "neurons"],
       rows: variables.map((name, k) => [name, ...percentiles[k], pooled[k], sem[k], n[k]]),
@@ -186,7 +188,7 @@ function showPlaces(figure, near, quantity) {
   const y = side(column(place.down), place.down, true);
   const x = place.across ? side(column(place.across), place.across) : quantity && { ...side(quantity.values, quantity.label) };
   const groups = quantity ? byColour(quantity.values) : byCluster();
-  const tell = (i) => (near.textContent = i < 0 ? "A click picks the nearest neuron." : `${neurons[i]}: ${quantity ? `${quantity.label} ${written(quantity.values[i])}` : `cluster ${clusterName(i)}`}`);
+  const tell = (i) => (near.textContent = i < 0 ? "A click picks the nearest neuron." : `${nameOf(i)}: ${quantity ? `${quantity.label} ${written(quantity.values[i])}` : `cluster ${clusterName(i)}`}`);
   const sideways = x ?? { values: spreadOut, low: -0.6, high: 0.6, label: "" };
   figure.show({
     title: place.across ? `Neurons in the plane, by ${quantity?.label ?? "cluster"}` : `Depth, by ${quantity?.label ?? "cluster"}`,
@@ -195,7 +197,7 @@ function showPlaces(figure, near, quantity) {
     legend: groups.legend,
     table: () => ({
       head: ["neuron", ...(place.across ? [place.across] : []), place.down, quantity?.label ?? "cluster"],
-      rows: neurons.map((name, i) => [name, ...(place.across ? [column(place.across)[i]] : []), column(place.down)[i], quantity ? quantity.values[i] : clusterName(i)]),
+      rows: neurons.map((_, i) => [nameOf(i), ...(place.across ? [column(place.across)[i]] : []), column(place.down)[i], quantity ? quantity.values[i] : clusterName(i)]),
     }),
   });
 }

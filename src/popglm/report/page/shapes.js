@@ -19,14 +19,32 @@ const svg = (name, attributes, ...children) =>
 
 const text = (x, y, content, attributes) => svg("text", { x: x.toFixed(1), y: y.toFixed(1), ...attributes }, content);
 
-/** About as wide as a text of the pictures is (px). */
-const widthOf = (content) => 6.6 * content.length;
+const PEN = document.createElement("canvas").getContext("2d");
+PEN.font = `12px ${getComputedStyle(document.body).fontFamily}`;
 
-/** A text that fits into so many pixels. */
-const cut = (content, room) => {
-  const most = Math.max(3, Math.floor(room / 6.6));
-  return content.length <= most ? content : `${content.slice(0, most - 1)}…`;
-};
+/** As wide as a text of the pictures is (px). */
+const widthOf = (content) => PEN.measureText(content).width;
+
+/** A text that fits into so many pixels; a letter of it stays. */
+function cut(content, room) {
+  if (widthOf(content) <= room) return content;
+  const letters = Array.from(content);
+  let [fits, many] = [1, letters.length];
+  while (many - fits > 1) {
+    const middle = Math.floor((fits + many) / 2);
+    if (widthOf(`${letters.slice(0, middle).join("")}…`) <= room) fits = middle;
+    else many = middle;
+  }
+  return `${letters.slice(0, fits).join("")}…`;
+}
+
+/** A text that is cut to so many pixels, and then tells all of itself under the pointer. */
+function fitted(x, y, content, room, attributes) {
+  const shown = cut(content, room);
+  const found = text(x, y, shown, attributes);
+  if (shown !== content) found.append(svg("title", {}, content));
+  return found;
+}
 
 /** A path through points; it begins anew after each that is not known. */
 function pathThrough(xs, ys) {
