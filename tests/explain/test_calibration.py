@@ -157,6 +157,19 @@ def test_weights_count_as_samples_and_what_is_not_recorded_as_none():
     xr_equal(found, pg.calibration(model, X[known], y[known], held_out=False, bins=edges))
 
 
+def test_weights_of_each_neuron():
+    X, Y, _ = samples()
+    y, weight = np.tile(Y["poisson"], 2), np.random.default_rng(0).integers(1, 4, (400, 2)).astype(float)
+    settings = {"lambdas": [0.1], "cv": 4, "precision": "float64", "tol": 1e-9}
+    model = pg.GLMCV(**settings).fit(X, y, sample_weight=weight)
+    found = pg.calibration(model, X, y, sample_weight=weight)
+    for j in range(2):
+        alone = pg.GLMCV(**settings).fit(X, y[:, j], sample_weight=weight[:, j])
+        own = pg.calibration(alone, X, y[:, j], sample_weight=weight[:, j])
+        for name in ("observed", "slope", "slope_error"):
+            np.testing.assert_allclose(found[name][j], own[name][0], rtol=1e-3)
+
+
 def xr_equal(a, b):
     for name in a:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-9, err_msg=name)

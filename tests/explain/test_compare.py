@@ -287,3 +287,20 @@ class TestBadInput:
             pg.compare(hasty, X, Y, ["position", "speed"])
         assert len(caught) == 1
         assert caught[0].filename == __file__
+
+
+def test_weights_of_each_neuron_go_with_those_that_are_fitted_again():
+    # by the group lasso the third neuron has no weights, and nothing is fitted for it
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    eta = np.column_stack([0.8 * X[:, 0], -0.8 * X[:, 1], 0 * X[:, 0]])
+    trials = rng.integers(3, 9, (400, 3))
+    Y, weight = rng.binomial(trials, 1 / (1 + np.exp(-eta))) / trials, trials.astype(float)
+    settings = {"penalty": "group_lasso", "lambdas": [0.1, 0.05], "cv": 3, "feature_groups": list("abc"), "tol": 1e-7}
+    model = pg.GLMCV("binomial", precision="float64", **settings).fit(X, Y, sample_weight=weight)
+    assert not model.coef_[2].any()
+    found = pg.compare(model, X, Y, sample_weight=weight)
+    for j in range(2):
+        alone = pg.GLMCV("binomial", precision="float64", **settings).fit(X, Y[:, j], sample_weight=weight[:, j])
+        own = pg.compare(alone, X, Y[:, j], sample_weight=weight[:, j])
+        np.testing.assert_allclose(found["reduced_deviance"][j], own["reduced_deviance"][0], rtol=1e-5)

@@ -117,6 +117,23 @@ def test_groups_of_no_variable_stay_and_weights_and_offsets_count():
     np.testing.assert_allclose(alone["shapley"][:, 0], gain, rtol=1e-4, atol=0.02)
 
 
+def test_weights_of_each_neuron():
+    rng = np.random.default_rng(5)
+    X = pd.DataFrame(rng.normal(size=(400, 3)), columns=list("abc"))
+    eta = np.column_stack([0.5 * X["a"], -0.5 * X["b"]])
+    trials = rng.integers(3, 9, (400, 2)).astype(float)
+    Y = rng.binomial(trials.astype(int), 1 / (1 + np.exp(-eta))) / trials
+    settings = {"lambdas": [0.01], "cv": 3, "feature_groups": list("abc"), "precision": "float64", "tol": 1e-8}
+    model = pg.GLMCV("binomial", **settings).fit(X, Y, sample_weight=trials)
+    for method in ("ablation", "refit"):
+        found = pg.shapley(model, X, Y, method=method, sample_weight=trials)
+        check_sum(found, model, X, Y, sample_weight=trials)
+        for j in range(2):
+            alone = pg.GLMCV("binomial", **settings).fit(X, Y[:, j], sample_weight=trials[:, j])
+            own = pg.shapley(alone, X, Y[:, j], method=method, sample_weight=trials[:, j])
+            np.testing.assert_allclose(found["shapley"][j], own["shapley"][0], rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("intercept", [True, False])
 def test_least_squares_have_the_product_measure(intercept):
     model, X, Y, b = fitted("gaussian", fit_intercept=intercept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,6 +156,7 @@ class Refits:
     Attributes
     ----------
     Y : DataFrame, shape (n_samples, n_neurons)
+    sample_weight : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
     on_all_rows : bool
         Whether there are fits to all rows.
     reselect, weaker
@@ -166,7 +166,7 @@ class Refits:
     model: GLMCV
     X: np.ndarray | RowStream
     Y: pd.DataFrame
-    sample_weight: Any
+    sample_weight: np.ndarray | None
     offset: np.ndarray | None
     on_all_rows: bool
     reselect: bool = True
@@ -250,7 +250,9 @@ class Refits:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             X, Y = take_columns(self.X, kept), self.Y.iloc[:, going]
-            refit.fit(X, Y, sample_weight=self.sample_weight, offset=self.offset, start=start)
+            weight = self.sample_weight
+            weight = weight if weight is None or weight.ndim == 1 else weight[:, going]
+            refit.fit(X, Y, sample_weight=weight, offset=self.offset, start=start)
         paths.put(refit, going, index, self.on_all_rows)
         if not any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
             return 0

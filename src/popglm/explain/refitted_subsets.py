@@ -31,6 +31,7 @@ class RefittedSubsets:
     ----------
     Y : ndarray, shape (n_samples, n_neurons)
         NaN where a neuron was not recorded.
+    sample_weight : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
     columns : list of ndarray of int
         Of every variable.
     late, n_fitted : int
@@ -40,7 +41,7 @@ class RefittedSubsets:
     model: GLMCV
     X: Any
     Y: np.ndarray
-    sample_weight: Any
+    sample_weight: np.ndarray | None
     offset: np.ndarray | None
     columns: list[np.ndarray]
     late: int = 0
@@ -135,10 +136,12 @@ class RefittedSubsets:
             cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
         )  # fmt: skip
         path = OwnPaths(start[:, None] if self.has_starts else None, None)
+        weight = self.sample_weight
+        weight = weight if weight is None or weight.ndim == 1 else weight[:, own]
         with warnings.catch_warnings():
             # of silent neurons, strengths at the end of a grid of one, and fits outside tol, which are counted
             warnings.simplefilter("ignore")
-            refit.fit(self.X, self.Y[:, own], sample_weight=self.sample_weight, offset=self.offset, start=path)
+            refit.fit(self.X, self.Y[:, own], sample_weight=weight, offset=self.offset, start=path)
         self.n_fitted += len(own)
         self.late += int((refit.cv_gap_[:, 0] > model.tol).any(axis=0).sum())
         return refit.cv_coef_path_[:, 0], np.nansum(refit.cv_deviance_[:, 0], axis=0)

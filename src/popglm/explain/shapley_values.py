@@ -9,7 +9,7 @@ import xarray as xr
 
 from popglm.checks import check_choice
 from popglm.estimators import GLMCV
-from popglm.estimators.validation import check_as_in_fit
+from popglm.estimators.validation import check_as_in_fit, over_neurons
 from popglm.explain.ablated_subsets import AblatedSubsets
 from popglm.explain.coalitions import MOST_VARIABLES, shapley_of
 from popglm.explain.contributions import (
@@ -147,7 +147,7 @@ def shapley(
             )
         return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
     known = ~np.isnan(y)
-    weights = known * (1.0 if weight is None else weight[:, None])
+    weights = known * over_neurons(weight)
     ablated = AblatedSubsets(model, values, np.where(known, y, 0.0), weights, offset, splits, columns)
     if in_closed_form:
         *found, without = ablated.products()
