@@ -14,7 +14,9 @@ from popglm.analysis.recipe import parse_recipe, read_recipe
 from popglm.analysis.result import Result, fingerprint, open_result
 from popglm.analysis.running import build, fit_recipe, grid_of, session_of
 from popglm.io.locks import held_lock
-from popglm.scale.stores import check_name, matched, named_sessions
+from popglm.scale.session_tasks import SessionTask, look
+from popglm.scale.sessions import expected_of, part_of
+from popglm.scale.stores import check_name, distinct_names, matched, named_sessions
 
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
@@ -160,7 +162,7 @@ def test_a_folder_that_is_moved_as_a_whole_is_known_again(copy):
     [
         ("recipe", "day0.nc is of another recipe"),
         ("data", "of this one before it changed"),
-        ("other", "not written by"),
+        ("other", "cannot be read: it is damaged, or no store"),
     ],
 )
 def test_a_store_of_something_else_is_refused_or_replaced(change, words, copy):
@@ -290,10 +292,39 @@ def test_names_that_are_no_names_of_files_are_refused(name, words, tmp_path):
 
 
 def test_names_are_those_of_files(tmp_path):
-    paths = ["x/m1.nwb", "https://host/m2.nwb?download=1", "x/m3.nwb.zarr", "x/m4/", "x/m5.2.csv.gz", r"x\m6.mat"]
-    assert list(named_sessions(paths)) == ["m1", "m2", "m3", "m4", "m5.2", "m6"]
+    paths = ["x/m1.nwb", "https://host/m2.nwb?download=1", "x/m3.nwb.zarr", "x/m4/", "x/m5.2.csv.gz"]
+    assert list(named_sessions(paths)) == ["m1", "m2", "m3", "m4", "m5.2"]
     session = pg.Session(signals={"v": pg.recording.signal([0.0], rate=1)}, attrs={"session_id": "m7"})
     assert list(named_sessions([session])) == ["m7"]
+
+
+def test_paths_that_give_no_names_are_told_together():
+    words = complaint(
+        named_sessions, ["a.nwb", 'b"c.nwb', r"back\slash.nwb", "neurons.nwb", f"{'x' * 200}.nwb", ".nwb"]
+    )
+    assert words.startswith("5 of 6 sessions cannot be called as their files are: ")
+    for told in (
+        "no file may hold '\"'",
+        "more than 150 bytes",
+        "that is the table of all neurons",
+        "Rename the files",
+    ):
+        assert told in words
+    assert "give it another name" in complaint(named_sessions, {"a/b": "a.nwb"})
+
+
+def test_a_link_gives_no_name_where_its_file_is_given(tmp_path):
+    (tmp_path / "good.nwb").write_text("")
+    (tmp_path / "again.nwb").symlink_to("good.nwb")
+    assert matched([str(tmp_path / "*.nwb")]) == [str(tmp_path / "good.nwb")]
+    assert matched([str(tmp_path / "again.nwb")]) == [str(tmp_path / "again.nwb")]
+
+
+def test_sessions_of_one_name_are_told_apart_by_their_folders():
+    assert list(distinct_names(["x/s1.nwb", "y/s2.nwb"])) == ["s1", "s2"]
+    assert list(distinct_names(["x/s1.nwb", "y/s1.nwb"])) == ["x_s1", "y_s1"]
+    assert list(distinct_names(["a/x/s1.nwb", "b/x/s1.nwb"])) == ["a_x_s1", "b_x_s1"]
+    assert "are called" in complaint(distinct_names, ["a/b/x/s1.nwb", "c/b/x/s1.nwb"])
 
 
 @pytest.mark.parametrize(
@@ -368,3 +399,31 @@ def test_an_output_is_one_calls_at_a_time(folder, tmp_path):
         pg.fit_sessions(sessions_of(folder), folder / "data" / "recipe.toml", tmp_path / "out")
     assert caught.value.errno == errno.EBUSY
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / ".lock"]
+
+
+@pytest.mark.parametrize("where", ["here", "on workers"])
+def test_warnings_name_their_session_once(where, copy, client, tmp_path):
+    paths = sessions_of(copy)[:2]
+    with pytest.warns(pg.PopglmWarning) as caught:
+        pg.fit_sessions(
+            paths, copy / "data" / "recipe.toml", tmp_path / "out", client if where == "on workers" else None
+        )
+    told = [str(one.message) for one in caught]
+    assert {one.partition(":")[0] for one in told} <= {"day0", "day1"}
+    assert len(told) == len(set(told))
+
+
+def test_a_damaged_table_is_written_anew(copy):
+    paths, recipe, table = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "here" / "day0.parquet"
+    before = table.read_bytes()
+    table.write_bytes(b"junk")
+    assert pg.fit_sessions(paths, recipe, copy / "here").table["status"].tolist() == ["finished"]
+    assert table.read_bytes() == before
+
+
+def test_blocks_of_a_session_take_no_more_than_it(copy):
+    recipe = read_recipe(copy / "data" / "recipe.toml")
+    found = look(SessionTask("day0", recipe, str(sessions_of(copy)[0]), copy / "elsewhere", 1, False))
+    n = expected_of(found).n_neurons
+    parts = [part_of(found, block) for block in ((0, 1), (1, 3), (3, n))]
+    assert sum(one.seconds for one in parts) == pytest.approx(expected_of(found).seconds)

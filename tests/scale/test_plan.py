@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -148,6 +149,21 @@ class TestPlans:
         assert found.pilot.evaluations == pytest.approx(np.mean([np.mean(one) for one in every]))
         # its seconds are those of the plan
         assert found.table.loc[name, "cpu_seconds"] == pytest.approx(found.pilot.seconds)
+        # what sessions take beside their fits is added: these are alike
+        each = found.pilot.reading + found.pilot.explaining
+        assert found.beside == pytest.approx(3 * each, rel=1e-6)
+        assert each > 0
+        facts = found.facts()
+        assert facts["seconds"] == pytest.approx(found.division.seconds + 3 * each / 8, rel=0.01)
+        assert facts["cpu_hours_beside_the_fits"] == pytest.approx(3 * each / 3600, rel=0.01)
+
+    def test_sessions_of_one_file_name_are_planned(self, tmp_path):
+        paths, recipe = write_sessions(tmp_path, 1)
+        other = tmp_path / "other" / paths[0].name
+        other.parent.mkdir()
+        shutil.copy(paths[0], other)
+        found = pg.plan([paths[0], other], recipe, pg.Cluster(cores=1), pilot_seconds=0)
+        assert sorted(found.table.index) == sorted(f"{path.parent.name}_{path.stem}" for path in (paths[0], other))
 
     def test_nothing_is_fitted_without_seconds(self, tmp_path):
         paths, recipe = write_sessions(tmp_path, 1)

@@ -186,8 +186,14 @@ class Result:
 
 
 def has_table(path: Path) -> bool:
-    """Whether the table with a row per neuron lies beside the file of a result."""
-    return any(path.with_suffix(ending).exists() for ending in (".parquet", ".csv"))
+    """Whether a table with a row per neuron lies beside the file of a result, and can be read."""
+    try:
+        if path.with_suffix(".csv").exists():
+            return "neuron" in pd.read_csv(path.with_suffix(".csv"), nrows=1)
+        return path.with_suffix(".parquet").exists() and len(pd.read_parquet(path.with_suffix(".parquet"))) > 0
+    except (OSError, ValueError):
+        # what PyArrow raises for a damaged file is a ValueError
+        return False
 
 
 def open_result(path: str | Path) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,14 +14,16 @@ from typing import Any
 import pandas as pd
 
 from popglm.analysis.cost import FitShape, cpu_seconds
+from popglm.analysis.explaining import with_explanation
 from popglm.analysis.recipe import Recipe, read_recipe
+from popglm.analysis.result import make_result
 from popglm.analysis.running import build, fit_recipe, grid_of, session_of
 from popglm.checks import is_number, shown
 from popglm.engines.threads import at_most_threads
 from popglm.recording import Session
 from popglm.scale.division import Cluster, Division, divide
 from popglm.scale.estimates import estimate, memory_of_task
-from popglm.scale.stores import named_sessions, recipe_of_session
+from popglm.scale.stores import distinct_names, recipe_of_session
 
 __all__ = ["Plan", "plan"]
 
@@ -40,12 +43,22 @@ class Pilot:
         Of a core.
     evaluations : float
         Of loss and gradient that a problem took at a strength.
+    reading, explaining : float
+        Seconds of a core beside the fit: to read the recording and build its design; to explain the fit and write it.
     """
 
     session: str
     n_neurons: int
     seconds: float
     evaluations: float
+    reading: float
+    explaining: float
+
+    def beside(self, shapes: Mapping[str, FitShape]) -> float:
+        """Seconds of a core that all sessions take beside their fits: by samples, and by neurons above those here."""
+        own = shapes[self.session]
+        read = sum(shape.n_samples for shape in shapes.values()) / own.n_samples * self.reading
+        return read + sum(max(1.0, shape.n_neurons / self.n_neurons) for shape in shapes.values()) * self.explaining
 
 
 @dataclass(frozen=True)
@@ -60,17 +73,21 @@ class Plan:
         None where nothing was tried: evaluations and seconds are then those of simulations.
     cluster : Cluster
     division : Division
+    beside : float
+        Seconds of a core that all sessions take beside their fits; 0 where nothing was tried.
     """
 
     table: pd.DataFrame
     pilot: Pilot | None
     cluster: Cluster
     division: Division
+    beside: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         """What the command line tells."""
         divided, table, cluster = self.division, self.table, self.cluster
         pilot = self.pilot
+        seconds = divided.seconds + self.beside / (cluster.nodes * cluster.cores)
         return {
             "sessions": len(table),
             "neurons": int(table["neurons"].sum()),
@@ -83,10 +100,11 @@ class Plan:
             "cpu_hours": float(f"{table['cpu_seconds'].sum() / 3600:.3g}"),
             "largest_fit_gb": float(f"{table['memory_gb'].max():.3g}"),
             "cluster": f"{cluster.nodes:,} nodes of {cluster.cores:,} cores and {cluster.memory / 1e9:.3g} GB",
-            "time": _seconds(divided.seconds),
-            "seconds": float(f"{divided.seconds:.3g}"),
+            "cpu_hours_beside_the_fits": None if pilot is None else float(f"{self.beside / 3600:.3g}"),
+            "time": _seconds(seconds),
+            "seconds": float(f"{seconds:.3g}"),
             "longest_part": divided.bottleneck,
-            "parts": {part: round(seconds / divided.seconds, 3) for part, seconds in divided.parts.items()},
+            "parts": {part: round(own / divided.seconds, 3) for part, own in divided.parts.items()},
             "divided_over": divided.over,
             "tasks": divided.n_tasks,
             "neurons_per_task": divided.neurons_per_task,
@@ -138,7 +156,7 @@ def plan(
     if not (is_number(pilot_seconds) and pilot_seconds >= 0):
         raise ValueError(f"plan: pilot_seconds must be a number that is not negative; found {shown(pilot_seconds)}")
     cluster = Cluster() if cluster is None else cluster
-    named = named_sessions(sessions)
+    named = distinct_names(sessions)
     shapes = {name: _shape(recipe, name, one) for name, one in named.items()}
     pilot = _pilot(recipe, named, shapes, pilot_seconds)
     evaluations, factor = None, 1.0
@@ -171,13 +189,17 @@ def _pilot(
     if not n or cpu_seconds(shape.of_neurons(n)) > most:
         return None
     own = recipe_of_session(recipe, name, one)
+    began = time.process_time()
     with ExitStack() as stack:
         session = session_of(own, one if isinstance(one, Session) else None)
         if not isinstance(one, Session):
             stack.enter_context(session)
-        matrices = build(own, grid_of(own, session))
+        data, trials = grid_of(own, session), session.trials
+        matrices = build(own, data)
+    reading = time.process_time() - began
     # neurons that lie apart in the table: neighbours are of one area, or of one plane
-    some = matrices.of_neurons(slice(None, n * (shape.n_neurons // n), shape.n_neurons // n))
+    apart = slice(None, n * (shape.n_neurons // n), shape.n_neurons // n)
+    some, data = matrices.of_neurons(apart), data.isel(neuron=apart)
     with at_most_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # what a first fit of a process compiles is no cost of the others
@@ -185,8 +207,13 @@ def _pilot(
         began = time.process_time()
         model = fit_recipe(own, some)
         seconds = time.process_time() - began
+        began = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            result = with_explanation(own, make_result(own, data, some, model, trials), data, some)
+            result.save(Path(folder, "pilot.nc"))
+        explaining = time.process_time() - began
     taken = model.n_iter_.sum() + model.cv_n_iter_.sum()
-    return Pilot(name, n, seconds, float(taken / shape.of_neurons(n).n_problems))
+    return Pilot(name, n, seconds, float(taken / shape.of_neurons(n).n_problems), reading, explaining)
 
 
 def _planned(
@@ -204,7 +231,8 @@ def _planned(
         for name, shape in shapes.items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("session")
-    return Plan(table, pilot, cluster, divide(shapes, cluster, evaluations, factor))
+    beside = 0.0 if pilot is None else pilot.beside(shapes)
+    return Plan(table, pilot, cluster, divide(shapes, cluster, evaluations, factor), beside)
 
 
 def _seconds(seconds: float) -> str:

@@ -10,9 +10,10 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,9 +30,12 @@ from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.estimates import Estimate, estimate
 from popglm.scale.merging import merged
 from popglm.scale.stores import Place, ingredients, key_of, made_of, recipe_of_session
+from popglm.warnings import PopglmWarning
 
-__all__ = ["Look", "Outcome", "SessionTask", "fit_session", "look", "merge_session"]
+__all__ = ["Look", "Note", "Outcome", "SessionTask", "fit_session", "look", "merge_session"]
 
+#: What was warned of, and as what.
+Note = tuple[str, type[PopglmWarning]]
 #: Seconds that a fit waits for another process that has its checkpoint, before it does without one.
 PATIENCE = 60.0
 #: Characters of an error that are told.
@@ -95,6 +99,8 @@ class Look:
     expected : Estimate, or None
     blocks : tuple of (int, int)
         In which an earlier call has begun to fit its neurons.
+    notes : tuple of Note
+        What was warned of.
     """
 
     state: str
@@ -102,20 +108,42 @@ class Look:
     key: str = ""
     expected: Estimate | None = None
     blocks: tuple[tuple[int, int], ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: "done" or "failed", with the sentence of the error, and the seconds that it took."""
+    """How a task ended: "done" or "failed", with the sentence of the error, its seconds, and what was warned of."""
 
     state: str
     seconds: float = 0.0
     error: str = ""
     n_neurons: int = 0
+    notes: tuple[Note, ...] = ()
+
+
+@contextmanager
+def noted() -> Iterator[list[Note]]:
+    """Catch warnings, which then are told beside the name of their session: other processes do not know it."""
+    notes: list[Note] = []
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            yield notes
+        finally:
+            own = ((str(one.message), one.category) for one in caught)
+            every = ((text, kind if issubclass(kind, PopglmWarning) else PopglmWarning) for text, kind in own)
+            notes.extend(dict.fromkeys(every))
 
 
 def look(task: SessionTask) -> Look:
     """Whether a session is fitted already, can be fitted at all, and what that takes."""
+    with noted() as notes:
+        found = _look(task)
+    return replace(found, notes=tuple(notes))
+
+
+def _look(task: SessionTask) -> Look:
+    """`look`, but for what is warned of."""
     try:
         about = ingredients(task.own_recipe, task.session)
         kept, key = made_of(task.place.store), key_of(about)
@@ -153,7 +181,9 @@ def _same(kept: dict[str, Any], about: dict[str, Any]) -> bool:
 
 def _refusal(kept: dict[str, Any], about: dict[str, Any], store: Path) -> str:
     """Why a store is not taken for this session."""
-    if not kept:
+    if "damage" in kept:
+        what = f"cannot be read: it is damaged, or no store ({kept['damage']})"
+    elif not kept:
         what = "was not written by fit_sessions"
     elif kept.get("recipe") != about["recipe"]:
         what = "is of another recipe"
@@ -182,15 +212,17 @@ def fit_session(task: SessionTask, block: tuple[int, int] | None = None, checkpo
         Whether the fit is kept while it goes on, to go on elsewhere where this process ends.
     """
     began = time.perf_counter()
-    try:
-        keep_freed_memory()
-        with ExitStack() as stack:
-            if task.threads is not None:
-                stack.enter_context(at_most_threads(task.threads))
-            n_neurons = _fit(task, block, checkpoint, stack)
-        return Outcome("done", time.perf_counter() - began, "", n_neurons)
-    except Exception as error:
-        return Outcome("failed", time.perf_counter() - began, sentence(error))
+    with noted() as notes:
+        try:
+            keep_freed_memory()
+            with ExitStack() as stack:
+                if task.threads is not None:
+                    stack.enter_context(at_most_threads(task.threads))
+                n_neurons = _fit(task, block, checkpoint, stack)
+            outcome = Outcome("done", time.perf_counter() - began, "", n_neurons)
+        except Exception as error:
+            outcome = Outcome("failed", time.perf_counter() - began, sentence(error))
+    return replace(outcome, notes=tuple(notes))
 
 
 def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, stack: ExitStack) -> int:

@@ -19,7 +19,7 @@ from popglm.scale.estimates import Estimate
 from popglm.scale.jobs import DaskJobs, HereJobs, Job, JobFailed, SchedulerGone
 from popglm.scale.placement import blocks_of
 from popglm.scale.progress import Progress
-from popglm.scale.session_tasks import Look, Outcome, SessionTask, fit_session, look, merge_session
+from popglm.scale.session_tasks import Look, Note, Outcome, SessionTask, fit_session, look, merge_session
 from popglm.scale.stores import (
     check_further_files,
     clear_rests,
@@ -28,6 +28,7 @@ from popglm.scale.stores import (
     recipe_of_session,
     write_table,
 )
+from popglm.warnings import warn
 
 __all__ = ["SessionsResult", "fit_sessions"]
 
@@ -209,6 +210,8 @@ class _Run:
         Of sessions that have ended.
     looks : dict of str to Look
         Of those that are fitted.
+    told : set of (str, str)
+        Names of sessions, and warnings that were told of them.
     """
 
     tasks: dict[str, SessionTask]
@@ -217,6 +220,7 @@ class _Run:
     tell: Callable[[Progress], None] | None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     looks: dict[str, Look] = field(default_factory=dict)
+    told: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.progress = Progress(len(self.tasks), self.jobs.dashboard)
@@ -229,6 +233,7 @@ class _Run:
             if isinstance(found, JobFailed):
                 found = Look("failed", found.error)
             self.progress.n_looked += 1
+            self._warn(job.name, found.notes)
             if found.state == "new":
                 self.looks[job.name] = found
                 self.progress.expect(expected_of(found))
@@ -248,6 +253,7 @@ class _Run:
         for job, found in self.jobs.run(waiting):
             name, outcome = job.name, Outcome("failed", 0.0, found.error) if isinstance(found, JobFailed) else found
             seconds[name] += outcome.seconds
+            self._warn(name, outcome.notes)
             if name in self.outcomes:
                 # another block of it has failed
                 continue
@@ -298,6 +304,13 @@ class _Run:
         self.progress.end(outcome.state)
         self._tell()
 
+    def _warn(self, name: str, notes: tuple[Note, ...]) -> None:
+        """Tell what was warned of, once for a session, beside its name."""
+        for text, category in notes:
+            if (name, text) not in self.told:
+                self.told.add((name, text))
+                warn(f"{name}: {text}", category)
+
     def _tell(self) -> None:
         if self.tell is not None:
             self.tell(self.progress)
@@ -326,5 +339,7 @@ def expected_of(found: Look) -> Estimate:
 
 
 def part_of(found: Look, block: tuple[int, int]) -> Estimate:
-    """What a block of a session takes."""
-    return expected_of(found).of_neurons(block[1] - block[0])
+    """What a block of a session takes of the whole: all blocks together take no more."""
+    whole, n_neurons = expected_of(found), block[1] - block[0]
+    seconds = whole.seconds * n_neurons / max(whole.n_neurons, 1)
+    return replace(whole.of_neurons(n_neurons), seconds=seconds)

@@ -48,6 +48,10 @@ MOST_SESSIONS, LONGEST_NAME = 100_000, 150
 OTHER_CHARACTERS = "._- +@=,~#&%()[]{}"
 #: The table of all neurons, so that no session may be called like it.
 TABLE = "neurons"
+#: What parts the folders of a path: a backslash is a letter like others where it does not.
+SLASHES = r"[/\\]+" if os.sep == "\\" else "/+"
+#: Sessions with a fault of their name that are told.
+MOST_TOLD = 5
 #: What patterns of names call the folders around a recording.
 _FOLDERS = ("{parent}", "{grandparent}")
 #: Endings of a recording's name that say of what format it is.
@@ -69,27 +73,33 @@ def check_name(name: Any) -> str:
     >>> check_name("../day 3")
     Traceback (most recent call last):
         ...
-    ValueError: the session '../day 3' cannot be called so: a name that begins with '.' would be hidden; give a \
-mapping of names to paths
+    ValueError: the session '../day 3' cannot be called so: a name that begins with '.' would be hidden; give \
+it another name
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a session must be text; found {shown(name)}")
+    fault = _fault_of_name(name)
+    if fault:
+        raise ValueError(f"the session {shown(name)} cannot be called so: {fault}; give it another name")
+    return name
+
+
+def _fault_of_name(name: str) -> str:
+    """Why no session can be called so; nothing where one can."""
     strange = sorted({one for one in name if not (one.isalnum() or one in OTHER_CHARACTERS)})
     if not name.strip():
-        fault = "it is empty"
-    elif name.startswith("."):
-        fault = "a name that begins with '.' would be hidden"
-    elif strange:
-        fault = f"no file may hold {listed(map(repr, strange))}"
-    elif len(name.encode()) > LONGEST_NAME:
-        fault = f"it has more than {LONGEST_NAME} bytes"
-    elif name.casefold() == TABLE:
-        fault = "that is the table of all neurons"
-    elif name != name.strip() or name.endswith("."):
-        fault = "it ends in a space or a point"
-    else:
-        return name
-    raise ValueError(f"the session {shown(name)} cannot be called so: {fault}; give a mapping of names to paths")
+        return "it is empty"
+    if name.startswith("."):
+        return "a name that begins with '.' would be hidden"
+    if strange:
+        return f"no file may hold {listed(map(repr, strange))}"
+    if len(name.encode()) > LONGEST_NAME:
+        return f"it has more than {LONGEST_NAME} bytes"
+    if name.casefold() == TABLE:
+        return "that is the table of all neurons"
+    if name != name.strip() or name.endswith("."):
+        return "it ends in a space or a point"
+    return ""
 
 
 def matched(patterns: Iterable[str]) -> list[str]:
@@ -107,7 +117,10 @@ def matched(patterns: Iterable[str]) -> list[str]:
         if not paths:
             raise ValueError(f"no file or folder matches {shown(pattern)}")
         for path in paths:
-            found.setdefault(_resolved(path), path)
+            whole = _resolved(path)
+            # a file gives its name, whatever links to it
+            if os.path.abspath(found.setdefault(whole, path)) != whole == os.path.abspath(path):
+                found[whole] = path
     return list(found.values())
 
 
@@ -141,6 +154,8 @@ def named_sessions(sessions: Any, pattern: str = NAME) -> dict[str, str | Sessio
         raise ValueError("sessions holds no session; does the pattern match any file?")
     if len(given) > MOST_SESSIONS:
         raise ValueError(f"sessions has {len(given):,} sessions, but {MOST_SESSIONS:,} are the most; give fewer a call")
+    if not isinstance(sessions, Mapping):
+        _check_names_of_paths(given, pattern)
     found: dict[str, str | Session] = {}
     seen: dict[str, Any] = {}
     files: dict[str, Any] = {}
@@ -166,6 +181,31 @@ def named_sessions(sessions: Any, pattern: str = NAME) -> dict[str, str | Sessio
     return found
 
 
+def _check_names_of_paths(given: list[tuple[Any, Any]], pattern: str) -> None:
+    """Complain of all paths at once that can give no name."""
+    names = {_name_of(one, pattern): one for _, one in given if isinstance(one, str | os.PathLike)}
+    faults = {name: fault for name in names if (fault := _fault_of_name(name))}
+    if not faults:
+        return
+    told = "; ".join(f"{shown(name)}: {fault}" for name, fault in list(faults.items())[:MOST_TOLD])
+    more = f"; and {len(faults) - MOST_TOLD:,} more" if len(faults) > MOST_TOLD else ""
+    raise ValueError(
+        f"{len(faults):,} of {len(given):,} sessions cannot be called as their files are: {told}{more}. Rename the "
+        "files, give the command --name '{parent}', or in Python a mapping of names to paths"
+    )
+
+
+def distinct_names(sessions: Any) -> dict[str, str | Session]:
+    """`named_sessions`, with folders before the names of a list where two would be called alike."""
+    for pattern in (NAME, "{parent}_{name}"):
+        try:
+            return named_sessions(sessions, pattern)
+        except ValueError as error:
+            if isinstance(sessions, Mapping) or "are called" not in str(error):
+                raise
+    return named_sessions(sessions, "{grandparent}_{parent}_{name}")
+
+
 def _whole_path(path: str) -> str:
     """A path as other processes find it; a URL as it is."""
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))
@@ -183,7 +223,7 @@ def _name_of(one: Any, pattern: str) -> str:
             raise TypeError('a Session without attrs["session_id"] has no name; give a mapping of names to sessions')
         return str(one.attrs["session_id"])
     path = str(os.fspath(one))
-    *folders, last = re.split(r"[/\\]+", _whole_path(path).partition("?")[0].rstrip("/\\"))
+    *folders, last = re.split(SLASHES, _whole_path(path).partition("?")[0].rstrip("/" + os.sep))
     known = {NAME: _ENDINGS.sub("", last) or last}
     known |= {place: folders[-k] if len(folders) >= k else "" for k, place in enumerate(_FOLDERS, 1)}
     strange = sorted({*re.findall(r"\{\w*\}", pattern)} - {*known})
@@ -278,13 +318,18 @@ def clear_rests(output: Path, names: Iterable[str]) -> None:
 
 
 def made_of(path: Path) -> dict[str, Any] | None:
-    """What a store was made of, as `fit_sessions` noted it; None where there is no store, {} where it does not say."""
+    """What a store was made of, as `fit_sessions` noted it; None where there is no store, {} where it does not say.
+
+    Of a file that cannot be read it has the error, under "damage".
+    """
     if not path.exists():
         return None
     try:
         with h5py.File(path) as file:
             return dict(json.loads(file.attrs["about"])["session"])
-    except (OSError, KeyError, ValueError, TypeError):
+    except OSError as error:
+        return {"damage": str(error)}
+    except (KeyError, ValueError, TypeError):
         return {}
 
 
