@@ -7,9 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from popglm.solve.compact import INNER
+from popglm.solve.compact import INNER, dots
 
 __all__ = ["WorkingModel", "descend", "shrink_block"]
+
+#: Sweeps between Newton steps, and products with B of one of these at most.
+NEWTON_AFTER, MAX_PRODUCTS = 2, 80
 
 
 class WorkingModel(NamedTuple):
@@ -73,67 +76,68 @@ def shrink_block(r, H, tau, z):
 
 
 @njit(**INNER)
-def _solve_positive(A, x):
-    """A⁻¹x by Cholesky, half the work of a general solver; 0 where rounding left A indefinite."""
-    try:
-        L = np.linalg.cholesky(A)
-    except Exception:
-        for k in range(len(x)):
-            x[k] = 0.0
-        return x
-    for i in range(len(x)):
-        total = x[i]
-        for k in range(i):
-            total -= L[i, k] * x[k]
-        x[i] = total / L[i, i]
-    for i in range(len(x) - 1, -1, -1):
-        x[i] /= L[i, i]
-        for k in range(i):
-            x[k] -= L[i, k] * x[i]
-    return x
+def _smooth_part(model, step, slope, along, diagonal, pull, force):
+    """The blocks that are not zero, where the norms are smooth: their curvature diag(diagonal) − Σ pull aaᵀ, and −∇.
 
-
-@njit(**INNER)
-def _newton_direction(model, step, slope, direction):
-    """Newton's direction for the model on the blocks that are not zero, where it is smooth."""
-    B, first, tau, lam2, w = model.B, model.first, model.tau, model.lam2, model.w
-    n, used = len(w), 0
-    at, norms = np.empty(n, np.int64), np.empty(len(tau), B.dtype)
+    ``along`` holds a, the blocks over their norms. Blocks that are zero have a diagonal of −1.
+    """
+    first, tau, lam2, w = model.first, model.tau, model.lam2, model.w
     for b in range(len(tau)):
         norm2 = 0.0
         for k in range(first[b], first[b + 1]):
             norm2 += (w[k] + step[k]) ** 2
-        norms[b] = np.sqrt(norm2)
-        if norms[b] > 0:
-            for k in range(first[b], first[b + 1]):
-                at[used] = k
-                used += 1
+        norm = np.sqrt(norm2)
+        pull[b] = tau[b] / norm if norm > 0.0 else 0.0
+        for k in range(first[b], first[b + 1]):
+            if norm > 0.0:
+                along[k], diagonal[k] = (w[k] + step[k]) / norm, lam2 + pull[b]
+                force[k] = -slope[k] - diagonal[k] * (w[k] + step[k])
+            else:
+                along[k], diagonal[k], force[k] = 0.0, -1.0, 0.0
+
+
+@njit(**INNER)
+def _newton_direction(model, step, slope, accuracy, direction, turn):
+    """Newton's direction on the blocks that are not zero, and B times it, by conjugate gradients.
+
+    A product with B takes a sixtieth of the time of a Cholesky factor (318 columns).
+    """
+    B, first, n, kind = model.B, model.first, len(model.w), model.B.dtype
+    along, diagonal, r, z = np.empty(n, kind), np.empty(n, kind), np.empty(n, kind), np.empty(n, kind)
+    search, product, pull = np.empty(n, kind), np.empty(n, kind), np.empty(len(model.tau), kind)
+    _smooth_part(model, step, slope, along, diagonal, pull, r)
+    energy = 0.0
     for k in range(n):
-        direction[k] = 0.0
-    if used < 2:
-        return
-    A, force = np.empty((used, used), B.dtype), np.empty(used, B.dtype)
-    trace = 0.0
-    for m in range(used):
-        for k in range(used):
-            A[m, k] = B[at[m], at[k]]
-        trace += A[m, m]
-    start = 0
-    for b in range(len(tau)):
-        if not norms[b] > 0:
-            continue
-        lo, size, pull = first[b], first[b + 1] - first[b], tau[b] / norms[b]
-        for m in range(size):
-            z_m = w[lo + m] + step[lo + m]
-            force[start + m] = -slope[lo + m] - (lam2 + pull) * z_m
-            # rounding may make B slightly indefinite
-            A[start + m, start + m] += lam2 + pull + 1e-6 * trace / used
-            for k in range(size):
-                A[start + m, start + k] -= pull * z_m * (w[lo + k] + step[lo + k]) / norms[b] ** 2
-        start += size
-    solution = _solve_positive(A, force)
-    for m in range(used):
-        direction[at[m]] = solution[m]
+        direction[k] = turn[k] = 0.0
+        z[k] = r[k] / (B[k, k] + diagonal[k]) if diagonal[k] >= 0.0 else 0.0
+        search[k] = z[k]
+        energy += r[k] * z[k]
+    goal = accuracy * energy
+    for _ in range(MAX_PRODUCTS):
+        dots(B, search, product)
+        curvature = 0.0
+        for b in range(len(pull)):
+            inner = 0.0
+            for k in range(first[b], first[b + 1]):
+                inner += along[k] * search[k]
+            for k in range(first[b], first[b + 1]):
+                z[k] = product[k] + diagonal[k] * search[k] - pull[b] * inner * along[k]
+                curvature += search[k] * z[k]
+        # rounding may make B slightly indefinite
+        if not curvature > 0.0:
+            break
+        share, new = energy / curvature, 0.0
+        for k in range(n):
+            direction[k] += share * search[k]
+            turn[k] += share * product[k]
+            r[k] -= share * z[k]
+            z[k] = r[k] / (B[k, k] + diagonal[k]) if diagonal[k] >= 0.0 else 0.0
+            new += r[k] * z[k]
+        if new <= goal:
+            break
+        share, energy = new / energy, new
+        for k in range(n):
+            search[k] = z[k] + share * search[k]
 
 
 @njit(**INNER)
@@ -180,42 +184,44 @@ def _sweep(model, step, slope, r, z):
 
 
 @njit(**INNER)
-def descend(model, step, slope, limits):
-    """Sweeps find which blocks are zero; a Newton step in the others, every fourth sweep, ends the slow tail.
+def _leap(model, step, slope, accuracy, work):
+    """Take Newton's step, a half or a quarter of it, if the model falls; returns by how much, and whether whole."""
+    direction, turn, guess_step, guess_slope = work
+    _newton_direction(model, step, slope, accuracy, direction, turn)
+    now = _model_value(model, step, slope)
+    for size in (1.0, 0.5, 0.25):
+        for k in range(len(step)):
+            guess_step[k] = step[k] + size * direction[k]
+            guess_slope[k] = slope[k] + size * turn[k]
+        then = _model_value(model, guess_step, guess_slope)
+        if then < now:
+            for k in range(len(step)):
+                step[k], slope[k] = guess_step[k], guess_slope[k]
+            return now - then, size == 1.0
+    return 0.0, False
 
-    It has the last word too: along a direction of little curvature sweeps gain next to nothing, for very long.
+
+@njit(**INNER)
+def descend(model, step, slope, limits):
+    """Sweeps find which blocks are zero; a Newton step in the others, every second sweep, ends the slow tail.
+
+    Along a direction of little curvature sweeps gain next to nothing, for very long. So a sweep that gains little ends
+    the descent where a whole Newton step came before it, or where one after it gains little, too.
     """
-    B, accuracy = model.B, limits.accuracy
-    n, kind = len(model.w), B.dtype
+    accuracy, n, kind = limits.accuracy, len(model.w), model.B.dtype
     r, z = np.empty(n, kind), np.empty(n, kind)
-    direction, turn = np.empty(n, kind), np.empty(n, kind)
-    guess_step, guess_slope = np.empty(n, kind), np.empty(n, kind)
-    total = 0.0
+    work = (np.empty(n, kind), np.empty(n, kind), np.empty(n, kind), np.empty(n, kind))
+    total, whole = 0.0, False
     for sweep in range(limits.max_sweeps):
         gained = _sweep(model, step, slope, r, z)
         total += gained
         settled = gained <= accuracy * total
-        if not settled and sweep % 4 != 3:
+        if settled and whole:
+            break
+        whole = False
+        if not settled and sweep % NEWTON_AFTER != NEWTON_AFTER - 1:
             continue
-        _newton_direction(model, step, slope, direction)
-        for k in range(n):
-            turn[k] = 0.0
-        for k in range(n):
-            if direction[k] != 0.0:
-                row, share = B[k], direction[k]
-                for m in range(n):
-                    turn[m] += row[m] * share
-        now, leap = _model_value(model, step, slope), 0.0
-        for size in (1.0, 0.5, 0.25):
-            for k in range(n):
-                guess_step[k] = step[k] + size * direction[k]
-                guess_slope[k] = slope[k] + size * turn[k]
-            then = _model_value(model, guess_step, guess_slope)
-            if then < now:
-                for k in range(n):
-                    step[k], slope[k] = guess_step[k], guess_slope[k]
-                leap = now - then
-                total += leap
-                break
+        leap, whole = _leap(model, step, slope, accuracy, work)
+        total += leap
         if settled and leap <= accuracy * total:
             break
