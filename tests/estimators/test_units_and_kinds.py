@@ -152,7 +152,7 @@ class TestNothingInside:
     def test_in_new_data(self):
         design = pg.Design([pg.bumps("position", n=4, low=0, high=100)]).fit(self.SESSION)
         metres = {"position": self.SESSION["position"] * 1000 + 500}
-        with pytest.warns(PopglmWarning, match=r"differs .* no sample of 'position' is inside \[0, 100\].* from 500"):
+        with pytest.warns(PopglmWarning, match=r"differ .* no sample of 'position' is inside \[0, 100\].* from 500"):
             design.transform(metres)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -12,6 +12,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 from numpy.testing import assert_allclose
 from seen_colours import BLINDNESS, least_distance, seen
+from statistics_results import (
+    averages,
+    calibration_dataset,
+    ceiling_table,
+    decoded_dataset,
+    quantiles_dataset,
+    types_dataset,
+    wald_dataset,
+)
 
 from popglm import maze_design, maze_session, psth
 from popglm import plot as pp
@@ -342,6 +351,15 @@ PICTURES = {
     "predicted_and_recorded": lambda ax: predicted_and_recorded([0, 1], [0, 1], ax=ax),
     "session_overview": lambda ax: pp.session_overview(SESSION.behavior, SESSION.activity, ax),
     "tuning_curves": lambda ax: pp.tuning_curves(tuning_dataset(3), ax, axis="position"),
+    "calibration": lambda ax: pp.calibration(calibration_dataset(2), ax=ax),
+    "cell_types": lambda ax: pp.cell_types(types_dataset(), ax=ax),
+    "coefficients": lambda ax: pp.coefficients(wald_dataset(2), ax=ax),
+    "group_averages": lambda ax: pp.group_averages(averages(), ax=ax),
+    "noise_ceiling": lambda ax: pp.noise_ceiling(ceiling_table(4), ax=ax),
+    "posterior": lambda ax: pp.posterior(decoded_dataset(), ax=ax),
+    "stacked_contributions": lambda ax: pp.stacked_contributions(contribution_dataset(3, ["cue", "speed"]), ax=ax),
+    "time_rescaling": lambda ax: pp.time_rescaling(quantiles_dataset(3), ax=ax),
+    "type_stability": lambda ax: pp.type_stability(types_dataset(), ax=ax),
 }
 
 

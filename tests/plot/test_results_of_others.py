@@ -6,6 +6,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from statistics_results import (
+    averages,
+    calibration_dataset,
+    ceiling_table,
+    decoded_dataset,
+    quantiles_dataset,
+    types_dataset,
+    wald_dataset,
+)
 
 import popglm as pg
 from popglm import plot
@@ -17,8 +26,8 @@ DRAWS = {
     "contribution_distribution": {"breakdown", "comparison", "breakdown by bins"},
     "contributions_over_bins": {"breakdown by bins"},
     "design_matrix": {"X"},
-    "deviance_cumulative": {"evaluation"},
-    "deviance_histogram": {"evaluation"},
+    "deviance_cumulative": {"evaluation", "ceilings"},
+    "deviance_histogram": {"evaluation", "ceilings"},
     "deviance_over_strengths": {"model"},
     "explained_and_null_deviance": {"evaluation"},
     "full_and_reduced": {"breakdown", "breakdown by bins", "comparison"},
@@ -28,6 +37,15 @@ DRAWS = {
     "place_map": {"tuning", "predicted tuning"},
     "psth": {"psth"},
     "tuning_curves": {"tuning", "predicted tuning"},
+    "calibration": {"calibration"},
+    "cell_types": {"types"},
+    "coefficients": {"weights"},
+    "group_averages": {"averages"},
+    "noise_ceiling": {"ceilings"},
+    "posterior": {"posterior"},
+    "stacked_contributions": {"breakdown", "breakdown by bins", "comparison"},
+    "time_rescaling": {"rescaled"},
+    "type_stability": {"types"},
 }
 #: With a second argument that is right.
 PAIRS = {
@@ -70,6 +88,13 @@ def results():
         "predicted tuning": pg.predicted_tuning(model, X, Y, bins),
         "psth": pg.psth(Y, trial=trial, before=0, after=3),
         "Y": Y,
+        "calibration": calibration_dataset(3),
+        "types": types_dataset(),
+        "weights": wald_dataset(3),
+        "averages": averages(),
+        "ceilings": ceiling_table(3),
+        "posterior": decoded_dataset(),
+        "rescaled": quantiles_dataset(3),
     }
 
 

@@ -76,6 +76,7 @@ def group_averages(
                 )
     ax.set_xticks(np.arange(len(names)), names)
     ax.set_xlim(-0.5, len(names) - 0.5)
+    ax.set_xlabel("Pair of groups" if differences else "Group")
     ax.set_ylabel("Difference" if differences else "Average")
     title = [f"{100 * data.attrs['level']:g} % intervals"]
     if n > 1:
@@ -134,6 +135,7 @@ def cell_types(types: xr.Dataset, ax: Axes | None = None) -> Axes:
                     textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     ax.set_xticks(np.arange(values.shape[1]), types["value"].values.tolist(), rotation=30, ha="right")
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    ax.set_xlabel("Variable")
     ax.set_ylabel("Neuron, by type")
     ax.figure.colorbar(image, ax=ax, label="Contribution", pad=0.12, shrink=0.8)
     entitle(ax, f"{len(order):,} neurons, {len(counts)} types")
