@@ -12,6 +12,8 @@ __all__ = ["HOW_WRITTEN", "as_seconds", "typed"]
 
 #: What messages say of times that are not read.
 HOW_WRITTEN = "write seconds, or dates or durations such as 2024-03-01T10:00:00.25 and 0:01:30.5"
+#: Ticks of a second of the units that pandas has.
+TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 # a day alone is a label of a session more often than a time
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?")
 _DURATION = re.compile(r"-?(\d+ days?,? \+?)?\d+:\d\d:\d\d(\.\d+)?")
@@ -66,4 +68,7 @@ def as_seconds(values: Any) -> np.ndarray | None:
         column = in_utc - pd.Timestamp(0, tz="UTC")
     elif not pd.api.types.is_timedelta64_dtype(column.dtype):
         return None
-    return column.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan)
+    values = column.to_numpy()
+    # whole seconds and the rest, so that a date is the number that its text would be
+    ticks, per_second = values.astype(np.int64), TICKS[np.datetime_data(values.dtype)[0]]
+    return np.where(np.isnat(values), np.nan, ticks // per_second + ticks % per_second / per_second)
