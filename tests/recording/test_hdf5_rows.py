@@ -96,7 +96,8 @@ def test_all_parts_are_those_that_h5py_reads(tmp_path, make):
             found, expected = rows[part], dataset[part]
             assert found.dtype == expected.dtype
             np.testing.assert_array_equal(found, expected)
-    with pytest.raises((OSError, ValueError), match="not of specified type"):
+    # the file is closed, which every revision of h5py says in other words
+    with pytest.raises((OSError, ValueError), match=r"not of specified type|not a dataset|dataset identifier"):
         rows[:3]
 
 
