@@ -250,27 +250,27 @@ def _of_signal(part: xr.DataArray, found: _Found, variable: Variable, grid: Grid
     rule = variable.rule or usual_rule(part, times, grid)
     angle = variable.period is not None
     _check_rule(variable, ("mean", "interpolate", "hold", *(() if angle else ("count", "sum", "max"))))
-    longest = longest_step(times)
+    longest, slack = longest_step(times), grid.slack(times)
     if rule == "hold":
-        return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest, grid.slack(times)))
+        return _taken(values, held_at(grid.starts, times, np.inf if is_steps else longest, slack))
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{variable.source!r} holds {shown(values[0])}, which has no {rule}; give the rule 'hold'")
     values = values.astype(np.float64)[:, None]
     _check_finite(variable, times, values[:, 0], grid)
     if rule in ("count", "sum"):
-        return _added_up(values[:, 0], times, variable, grid)
+        return _added_up(values[:, 0], times, variable, grid, slack)
     if rule == "max":
-        bins, largest = grid.find(times), np.full(len(grid), np.nan)
+        bins, largest = grid.find(times, slack), np.full(len(grid), np.nan)
         np.fmax.at(largest, bins[bins >= 0], values[bins >= 0, 0])
         return largest
     if rule == "mean":
-        bins = grid.find(times)
+        bins = grid.find(times, slack)
         if variable.period is not None:
             return mean_directions(bins[bins >= 0], values[bins >= 0, 0], len(grid), variable.period)
         sums, counts = means(bins[bins >= 0], values[bins >= 0], len(grid))
         with np.errstate(invalid="ignore"):
             return (sums / counts)[:, 0]
-    at, slack = (grid.starts if _same_clock(grid, times) else (grid.starts + grid.stops) / 2), grid.slack(times)
+    at = grid.starts if _same_clock(grid, times, slack) else (grid.starts + grid.stops) / 2
     if variable.period is not None:
         return arc_between(at, times, values[:, 0], longest, variable.period, slack)
     return interpolated_between(at, times, values, longest, slack)[:, 0]
@@ -297,7 +297,7 @@ def signal_values(part: xr.DataArray, found: _Found) -> np.ndarray:
     return np.asarray(column.values)
 
 
-def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: Grid) -> np.ndarray:
+def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: Grid, slack: float) -> np.ndarray:
     """All samples in each bin, added up; NaN where a sample is unknown, in gaps and outside of a regular clock."""
     odd = values[(values < 0) | ((np.floor(values) != values) & ~np.isnan(values))]
     if len(odd) and variable.rule == "count":
@@ -305,14 +305,14 @@ def _added_up(values: np.ndarray, times: np.ndarray, variable: Variable, grid: G
             f"{variable.source!r} holds {odd[0]:g}, which is no number of events; the rule 'count' adds up whole "
             "numbers from 0 on"
         )
-    bins = grid.find(times)
+    bins = grid.find(times, slack)
     inside = bins >= 0
     out = np.bincount(bins[inside], values[inside], minlength=len(grid))
     longest = longest_step(times)
     if np.isfinite(longest):
         empty = np.bincount(bins[inside], minlength=len(grid)) == 0
-        before = held_at(grid.starts, times, np.inf, grid.slack(times))
-        is_late = (before < 0) | (grid.stops - times[before] > longest + grid.slack(times))
+        before = held_at(grid.starts, times, np.inf, slack)
+        is_late = (before < 0) | (grid.stops - times[before] > longest + slack)
         out[empty & is_late] = np.nan
     return out if np.isnan(out).any() or variable.rule == "sum" else out.astype(np.int64)
 
@@ -324,7 +324,7 @@ def usual_rule(part: xr.DataArray, times: np.ndarray, grid: Grid) -> str:
     return "mean" if len(times) > 1 and np.median(np.diff(times)) < FINE * grid.width else "interpolate"
 
 
-def _same_clock(grid: Grid, times: np.ndarray) -> bool:
+def _same_clock(grid: Grid, times: np.ndarray, slack: float) -> bool:
     """Whether bins begin at samples: then a value is that of its sample."""
     if not len(times) or not len(grid):
         return False
@@ -332,7 +332,7 @@ def _same_clock(grid: Grid, times: np.ndarray) -> bool:
     beside = np.stack([times[np.maximum(after - 1, 0)], times[np.minimum(after, len(times) - 1)]])
     off = np.abs(grid.starts - beside).min(axis=0)
     inside = (grid.starts >= times[0] - grid.width / 2) & (grid.starts <= times[-1] + grid.width / 2)
-    return bool(inside.any() and np.median(off[inside]) <= max(1e-6 * grid.width, grid.slack(times)))
+    return bool(inside.any() and np.median(off[inside]) <= max(1e-6 * grid.width, slack))
 
 
 def _check_rule(variable: Variable, possible: tuple[str, ...]) -> None:

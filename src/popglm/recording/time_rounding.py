@@ -17,7 +17,7 @@ FINE = range(6, 13)
 UNIX_STEP = 2.0**-22
 #: Multiples of this period may well be exact: clocks of 1,024 or 4,096 Hz.
 DYADIC = 2.0**-13
-#: Units of times that are as coarse as to matter to bins.
+#: Decimals that are so coarse that they matter to bins.
 COARSE = (2, 3, 4, 5)
 #: Fewer times may be multiples of a step by chance.
 ENOUGH = 20
