@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
+from popglm.explain.data_of_fit import data_of_fit
 from popglm.explain.trials import check_trials
 from popglm.solve.coordinates import product64
 from popglm.statistics.families.contract import Family
@@ -98,19 +97,13 @@ def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int) -> float:
 
 def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, offset: Any, who: str) -> FittedSamples:
     """The arguments of a statistic, if they are those of the fit; ``who`` asks, for the complaints."""
-    check_model(model, who)
-    labels = rows_of(model, X, held_out=True)
-    order = labels.order(X, "X")
-    X = np.asarray(check_design_matrix(model, X, who, held_out=False, whole=True), float)
-    X = X if order is None else X[order]
-    y = check_activity(model, Y, len(X), labels)
-    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True)
+    X, y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, who)
+    X = np.asarray(X, float)
     beside = 0.0 if offset is None else offset[:, None]
     eta = product64(X, np.atleast_2d(model.coef_)) + np.atleast_1d(model.intercept_) + beside
     null_eta = np.broadcast_to(np.atleast_1d(model.null_intercept_) + beside, eta.shape)
     if model.null_coef_ is not None:
         null_eta = null_eta + product64(X, np.atleast_2d(model.null_coef_))
     weight = np.ones(len(X)) if weight is None else weight
-    return FittedSamples(
-        model, X, y, eta, null_eta, weight, None if trial is None else check_trials(trial, len(X), labels)
-    )
+    trials = None if trial is None else check_trials(trial, len(X), labels)
+    return FittedSamples(model, X, y, eta, null_eta, weight, trials)

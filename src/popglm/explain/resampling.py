@@ -14,8 +14,8 @@ from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_nu
 from popglm.design import Design
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_activity, check_data_of_fit, check_design_matrix, rows_of
+from popglm.explain.contributions import check_data_of_fit
+from popglm.explain.data_of_fit import data_of_fit, unfitted
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
@@ -127,13 +127,8 @@ def bootstrap(
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     check_design_of(model, design, "bootstrap")
     results = kernels(model, design, n_points=n_points, units=units)
-    labels = rows_of(model, X, held_out=True)
-    order = labels.order(X, "X")
-    X = check_design_matrix(model, X, "bootstrap", held_out=False)
-    X = X if order is None else X[order]
-    Y = check_activity(model, Y, len(X), labels)
+    X, Y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, "bootstrap", whole=False)
     codes = check_trials(trial, len(X), labels)
-    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, "bootstrap", refits=True)
     if isinstance(model, GLMCV) and model.held_out_once_:
         check_data_of_fit(model, X, Y, weight, offset, "bootstrap")
     if not codes.any():
@@ -175,15 +170,10 @@ def _refit(
     """
     times = np.bincount(trials, minlength=codes.max() + 1)[codes]
     sample_weight = weight * (times if weight.ndim == 1 else times[:, None])
-    given = model.get_params()
-    refit = GLM(**{name: given[name] for name in GLM().get_params()}).set_params(
+    refit = unfitted(model, GLM).set_params(
         # a neuron at its null model has no strength: nothing counts of it but what is never penalised
         lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, ALMOST_NULL * model.lambda_path_[0])[None],
-        feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
-        feature_mask=model.feature_mask_,
-        penalty_factors=model.penalty_factors_,
         tol=min(model.tol, LOOSEST_TOL),
-        verbose=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PopglmWarning)  # `bootstrap` sums them up

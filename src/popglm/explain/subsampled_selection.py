@@ -11,10 +11,9 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
-from popglm.estimators import GLM, GLMCV
+from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
+from popglm.explain.data_of_fit import DataOfFit, data_of_fit, unfitted
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
@@ -107,27 +106,21 @@ def stability_selection(
     >>> found.attrs["n_counted"], [np.flatnonzero(one).tolist() for one in found["selected"].values]
     (2, [[0], [1]])
     """
-    check_model(model, "stability_selection")
     check_count("stability_selection", "n_pairs", n_pairs, 1, MOST_DRAWS)
     check_seed(seed, "stability_selection")
     check_map("stability_selection", map, X)
+    data = data_of_fit(model, X, Y, sample_weight, offset, "stability_selection")
+    trials = check_trials(trial, len(data.X), data.labels)
     starts, sizes, names = _penalised_groups(model)
     n_counted = _number_counted(len(names), threshold, n_false)
-    labels = rows_of(model, X, held_out=True)
-    order = labels.order(X, "X")
-    values = np.asarray(check_design_matrix(model, X, "stability_selection", held_out=False, whole=True))
-    values = values if order is None else values[order]
-    Y = check_activity(model, Y, len(values), labels)
-    codes = check_trials(trial, len(values), labels)
-    beside = check_as_in_fit(model, sample_weight, offset, len(values), labels, "stability_selection", refits=True)
-    n_trials = int(codes.max()) + 1
+    n_trials = int(trials.max()) + 1
     if n_trials < 4:
         raise ValueError(f"stability_selection: halves of {n_trials} trials say little; at least 4 are needed.")
-    path = np.asarray(model.lambda_path_, float)
-    check_room("stability_selection: paths of two halves", 8.0 * 2 * path.shape[0] * Y.shape[1] * values.shape[1])
+    n_weights = len(model.lambda_path_) * data.Y.shape[1] * data.X.shape[1]
+    check_room("stability_selection: paths of two halves", 8.0 * 2 * n_weights)
     rng = np.random.default_rng(seed)
     halves = [rng.permutation(n_trials)[: n_trials // 2] for _ in range(n_pairs)]
-    counted = partial(_counted, model, values, Y, *beside, codes, (starts, sizes, n_counted))
+    counted = partial(_counted, model, data, trials, (starts, sizes, n_counted))
     frequency = sum(np.mean(each, axis=0) for each in map(counted, halves)) / n_pairs
     return xr.Dataset(
         {
@@ -175,33 +168,23 @@ def _number_counted(n_groups: int, threshold: float, n_false: float) -> int:
 
 def _counted(
     model: PopulationGLM,
-    X: np.ndarray,
-    Y: np.ndarray,
-    weight: np.ndarray | None,
-    offset: np.ndarray | None,
-    codes: np.ndarray,
+    data: DataOfFit,
+    trials: np.ndarray,
     groups: tuple[np.ndarray, np.ndarray, int],
     half: np.ndarray,
 ) -> np.ndarray:
     """Which groups count in a half of the trials and in the other, bool (2, n_neurons, n_groups)."""
-    inside = np.isin(codes, half)
+    inside = np.isin(trials, half)
     rows = np.flatnonzero(inside), np.flatnonzero(~inside)
     path, (starts, sizes, n_counted) = np.asarray(model.lambda_path_, float), groups
-    given = model.get_params()
-    fit = GLMCV(**{name: given[name] for name in GLM().get_params()}).set_params(
-        cv=[rows, rows[::-1]],
-        refit=False,
-        feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
-        feature_mask=model.feature_mask_,
-        penalty_factors=model.penalty_factors_,
-        verbose=0,
-    )
+    fit = unfitted(model, GLMCV).set_params(cv=[rows, rows[::-1]], refit=False)
     # of a path that is long enough the rest changes nothing
     for n_strengths in (max(1, len(path) // 2), len(path)):
         with warnings.catch_warnings():
             # of half of the data less can be said, and no strength is chosen
             warnings.simplefilter("ignore", PopglmWarning)
-            fit.set_params(lambdas=path[:n_strengths]).fit(X, Y, sample_weight=weight, offset=offset)
+            fit.set_params(lambdas=path[:n_strengths])
+            fit.fit(data.X, data.Y, sample_weight=data.weight, offset=data.offset)
         has_weight = np.asarray(fit.cv_coef_path_) != 0
         used = np.stack([has_weight[..., a : a + n].any(axis=-1) for a, n in zip(starts, sizes, strict=True)], axis=-1)
         # what had a weight once counts from there on

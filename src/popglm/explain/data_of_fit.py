@@ -1,0 +1,53 @@
+"""What a model was fitted to, given again to explain it; and an estimator that fits it again."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from popglm.estimators import GLM, GLMCV
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.validation import check_as_in_fit
+from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
+from popglm.labels import Rows
+
+__all__ = ["DataOfFit", "data_of_fit", "unfitted"]
+
+
+class DataOfFit(NamedTuple):
+    """X, or a stream of it, Y (NaN where unknown) and what else there is, in the order of the fit; and its labels."""
+
+    X: Any
+    Y: np.ndarray
+    weight: np.ndarray | None
+    offset: np.ndarray | None
+    labels: Rows
+
+
+def data_of_fit(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str, whole: bool = True) -> DataOfFit:
+    """The arguments of a statistic, if they are those of the fit; ``who`` asks, for the complaints.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether X must be an array, and no stream.
+    """
+    check_model(model, who)
+    labels = rows_of(model, X, held_out=True)
+    order = labels.order(X, "X")
+    X = check_design_matrix(model, X, who, held_out=False, whole=whole)
+    X = X if order is None else X[order]
+    Y = check_activity(model, Y, len(X), labels)
+    return DataOfFit(X, Y, *check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True), labels)
+
+
+def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:
+    """An estimator that fits as a model was, with its groups, mask and factors as they were found there."""
+    given = model.get_params()
+    return kind(**{name: given[name] for name in GLM().get_params()}).set_params(
+        feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
+        feature_mask=model.feature_mask_,
+        penalty_factors=model.penalty_factors_,
+        verbose=0,
+    )
