@@ -23,6 +23,7 @@ FLOORS = [
         "messages",
         "numbers",
         "scaling",
+        "shapes",
         "toml_text",
         "warnings",
     ],

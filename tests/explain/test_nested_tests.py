@@ -89,5 +89,8 @@ def test_wrong_arguments_are_told():
     X, Y, _ = samples()
     with pytest.raises(ValueError, match=r"penalty='ridge'; likelihoods of penalised fits"):
         pg.likelihood_ratio(pg.GLM(lambdas=[0.1]).fit(X, Y["poisson"]), X, Y["poisson"])
+    smooth = pg.GLM(penalty="none", smoothness=0.1, feature_groups=[X.shape[1]]).fit(X, Y["poisson"])
+    with pytest.raises(ValueError, match=r"smoothness=0.1; likelihoods of penalised fits"):
+        pg.likelihood_ratio(smooth, X, Y["poisson"])
     with pytest.raises(ValueError, match="cue"):
         pg.likelihood_ratio(fitted(X, Y["poisson"]), X, Y["poisson"], ["cue"])

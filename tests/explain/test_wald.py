@@ -194,6 +194,9 @@ def test_penalised_fits_are_refused():
     model = pg.GLM(lambdas=[0.1]).fit(X, Y["poisson"])
     with pytest.raises(ValueError, match=r"penalty='ridge', and penalised weights have no standard errors; fit with"):
         pg.wald(model, X, Y["poisson"])
+    smooth = pg.GLM(penalty="none", smoothness=0.1, feature_groups=[X.shape[1]]).fit(X, Y["poisson"])
+    with pytest.raises(ValueError, match=r"smoothness=0.1, and penalised weights have no standard errors"):
+        pg.wald(smooth, X, Y["poisson"])
     with pytest.raises(TypeError, match=r"model must be a popglm\.GLM"):
         pg.wald("model", X, Y["poisson"])
 

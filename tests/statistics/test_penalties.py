@@ -7,7 +7,8 @@ import pytest
 
 from popglm.statistics import norms
 from popglm.statistics.blockwise import Blocks
-from popglm.statistics.penalties import PENALTIES, Penalty, smoothness_matrix
+from popglm.statistics.penalties import PENALTIES, Penalty
+from popglm.statistics.roughness import smoothness_matrix
 
 SIZES = [3, 1, 4, 2]
 

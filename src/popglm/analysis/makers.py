@@ -49,7 +49,7 @@ TERM_OPTIONS: dict[str, list[str]] = {
     for name, make in _BASES.items()
 }
 #: Arguments of the model that come from elsewhere in a recipe, or cannot be written in it.
-EXPLAINED_BY_CODE = ("feature_groups", "feature_mask", "verbose", "refit")
+EXPLAINED_BY_CODE = ("feature_groups", "feature_shapes", "feature_mask", "verbose", "refit")
 MODEL_OPTIONS = [name for name in inspect.signature(GLMCV).parameters if name not in EXPLAINED_BY_CODE]
 
 

@@ -12,6 +12,7 @@ from popglm.checks import check_count, check_count_of_columns, check_name, check
 from popglm.design.cosines import beyond
 from popglm.design.terms import Term, even_points, finite_range
 from popglm.design.variables import SessionVariables
+from popglm.shapes import Shape
 
 __all__ = ["CyclicSplines", "Splines"]
 
@@ -217,6 +218,9 @@ class CyclicSplines(Term):
 
     def feature_names(self) -> list[str]:
         return [f"spline{i}" for i in range(self.n)]
+
+    def shape(self) -> Shape:
+        return Shape.of("circle", self.n)
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         values = even_points(self.low, self.high, n_points)

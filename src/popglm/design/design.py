@@ -19,6 +19,7 @@ from popglm.design.terms import Term, check_columns
 from popglm.design.variables import SessionVariables
 from popglm.messages import listed, shown
 from popglm.scaling import note_scaling
+from popglm.shapes import Shape, note_shapes
 
 __all__ = ["Design"]
 
@@ -55,6 +56,10 @@ class Design(OutputOfChoice, TransformerMixin, BaseEstimator, auto_wrap_output_k
         Names of the groups.
     group_sizes_ : list of int, length n_groups
         Columns per group.
+    group_shapes_ : list of Shape, length n_groups
+        Along which axes the columns of each group have their neighbours, as ``smoothness`` of a model counts them: two
+        for a product of two bases, a circle for `cyclic_splines`, none along categories. DataFrames carry them to the
+        model; for arrays give it ``feature_shapes=design.group_shapes_``.
     columns_ : pandas.MultiIndex, length n_features
         (group, feature) of every column.
     means_, scales_ : ndarray of float64, shape (n_features,)
@@ -310,6 +315,11 @@ class Design(OutputOfChoice, TransformerMixin, BaseEstimator, auto_wrap_output_k
             part.report_ = self.report_.loc[names]
         return part
 
+    @property
+    def group_shapes_(self) -> list[Shape]:
+        """See the class."""
+        return [term.shape() for term in self.terms_.values()]
+
     def get_feature_names_out(self, input_features: None = None) -> np.ndarray:
         """Return one string per column, "group_feature".
 
@@ -419,4 +429,5 @@ class Design(OutputOfChoice, TransformerMixin, BaseEstimator, auto_wrap_output_k
     def _label(self, X: np.ndarray, session: SessionVariables) -> Any:
         table = pd.DataFrame(X, index=session.index, columns=self.columns_, copy=False)
         note_scaling(table, self.means_, self.scales_)
+        note_shapes(table, dict(zip(self.groups_, self.group_shapes_, strict=True)))
         return self.as_chosen(table)

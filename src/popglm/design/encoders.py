@@ -16,6 +16,7 @@ from popglm.design.levels import as_levels, match_levels
 from popglm.design.terms import Term, cross_grids, even_points, finite_range, where_known
 from popglm.design.variables import SessionVariables
 from popglm.messages import shown
+from popglm.shapes import Shape
 
 __all__ = ["Categories", "Transformed"]
 
@@ -110,6 +111,9 @@ class Categories(Term):
 
     def feature_names(self) -> list[str]:
         return [str(level) for level in self.levels_]
+
+    def shape(self) -> Shape:
+        return Shape.of("levels", len(self.levels_))
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         n_levels = len(self.levels_)

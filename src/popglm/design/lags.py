@@ -35,6 +35,7 @@ from popglm.design.terms import (
 )
 from popglm.design.variables import SessionVariables
 from popglm.messages import shown
+from popglm.shapes import Shape
 
 __all__ = ["Kernel", "Shifts", "check_basis", "check_lags_of_basis", "convolve_trials", "known_share", "lag_axis"]
 
@@ -154,6 +155,11 @@ class Shifts(Term):
     def n_columns(self) -> int:
         return len(self._lags()) * self.shifted.n_columns()
 
+    def shape(self) -> Shape:
+        # neighbours in time, in whatever order the lags were given
+        places = np.argsort(np.argsort(self._lags())).tolist()
+        return Shape.of("line", len(places)).ordered(places).times(self.shifted.shape())
+
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         lags = self._lags(), np.eye(self._lags().size)
         return lags if isinstance(self.shifted, Linear) else cross_grids(lags, self.shifted.grid(n_points))
@@ -270,6 +276,11 @@ class Kernel(Term):
         if self._mirrors:
             return [f"before_{name}" for name in names] + [f"after_{name}" for name in names]
         return names
+
+    def shape(self) -> Shape:
+        # before and after an event the basis counts from lag 0: two lines, of which no end goes on as the other
+        sides, basis = Shape.of("levels", 2 if self._mirrors else 1), Shape.of("line", self.basis.n)
+        return sides.times(basis)
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         steps, weights = self._weights()

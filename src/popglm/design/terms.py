@@ -12,6 +12,7 @@ import numpy as np
 from popglm.checks import MOST_COLUMNS, MOST_POINTS, check_count, check_name, check_room, check_variable
 from popglm.design.variables import SessionVariables
 from popglm.messages import shown
+from popglm.shapes import Shape
 
 __all__ = ["Linear", "Product", "Reach", "Term"]
 
@@ -108,6 +109,10 @@ class Term(ABC):
     def n_columns(self) -> int:
         """Return how many columns a fitted term has."""
         return len(self.feature_names())
+
+    def shape(self) -> Shape:
+        """Return which columns of a fitted term are neighbours: each and the next one, unless there are other axes."""
+        return Shape.of("line", self.n_columns())
 
     @abstractmethod
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -287,6 +292,10 @@ class Product(Term):
     def n_columns(self) -> int:
         first, second = self.factors
         return first.n_columns() * second.n_columns()
+
+    def shape(self) -> Shape:
+        first, second = self.factors
+        return first.shape().times(second.shape())
 
     def grid(self, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         return cross_grids(*(factor.grid(n_points) for factor in self._spanning))

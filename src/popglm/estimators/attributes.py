@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from popglm.shapes import Shape
     from popglm.statistics.families import Family
     from popglm.statistics.penalties import Penalty
 
@@ -27,6 +28,7 @@ class Attributes:
     l1_ratio: float | None
     smoothness: float
     feature_groups: Any
+    feature_shapes: Any
     feature_mask: Any
     penalty_factors: Any
     lambdas: Any
@@ -50,6 +52,7 @@ class Attributes:
     feature_names_in_: np.ndarray
     feature_group_names_: list[str]
     feature_group_sizes_: np.ndarray
+    feature_shapes_: list[Shape] | None
     feature_scaling_: np.ndarray | None
     feature_mask_: np.ndarray | None
     penalty_factors_: np.ndarray | None

@@ -161,6 +161,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         arrays |= {"the folds (cv and groups)": folds, "feature_groups": self.feature_group_sizes_}
         arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
         arrays |= {"lambdas": settings.lambdas}
+        if self.feature_shapes_ is not None:
+            arrays |= {"feature_shapes": settings.penalty.R}
         return about_arrays(engine, arrays) | about_settings(self, settings, engine, n_devices)
 
     def _keep_null_models(self, null: NullModels, bare: PopulationFit | None) -> None:

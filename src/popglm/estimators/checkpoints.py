@@ -30,7 +30,7 @@ LIBRARIES = ("popglm", "numpy", "scipy", "numba")
 #: Parameters of estimators that tell nothing of the fit itself, or that stand there in another form.
 ELSEWHERE = (
     *("verbose", "cv", "se_fraction", "min_lambda", "engine", "device", "schedule"),
-    *("feature_groups", "feature_mask", "penalty_factors", "lambdas", "l1_ratio", "smoothness"),
+    *("feature_groups", "feature_shapes", "feature_mask", "penalty_factors", "lambdas", "l1_ratio", "smoothness"),
     *("inverse_link", "power"),
 )
 

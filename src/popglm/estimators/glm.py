@@ -41,10 +41,16 @@ class GLM(PopulationGLM):
     l1_ratio : float, optional
         α of the elastic net (0.5 unless given), or the share of the norm term in a group lasso with a ridge part.
     smoothness : float
-        σ of the second-difference penalty within feature groups.
+        σ of the second-difference penalty within feature groups, summed over the axes that `feature_shapes` tells.
     feature_groups : sequence, optional
         Sizes of consecutive groups, or a label per column; None reads the first level of X's columns. A 1 per column
         would be both, and is refused: say ``[n_features]`` for one group, or give names as labels.
+    feature_shapes : mapping or list, optional
+        Which columns of a group ``smoothness`` takes for neighbours: ``{"place": (12, 10)}`` for a group of 12 × 10
+        columns, the first axis slowest. An axis is a number of columns, or a pair: ``("circle", 8)`` where the last
+        column is the first one's neighbour, ``("levels", 2)`` where there are none, as among categories. By the names
+        of groups, or one for each group in order. None takes what `Design` noted on the DataFrame X; groups of which
+        nothing is known are lines.
     feature_mask : array-like of bool, shape (n_features, n_neurons) or (n_groups, n_neurons), optional
         Which columns, or feature groups, may explain each neuron: the others have a weight of exactly 0, as if X had
         no such columns. A DataFrame is matched by the names of its rows (groups or columns of X) and neurons. Neurons
@@ -136,6 +142,8 @@ class GLM(PopulationGLM):
     feature_group_names_ : list of str
     feature_group_sizes_ : ndarray of int, shape (n_groups,)
         Names of the feature groups, and how many columns each has.
+    feature_shapes_ : list of Shape, or None
+        ``feature_shapes`` as the fit took them; None where all groups are lines, or nothing asked for neighbours.
     feature_scaling_ : ndarray, shape (2, n_features), or None
         Means and scales that a `Design` z-scored X's columns by; None for an X of another origin.
     feature_mask_ : ndarray of bool, shape (n_features, n_neurons), or None
@@ -200,6 +208,7 @@ class GLM(PopulationGLM):
         precision: str = "float32",
         verbose: int = 0,
         power: float | None = None,
+        feature_shapes: Any = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -222,6 +231,7 @@ class GLM(PopulationGLM):
         self.precision = precision
         self.verbose = verbose
         self.power = power
+        self.feature_shapes = feature_shapes
 
     def fit(
         self,

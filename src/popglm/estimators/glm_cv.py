@@ -47,8 +47,9 @@ class GLMCV(PopulationGLM):
     patience : int, optional
         A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
-    family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_mask, penalty_factors, lambdas, \
-n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, schedule, precision, verbose, power
+    family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
+penalty_factors, lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
+schedule, precision, verbose, power
         As in `GLM`.
 
     Attributes
@@ -154,6 +155,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         refit: bool = True,
         patience: int | None = None,
         power: float | None = None,
+        feature_shapes: Any = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -181,6 +183,7 @@ n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, devic
         self.refit = refit
         self.patience = patience
         self.power = power
+        self.feature_shapes = feature_shapes
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         if self.patience is not None:

@@ -16,6 +16,7 @@ from popglm.estimators.arguments import (
     feature_group_sizes,
 )
 from popglm.estimators.attributes import Attributes
+from popglm.estimators.group_shapes import group_shapes
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
@@ -63,7 +64,10 @@ class Parameters(Attributes):
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
         self.penalty_factors_ = check_penalty_factors(self.penalty_factors, names, self.penalty)
-        penalty = Penalty.make(self.penalty, self.l1_ratio, self.smoothness, sizes, self.penalty_factors_)
+        self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, self.smoothness > 0)
+        penalty = Penalty.make(
+            self.penalty, self.l1_ratio, self.smoothness, sizes, self.penalty_factors_, shapes=self.feature_shapes_
+        )
         if self.penalty == "none":
             if self.lambdas is not None and self._own_lambdas().any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")

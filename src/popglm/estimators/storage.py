@@ -13,6 +13,7 @@ import xarray as xr
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy
 from popglm.estimators.attributes import Attributes
+from popglm.estimators.group_shapes import read_shapes
 from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
 from popglm.solve.first_order import FirstOrder
 from popglm.statistics.families import get_family
@@ -167,6 +168,9 @@ class Storage(Attributes):
             parameters["feature_mask"] = self.feature_mask_.tolist()
         if self.penalty_factors_ is not None:
             parameters["penalty_factors"] = self.penalty_factors_.tolist()
+        # models that were pickled by earlier revisions have none
+        shapes = getattr(self, "feature_shapes_", None)
+        parameters["feature_shapes"] = None if shapes is None else [shape.plain() for shape in shapes]
         names = getattr(self, "feature_names_in_", None)
         return {
             "class": type(self).__name__,
@@ -253,9 +257,11 @@ class Storage(Attributes):
         self._far_from_zero = self.loss_.is_unbounded if far is None else far
         factors = parameters.get("penalty_factors")
         self.penalty_factors_ = None if factors is None else np.array(factors, float)
+        self.feature_shapes_ = read_shapes(parameters.get("feature_shapes"))
         self.penalty_ = Penalty.make(
-            self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_, self.penalty_factors_
-        )
+            self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_, self.penalty_factors_,
+            shapes=self.feature_shapes_,
+        )  # fmt: skip
         self._restore_folds(about)
         self._keep(self.lambda_index_)
         return self

@@ -47,6 +47,7 @@ def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:
     given = model.get_params()
     return kind(**{name: given[name] for name in GLM().get_params()}).set_params(
         feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
+        feature_shapes=model.feature_shapes_,
         feature_mask=model.feature_mask_,
         penalty_factors=model.penalty_factors_,
         verbose=0,

@@ -86,7 +86,11 @@ def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) 
     model = test.model
     labels = np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist()
     again = clone(model).set_params(
-        cv=check_splits(model, "significance"), refit=False, verbose=0, feature_groups=labels
+        cv=check_splits(model, "significance"),
+        refit=False,
+        verbose=0,
+        feature_groups=labels,
+        feature_shapes=model.feature_shapes_,
     )
     if test.rule is None:
         # a neuron at its null model is at no strength; what is fitted for it does not count

@@ -32,7 +32,7 @@ def likelihood_ratio(
     Parameters
     ----------
     model : GLM
-        Fitted to X and Y with ``penalty="none"``.
+        Fitted to X and Y with ``penalty="none"`` and no ``smoothness``.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
     variables : list of str, or mapping, optional
@@ -82,10 +82,11 @@ def likelihood_ratio(
     array([[0.   , 0.381]])
     """
     check_model(model, "likelihood_ratio")
-    if model.penalty != "none":
+    if model.penalty != "none" or model.smoothness > 0:
+        has = f"penalty={model.penalty!r}" if model.penalty != "none" else f"smoothness={model.smoothness:g}"
         raise ValueError(
-            f"likelihood_ratio: the model has penalty={model.penalty!r}; likelihoods of penalised fits are not "
-            "compared by χ². Fit with penalty='none', or take significance."
+            f"likelihood_ratio: the model has {has}; likelihoods of penalised fits are not compared by χ². Fit with "
+            "penalty='none' and no smoothness, or take significance."
         )
     samples = samples_of_fit(model, X, Y, None, sample_weight, offset, "likelihood_ratio")
     names, sizes = model.feature_group_names_, model.feature_group_sizes_

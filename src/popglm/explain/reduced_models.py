@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,12 +111,12 @@ def _nulls(model: GLMCV, on_all_rows: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([of_all[None], coef]), np.concatenate([model.null_intercept_[None], intercept])
 
 
-def _factors_of(model: GLMCV, kept: np.ndarray) -> np.ndarray | None:
-    """Penalty factors of the feature groups that have some of the columns ``kept``."""
-    if model.penalty_factors_ is None or not len(kept):
+def _of_groups(model: GLMCV, values: Sequence[Any] | np.ndarray | None, kept: np.ndarray) -> list[Any] | None:
+    """Those of the feature groups that have some of the columns ``kept``; groups are kept whole."""
+    if values is None or not len(kept):
         return None
     group = np.repeat(np.arange(len(model.feature_group_sizes_)), model.feature_group_sizes_)
-    return model.penalty_factors_[np.unique(group[kept])]
+    return [values[g] for g in np.unique(group[kept])]
 
 
 @dataclass(eq=False)
@@ -238,10 +240,11 @@ class Refits:
         refit = clone(model).set_params(
             lambdas=None if model.penalty == "none" else model.lambda_path_[index, going],
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
+            feature_shapes=_of_groups(model, model.feature_shapes_, kept),
             cv=model.splits_,
             refit=self.on_all_rows,
             feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, going)],
-            penalty_factors=_factors_of(model, kept),
+            penalty_factors=_of_groups(model, model.penalty_factors_, kept),
             patience=None,
             tol=model.tol * OF_TOL,
             verbose=0,

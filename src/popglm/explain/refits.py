@@ -111,15 +111,16 @@ class LocalTest:
     def model_penalty(self, own: np.ndarray | None) -> Penalty:
         """The model's penalty, on some columns."""
         model, sizes = self.model, np.asarray(self.model.feature_group_sizes_)
-        factors = model.penalty_factors_
+        factors, shapes = model.penalty_factors_, model.feature_shapes_
         if own is not None:
             of_column = np.repeat(np.arange(len(sizes)), sizes)[own]
             sizes = np.bincount(of_column, minlength=len(sizes))
             factors = None if factors is None else factors[sizes > 0]
+            shapes = None if shapes is None else [shapes[g] for g in np.flatnonzero(sizes)]
             sizes = sizes[sizes > 0]
         # the local problem is that of working responses, in units of the mean curvature
         smoothness = model.smoothness / float(np.median(self.curvature))
-        return Penalty.make(model.penalty, model.l1_ratio, smoothness, sizes, factors)
+        return Penalty.make(model.penalty, model.l1_ratio, smoothness, sizes, factors, shapes=shapes)
 
     def _run(self, X, penalty, mean, deviation, surrogates: Surrogates, skip) -> tuple[np.ndarray, ...]:
         """Statistic, surrogates' statistics and p-values of all neurons; those to ``skip`` have a p-value of 1."""

@@ -133,6 +133,7 @@ class RefittedSubsets:
         refit = clone(model).set_params(
             lambdas=None if model.penalty == "none" else self.strength[own][None],
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
+            feature_shapes=model.feature_shapes_,
             cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
         )  # fmt: skip
         path = OwnPaths(start[:, None] if self.has_starts else None, None)

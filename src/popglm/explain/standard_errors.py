@@ -113,10 +113,11 @@ def wald(
     array([[0.  , 0.66]])
     """
     check_model(model, "wald")
-    if model.penalty != "none":
+    if model.penalty != "none" or model.smoothness > 0:
+        has = f"penalty={model.penalty!r}" if model.penalty != "none" else f"smoothness={model.smoothness:g}"
         raise ValueError(
-            f"wald: the model has penalty={model.penalty!r}, and penalised weights have no standard errors; fit with "
-            "penalty='none', or take bootstrap for bands and significance for tests."
+            f"wald: the model has {has}, and penalised weights have no standard errors; fit with penalty='none' and no "
+            "smoothness, or take bootstrap for bands and significance for tests."
         )
     check_choice("wald", "dispersion", dispersion, ("family", "pearson"))
     if not (is_number(level) and 0 < level < 1):

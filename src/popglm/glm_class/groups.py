@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from popglm.glm_class.checks import UsageError, check_sizes
-from popglm.statistics.penalties import smoothness_matrix
+from popglm.statistics.roughness import smoothness_matrix
 
 __all__ = ["make_group_matrix", "make_prior_matrix", "parse_group_from_feature_names"]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from popglm.shapes import Shape
 from popglm.statistics import norms
 from popglm.statistics.blockwise import HostBlocks, block_norms
+from popglm.statistics.roughness import smoothness_matrix
 
-__all__ = ["PENALTIES", "Penalty", "smoothness_matrix"]
+__all__ = ["PENALTIES", "Penalty"]
 
 #: Largest strength of a ridge, over the largest curvature of the loss: weights keep a tenth there, at most.
 STRONGEST = 10.0
@@ -20,38 +22,6 @@ STRONGEST = 10.0
 #: penalised columns grows with a large one.
 FREEDOM = 30.0
 PENALTIES = ("none", "ridge", "lasso", "elastic_net", "group_lasso")
-
-
-def smoothness_matrix(sizes: np.ndarray | list[int]) -> np.ndarray:
-    """Block-diagonal second-difference matrix R.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Columns per group, in order.
-
-    Returns
-    -------
-    ndarray, shape (n_features, n_features)
-        ``[-1, 2, -1]`` along the diagonal of each group of at least two columns; 1 for a single column.
-
-    Examples
-    --------
-    >>> smoothness_matrix([3, 1]).astype(int)
-    array([[ 2, -1,  0,  0],
-           [-1,  2, -1,  0],
-           [ 0, -1,  2,  0],
-           [ 0,  0,  0,  1]])
-    """
-    sizes = np.asarray(sizes, int)
-    n_features = int(sizes.sum())
-    R = 2 * np.eye(n_features)
-    ends = np.cumsum(sizes)
-    inside = np.setdiff1d(np.arange(n_features - 1), ends - 1)
-    R[inside, inside + 1] = R[inside + 1, inside] = -1
-    single = ends[sizes == 1] - 1
-    R[single, single] = 1
-    return R
 
 
 @dataclass(frozen=True)
@@ -111,6 +81,7 @@ class Penalty:
         group_sizes: np.ndarray,
         group_factors: np.ndarray | None = None,
         mask: np.ndarray | None = None,
+        shapes: Sequence[Shape] | None = None,
     ) -> Penalty:
         """Penalty of a name in `PENALTIES` over features that come in groups of ``group_sizes``.
 
@@ -125,6 +96,8 @@ class Penalty:
             Factors of the groups, 1 unless given.
         mask : ndarray of bool, shape (n_features,), optional
             Columns that may have a weight.
+        shapes : sequence of Shape, one per group, optional
+            Where the columns of each group have their neighbours: along a line unless given.
 
         Examples
         --------
@@ -136,7 +109,7 @@ class Penalty:
         sizes = np.asarray(group_sizes if grouped else np.ones(int(np.sum(group_sizes))), int)
         alpha = {"none": 0.0, "ridge": 0.0, "lasso": 1.0}.get(kind, l1_ratio)
         alpha = {"elastic_net": 0.5, "group_lasso": 1.0}[kind] if alpha is None else float(alpha)
-        R = smoothness_matrix(group_sizes) if smoothness > 0 else None
+        R = smoothness_matrix(group_sizes, shapes) if smoothness > 0 else None
         factors = None if group_factors is None else np.asarray(group_factors, float)
         if factors is not None and not grouped:
             factors = np.repeat(factors, group_sizes)
