@@ -46,9 +46,9 @@ X = design.fit_transform(session)
 {group: shape.axes for group, shape in zip(design.groups_, design.group_shapes_, strict=True)}
 
 # %%
-# Three fits: a ridge alone, with smoothness along both axes, and with the columns taken for one line, as if the last
-# column of a row of the map were next to the first one of the next row. The ridge chooses its strength for each cell
-# from a grid; smoothness is one number, chosen here by held-out deviance from a few.
+# Fits with one number for smoothness: a ridge alone, with smoothness along both axes, and with the columns taken for
+# one line, as if the last column of a row of the map were next to the first one of the next row. The ridge chooses its
+# strength for each cell from a grid; smoothness is chosen here by held-out deviance from a few.
 
 fits = {}
 for name, shapes, strengths in [
@@ -66,6 +66,13 @@ for name, shapes, strengths in [
 {name: (model.smoothness, float(model.cv_deviance_explained_.mean().round(3))) for name, model in fits.items()}
 
 # %%
+# `SmoothGLM` needs no folds: it chooses how smooth the map of each cell is along each axis by the likelihood of the
+# data with the map integrated out (REML).
+
+fits["REML"] = pg.SmoothGLM().fit(X, spikes)
+fits["REML"].smoothing_.describe().loc[["min", "50%", "max"]].round(4)
+
+# %%
 # The maps of four cells
 # ----------------------
 # `kernels` evaluates the weights on a grid of places. Here they are as rates, beside the true ones.
@@ -75,7 +82,7 @@ grid = {"x": np.repeat(side, 41), "y": np.tile(side, 41)}
 true = field(grid["x"], grid["y"])
 maps = {"truth": true} | {name: model.predict(design.transform(grid)) for name, model in fits.items()}
 
-fig, axes = plt.subplots(4, 4, figsize=(7.2, 6.4), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(4, 5, figsize=(8.4, 6.2), layout="constrained", sharex=True, sharey=True)
 for row, cell in zip(axes, (0, 3, 5, 8), strict=True):
     for ax, (name, rates) in zip(row, maps.items(), strict=True):
         image = ax.imshow(rates[:, cell].reshape(41, 41).T, origin="lower", extent=(0, 100, 0, 100), vmin=0, vmax=0.85)

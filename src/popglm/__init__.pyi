@@ -18,7 +18,7 @@ from .design import (
     splines,
     transformed,
 )
-from .estimators import GLM, GLMCV, load
+from .estimators import GLM, GLMCV, SmoothGLM, load
 from .explain import (
     bins,
     bootstrap,
@@ -86,6 +86,7 @@ __all__ = [
     "RowStream",
     "Session",
     "SessionsResult",
+    "SmoothGLM",
     "Variable",
     "bins",
     "bootstrap",

@@ -84,6 +84,8 @@ def test_tables_carry_shapes_through_selection_and_order(session):
     assert noted_shapes(table[columns]) == {
         "x × y": Shape((("line", 5), ("line", 4)), (7, 2)), "heading": Shape((("circle", 6),), (1,))
     }  # fmt: skip
+    lags = pg.Design([pg.shifts("speed", [0, 2, 1])]).fit_transform(session)
+    assert noted_shapes(lags.iloc[:, [1, 2]])["speed shifts"] == Shape((("line", 3),), (2, 1))
     assert noted_shapes(pd.DataFrame(table.to_numpy(), columns=table.columns)) == {}
     assert noted_shapes(table.rename(columns={"heading": "angle"})) == {"x × y": by_name["x × y"]}
 

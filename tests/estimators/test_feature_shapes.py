@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import popglm as pg
+from popglm.explain.data_of_fit import unfitted
 from popglm.warnings import PopglmWarning
 
 EXACT = {"precision": "float64", "tol": 1e-12, "max_iter": 1000}
@@ -159,6 +160,14 @@ def test_refits_of_parts_keep_the_shapes(session):
     np.testing.assert_allclose(reduced, alone.cv_deviance_[:, 0].sum(axis=0), rtol=1e-6)
     lines = pg.GLMCV(feature_shapes={"x × y": 30}, **settings).fit(X[["x × y"]], Y)
     assert (np.abs(lines.cv_deviance_.sum(axis=0) / alone.cv_deviance_.sum(axis=0) - 1) > 1e-3).all()
+
+
+def test_estimators_made_again_keep_the_shapes_without_the_notes_of_a_table(session):
+    X = pg.Design([CASES["place"][0]], dtype="float64").fit_transform(session)
+    _, Y = planted(session, 10)
+    model = pg.GLM(smoothness=0.05, lambdas=[0.01], **EXACT).fit(X, Y)
+    again = unfitted(model, pg.GLM).fit(X.to_numpy(), Y)
+    np.testing.assert_allclose(again.coef_, model.coef_, atol=1e-8)
 
 
 def test_files_keep_shapes(session, tmp_path):

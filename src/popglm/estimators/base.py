@@ -41,8 +41,9 @@ from popglm.solve.population import PopulationFit, Settings, fit_population
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream, released
-from popglm.statistics.families import FAMILIES, get_family
+from popglm.statistics.families import FAMILIES, Family, get_family
 from popglm.statistics.null import FEW_EVENTS, NullModels, null_models
+from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
@@ -79,31 +80,12 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         folder = None if checkpoint is None else CheckpointFolder(checkpoint)
         # what a fit sets it must not find in its start
         start = copy(start) if start is self else start
-        if Y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        self._check_names()
-        self._check_flag("fit_intercept")
-        values = check_features(self, X, reset=True)
-        rows = Rows(row_labels(X))
-        self.neuron_names_, self.neurons_are_named_ = name_neurons(Y), neuron_labels(Y) is not None
-        self._one_neuron = len(shape_of(Y)) == 1
-        responses = check_responses(Y, len(values), self._loss(), self.neuron_names_, rows)
-        if len(values) < 2:
-            raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
-        weights = check_weights(sample_weight, len(values), self.neuron_names_, rows)
-        offset = check_vector(offset, "offset", len(values), rows=rows)
+        values, responses, weights, offset, rows = self._checked(X, Y, sample_weight, offset)
         settings = self._settings(X, values.shape[1], responses.shape[1])
         if isinstance(start, OwnPaths):
             settings = replace(settings, ends=start.ends)
-        warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
-        check_reach(offset, responses, settings.loss, settings.fit_intercept)
-        if settings.loss.has_trials:
-            self._warn_of_parts(responses, weights)
+        self._keep_about(X, (values, responses, weights, offset, rows), settings.loss)
         splits = splits_of(len(values), rows, responses)
-        self.fitted_with_offset_ = has_effect("offset", offset)
-        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights, settings.loss.has_trials)
-        self._far_from_zero = settings.loss.is_unbounded and far_from_zero(responses)
-        self.sample_labels_ = rows.labels
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         devices = self.device if isinstance(self.device, list | tuple) else [self.device]
@@ -152,6 +134,41 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self._warn_separated(settings, values, responses, weights, fit, splits, refit)
         self._X_fit = X
         return fit, responses
+
+    def _checked(
+        self, X, Y, sample_weight, offset
+    ) -> tuple[Any, np.ndarray, np.ndarray | None, np.ndarray | None, Rows]:
+        """X, Y, weights and offset of a fit as the solver takes them, and the labels of its rows."""
+        if Y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        self._check_names()
+        self._check_flag("fit_intercept")
+        values = check_features(self, X, reset=True)
+        rows = Rows(row_labels(X))
+        self.neuron_names_, self.neurons_are_named_ = name_neurons(Y), neuron_labels(Y) is not None
+        self._one_neuron = len(shape_of(Y)) == 1
+        responses = check_responses(Y, len(values), self._loss(), self.neuron_names_, rows)
+        if len(values) < 2:
+            raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
+        weights = check_weights(sample_weight, len(values), self.neuron_names_, rows)
+        return values, responses, weights, check_vector(offset, "offset", len(values), rows=rows), rows
+
+    def _keep_about(self, X, data: tuple, loss: Family) -> None:
+        """Set what is known of the data of a fit, and tell of what cannot be meant."""
+        values, responses, weights, offset, rows = data
+        warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
+        check_reach(offset, responses, loss, bool(self.fit_intercept))
+        if loss.has_trials:
+            self._warn_of_parts(responses, weights)
+        self.fitted_with_offset_ = has_effect("offset", offset)
+        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights, loss.has_trials)
+        self._far_from_zero = loss.is_unbounded and far_from_zero(responses)
+        self.sample_labels_ = rows.labels
+
+    def penalty_of(self, neuron: int) -> Penalty:
+        """The penalty of one neuron, by its number, of the columns that it may have a weight for."""
+        mask = self.feature_mask_
+        return self.penalty_ if mask is None else self.penalty_.masked(mask[:, neuron])
 
     def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
@@ -209,11 +226,14 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             in_fold,
             names,
         )
-        few = np.flatnonzero(fit.fittable & (self.n_events_ < FEW_EVENTS) & self.loss_.has_events)
+        self._warn_of_few_events(fit.fittable)
+
+    def _warn_of_few_events(self, fittable: np.ndarray) -> None:
+        few = np.flatnonzero(fittable & (self.n_events_ < FEW_EVENTS) & self.loss_.has_events)
         if len(few):
             warn(
-                f"{len(few)} of {len(names)} neurons have fewer than {FEW_EVENTS} samples with activity (at least "
-                f"{self.n_events_[few].min()}): too few to say much about what drives them.",
+                f"{len(few)} of {len(self.neuron_names_)} neurons have fewer than {FEW_EVENTS} samples with activity "
+                f"(at least {self.n_events_[few].min()}): too few to say much about what drives them.",
                 PopglmWarning,
             )
 

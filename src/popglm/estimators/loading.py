@@ -9,6 +9,7 @@ import xarray as xr
 
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
+from popglm.estimators.smooth_glm import SmoothGLM
 from popglm.estimators.storage import missing_parts
 from popglm.io.netcdf import damaged, read_described
 from popglm.messages import listed
@@ -16,8 +17,8 @@ from popglm.messages import listed
 __all__ = ["load", "model_of"]
 
 
-def load(path: str | Path) -> GLM | GLMCV:
-    """Read a model that `GLM.save` or `GLMCV.save` wrote, or the one in a result of ``popglm fit``.
+def load(path: str | Path) -> GLM | GLMCV | SmoothGLM:
+    """Read a model that `GLM.save`, `GLMCV.save` or `SmoothGLM.save` wrote, or the one in a result of ``popglm fit``.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def load(path: str | Path) -> GLM | GLMCV:
 
     Returns
     -------
-    GLM or GLMCV
+    GLM, GLMCV or SmoothGLM
         Fitted, without its training data. A splitter given as ``cv`` comes back as its number of folds.
 
     Raises
@@ -49,9 +50,9 @@ def load(path: str | Path) -> GLM | GLMCV:
     return model_of(*read_described(path), path)
 
 
-def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> GLM | GLMCV:
+def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> GLM | GLMCV | SmoothGLM:
     """The model that a Dataset and its description are of; ``path`` is where they come from, for complaints."""
-    kinds = {"GLM": GLM, "GLMCV": GLMCV}
+    kinds: dict[str, type[GLM | GLMCV | SmoothGLM]] = {"GLM": GLM, "GLMCV": GLMCV, "SmoothGLM": SmoothGLM}
     name = str(about.get("class"))
     if name not in kinds:
         raise damaged(path, f"it names no kind of model, but {name}")

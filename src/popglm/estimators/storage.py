@@ -215,7 +215,7 @@ class Storage(Attributes):
             Itself, with all that `fit` left but the training data.
         """
         parameters = about["parameters"]
-        if isinstance(parameters["solver"], dict):
+        if isinstance(parameters.get("solver"), dict):
             parameters = parameters | {"solver": FirstOrder(**parameters["solver"])}
         self.set_params(**parameters)
         # files of earlier revisions say nothing of names and whose they are, means and scales of columns, offsets,
@@ -258,13 +258,17 @@ class Storage(Attributes):
         factors = parameters.get("penalty_factors")
         self.penalty_factors_ = None if factors is None else np.array(factors, float)
         self.feature_shapes_ = read_shapes(parameters.get("feature_shapes"))
-        self.penalty_ = Penalty.make(
-            self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_, self.penalty_factors_,
-            shapes=self.feature_shapes_,
-        )  # fmt: skip
+        self.penalty_ = self._restored_penalty(about)
         self._restore_folds(about)
         self._keep(self.lambda_index_)
         return self
+
+    def _restored_penalty(self, about: dict[str, Any]) -> Any:
+        """The penalty as the fit had it."""
+        return Penalty.make(
+            self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_, self.penalty_factors_,
+            shapes=self.feature_shapes_,
+        )  # fmt: skip
 
     def _restore_folds(self, about: dict[str, Any]) -> None:
         """Set what the fit of a `GLM` does not leave."""

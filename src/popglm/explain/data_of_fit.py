@@ -12,7 +12,7 @@ from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
 from popglm.labels import Rows
 
-__all__ = ["DataOfFit", "data_of_fit", "unfitted"]
+__all__ = ["DataOfFit", "check_refittable", "data_of_fit", "unfitted"]
 
 
 class DataOfFit(NamedTuple):
@@ -40,6 +40,17 @@ def data_of_fit(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who
     X = X if order is None else X[order]
     Y = check_activity(model, Y, len(X), labels)
     return DataOfFit(X, Y, *check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True), labels)
+
+
+def check_refittable(model: Any, who: str) -> None:
+    """Refuse models that are fitted again in no other way than as a whole.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(model, PopulationGLM) and not isinstance(model, GLM | GLMCV):
+        raise TypeError(f"{who}: re-fits of a {type(model).__name__} are not made; give a popglm.GLM or popglm.GLMCV.")
 
 
 def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:

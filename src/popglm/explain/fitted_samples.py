@@ -63,8 +63,7 @@ class FittedSamples:
 
     def penalty(self, j: int) -> Penalty:
         """The penalty of a neuron: of the columns that it may have a weight for."""
-        mask = self.model.feature_mask_
-        return self.model.penalty_ if mask is None else self.model.penalty_.masked(mask[:, j])
+        return self.model.penalty_of(j)
 
     @property
     def coef(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from popglm.design import Design
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_data_of_fit
-from popglm.explain.data_of_fit import data_of_fit, unfitted
+from popglm.explain.data_of_fit import check_refittable, data_of_fit, unfitted
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
@@ -127,6 +127,7 @@ def bootstrap(
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     check_design_of(model, design, "bootstrap")
     results = kernels(model, design, n_points=n_points, units=units)
+    check_refittable(model, "bootstrap")
     X, Y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, "bootstrap", whole=False)
     codes = check_trials(trial, len(X), labels)
     if isinstance(model, GLMCV) and model.held_out_once_:

@@ -13,7 +13,7 @@ import xarray as xr
 from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.data_of_fit import DataOfFit, data_of_fit, unfitted
+from popglm.explain.data_of_fit import DataOfFit, check_refittable, data_of_fit, unfitted
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
@@ -109,6 +109,7 @@ def stability_selection(
     check_count("stability_selection", "n_pairs", n_pairs, 1, MOST_DRAWS)
     check_seed(seed, "stability_selection")
     check_map("stability_selection", map, X)
+    check_refittable(model, "stability_selection")
     data = data_of_fit(model, X, Y, sample_weight, offset, "stability_selection")
     trials = check_trials(trial, len(data.X), data.labels)
     starts, sizes, names = _penalised_groups(model)

@@ -1,0 +1,337 @@
+"""`SmoothGLM`: curves and maps whose smoothness is chosen per term and neuron, without folds."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from popglm.checks import check_choice
+from popglm.engines import get_engine
+from popglm.estimators.arguments import feature_group_sizes
+from popglm.estimators.base import PopulationGLM
+from popglm.estimators.group_shapes import group_shapes
+from popglm.estimators.smooth_penalties import check_penalties, check_smoothing, group_penalties, penalty_on
+from popglm.estimators.validation import warn_neurons
+from popglm.shapes import Shape
+from popglm.solve.smooth_population import SmoothFits, determined_columns, fit_smooth
+from popglm.solve.stream import RowStream
+from popglm.statistics.families import Family
+from popglm.statistics.null import null_models
+from popglm.statistics.penalties import Penalty
+from popglm.statistics.responses import response_sums
+from popglm.warnings import ConvergenceWarning
+
+__all__ = ["SmoothGLM"]
+
+
+class SmoothGLM(PopulationGLM):
+    """Generalized additive models of many neurons: how smooth each curve is, is chosen for every neuron and term.
+
+    A neuron minimises over b, w the mean of ℓ(y, b + Xw + offset) plus ½ Σ_k σ_k wᵀS_kw, and its strengths σ by
+    restricted maximum likelihood or generalised cross-validation. Each feature group has a penalty on differences of
+    neighbouring weights along each of its axes (two for a place map), and one on what these leave free, such as
+    straight lines; so a term that explains nothing goes to 0. No strength is tried out, and nothing is held out.
+
+    Parameters
+    ----------
+    family : {"poisson", "gaussian", "bernoulli", "binomial", "gamma", "tweedie"}
+        As in `GLM`.
+    inverse_link : {"identity", "exp", "sigmoid", "softplus"}, optional
+        As in `GLM`; the loss must be convex.
+    method : {"reml", "gcv"}
+        Restricted (marginal) likelihood, by Laplace's approximation, or generalised cross-validation, which is UBRE
+        for activity without an unknown dispersion. REML is less prone to undersmooth.
+    order : int
+        Of the differences: 1 for steps between neighbours, 2 for bends.
+    shrink : bool
+        Whether what the differences leave free is penalised too, and single columns. Without, straight lines and
+        `linear` terms are not held back at all.
+    penalties : mapping, optional
+        Matrices S of own penalties by the names of groups, ``{"speed": [S1, S2]}``, in place of those above, for the
+        weights before z-scoring; an empty list leaves the group without.
+    smoothing : float or array-like, shape (n_penalties,) or (n_neurons, n_penalties), optional
+        Strengths that are given, in the order of the columns of `smoothing_`; None chooses them.
+    feature_groups, feature_shapes : optional
+        As in `GLM`.
+    fit_intercept : bool
+    tol : float
+        Largest derivative of the criterion by the logarithm of a strength, in units of log-likelihood, at which a
+        neuron is done.
+    max_iter : int
+        Steps of the search for strengths.
+    power : float, optional
+        As in `GLM`.
+
+    Attributes
+    ----------
+    smoothing_ : DataFrame, shape (n_neurons, n_penalties)
+        Strengths σ. Columns are (group, penalty): "axis 1", "axis 2", … in the order of the group's axes, "null space"
+        of what their differences leave free, "ridge" of categories. NaN for neurons without a fit.
+    edf_ : DataFrame, shape (n_neurons, n_groups)
+        Effective degrees of freedom of every term: the part of its columns in the trace of (H + S)⁻¹H, H the Hessian
+        of the loss. 0 for a term that was smoothed away.
+    criterion_ : ndarray, shape (n_neurons,)
+        Minus the restricted log-likelihood, or the score of GCV; both up to a constant of the neuron.
+    dispersion_ : ndarray, shape (n_neurons,)
+        Of the activity: the residual variance of Gaussian activity, 1 for counts and events.
+    slope_ : ndarray, shape (n_neurons,)
+        Certificate: what `tol` bounds.
+    coef_, intercept_, null_intercept_, neuron_names_, feature_group_names_, feature_shapes_, loss_, null_fitted_
+        As in `GLM`. `lambda_` is 0: there is no ridge beside the penalties.
+    gap_ : ndarray, shape (1, n_neurons)
+        How far the penalised objective can still fall at these strengths, in units of half the mean null deviance.
+    n_iter_ : ndarray of int, shape (1, n_neurons)
+        Evaluations of the criterion.
+
+    Notes
+    -----
+    The weights that are penalised are those of the basis functions as they were before z-scoring, where X is a
+    DataFrame of `Design`, so that the curve is what is smooth; of other X those of its columns.
+
+    What re-fits a model (`compare`, `significance`, `bootstrap`) works with `GLMCV` or `GLM`. `breakdown`, `kernels`,
+    `goodness_of_fit`, `decode` and all pictures of these take a `SmoothGLM`.
+
+    References
+    ----------
+    Wood, "Fast stable restricted maximum likelihood and marginal likelihood estimation of semiparametric generalized
+    linear models", *Journal of the Royal Statistical Society B* 73 (2011). Marra & Wood, "Practical variable selection
+    for generalized additive models", *Computational Statistics & Data Analysis* 55 (2011).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import popglm as pg
+    >>> rng = np.random.default_rng(0)
+    >>> session = {"phase": rng.uniform(0, 2 * np.pi, 1000), "speed": rng.uniform(0, 1, 1000)}
+    >>> design = pg.Design([pg.cyclic_splines("phase", n=8), pg.splines("speed", n=8)])
+    >>> Y = rng.poisson(np.exp(np.column_stack([np.sin(session["phase"]), session["speed"]])))
+    >>> model = pg.SmoothGLM().fit(design.fit_transform(session), Y)
+    >>> model.edf_.round(1) + 0.0  # a straight line is one
+             phase  speed
+    neuron...
+    neuron0    4.6    0.5
+    neuron1    0.0    1.3
+    """
+
+    # what predictions ask of an estimator, and is no choice here
+    penalty, l1_ratio, smoothness = "smooth", None, 0.0
+    engine, device, schedule, precision, solver, verbose = "numpy", None, "host", "float64", "auto", 0
+    feature_mask = penalty_factors = lambdas = None
+
+    def __init__(
+        self,
+        family: str = "poisson",
+        inverse_link: str | None = None,
+        method: str = "reml",
+        order: int = 2,
+        shrink: bool = True,
+        penalties: Any = None,
+        smoothing: Any = None,
+        feature_groups: Any = None,
+        feature_shapes: Any = None,
+        fit_intercept: bool = True,
+        tol: float = 1e-3,
+        max_iter: int = 200,
+        power: float | None = None,
+    ) -> None:
+        self.family = family
+        self.inverse_link = inverse_link
+        self.method = method
+        self.order = order
+        self.shrink = shrink
+        self.penalties = penalties
+        self.smoothing = smoothing
+        self.feature_groups = feature_groups
+        self.feature_shapes = feature_shapes
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.power = power
+
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> SmoothGLM:
+        """Choose strengths and fit all neurons.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
+            Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
+        sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
+        offset : array-like, shape (n_samples,), optional
+            As in `GLM.fit`.
+
+        Returns
+        -------
+        SmoothGLM
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be fitted; the sentence names the argument and the place.
+
+        Warns
+        -----
+        PopglmWarning
+            Names neurons that are fitted as the null model.
+        ConvergenceWarning
+            Names neurons whose strengths are not at a minimum of the criterion within `tol`.
+        """
+        began = time.perf_counter()
+        self._check_settings()
+        values, responses, weights, offset, rows = self._checked(X, y, sample_weight, offset)
+        if isinstance(values, RowStream):
+            raise ValueError("X is larger than memory, which SmoothGLM does not fit; use GLM or GLMCV with smoothness.")
+        loss = self._loss()
+        self._lay_out(X, values)
+        self._keep_about(X, (values, responses, weights, offset, rows), loss)
+        given = check_smoothing(self.smoothing, responses.shape[1], len(self._penalties))
+        null = null_models(loss, responses, weights, offset, [], bool(self.fit_intercept))
+        known = ~np.isnan(responses)
+        s = known * (1.0 if weights is None else weights if weights.ndim == 2 else weights[:, None])
+        sums = response_sums(loss, np.where(known, responses, 0.0).T, s.T, [(0, len(values))], offset)
+        engine = get_engine("numpy", None, "float64", [])
+        settings = self.method, self.tol, int(self.max_iter), bool(self.fit_intercept), given
+        with np.errstate(all="ignore"), engine.session():
+            fits = fit_smooth(
+                loss, (values, responses, weights, offset), (sums.fittable(loss), null.intercept), self._penalty_on,
+                settings, engine, self._columns,
+            )  # fmt: skip
+        self.loss_, self.null_fitted_ = loss, np.isnan(fits.criterion)
+        self.n_events_, self.null_margin_, self.null_intercept_ = null.n_events, null.margin, null.intercept
+        self._keep_fits(fits, np.asarray(sums.null, float))
+        self._warn_of_smoothing(fits, given is None)
+        self.timings_ = {"total": time.perf_counter() - began}
+        return self
+
+    def _check_settings(self) -> None:
+        check_choice("SmoothGLM", "method", self.method, ("reml", "gcv"))
+        self._check_number("order", 1, whole=True)
+        self._check_number("tol", 0, strict=True)
+        self._check_number("max_iter", 1, whole=True)
+        self._check_flag("shrink")
+
+    def _loss(self) -> Family:
+        loss = super()._loss()
+        if not (loss.is_convex and loss.is_smooth) or loss.parameters or loss.has_barrier:
+            raise ValueError(
+                f"SmoothGLM does not fit family={self.family!r} with inverse_link={loss.link.name!r}, whose loss is "
+                "not convex and smooth everywhere, or has a parameter of its own; use GLMCV with smoothness."
+            )
+        return loss
+
+    def _lay_out(self, X: Any, values: np.ndarray) -> None:
+        """Set groups, shapes, penalties, and which columns may have a weight."""
+        sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1], required=False)
+        self.feature_group_sizes_, self.feature_group_names_ = sizes, names
+        self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, True)
+        self.feature_mask_ = self.penalty_factors_ = None
+        self._penalties = self._group_penalties()
+        centred = values.astype(float)
+        if self.fit_intercept:
+            centred = centred - centred.mean(axis=0)
+        # what was never visited has no scale, and is 0
+        here = np.flatnonzero(np.isfinite(self._scale) & (centred.std(axis=0) > 0))
+        self._columns = here[determined_columns(centred[:, here], self._penalty_on(here))]
+
+    def _group_penalties(self) -> list[tuple[int, str, np.ndarray]]:
+        sizes, names = self.feature_group_sizes_, self.feature_group_names_
+        shapes = self.feature_shapes_ or [Shape.of("line", int(n)) for n in sizes]
+        given = check_penalties(self.penalties, sizes, names)
+        return group_penalties(shapes, names, given, int(self.order), bool(self.shrink))
+
+    @property
+    def _scale(self) -> np.ndarray:
+        """What the columns were divided by."""
+        return np.ones(self.n_features_in_) if self.feature_scaling_ is None else self.feature_scaling_[1]
+
+    def _penalty_on(self, columns: np.ndarray) -> Any:
+        return penalty_on(self._penalties, self.feature_group_sizes_, self._scale, columns)
+
+    def _keep_fits(self, fits: SmoothFits, null: np.ndarray) -> None:
+        neurons = pd.Index(self.neuron_names_, name="neuron")
+        names = [(self.feature_group_names_[g], name) for g, name, _ in self._penalties]
+        columns = pd.MultiIndex.from_tuples(names, names=["group", "penalty"]) if names else None
+        self.smoothing_ = pd.DataFrame(fits.strengths, index=neurons, columns=columns)
+        starts = np.cumsum(self.feature_group_sizes_) - self.feature_group_sizes_
+        degrees = np.add.reduceat(fits.degrees, starts, axis=1)
+        self.edf_ = pd.DataFrame(degrees, index=neurons, columns=list(self.feature_group_names_))
+        self.criterion_, self.dispersion_, self.slope_ = fits.criterion, fits.dispersion, fits.slope
+        self.coef_path_, self.intercept_path_ = fits.coef[None], fits.intercept[None]
+        scale = np.where(null > 0, null, 1.0)
+        self.gap_, self.loss_path_ = (np.nan_to_num(fits.left) / scale)[None], fits.objective[None]
+        self.n_iter_ = fits.n_evaluations[None]
+        self.lambda_path_, self.lambdas_ = np.zeros((1, len(neurons))), np.zeros(1)
+        self._keep_what_is_fixed()
+        self._keep(np.zeros(len(neurons), int))
+
+    def _keep_what_is_fixed(self) -> None:
+        """Set what other estimators have, and is the same for all fits here."""
+        self.null_coef_ = None
+        self.family_parameters_path_ = self.null_family_parameters_ = self.deviance_parameters_ = {}
+
+    def penalty_of(self, neuron: int) -> Penalty:
+        """The penalty of one neuron, by its number."""
+        p = self.n_features_in_
+        R, columns = np.zeros((p, p)), self._columns
+        strengths = np.nan_to_num(self.smoothing_.to_numpy()[neuron])
+        R[np.ix_(columns, columns)] = self._penalty_on(columns).total(strengths)
+        return Penalty(0.0, 1.0, np.ones(p, int), np.ones(p), R)
+
+    def _warn_of_smoothing(self, fits: SmoothFits, is_chosen: bool) -> None:
+        names = self.neuron_names_
+        warn_neurons(
+            "Fitted as the null model, since their activity is missing, constant, silent or a single event",
+            np.flatnonzero(self.null_fitted_ & ~fits.failed), names,
+        )  # fmt: skip
+        warn_neurons(
+            "Fitted as the null model, since numbers overflowed or the curvature vanished; look at their activity, or "
+            "give strengths by smoothing=",
+            np.flatnonzero(fits.failed), names,
+        )  # fmt: skip
+        self._warn_of_few_events(~self.null_fitted_)
+        if is_chosen:
+            warn_neurons(
+                f"Strengths are not at a minimum of the criterion within tol={self.tol:g} (slope_ has what is left); "
+                "raise max_iter or tol",
+                np.flatnonzero(fits.slope > self.tol), names, ConvergenceWarning,
+            )  # fmt: skip
+
+    def to_xarray(self) -> xr.Dataset:
+        """Everything fitted as an `xarray.Dataset`, as of `GLM`, with dimensions ``curve_penalty`` and ``term`` too."""
+        data, neuron = super().to_xarray(), ("neuron",)
+        of_neurons = {name: (neuron, getattr(self, f"{name}_")) for name in ("criterion", "dispersion", "slope")}
+        names = [f"{self.feature_group_names_[g]}: {name}" for g, name, _ in self._penalties]
+        return data.assign(
+            {
+                "smoothing": (("neuron", "curve_penalty"), self.smoothing_.to_numpy()),
+                "edf": (("neuron", "term"), self.edf_.to_numpy()),
+                **of_neurons,
+            }
+        ).assign_coords(curve_penalty=np.array(names, str), term=np.array(self.feature_group_names_, str))
+
+    def _description(self) -> dict[str, Any]:
+        about = super()._description()
+        given = check_penalties(self.penalties, self.feature_group_sizes_, self.feature_group_names_)
+        matrices = {name: [S.tolist() for S in found] for name, found in given.items()}
+        about["parameters"]["penalties"] = matrices or None
+        return about | {"columns": self._columns.tolist()}
+
+    def restore(self, data: xr.Dataset, about: dict[str, Any]) -> Self:
+        self._columns = np.array(about["columns"], int)
+        super().restore(data, about)
+        names = [(self.feature_group_names_[g], name) for g, name, _ in self._penalties]
+        neurons = pd.Index(self.neuron_names_, name="neuron")
+        columns = pd.MultiIndex.from_tuples(names, names=["group", "penalty"]) if names else None
+        self.smoothing_ = pd.DataFrame(data["smoothing"].to_numpy(), index=neurons, columns=columns)
+        self.edf_ = pd.DataFrame(data["edf"].to_numpy(), index=neurons, columns=list(self.feature_group_names_))
+        for name in ("criterion", "dispersion", "slope"):
+            setattr(self, f"{name}_", data[name].to_numpy())
+        return self
+
+    def _restored_penalty(self, about: dict[str, Any]) -> None:
+        self._penalties = self._group_penalties()
+        self._keep_what_is_fixed()

@@ -1,0 +1,117 @@
+"""Penalties of the curves and maps of a `SmoothGLM`, from the axes of its groups or as users give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from popglm.engines import as_numpy
+from popglm.messages import shown
+from popglm.numbers import numbers_of
+from popglm.shapes import Shape
+from popglm.statistics.curve_penalties import CurvePenalty, curve_penalties
+
+__all__ = ["check_penalties", "check_smoothing", "group_penalties", "penalty_on"]
+
+#: How far a matrix may be from symmetric, or hold a direction by less than nothing, in shares of what it holds most.
+ROUNDING = 1e-8
+
+
+def check_penalties(given: Any, sizes: np.ndarray, groups: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Matrices that users give for some groups, by their names.
+
+    Raises
+    ------
+    ValueError
+        If a name is no group, or a matrix is not symmetric, positive semidefinite and of the group's columns.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"penalties={shown(given)} must be a mapping from names of feature groups to lists of matrices, such as "
+            "{'speed': [S]}; an empty list is for a group without a penalty."
+        )
+    found = {}
+    for name, matrices in given.items():
+        if str(name) not in groups:
+            raise ValueError(
+                f"penalties names {shown(name)}, which is no feature group ({shown(list(groups))}); give matrices for "
+                "these."
+            )
+        size = int(sizes[list(groups).index(str(name))])
+        matrices = [matrices] if np.ndim(as_numpy(matrices)) == 2 else list(matrices)
+        found[str(name)] = [_check_matrix(S, size, f"penalties of group {str(name)!r}") for S in matrices]
+    return found
+
+
+def _check_matrix(given: Any, size: int, who: str) -> np.ndarray:
+    S = numbers_of(given, who).astype(float)
+    if S.shape != (size, size):
+        raise ValueError(f"{who} must have shape ({size}, {size}), a row per column of the group; it has {S.shape}.")
+    largest = np.abs(S).max()
+    if not np.isfinite(largest) or largest == 0:
+        raise ValueError(f"{who} must be finite, and not 0 throughout; give an empty list for no penalty.")
+    if np.abs(S - S.T).max() > ROUNDING * largest:
+        raise ValueError(f"{who} must be symmetric: wᵀSw is what is penalised.")
+    if np.linalg.eigvalsh(S)[0] < -ROUNDING * largest:
+        raise ValueError(
+            f"{who} has a negative eigenvalue, and would reward some weights; give a positive one, as DᵀD."
+        )
+    return (S + S.T) / 2
+
+
+def group_penalties(
+    shapes: Sequence[Shape], groups: Sequence[str], given: Mapping[str, list[np.ndarray]], order: int, shrink: bool
+) -> list[tuple[int, str, np.ndarray]]:
+    """Number of the group, name and matrix of every penalty."""
+    found = []
+    for g, (group, shape) in enumerate(zip(groups, shapes, strict=True)):
+        if group in given:
+            found += [(g, f"penalty {k + 1}", S) for k, S in enumerate(given[group])]
+        else:
+            found += [(g, name, S) for name, S in curve_penalties(shape, order, shrink).items()]
+    return found
+
+
+def penalty_on(
+    penalties: Sequence[tuple[int, str, np.ndarray]], sizes: np.ndarray, scale: np.ndarray, columns: np.ndarray
+) -> CurvePenalty:
+    """The penalty of weights of some columns (their numbers, ascending), which were divided by ``scale`` (n_features,).
+
+    A curve is a sum of functions of a basis as they were before z-scoring: their weights are those over the scales.
+    Columns that are left out have a weight of 0.
+    """
+    stops = np.cumsum(sizes)
+    matrices = []
+    for g, _, S in penalties:
+        inside = (columns >= stops[g] - sizes[g]) & (columns < stops[g])
+        own = columns[inside] - (stops[g] - sizes[g])
+        first = int(np.flatnonzero(inside)[0]) if inside.any() else 0
+        unit = scale[columns[inside]]
+        matrices.append((slice(first, first + len(own)), S[np.ix_(own, own)] / np.outer(unit, unit)))
+    return CurvePenalty(matrices, len(columns))
+
+
+def check_smoothing(given: Any, n_neurons: int, n_penalties: int) -> np.ndarray | None:
+    """Strengths (n_neurons, n_penalties) that users give; None to choose them.
+
+    Raises
+    ------
+    ValueError
+    """
+    if given is None:
+        return None
+    found = numbers_of(given, "smoothing").astype(float)
+    if found.shape not in ((), (n_penalties,), (n_neurons, n_penalties)):
+        raise ValueError(
+            f"smoothing must be one number, or have shape ({n_penalties},) or ({n_neurons}, {n_penalties}), a column "
+            f"per penalty; it has {found.shape}. None chooses strengths for each neuron."
+        )
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(
+            "smoothing must be finite and above 0; penalties={group: []} leaves a group without a penalty."
+        )
+    return np.broadcast_to(found, (n_neurons, n_penalties))

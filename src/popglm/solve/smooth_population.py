@@ -1,0 +1,166 @@
+"""Fits of all neurons whose strengths of smoothing are chosen for each, neuron by neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpstrf
+
+from popglm.engines.protocol import Engine
+from popglm.solve.penalised_newton import LeastSquares, Likelihood, RowLikelihood
+from popglm.solve.smoothing import Smoothed, Smoother
+from popglm.statistics.curve_penalties import CurvePenalty
+from popglm.statistics.families import Family
+
+__all__ = ["SmoothFits", "determined_columns", "fit_smooth"]
+
+#: Columns that are combinations of others to this share of their variance, where no penalty tells them apart.
+DEPENDENT = 1e-10
+
+
+@dataclass(eq=False)
+class SmoothFits:
+    """All neurons' fits, in the columns that were given.
+
+    Attributes
+    ----------
+    coef, degrees : ndarray, shape (n_neurons, n_features)
+        Weights, and effective degrees of freedom by column.
+    intercept : ndarray, shape (n_neurons,)
+    strengths : ndarray, shape (n_neurons, n_penalties)
+        In units of Σs of the neuron: those of a mean loss.
+    criterion, slope, dispersion, objective, left : ndarray, shape (n_neurons,)
+        See `Smoothed`; NaN for neurons without a fit. The last two by Σs.
+    n_evaluations : ndarray of int, shape (n_neurons,)
+    failed : ndarray of bool, shape (n_neurons,)
+        Neurons whose fit broke down.
+    """
+
+    coef: np.ndarray
+    degrees: np.ndarray
+    intercept: np.ndarray
+    strengths: np.ndarray
+    criterion: np.ndarray
+    slope: np.ndarray
+    dispersion: np.ndarray
+    objective: np.ndarray
+    left: np.ndarray
+    n_evaluations: np.ndarray
+    failed: np.ndarray
+
+    @classmethod
+    def empty(cls, n_neurons: int, n_features: int, n_penalties: int, intercept: np.ndarray) -> SmoothFits:
+        """Null models."""
+        coef, strengths = np.zeros((n_neurons, n_features)), np.full((n_neurons, n_penalties), np.nan)
+        a, b, c, d, e = np.full((5, n_neurons), np.nan)
+        none = np.zeros(n_neurons, int)
+        return cls(coef, coef.copy(), intercept.copy(), strengths, a, b, c, d, e, none, none.astype(bool))
+
+    def put(self, j: int, found: Smoothed, columns: np.ndarray, n_open: int, n: float) -> None:
+        """Take in the fit of a neuron to some columns."""
+        self.coef[j, columns], self.degrees[j, columns] = found.w[n_open:], found.degrees[n_open:]
+        self.intercept[j] = found.w[0] if n_open else 0.0
+        self.strengths[j] = found.strengths / n
+        self.criterion[j], self.slope[j], self.dispersion[j] = found.criterion, found.slope, found.dispersion
+        self.objective[j], self.left[j], self.n_evaluations[j] = (
+            found.objective / n,
+            found.left / n,
+            found.n_evaluations,
+        )
+
+
+def determined_columns(X: np.ndarray, penalty: CurvePenalty) -> np.ndarray:
+    """Numbers of columns that data or penalties determine once the others have no weight.
+
+    Where neither tells a direction of weights from 0, one of its columns may be left out: any fit can be moved along
+    it until that weight is 0, and no prediction and no penalty changes.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Centred where there is an intercept.
+    penalty : CurvePenalty
+    """
+    variance = np.einsum("ij,ij->j", X, X) / len(X)
+    varies = np.flatnonzero(variance > 0)
+    unit = np.sqrt(variance[varies])
+    M = X[:, varies].T @ X[:, varies] / len(X) / np.outer(unit, unit)
+    for columns, S in penalty.matrices:
+        whole = np.zeros((X.shape[1], X.shape[1]))
+        whole[columns, columns] = S
+        own = whole[np.ix_(varies, varies)] / np.outer(unit, unit)
+        size = np.linalg.norm(own, 2)
+        M += own / size if size > 0 else 0
+    _, pivots, rank, _ = dpstrf(M, tol=DEPENDENT * len(M), lower=1)
+    return varies[np.sort(pivots[:rank] - 1)]
+
+
+def fit_smooth(
+    loss: Family,
+    data: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None],
+    null: tuple[np.ndarray, np.ndarray],
+    penalty: Callable[[np.ndarray], CurvePenalty],
+    settings: tuple[str, float, int, bool, np.ndarray | None],
+    engine: Engine,
+    columns: np.ndarray,
+) -> SmoothFits:
+    """Choose strengths and fit, neuron by neuron, in parallel.
+
+    Parameters
+    ----------
+    data : (X, Y, weights or None, offset or None)
+        Y (n_samples, n_neurons) is NaN where a neuron was not recorded.
+    null : (fittable, intercept)
+        Which neurons to fit, and where their fits begin.
+    penalty : callable
+        Gives the penalty on given columns.
+    settings : (method, tol, max_iter, fit_intercept, strengths)
+        Strengths (n_neurons, n_penalties) in units of a mean loss, None to choose them.
+    columns : ndarray of int
+        Those that may have a weight.
+    """
+    X, Y, weights, offset = data
+    method, tol, max_iter, fit_intercept, given = settings
+    fittable, intercept = null
+    own = penalty(columns)
+    n_open = int(fit_intercept)
+    center = X.mean(axis=0, dtype=float)[columns] if fit_intercept else np.zeros(len(columns))
+    Z = np.column_stack([np.ones((len(X), n_open)), X[:, columns].astype(float) - center])
+    beside = np.zeros(len(X)) if offset is None else offset
+    fits = SmoothFits.empty(Y.shape[1], X.shape[1], len(own.matrices), intercept)
+    # neurons that are complete, and weighted alike, share their second moments
+    shared = None
+    if loss.is_least_squares and (weights is None or weights.ndim == 1):
+        shared = Z.T @ Z if weights is None else (Z * weights[:, None]).T @ Z
+
+    def likelihood(j: int) -> Likelihood:
+        s = np.ones(len(X)) if weights is None else weights if weights.ndim == 1 else weights[:, j]
+        counted = ~np.isnan(Y[:, j]) & (s > 0)
+        whole = counted.all()
+        rows = slice(None) if whole else counted
+        z, y, s, o = Z[rows], Y[rows, j].astype(float), s[rows].astype(float), beside[rows]
+        if loss.is_least_squares:
+            return LeastSquares.of(z, y, s, o, shared if not np.isnan(Y[:, j]).any() else None)
+        return RowLikelihood(loss, z, y, s, o)
+
+    def fit(j: int) -> None:
+        samples = likelihood(j)
+        start = np.zeros(Z.shape[1])
+        start[:n_open] = intercept[j]
+        smoother = Smoother(samples, own, n_open, method, loss.has_dispersion, loss.is_least_squares, start)
+        try:
+            found = smoother.choose(tol, max_iter) if given is None else smoother.at(given[j] * samples.n)
+        except LinAlgError:
+            fits.failed[j] = True
+            return
+        if not (np.isfinite(found.w).all() and np.isfinite(found.criterion)):
+            fits.failed[j] = True
+            return
+        fits.put(j, found, columns, n_open, samples.n)
+        fits.intercept[j] -= found.w[n_open:] @ center
+
+    engine.map(fit, [(int(j),) for j in np.flatnonzero(fittable)])
+    return fits

@@ -1,0 +1,195 @@
+"""Strengths of quadratic penalties for one neuron, by restricted maximum likelihood or generalised cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from popglm.solve.penalised_newton import Likelihood, Minimum, minimise
+from popglm.statistics.curve_penalties import CurvePenalty
+
+__all__ = ["Smoothed", "Smoother"]
+
+#: How far strengths may go from where penalty and likelihood have the same curvature, as factors.
+WEAKEST, STRONGEST = 1e-7, 1e9
+#: Curvature of the likelihood along what a penalty holds, at least, in shares of its mean over the columns there.
+LEAST = 1e-6
+#: Where the dispersion is looked for, around the mean deviance.
+DISPERSIONS = (1e-2, 1e2)
+
+
+@dataclass(eq=False)
+class Smoothed:
+    """A neuron's fit at its strengths.
+
+    Attributes
+    ----------
+    strengths : ndarray, shape (n_penalties,)
+    w : ndarray, shape (n_columns,)
+    degrees : ndarray, shape (n_columns,)
+        Effective degrees of freedom by column: diagonal of (H + S)⁻¹H.
+    criterion : float
+        REML or GCV, up to a constant.
+    slope : float
+        Largest derivative of the criterion by the logarithm of a strength that may still go there.
+    dispersion, objective, left : float
+        Of the response; penalised half deviance; how far that can still fall.
+    n_evaluations : int
+    """
+
+    strengths: np.ndarray
+    w: np.ndarray
+    degrees: np.ndarray
+    criterion: float
+    slope: float
+    dispersion: float
+    objective: float
+    left: float
+    n_evaluations: int
+
+
+@dataclass(eq=False)
+class Smoother:
+    """The criterion of one neuron as a function of its strengths.
+
+    Parameters
+    ----------
+    data : Likelihood
+    penalty : CurvePenalty
+        Of the columns after the first ``n_open`` ones, an intercept's, which are never penalised.
+    n_open : int
+        0 or 1.
+    method : {"reml", "gcv"}
+    has_dispersion : bool
+        Whether the response has an unknown dispersion; else 1.
+    is_gaussian : bool
+        Whether the dispersion has a closed form.
+    start : ndarray, shape (n_columns,)
+        Weights of the null model.
+
+    References
+    ----------
+    Wood, "Fast stable restricted maximum likelihood and marginal likelihood estimation of semiparametric generalized
+    linear models", *Journal of the Royal Statistical Society B* 73 (2011): equations 4 and 5, and the derivatives of
+    section 3.4; generalised cross-validation and UBRE of section 1.2.
+    """
+
+    data: Likelihood
+    penalty: CurvePenalty
+    n_open: int
+    method: str
+    has_dispersion: bool
+    is_gaussian: bool
+    start: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.w, self.n_evaluations = self.start, 0
+        H = self.data.derivatives(self.start)[1]
+        if self.n_open:
+            # beside the intercept, so that no mean of a column counts
+            H = H[1:, 1:] - np.outer(H[0, 1:], H[0, 1:]) / H[0, 0]
+        tiny = np.finfo(float).tiny
+        # of the directions that a penalty holds the data may say nothing, as of a constant beside the intercept
+        least = [LEAST * np.trace(H[at, at]) * np.trace(S) / max(len(S), 1) for at, S in self.penalty.matrices]
+        own = [np.square(S).sum() for _, S in self.penalty.matrices]
+        # as strong as the likelihood where they look
+        self.even = np.log(np.maximum(self.penalty.traces(H), np.maximum(least, tiny)) / np.maximum(own, tiny))
+
+    def choose(self, tol: float, max_iter: int) -> Smoothed:
+        """The fit at the strengths of the least criterion, by a quasi-Newton method within bounds."""
+        bounds = np.column_stack([self.even + np.log(WEAKEST), self.even + np.log(STRONGEST)])
+        if not len(self.even):
+            return self.at(np.zeros(0))
+        options = {"maxiter": max_iter, "maxfun": 5 * max_iter, "gtol": tol, "ftol": 0.0}
+        found = minimize(self.criterion, self.even, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        result = self.at(np.exp(found.x))
+        slopes = np.asarray(found.jac)
+        at_end = np.array([(found.x <= bounds[:, 0]) & (slopes > 0), (found.x >= bounds[:, 1]) & (slopes < 0)])
+        result.slope = float(np.abs(np.where(at_end.any(axis=0), 0, slopes)).max())
+        return result
+
+    def at(self, strengths: np.ndarray) -> Smoothed:
+        """The fit at given strengths (n_penalties,)."""
+        with np.errstate(divide="ignore"):
+            criterion, slopes = self.criterion(np.log(strengths))
+        fit, w = self.fit, self.fit.w
+        degrees = np.einsum("ij,ji->i", fit.solve(np.eye(len(w))), fit.H)
+        penalised = 0.5 * float(strengths @ (self.penalty.products(w[self.n_open :]) @ w[self.n_open :]))
+        slope = float(np.abs(slopes).max(initial=0))
+        objective = fit.value + penalised
+        return Smoothed(
+            strengths, w, degrees, criterion, slope, self.dispersion, objective, fit.left, self.n_evaluations
+        )
+
+    def criterion(self, log_strengths: np.ndarray) -> tuple[float, np.ndarray]:
+        """The criterion and its derivatives by the logarithms of strengths, with the weights solved for."""
+        self.n_evaluations += 1
+        strengths = np.exp(log_strengths)
+        S = np.zeros((self.data.n_columns, self.data.n_columns))
+        S[self.n_open :, self.n_open :] = self.penalty.total(strengths)
+        self.fit = fit = minimise(self.data, S, self.w)
+        self.w = fit.w
+        pulls = np.zeros((len(strengths), self.data.n_columns))
+        pulls[:, self.n_open :] = strengths[:, None] * self.penalty.products(fit.w[self.n_open :])
+        of_method: Callable[..., tuple[float, np.ndarray]] = self._reml if self.method == "reml" else self._gcv
+        return of_method(fit, strengths, pulls)
+
+    def _reml(self, fit: Minimum, strengths: np.ndarray, pulls: np.ndarray) -> tuple[float, np.ndarray]:
+        """Minus the restricted log-likelihood, by Laplace's approximation, which is exact for Gaussian activity.
+
+        ``pulls`` (n_penalties, n_columns) are θ_kS_kw.
+        """
+        inverse = fit.solve(np.eye(len(fit.w)))
+        half = 0.5 * pulls @ fit.w
+        log_S, slopes_S = self.penalty.log_determinant(strengths)
+        log_A = 2 * np.log(np.diag(fit.L)).sum()
+        n_free = len(fit.w) - self.penalty.rank
+        self.dispersion = self._dispersion(fit.value + half.sum(), n_free)
+        base = 0.0
+        if self.has_dispersion:
+            base = -self.data.log_base(self.dispersion) - 0.5 * n_free * np.log(self.dispersion)
+        value = (fit.value + half.sum()) / self.dispersion + base + 0.5 * (log_A - log_S)
+        # how the weights, and with them the Hessian, move along
+        moved = fit.solve(self.data.third(fit.w, inverse))
+        trace = strengths * self.penalty.traces(inverse[self.n_open :, self.n_open :])
+        return value, half / self.dispersion + 0.5 * (trace - pulls @ moved - slopes_S)
+
+    def _dispersion(self, penalised: float, n_free: int) -> float:
+        """The dispersion of the largest restricted likelihood."""
+        if not self.has_dispersion:
+            return 1.0
+        closed = 2 * penalised / max(self.data.n - n_free, 1.0)
+        closed = max(closed, np.finfo(float).tiny)
+        if self.is_gaussian:
+            return closed
+
+        def minus_log(log_dispersion: float) -> float:
+            dispersion = np.exp(log_dispersion)
+            return penalised / dispersion - self.data.log_base(dispersion) - 0.5 * n_free * log_dispersion
+
+        ends = np.log(closed) + np.log(DISPERSIONS)
+        return float(np.exp(minimize_scalar(minus_log, bounds=ends, method="bounded", options={"xatol": 1e-9}).x))
+
+    def _gcv(self, fit: Minimum, strengths: np.ndarray, pulls: np.ndarray) -> tuple[float, np.ndarray]:
+        """Generalised cross-validation nD/(n − τ)², or UBRE D/n + 2τ/n where the dispersion is 1; n times either."""
+        n, deviance = self.data.n, 2 * fit.value
+        inverse = fit.solve(np.eye(len(fit.w)))
+        smoother = inverse @ fit.H
+        tau = np.trace(smoother)
+        sandwich = smoother @ inverse
+        sandwich = (sandwich + sandwich.T) / 2
+        moves = -fit.solve(pulls.T).T
+        own = slice(self.n_open, None)
+        slopes_tau = moves @ self.data.third(fit.w, inverse - sandwich)
+        slopes_tau -= strengths * self.penalty.traces(sandwich[own, own])
+        slopes_deviance = 2 * moves @ fit.gradient
+        if not self.has_dispersion:
+            self.dispersion = 1.0
+            return deviance + 2 * tau, slopes_deviance + 2 * slopes_tau
+        left = n - tau
+        self.dispersion = max(deviance / left, np.finfo(float).tiny)
+        # its logarithm has the same minimum, and no unit
+        return n * np.log(deviance / left**2), n * (slopes_deviance / deviance + 2 * slopes_tau / left)
