@@ -107,7 +107,8 @@ def test_gaussian_strengths_are_those_of_the_dense_restricted_likelihood():
         profiles.append(dense(np.r_[at, np.log(smoother.dispersion)]))
     np.testing.assert_allclose(np.diff(values), np.diff(profiles), rtol=1e-6)
     # and an optimiser that knows none of the derivatives ends no lower, and at the same fit
-    start = np.r_[[*np.log(found.strengths), 0.5, -0.5, 0.5, -0.5, 0.5], np.log(problem.y.var())]
+    away = np.array([0.5, -0.5, 0.5, -0.5, 0.5])
+    start = np.r_[np.log(found.strengths) + away, np.log(problem.y.var())]
     bounds = [*zip(smoother.even - 16, smoother.even + 20, strict=True), (-5, 5)]
     options = {"jac": "3-point", "options": {"maxfun": 3000, "ftol": 1e-13}}
     best = minimize(dense, start, method="L-BFGS-B", bounds=bounds, **options)
