@@ -25,6 +25,7 @@ FLOORS = [
         "scaling",
         "shapes",
         "toml_text",
+        "variables",
         "warnings",
     ],
     ["statistics"],

@@ -175,7 +175,7 @@ def test_names_are_matched(recording):
         ({"g1": None}, "of group 'g1' must be one number.*found None"),
         ({"g1": 1e21}, r"between 0 and 1e\+20; that of group 'g1' is 1e\+21"),
         (pd.Series([1.0, 2.0], ["g1", "g1"]), "names 'g1' more than once"),
-        (pd.DataFrame({"factor": [1.0, 2.0]}, ["g1", "g2"]), "one column, not a DataFrame"),
+        (pd.DataFrame({"factor": [1.0, 2.0]}, ["g1", "g2"]), "1 columns for 3 neurons"),
         (2.0, "a factor for every feature group"),
         ("g0", "a factor for every feature group"),
         (["a", "b", "c", "d"], "penalty_factors"),

@@ -6,7 +6,7 @@ import pytest
 
 import popglm as pg
 from popglm.explain.binning import check_bins
-from popglm.explain.variables import group_columns, resolve_variables
+from popglm.variables import group_columns, resolve_variables
 
 GROUPS = ["position", "position × cue", "position × cho", "time × cue", "speed"]
 
@@ -47,7 +47,7 @@ def test_a_group_whose_name_looks_like_a_pattern_is_taken_literally():
             "'a' and 'b' overlap: both hold the group 'position × cue'",
         ),
         ({}, ValueError, "variables is empty"),
-        ({"a": []}, ValueError, "variable 'a' has no groups"),
+        ({"a": []}, ValueError, "variables, 'a': it has no groups"),
         ({"a": [3]}, TypeError, "3 is neither the name of a group"),
         (7, TypeError, "variables must be a list of group names"),
     ],

@@ -14,8 +14,8 @@ from popglm.design.past import Past
 from popglm.estimators import GLMCV
 from popglm.explain import bins, bootstrap, breakdown, compare, kernels
 from popglm.explain.binning import Bins
-from popglm.explain.variables import resolve_variables
 from popglm.io.netcdf import storable
+from popglm.variables import resolve_variables
 
 __all__ = ["bins_of_recipe", "explain_result", "variables_to_explain", "with_explanation"]
 

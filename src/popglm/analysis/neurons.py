@@ -14,9 +14,9 @@ from popglm.analysis.makers import OF_NEURONS
 from popglm.analysis.schema import Factor
 from popglm.design import Design
 from popglm.design.past import Past
-from popglm.explain.variables import resolve_variables
 from popglm.messages import listed, shown
 from popglm.recording.neuron_query import select
+from popglm.variables import resolve_variables
 
 __all__ = ["factors_of_groups", "mask_of", "neuron_table", "neurons_of_term", "with_activity_of"]
 

@@ -121,41 +121,31 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
     return np.repeat(table, sizes, axis=0) if by_group else table
 
 
-def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str) -> np.ndarray | None:
-    """What the strength of every feature group is multiplied by, shape (n_groups,); None for 1.
+def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str, fitted: Any) -> np.ndarray | None:
+    """What the strength of every feature group is multiplied by, shape (n_groups,) or (n_groups, n_neurons).
 
     Parameters
     ----------
-    factors : mapping, Series or sequence of float
-        By the names of groups, those that are not named having 1, or one for each in order.
+    factors : mapping, Series, DataFrame or array-like of float
+        By the names of groups, those that are not named having 1, or one for each in order; with a column for every
+        neuron where they differ.
     groups : names of the feature groups
+    fitted : estimator
+        Its neurons have names.
+
+    Returns
+    -------
+    ndarray, or None for factors of 1
     """
     if factors is None:
         return None
     if penalty == "none":
         raise ValueError("penalty_factors has no effect under penalty='none'; leave it None or choose a penalty.")
     if isinstance(factors, pd.Series) and not is_counted(factors.index):
-        if not factors.index.is_unique:
-            twice = factors.index[factors.index.duplicated()][0]
-            raise ValueError(f"penalty_factors names {shown(twice)} more than once; give one factor per feature group.")
+        _check_once(factors.index)
         factors = factors.to_dict()
-    elif isinstance(factors, pd.DataFrame):
-        raise ValueError("penalty_factors must be one column, not a DataFrame; give the column with the factors.")
     if isinstance(factors, Mapping):
-        given = {str(name): factor for name, factor in factors.items()}
-        strange = [name for name in given if name not in set(groups)]
-        if strange:
-            raise ValueError(
-                f"penalty_factors names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give "
-                "factors for these. feature_groups=list(X.columns) makes a group of every column of a plain DataFrame."
-            )
-        for name, factor in given.items():
-            if not isinstance(factor, float | np.floating | bool | np.bool_) and not is_number(factor):
-                raise ValueError(
-                    f"penalty_factors of group {name!r} must be one number, 0 for a group that is never penalised; "
-                    f"found {shown(factor)}."
-                )
-        factors = [given.get(name, 1.0) for name in groups]
+        factors = _factors_by_name(factors, groups)
     if isinstance(factors, str | bytes | set) or np.ndim(as_numpy(factors)) == 0:
         raise ValueError(
             f"penalty_factors={shown(factors)} must be a factor for every feature group, or a mapping from their names."
@@ -165,16 +155,80 @@ def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str) -> 
             "penalty_factors must be numbers, not True or False; a factor of 0 is for a group that is never penalised."
         )
     found = numbers_of(factors, "penalty_factors").astype(float)
-    if found.shape != (len(groups),):
+    if found.ndim == 2:
+        found = _factors_by_neuron(factors, found, groups, fitted)
+    elif found.shape != (len(groups),):
         raise ValueError(
             f"penalty_factors has shape {found.shape} for {len(groups)} feature groups ({shown(list(groups))}); give "
             "one factor per group, in their order, or a mapping from their names."
         )
-    bad = np.flatnonzero(~(found >= 0) | (found > LARGEST_FACTOR))
+    bad = np.argwhere(~(found >= 0) | (found > LARGEST_FACTOR))
     if len(bad):
+        whose = f" of {fitted.neuron_names_[bad[0][1]]}" if found.ndim == 2 else ""
         raise ValueError(
-            f"penalty_factors must lie between 0 and {LARGEST_FACTOR:g}; that of group {groups[bad[0]]!r} is "
-            f"{found[bad[0]]:g}. Groups that may not explain a neuron are for feature_mask."
+            f"penalty_factors must lie between 0 and {LARGEST_FACTOR:g}; that of group {groups[bad[0][0]]!r}{whose} is "
+            f"{found[tuple(bad[0])]:g}. Groups that may not explain a neuron are for feature_mask."
+        )
+    return found
+
+
+def _check_once(names: pd.Index) -> None:
+    """Complain of groups that have two factors."""
+    if not names.is_unique:
+        twice = names[names.duplicated()][0]
+        raise ValueError(f"penalty_factors names {shown(twice)} more than once; give one factor per feature group.")
+
+
+def _check_groups(names: Sequence[str], groups: Sequence[str]) -> None:
+    """Complain of names that no feature group has."""
+    strange = [name for name in names if name not in set(groups)]
+    if strange:
+        raise ValueError(
+            f"penalty_factors names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give "
+            "factors for these. feature_groups=list(X.columns) makes a group of every column of a plain DataFrame."
+        )
+
+
+def _factors_by_name(factors: Mapping, groups: Sequence[str]) -> list[Any]:
+    """The factor of every feature group in order, of those that are named."""
+    given = {str(name): factor for name, factor in factors.items()}
+    _check_groups(list(given), groups)
+    for name, factor in given.items():
+        if not isinstance(factor, float | np.floating | bool | np.bool_) and not is_number(factor):
+            raise ValueError(
+                f"penalty_factors of group {name!r} must be one number, 0 for a group that is never penalised; "
+                f"found {shown(factor)}."
+            )
+    return [given.get(name, 1.0) for name in groups]
+
+
+def _factors_by_neuron(factors: Any, found: np.ndarray, groups: Sequence[str], fitted: Any) -> np.ndarray:
+    """Factors (n_groups, n_neurons) in the order of groups and neurons."""
+    names = fitted.neuron_names_
+    order = neuron_order(factors, names, fitted.neurons_are_named_, "penalty_factors", "Y")
+    if found.shape[1] != len(names):
+        raise ValueError(
+            f"penalty_factors has {found.shape[1]} columns for {len(names)} neurons; give one factor per group, or a "
+            "column of them per neuron."
+        )
+    found = found if order is None else found[:, order]
+    if isinstance(factors, pd.DataFrame) and not is_counted(factors.index):
+        _check_once(factors.index)
+        rows = [str(name) for name in factors.index]
+        _check_groups(rows, groups)
+        given, found = found, np.ones((len(groups), len(names)))
+        found[[list(groups).index(name) for name in rows]] = given
+    elif len(found) != len(groups):
+        raise ValueError(
+            f"penalty_factors has {len(found)} rows for {len(groups)} feature groups ({shown(list(groups))}); give one "
+            "row per group, in their order, or a DataFrame with their names."
+        )
+    mixed = np.flatnonzero((found == 0).any(axis=1) & (found > 0).any(axis=1))
+    if len(mixed):
+        j = int((found[mixed[0]] == 0).argmax())
+        raise ValueError(
+            f"penalty_factors of group {groups[mixed[0]]!r} is 0 for {names[j]} and above 0 for other neurons; a group "
+            "is never penalised for all neurons or for none."
         )
     return found
 

@@ -82,3 +82,4 @@ class Attributes:
     get_params: Callable[..., dict[str, Any]]
     set_params: Callable[..., Any]
     _keep: Callable[[np.ndarray], None]
+    _penalty: Callable[[], tuple[Penalty, np.ndarray | None]]

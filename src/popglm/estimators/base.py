@@ -18,7 +18,7 @@ from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.features import check_features
 from popglm.estimators.leaks import warn_of_copies
-from popglm.estimators.parameters import Parameters
+from popglm.estimators.parameters import Parameters, penalty_with
 from popglm.estimators.predictions import Predictions
 from popglm.estimators.progress import fit_progress
 from popglm.estimators.starts import OwnPaths, check_start
@@ -37,7 +37,8 @@ from popglm.estimators.validation import (
 from popglm.io.checkpoints import CheckpointFolder
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
-from popglm.solve.population import PopulationFit, Settings, fit_population
+from popglm.solve.own_factors import fit_neurons
+from popglm.solve.population import PopulationFit, Settings
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream, released
@@ -114,7 +115,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             kept_in(folder, about) as kept,
         ):
             more = refit, advance, start, shares, self.schedule, kept
-            fit = concluded(kept, PopulationFit, lambda: fit_population(*data, settings, *more))
+            fit = concluded(kept, PopulationFit, lambda: fit_neurons(*data, settings, *more))
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas
@@ -167,8 +168,10 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
 
     def penalty_of(self, neuron: int) -> Penalty:
         """The penalty of one neuron, by its number, of the columns that it may have a weight for."""
-        mask = self.feature_mask_
-        return self.penalty_ if mask is None else self.penalty_.masked(mask[:, neuron])
+        mask, factors, penalty = self.feature_mask_, self.penalty_factors_, self.penalty_
+        if factors is not None and factors.ndim == 2:
+            penalty = penalty_with(self, factors[:, neuron])
+        return penalty if mask is None else penalty.masked(mask[:, neuron])
 
     def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""

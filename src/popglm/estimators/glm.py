@@ -56,11 +56,13 @@ class GLM(PopulationGLM):
         no such columns. A DataFrame is matched by the names of its rows (groups or columns of X) and neurons. Neurons
         with the same features are fitted together, so that few kinds of neurons cost nothing. Inside a group,
         ``smoothness`` takes a column that is left out for a neighbour of weight 0.
-    penalty_factors : mapping or array-like, shape (n_groups,), optional
+    penalty_factors : mapping or array-like, shape (n_groups,) or (n_groups, n_neurons), optional
         What λ is multiplied by for each feature group, ≥ 0: by the names of groups, where a group without a factor has
         1, or one for each group in order. A group with twice the factor is penalised twice as much. Factors are taken
         as they are: glmnet scales its ``penalty.factor`` to a mean of 1. ``smoothness`` has none. A group with 0 is
-        never penalised, and belongs to the null model with the intercept; such fits run on the host.
+        never penalised, and belongs to the null model with the intercept; such fits run on the host. With a column per
+        neuron, each has factors of its own; a DataFrame is matched by the names of groups and neurons. Neurons with the
+        same factors are fitted together, one set after the other.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
         is the smallest strength with all penalised weights 0 for a norm; for a ridge, ten times the largest curvature
@@ -148,12 +150,13 @@ class GLM(PopulationGLM):
         Means and scales that a `Design` z-scored X's columns by; None for an X of another origin.
     feature_mask_ : ndarray of bool, shape (n_features, n_neurons), or None
         ``feature_mask`` for every column, in the order of the neurons.
-    penalty_factors_ : ndarray, shape (n_groups,), or None
-        ``penalty_factors`` in the order of the groups.
+    penalty_factors_ : ndarray, shape (n_groups,) or (n_groups, n_neurons), or None
+        ``penalty_factors`` in the order of the groups and neurons.
     loss_, penalty_ : object
         The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
         ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron. A family with parameters
-        is ``loss_.given(*family_parameters_.values())``.
+        is ``loss_.given(*family_parameters_.values())``. Where neurons have penalty factors of their own, ``penalty_``
+        has none but those of 0.
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
     fitted_with_sample_weight_ : bool

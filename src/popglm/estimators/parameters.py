@@ -23,7 +23,7 @@ from popglm.solve.population import Settings
 from popglm.statistics.families import Family, get_family
 from popglm.statistics.penalties import PENALTIES, Penalty
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "penalty_with"]
 
 SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
 PRECISIONS = ("float32", "tf32", "float64")
@@ -63,11 +63,9 @@ class Parameters(Attributes):
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
-        self.penalty_factors_ = check_penalty_factors(self.penalty_factors, names, self.penalty)
+        self.penalty_factors_ = check_penalty_factors(self.penalty_factors, names, self.penalty, self)
         self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, self.smoothness > 0)
-        penalty = Penalty.make(
-            self.penalty, self.l1_ratio, self.smoothness, sizes, self.penalty_factors_, shapes=self.feature_shapes_
-        )
+        penalty, factors = self._penalty()
         if self.penalty == "none":
             if self.lambdas is not None and self._own_lambdas().any():
                 raise ValueError("lambdas has no effect under penalty='none'; leave it None or choose a penalty.")
@@ -76,8 +74,17 @@ class Parameters(Attributes):
             lambdas = None if self.lambdas is None else self._own_lambdas()
         return Settings(
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
-            self.max_iter, self._first_order(loss), allowed=self.feature_mask_,
+            self.max_iter, self._first_order(loss), allowed=self.feature_mask_, factors=factors,
         )  # fmt: skip
+
+    def _penalty(self) -> tuple[Penalty, np.ndarray | None]:
+        """The penalty, and its factors (n_blocks, n_neurons) where they differ between neurons."""
+        factors = self.penalty_factors_
+        if factors is None or factors.ndim == 1:
+            return penalty_with(self, factors), None
+        each = np.stack([np.asarray(penalty_with(self, own).factors) for own in factors.T], axis=1)
+        held = (factors > 0).all(axis=1)
+        return penalty_with(self, None if held.all() else held.astype(float)), each
 
     def _loss(self) -> Family:
         """The family asked for, under its inverse link."""
@@ -139,3 +146,11 @@ class Parameters(Attributes):
                 "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
             )
         raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
+
+
+def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
+    """A model's penalty with the factors (n_groups,) of a neuron."""
+    return Penalty.make(
+        model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
+        shapes=model.feature_shapes_,
+    )  # fmt: skip

@@ -17,7 +17,6 @@ from popglm.estimators.group_shapes import read_shapes
 from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
 from popglm.solve.first_order import FirstOrder
 from popglm.statistics.families import get_family
-from popglm.statistics.penalties import Penalty
 
 __all__ = ["Storage", "missing_parts"]
 
@@ -265,10 +264,7 @@ class Storage(Attributes):
 
     def _restored_penalty(self, about: dict[str, Any]) -> Any:
         """The penalty as the fit had it."""
-        return Penalty.make(
-            self.penalty, self.l1_ratio, self.smoothness, self.feature_group_sizes_, self.penalty_factors_,
-            shapes=self.feature_shapes_,
-        )  # fmt: skip
+        return self._penalty()[0]
 
     def _restore_folds(self, about: dict[str, Any]) -> None:
         """Set what the fit of a `GLM` does not leave."""

@@ -21,9 +21,9 @@ from popglm.explain.contributions import (
     other_than_in_fit,
     rows_of,
 )
-from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import listed, shown
 from popglm.solve.stream import read_rows
+from popglm.variables import Variables, group_columns, resolve_variables
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["breakdown"]

@@ -26,8 +26,8 @@ from popglm.explain.contributions import (
 )
 from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits
-from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
+from popglm.variables import Variables, group_columns, resolve_variables
 
 __all__ = ["compare"]
 

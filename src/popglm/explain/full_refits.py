@@ -92,11 +92,15 @@ def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) 
         feature_groups=labels,
         feature_shapes=model.feature_shapes_,
     )
+    factors = model.penalty_factors_
+    own_factors = factors is not None and factors.ndim == 2
+    if factors is not None:
+        again.set_params(penalty_factors=np.tile(factors, n_repeats) if own_factors else factors)
     if test.rule is None:
         # a neuron at its null model is at no strength; what is fitted for it does not count
         strength = np.where(np.isfinite(model.lambda_), model.lambda_, model.lambda_path_[0])
         again.set_params(lambdas=np.tile(strength, n_repeats)[None])
-    elif np.ndim(model.lambdas) == 2:
+    elif np.ndim(model.lambdas) == 2 or own_factors:
         again.set_params(lambdas=np.tile(model.lambda_path_, n_repeats))
     if model.feature_mask_ is not None:
         again.set_params(feature_mask=np.tile(model.feature_mask_, n_repeats))

@@ -13,7 +13,7 @@ from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
 from popglm.explain.fitted_samples import FLAT, FittedSamples, pearson_dispersion, samples_of_fit
 from popglm.explain.goodness import log_likelihood
-from popglm.explain.variables import Variables, group_columns, resolve_variables
+from popglm.variables import Variables, group_columns, resolve_variables
 
 __all__ = ["likelihood_ratio"]
 

@@ -119,6 +119,12 @@ def _of_groups(model: GLMCV, values: Sequence[Any] | np.ndarray | None, kept: np
     return [values[g] for g in np.unique(group[kept])]
 
 
+def _factors_of(model: GLMCV, kept: np.ndarray, neurons: np.ndarray) -> list[Any] | None:
+    """Penalty factors of those groups for some neurons."""
+    factors = model.penalty_factors_
+    return _of_groups(model, factors if factors is None or factors.ndim == 1 else factors[:, neurons], kept)
+
+
 @dataclass(eq=False)
 class ReducedFit:
     """A fit to some of the columns, at the strengths chosen for it.
@@ -244,7 +250,7 @@ class Refits:
             cv=model.splits_,
             refit=self.on_all_rows,
             feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, going)],
-            penalty_factors=_of_groups(model, model.penalty_factors_, kept),
+            penalty_factors=_factors_of(model, kept, going),
             patience=None,
             tol=model.tol * OF_TOL,
             verbose=0,

@@ -129,12 +129,13 @@ class RefittedSubsets:
 
     def _refit(self, own: np.ndarray, mask: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights (n_folds, m, n_features) and held-out deviance (m,) of fits to masked columns (n_features, m)."""
-        model = self.model
+        model, factors = self.model, self.model.penalty_factors_
         refit = clone(model).set_params(
             lambdas=None if model.penalty == "none" else self.strength[own][None],
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
             feature_shapes=model.feature_shapes_,
             cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
+            penalty_factors=factors if factors is None or factors.ndim == 1 else factors[:, own],
         )  # fmt: skip
         path = OwnPaths(start[:, None] if self.has_starts else None, None)
         weight = self.sample_weight

@@ -20,8 +20,8 @@ from popglm.explain.contributions import (
     rows_of,
 )
 from popglm.explain.refitted_subsets import RefittedSubsets
-from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.statistics.selection import fraction_explained
+from popglm.variables import Variables, group_columns, resolve_variables
 from popglm.warnings import ConvergenceWarning, warn
 
 __all__ = ["shapley"]

@@ -23,9 +23,9 @@ from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.surrogate_maker import SurrogateMaker
 from popglm.explain.surrogates import draw_offsets
 from popglm.explain.tested import TestedData
-from popglm.explain.variables import Variables, group_columns, resolve_variables
 from popglm.messages import shown
 from popglm.statistics.selection import select_strengths
+from popglm.variables import Variables, group_columns, resolve_variables
 
 __all__ = ["significance"]
 
@@ -242,10 +242,13 @@ def significance(
     check_room(f"significance: n_shifts={n_shifts:,} surrogates", 8.0 * n_shifts * size)
     own = unique_columns(values[data.rows], columns)
     if refit is None:
-        if model.feature_mask_ is not None:
+        differs = "feature_mask" if model.feature_mask_ is not None else None
+        if model.penalty_factors_ is not None and model.penalty_factors_.ndim == 2:
+            differs = "penalty factor of each neuron's own"
+        if differs is not None:
             raise ValueError(
-                "significance: local refits have all columns for all neurons, and the model has a feature_mask; use "
-                "refit=True, whose refits have the mask too."
+                f"significance: local refits have the same columns and penalty for all neurons, and the model has a "
+                f"{differs}; use refit=True, whose refits have that too."
             )
         return _by_local_refits(data, method, chosen, columns, own, (n_shifts, seed), map)
     return _by_shifts(data, refit, chosen, columns, own, (n_shifts, seed), map)

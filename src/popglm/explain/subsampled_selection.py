@@ -143,7 +143,7 @@ def _penalised_groups(model: PopulationGLM) -> tuple[np.ndarray, np.ndarray, lis
         )
     sizes = np.asarray(model.feature_group_sizes_, int)
     starts, factors = np.cumsum(sizes) - sizes, model.penalty_factors_
-    held = np.ones(len(sizes), bool) if factors is None else np.asarray(factors) > 0
+    held = np.ones(len(sizes), bool) if factors is None else np.reshape(factors, (len(sizes), -1))[:, 0] > 0
     names = [str(name) for name, is_held in zip(model.feature_group_names_, held, strict=True) if is_held]
     if not names:
         raise ValueError("stability_selection: no feature group is penalised, so none is selected.")

@@ -198,6 +198,8 @@ def _factor_sentences(about: dict[str, Any]) -> list[str]:
     factors = about["parameters"].get("penalty_factors")
     if factors is None:
         return []
+    if np.ndim(factors) == 2:
+        return ["The strength of feature groups was multiplied by factors of each neuron’s own."]
     named = list(zip(about["group_names"], factors, strict=True))
     free = [name for name, factor in named if factor == 0]
     other = [f"{name} ({factor:g})" for name, factor in named if factor not in (0, 1)]

@@ -44,6 +44,10 @@ def merged(results: Sequence[Result]) -> Result:
     if masks[0] is not None:
         mask = np.concatenate(masks, axis=1).tolist()
         description["parameters"] = description["parameters"] | {"feature_mask": mask}
+    factors = [one["parameters"].get("penalty_factors") for one in model]
+    if np.ndim(factors[0]) == 2:
+        own = np.concatenate(factors, axis=1).tolist()
+        description["parameters"] = description["parameters"] | {"penalty_factors": own}
     parts["/model"] = described(parts["/model"], description)
     return Result(xr.DataTree.from_dict(parts), first.folder).with_about(seconds=seconds)
 

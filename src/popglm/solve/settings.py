@@ -50,6 +50,9 @@ class Settings:
         Features that may have a weight; all, for None.
     closed : ndarray of int, or None
         Columns that have none in any neuron here.
+    factors : ndarray, shape (n_blocks, n_neurons), or None
+        Factors of the penalty of every neuron, where they differ; those of ``penalty`` for None. Zeros stand in whole
+        rows, and in the factors of ``penalty`` too.
     units : Units or None
         Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
@@ -68,6 +71,7 @@ class Settings:
     units: Units | None = None
     allowed: np.ndarray | None = None
     closed: np.ndarray | None = None
+    factors: np.ndarray | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
         """The settings of some neurons."""

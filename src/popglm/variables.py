@@ -18,7 +18,7 @@ Choice = str | Callable[[str], bool]
 Variables = Mapping[str, Choice | Iterable[Choice]] | Iterable[str] | str | None
 
 
-def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, list[str]]:
+def resolve_variables(variables: Variables, groups: Sequence[str], argument: str = "variables") -> dict[str, list[str]]:
     """Feature groups of every variable.
 
     Parameters
@@ -29,6 +29,8 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
         a group's own name is taken literally), a callable from a group's name to bool, or a list of these.
     groups : sequence of str
         Names of the groups there are.
+    argument : str
+        What the user calls them, for the complaints.
 
     Returns
     -------
@@ -55,34 +57,35 @@ def resolve_variables(variables: Variables, groups: Sequence[str]) -> dict[str, 
         variables = [variables]
     if not isinstance(variables, Mapping):
         try:
-            names = no_more_than("variables", "the list", variables, each="")
+            names = no_more_than(argument, "the list", variables, each="")
         except TypeError:
             raise TypeError(
-                f"variables must be a list of group names, or a mapping from variables to their groups; found "
+                f"{argument} must be a list of group names, or a mapping from {argument} to their groups; found "
                 f"{shown(variables)}."
             ) from None
         strange = [name for name in names if not isinstance(name, str)]
         if strange:
             raise TypeError(
-                f"variables must be names of groups or patterns, as text; found {shown(strange[0])} in the list."
+                f"{argument} must be names of groups or patterns, as text; found {shown(strange[0])} in the list."
             )
         variables = {name: name for name in names}
     if not variables:
-        raise ValueError("variables is empty; name at least one, or give None for every group.")
-    resolved = {str(name): _choose(str(name), choice, groups) for name, choice in variables.items()}
+        raise ValueError(f"{argument} is empty; name at least one, or give None for every group.")
+    resolved = {str(name): _choose(str(name), choice, groups, argument) for name, choice in variables.items()}
     owner: dict[str, str] = {}
+    more = ", or ask for them in two calls" if argument == "variables" else ""
     for name, chosen in resolved.items():
         for group in chosen:
             if group in owner:
                 raise ValueError(
-                    f"variables {owner[group]!r} and {name!r} overlap: both hold the group {group!r}. Give every group "
-                    "to one variable, or ask for them in two calls."
+                    f"{argument} {owner[group]!r} and {name!r} overlap: both hold the group {group!r}. Give every "
+                    f"group to one of the {argument}{more}."
                 )
             owner[group] = name
     return resolved
 
 
-def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> list[str]:
+def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str], argument: str) -> list[str]:
     parts = [choice] if isinstance(choice, str | bytes) or not is_iterable(choice) else list(choice)
     found: set[str] = set()
     for part in parts:
@@ -90,17 +93,19 @@ def _choose(name: str, choice: Choice | Iterable[Choice], groups: list[str]) -> 
             fits = {group for group in groups if part(group)}
         elif not isinstance(part, str):
             raise TypeError(
-                f"variables, {name!r}: {shown(part)} is neither the name of a group, a pattern, nor a callable."
+                f"{argument}, {name!r}: {shown(part)} is neither the name of a group, a pattern, nor a callable."
             )
         elif part in groups:
             fits = {part}
         else:
             fits = {group for group in groups if fnmatchcase(group, part)}
         if not fits:
-            raise ValueError(f"variables, {name!r}: no group fits {shown(part)}. {_nearest(part, groups)}")
+            raise ValueError(f"{argument}, {name!r}: no group fits {shown(part)}. {_nearest(part, groups)}")
         found |= fits
     if not found:
-        raise ValueError(f"variable {name!r} has no groups; give it at least one of {listed(map(repr, groups))}.")
+        raise ValueError(
+            f"{argument}, {name!r}: it has no groups; give it at least one of {listed(map(repr, groups))}."
+        )
     return [group for group in groups if group in found]
 
 
