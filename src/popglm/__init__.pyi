@@ -18,7 +18,7 @@ from .design import (
     splines,
     transformed,
 )
-from .estimators import GLM, GLMCV, SmoothGLM, load
+from .estimators import GLM, GLMCV, FactorSearch, SmoothGLM, load
 from .explain import (
     bins,
     bootstrap,
@@ -80,6 +80,7 @@ __all__ = [
     "Cluster",
     "ConvergenceWarning",
     "Design",
+    "FactorSearch",
     "FirstOrder",
     "Plan",
     "PopglmWarning",

@@ -1,8 +1,9 @@
 """`GLM`, `GLMCV` and `SmoothGLM`: what users call, the checks of what they give, what fits predict, and their files."""
 
+from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.loading import load
 from popglm.estimators.smooth_glm import SmoothGLM
 
-__all__ = ["GLM", "GLMCV", "SmoothGLM", "load"]
+__all__ = ["GLM", "GLMCV", "FactorSearch", "SmoothGLM", "load"]

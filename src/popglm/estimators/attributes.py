@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popglm.statistics.penalties import Penalty
+
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
     from popglm.shapes import Shape
     from popglm.statistics.families import Family
-    from popglm.statistics.penalties import Penalty
 
-__all__ = ["Attributes"]
+__all__ = ["Attributes", "penalty_with"]
 
 
 class Attributes:
@@ -56,6 +58,7 @@ class Attributes:
     feature_scaling_: np.ndarray | None
     feature_mask_: np.ndarray | None
     penalty_factors_: np.ndarray | None
+    factor_search_: xr.Dataset | None = None
     fitted_with_offset_: bool | None
     fitted_with_sample_weight_: bool | None
     loss_: Family
@@ -74,6 +77,7 @@ class Attributes:
     coef_: Any
     intercept_: Any
     # what cross-validation alone leaves; no splits where they were read from a file that does not tell them
+    min_lambda: float
     fold_: np.ndarray
     splits_: list[tuple[np.ndarray, np.ndarray]] | None
     cv_deviance_: np.ndarray
@@ -83,3 +87,11 @@ class Attributes:
     set_params: Callable[..., Any]
     _keep: Callable[[np.ndarray], None]
     _penalty: Callable[[], tuple[Penalty, np.ndarray | None]]
+
+
+def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
+    """A model's penalty with the factors (n_groups,) of a neuron."""
+    return Penalty.make(
+        model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
+        shapes=model.feature_shapes_,
+    )  # fmt: skip

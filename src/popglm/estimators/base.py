@@ -14,11 +14,13 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
 from popglm.estimators.arguments import check_strength_index
+from popglm.estimators.attributes import penalty_with
 from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
 from popglm.estimators.convergence import late_fits
+from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.features import check_features
 from popglm.estimators.leaks import warn_of_copies
-from popglm.estimators.parameters import Parameters, penalty_with
+from popglm.estimators.parameters import Parameters
 from popglm.estimators.predictions import Predictions
 from popglm.estimators.progress import fit_progress
 from popglm.estimators.starts import OwnPaths, check_start
@@ -104,6 +106,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         quiet = np.errstate(all="ignore")
         data = engine, values, responses, weights, offset, splits
 
+        settings = self._searched(settings, data, shares)
+
         def about() -> dict[str, str]:
             return self._about(settings, data, start, len(shares))
 
@@ -172,6 +176,15 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         if factors is not None and factors.ndim == 2:
             penalty = penalty_with(self, factors[:, neuron])
         return penalty if mask is None else penalty.masked(mask[:, neuron])
+
+    def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
+        """The settings with the penalty factors that are still to be searched for; only cross-validation has some."""
+        if isinstance(self.penalty_factors, FactorSearch):
+            raise ValueError(
+                "penalty_factors: a FactorSearch chooses by held-out activity, which a GLM has not; use GLMCV."
+            )
+        self.factor_search_ = None
+        return settings
 
     def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""

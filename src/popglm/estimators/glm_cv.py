@@ -13,6 +13,7 @@ from popglm.engines import like
 from popglm.estimators.arguments import check_rule
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import held_out_null_deviance
+from popglm.estimators.factor_search import FactorSearch, run_search
 from popglm.estimators.features import check_features
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
@@ -190,6 +191,15 @@ schedule, precision, verbose, power
             self._check_number("patience", 1, whole=True)
         ends = Patience(self.patience) if self.patience else None
         return replace(super()._settings(X, n_features, n_neurons), ends=ends)
+
+    def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
+        """See `PopulationGLM._searched`."""
+        if not isinstance(self.penalty_factors, FactorSearch):
+            return super()._searched(settings, data, shares)
+        self.factor_search_, factors, lambdas = run_search(self, settings, data, shares)
+        self.penalty_factors_ = factors
+        _, each = self._penalty()
+        return replace(settings, factors=each, lambdas=lambdas)
 
     def fit(
         self,

@@ -15,7 +15,8 @@ from popglm.estimators.arguments import (
     check_verbose,
     feature_group_sizes,
 )
-from popglm.estimators.attributes import Attributes
+from popglm.estimators.attributes import Attributes, penalty_with
+from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.group_shapes import group_shapes
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
@@ -23,7 +24,7 @@ from popglm.solve.population import Settings
 from popglm.statistics.families import Family, get_family
 from popglm.statistics.penalties import PENALTIES, Penalty
 
-__all__ = ["Parameters", "penalty_with"]
+__all__ = ["Parameters"]
 
 SOLVERS = "'auto', 'quasi-newton', 'adam', 'sgd'"
 PRECISIONS = ("float32", "tf32", "float64")
@@ -63,7 +64,9 @@ class Parameters(Attributes):
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
-        self.penalty_factors_ = check_penalty_factors(self.penalty_factors, names, self.penalty, self)
+        searched = isinstance(self.penalty_factors, FactorSearch)
+        given = None if searched else self.penalty_factors
+        self.penalty_factors_ = check_penalty_factors(given, names, self.penalty, self)
         self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, self.smoothness > 0)
         penalty, factors = self._penalty()
         if self.penalty == "none":
@@ -146,11 +149,3 @@ class Parameters(Attributes):
                 "solver='quasi-newton' needs a smooth loss; with inverse_link='relu' use 'auto' or 'adam'."
             )
         raise ValueError(f"solver={shown(self.solver)} is unknown; use {SOLVERS} or a popglm.FirstOrder.")
-
-
-def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
-    """A model's penalty with the factors (n_groups,) of a neuron."""
-    return Penalty.make(
-        model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
-        shapes=model.feature_shapes_,
-    )  # fmt: skip

@@ -31,11 +31,13 @@ _screen = threading.Lock()
 
 
 @contextmanager
-def fit_progress(verbose: int, n_neurons: int, n_lambdas: int, n_fits: int) -> Iterator[Callable | None]:
+def fit_progress(
+    verbose: int, n_neurons: int, n_lambdas: int, n_fits: int, step: str = "strength"
+) -> Iterator[Callable | None]:
     """A callback for ``on_strength`` that moves a bar; None where nobody looks.
 
     In a terminal the bar shows after ten seconds, with ``verbose=1`` at once; elsewhere only with ``verbose=2``. A
-    terminal is also told when kernels are compiled.
+    terminal is also told when kernels are compiled. A ``step`` is what there are ``n_lambdas`` of.
     """
     terminal = sys.stderr.isatty()
     with ExitStack() as stack:
@@ -56,7 +58,8 @@ def fit_progress(verbose: int, n_neurons: int, n_lambdas: int, n_fits: int) -> I
         def advance(strength: int, fold: int, kept: bool = False, share: float = 1.0) -> None:
             nonlocal before
             part = "all rows" if fold < 0 else f"fold {fold + 1}"
-            text = f"{n_neurons} neurons · strength {strength + 1}/{n_lambdas} · {part}"
+            part = "all folds" if n_fits == 1 and step != "strength" else part
+            text = f"{n_neurons} neurons · {step} {strength + 1}/{n_lambdas} · {part}"
             with counting:
                 before += share * kept
                 bar.update(task, advance=share, description=text, kept=before)

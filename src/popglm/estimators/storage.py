@@ -61,6 +61,9 @@ _PARAMETERS = {
     "cv_deviance_parameters_": ("fold", "neuron"),
 }
 
+#: What the variables of a search for penalty factors are called in files begins so.
+_SEARCH = "factor_search_"
+
 #: Arrays that some models do without, and those that only cross-validation makes.
 _OPTIONAL = (
     *("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_"),
@@ -113,8 +116,12 @@ class Storage(Attributes):
         for name, dims in {**_PARAMETERS, "family_parameters_": ("neuron",)}.items():
             if named := getattr(self, name, None):
                 variables[_stored(name)] = ((*dims, "parameter"), np.stack([*named.values()], axis=-1))
+        if self.factor_search_ is not None:
+            variables |= {f"{_SEARCH}{k}": (tuple(map(str, v.dims)), v.values) for k, v in self.factor_search_.items()}
         groups = np.repeat(self.feature_group_names_, self.feature_group_sizes_)
         coords: dict[str, Any] = {"neuron": self.neuron_names_, "group": ("feature", np.asarray(groups, str))}
+        if self.factor_search_ is not None:
+            coords["space"] = self.factor_search_["space"].values
         if self.loss_.parameters:
             coords["parameter"] = [own.name for own in self.loss_.parameters]
         return xr.Dataset(variables, coords=coords)
@@ -227,6 +234,9 @@ class Storage(Attributes):
                 known = _stored(name) in data
                 named = [str(own) for own in data["parameter"].to_numpy()] if known else []
                 setattr(self, name, {own: data[_stored(name)].to_numpy()[..., i] for i, own in enumerate(named)})
+        stored = [name for name in map(str, data.data_vars) if name.startswith(_SEARCH)]
+        searched = {name.removeprefix(_SEARCH): data[name] for name in stored}
+        self.factor_search_ = xr.Dataset(searched) if searched else None
         for name in ("coef_path_", "intercept_path_", "null_coef_", "cv_null_coef_"):
             if not hasattr(self, name):
                 setattr(self, name, None)

@@ -15,7 +15,7 @@ from popglm.solve.result import PopulationFit, merge
 from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 
-__all__ = ["fit_neurons"]
+__all__ = ["fit_neurons", "of_columns"]
 
 
 def fit_neurons(
@@ -49,7 +49,7 @@ def fit_neurons(
         own = np.flatnonzero(which.reshape(-1) == i)
         told, kept = _of_share(on_strength, len(own) / q), checkpoint.part(f"factors{i}")
         fit = partial(
-            fit_population, engine, X, Y[:, own], _of_columns(weights, own), offset, splits,
+            fit_population, engine, X, Y[:, own], of_columns(weights, own), offset, splits,
             _of_neurons(settings, own, factors), refit, told, None if start is None else start[:, :, own], shares,
             schedule, kept,
         )  # fmt: skip
@@ -75,7 +75,7 @@ def _of_neurons(settings: Settings, neurons: np.ndarray, factors: np.ndarray) ->
     )
 
 
-def _of_columns(weights: np.ndarray | None, neurons: np.ndarray) -> np.ndarray | None:
+def of_columns(weights: np.ndarray | None, neurons: np.ndarray) -> np.ndarray | None:
     """Weights of samples, or of samples and neurons, of some neurons."""
     return weights if weights is None or weights.ndim == 1 else weights[:, neurons]
 

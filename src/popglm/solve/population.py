@@ -25,7 +25,7 @@ from popglm.solve.units import Units
 from popglm.solve.varying import varying_columns
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["PopulationFit", "Settings", "fit_population"]
+__all__ = ["PopulationFit", "Settings", "center_of", "centred_copy", "fit_population"]
 
 #: Neurons of a cohort, its fits, and the units that these work in.
 Fitted = tuple[np.ndarray, GramFits | RowFits, Units]
@@ -84,7 +84,7 @@ def fit_population(
     shortest = max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None
     order, folds = order_by_fold(n, splits, shortest, edges)
     weights, own_weights = _shared(weights)
-    center = _center(X, weights, settings.fit_intercept)
+    center = center_of(X, weights, settings.fit_intercept)
     penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
@@ -94,7 +94,7 @@ def fit_population(
     elif streamed:
         work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
     else:
-        work = _centred_copy(X, order, center, engine.dtype, column_unit)
+        work = centred_copy(X, order, center, engine.dtype, column_unit)
     if column_unit is not None:
         start = None if start is None else start * column_unit
     own_center = center if column_unit is None else center / column_unit
@@ -278,7 +278,7 @@ def _centred_offset(
     return level, offset - level
 
 
-def _center(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarray:
+def center_of(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarray:
     """What is taken from every column: its mean, or nothing where no intercept could make up for it."""
     if not fit_intercept:
         return np.zeros(X.shape[1])
@@ -306,7 +306,7 @@ def _variances(X: Any, center: np.ndarray, penalty: Penalty) -> np.ndarray:
     return total / len(X)
 
 
-def _centred_copy(
+def centred_copy(
     X: np.ndarray, order: np.ndarray, center: np.ndarray, dtype: Any, unit: np.ndarray | None
 ) -> np.ndarray:
     """The rows of X in ``order`` less ``center``, columns divided by ``unit`` (n_features,) unless that is None."""
