@@ -21,17 +21,27 @@ class Peer:
     arguments: tuple[str, ...] = ()
 
 
+HIMALAYA = ("himalaya", "packaging")
 ADELIE = ("numpy<2", "adelie==1.1.52")
 POPGLM = Peer("popglm", "with_popglm.py")
 PEERS = {
     "adelie": Peer("adelie", "with_adelie.py", ADELIE),
     "adelie-gram": Peer("adelie, shared XᵀX", "with_adelie.py", ADELIE, ("--gram",)),
     "glum": Peer("glum", "with_glum.py", ("glum",)),
-    "himalaya": Peer("himalaya", "with_himalaya.py", ("himalaya", "packaging")),
+    "himalaya": Peer("himalaya", "with_himalaya.py", HIMALAYA),
     "nemos": Peer("NeMoS", "with_nemos.py", ("nemos",)),
     "scikit-learn": Peer("scikit-learn", "with_scikit_learn.py", ("scikit-learn",)),
     "skglm": Peer("skglm", "with_skglm.py", ("skglm",)),
     "popglm-adam": Peer("popglm, adam", "with_popglm.py", (), ("--solver", "adam", "--all-rows")),
+}
+
+#: The search over weights of feature spaces, which is no job of `peers.py`.
+BANDED = {
+    "popglm": Peer("popglm, FactorSearch", "banded_ridge.py"),
+    "himalaya": Peer("himalaya, GroupRidgeCV", "banded_ridge.py", HIMALAYA, ("--himalaya",)),
+    "himalaya-kernels": Peer(
+        "himalaya, MultipleKernelRidgeCV", "banded_ridge.py", HIMALAYA, ("--himalaya", "--kernels")
+    ),
 }
 
 
@@ -39,7 +49,8 @@ def interpreter(peer: Peer) -> Path:
     """Python of the peer's environment, which is made at its first use."""
     if not peer.requirements:
         return Path(sys.executable)
-    folder = ENVIRONMENTS / peer.runner.removeprefix("with_").removesuffix(".py")
+    name = "himalaya" if peer.requirements == HIMALAYA else peer.runner.removeprefix("with_").removesuffix(".py")
+    folder = ENVIRONMENTS / name
     python, installed = folder / "bin" / "python", folder / "installed.txt"
     wanted = "\n".join(peer.requirements)
     if not installed.exists() or installed.read_text() != wanted:
