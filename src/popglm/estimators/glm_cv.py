@@ -48,8 +48,11 @@ class GLMCV(PopulationGLM):
     patience : int, optional
         A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
+    penalty_factors : mapping, array-like or FactorSearch, optional
+        As in `GLM`; or how to search for those of feature spaces, for every neuron: banded ridge. The search uses the
+        folds of the fit. It knows no `patience`, and no ``checkpoint``: a fit that goes on searches again.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
-penalty_factors, lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
+lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
 schedule, precision, verbose, power
         As in `GLM`.
 
@@ -90,6 +93,11 @@ schedule, precision, verbose, power
         Deviance of the intercept alone on the rows that a fold holds out.
     n_lambdas_fitted_ : ndarray of int, shape (n_neurons,)
         Strengths that a neuron went down to: all of them without `patience`.
+    factor_search_ : xarray.Dataset, or None
+        What a `FactorSearch` found: ``weight`` (candidate, space) of every candidate, ``chosen`` (neuron), the number of
+        the one that a neuron keeps, ``deviance`` (candidate, neuron), the mean over folds at the best strength, and
+        ``strength`` (candidate, neuron), that strength; both NaN where a candidate was not fitted. The factors are in
+        ``penalty_factors_``, which a model from a file has as its ``penalty_factors``.
     others
         As in `GLM`.
 
