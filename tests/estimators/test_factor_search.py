@@ -180,17 +180,27 @@ def test_few_fits_find_nearly_what_all_find(recording, family):
     X, Y = recording[0], recording[1][family]
     few, every = (
         fitted(
-            searching(FactorSearch(n_candidates=20, n_fitted=n), family, tol=1e-6), X, Y, groups=TRIAL
+            searching(
+                FactorSearch(n_candidates=15, n_fitted=n), family, tol=1e-6, lambdas=10.0 ** np.linspace(1, -3, 16)
+            ),
+            X,
+            Y,
+            groups=TRIAL,
         ).factor_search_
         for n in (4, None)
     )
-    assert (np.isfinite(few["deviance"]).sum("candidate") == 4).all()
+    assert np.isfinite(few["deviance"][0]).all()
+    assert (np.isfinite(few["deviance"][1:]).sum("candidate") <= 4).all()
+    assert (np.isfinite(few["deviance"]).sum("candidate") >= 4).all()
     best, all_best = few["deviance"].min("candidate"), every["deviance"].min("candidate")
     gain = every["deviance"][0] - all_best
     assert float((best - all_best).sum() / gain.sum()) < 0.05
     # what was fitted is the same, up to strengths that were left out
     same = few["deviance"].values[few["chosen"], range(Q)]
     np.testing.assert_allclose(same, every["deviance"].values[few["chosen"], range(Q)], rtol=1e-4)
+    # seven strengths of sixteen hold the best one
+    strengths = [found["strength"].values[few["chosen"], range(Q)] for found in (few, every)]
+    np.testing.assert_allclose(*strengths)
 
 
 @pytest.mark.parametrize("family", ["poisson", "bernoulli", "negative_binomial"])

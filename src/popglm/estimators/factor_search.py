@@ -52,7 +52,8 @@ class FactorSearch:
         Weights to try in place of drawn ones, ≥ 0, each row up to a factor: ``np.eye(n_spaces)`` lets one space win.
         Columns of a DataFrame go by the names of spaces.
     n_fitted : int, optional
-        Candidates of each neuron that are fitted, where these are not known without fits; None for all. See the Notes.
+        Candidates of each neuron that are fitted, where these are not known without fits, beside equal weights; None
+        for all. See the Notes.
     seed : int
         Of the draws.
 
@@ -228,7 +229,7 @@ def run_search(
         engine.session(),
         fit_progress(model.verbose, n_neurons, len(factors), 1, "candidate") as advance,
     ):
-        told = None if advance is None else lambda i: advance(i, -1)
+        told = None if advance is None else lambda i, share: advance(i, -1, share=share)
         found = search_factors(
             data, settings, of_blocks, search.n_fitted, float(model.min_lambda), told, shares=shares,
             schedule=model.schedule,

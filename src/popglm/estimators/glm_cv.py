@@ -94,8 +94,8 @@ schedule, precision, verbose, power
     n_lambdas_fitted_ : ndarray of int, shape (n_neurons,)
         Strengths that a neuron went down to: all of them without `patience`.
     factor_search_ : xarray.Dataset, or None
-        What a `FactorSearch` found: ``weight`` (candidate, space) of every candidate, ``chosen`` (neuron), the number of
-        the one that a neuron keeps, ``deviance`` (candidate, neuron), the mean over folds at the best strength, and
+        What a `FactorSearch` found: ``weight`` (candidate, space) of every candidate; ``chosen`` (neuron), the number
+        of the one that a neuron keeps; ``deviance`` (candidate, neuron), the mean over folds at the best strength, and
         ``strength`` (candidate, neuron), that strength; both NaN where a candidate was not fitted. The factors are in
         ``penalty_factors_``, which a model from a file has as its ``penalty_factors``.
     others

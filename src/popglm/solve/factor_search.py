@@ -58,7 +58,7 @@ def search_factors(
     candidates: np.ndarray,
     n_fitted: int | None,
     min_lambda: float,
-    on_candidate: Callable[[int], Any] | None = None,
+    on_candidate: Callable[[int, float], Any] | None = None,
     **how: Any,
 ) -> FactorsFound:
     """The candidate that predicts held-out activity best, for every neuron.
@@ -76,7 +76,7 @@ def search_factors(
     min_lambda : float
         No smaller strength counts.
     on_candidate : callable, optional
-        Called with the number of a candidate that is behind.
+        Called with the number of a candidate that is behind, and the share of the neurons that it is of.
     how : keywords
         ``shares`` and ``schedule`` of the fits.
     """
@@ -107,7 +107,7 @@ class _Search:
     candidates: np.ndarray
     n_fitted: int | None
     min_lambda: float
-    on_candidate: Callable[[int], Any] | None
+    on_candidate: Callable[[int, float], Any] | None
     how: dict[str, Any]
     deviance: np.ndarray = field(init=False)
     strength: np.ndarray = field(init=False)
@@ -140,10 +140,10 @@ class _Search:
         self.deviance[candidate, neurons] = mean_and_error(deviance)[0][index, own]
         self.strength[candidate, neurons] = lambdas[index, own]
 
-    def behind(self, candidate: int) -> None:
-        """Tell of a candidate."""
+    def behind(self, candidate: int, n_neurons: int) -> None:
+        """Tell of a candidate of so many neurons."""
         if self.on_candidate is not None:
-            self.on_candidate(candidate)
+            self.on_candidate(candidate, n_neurons / self.data[2].shape[1])
 
     # Gaussian activity, complete
 
@@ -158,7 +158,7 @@ class _Search:
         lambdas = self._strengths(features[0], len(neurons)) if given is None else given[:, neurons]
         for i, found in self._deviances(neurons, moments, lambdas):
             self.put(i, neurons, found, lambdas)
-            self.behind(i)
+            self.behind(i, len(neurons))
         return lambdas
 
     def _deviances(self, neurons: np.ndarray, moments: list[FoldMoments], lambdas: np.ndarray) -> Iterator:
@@ -217,27 +217,24 @@ class _Search:
 
     def by_fits(self, neurons: np.ndarray) -> np.ndarray:
         """Fit candidates to some neurons, all or those that rank first; returns their strengths."""
-        plain = self._fit(neurons, None, self.settings.lambdas)
-        lambdas = plain.lambdas
-        first = np.full((len(self.candidates), len(neurons)), (len(lambdas) - min(STRENGTHS, len(lambdas))) // 2)
-        asked = np.ones(first.shape, bool)
-        n_strengths = len(lambdas)
+        given = self.settings.lambdas
+        plain = self._fit(neurons, None, None if given is None else given[:, neurons])
+        lambdas, shape = plain.lambdas, (len(self.candidates), len(neurons))
+        asked, first, n_strengths = np.ones(shape, bool), np.zeros(shape, int), len(plain.lambdas)
         if self.is_ridge and self.n_fitted is not None and self.n_fitted < len(self.candidates):
             n_strengths = min(STRENGTHS, len(lambdas))
             rank, best = self._ranked(neurons, plain)
-            asked = rank < self.n_fitted
-            first = np.clip(best - n_strengths // 2, 0, len(lambdas) - n_strengths)
-        else:
-            first[:] = 0
+            asked, first = rank < self.n_fitted, np.clip(best - n_strengths // 2, 0, len(lambdas) - n_strengths)
         for i, factors in enumerate(self.candidates):
             own = np.flatnonzero(asked[i])
-            if len(own) and np.allclose(factors, 1, rtol=1e-12, atol=0):
-                self.put(i, neurons[own], plain.cv_deviance[:, :, own], lambdas[:, own])
+            if np.allclose(factors, 1, rtol=1e-12, atol=0):
+                # known by now, whatever its rank
+                self.put(i, neurons, plain.cv_deviance, lambdas)
             elif len(own):
                 grid = lambdas[first[i, own] + np.arange(n_strengths)[:, None], own]
                 found = self._fit(neurons[own], factors, grid)
                 self.put(i, neurons[own], found.cv_deviance, grid)
-            self.behind(i)
+            self.behind(i, len(neurons))
         return lambdas
 
     def _fit(self, neurons: np.ndarray, factors: np.ndarray | None, lambdas: np.ndarray | None) -> PopulationFit:
@@ -246,7 +243,7 @@ class _Search:
         allowed = self.settings.allowed
         settings = replace(
             self.settings,
-            lambdas=lambdas if lambdas is None or lambdas.shape[1] == len(neurons) else lambdas[:, neurons],
+            lambdas=lambdas,
             allowed=None if allowed is None else allowed[:, neurons],
             factors=None if factors is None else np.repeat(factors[:, None], len(neurons), axis=1),
         )
