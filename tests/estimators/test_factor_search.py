@@ -348,7 +348,7 @@ def test_spaces_share_what_the_model_explains(recording, family):
                 test, train = model.fold_ == fold, model.fold_ != fold
                 w = model.cv_coef_[fold, j]
                 parts = [
-                    (X[:, own] - X[train][:, own].mean(axis=0)) @ w[own] for own in (COLUMN == g for g in range(3))
+                    (X[:, own] - X[train][:, own].mean(axis=0)) @ w[own] for own in (g == COLUMN for g in range(3))
                 ]
                 parts = np.stack(parts)[:, test]
                 y = Y[test, j] - Y[train, j].mean()

@@ -24,7 +24,7 @@ from popglm.solve.sums import FeatureSums, feature_sums, largest_eigenvalue
 from popglm.solve.working_responses import working_responses
 from popglm.statistics.selection import LEAST_GAIN, at_strengths, mean_and_error, select_strengths
 
-__all__ = ["FactorsFound", "search_factors"]
+__all__ = ["search_factors"]
 
 #: Strengths at which a candidate is fitted, around the one that its approximation prefers.
 STRENGTHS = 7

@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.statistics.families import Family
 
-__all__ = ["WorkingResponses", "working_responses"]
+__all__ = ["working_responses"]
 
 #: Neurons whose derivatives are taken at a time.
 BATCH = 32
