@@ -23,6 +23,7 @@ from popglm.estimators.leaks import warn_of_copies
 from popglm.estimators.parameters import Parameters
 from popglm.estimators.predictions import Predictions
 from popglm.estimators.progress import fit_progress
+from popglm.estimators.sparse_features import check_smoothness
 from popglm.estimators.starts import OwnPaths, check_start
 from popglm.estimators.storage import Storage
 from popglm.estimators.validation import (
@@ -62,6 +63,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.sparse = True
         known = isinstance(self.family, str) and self.family in FAMILIES
         bounded = not (known and get_family(self.family).is_unbounded)
         tags.target_tags.positive_only = bounded
@@ -84,6 +86,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         # what a fit sets it must not find in its start
         start = copy(start) if start is self else start
         values, responses, weights, offset, rows = self._checked(X, Y, sample_weight, offset)
+        check_smoothness(values, self.smoothness)
         settings = self._settings(X, values.shape[1], responses.shape[1])
         if isinstance(start, OwnPaths):
             settings = replace(settings, ends=start.ends)

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from popglm.checks import LARGEST
 from popglm.engines import as_numpy
+from popglm.estimators.sparse_features import canonical, is_sparse_table, stays_sparse
 from popglm.labels import check_distinct, column_labels, column_order, column_text
 from popglm.messages import listed, shown
 from popglm.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
 from popglm.scaling import noted_scaling, of_other_session
+from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import check_stream, is_streamed
 
 __all__ = ["check_features"]
@@ -26,11 +29,15 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     """X, of any library, as a float array (n_samples, n_features) of NumPy without NaN or inf, its rows contiguous.
 
     Columns with names are put in the order of the fit; ``who`` is what its columns are compared for. An array on disk
-    that is larger than memory becomes a `popglm.solve.stream.RowStream`.
+    that is larger than memory becomes a `popglm.solve.stream.RowStream`, and a large sparse one `SparseRows`.
     """
     _check_kind(X)
     if reset:
         estimator.feature_scaling_ = noted_scaling(X)
+    if stays_sparse(X):
+        return _check_sparse(estimator, X, reset, who)
+    if issparse(X):
+        X = canonical(X).toarray()
     if is_streamed(X):
         stream = check_stream(X)
         if not reset:
@@ -75,6 +82,30 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     return values
 
 
+def _check_sparse(estimator: Any, X: Any, reset: bool, who: str | None) -> SparseRows:
+    """`check_features` of a sparse X that stays sparse."""
+    labels = column_labels(X) if is_sparse_table(X) else None
+    order = _check_columns(estimator, labels, reset, who)
+    A = canonical(X)
+    if not reset:
+        _check_width(estimator, A.shape[1])
+    names = vars(estimator).pop("feature_names_in_", None)
+    values = SparseRows(A)
+    validate_data(estimator, values, reset=reset, skip_check_array=True)
+    if reset and labels is not None:
+        names = np.empty(len(labels), object)
+        names[:] = labels
+    if names is not None and (labels is not None or not reset):
+        estimator.feature_names_in_ = names
+    if found := values.first_not_finite():
+        what, column, row = found
+        raise ValueError(f"X contains {what} in {_column_name(X, column)}, first in row {row}. {remedy_for(what)}")
+    largest = np.zeros(A.shape[1])
+    np.maximum.at(largest, A.indices, np.abs(A.data))
+    _check_largest(X, largest, None, reset)
+    return values if order is None else values.with_columns(order)
+
+
 def _column_name(X: Any, column: int) -> str:
     labels = column_labels(X)
     return f"column {column}" if labels is None else f"column {column} ({column_text(labels[column])!r})"
@@ -82,7 +113,11 @@ def _column_name(X: Any, column: int) -> str:
 
 def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: bool) -> None:
     """Complain of columns in a unit that floating-point numbers do not hold."""
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(float)
+    _check_largest(X, np.maximum(values.max(axis=0), -values.min(axis=0)).astype(float), order, reset)
+
+
+def _check_largest(X: Any, largest: np.ndarray, order: np.ndarray | None, reset: bool) -> None:
+    """`_check_size` of the largest value of every column, without sign."""
     if largest.max() > LARGEST:
         column = int(largest.argmax())
         found = f"{largest[column]:g} in {_column_name(X, column if order is None else int(order[column]))}"
@@ -98,9 +133,9 @@ def _check_size(X: Any, values: np.ndarray, order: np.ndarray | None, reset: boo
 
 def _check_kind(X: Any) -> None:
     """Complain of what is no matrix at all."""
-    if hasattr(X, "tocsr"):
-        raise TypeError("X is a sparse matrix, which is not supported; its method toarray() makes a dense one.")
-    if X is None or isinstance(X, Mapping | str | bytes | bytearray | set | xr.Dataset | pd.Series | pd.Index):
+    # a dictionary of keys is a sparse matrix, too
+    kinds = Mapping | str | bytes | bytearray | set | xr.Dataset | pd.Series | pd.Index
+    if X is None or (isinstance(X, kinds) and not issparse(X)):
         raise TypeError(
             f"X must be a matrix of shape (n_samples, n_features); found {type(X).__name__}. Reshape your data, or let "
             "popglm.Design(...).fit_transform make X of a session's variables."

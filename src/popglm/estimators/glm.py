@@ -250,7 +250,7 @@ class GLM(PopulationGLM):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional

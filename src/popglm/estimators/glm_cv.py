@@ -19,7 +19,7 @@ from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows
 from popglm.solve.settings import Settings
-from popglm.solve.stream import read_rows
+from popglm.solve.sparse.rows import parts_of, some_rows
 from popglm.statistics.ends import Patience
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
@@ -224,7 +224,7 @@ schedule, precision, verbose, power
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         groups : array-like, shape (n_samples,), optional
@@ -373,14 +373,14 @@ schedule, precision, verbose, power
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
         rows = Rows(self.sample_labels_, "the fit")
         order = rows.order(X, "X")
-        values = values if order is None else values[order]
+        values = values if order is None else some_rows(values, order)
         offset = check_offset(self, offset, len(values), rows, "predict_held_out")
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))
-        for first, last, block in read_rows(values):
+        for first, last, block in parts_of(values):
             for fold in range(len(self.cv_coef_path_)):
                 held = np.flatnonzero(self.fold_[first:last] == fold)
                 shift = None if offset is None else offset[first + held]
-                eta = self._eta(block[held], self.cv_coef_[fold], self.cv_intercept_[fold], shift)
+                eta = self._eta(some_rows(block, held), self.cv_coef_[fold], self.cv_intercept_[fold], shift)
                 with np.errstate(over="ignore"):
                     mu[first + held] = self.loss_.link.mean(np, eta)
         if np.isinf(mu).any():

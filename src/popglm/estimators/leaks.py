@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from popglm.estimators.validation import warn_neurons
+from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import read_rows
 
 __all__ = ["find_copies", "warn_of_copies"]
@@ -54,7 +55,7 @@ def find_copies(values: Any, responses: np.ndarray, allowed: np.ndarray | None =
     Candidates are found in some two thousand samples, and looked at in all samples.
     """
     rows = _screened_rows(len(responses))
-    x = np.concatenate([np.asarray(values[part], dtype=np.float64) for part in rows])
+    x = _screened(values, rows)
     y = np.concatenate([np.asarray(responses[part], dtype=np.float64) for part in rows])
     varied = np.flatnonzero([_varies(column) for column in y.T])
     if not len(varied):
@@ -65,7 +66,11 @@ def find_copies(values: Any, responses: np.ndarray, allowed: np.ndarray | None =
     if not candidates:
         return {}
     columns = sorted(set(candidates.values()))
-    x = np.concatenate([np.asarray(block[:, columns], dtype=np.float64) for _, _, block in read_rows(values)])
+    if isinstance(values, SparseRows):
+        x = values.with_columns(np.array(columns))[:].astype(np.float64)
+    else:
+        x = np.concatenate([np.asarray(block[:, columns], dtype=np.float64) for _, _, block in read_rows(values)])
+    x -= x.mean(axis=0)
     return {
         j: k
         for j, k in candidates.items()
@@ -82,6 +87,16 @@ def _screened_rows(n_samples: int) -> list[slice]:
     ]
 
 
+def _screened(values: Any, rows: list[slice]) -> Any:
+    """Some rows of X in float64, less the mean of each column; sparse where X is."""
+    if isinstance(values, SparseRows):
+        some = values.take(np.concatenate([np.arange(len(values))[part] for part in rows]))
+        mean = some.weighted_sum(np.ones(len(some))) / len(some)
+        return some.centred_for(np.arange(len(some)), mean, np.float64, None)
+    x = np.concatenate([np.asarray(values[part], dtype=np.float64) for part in rows])
+    return x - x.mean(axis=0)
+
+
 def _varies(y: np.ndarray) -> bool:
     known = y[~np.isnan(y)]
     if len(known) < 2 * LEAST_DIFFERENT:
@@ -90,14 +105,19 @@ def _varies(y: np.ndarray) -> bool:
     return len(known) - counts.max() >= LEAST_DIFFERENT
 
 
-def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Correlations of columns over the samples at which y is known, shape (n_features, n_neurons); 0 if constant."""
+def _correlations(x: Any, y: np.ndarray) -> np.ndarray:
+    """Correlations of columns over the samples at which y is known, shape (n_features, n_neurons); 0 if constant.
+
+    The columns have had their means taken from them.
+    """
     known = ~np.isnan(y)
     weight = known / known.sum(axis=0)
-    x = x - x.mean(axis=0)
     y = np.where(known, y - np.nansum(y * weight, axis=0), 0)
-    mean, square = x.T @ weight, (x**2).T @ weight
+    if isinstance(x, SparseRows):
+        whole = x.window(0, len(x))
+        (mean, square), covariance = (a.T for a in whole.along_both(weight.T)), whole.along((y * weight).T).T
+    else:
+        mean, square, covariance = x.T @ weight, (x**2).T @ weight, x.T @ (y * weight)
     variance = square - mean**2
-    covariance = x.T @ (y * weight)
     scale = np.sqrt(np.where(variance > 1e-9 * square, variance, np.inf) * (y**2 * weight).sum(axis=0))
     return covariance / np.where(scale > 0, scale, np.inf)

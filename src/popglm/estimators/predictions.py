@@ -22,6 +22,7 @@ from popglm.estimators.validation import (
 )
 from popglm.labels import Rows, column_text, row_labels
 from popglm.solve.coordinates import product64
+from popglm.solve.sparse.rows import SparseRows, parts_of, some_rows
 from popglm.solve.stream import RowStream, read_rows
 from popglm.statistics.families.links import InverseLink
 from popglm.statistics.responses import response_sums
@@ -42,7 +43,7 @@ class Predictions(Attributes):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
             Columns with names may stand in any order.
         offset : float or array-like, shape (n_samples,), optional
             Added to the linear predictor. A model that was fitted with one needs it; 0 asks for none.
@@ -128,7 +129,7 @@ class Predictions(Attributes):
 
     def _mean(self, X: Any, values: np.ndarray, coef: np.ndarray, intercept: np.ndarray, offset: Any) -> np.ndarray:
         """Mean response of checked ``values``, in the library of X; X as it was given."""
-        if isinstance(values, RowStream):
+        if isinstance(values, RowStream) and not isinstance(values, SparseRows):
             blocks = (
                 self._mean(rows, rows, coef, intercept, None if offset is None else offset[first:last])
                 for first, last, rows in read_rows(values)
@@ -136,11 +137,11 @@ class Predictions(Attributes):
             return np.concatenate(list(blocks))
         device = self.device[0] if isinstance(self.device, list | tuple) else self.device
         engine = get_engine(self.engine, device, values.dtype.name, X)
-        if not engine.is_accelerator:
+        if isinstance(values, SparseRows) or not engine.is_accelerator:
             mu = np.empty((len(values), len(coef)), self._type_of_means(values))
             for a in range(0, len(values), ROWS):
                 at = slice(a, a + ROWS)
-                eta = self._eta(values[at], coef, intercept, None if offset is None else offset[at])
+                eta = self._eta(some_rows(values, at), coef, intercept, None if offset is None else offset[at])
                 with np.errstate(over="ignore"):
                     mu[at] = self.loss_.link.mean(np, eta)
             return mu
@@ -165,7 +166,7 @@ class Predictions(Attributes):
         """`_eta`, block by block where X is a stream."""
         blocks = (
             self._eta(rows, coef, intercept, None if offset is None else offset[first:last])
-            for first, last, rows in read_rows(X)
+            for first, last, rows in parts_of(X)
         )
         return np.concatenate(list(blocks))
 

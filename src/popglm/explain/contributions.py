@@ -16,10 +16,12 @@ from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import deviance_loss
 from popglm.estimators.features import check_features
+from popglm.estimators.sparse_features import stays_sparse
 from popglm.estimators.validation import check_responses, check_weights, name_neurons, over_neurons
 from popglm.explain.binning import BinAxis
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
+from popglm.solve.sparse.rows import some_rows
 from popglm.solve.stream import RowStream, is_streamed, read_rows
 from popglm.statistics.nuisance import first_parameters
 from popglm.statistics.responses import response_sums
@@ -57,6 +59,10 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
     Columns and, with ``held_out``, rows that have labels are put in the order of the fit. ``who`` asks, for the
     complaints; with ``whole`` it needs an array.
     """
+    if whole and stays_sparse(X):
+        raise TypeError(
+            f"{who} needs all rows of X at once, dense; this sparse X is large. Give X.toarray(), if memory holds it."
+        )
     if whole and is_streamed(X):
         raise TypeError(
             f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
@@ -85,7 +91,7 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
             "held-out predictions are of those."
         )
     order = rows_of(model, X, held_out).order(X, "X")
-    return values if order is None else values[order]
+    return values if order is None else some_rows(values, order)
 
 
 def check_model(model: Any, who: str) -> None:

@@ -12,7 +12,7 @@ from popglm.solve.compact import INNER, JIT
 from popglm.solve.working_set import WorkingModel, descend
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["Limits", "Metric", "Norms", "Places", "block_descent", "descent"]
+__all__ = ["Limits", "Metric", "Norms", "Places", "block_descent", "curvature_vectors", "descent"]
 
 MAX_SWEEPS = 80
 
@@ -103,7 +103,7 @@ def descent(penalty: Penalty, dtype: Any) -> Callable[..., tuple[np.ndarray, np.
 
 
 @njit(**INNER)
-def _curvature_vectors(c, S, Y, GS, kept, U, V):
+def curvature_vectors(c, S, Y, GS, kept, U, V):
     """B = cG + Σ uuᵀ − Σ vvᵀ from the curvature pairs, oldest first (Nocedal & Wright 2006, eq. 6.19)."""
     memory, p = S.shape
     held = min(kept, memory)
@@ -269,7 +269,7 @@ def block_descent(metric, norms, pairs, places, c, W, grad, limits):
     blocks, first = np.empty(n_blocks, np.int64), np.zeros(n_blocks + 1, np.int64)
     for j in range(n_neurons):
         G, i = metric.G[places.slots[j]], places.rows[j]
-        held = _curvature_vectors(c[j], S[i], Y[i], GS[i], kept[i], U, V)
+        held = curvature_vectors(c[j], S[i], Y[i], GS[i], kept[i], U, V)
         trace = 0.0
         for k in range(p):
             trace += G[k, k]

@@ -152,5 +152,5 @@ def decrement(
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton
     residual = norms.least_subgradient(np, penalty.blocks, W, grad, tau)
-    diagonal = np.outer(at.curvature, np.diag(model.G)) + lam2[:, None]
+    diagonal = np.outer(at.curvature, model.variances) + lam2[:, None]
     return 0.5 * DECREMENT_SAFETY * np.sum(np.square(residual) / np.where(diagonal > 0, diagonal, np.inf), axis=1)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.sparse.rows import SparseRows
 
 #: A variance below this share of the largest, times the number of features, is rounding.
 FLAT = 1e-14
@@ -104,8 +105,10 @@ class Coordinates:
         return W, b - np.einsum("ij,j->i", W.astype(float), self.center)
 
 
-def product64(X: np.ndarray, W: np.ndarray) -> np.ndarray:
+def product64(X: Any, W: np.ndarray) -> np.ndarray:
     """XWᵀ in float64, shape (n_samples, n_neurons), some rows at a time; X (n_samples, n_features)."""
+    if isinstance(X, SparseRows):
+        return X.product64(W)
     W = W.astype(float)
     parts = [X[a : a + 4096].astype(float, copy=False) @ W.T for a in range(0, len(X), 4096)]
     return np.concatenate(parts) if parts else np.zeros((0, len(W)))
@@ -132,8 +135,11 @@ def gram(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges.
 
-    In float32 rounding bends directions without variance downwards, and a Gaussian fit at a weak strength runs off.
+    In float32 rounding bends directions without variance downwards, and a Gaussian fit at a weak strength runs off. Of
+    wide `SparseRows` the first is its diagonal.
     """
+    if isinstance(X, SparseRows) and X.has_sparse_gram:
+        return X.gram(weights, ranges)
 
     def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         if weights is None:

@@ -213,7 +213,7 @@ class _Descent(Resumable):
         self.rng = np.random.default_rng(optimiser.seed)
         self.n_iter, self.gap = np.zeros(len(lam), int), np.zeros(len(lam))
         # one scale per block: a step that is a multiple of the identity on the block has an exact proximal map
-        width = np.maximum.reduceat(np.diag(fit.model.G), fit.model.penalty.starts[:-1])
+        width = np.maximum.reduceat(fit.model.variances, fit.model.penalty.starts[:-1])
         self.width = np.where(width > 0, width, 1.0)
         self.W = fit.W[neurons].copy()
         self.velocity, self.square = np.zeros_like(self.W), np.zeros((len(neurons), len(width)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from popglm.solve.certificate import certificate, decrement
+from popglm.solve.diagonal import DiagonalModels
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import project_on_gram
@@ -29,6 +30,9 @@ MAX_PROBLEMS = 384
 #: Bytes of neurons' own models in a fit at most: a neuron that finds no room for one may take thousands of evaluations.
 OWN_BYTES = 100e6
 
+#: What minimises the local model of some problems.
+Model = QuadraticModel | RotatedModel | OwnModels | DiagonalModels
+
 #: Gram matrices that are made at a time at most.
 GRAMS = 32
 
@@ -44,20 +48,23 @@ class Fit(Problems):
     memory : CurvatureMemory
     own : dict of int to RotatedModel
         Models of problems that were slow: in place of the Gram matrix, their own, weighted by their curvature.
-    together : OwnModels, or None
-        The same in one array, where there are few features and the penalty has norms of groups.
+    together : OwnModels, DiagonalModels, or None
+        The same in one array, where there are few features and the penalty has norms of groups, or where there are so
+        many that models have a diagonal metric.
     """
 
     W: np.ndarray
     memory: CurvatureMemory
     own: dict[int, RotatedModel] = field(default_factory=dict)
-    together: OwnModels | None = None
+    together: OwnModels | DiagonalModels | None = None
 
     has_derivatives = True
 
     def __post_init__(self) -> None:
         self.steps = np.zeros_like(self.W)
-        if OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
+        if self.model.diagonal:
+            self.together = DiagonalModels(self.model, len(self.W))
+        elif OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
             self.together = OwnModels(self.model, len(self.W), self.n_features, OWN_BYTES)
 
     def state(self) -> State:
@@ -105,7 +112,7 @@ class Fit(Problems):
         """The penalty where some problems stand."""
         return self.model.penalty.value(self.W[problems], lam)
 
-    def by_model(self, problems: np.ndarray) -> Iterator[tuple[QuadraticModel | RotatedModel | OwnModels, np.ndarray]]:
+    def by_model(self, problems: np.ndarray) -> Iterator[tuple[Model, np.ndarray]]:
         """Models, and the positions of the problems that have them."""
         if self.together is not None:
             own = self.together.has(problems)
@@ -120,9 +127,7 @@ class Fit(Problems):
         for one in np.unique(problems[special]):
             yield self.own[one], np.flatnonzero(problems == one)
 
-    def with_models(
-        self, work: Callable[[QuadraticModel | RotatedModel | OwnModels, np.ndarray], None], problems: np.ndarray
-    ) -> None:
+    def with_models(self, work: Callable[[Model, np.ndarray], None], problems: np.ndarray) -> None:
         """``work(model, positions)`` for every model that some problems have."""
         tasks = [(model, part) for model, at in self.by_model(problems) for part in model.portions(at)]
         # a model of many problems that shares them out itself must not do so in one of the workers
@@ -150,7 +155,7 @@ class Fit(Problems):
         W, grad, c = self.W[problems], self.at.grad[problems], self.at.curvature[problems] * self.damping[problems]
         step, promise = np.zeros_like(W), np.zeros(len(problems))
 
-        def solve(model: QuadraticModel | RotatedModel | OwnModels, own: np.ndarray) -> None:
+        def solve(model: Model, own: np.ndarray) -> None:
             step[own], promise[own] = model.step(
                 self.memory, problems[own], W[own], grad[own], c[own], lam[own], most[own]
             )
@@ -184,7 +189,7 @@ class Fit(Problems):
             learners, y = problems[learns], (found.grad - self.at.grad[problems])[learns]
             s = self.steps[learners]
 
-            def remember(model: QuadraticModel | RotatedModel | OwnModels, at: np.ndarray) -> None:
+            def remember(model: Model, at: np.ndarray) -> None:
                 model.remember(self.memory, learners[at], s[at], y[at])
 
             self.with_models(remember, learners)
@@ -196,6 +201,11 @@ class Fit(Problems):
 
         Returns those that have to be handed over for it: none, here.
         """
+        if isinstance(self.together, DiagonalModels):
+            G = self.objective.weighted_variances(problems, self.W[problems], self.at.b[problems])
+            self.together.renew(problems, G, self.memory)
+            self.damping[problems] = 1
+            return problems[:0]
         if self.together is None:
             for problem in problems:
                 self._give_own_model(int(problem))

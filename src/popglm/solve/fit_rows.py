@@ -45,6 +45,10 @@ class FitRows:
         """See `RowObjective`."""
         return self.rows.weighted_grams(self.columns(neurons), W, b)
 
+    def weighted_variances(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """See `RowObjective`."""
+        return self.rows.weighted_variances(self.columns(neurons), W, b)
+
     def project(self, neurons: np.ndarray, *point: Any) -> Projections:
         """See `popglm.solve.free_columns.project`."""
         return project(self.rows, self.fit, neurons, *point)

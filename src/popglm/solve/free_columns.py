@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from popglm.engines.numpy_engine import NumpyEngine
-from popglm.solve.curvature_grams import counting_parts
+from popglm.solve.curvature_grams import counting_parts, predictors
+from popglm.solve.sparse.rows import SparseBlock, rows_of, times_rows
 from popglm.statistics.families import Family
 
 __all__ = ["Projections", "curvature_along", "forces_along", "project", "project_on_gram"]
@@ -102,18 +102,20 @@ class _Along:
     b: np.ndarray
     columns: np.ndarray
 
-    def read(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, their columns Z with one of ones for the intercept, and curvature weights (n_neurons, n_rows)."""
-        rows, neurons, n = self.rows, self.neurons, len(self.W)
-        X = np.asarray(rows.X[first:last], rows.engine.dtype)
-        eta = (NumpyEngine.pad(self.W) @ X.T)[:n] + self.b[:, None]
+    def read(self, first: int, last: int) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Rows for products, their columns Z and one of ones for the intercept, and curvature weights."""
+        rows, neurons = self.rows, self.neurons
+        X = rows_of(rows.X, first, last)
+        X = X if isinstance(X, SparseBlock) else np.asarray(X, rows.engine.dtype)
+        eta = predictors(self.W, X) + self.b[:, None]
         eta = eta if rows.offset is None else eta + rows.offset[first:last]
         h = self.loss.derivatives(np, eta, rows.Y[neurons, first:last])[1]
         if rows.weights is not None:
             s = rows.weights if rows.weights.ndim == 1 else rows.weights[neurons]
             h = np.where(s[..., first:last] > 0, s[..., first:last] * h, 0)
         one = np.full((last - first, int(rows.fit_intercept)), 1.0)
-        return X, np.column_stack([X[:, self.columns].astype(float), one]), h
+        Z = X.columns(self.columns) if isinstance(X, SparseBlock) else X[:, self.columns]
+        return X, np.column_stack([Z.astype(float), one]), h
 
 
 def curvature_along(rows: Any, *at: Any) -> np.ndarray:
@@ -147,7 +149,7 @@ def forces_along(rows: Any, *at: Any) -> tuple[np.ndarray, np.ndarray]:
         for first, last in chunks:
             X, Z, h = along.read(first, last)
             Zu = u @ Z.T
-            shift += (h * Zu).astype(rows.engine.dtype) @ X
+            shift += times_rows(np.matmul, (h * Zu).astype(rows.engine.dtype), X)
             reach = np.maximum(reach, np.where(h > 0, np.abs(Zu), 0).max(axis=1))
         return shift, reach
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.curvature_grams import weighted_grams
+from popglm.solve.curvature_grams import weighted_grams, weighted_variances
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.hessian import derivatives
 from popglm.solve.nuisance import Nuisance, renew_parameters
@@ -193,6 +193,10 @@ class RowObjective:
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `popglm.solve.curvature_grams`; the columns are of one fit."""
         return weighted_grams(self, int(columns[0]) // len(self.Y), columns % len(self.Y), W, b)
+
+    def weighted_variances(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The diagonals of `weighted_grams`, of a sparse X, shape (n_columns, n_features)."""
+        return weighted_variances(self, int(columns[0]) // len(self.Y), columns % len(self.Y), W, b)
 
     def derivatives(self, column: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `popglm.solve.hessian.derivatives`."""

@@ -68,7 +68,8 @@ class OwnModels(Resumable):
     def suit(model: QuadraticModel) -> bool:
         """Whether the problems with this shared model may have such models of their own."""
         penalty = model.penalty
-        return penalty.l1_ratio > 0 and penalty.R is None and not model.split and len(model.G) <= MAX_FEATURES
+        alike = model.split or model.diagonal or penalty.R is not None
+        return penalty.l1_ratio > 0 and not alike and len(model.G) <= MAX_FEATURES
 
     def has(self, problems: np.ndarray) -> np.ndarray:
         """Which problems have a model."""

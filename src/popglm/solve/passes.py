@@ -6,7 +6,8 @@ in place where the library has arrays that can be written to, and make a new arr
 
 The rows of a window lie at ``at = (row in X, row in the other arrays, first, last)``. Where every window has the same
 size (``masked``), only rows first … last of the other arrays count; elsewhere all do. ``theta`` has the parameters
-(n_neurons, n_parameters) of a family with some, and is None for others.
+(n_neurons, n_parameters) of a family with some, and is None for others. A sparse X is a
+`SparseBlock`, with NumPy alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.sparse.rows import SparseBlock
 from popglm.statistics.families import Family
 
 __all__ = [
@@ -55,6 +57,11 @@ def _weights(ops: Any, size: int, keep: Array | None, s: Array | None, like: Arr
     return ops.xp.where(keep, s, ops.xp.zeros_like(s))
 
 
+def _along(ops: Any, size: int, R: Array, X: Array, at: Array) -> Array:
+    """RX over the window's rows, shape (n_neurons, n_features)."""
+    return X.along(R) if isinstance(X, SparseBlock) else ops.xp.matmul(R, ops.rows(X, at[0], size))
+
+
 def _sampled(ops: Any, h: Array, s: Array | None, every: int) -> Array:
     """A copy of every ``every``-th column of h, NaN where the weight is 0."""
     some = ops.xp.asarray(h[:, ::every], copy=True)
@@ -68,7 +75,7 @@ def moment_sums(ops: Any, size: int, masked: bool, X: Array, Y: Array, s: Array 
     s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
     s = xp.ones_like(y) if s is None else s + xp.zeros_like(y)
     sy = s * y
-    return xp.sum(s, axis=1), xp.sum(sy, axis=1), xp.matmul(sy, ops.rows(X, at[0], size))
+    return xp.sum(s, axis=1), xp.sum(sy, axis=1), _along(ops, size, sy, X, at)
 
 
 def spread_sums(xp: Any, h: Array) -> Array:
@@ -90,7 +97,7 @@ def spread_sums(xp: Any, h: Array) -> Array:
 def linear_predictor(ops: Any, size: int, X: Array, offset: Array | None, W: Array, b: Array, at: Array) -> Array:
     """η = Wxᵀ + b + offset, shape (n_neurons, size)."""
     xp = ops.xp
-    eta = xp.matmul(W, xp.matrix_transpose(ops.rows(X, at[0], size)))
+    eta = X.across(W) if isinstance(X, SparseBlock) else xp.matmul(W, xp.matrix_transpose(ops.rows(X, at[0], size)))
     eta += b[:, None]
     if offset is not None:
         eta += ops.block(offset, None, at[1], size)
@@ -117,7 +124,7 @@ def exp_sums(
     y_offset = xp.zeros_like(mu_sum)
     if offset is not None:
         y_offset = xp.matmul(y if s is None else y * s, ops.block(offset, None, at[1], size))
-    return mu_sum, xp.sum(ratio, axis=1), xp.matmul(mu, ops.rows(X, at[0], size)), y_offset, some
+    return mu_sum, xp.sum(ratio, axis=1), _along(ops, size, mu, X, at), y_offset, some
 
 
 def loss_sums(
@@ -144,7 +151,7 @@ def loss_sums(
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
-    return *sums, beyond, xp.sum(r, axis=1), xp.matmul(r, ops.rows(X, at[0], size)), _sampled(ops, h, s, every)
+    return *sums, beyond, xp.sum(r, axis=1), _along(ops, size, r, X, at), _sampled(ops, h, s, every)
 
 
 def intercept_sums(

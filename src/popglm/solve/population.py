@@ -19,6 +19,8 @@ from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits, Rows
 from popglm.solve.settings import Settings, reporter, strengths
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
+from popglm.solve.sparse.limits import check_sparse
+from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream, read_rows
 from popglm.solve.sums import feature_sums
 from popglm.solve.units import Units
@@ -53,7 +55,8 @@ def fit_population(
     Parameters
     ----------
     X : ndarray or RowStream, shape (n_samples, n_features)
-        A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are.
+        A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are, and
+        `SparseRows` sparse.
     Y : ndarray, shape (n_samples, n_neurons)
         NaN where a neuron was not recorded.
     weights : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
@@ -78,8 +81,11 @@ def fit_population(
     began = time.perf_counter()
     if isinstance(X, RemoteRows):
         _check_remote(settings, schedule, shares)
+    sparse = isinstance(X, SparseRows)
+    if sparse:
+        check_sparse(X, settings, engine, schedule, shares)
     n, q = len(X), Y.shape[1]
-    streamed = isinstance(X, RowStream)
+    streamed = isinstance(X, RowStream) and not sparse
     edges = X.shares.edges if isinstance(X, RemoteRows) else None
     shortest = max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None
     order, folds = order_by_fold(n, splits, shortest, edges)
@@ -91,6 +97,8 @@ def fit_population(
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
     if isinstance(X, RemoteRows):
         work: Any = X.centred_for(engine, order, center, column_unit)
+    elif isinstance(X, SparseRows):
+        work = X.centred_for(order, center, engine.dtype, column_unit)
     elif streamed:
         work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
     else:
@@ -98,7 +106,9 @@ def fit_population(
     if column_unit is not None:
         start = None if start is None else start * column_unit
     own_center = center if column_unit is None else center / column_unit
-    features, held = feature_sums(engine, work, weights, folds)
+    features, held = feature_sums(engine, work, weights, folds, penalty.free)
+    if features[0].XX.ndim == 1 and settings.lambdas is None and penalty.l1_ratio < 1:
+        features[0] = replace(features[0], largest=work.largest_variance(weights, penalty.free))
     seconds = {"prepare": time.perf_counter() - began}
 
     missing = np.isnan(Y.T[:, order])
@@ -112,7 +122,7 @@ def fit_population(
     varying = varying_columns(X, missing, weights, order, folds, unheld(settings))
     for cohort in cohorts_of(settings, Y.T[:, order], missing, weights, folds, varying, own_weights is None):
         chosen = np.flatnonzero(cohort.wanted.any(axis=0))
-        on_grams = is_gaussian and cohort.complete and settings.first_order is None
+        on_grams = is_gaussian and cohort.complete and settings.first_order is None and features[0].XX.ndim > 1
         dtype = float if on_grams else engine.dtype
         y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=float)
         np.nan_to_num(y, copy=False, nan=0.0)
@@ -283,7 +293,7 @@ def center_of(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.nda
     if not fit_intercept:
         return np.zeros(X.shape[1])
     s = np.ones(len(X)) if weights is None else np.asarray(weights, float)
-    if isinstance(X, RemoteRows):
+    if isinstance(X, RemoteRows | SparseRows):
         return X.weighted_sum(s) / s.sum()
     total = np.zeros(X.shape[1])
     for first, last, rows in read_rows(X):
@@ -298,7 +308,7 @@ def _variances(X: Any, center: np.ndarray, penalty: Penalty) -> np.ndarray:
     total = np.zeros(X.shape[1])
     if penalty.free is None:
         return total
-    if isinstance(X, RemoteRows):
+    if isinstance(X, RemoteRows | SparseRows):
         return X.square_sum(center) / len(X)
     for first, last, rows in read_rows(X):
         for a in range(0, last - first, 1024):

@@ -22,8 +22,9 @@ __all__ = ["Check", "Comparison", "Problems", "at_rest", "scales"]
 #: features over the second, since a Gram matrix costs as much as n_features/4 evaluations. Where events crowd in
 #: few samples, hundreds are needed without one. A problem that needs twice, four times … as many gets a new one.
 OWN_MODEL_AFTER, FEATURES_PER_EVALUATION = 10, 20
-#: In place of the first number where problems keep their own models together, which costs less.
-OWN_MODEL_SOON = 3
+#: In place of the first number where problems keep their own models together, which costs less; in place of both where
+#: a model is a diagonal, which costs less than an evaluation.
+OWN_MODEL_SOON, OWN_DIAGONAL_SOON = 3, 2
 
 #: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
 #: they cost more than the fit.
@@ -134,6 +135,8 @@ class Problems(Resumable, ABC):
     @property
     def own_model_cost(self) -> int:
         """Evaluations that a model of a problem's own is worth."""
+        if self.model.diagonal:
+            return OWN_DIAGONAL_SOON
         together = OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective)
         return max(OWN_MODEL_SOON if together else OWN_MODEL_AFTER, self.n_features // FEATURES_PER_EVALUATION)
 

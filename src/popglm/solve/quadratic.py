@@ -21,7 +21,7 @@ from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["CurvatureMemory", "QuadraticModel"]
+__all__ = ["CurvatureMemory", "QuadraticModel", "decrease", "two_loops"]
 
 #: Curvature pairs of every problem. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
@@ -88,6 +88,8 @@ class QuadraticModel:
         Parts that the problems of a step are shared out in; one for every worker unless given.
     coordinates : Coordinates, optional
         Those that G is in; the user's own unless given.
+    diagonal : bool
+        Whether G is the diagonal of the Gram matrix alone: problems have models by `popglm.solve.diagonal` then.
     """
 
     def __init__(
@@ -98,12 +100,13 @@ class QuadraticModel:
         thin: bool = False,
         n_parts: int | None = None,
         coordinates: Coordinates | None = None,
+        diagonal: bool = False,
     ) -> None:
         """Scale G where the model is split, and keep it in the engine's precision."""
         self.engine, self.G, self.penalty, self.thin, self.coordinates = engine, G, penalty, thin, coordinates
-        self.n_parts = n_parts or engine.n_workers
+        self.n_parts, self.diagonal = n_parts or engine.n_workers, diagonal
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
-        self.split = penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
+        self.split = G.ndim > 1 and penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
         if self.split:
             # in columns of unit variance, whatever units they were given in; the penalty's weights go with them
             # of a model of its own, rounding may leave less than none
@@ -112,6 +115,11 @@ class QuadraticModel:
             G = G / np.outer(self.deviation, self.deviation)
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         self._spectrum: dict[float | None, tuple[np.ndarray, np.ndarray | None]] = {}
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The diagonal of G, shape (n_features,)."""
+        return self.G if self.G.ndim == 1 else np.diag(self.G)
 
     @property
     def shares_out(self) -> bool:
@@ -304,25 +312,11 @@ class QuadraticModel:
 
     def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:
         """−B⁻¹∇, by the two-loop recursion."""
-        S, Y, _, kept = memory.pairs
-        size, kept = S.shape[1], kept[neurons]
-        held = np.minimum(kept, size)
-        r = total_grad.copy()
-        past = []
-        for age in range(int(held.max(initial=0))):
-            slot = (kept - 1 - age) % size
-            s = S[neurons, slot].astype(float)
-            y = Y[neurons, slot] + lam2[:, None] * s + self.penalty.smooth_gradient(s)
-            with np.errstate(divide="ignore"):
-                rho = np.where(age < held, 1 / row_dots(s, y), 0.0)
-            alpha = rho * row_dots(s, r)
-            r -= alpha[:, None] * y
-            past.append((s, y, rho, alpha))
-        d = self.solve_metric(r, c, lam2)
-        for s, y, rho, alpha in reversed(past):
-            beta = rho * row_dots(y, d)
-            d += (alpha - beta)[:, None] * s
-        return -d
+
+        def more(s: np.ndarray) -> np.ndarray:
+            return lam2[:, None] * s + self.penalty.smooth_gradient(s)
+
+        return two_loops(memory, neurons, total_grad, more, lambda r: self.solve_metric(r, c, lam2))
 
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
@@ -383,6 +377,44 @@ class QuadraticModel:
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))
         return np.maximum(values, 0), solve_triangular(L.T, Q)
+
+
+def two_loops(
+    memory: CurvatureMemory,
+    neurons: np.ndarray,
+    gradient: np.ndarray,
+    more: Callable[[np.ndarray], np.ndarray],
+    solve: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """−B⁻¹∇ by the two-loop recursion, for neurons in rows.
+
+    Parameters
+    ----------
+    gradient : ndarray, shape (n_neurons, n_features)
+    more : callable
+        What a smooth penalty adds to y, given s.
+    solve : callable
+        The inverse of what B is before its pairs, times rows.
+    """
+    S, Y, _, kept = memory.pairs
+    size, kept = S.shape[1], kept[neurons]
+    held = np.minimum(kept, size)
+    r = gradient.copy()
+    past = []
+    for age in range(int(held.max(initial=0))):
+        slot = (kept - 1 - age) % size
+        s = S[neurons, slot].astype(float)
+        y = Y[neurons, slot] + more(s)
+        with np.errstate(divide="ignore"):
+            rho = np.where(age < held, 1 / row_dots(s, y), 0.0)
+        alpha = rho * row_dots(s, r)
+        r -= alpha[:, None] * y
+        past.append((s, y, rho, alpha))
+    d = solve(r)
+    for s, y, rho, alpha in reversed(past):
+        beta = rho * row_dots(y, d)
+        d += (alpha - beta)[:, None] * s
+    return -d
 
 
 def decrease(penalty: Penalty, W: np.ndarray, D: np.ndarray, slopes: np.ndarray, lam: np.ndarray) -> np.ndarray:

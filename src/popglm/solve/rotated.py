@@ -119,6 +119,10 @@ class RotatedObjective:
             G = np.ascontiguousarray(G.transpose(0, 2, 1))
         return G
 
+    def weighted_variances(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """See `RowObjective`; where they are asked for, the solver's columns are the user's."""
+        return self.objective.weighted_variances(columns, self.coordinates.unrotate(W), b)
+
     def project(
         self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, penalty: Penalty
     ) -> Projections:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.curvature_grams import curvature_sums
+from popglm.solve.curvature_grams import curvature_squares, curvature_sums
 from popglm.solve.free_columns import curvature_along, forces_along
 from popglm.solve.hessian import derivative_sums
 from popglm.solve.passes import event_floor, exp_sums, intercept_sums, linear_predictor, loss_sums, spread_sums
+from popglm.solve.sparse.rows import SparseRows, rows_of, times_rows
 from popglm.solve.stack import Stack, stacked
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
@@ -67,8 +68,9 @@ class RowSums:
         n_rows = self.windows.n_rows if engine.window is None else Y.shape[1]
         self.every = every or spread_stride(n_rows)
         #: Whether the columns of several fits may share a product.
-        self.stacks = len(fits) > 1 and all(
-            engine.keeps_bits(X[a:b], len(Y), len(fits)) for a, b in self.windows.shapes()
+        self.stacks = len(fits) > 1 and (
+            isinstance(X, SparseRows)
+            or all(engine.keeps_bits(X[a:b], len(Y), len(fits)) for a, b in self.windows.shapes())
         )
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -79,9 +81,8 @@ class RowSums:
             y, s = self.Y[:, first:last], None if self.weights is None else self.weights[..., first:last]
             total = np.full(len(y), last - first) if s is None else s.sum(axis=-1, dtype=float) * np.ones(len(y))
             y = y if s is None else y * s
-            return {
-                self.windows.kind[k]: (total, y.sum(axis=1, dtype=float), self.engine.product(y, self.X[first:last]))
-            }
+            products = times_rows(self.engine.product, y, rows_of(self.X, first, last))
+            return {self.windows.kind[k]: (total, y.sum(axis=1, dtype=float), products)}
 
         # on the host, by all of its threads
         sums, _ = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
@@ -199,6 +200,10 @@ class RowSums:
     def curvature(self, *asked: Any) -> tuple[np.ndarray, ...]:
         """See `popglm.solve.curvature_grams.curvature_sums`."""
         return curvature_sums(self, *asked)
+
+    def curvature_squares(self, *asked: Any) -> tuple[np.ndarray, ...]:
+        """See `popglm.solve.curvature_grams.curvature_squares`."""
+        return curvature_squares(self, *asked)
 
     def curvature_along(self, *asked: Any) -> np.ndarray:
         """See `popglm.solve.free_columns.curvature_along`."""

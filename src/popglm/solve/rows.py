@@ -28,6 +28,7 @@ from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
 from popglm.solve.settings import Settings, all_of, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
+from popglm.solve.sparse.rows import SparseRows, some_rows
 from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
@@ -62,7 +63,7 @@ class Rows:
                 None if a is None else np.ascontiguousarray(a[..., part.index]) for a in (self.weights, self.offset)
             )
             Y = np.ascontiguousarray(self.Y[:, part.index])
-            return Rows(self.X[part.index], Y, weights, offset, part.ranges)
+            return Rows(some_rows(self.X, part.index), Y, weights, offset, part.ranges)
         return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
 
     def displace(self, engine: Engine, others: Rows) -> None:
@@ -163,6 +164,9 @@ class RowFits:
     @property
     def largest(self) -> float:
         """Eigenvalue of the covariance of the penalised columns in all rows."""
+        if self.features[0].XX.ndim == 1:
+            # a penalty of norms alone asks for none
+            return self.features[0].largest or 0.0
         return largest_eigenvalue(self.G[0], self.settings.penalty.free)
 
     @property
@@ -286,6 +290,8 @@ class RowFits:
 
     def _axes(self, G: np.ndarray) -> tuple[Coordinates, np.ndarray]:
         """Coordinates of a fit, and the covariance G of its columns in them."""
+        if G.ndim == 1:
+            return self.settings.coordinates(self.engine, self.center, G), G
         if not self.principal:
             own = self.settings.coordinates(self.engine, self.center, G)
             return own, own.rotate_matrix(G)
@@ -295,7 +301,8 @@ class RowFits:
     def _model(self, f: int) -> QuadraticModel:
         # fits side by side keep all workers busy: each is one part then
         n_parts = 1 if len(self._fits) >= self.engine.n_workers else None
-        return self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts)
+        diagonal = self.features[f].XX.ndim == 1
+        return self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts, diagonal)
 
     def _start(self, fits: list[int]) -> list[Fit]:
         """Some of the fits at their null models."""
@@ -333,7 +340,9 @@ class RowFits:
 def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
     """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
     if isinstance(data.X, RemoteRows):
-        X = data.X.fetched_columns(columns)
+        X: Any = data.X.fetched_columns(columns)
+    elif isinstance(data.X, SparseRows):
+        X = data.X.with_columns(np.flatnonzero(columns))
     else:
         X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
     return replace(data, X=X), replace(scored, X=X)

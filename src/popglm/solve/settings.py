@@ -78,8 +78,10 @@ class Settings:
         return self if self.lambdas is None else replace(self, lambdas=self.lambdas[:, neurons])
 
     def coordinates(self, engine: Engine, center: np.ndarray, G: np.ndarray) -> Coordinates:
-        """Coordinates of a fit to rows in which the columns have the covariance G."""
-        still = np.flatnonzero(np.diag(G) == 0)
+        """Coordinates of a fit to rows in which the columns have the covariance G; the user's for a diagonal."""
+        still = np.flatnonzero((G if G.ndim == 1 else np.diag(G)) == 0)
+        if G.ndim == 1:
+            return Coordinates(engine, center, [], still if len(still) else None)
         if self.penalty.R is not None:
             # smoothness gives a column a weight by its neighbours', even where it does not vary
             still = np.zeros(0, int) if self.closed is None else self.closed
@@ -91,7 +93,7 @@ class Settings:
         """Of the columns in some rows: 0 for those that are closed or do not vary there."""
         G = features.covariance(self.fit_intercept)
         if self.closed is not None:
-            G[self.closed], G[:, self.closed] = 0, 0
+            G[self.closed], G[..., self.closed] = 0, 0
         return G
 
     def closing(self, columns: np.ndarray) -> Settings:
@@ -128,9 +130,10 @@ class Settings:
         return self.penalty.is_isotropic and not self.unpenalised
 
     def model(
-        self, engine: Engine, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None
-    ) -> QuadraticModel:
-        """Quadratic model with the penalty in solver coordinates; G is in them already."""
+        self, engine: Engine, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None,
+        diagonal: bool = False,
+    ) -> QuadraticModel:  # fmt: skip
+        """Quadratic model with the penalty in solver coordinates; G, or its ``diagonal`` alone, is in them already."""
         penalty = self.penalty
         if penalty.R is not None:
             R, turn = penalty.R, coordinates
@@ -141,7 +144,7 @@ class Settings:
                 R[self.closed, self.closed] = 1
                 turn = replace(coordinates, still=None)
             penalty = replace(penalty, R=turn.rotate_matrix(R), product=engine.product)
-        return QuadraticModel(engine, G, penalty, n_parts=n_parts, coordinates=coordinates)
+        return QuadraticModel(engine, G, penalty, n_parts=n_parts, coordinates=coordinates, diagonal=diagonal)
 
 
 @overload

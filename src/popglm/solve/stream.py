@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from popglm.checks import is_number
 from popglm.messages import shown
@@ -79,6 +80,8 @@ class RowStream:
     _fine: np.ndarray
 
     def __init__(self, source: Any, memory: int = MEMORY, n_workers: int = 1) -> None:
+        if issparse(source):
+            raise TypeError("source is a sparse matrix in memory; give it to fit as X itself, which keeps it sparse.")
         shape, kind = getattr(source, "shape", None), getattr(source, "dtype", None)
         if shape is None or kind is None or not hasattr(source, "__getitem__"):
             raise TypeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import gram, row_sums
 from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.remote.rows import RemoteRows
+from popglm.solve.sparse.rows import SparseRows, some_rows
 
 __all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "response_products", "without_each"]
 
@@ -28,12 +29,19 @@ class FeatureSums:
     s : float
         Σ_t s_t.
     x : ndarray, shape (n_features,)
-    XX : ndarray, shape (n_features, n_features)
+    XX : ndarray, shape (n_features, n_features), or (n_features,) of a wide sparse X
+        Its diagonal there.
+    free : FeatureSums or None
+        Of the columns that are never penalised alone, where XX is a diagonal.
+    largest : float or None
+        Eigenvalue of the covariance of the penalised columns, where XX is a diagonal and strengths depend on it.
     """
 
     s: float
     x: np.ndarray
     XX: np.ndarray
+    free: FeatureSums | None = None
+    largest: float | None = None
 
     @staticmethod
     def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
@@ -59,10 +67,13 @@ class FeatureSums:
         """Sums over the rows of all parts."""
         x: Any = sum(p.x for p in parts)
         XX: Any = sum(p.XX for p in parts)
-        return FeatureSums(sum(p.s for p in parts), x, XX)
+        free = [p.free for p in parts if p.free is not None]
+        return FeatureSums(sum(p.s for p in parts), x, XX, FeatureSums.add(free) if free else None)
 
     def of_columns(self, columns: np.ndarray) -> FeatureSums:
-        """Sums of some columns, shape (n_features,) of bool."""
+        """Sums of some columns, shape (n_features,) of bool: those that are never penalised, where XX is a diagonal."""
+        if self.free is not None:
+            return self.free
         return FeatureSums(self.s, self.x[columns], self.XX[np.ix_(columns, columns)])
 
     def mean(self, fit_intercept: bool) -> np.ndarray:
@@ -70,8 +81,14 @@ class FeatureSums:
         return self.x / max(self.s, np.finfo(float).tiny) if fit_intercept else np.zeros_like(self.x)
 
     def covariance(self, fit_intercept: bool) -> np.ndarray:
-        """Of the columns, about their mean with an intercept; exactly 0 for columns that do not vary in these rows."""
+        """Of the columns, about their mean with an intercept; exactly 0 for columns that do not vary in these rows.
+
+        Of a diagonal, the variances.
+        """
         XX, mean = self.XX / max(self.s, np.finfo(float).tiny), self.mean(fit_intercept)
+        if XX.ndim == 1:
+            G = XX - mean**2
+            return np.where(G <= NO_VARIANCE * XX, 0, G)
         G = XX - np.outer(mean, mean)
         still = np.diag(G) <= NO_VARIANCE * np.diag(XX)
         G[still], G[:, still] = 0, 0
@@ -79,7 +96,7 @@ class FeatureSums:
 
 
 def feature_sums(
-    engine: Engine, X: Any, weights: np.ndarray | None, folds: Folds
+    engine: Engine, X: Any, weights: np.ndarray | None, folds: Folds, free: np.ndarray | None = None
 ) -> tuple[list[FeatureSums], list[FeatureSums] | None]:
     """Sums over all rows and then over every fold's training rows; and over its held-out rows, of a partition.
 
@@ -88,13 +105,18 @@ def feature_sums(
     X : ndarray or RowStream, shape (n_samples, n_features)
         Centred.
     weights : ndarray, shape (n_samples,), or None
+    free : ndarray of bool, shape (n_features,), or None
+        Columns that are never penalised.
     """
 
     def of(part: Part) -> FeatureSums:
         s, rows = part.weighted(weights), X
         if part.index is not None:
-            rows, s = X[part.index], None if weights is None else weights[part.index]
-        return FeatureSums.of(engine, rows, s, part.ranges)
+            rows, s = some_rows(X, part.index), None if weights is None else weights[part.index]
+        found = FeatureSums.of(engine, rows, s, part.ranges)
+        if free is None or found.XX.ndim > 1:
+            return found
+        return replace(found, free=FeatureSums.of(engine, rows.with_columns(np.flatnonzero(free)), s, part.ranges))
 
     if isinstance(X, RemoteRows):
         parts = folds.test if folds.partition else [Part([(0, len(X))]), *folds.train]
@@ -120,6 +142,9 @@ def response_products(
     mean : ndarray, shape (n_neurons,)
     """
 
+    if isinstance(X, SparseRows):
+        return _sparse_products(engine, X, Y, weights, mean, ranges)
+
     def products(take: Callable[[Any], np.ndarray]) -> tuple[Any, ...]:
         y = take(Y.T).T
         y = y - mean[:, None]
@@ -127,6 +152,24 @@ def response_products(
         return np.einsum("ij,ij->i", ys, y), engine.product(ys, take(X).astype(float))
 
     return row_sums(engine, products, X, ranges)
+
+
+def _sparse_products(
+    engine: Engine, X: SparseRows, Y: np.ndarray, weights: np.ndarray | None, mean: np.ndarray, ranges: Ranges
+) -> tuple[np.ndarray, np.ndarray]:
+    """`response_products` of a sparse X."""
+
+    def products(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        y = Y[:, first:last] - mean[:, None]
+        ys = y * (1.0 if weights is None else weights[first:last])
+        return np.einsum("ij,ij->i", ys, y), X.window(first, last).along(ys)
+
+    chunks = [(first + a, first + b) for first, last in ranges for a, b in X.row_chunks(last - first, engine.n_workers)]
+    yy, YX = np.zeros(len(Y)), np.zeros((len(Y), X.shape[1]))
+    for at in range(0, len(chunks), engine.n_workers):
+        for own_yy, own_YX in engine.map(products, chunks[at : at + engine.n_workers]):
+            yy, YX = yy + own_yy, YX + own_YX
+    return yy, YX
 
 
 def without_each(parts: list[Any]) -> list[list[Any]]:

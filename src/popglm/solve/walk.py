@@ -231,6 +231,13 @@ class Walk(Resumable):
         checked = np.flatnonzero(ends & ~crowded & ~provable & fit.can_check(problems, lam))
         if len(checked):
             estimate[checked] = self._check(problems[checked], lam[checked], (safety * promise / scale)[checked])
+        if fit.model.diagonal:
+            # some directions may have any part of the curvature that the diagonal gives them
+            estimate[:] = np.inf
+            self.unbelieved = problems[:0]
+            checked = np.flatnonzero(ends & fit.can_check(problems, lam))
+            if len(checked):
+                estimate[checked] = fit.check(problems[checked], lam[checked]).bound
         self.unproved = problems[ends & provable]
         if fit.has_derivatives:
             estimate[ends & provable] = [fit.aim_to_prove(problem) for problem in self.unproved]

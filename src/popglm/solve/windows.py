@@ -11,6 +11,7 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.engines.protocol import Engine
+from popglm.solve.sparse.rows import SparseRows
 
 __all__ = ["Windows"]
 
@@ -62,7 +63,9 @@ class Windows:
         for first, last in pairwise(sorted({edge for ranges in fits for pair in ranges for edge in pair})):
             counting = tuple(any(a <= first and last <= b for a, b in ranges) for ranges in fits)
             if any(counting):
-                chunks = engine.row_chunks(last - first)
+                n_rows = last - first
+                sparse = isinstance(X, SparseRows)
+                chunks = X.row_chunks(n_rows, engine.n_workers) if sparse else engine.row_chunks(n_rows)
                 self.chunks += [(first + a, first + b) for a, b in chunks]
                 self.kind += [kinds.setdefault(counting, len(kinds))] * len(chunks)
         self.members = np.array(list(kinds), bool)
@@ -108,7 +111,8 @@ class Windows:
         if X is None:
             X, here = self._host, 0
             if with_x:
-                X = self.engine.asarray(X[start : start + size])
+                sparse = isinstance(X, SparseRows)
+                X = X.window(first, last) if sparse else self.engine.asarray(X[start : start + size])
         at = (here, start, first, last)
         masked = self.engine.window is not None
         return X, *self._others, size, masked, np.array(at, np.int32) if masked else at
