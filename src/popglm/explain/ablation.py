@@ -53,7 +53,7 @@ def breakdown(
     ----------
     model : GLMCV, or GLM with ``held_out=False``
         Fitted.
-    X : array-like, DataFrame or RowStream, shape (n_samples, n_features)
+    X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The rows of the fit, or any others with ``held_out=False``. One on disk is read once per variable for every
         block of neurons.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)

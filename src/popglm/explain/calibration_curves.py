@@ -46,7 +46,7 @@ def calibration(
     ----------
     model : GLMCV, or GLM with ``held_out=False``
         Fitted.
-    X : array-like, DataFrame or RowStream, shape (n_samples, n_features)
+    X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The rows of the fit, or any others with ``held_out=False``.
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
         Their activity. NaN where a neuron was not recorded.

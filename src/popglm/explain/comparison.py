@@ -57,7 +57,7 @@ def compare(
     ----------
     model : GLMCV
         Fitted to X and Y: the full model.
-    X : array-like, DataFrame or RowStream, shape (n_samples, n_features)
+    X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The design matrix of the fit.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
         The activity of the fit.

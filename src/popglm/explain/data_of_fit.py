@@ -11,6 +11,7 @@ from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
 from popglm.labels import Rows
+from popglm.solve.sparse.rows import some_rows
 
 __all__ = ["DataOfFit", "check_refittable", "data_of_fit", "unfitted"]
 
@@ -37,7 +38,7 @@ def data_of_fit(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who
     labels = rows_of(model, X, held_out=True)
     order = labels.order(X, "X")
     X = check_design_matrix(model, X, who, held_out=False, whole=whole)
-    X = X if order is None else X[order]
+    X = X if order is None else some_rows(X, order)
     Y = check_activity(model, Y, len(X), labels)
     return DataOfFit(X, Y, *check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True), labels)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.solve.blocks import Norms
+from popglm.solve.blocks import Limits, Norms
 from popglm.solve.diagonal_descent import diagonal_descent
 from popglm.solve.quadratic import CurvatureMemory, QuadraticModel, decrease, two_loops
 from popglm.solve.snapshot import Resumable
@@ -20,6 +20,8 @@ __all__ = ["DiagonalModels"]
 LEAST = 0.003
 #: Problems that a worker steps with at a time.
 PORTION = 8
+#: Sweeps of a descent at most.
+MAX_SWEEPS = 60
 
 
 class DiagonalModels(Resumable):
@@ -97,7 +99,9 @@ class DiagonalModels(Resumable):
         tau, lam2 = penalty.norm_strengths(lam).astype(dtype), penalty.ridge_strength(lam).astype(dtype)
         point = (np.ascontiguousarray(a, dtype) for a in (c, W, grad))
         norms = Norms(penalty.starts, tau, lam2)
-        D, slope = diagonal_descent(self.G[problems], norms, memory.pairs, problems, *point)
+        # the model is rarely better than a few digits
+        limits = Limits(dtype.type(1e-3 if dtype == np.float32 else 1e-6), MAX_SWEEPS)
+        D, slope = diagonal_descent(self.G[problems], norms, memory.pairs, problems, *point, limits)
         D = D.astype(float)
         return D, decrease(penalty, W, D, grad + slope, lam)
 

@@ -14,8 +14,6 @@ from popglm.solve.working_set import shrink_block
 
 __all__ = ["diagonal_descent"]
 
-#: A sweep that gains less than this share of all gained so far is the last one; so many sweeps at most.
-ACCURACY, MAX_SWEEPS = 1e-3, 60
 #: Sweeps over the blocks in use between two over all blocks, at most.
 INSIDE = 8
 #: Added to the diagonal, in roundings of its parts: these must not leave a direction of negative curvature.
@@ -77,7 +75,7 @@ def _sweep(diagonal, Q, bound, starts, tau, lam2, w, grad, step, inner, used, al
 
 
 @njit(**JIT)
-def diagonal_descent(G, norms, pairs, rows, c, W, grad):
+def diagonal_descent(G, norms, pairs, rows, c, W, grad, limits):
     """Steps that minimise gᵀd + ½dᵀBd + λ₂/2‖w + d‖² + Σ_b τ_b‖w_b + d_b‖, B = c diag(G) + pairs, for rows of W.
 
     Parameters
@@ -90,6 +88,7 @@ def diagonal_descent(G, norms, pairs, rows, c, W, grad):
         Of these neurons in ``pairs``.
     c : ndarray, shape (n_neurons,)
     W, grad : ndarray, shape (n_neurons, n_features)
+    limits : popglm.solve.blocks.Limits
 
     Returns
     -------
@@ -117,12 +116,12 @@ def diagonal_descent(G, norms, pairs, rows, c, W, grad):
         for b in range(len(starts) - 1):
             _bound_block(diagonal, Q, held, lam2[j], starts[b], starts[b + 1], bound)
         total, inside, everywhere = 0.0, 0, True
-        for _ in range(MAX_SWEEPS):
+        for _ in range(limits.max_sweeps):
             gained = _sweep(
                 diagonal, Q, bound, starts, tau[j], lam2[j], W[j], grad[j], D[j], inner, used, everywhere, r, z
             )
             total += gained
-            settled = gained <= ACCURACY * total
+            settled = gained <= limits.accuracy * total
             if settled and everywhere:
                 break
             # blocks that are not in use are looked at again once the others have settled

@@ -55,6 +55,8 @@ MOST_DAMPING = 1e20
 #: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
 #: Fewer leave problems above the tolerance that could still get there.
 QUIET_STEPS, QUIET = 3, 1 / 4
+#: The share where gaps alone end a strength: they fall with the gradient, below the rounding of the objective, too.
+QUIET_GAPS = 1e-4
 #: A problem with more features per effective sample (n over the spread of its curvature weights) than the first number,
 #: times the root of the evaluations that a model of its own is worth, ends no strength by the promise of the shared
 #: model: in some directions its curvature may be any part of that. Nor by its own, once it has so many times more than
@@ -314,7 +316,8 @@ class Walk(Resumable):
         promise = self.promise[problems]
         tells = steps & (accepted | np.isfinite(promise) | (beside.promised < 0))
         fit.damping[problems[tells]] = changed[tells]
-        quiet = steps & (beside.promised > -QUIET * noise) & (promise <= self.enough[problems] + noise)
+        share = QUIET_GAPS if fit.model.diagonal else QUIET
+        quiet = steps & (beside.promised > -share * noise) & (promise <= self.enough[problems] + noise)
         self.quiet[problems] = np.where(quiet, self.quiet[problems] + 1, 0)
         self.stale[problems[accepted & ~quiet & ~here.renews]] = bool(fit.loss.parameters)
         self.path.n_iter[here.k, problems] += 1

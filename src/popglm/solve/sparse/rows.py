@@ -220,33 +220,31 @@ class SparseBlock:
 
     def across(self, W: np.ndarray) -> np.ndarray:
         """WXᵀ, shape (n_neurons, n_rows); W (n_neurons, n_features)."""
-        A, shift = self.X.source, self._shift
         out = np.empty((len(W), self.last - self.first), W.dtype)
-        level = (W.astype(float) @ shift).astype(W.dtype)
-        across(A.data, A.indices, A.indptr, self.first, self.last, np.ascontiguousarray(W.T), level, out)
+        across(*self._rows, np.ascontiguousarray(W.T), self._shift, out)
         return out
 
     def along(self, R: np.ndarray) -> np.ndarray:
         """RX, shape (n_neurons, n_features); R (n_neurons, n_rows)."""
-        A, out = self.X.source, np.zeros((self.X.shape[1], len(R)), R.dtype)
-        along(A.data, A.indices, A.indptr, self.first, self.last, R, out)
-        total = R.sum(axis=1, dtype=float)
-        out -= np.outer(self._shift, total).astype(R.dtype)
-        return np.ascontiguousarray(out.T)
+        out = np.zeros((self.X.shape[1], len(R)), R.dtype)
+        along(*self._rows, np.ascontiguousarray(R), self._shift, out)
+        return out.T
 
     def along_both(self, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """RX, and R times the squares of X, shape (n_neurons, n_features); R (n_neurons, n_rows)."""
-        A, shift = self.X.source, self._shift[:, None]
         x, xx = np.zeros((2, self.X.shape[1], len(R)), R.dtype)
-        along_both(A.data, A.indices, A.indptr, self.first, self.last, R, x, xx)
-        total = R.sum(axis=1, dtype=float)
-        squares = xx + shift * (shift * total - 2 * x)
-        return (x - shift * total).T, squares.T
+        along_both(*self._rows, np.ascontiguousarray(R), self._shift, x, xx)
+        return x.T, xx.T
 
     def columns(self, chosen: np.ndarray) -> np.ndarray:
         """Some columns, dense, shape (n_rows, n_chosen)."""
         found = self.X.source[self.first : self.last][:, chosen].toarray()
         return found - self._shift[chosen].astype(found.dtype)
+
+    @property
+    def _rows(self) -> tuple[Any, ...]:
+        A = self.X.source
+        return A.data, A.indices, A.indptr, self.first, self.last
 
     @property
     def _shift(self) -> np.ndarray:
