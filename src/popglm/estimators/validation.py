@@ -112,19 +112,21 @@ def check_responses(
                 f"{values[row, neuron]:g}. {remedy}"
             )
 
+    # reduced without arrays of the size of Y
+    largest = np.maximum(np.fmax.reduce(values, axis=0, initial=0.0), -np.fmin.reduce(values, axis=0, initial=0.0))
     complain(
-        np.isinf(values),
+        np.isinf(values) if np.isinf(largest).any() else largest[None] < 0,
         "an infinite value (Input y contains infinity or a value too large for dtype('float64').)",
         "Use NaN for samples that were not recorded.",
     )
     complain(
-        np.abs(values) > LARGEST,
+        np.abs(values) > LARGEST if largest.max() > LARGEST else largest[None] < 0,
         f"a value above {LARGEST:g} in size",
         "Give the activity in another unit: squares of such values overflow.",
     )
-    largest = np.abs(np.where(np.isnan(values), 0, values)).max(axis=0, initial=0)
+    vanishing = (largest > 0) & (largest < 1 / LARGEST)
     complain(
-        (values != 0) & ~np.isnan(values) & (largest < 1 / LARGEST),
+        (values != 0) & ~np.isnan(values) & vanishing if vanishing.any() else vanishing[None],
         f"no value above {1 / LARGEST:g} in size",
         "Give the activity in another unit: squares of such values vanish.",
     )
