@@ -184,7 +184,9 @@ class SmoothGLM(PopulationGLM):
         self._check_settings()
         values, responses, weights, offset, rows = self._checked(X, y, sample_weight, offset)
         if isinstance(values, RowStream):
-            raise ValueError("X is larger than memory, which SmoothGLM does not fit; use GLM or GLMCV with smoothness.")
+            raise ValueError(
+                "X is larger than memory, or large and sparse: SmoothGLM does not fit it; use GLM or GLMCV."
+            )
         loss = self._loss()
         self._lay_out(X, values)
         self._keep_about(X, (values, responses, weights, offset, rows), loss)
