@@ -280,3 +280,108 @@ def test_refits_ask_for_other_models(model, session, design, counts):
         pg.bootstrap(model, design, X, counts, trial=trial)
     with pytest.raises(ValueError, match="penalty='smooth'"):
         pg.wald(model, X, counts)
+
+
+def test_a_search_does_not_end_where_the_criterion_is_flat():
+    """A first step that goes too far makes a straight line of this curve."""
+    rng = np.random.default_rng(0)
+    session = {
+        "speed": rng.uniform(0, 1, 600), "cue": rng.choice(["a", "b"], 600),
+        "lick": (rng.random(600) < 0.1).astype(float),
+    }  # fmt: skip
+    lick, per_cue = pg.kernel("lick", pg.bumps("lag", 4, 0, 10)), pg.splines("speed", n=6, name="per cue")
+    X = pg.Design([pg.splines("speed", n=9), lick, per_cue * pg.categories("cue")]).fit_transform(session)
+    eta = np.column_stack([np.tanh(3 * session["speed"] - 1), np.sin(6 * session["speed"]), np.zeros(600)])
+    model = pg.SmoothGLM().fit(X, rng.poisson(np.exp(eta))[:, 0])
+    assert model.slope_[0] <= model.tol
+    assert model.edf_["speed"].item() > 2
+
+
+class TestConstraints:
+    """Signs and orders of curves."""
+
+    @pytest.fixture(scope="class")
+    def data(self):
+        rng = np.random.default_rng(8)
+        n = 800
+        session = {
+            "speed": rng.uniform(0, 1, n),
+            "cue": rng.choice(["a", "b"], n),
+            "lick": (rng.random(n) < 0.1).astype(float),
+            "heading": rng.uniform(0, 2 * np.pi, n),
+        }
+        design = pg.Design(
+            [
+                pg.splines("speed", n=8),
+                pg.kernel("lick", pg.bumps("lag", 4, 0, 12)),
+                pg.splines("speed", n=6, name="per cue") * pg.categories("cue"),
+                pg.cyclic_splines("heading", n=6),
+            ]
+        )
+        X = design.fit_transform(session)
+        eta = np.column_stack([np.tanh(4 * session["speed"] - 2), -session["speed"], 0.2 * rng.standard_normal(n)])
+        return session, design, X, rng.poisson(np.exp(eta))
+
+    def test_curves_keep_to_them(self, data):
+        _, design, X, Y = data
+        constraints = {"speed": "increasing", "lick kernel": "positive", "per cue × cue": "decreasing"}
+        model = pg.SmoothGLM(constraints=constraints).fit(X, Y)
+        raw = model.coef_ / design.scales_
+        # rounding of the sums of steps
+        assert (np.diff(raw[:, :8], axis=1) > -1e-12).all()
+        # a curve that rises may begin below 0
+        assert raw[0, 0] < -0.1
+        assert (raw[:, 8:12] > -1e-12).all()
+        assert (np.diff(raw[:, 12:24].reshape(3, 6, 2), axis=1) < 1e-12).all()
+        curves = pg.kernels(model, design)["speed"]["kernel"]
+        assert (np.diff(curves, axis=1) > -1e-9).all()
+        assert (model.gap_ < 1e-9).all()
+        degrees = pg.goodness_of_fit(model, X, Y)["degrees_of_freedom"]
+        np.testing.assert_allclose(degrees, 1 + model.edf_.sum(axis=1))
+        free = pg.SmoothGLM().fit(X, Y)
+        np.testing.assert_array_equal(free.smoothing_, model.smoothing_)
+        # the second neuron falls with speed: its curve is flat, and takes no degree of freedom
+        assert model.edf_["speed"].iloc[1] < 0.05 < free.edf_["speed"].iloc[1]
+        assert np.corrcoef(curves[0], np.tanh(4 * curves["speed"].values - 2))[0, 1] > 0.98
+
+    @pytest.mark.parametrize("kind", ["negative", "decreasing"])
+    def test_the_other_way_is_the_fit_of_the_column_turned_round(self, data, kind):
+        _, _, X, Y = data
+        turned = X.copy()
+        turned["speed"] *= -1
+        other = {"negative": "positive", "decreasing": "increasing"}[kind]
+        one = pg.SmoothGLM(constraints={"speed": kind}, smoothing=0.01).fit(X, Y)
+        again = pg.SmoothGLM(constraints={"speed": other}, smoothing=0.01).fit(turned, Y)
+        np.testing.assert_allclose(one.predict(X), again.predict(turned), rtol=1e-5)
+
+    def test_lags_in_any_order_rise_in_time(self, data):
+        session, _, _, Y = data
+        design = pg.Design([pg.shifts("speed", [0, 3, 1, 2])], dtype="float64")
+        X = design.fit_transform(session)
+        model = pg.SmoothGLM(constraints={"speed shifts": "increasing"}, smoothing=0.01).fit(X, Y)
+        raw = (model.coef_ / design.scales_)[:, [0, 2, 3, 1]]
+        assert (np.diff(raw, axis=1) > -1e-12).all()
+
+    def test_files_keep_them(self, data, tmp_path):
+        _, _, X, Y = data
+        model = pg.SmoothGLM(constraints={"speed": "increasing"}).fit(X, Y)
+        model.save(tmp_path / "model.nc")
+        again = pg.load(tmp_path / "model.nc")
+        np.testing.assert_array_equal(again.coef_, model.coef_)
+        assert again.constraints == {"speed": "increasing"}
+        np.testing.assert_array_equal(again.fit(X, Y).coef_, model.coef_)
+
+    @pytest.mark.parametrize(
+        ("constraints", "complaint"),
+        [
+            ({"spead": "positive"}, "names 'spead', which is no feature group"),
+            ({"speed": "rising"}, "must be one of positive, negative, increasing, decreasing; found 'rising'"),
+            ({"speed": 1}, "must be one of positive"),
+            ({"heading": "increasing"}, "cannot be 'increasing': it has a circle"),
+            (["positive"], "must be a mapping"),
+        ],
+    )
+    def test_wrong_ones_are_told(self, data, constraints, complaint):
+        _, _, X, Y = data
+        with pytest.raises(ValueError, match=complaint):
+            pg.SmoothGLM(constraints=constraints).fit(X, Y)

@@ -94,7 +94,7 @@ def restricted(problem, strengths, dispersion):
 def test_gaussian_strengths_are_those_of_the_dense_restricted_likelihood():
     problem = Problem("gaussian", n=80)
     smoother = problem.smoother("reml")
-    found = smoother.choose(1e-6, 500)
+    found = smoother.choose(1e-5, 500)
 
     def dense(theta):
         return restricted(problem, np.exp(theta[:-1]), np.exp(theta[-1]))

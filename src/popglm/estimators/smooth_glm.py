@@ -14,9 +14,11 @@ from popglm.engines import get_engine
 from popglm.estimators.arguments import feature_group_sizes
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.group_shapes import group_shapes
+from popglm.estimators.smooth_constraints import check_constraints, cone_on, constrained_columns
 from popglm.estimators.smooth_penalties import check_penalties, check_smoothing, group_penalties, penalty_on
 from popglm.estimators.validation import warn_neurons
 from popglm.shapes import Shape
+from popglm.solve.shape_constrained import Cone
 from popglm.solve.smooth_population import SmoothFits, determined_columns, fit_smooth
 from popglm.solve.stream import RowStream
 from popglm.statistics.families import Family
@@ -53,6 +55,10 @@ class SmoothGLM(PopulationGLM):
     penalties : mapping, optional
         Matrices S of own penalties by the names of groups, ``{"speed": [S1, S2]}``, in place of those above, for the
         weights before z-scoring; an empty list leaves the group without.
+    constraints : mapping, optional
+        "positive", "negative", "increasing" or "decreasing" by the names of groups: signs of their weights before
+        z-scoring, or their order along the group's line. A curve of `splines` whose weights rise does so throughout;
+        one of `bumps` does between the second and the last but one centre. Strengths are chosen without constraints.
     smoothing : float or array-like, shape (n_penalties,) or (n_neurons, n_penalties), optional
         Strengths that are given, in the order of the columns of `smoothing_`; None chooses them.
     feature_groups, feature_shapes : optional
@@ -83,7 +89,8 @@ class SmoothGLM(PopulationGLM):
     coef_, intercept_, null_intercept_, neuron_names_, feature_group_names_, feature_shapes_, loss_, null_fitted_
         As in `GLM`. `lambda_` is 0: there is no ridge beside the penalties.
     gap_ : ndarray, shape (1, n_neurons)
-        How far the penalised objective can still fall at these strengths, in units of half the mean null deviance.
+        How far the penalised objective can still fall at these strengths, and within the constraints, in units of half
+        the mean null deviance: 0 where the conditions of Karush, Kuhn and Tucker hold.
     n_iter_ : ndarray of int, shape (1, n_neurons)
         Evaluations of the criterion.
 
@@ -130,6 +137,7 @@ class SmoothGLM(PopulationGLM):
         order: int = 2,
         shrink: bool = True,
         penalties: Any = None,
+        constraints: Any = None,
         smoothing: Any = None,
         feature_groups: Any = None,
         feature_shapes: Any = None,
@@ -144,6 +152,7 @@ class SmoothGLM(PopulationGLM):
         self.order = order
         self.shrink = shrink
         self.penalties = penalties
+        self.constraints = constraints
         self.smoothing = smoothing
         self.feature_groups = feature_groups
         self.feature_shapes = feature_shapes
@@ -199,8 +208,8 @@ class SmoothGLM(PopulationGLM):
         settings = self.method, self.tol, int(self.max_iter), bool(self.fit_intercept), given
         with np.errstate(all="ignore"), engine.session():
             fits = fit_smooth(
-                loss, (values, responses, weights, offset), (sums.fittable(loss), null.intercept), self._penalty_on,
-                settings, engine, self._columns,
+                loss, (values, responses, weights, offset), (sums.fittable(loss), null.intercept),
+                self._penalty_on(self._columns), settings, engine, self._columns, self._cone(),
             )  # fmt: skip
         self.loss_, self.null_fitted_ = loss, np.isnan(fits.criterion)
         self.n_events_, self.null_margin_, self.null_intercept_ = null.n_events, null.margin, null.intercept
@@ -237,13 +246,27 @@ class SmoothGLM(PopulationGLM):
             centred = centred - centred.mean(axis=0)
         # what was never visited has no scale, and is 0
         here = np.flatnonzero(np.isfinite(self._scale) & (centred.std(axis=0) > 0))
-        self._columns = here[determined_columns(centred[:, here], self._penalty_on(here))]
+        determined = here[determined_columns(centred[:, here], self._penalty_on(here))]
+        # what moves along a direction that changes no prediction may still leave the constraints
+        held = here[constrained_columns(self._constraints(), sizes)[here]]
+        self._columns = np.union1d(determined, held)
 
     def _group_penalties(self) -> list[tuple[int, str, np.ndarray]]:
-        sizes, names = self.feature_group_sizes_, self.feature_group_names_
-        shapes = self.feature_shapes_ or [Shape.of("line", int(n)) for n in sizes]
-        given = check_penalties(self.penalties, sizes, names)
-        return group_penalties(shapes, names, given, int(self.order), bool(self.shrink))
+        names = self.feature_group_names_
+        given = check_penalties(self.penalties, self.feature_group_sizes_, names)
+        return group_penalties(self._shapes, names, given, int(self.order), bool(self.shrink))
+
+    @property
+    def _shapes(self) -> list[Shape]:
+        return self.feature_shapes_ or [Shape.of("line", int(n)) for n in self.feature_group_sizes_]
+
+    def _constraints(self) -> dict[int, str]:
+        return check_constraints(self.constraints, self._shapes, self.feature_group_names_)
+
+    def _cone(self) -> Cone | None:
+        found = self._constraints()
+        sizes, scale = self.feature_group_sizes_, self._scale
+        return cone_on(found, self._shapes, sizes, scale, self._columns) if found else None
 
     @property
     def _scale(self) -> np.ndarray:
@@ -320,6 +343,7 @@ class SmoothGLM(PopulationGLM):
         given = check_penalties(self.penalties, self.feature_group_sizes_, self.feature_group_names_)
         matrices = {name: [S.tolist() for S in found] for name, found in given.items()}
         about["parameters"]["penalties"] = matrices or None
+        about["parameters"]["constraints"] = None if self.constraints is None else {**self.constraints}
         return about | {"columns": self._columns.tolist()}
 
     def restore(self, data: xr.Dataset, about: dict[str, Any]) -> Self:

@@ -113,6 +113,9 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     lam = float(np.atleast_1d(samples.model.lambda_)[j])
     if samples.null[j] or not w.any():
         return 0.0
+    if getattr(samples.model, "constraints", None):
+        # what is held at a bound takes none
+        return float(samples.model.edf_.iloc[j].sum())
     lam = 0.0 if samples.model.penalty == "none" else lam
     penalty = samples.penalty(j)
     active = (w != 0) if penalty.l1_ratio > 0 and lam > 0 else np.ones(len(w), bool)

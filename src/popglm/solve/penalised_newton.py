@@ -10,7 +10,7 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky
 
 from popglm.statistics.families import Family
 
-__all__ = ["LeastSquares", "Likelihood", "Minimum", "RowLikelihood", "minimise"]
+__all__ = ["LeastSquares", "Likelihood", "Minimum", "RowLikelihood", "factor", "minimise"]
 
 #: Steps at most, and how far the objective may still fall, in units of log-likelihood: criteria take differences.
 MAX_STEPS, TOLERANCE = 100, 1e-19
@@ -175,7 +175,7 @@ def minimise(data: Likelihood, S: np.ndarray, start: np.ndarray) -> Minimum:
         if not np.isfinite(objective):
             raise LinAlgError("the objective is not finite")
         gradient, H = data.derivatives(w)
-        L = _factor(H + S)
+        L = factor(H + S)
         g = gradient + S @ w
         step = -cho_solve((L, True), g, check_finite=False)
         before, promised = promised, float(-g @ step)
@@ -196,7 +196,7 @@ def minimise(data: Likelihood, S: np.ndarray, start: np.ndarray) -> Minimum:
     return Minimum(w, value, gradient, H, L, max(promised / 2, 0.0), n_steps)
 
 
-def _factor(A: np.ndarray) -> np.ndarray:
+def factor(A: np.ndarray) -> np.ndarray:
     """Cholesky factor of A, or of a matrix next to it where rounding or missing samples leave directions open."""
     if not np.isfinite(A).all():
         raise LinAlgError("the Hessian is not finite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.linalg.lapack import dpstrf
 
 from popglm.engines.protocol import Engine
 from popglm.solve.penalised_newton import LeastSquares, Likelihood, RowLikelihood
+from popglm.solve.shape_constrained import Cone, minimise_within
 from popglm.solve.smoothing import Smoothed, Smoother
 from popglm.statistics.curve_penalties import CurvePenalty
 from popglm.statistics.families import Family
@@ -102,10 +102,11 @@ def fit_smooth(
     loss: Family,
     data: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None],
     null: tuple[np.ndarray, np.ndarray],
-    penalty: Callable[[np.ndarray], CurvePenalty],
+    penalty: CurvePenalty,
     settings: tuple[str, float, int, bool, np.ndarray | None],
     engine: Engine,
     columns: np.ndarray,
+    cone: Cone | None = None,
 ) -> SmoothFits:
     """Choose strengths and fit, neuron by neuron, in parallel.
 
@@ -115,22 +116,24 @@ def fit_smooth(
         Y (n_samples, n_neurons) is NaN where a neuron was not recorded.
     null : (fittable, intercept)
         Which neurons to fit, and where their fits begin.
-    penalty : callable
-        Gives the penalty on given columns.
+    penalty : CurvePenalty
+        Of the columns that may have a weight.
     settings : (method, tol, max_iter, fit_intercept, strengths)
         Strengths (n_neurons, n_penalties) in units of a mean loss, None to choose them.
     columns : ndarray of int
         Those that may have a weight.
+    cone : Cone, optional
+        Where their weights have to lie. Strengths are chosen without it.
     """
     X, Y, weights, offset = data
     method, tol, max_iter, fit_intercept, given = settings
     fittable, intercept = null
-    own = penalty(columns)
     n_open = int(fit_intercept)
     center = X.mean(axis=0, dtype=float)[columns] if fit_intercept else np.zeros(len(columns))
     Z = np.column_stack([np.ones((len(X), n_open)), X[:, columns].astype(float) - center])
     beside = np.zeros(len(X)) if offset is None else offset
-    fits = SmoothFits.empty(Y.shape[1], X.shape[1], len(own.matrices), intercept)
+    fits = SmoothFits.empty(Y.shape[1], X.shape[1], len(penalty.matrices), intercept)
+    held = None if cone is None else cone.with_open(n_open)
     # neurons that are complete, and weighted alike, share their second moments
     shared = None
     if loss.is_least_squares and (weights is None or weights.ndim == 1):
@@ -150,9 +153,12 @@ def fit_smooth(
         samples = likelihood(j)
         start = np.zeros(Z.shape[1])
         start[:n_open] = intercept[j]
-        smoother = Smoother(samples, own, n_open, method, loss.has_dispersion, loss.is_least_squares, start)
+        smoother = Smoother(samples, penalty, n_open, method, loss.has_dispersion, loss.is_least_squares, start)
         try:
             found = smoother.choose(tol, max_iter) if given is None else smoother.at(given[j] * samples.n)
+            if held is not None:
+                S = smoother.penalty_matrix(found.strengths)
+                found = found.within(minimise_within(samples, S, found.w, held))
         except LinAlgError:
             fits.failed[j] = True
             return

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from popglm.solve.penalised_newton import Likelihood, Minimum, minimise
+from popglm.solve.shape_constrained import Constrained
 from popglm.statistics.curve_penalties import CurvePenalty
 
 __all__ = ["Smoothed", "Smoother"]
 
 #: How far strengths may go from where penalty and likelihood have the same curvature, as factors.
 WEAKEST, STRONGEST = 1e-7, 1e9
+#: How far the search goes at a time, in logarithms of strengths.
+REACH = 6.0
+#: Slope at which a search that went on and on has come near, and goes to its end.
+NEAR = 0.1
 #: Curvature of the likelihood along what a penalty holds, at least, in shares of its mean over the columns there.
 LEAST = 1e-6
 #: Where the dispersion is looked for, around the mean deviance.
@@ -49,6 +54,10 @@ class Smoothed:
     objective: float
     left: float
     n_evaluations: int
+
+    def within(self, found: Constrained) -> Smoothed:
+        """The same strengths with the weights of a minimum within a cone."""
+        return replace(self, w=found.w, degrees=found.degrees, objective=found.objective, left=found.left)
 
 
 @dataclass(eq=False)
@@ -99,16 +108,27 @@ class Smoother:
         self.even = np.log(np.maximum(self.penalty.traces(H), np.maximum(least, tiny)) / np.maximum(own, tiny))
 
     def choose(self, tol: float, max_iter: int) -> Smoothed:
-        """The fit at the strengths of the least criterion, by a quasi-Newton method within bounds."""
-        bounds = np.column_stack([self.even + np.log(WEAKEST), self.even + np.log(STRONGEST)])
-        if not len(self.even):
-            return self.at(np.zeros(0))
-        options = {"maxiter": max_iter, "maxfun": 5 * max_iter, "gtol": tol, "ftol": 0.0}
-        found = minimize(self.criterion, self.even, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        result = self.at(np.exp(found.x))
-        slopes = np.asarray(found.jac)
-        at_end = np.array([(found.x <= bounds[:, 0]) & (slopes > 0), (found.x >= bounds[:, 1]) & (slopes < 0)])
-        result.slope = float(np.abs(np.where(at_end.any(axis=0), 0, slopes)).max())
+        """The fit at the strengths of the least criterion, by a quasi-Newton method within bounds.
+
+        It goes no further than `REACH` before it looks around again: where a strength is far too large or small the
+        criterion is flat, and a long step would end there.
+        """
+        low, high = self.even + np.log(WEAKEST), self.even + np.log(STRONGEST)
+        at, slopes, n_left, aim = self.even, np.zeros(0), max_iter, max(tol, NEAR)
+        while len(at):
+            bounds = np.column_stack([np.maximum(low, at - REACH), np.minimum(high, at + REACH)])
+            options = {"maxiter": n_left, "maxfun": 5 * n_left, "gtol": aim, "ftol": 0.0}
+            found = minimize(self.criterion, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            moved = np.abs(found.x - at).max()
+            at, n_left = found.x, n_left - max(found.nit, 1)
+            # at an end of all strengths nothing more is to be had
+            at_end = ((at <= low) & (found.jac > 0)) | ((at >= high) & (found.jac < 0))
+            slopes = np.where(at_end, 0, found.jac)
+            if np.abs(slopes).max() <= tol or n_left <= 0 or (moved == 0 and aim == tol):
+                break
+            aim = tol if np.abs(slopes).max() <= aim or moved == 0 else aim
+        result = self.at(np.exp(at))
+        result.slope = float(np.abs(slopes).max(initial=0))
         return result
 
     def at(self, strengths: np.ndarray) -> Smoothed:
@@ -124,13 +144,17 @@ class Smoother:
             strengths, w, degrees, criterion, slope, self.dispersion, objective, fit.left, self.n_evaluations
         )
 
+    def penalty_matrix(self, strengths: np.ndarray) -> np.ndarray:
+        """S of all columns, (n_columns, n_columns)."""
+        S = np.zeros((self.data.n_columns, self.data.n_columns))
+        S[self.n_open :, self.n_open :] = self.penalty.total(strengths)
+        return S
+
     def criterion(self, log_strengths: np.ndarray) -> tuple[float, np.ndarray]:
         """The criterion and its derivatives by the logarithms of strengths, with the weights solved for."""
         self.n_evaluations += 1
         strengths = np.exp(log_strengths)
-        S = np.zeros((self.data.n_columns, self.data.n_columns))
-        S[self.n_open :, self.n_open :] = self.penalty.total(strengths)
-        self.fit = fit = minimise(self.data, S, self.w)
+        self.fit = fit = minimise(self.data, self.penalty_matrix(strengths), self.w)
         self.w = fit.w
         pulls = np.zeros((len(strengths), self.data.n_columns))
         pulls[:, self.n_open :] = strengths[:, None] * self.penalty.products(fit.w[self.n_open :])
