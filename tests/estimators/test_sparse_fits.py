@@ -167,6 +167,25 @@ def test_optimisers_that_draw_rows(monkeypatch):
         np.testing.assert_allclose(model.fit(sparse(X), Y).coef_, dense, atol=1e-6)
 
 
+def test_a_wide_fit_is_no_further_from_its_minimum_than_it_says(monkeypatch):
+    rng = np.random.default_rng(5)
+    # six columns that hardly differ, so that the diagonal is far from the curvature, and others
+    X = np.repeat(rng.standard_normal((N, 6)), [6, 1, 1, 1, 1, 1], axis=1) * (rng.random((N, 1)) < 0.5)
+    X += 0.05 * rng.standard_normal(X.shape) * (X != 0)
+    Y = rng.poisson(np.exp(0.4 * X[:, [0, 7]] - 0.5 * X[:, [1, 8]] + 2 * (X[:, [2]] - X[:, [3]]))).astype(float)
+    sizes = np.ones(X.shape[1], int)
+    for penalty, lam in (("lasso", 1e-3), ("ridge", 1e-3)):
+        model = GLM(penalty=penalty, lambdas=[lam], precision="float64", max_iter=2000)
+        exact = objectives(model.set_params(tol=1e-10).fit(X, Y), "poisson", X, Y, lam, PENALTIES[penalty], sizes)[0]
+        kept_sparse(monkeypatch, wide=True)
+        for tol in (1e-1, 1e-2, 1e-3):
+            found = model.set_params(tol=tol).fit(sparse(X), Y)
+            value, unit = objectives(found, "poisson", X, Y, lam, PENALTIES[penalty], sizes)
+            assert (found.gap_[0] <= tol).all()
+            assert (value - exact <= found.gap_[0] * unit + 1e-10).all(), (penalty, tol)
+        monkeypatch.undo()
+
+
 def test_a_checkpoint_of_a_wide_fit(monkeypatch, tmp_path):
     X = design()
     Y = activity(X, "poisson")

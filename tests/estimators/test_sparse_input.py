@@ -1,6 +1,7 @@
 """What a sparse X may be, what is told of bad ones, and that none is made dense."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from estimators.sparse_designs import activity, design, kept_sparse
 from scipy import sparse
 
 from popglm import GLM, GLMCV, breakdown, compare
-from popglm.estimators.sparse_features import DENSE, stays_sparse
+from popglm.estimators.sparse_features import DENSE, canonical, stays_sparse
 from popglm.solve.stream import RowStream
 
 
@@ -45,9 +46,10 @@ def test_disorder_duplicates_and_stored_zeros(kept):
     Y = activity(design(), "poisson")
     rng = np.random.default_rng(0)
     turn = rng.permutation(2 * X.nnz + 5)
-    # every number in halves, and zeros at places of their own or others
+    # every number in halves, and zeros where there is none
     values = np.concatenate([X.data / 2, X.data / 2, np.zeros(5)])[turn]
-    rows, columns = (np.concatenate([at, at, at[:5]])[turn] for at in X.coords)
+    empty = np.argwhere(design() == 0)[::4000].T[:, :5]
+    rows, columns = (np.concatenate([at, at, own])[turn] for at, own in zip(X.coords, empty, strict=True))
     messy = sparse.coo_array((values, (rows, columns)), X.shape)
     raw = sparse.csr_array(X.tocsr())
     raw.indices[: raw.indptr[1]] = raw.indices[: raw.indptr[1]][::-1].copy()
@@ -56,6 +58,9 @@ def test_disorder_duplicates_and_stored_zeros(kept):
     before = raw.indices.copy()
     expected = GLM(lambdas=[0.1]).fit(design(), Y).coef_
     for given in (messy, raw):
+        clean = canonical(given)
+        assert clean.nnz == np.count_nonzero(design())
+        assert all((np.diff(clean.indices[a:b]) > 0).all() for a, b in pairwise(clean.indptr))
         np.testing.assert_allclose(GLM(lambdas=[0.1]).fit(given, Y).coef_, expected, atol=1e-3)
     np.testing.assert_array_equal(raw.indices, before)
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
+from popglm.engines import NumpyEngine
+from popglm.solve.objective import RowObjective
 from popglm.solve.sparse.rows import SparseRows
+from popglm.statistics.families import get_family
 
 
 @pytest.fixture
@@ -72,6 +75,25 @@ def test_sums_of_rows_as_they_are(A):
     np.testing.assert_allclose(X.weighted_sum(s), s @ A)
     np.testing.assert_allclose(X.square_sum(A.mean(axis=0)), 100 * A.var(axis=0), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(X.product64(A[:3]), A @ A[:3].T)
+
+
+def test_weighted_variances_are_the_diagonals_of_weighted_grams(pair):
+    X, dense = pair
+    rng, engine = np.random.default_rng(6), NumpyEngine("float64", 1)
+    Y, s, offset = rng.poisson(1.0, (3, 100)).astype(float), rng.random((3, 100)), rng.standard_normal(100)
+    W, b, neurons = 0.1 * rng.standard_normal((3, 12)), rng.standard_normal(3), np.arange(3)
+    # of the sample that lies far off, no rate overflows
+    W[:, 3] = 0
+    for fit_intercept in (True, False):
+        given = get_family("poisson"), X, Y, s, offset, [[(0, 40), (60, 100)]], fit_intercept
+        objective = RowObjective(engine, *given)
+        h = s * np.exp(W @ dense.T + b[:, None] + offset)
+        h[:, 40:60] = 0
+        mean = h @ dense / h.sum(axis=1)[:, None] * fit_intercept
+        expected = h @ dense**2 / h.sum(axis=1)[:, None] - mean**2
+        np.testing.assert_allclose(objective.weighted_variances(neurons, W, b), expected, rtol=1e-9)
+        grams = objective.weighted_grams(neurons, W, b)
+        np.testing.assert_allclose(np.einsum("nii->ni", grams), expected, rtol=1e-9)
 
 
 def test_columns_and_rows_are_taken(A, pair):
