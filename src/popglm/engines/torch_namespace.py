@@ -7,8 +7,8 @@ from array_api_compat import torch as standard
 
 __all__ = [
     "abs", "arange", "asarray", "concat", "exp", "inf", "isfinite", "log", "log1p", "matmul",
-    "matrix_transpose", "max", "maximum", "min", "nan", "ones_like", "reshape", "sqrt", "stack", "sum", "take", "where",
-    "zeros_like",
+    "matrix_transpose", "max", "maximum", "min", "minimum", "nan", "ones_like", "reshape", "sqrt", "stack", "sum",
+    "take", "where", "zeros_like",
 ]  # fmt: skip
 
 inf, nan = standard.inf, standard.nan
@@ -37,3 +37,8 @@ zeros_like = standard.zeros_like
 def maximum(a: torch.Tensor, b: float) -> torch.Tensor:
     """The larger one of every entry and a number, which as a tensor would have to be copied to the device."""
     return torch.clamp(a, min=b)
+
+
+def minimum(a: torch.Tensor, b: float) -> torch.Tensor:
+    """The smaller one of every entry and a number."""
+    return torch.clamp(a, max=b)

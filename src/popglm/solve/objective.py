@@ -185,7 +185,7 @@ class RowObjective:
         if moving is not None:
             steps.moving &= moving
         for _ in range(MAX_STEPS):
-            steps.take(*self.rows.intercepts(batches, etas, steps.b))
+            steps.take(*self.rows.intercepts(batches, etas, steps.b, steps.moving))
             if not steps.moving.any():
                 break
         return steps.b

@@ -27,6 +27,9 @@ __all__ = ["RowSums", "spread_stride"]
 #: Rows, about, from which the spread of the curvature weights is taken.
 SPREAD_ROWS = 4096
 
+#: Share of a batch's columns from which a pass is over all of them: those alone are a copy of their predictors.
+MOST_KEPT = 0.8
+
 #: The columns of every fit that has some, or of fits that share a product.
 Batches = dict[Any, Stack]
 #: Linear predictors without the intercept, window by window, by fit.
@@ -167,14 +170,18 @@ class RowSums:
                 lowest[at] = np.maximum(lowest[at], -found.astype(float))
         return lowest
 
-    def intercepts(self, batches: Batches, etas: Predictors, b: np.ndarray) -> list[Any]:
-        """Σsr, Σsh and Σ|sr| at intercepts (n_columns,)."""
+    def intercepts(self, batches: Batches, etas: Predictors, b: np.ndarray, moving: np.ndarray) -> list[Any]:
+        """Σsr, Σsh and Σ|sr| at intercepts (n_columns,) of those that are ``moving``; 0 of others, or theirs."""
+        batches, rows = self._moving(batches, moving)
+        if not batches:
+            return list(np.zeros((3, len(b))))
         b_now = self._placed(batches, b)
 
         def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
-            (_, Y, s, _, size, masked, at), batch = window, batches[fit]
+            (_, Y, s, _, size, masked, at), batch, eta = window, batches[fit], etas[k][fit]
+            eta = eta if rows[fit] is None else eta[rows[fit]]
             compiled = self.engine.compile(intercept_sums, type(self.engine), size, masked, self.loss)
-            return compiled(Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
+            return compiled(Y, s, batch.neurons, eta, b_now[fit], batch.theta, at)
 
         return self._add_up(chunk, batches, len(b), with_x=False)[0]
 
@@ -227,6 +234,17 @@ class RowSums:
                 yield self.X[first:last].astype(float), self.Y[neuron, first:last].astype(float), s, offset
 
         return derivative_sums(loss, rows(), w, b, self.fit_intercept)
+
+    def _moving(self, batches: Batches, moving: np.ndarray) -> tuple[Batches, dict[Any, Any]]:
+        """Batches that have columns which are moving, of these alone where shapes are free; and their rows."""
+        some, rows = {}, {}
+        for fit, batch in batches.items():
+            kept = np.flatnonzero(moving[batch.places[fit]])
+            if len(kept):
+                whole = self.engine.window is not None or len(kept) > MOST_KEPT * len(batch.at)
+                rows[fit] = None if whole else self.engine.index(kept)
+                some[fit] = batch if whole else batch.narrowed(kept, self.engine.index(kept))
+        return some, rows
 
     def _shared(self, batches: Batches) -> Batches:
         """The columns of fits that count the same windows in one stack, where they may share a product."""

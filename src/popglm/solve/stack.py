@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,13 @@ class Stack:
         """Positions of the problems among those evaluated, fit by fit."""
         firsts = np.cumsum(self.sizes) - self.sizes
         return {fit: self.at[first : first + n] for fit, first, n in zip(self.fits, firsts, self.counts, strict=True)}
+
+    def narrowed(self, rows: np.ndarray, index: Any) -> Stack:
+        """Some rows of the problems of one fit; ``index`` says which in the engine's library."""
+        at, n = self.at[rows], (len(rows),)
+        neurons = index if self.neurons is None else self.neurons[index]
+        theta = None if self.theta is None else self.theta[index]
+        return replace(self, sizes=n, counts=n, at=at, neurons=neurons, W=self.W[index], theta=theta)
 
     def by_fit(self, sums: tuple[Any, ...]) -> dict[int, tuple[Any, ...]]:
         """Arrays with a row per problem, fit by fit."""

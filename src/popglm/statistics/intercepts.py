@@ -14,6 +14,8 @@ MAX_STEPS = 50
 CLOSED = 1e-4
 #: The furthest that a first step goes, beyond the distance of the means in logits.
 FURTHEST = 2.0
+#: A slope between two steps that is unlike the Fisher weights by more than this factor is that of rounding or a kink.
+UNLIKE = 4.0
 
 
 class InterceptSteps:
@@ -51,11 +53,12 @@ class InterceptSteps:
             self.b[ends] = np.maximum(b[ends], inside)
         self.below, self.above = np.full(len(b), -np.inf), np.full(len(b), np.inf)
         self.furthest = np.full(len(b), FURTHEST)
+        self.last, self.gradient = np.full((2, len(b)), np.nan)
         ways = {"newton": self._by_newton, "ratio": self._by_ratio, "logits": self._by_logits}
         self._step = ways[loss.intercept_steps]
 
     def take(self, gradient: np.ndarray, curvature: np.ndarray, size: np.ndarray) -> None:
-        """One step from Σr, Σh and Σ|r| at ``b``: residuals dℓ/dη and their Fisher weights."""
+        """One step from Σr, Σh and Σ|r| at ``b``, of those that move: residuals dℓ/dη and their Fisher weights."""
         with np.errstate(all="ignore"):
             self._step(gradient, curvature, size)
 
@@ -68,10 +71,20 @@ class InterceptSteps:
 
     def _by_newton(self, gradient: np.ndarray, curvature: np.ndarray, size: np.ndarray) -> None:
         open_ = (np.abs(gradient) > 8 * self.eps * size) & (curvature > 0)
-        step = np.where(open_, -gradient / np.where(curvature > 0, curvature, 1), 0.0)
+        step = np.where(open_, -gradient / self._slope(gradient, np.where(curvature > 0, curvature, 1)), 0.0)
         self.moving &= np.isfinite(step) & self._is_long(step)
         step = np.clip(step, -self.limit, self.limit)
         self.b = np.where(self.moving, np.maximum(self.b + step, 0.5 * (self.b + self.lowest)), self.b)
+
+    def _slope(self, gradient: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+        """How fast the gradient grows with b: as since the last step, unless that is unlike the Fisher weights.
+
+        These are its slope on average over responses, so that steps with them alone leave a constant share.
+        """
+        slope = (gradient - self.gradient) / (self.b - self.last)
+        self.gradient, self.last = gradient, self.b
+        like = (slope > curvature / UNLIKE) & (slope < curvature * UNLIKE)
+        return np.where(like, slope, curvature)
 
     def _by_logits(self, gradient: np.ndarray, curvature: np.ndarray, size: np.ndarray) -> None:
         # Newton's method on logit(mean μ) = logit(mean y): in b the left is a straight line where all probabilities

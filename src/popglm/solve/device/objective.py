@@ -42,6 +42,10 @@ class DeviceSums(RowSums):
         (total, y_sum, YX), _ = self._add_up(chunk, self.stack(np.arange(q), None, None), q)
         return total, y_sum, YX
 
+    def _moving(self, batches: dict[Any, Stack], moving: np.ndarray) -> tuple[dict[Any, Stack], dict[Any, Any]]:
+        """The whole batch, whose shape is fixed."""
+        return batches, dict.fromkeys(batches)
+
     def _add_up(
         self,
         function: Callable[[tuple[Any, ...], int, Any], tuple[Any, ...]],

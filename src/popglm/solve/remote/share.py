@@ -188,13 +188,13 @@ class Share:
         with np.errstate(all="ignore"):
             self._predicted[name] = batches, sums.predict(batches, len(columns))
 
-    def beside(self, name: int, method: str, parameters: np.ndarray | None, given: Any) -> Any:
+    def beside(self, name: int, method: str, parameters: np.ndarray | None, *given: Any) -> Any:
         """What a method of `RowSums` returns beside the predictors that are kept, at parameters of the family."""
         sums, (batches, etas) = self._made[name], self._predicted[name]
         if parameters is not None:
             sums.with_parameters(batches, parameters)
         with np.errstate(all="ignore"):
-            return getattr(sums, method)(batches, etas, given)
+            return getattr(sums, method)(batches, etas, *given)
 
     def predictors(self, name: int, fit: int, rows: np.ndarray) -> Any:
         """See `RowSums.predictors`."""

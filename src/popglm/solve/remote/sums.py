@@ -120,18 +120,18 @@ class RemoteSums:
     def floors(self, batches: Asked, etas: RemoteSums, n: int) -> np.ndarray:
         """See `RowSums`."""
         lowest = np.full(n, -np.inf)
-        given = [None if own is None else len(own[0]) for own in batches.own]
+        given = [None if own is None else (len(own[0]),) for own in batches.own]
         for (at, _), found in zip(_present(batches.own), self._beside("floors", batches, given), strict=True):
             lowest[at] = np.maximum(lowest[at], found)
         return lowest
 
-    def intercepts(self, batches: Asked, etas: RemoteSums, b: np.ndarray) -> list[np.ndarray]:
+    def intercepts(self, batches: Asked, etas: RemoteSums, b: np.ndarray, moving: np.ndarray) -> list[np.ndarray]:
         """See `RowSums`."""
-        return self._added(batches, self._beside("intercepts", batches, self._each(batches, b)))
+        return self._added(batches, self._beside("intercepts", batches, batches.take(b, moving)))
 
     def losses(self, batches: Asked, etas: RemoteSums, b: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """See `RowSums`."""
-        return self._with_spread(batches, self._beside("losses", batches, self._each(batches, b)))
+        return self._with_spread(batches, self._beside("losses", batches, batches.take(b)))
 
     def curvature(self, loss: Family, fit: int, *at: Any) -> tuple[np.ndarray, ...]:
         """See `RowSums`."""
@@ -184,7 +184,7 @@ class RemoteSums:
         return self.X.ask(
             "beside",
             [
-                None if own is None else (self.name, method, theta, some)
+                None if own is None else (self.name, method, theta, *some)
                 for own, theta, some in zip(batches.own, parameters, given, strict=True)
             ],
         )

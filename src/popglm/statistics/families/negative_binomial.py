@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +10,22 @@ import numpy as np
 from scipy.special import digamma, gammaln, polygamma, xlogy
 
 from popglm.statistics.families.contract import Family, Parameter, Samples
-from popglm.statistics.families.elementary import SMALL, log1p_over, sigmoid, softplus
+from popglm.statistics.families.elementary import SMALL, log1p_over
 from popglm.statistics.families.links import Exp
 from popglm.statistics.families.units import Units
 
 __all__ = ["NEGATIVE_BINOMIAL"]
 
 Array = Any
+#: Predictors beyond which the loss goes on in a line: αμ still has a float32 there.
+REACH = 60.0
 #: The largest dispersion. Two events in one of a million samples, and no others, have less.
 MOST = 1e6
 #: Dispersions up to this one take log Γ and its derivatives at 1/α from Stirling's series, which has all digits there.
 NEAR_POISSON = 1 / 32
-#: Counts up to which sums over j < y take the place of log Γ; and neurons that are worked on together, in cache.
-FEW, TOGETHER = 256, 8
+#: Counts up to which sums over j < y take the place of log Γ; neurons that are worked on together; and numbers of an
+#: array of theirs, about, which is to stay in cache.
+FEW, TOGETHER, PIECE = 256, 4, 2**15
 #: Steps of an estimate at most; the step of log α that is the last, since it leaves about its square; the longest one.
 MAX_STEPS, CLOSE, FURTHEST = 60, 1e-5, 3.0
 
@@ -55,47 +59,31 @@ class NegativeBinomial(Family):
     scale = "log"
 
     def value(self, xp: Any, eta: Array, y: Array) -> Array:
-        far, x, _, v, alpha = self._parts(xp, eta)
-        # log(1 + αμ) − log μ, without large terms
-        rest = xp.where(far, softplus(xp, -x) + xp.log(alpha), xp.log1p(v) - eta)
-        return self._silence(xp, eta) + y * rest
+        near, mu, w = self._parts(xp, eta)
+        v = self.alpha * mu
+        inside = mu * log1p_over(xp, v) + y * (xp.log1p(v) - near)
+        return inside + (eta - near) * (mu - y) * w
 
     def excess(self, xp: Any, eta: Array, y: Array) -> Array:
+        near, mu, w = self._parts(xp, eta)
         events = y > 0
-        safe = xp.where(events, y, xp.ones_like(y))
-        of_events = _excess_of_events(xp, eta - xp.log(safe), safe, self.alpha)
-        return xp.where(events, of_events, self._silence(xp, eta))
+        delta = xp.where(events, near - xp.log(xp.where(events, y, xp.ones_like(y))), xp.zeros_like(eta))
+        # where a silent sample lies far below, its slope is that of rounding
+        return xp.maximum(_excess(xp, delta, mu, y, self.alpha) + (eta - near) * (mu - y) * w, 0)
 
     def derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array]:
-        far, x, mu, v, alpha = self._parts(xp, eta)
-        w = xp.where(far, sigmoid(xp, -x), 1 / (1 + v))
-        weight = xp.where(far, sigmoid(xp, x) / alpha, mu * w)
-        return weight - y * w, weight
+        _, mu, w = self._parts(xp, eta)
+        return (mu - y) * w, mu * w
 
     def second_derivative(self, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
-        far, x, mu, v, alpha = self._parts(np, eta)
-        w = np.where(far, sigmoid(np, -x), 1 / (1 + v))
-        return np.where(far, sigmoid(np, x) / alpha, mu * w) * (1 + self.alpha * y) * w
+        _, mu, w = self._parts(np, eta)
+        return mu * w * (1 + self.alpha * y) * w
 
-    def _silence(self, xp: Any, eta: Array) -> Array:
-        """ℓ of y = 0, log(1 + αμ)/α: μ for α = 0."""
-        far, x, mu, v, alpha = self._parts(xp, eta)
-        return xp.where(far, softplus(xp, x) / alpha, mu * log1p_over(xp, v))
-
-    def _parts(self, xp: Any, eta: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Whether αμ is above 1; log αμ; μ and αμ where it is not; α where it is. 0 or 1 elsewhere."""
-        one, alpha = xp.ones_like(eta), self.alpha + xp.zeros_like(eta)
-        positive = alpha > 1e-30
-        x = xp.where(positive, eta + xp.log(xp.where(positive, alpha, one)), 0 * one)
-        far = x > 0
-        mu = xp.exp(xp.where(far, 0 * one, eta))
-        return (
-            far,
-            x,
-            mu,
-            xp.where(positive & ~far, alpha * xp.where(positive, mu, one), 0 * one),
-            xp.where(far, alpha, one),
-        )
+    def _parts(self, xp: Any, eta: Array) -> tuple[Array, Array, Array]:
+        """η within `REACH`, beyond which ℓ goes on in a line; μ and 1/(1 + αμ) there."""
+        near = xp.minimum(xp.maximum(eta, -REACH), REACH)
+        mu = xp.exp(near)
+        return near, mu, 1 / (1 + self.alpha * mu)
 
     def saturated(self, y: np.ndarray) -> np.ndarray:
         y = np.asarray(y, float)
@@ -109,8 +97,8 @@ class NegativeBinomial(Family):
             # log(μ/y): near μ = y from the difference, which is exact there
             rho = (mu - safe) / safe
             delta = np.where(np.abs(rho) < SMALL, np.log1p(rho), np.log(mu / safe))
-            of_events = np.where(mu > 0, _excess_of_events(np, delta, safe, alpha), np.inf)
-            return 2 * np.maximum(np.where(y > 0, of_events, mu * log1p_over(np, alpha * mu)), 0)
+            found = _excess(np, np.where(y > 0, delta, 0), mu, y, alpha)
+            return 2 * np.maximum(np.where((y > 0) & (mu == 0), np.inf, found), 0)
 
     def log_base(self, y: np.ndarray, dispersion: float) -> np.ndarray:
         return -self.normaliser(y) - gammaln(y + 1)
@@ -158,27 +146,115 @@ class NegativeBinomial(Family):
         Newton's method on log α for α · slope, which vanishes at both ends too; each neuron keeps a bracket, and halves
         it where a step would leave it.
         """
-        everyone = np.arange(len(start))
-        slope, square, events = np.zeros((3, len(start)))
+        groups = np.split(np.arange(len(start)), range(TOGETHER, len(start), TOGETHER))
         with np.errstate(over="ignore", invalid="ignore"):
-            for y, s, eta in samples(everyone):
-                mu = np.exp(eta)
-                slope += np.where(s > 0, s * ((y - mu) ** 2 - y), 0).sum(axis=1)
-                square += np.where(s > 0, s * mu * mu, 0).sum(axis=1)
-                events += (s * y).sum(axis=1)
-            # of a silent neuron nothing is known, and a mean that overflows says nothing
-            usable = (slope > 0) & (events > 0) & np.isfinite(slope) & (square > 0)
-            first = np.where(start[:, 0] > 0, start[:, 0], slope / square)
-            x = np.log(np.clip(np.where(usable, first, 1), 1e-12, MOST))
-            going = everyone[usable]
-            below, above = np.full((2, len(start)), np.inf) * [[-1], [1]]
-            for _ in range(MAX_STEPS):
-                if not len(going):
-                    break
-                g, h = _slopes(samples, going, np.exp(x[going]))
-                x[going], moving = _next(x[going], g, h, going, below, above)
-                going = going[moving]
-        return np.where(usable, np.minimum(np.exp(x), MOST), 0.0)[:, None]
+            found = [_largest_likelihood(_Beside.means(samples(own), len(own)), start[own, 0]) for own in groups]
+        return np.concatenate(found)[:, None]
+
+
+@dataclass
+class _Beside:
+    """Samples of some neurons beside their means.
+
+    Attributes
+    ----------
+    pieces : list of (y, s, mu)
+        Arrays (n_neurons, n_rows); None for weights that are all 1.
+    tails : ndarray, shape (n_neurons, n_few)
+        Weight of the samples with more than 0, 1, … events, of those that have few.
+    rare : (row, y, s)
+        Neurons, events and weights of the other samples with events.
+    """
+
+    pieces: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]
+    tails: np.ndarray
+    rare: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def means(cls, chunks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], n_neurons: int) -> _Beside:
+        """Samples ``(y, s, eta)`` of the neurons."""
+        pieces: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
+        counts, rare = np.zeros((n_neurons, FEW + 1)), []
+        for some in _together(chunks, n_neurons):
+            parts = zip(*(np.broadcast_arrays(*own) for own in some), strict=True)
+            y, s, eta = (np.concatenate(arrays, axis=1) for arrays in parts)
+            pieces.append((y, None if (s == 1).all() else s, np.exp(eta)))
+            row, column = np.nonzero((y > 0) & (s > 0))
+            events, weight = y[row, column], s[row, column]
+            few = (events <= FEW) & (events == np.floor(events))
+            number = row[few] * (FEW + 1) + events[few].astype(int)
+            counts += np.bincount(number, weight[few], counts.size).reshape(counts.shape)
+            rare.append((row[~few], events[~few], weight[~few]))
+        tails = np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]
+        row, events, weight = (np.concatenate(arrays) for arrays in zip(*rare, strict=True))
+        return cls(pieces, tails[:, : np.flatnonzero(tails.any(axis=0)).max(initial=-1) + 1], (row, events, weight))
+
+    def total(self, of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Weighted sums of ``of(y, mu)``, shape (n_neurons,)."""
+        return np.sum([_weighed(of(y, mu), s) for y, s, mu in self.pieces], axis=0)
+
+    @property
+    def events(self) -> np.ndarray:
+        """Weighted sums of the responses, shape (n_neurons,)."""
+        return self.total(lambda y, mu: y)
+
+    def slopes(self, alpha: np.ndarray, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First and second derivative of the log-likelihood of some neurons in log α, shape (n_neurons,)."""
+        a, everyone = alpha[:, None], len(some) == len(self.tails)
+        first, second = _few_slopes(self.tails[some], a)
+        for y, s, mu in self.pieces:
+            if not everyone:
+                y, s, mu = y[some], None if s is None else s[some], mu[some]
+            # −log(1 + αμ)/α − y log(1 + αμ), of all samples
+            v, off = a * mu, mu - y
+            w, (rest, bend) = 1 / (1 + v), _log1p_rest(v)
+            first += _weighed(mu * (mu * rest + off * w), s)
+            second += _weighed(mu * mu * (mu * bend - off * (w * w)), s)
+        row, events, weight = self.rare
+        if len(row):
+            place = np.full(len(self.tails), -1)
+            place[some] = np.arange(len(some))
+            asked = place[row] >= 0
+            own = place[row[asked]]
+            for total, each in zip((first, second), _gamma_slopes(events[asked], own, alpha), strict=True):
+                total += np.bincount(own, weight[asked] * each, len(some))
+        return alpha * first, alpha * first + alpha**2 * second
+
+
+def _together(chunks: Iterable[tuple[np.ndarray, ...]], n_neurons: int) -> Iterator[list[tuple[np.ndarray, ...]]]:
+    """Chunks of rows, as many at a time as arrays of `PIECE` numbers hold."""
+    waiting: list[tuple[np.ndarray, ...]] = []
+    for chunk in chunks:
+        waiting.append(chunk)
+        if sum(own[0].shape[1] for own in waiting) * n_neurons >= PIECE:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _weighed(values: np.ndarray, s: np.ndarray | None) -> np.ndarray:
+    """Sums over rows, with weights; a sample of weight 0 may hold anything."""
+    return values.sum(axis=1) if s is None else np.where(s > 0, s * values, 0).sum(axis=1)
+
+
+def _largest_likelihood(beside: _Beside, start: np.ndarray) -> np.ndarray:
+    """The dispersions of some neurons, shape (n_neurons,); see `NegativeBinomial.estimate`."""
+    slope = beside.total(lambda y, mu: (y - mu) ** 2 - y)
+    square = beside.total(lambda y, mu: mu * mu)
+    # of a silent neuron nothing is known, and a mean that overflows says nothing
+    usable = (slope > 0) & (beside.events > 0) & np.isfinite(slope) & (square > 0)
+    first = np.where(start > 0, start, slope / square)
+    x = np.log(np.clip(np.where(usable, first, 1), 1e-12, MOST))
+    going = np.flatnonzero(usable)
+    below, above = np.full((2, len(start)), np.inf) * [[-1], [1]]
+    for _ in range(MAX_STEPS):
+        if not len(going):
+            break
+        g, h = beside.slopes(np.exp(x[going]), going)
+        x[going], moving = _next(x[going], g, h, going, below, above)
+        going = going[moving]
+    return np.where(usable, np.minimum(np.exp(x), MOST), 0.0)
 
 
 def _next(
@@ -199,34 +275,11 @@ def _next(
     return np.where(np.isfinite(ahead), ahead, x), moving & np.isfinite(ahead)
 
 
-def _slopes(samples: Samples, neurons: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and second derivative of the log-likelihood in log α, shape (n_neurons,)."""
-    first, second = np.zeros((2, len(neurons)))
-    for y, s, eta in samples(neurons):
-        for rows in (slice(i, i + TOGETHER) for i in range(0, len(neurons), TOGETHER)):
-            # −log(1 + αμ)/α − y log(1 + αμ), of all samples
-            mu, a = np.exp(eta[rows]), alpha[rows, None]
-            v, off = a * mu, mu - y[rows]
-            w, (rest, bend) = 1 / (1 + v), _log1p_rest(v)
-            known, weight = s[rows] > 0, s[rows]
-            first[rows] += np.where(known, weight * mu * (mu * rest + off * w), 0).sum(axis=1)
-            second[rows] += np.where(known, weight * mu * mu * (mu * bend - off * (w * w)), 0).sum(axis=1)
-        # log Γ(y + 1/α) − log Γ(1/α) + y log α, of those with events
-        row, column = np.nonzero((y > 0) & (s > 0))
-        own, weight = y[row, column], s[row, column]
-        few = (own <= FEW) & (own == np.floor(own))
-        for ways, some in ((_few_slopes, few), (_gamma_slopes, ~few)):
-            for total, each in zip((first, second), ways(own[some], row[some], alpha), strict=True):
-                total += np.bincount(row[some], weight[some] * each, len(neurons))
-    return alpha * first, alpha * first + alpha**2 * second
-
-
-def _few_slopes(y: np.ndarray, row: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`_gamma_slopes` of counts, which are Σ j/(1 + αj) and −Σ j²/(1 + αj)² over j < y."""
-    j = np.arange(y.max(initial=0))
-    each = j / (1 + alpha[:, None] * j)
-    counts = y.astype(int) - 1
-    return np.cumsum(each, axis=1)[row, counts], -np.cumsum(each * each, axis=1)[row, counts]
+def _few_slopes(tails: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of `_gamma_slopes` over counts, each of which has Σ j/(1 + αj) and −Σ j²/(1 + αj)² over j < y."""
+    j = np.arange(tails.shape[1])
+    each = j / (1 + a * j)
+    return (tails * each).sum(axis=1), -(tails * each * each).sum(axis=1)
 
 
 def _gamma_slopes(y: np.ndarray, row: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -258,27 +311,26 @@ def _log1p_rest(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rest, bend
 
 
-def _excess_of_events(xp: Any, delta: Array, y: Array, alpha: Array) -> Array:
-    """y/p · log(q + p exp(δ)) − yδ for y > 0 and δ = log(μ/y), with all its digits near 0; p = αy/(1 + αy) = 1 − q."""
-    p, q = alpha * y / (1 + alpha * y), 1 / (1 + alpha * y)
-    pq, skew = p * q, q - p
+def _excess(xp: Any, delta: Array, mu: Array, y: Array, alpha: Array) -> Array:
+    """(y + 1/α) log((1 + αμ)/(1 + αy)) − yδ, with all its digits; δ is log(μ/y), and 0 for y = 0.
+
+    With q = 1/(1 + αy) and p = 1 − q, it is y/p · (log(q + p exp(δ)) − pδ). Of p and q the smaller is taken with its
+    ratio of means, so that the logarithm is of at least ½.
+    """
+    u = alpha * y
+    q = 1 / (1 + u)
+    turns, change = u > 1, mu - y
+    ratio = change / mu
+    log = log1p_over(xp, q * xp.where(turns, -ratio, alpha * change))
+    own = xp.where(turns, alpha, xp.ones_like(u))
+    far = xp.where(turns, (delta - ratio * log) / own, change * log - y * delta)
     # the cumulants of an event
+    p = u * q
+    pq, skew = p * q, q - p
     last = 1 - 30 * pq * (1 - 4 * pq) + delta / 7 * skew * (1 - 60 * pq * (1 - 6 * pq))
     tail = 1 - 6 * pq + delta / 5 * (skew * (1 - 12 * pq) + delta / 6 * last)
-    near = 0.5 * q * delta * delta * (1 + delta / 3 * (skew + delta / 4 * tail))
-    # log(1 + v)/p where v = p(exp(δ) − 1) keeps its digits; else δ/p and the rest, or the logarithm itself
-    one, zero, size = xp.ones_like(delta), xp.zeros_like(delta), xp.abs(delta)
-    z, turned = xp.exp(delta) - 1, q * (xp.exp(-delta) - 1)
-    v = xp.where(p > 0, p * xp.where(p > 0, z, zero), zero)
-    inside = (v > -0.5) & (v < 1)
-    turns, low = ~inside & (turned > -0.5) & (turned < 1), delta < 0
-    divisor = xp.where(inside, one, p)
-    by_ratio = xp.where(inside, z, zero) * log1p_over(xp, xp.where(inside, v, zero)) - delta
-    by_turn = (delta * q + xp.log1p(xp.where(turns, turned, zero))) / divisor
-    terms = xp.where(low, q, p) + xp.where(low, p, q) * xp.exp(-size)
-    by_terms = (xp.where(low, zero, delta) + xp.log(xp.where(inside, one, terms))) / divisor - delta
-    far = xp.where(inside, by_ratio, xp.where(turns, by_turn, by_terms))
-    return y * xp.where(size < SMALL, near, far)
+    near = 0.5 * q * y * delta * delta * (1 + delta / 3 * (skew + delta / 4 * tail))
+    return xp.where((xp.abs(delta) < SMALL) & (y > 0), near, far)
 
 
 NEGATIVE_BINOMIAL = (NegativeBinomial(Exp()),)
