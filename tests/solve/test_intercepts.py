@@ -5,6 +5,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from popglm.engines.registry import get_engine
+from popglm.solve.row_sums import RowSums
 from popglm.statistics.families import get_family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 
@@ -83,3 +85,45 @@ def test_activity_without_a_best_intercept_stays(mean):
 def test_where_probabilities_are_alike_or_small_the_link_is_a_line(kind):
     eta = predictors(kind)
     assert walk(eta, 0.2, 15 * np.sign(-eta.mean()))[1] <= 6
+
+
+@pytest.mark.parametrize("link", [None, "softplus"])
+def test_steps_whose_weights_are_not_the_slope_learn_it(link):
+    """Fisher weights leave a share of the way at every step, the slope between two steps hardly any."""
+    rng = np.random.default_rng(0)
+    family = get_family("poisson", link) if link else get_family("negative_binomial", None).given(2.0)
+    eta = rng.normal(0, 1, 60)
+    y = rng.poisson(rng.gamma(0.5, 2, 60) * family.link.mean(np, eta)).astype(float)
+
+    def slope(b):
+        return family.derivatives(np, eta + b, y)[0].sum()
+
+    root = brentq(slope, -20, 20, xtol=1e-14)
+    steps = InterceptSteps(
+        family, np.dtype(float), np.array([root + 1]), np.array([-np.inf]), np.array([y.mean()]), np.array([60.0])
+    )
+    n_sums = 0
+    while steps.moving.any():
+        n_sums += 1
+        r, h = family.derivatives(np, eta + steps.b[0], y)
+        steps.take(np.array([r.sum()]), np.array([h.sum()]), np.array([np.abs(r).sum()]))
+    assert steps.b[0] == pytest.approx(root, abs=1e-12)
+    assert n_sums <= 8
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_sums_of_intercepts_that_move_are_the_same_without_the_others(engine):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(90, 5)), rng.poisson(1.0, (8, 90)).astype(float)
+    found = get_engine(engine, None, "float64")
+    family = get_family("negative_binomial", None)
+    sums = RowSums(found, family, X, Y, None, None, [[(0, 90)], [(0, 50)]])
+    columns = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9, 10])
+    W, b, theta = rng.normal(0, 0.1, (10, 5)), rng.normal(size=10), rng.gamma(1, 1, (10, 1))
+    batches = sums.batches(columns, W, theta)
+    etas = sums.predict(batches, 10)
+    everyone = sums.intercepts(batches, etas, b, np.ones(10, bool))
+    for moving in ([3], [2, 5, 9], [8], list(range(9)), []):
+        some = np.isin(np.arange(10), moving)
+        for own, every in zip(sums.intercepts(batches, etas, b, some), everyone, strict=True):
+            np.testing.assert_array_equal(own[some], every[some])
