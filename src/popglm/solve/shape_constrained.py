@@ -123,7 +123,7 @@ def least_within(A: np.ndarray, c: np.ndarray, bounded: np.ndarray) -> np.ndarra
     [1.0, 0.0, 3.0]
     """
     if not bounded.any():
-        # nnls of no columns ends the process
+        # a system without bounded weights is none for nnls
         return cho_solve((factor(A), True), c)
     free = ~bounded
     L = factor(A[np.ix_(free, free)])
