@@ -26,7 +26,7 @@ from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
-from popglm.solve.settings import Settings, all_of, begin, guides, reporter
+from popglm.solve.settings import Settings, all_of, begin, constant_start, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sparse.rows import SparseRows, some_rows
 from popglm.solve.stream import read_rows
@@ -148,6 +148,9 @@ class RowFits:
             response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.units)
             for rows in self.parts
         ]
+        if self.start is None and free is None and not (settings.fit_intercept or settings.first_order):
+            sums = [(self.features[f], self.sums[f].intercept) for f in self._fits]
+            self.start = constant_start(sums, settings.closed)
         if free is not None:
             bare, zeros = self._bare(free), np.zeros((1, len(self.data.Y)))
             self.bare_fit = concluded(bare.checkpoint, PopulationFit, lambda: bare.fit(zeros))

@@ -25,7 +25,10 @@ from popglm.statistics.families import Family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import ResponseSums
 
-__all__ = ["Settings", "begin", "guides", "reporter", "strengths"]
+__all__ = ["Settings", "begin", "constant_start", "guides", "reporter", "strengths"]
+
+#: Columns that explain so much of the square of a constant have weights that stand for an intercept.
+MOSTLY = 0.5
 
 
 @dataclass(frozen=True)
@@ -232,3 +235,28 @@ def guides(start: np.ndarray | None, coordinates: list[Coordinates]) -> list[np.
         own.rotate(path.reshape(-1, path.shape[-1]).copy()).reshape(path.shape)
         for path, own in zip(start, coordinates, strict=True)
     ]
+
+
+def constant_start(fits: list[tuple[FeatureSums, np.ndarray]], closed: np.ndarray | None) -> np.ndarray | None:
+    """Weights that stand for an intercept at the first strength, shape (n_fits, 1, n_neurons, n_features).
+
+    At w = 0 a fit without an intercept may be so far from the activity that no step from there means anything: dummy
+    columns, a column of ones. None where the columns do not hold a constant, by and large.
+
+    Parameters
+    ----------
+    fits : list of tuple
+        Of every fit the sums of its columns, and the intercepts (n_neurons,) of its null models.
+    closed : ndarray of int, or None
+        Columns that have no weight.
+    """
+    open_ = np.ones(len(fits[0][0].x), bool)
+    if closed is not None:
+        open_[closed] = False
+    starts = np.zeros((len(fits), 1, len(fits[0][1]), len(open_)))
+    for start, (features, intercept) in zip(starts, fits, strict=True):
+        w, share = features.constant(open_)
+        if share < MOSTLY:
+            return None
+        start[0][:, open_] = np.outer(intercept, w)
+    return starts

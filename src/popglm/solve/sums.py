@@ -80,6 +80,24 @@ class FeatureSums:
         """What an intercept can make up for, shape (n_features,)."""
         return self.x / max(self.s, np.finfo(float).tiny) if fit_intercept else np.zeros_like(self.x)
 
+    def constant(self, columns: np.ndarray) -> tuple[np.ndarray, float]:
+        """Weights of some columns (n_features,) of bool whose predictor is near 1 in all rows.
+
+        Returns these weights, and the share of the square of 1 that they reach. The nearest there are; of a diagonal
+        those that would be so if columns were orthogonal, in as many sets as make up for one.
+        """
+        s = max(self.s, np.finfo(float).tiny)
+        mean = self.x[columns] / s
+        square = (self.XX if self.XX.ndim == 1 else np.diag(self.XX))[columns] / s
+        size = np.sqrt(np.where(square > 0, square, 1.0))
+        mean = mean / size
+        if self.XX.ndim == 1:
+            sets = max(float(mean @ mean), 1.0)
+            return mean / (size * sets), float(mean @ mean) / sets
+        XX = self.XX[np.ix_(columns, columns)] / (s * np.outer(size, size))
+        w = np.linalg.pinv(XX, rcond=1e-10, hermitian=True) @ mean
+        return w / size, float(mean @ w)
+
     def covariance(self, fit_intercept: bool) -> np.ndarray:
         """Of the columns, about their mean with an intercept; exactly 0 for columns that do not vary in these rows.
 

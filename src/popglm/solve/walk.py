@@ -9,7 +9,7 @@ A problem is one neuron in one fit: minimise f(b, w) + λP(w), f its mean loss. 
  5. stop as well where the model promises so little that, times a safety factor, the tolerance is met;
  6. evaluate f and its gradient at w + d, with the best intercept b: one pass over the rows, for all problems at once;
  7. go there if the objective fell by a share of what the first order promised, else stay (Armijo's rule);
- 8. remember the step and the change of the gradient, a pair that corrects B, either way;
+ 8. remember the step and the change of the gradient, a pair that corrects B, either way, but for steps far too long;
  9. raise the damping of c after a step that was not accepted, and let it fall after one that was;
 10. give a problem that is slow, or whose model is not to be believed, a model of its own: G weighted by its curvature.
 
@@ -48,8 +48,13 @@ ARMIJO = 1e-4
 #: A change of the loss below so many roundings is taken from the gradients.
 FEW_ROUNDINGS = 32
 #: Damping doubles after a step that was not accepted, and is multiplied by the second number where the loss was not
-#: finite; it falls by the third after one that was accepted: a faster fall makes every second step of some overshoot.
+#: finite or the step far too long; it falls by the third after one that was accepted: a faster fall makes every second
+#: step of some overshoot.
 RAISE, RAISE_FAR, RELAX = 2.0, 16.0, 1.25
+#: A step that was not accepted, and along which the gradient changed by more than so many times what first order
+#: promised, went far past where its model holds: under exp a few units of η are enough. Its pair is not kept. It would
+#: close its direction, and by what the closed model promises the problem would seem to be done.
+FAR_PAST = 16.0
 #: c times this is still a float32.
 MOST_DAMPING = 1e20
 #: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
@@ -102,7 +107,7 @@ class Walk(Resumable):
     lambdas : ndarray, shape (n_lambdas, n_problems)
     tol, max_iter
     guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
-        NaN where it has nothing to say of a problem at a strength; from there on it is silent.
+        NaN where it has nothing to say of a problem at a strength; from there on it is silent, as behind its end.
     most : int, optional
         Problems of a round at most; all unless given.
 
@@ -195,6 +200,7 @@ class Walk(Resumable):
         guide = self.guide
         jumps = new & (guide is not None) & ((k == 0) | (lam != self.lambdas[k - 1, problems]))
         if guide is not None:
+            jumps &= k < len(guide)
             jumps[jumps] = ~np.isnan(guide[k[jumps], problems[jumps]]).any(axis=1)
         steps = ~jumps
         self.path.gap[k[steps], problems[steps]] = self._aim_by_models(problems[steps], lam[steps])
@@ -305,12 +311,16 @@ class Walk(Resumable):
         change = np.where(np.abs(change) < FEW_ROUNDINGS * noise, beside.slope, change) + beside.penalty
         finite = np.isfinite(beside.loss)
         accepted = finite & (here.renews | (change <= np.where(jumps, 0, ARMIJO * beside.promised + noise)))
-        fit.learn(problems, found, finite & steps, accepted)
+        with np.errstate(over="ignore", invalid="ignore"):
+            # yᵀs, of the slopes at both ends; not finite is far as well
+            bend = 2 * (beside.slope - (beside.promised - beside.penalty))
+            near = finite & (accepted | (bend <= FAR_PAST * np.abs(beside.promised)))
+        fit.learn(problems, found, near & steps, accepted)
         self.value[problems[accepted]] += change[accepted]
         self._keep_parameters(here)
         # a rejected point has taught its curvature; damping guards what one pair cannot say
         damping = fit.damping[problems]
-        raised = np.minimum(damping * np.where(finite, RAISE, RAISE_FAR), MOST_DAMPING)
+        raised = np.minimum(damping * np.where(near, RAISE, RAISE_FAR), MOST_DAMPING)
         changed = np.where(accepted, np.maximum(damping / RELAX, 1), raised)
         # a step that does not go down because its model was not solved says nothing about the model
         promise = self.promise[problems]
