@@ -181,3 +181,29 @@ def test_a_place_is_decoded_from_successes():
     poisson = quietly(pg.GLMCV(lambdas=[0.1], cv=3).fit, X, k, groups=trial)
     with pytest.raises(ValueError, match="sample_weight stands for trials of binomial activity"):
         pg.decode(poisson, *given[1:3], k, *given[4:], sample_weight=n)
+
+
+@pytest.mark.parametrize("failures", [False, True])
+@pytest.mark.parametrize("per_neuron", [False, True])
+def test_all_successes_in_one_condition_are_no_single_event(failures, per_neuron):
+    """Events are trials, not rows: the fit is that of every trial by itself."""
+    condition = np.arange(6.0)[:, None]
+    trials, k = np.full(6, 20), np.array([0, 0, 12, 0, 0, 0])
+    k = trials - k if failures else k
+    y = k / trials
+    settings = {"lambdas": [0.01], "precision": "float64", "tol": 1e-12}
+    X = np.exp(-((condition - np.arange(6)) ** 2))
+    weight = np.column_stack([trials, trials]) if per_neuron else trials
+    Y = np.column_stack([y, y])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pg.PopglmWarning)
+        model = pg.GLM("binomial", **settings).fit(X, Y, sample_weight=weight)
+    row = np.repeat(np.arange(6), trials)
+    event = np.concatenate([np.arange(20) < one for one in k]).astype(float)
+    single = pg.GLM("bernoulli", **settings).fit(X[row], event)
+    np.testing.assert_allclose(model.coef_[1], single.coef_, rtol=1e-5)
+    assert np.abs(model.coef_).max() > 0.5
+    assert model.n_events_.tolist() == [k.sum()] * 2
+    lonely = np.where(np.arange(6) == 2, 0.05, 0) if not failures else np.where(np.arange(6) == 2, 0.95, 1)
+    with pytest.warns(pg.PopglmWarning, match="single event"):
+        pg.GLM("binomial", **settings).fit(X, lonely, sample_weight=trials)

@@ -239,7 +239,7 @@ class _Predicted:
             given = deviance_loss(self.model, folds=self.activity.folds)
             own = (getattr(given, parameter.name) for parameter in loss.parameters)
             loss = loss.given(*(np.broadcast_to(values, self.eta.shape)[rows, neurons] for values in own))
-        n, n_events, n_others = (np.array([np.count_nonzero(part)]) for part in (np.isfinite(y), y > 0, y < 1))
+        n, (n_events, n_others) = np.array([np.count_nonzero(np.isfinite(y))]), loss.events(y[None], s[None])
         constant = np.array([not len(y) or np.ptp(y) == 0])
         if not loss.fittable(n, n_events, n_others, constant)[0]:
             return NOT_FOUND

@@ -93,7 +93,7 @@ def fit_population(
     center = center_of(X, weights, settings.fit_intercept)
     penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
-    weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order])
+    weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order], settings)
     level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
     if isinstance(X, RemoteRows):
         work: Any = X.centred_for(engine, order, center, column_unit)
@@ -270,10 +270,10 @@ def _shared(weights: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray |
     return weights.mean(axis=1), weights
 
 
-def _scaled(weights: np.ndarray | None) -> tuple[float, np.ndarray | None]:
-    """A power of two, and weights over it, of about 1: only their ratios matter to a fit."""
-    if weights is None:
-        return 1.0, None
+def _scaled(weights: np.ndarray | None, settings: Settings) -> tuple[float, np.ndarray | None]:
+    """A power of two, and weights over it, of about 1: only their ratios matter, unless they are numbers of trials."""
+    if weights is None or settings.loss.has_trials:
+        return 1.0, weights
     unit = float(np.exp2(np.round(np.log2(weights.mean()))))
     return unit, weights / unit
 

@@ -85,7 +85,7 @@ def null_models(
         y = np.where(known, y, 0.0)
         s = known * (1.0 if weights is None else weights if weights.ndim == 1 else weights[:, at].T)
         active = (s > 0) & (y > 0 if loss.has_events else known)
-        found.n_events[at] = np.where(active, s * y, 0).sum(axis=1).round() if loss.has_trials else active.sum(axis=1)
+        found.n_events[at] = np.rint(loss.events(y, s)[0]) if loss.has_events else active.sum(axis=1)
         total = found.n_events[at] if loss.has_trials else np.where(active, y, 0).sum(axis=1)
         found.margin[at] = _margin(loss, total, found.n_events[at], (s > 0).sum(axis=1))
         if fit_intercept or m:

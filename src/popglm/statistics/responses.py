@@ -27,7 +27,7 @@ class ResponseSums:
     Attributes
     ----------
     n, n_events, n_non_events : ndarray of int, shape (n_neurons,)
-        Recorded samples of positive weight; those with y > 0; those with y < 1.
+        Recorded samples of positive weight; events and others, as the family counts them.
     total, mean : ndarray, shape (n_neurons,)
         Σs and Σsy/Σs.
     saturated, null : ndarray, shape (n_neurons,)
@@ -121,18 +121,19 @@ def response_sums(
         Those of the family, which are then not estimated; without an offset.
     """
     samples, q = _Samples(Y, weights, offset, ranges), len(Y)
-    n, events, non_events = (np.zeros(q, int) for _ in range(3))
+    n, counts = np.zeros(q, int), np.zeros((2, q))
     total, y_sum = np.zeros(q), np.zeros(q)
     low, high = np.full(q, np.inf), np.full(q, -np.inf)
     for y, s, _ in samples.chunks():
         counted = s > 0
         n += counted.sum(axis=1)
-        events += (counted & (y > 0)).sum(axis=1)
-        non_events += (counted & (y < 1)).sum(axis=1)
+        counts += loss.events(y, s)
         total += s.sum(axis=1)
         y_sum += np.einsum("ij,ij->i", s, y)
         low = np.minimum(low, np.where(counted, y, np.inf).min(axis=1))
         high = np.maximum(high, np.where(counted, y, -np.inf).max(axis=1))
+    # sums of shares times trials are whole but for rounding
+    events, non_events = np.rint(counts).astype(int)
     safe = np.where(total > 0, total, 1)
     mean, constant = y_sum / safe, ~(high > low)
     if parameters is None:

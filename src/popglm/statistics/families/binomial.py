@@ -26,6 +26,11 @@ class Binomial(Bernoulli):
     other_links = "lets the mean of a binomial response leave [0, 1]"
     has_trials = True
 
+    def events(self, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # of trials: all successes of a neuron may be those of one condition
+        weight = np.maximum(weight, 0)
+        return (weight * y).sum(axis=-1), (weight * (1 - y)).sum(axis=-1)
+
     def draw(self, rng: np.random.Generator, mu: np.ndarray, dispersion: np.ndarray | float = 1.0) -> np.ndarray:
         # a share of n trials varies by 1/n of what one does
         n = np.rint(1 / np.broadcast_to(dispersion, np.shape(mu))).astype(int)

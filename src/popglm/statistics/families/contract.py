@@ -304,6 +304,11 @@ class Family(ABC):
         """
         return None
 
+    def events(self, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of events, y > 0, and of others, y < 1, along the last axis: of samples of positive weight."""
+        counted = weight > 0
+        return (counted & (y > 0)).sum(axis=-1), (counted & (y < 1)).sum(axis=-1)
+
     def fittable(
         self, n: np.ndarray, n_events: np.ndarray, n_non_events: np.ndarray, constant: np.ndarray
     ) -> np.ndarray:
@@ -312,7 +317,7 @@ class Family(ABC):
         Parameters
         ----------
         n_events, n_non_events : ndarray of int, shape (n_neurons,)
-            Samples with y > 0, and with y < 1.
+            As `events` counts them.
         constant : ndarray of bool, shape (n_neurons,)
         """
         enough = (n >= 2) & ~constant
