@@ -109,3 +109,17 @@ def test_null_models_and_silent_neurons():
     assert found["bits_per_spike"].iloc[0] == pytest.approx(0, abs=1e-9)
     assert np.isnan(found["bits_per_spike"].iloc[1])
     assert np.isfinite(found[["log_likelihood", "aic", "bic"]]).all(axis=None)
+
+
+@pytest.mark.parametrize("options", [{"penalty": "none"}, {"penalty": "lasso", "lambdas": [1e-9]}])
+def test_columns_of_any_unit_count_alike(options):
+    """Income in cents beside a share: a weight is one however large its column's numbers are."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(300, 4))
+    y = rng.poisson(np.exp(0.3 * X[:, 0] - 0.2 * X[:, 3]))
+    unit = np.array([1e7, 1.0, 1e-6, 1e-3]) if options["penalty"] == "none" else np.array([1e6, 1.0, 1e-2, 1e-1])
+    found = [
+        pg.goodness_of_fit(pg.GLM(precision="float64", tol=1e-10, **options).fit(Z, y), Z, y) for Z in (X, X * unit)
+    ]
+    assert found[1]["degrees_of_freedom"].item() == pytest.approx(5, abs=1e-6)
+    assert found[1]["aic"].item() == pytest.approx(found[0]["aic"].item(), abs=1e-4)

@@ -94,3 +94,16 @@ def test_wrong_arguments_are_told():
         pg.likelihood_ratio(smooth, X, Y["poisson"])
     with pytest.raises(ValueError, match="cue"):
         pg.likelihood_ratio(fitted(X, Y["poisson"]), X, Y["poisson"], ["cue"])
+
+
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+def test_columns_of_any_unit_are_tested_alike(family):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(300, 3))
+    eta = 0.3 * X[:, 0] + 0.4 * X[:, 1]
+    Y = (rng.poisson(np.exp(eta)) if family == "poisson" else eta + rng.normal(size=300))[:, None]
+    exact = {"family": family, "penalty": "none", "precision": "float64", "tol": 1e-14, "feature_groups": list("abc")}
+    plain, odd = (pg.likelihood_ratio(pg.GLM(**exact).fit(Z, Y), Z, Y) for Z in (X, X * np.array([1e9, 1.0, 1e-7])))
+    np.testing.assert_array_equal(odd["df"], 1)
+    for name in ("chi2", "score"):
+        np.testing.assert_allclose(odd[name], plain[name], rtol=1e-4, atol=1e-6)

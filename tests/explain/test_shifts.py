@@ -8,7 +8,7 @@ from signals import PATH, smooth, standardised
 
 import popglm as pg
 from popglm.explain import breakdown, significance
-from popglm.explain.shifts import ShiftTest
+from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.surrogates import draw_offsets
 from popglm.statistics.families import get_family
 
@@ -217,3 +217,12 @@ def test_no_activity_lands_in_its_own_trial():
     assert not any((np.roll(trial, s) == trial).any() for s in offsets[:, 0])
     # and any shorter offset would, where the longest trial is
     assert (np.roll(trial, longest - 1) == trial).any()
+
+
+def test_what_a_column_has_to_itself_follows_its_unit():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3)) @ np.array([[1, 0.5, 0.2], [0, 1, 0.4], [0, 0, 1]])
+    unit = np.array([1.0, 1e5, 1e-4])
+    own = [np.array([0]), np.array([1, 2])]
+    for plain, odd, columns in zip(unique_columns(X, own), unique_columns(X * unit, own), own, strict=True):
+        np.testing.assert_allclose(odd / unit[columns], plain, rtol=1e-6, atol=1e-9)

@@ -124,7 +124,10 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     if samples.model.fit_intercept:
         Z = Z - np.average(Z, axis=0, weights=np.maximum(h, 1e-300))
     A = Z.T @ (Z * h[:, None]) / samples.weights(j).sum()
-    curvature = penalty.curvature(w, lam)[np.ix_(active, active)]
-    values, vectors = np.linalg.eigh(A + curvature)
+    whole = A + penalty.curvature(w, lam)[np.ix_(active, active)]
+    # a direction is flat in any unit of its columns, or in none; the trace has no unit
+    size = np.sqrt(np.maximum(np.diag(whole), 1e-300))
+    A, whole = A / np.outer(size, size), whole / np.outer(size, size)
+    values, vectors = np.linalg.eigh(whole)
     kept = values > FLAT * values[-1]
     return float(np.sum(np.einsum("ij,ik,kj->j", vectors, A, vectors)[kept] / values[kept]))

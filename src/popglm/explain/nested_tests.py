@@ -122,13 +122,18 @@ def _dispersion(samples: FittedSamples, j: int) -> float:
     """Pearson's χ² over the samples less the columns; 1 for families without a dispersion."""
     if not samples.family(j).has_dispersion:
         return 1.0
-    return pearson_dispersion(samples, j, np.linalg.matrix_rank(_columns(samples, j)))
+    return pearson_dispersion(samples, j, np.linalg.matrix_rank(_even(_columns(samples, j))))
 
 
 def _columns(samples: FittedSamples, j: int) -> np.ndarray:
     """Columns of a neuron, the intercept's last."""
     X = samples.columns(j)
     return np.column_stack([X, np.ones(len(X))]) if samples.model.fit_intercept else X
+
+
+def _even(X: np.ndarray) -> np.ndarray:
+    """Columns of norm 1, so that none falls below the rounding of another by its unit."""
+    return X / np.maximum(np.linalg.norm(X, axis=0), 1e-300)
 
 
 def _ratio(samples: FittedSamples, reduced: FittedSamples, j: int) -> float:
@@ -146,12 +151,11 @@ def _score(reduced: FittedSamples, columns: np.ndarray, full: FittedSamples, j: 
     r, h = reduced.family(j).derivatives(np, reduced.eta[:, j], reduced.y[:, j])
     root = np.sqrt(full.weights(j) * h)[:, None]
     tested = root * full.columns(j)[:, columns]
-    others = root * _columns(reduced, j)
-    size = np.maximum(np.linalg.norm(tested, axis=0), 1e-300)
+    others, tested = _even(root * _columns(reduced, j)), _even(tested)
     left = tested - others @ np.linalg.lstsq(others, tested, rcond=None)[0]
-    values, vectors = np.linalg.eigh((left / size).T @ (left / size))
+    values, vectors = np.linalg.eigh(left.T @ left)
     kept = values > FLAT
     with np.errstate(divide="ignore", invalid="ignore"):
         working = np.where(root[:, 0] > 0, full.weights(j) * r / root[:, 0], 0.0)
-    U = vectors[:, kept].T @ ((left / size).T @ working)
+    U = vectors[:, kept].T @ (left.T @ working)
     return float(np.sum(U**2 / values[kept]) / _dispersion(reduced, j)), int(kept.sum())

@@ -251,15 +251,17 @@ def unique_columns(X: np.ndarray, columns: list[np.ndarray]) -> list[np.ndarray]
     centred = X - X.mean(axis=0, dtype=float)
     if not columns:
         return []
-    gram = centred.T @ centred
+    size = np.maximum(np.linalg.norm(centred, axis=0), 1e-300)
+    even = centred / size
+    gram = even.T @ even
     unique = []
     for own in columns:
         others = np.setdiff1d(np.arange(X.shape[1]), own)
-        left = centred[:, own]
+        left = even[:, own]
         if len(others):
             # columns that add up to others, as bases often do, are cut off
-            left = left - centred[:, others] @ lstsq(gram[np.ix_(others, others)], gram[np.ix_(others, own)], 1e-10)[0]
-        unique.append(left)
+            left = left - even[:, others] @ lstsq(gram[np.ix_(others, others)], gram[np.ix_(others, own)], 1e-10)[0]
+        unique.append(left * size[own])
     return unique
 
 
