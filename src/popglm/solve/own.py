@@ -123,6 +123,7 @@ class OwnModels(Resumable):
         tau = penalty.norm_strengths(lam).astype(dtype)
         lam2, c = penalty.ridge_strength(lam).astype(dtype), c.astype(dtype)
         D, slope = np.empty((2, *W.shape))
+        landed = np.empty(W.shape, dtype)
         minimise = descent(penalty, dtype)
 
         def descend(at: np.ndarray) -> None:
@@ -131,9 +132,11 @@ class OwnModels(Resumable):
             places = Places(slots[at], problems[at])
             step, after = minimise(self.G, memory.pairs, places, w, g, c[at], tau[at], lam2[at])
             unrotated(step, self.V, slots[at], penalty.starts, at, D)
+            landed[at] = w + step
             unrotated(after, self.V, slots[at], penalty.starts, at, slope)
 
         self._share_out(descend, len(problems))
+        penalty.close_blocks(W, D, landed)
         return D, decrease(penalty, W, D, grad + slope, lam)
 
     def _share_out(self, work: Any, n: int) -> None:

@@ -203,7 +203,7 @@ class QuadraticModel:
 
     def _split_step(self, memory, neurons, W, grad, c, lam, most) -> tuple[np.ndarray, np.ndarray]:
         """`step` with norms of single weights, by `split_steps`."""
-        W, grad, unit = self._scaled(W, grad, c)
+        before, (W, grad, unit) = W, self._scaled(W, grad, c)
         W, grad, c, tau, _ = self._point(W, grad, c, lam)
         tau = tau / (self.deviation * unit).astype(tau.dtype)
         lam2 = np.outer(self.penalty.ridge_strength(lam), self.deviation**-2.0)
@@ -226,7 +226,9 @@ class QuadraticModel:
             # where rounding has made the pairs dependent, the neuron begins to collect them anew
             memory.forget(neurons[failed])
             split(failed)
-        return D * (unit / self.deviation), promise * unit[:, 0] ** 2
+        landed, D = W + D, D * (unit / self.deviation)
+        self.penalty.close_blocks(before, D, landed)
+        return D, promise * unit[:, 0] ** 2
 
     def _scaled(self, W: np.ndarray, grad: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights and gradients in columns of unit variance and a unit of the activity's (n_neurons, 1), and that."""
@@ -248,7 +250,8 @@ class QuadraticModel:
         memory.forget(neurons[failed])
         wide[failed] = False
         self._by_descent(np.flatnonzero(~wide), memory, neurons, point, D, slope, left)
-        D = D.astype(float)
+        landed, D = point[0] + D, D.astype(float)
+        self.penalty.close_blocks(W, D, landed)
         return D, decrease(self.penalty, W, D, grad + slope, lam) + left
 
     def _uses_nearly_all(self, W, grad, tau) -> np.ndarray:

@@ -80,9 +80,12 @@ class RotatedModel:
         most: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `QuadraticModel.step`."""
-        W, grad = self.coordinates.rotate(W.copy()), self.coordinates.rotate(grad.copy())
-        d, promise = self.model.step(memory, neurons, W, grad, c, lam, most)
-        return self.coordinates.unrotate(d), promise
+        w, grad = self.coordinates.rotate(W.copy()), self.coordinates.rotate(grad.copy())
+        d, promise = self.model.step(memory, neurons, w, grad, c, lam, most)
+        D = self.coordinates.unrotate(d)
+        if self.model.penalty.l1_ratio > 0:
+            self.model.penalty.close_blocks(W, D, w + d)
+        return D, promise
 
 
 class RotatedObjective:

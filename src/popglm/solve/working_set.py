@@ -184,6 +184,27 @@ def _sweep(model, step, slope, r, z):
 
 
 @njit(**INNER)
+def _leave(model, step, slope):
+    """Set to zero what a sweep would: Newton's steps only come near it, and what is left would count as a weight."""
+    B, bound, first, tau, lam2, w = model.B, model.bound, model.first, model.tau, model.lam2, model.w
+    for b in range(len(tau)):
+        norm2, force2 = 0.0, 0.0
+        for k in range(first[b], first[b + 1]):
+            here = w[k] + step[k]
+            r = (bound[k] - lam2) * here - slope[k]
+            norm2 += here * here
+            force2 += r * r
+        if norm2 == 0.0 or force2 > tau[b] * tau[b]:
+            continue
+        for k in range(first[b], first[b + 1]):
+            delta = -(w[k] + step[k])
+            step[k] = -w[k]
+            row = B[k]
+            for m in range(len(step)):
+                slope[m] += row[m] * delta
+
+
+@njit(**INNER)
 def _leap(model, step, slope, accuracy, work):
     """Take Newton's step, a half or a quarter of it, if the model falls; returns by how much, and whether whole."""
     direction, turn, guess_step, guess_slope = work
@@ -225,3 +246,4 @@ def descend(model, step, slope, limits):
         total += leap
         if settled and leap <= accuracy * total:
             break
+    _leave(model, step, slope)

@@ -186,6 +186,15 @@ class Penalty:
         """‖w_b‖₂ for rows of W, shape (n_neurons, n_blocks)."""
         return block_norms(np, self.blocks, W)
 
+    def close_blocks(self, W: np.ndarray, D: np.ndarray, landed: np.ndarray) -> None:
+        """Take −W for the step D in blocks where ``landed`` is 0, all of shape (n_neurons, n_features).
+
+        That is w + d as the minimiser saw it, in its precision and its axes within each block. On the way back rounding
+        would be left over, which counts as a weight.
+        """
+        closed = (self.block_norms(landed) == 0)[:, self.block_of_column]
+        D[closed] = -W[closed]
+
     @cached_property
     def norm_weights(self) -> np.ndarray:
         """c ω, shape (n_blocks,)."""
