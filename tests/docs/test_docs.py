@@ -64,3 +64,21 @@ def test_every_feature_is_shown_by_tests_that_exist():
     for row in rows:
         assert (row["popglm"] == "yes") == bool(row["shown by"]), row["feature"]
         assert not row["shown by"] or (DOCS.parent / row["shown by"].strip("`")).is_file(), row["shown by"]
+
+
+def test_every_check_of_a_peer_is_shown_by_a_test_and_every_such_test_is_listed():
+    with (DOCS / "peer_checks.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = set()
+    for row in rows:
+        tests = re.findall(r"``([^`]+)``", row["shown by"])
+        assert (row["popglm"], bool(tests)) in {("yes", True), ("no", False)}, row
+        assert tests or row["how, or why not"], row
+        for test in tests:
+            path, _, name = test.partition("::")
+            assert not name or f"def {name}(" in (DOCS.parent / path).read_text(encoding="utf-8"), test
+            assert (DOCS.parent / path).is_file(), test
+            shown.add(test)
+    for path in sorted((DOCS.parent / "tests" / "peers").glob("test_*.py")):
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.M):
+            assert f"tests/peers/{path.name}::{name}" in shown, name
