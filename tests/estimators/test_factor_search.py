@@ -13,8 +13,8 @@ from sklearn.model_selection import KFold
 import popglm as pg
 from popglm import GLM, GLMCV, FactorSearch
 from popglm.estimators import glm_cv
+from popglm.solve.factors.working_responses import working_responses
 from popglm.solve.stream import RowStream
-from popglm.solve.working_responses import working_responses
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import smoothness_matrix
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import popglm as pg
-from popglm.solve.smoothing import Smoother
+from popglm.solve.curves.smoothing import Smoother
 from popglm.warnings import ConvergenceWarning, PopglmWarning
 
 FROZEN = Path(__file__).parents[1] / "reference" / "smooth.npz"

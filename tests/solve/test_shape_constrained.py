@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear, nnls
 
-from popglm.solve.penalised_newton import LeastSquares, RowLikelihood, minimise
-from popglm.solve.shape_constrained import Cone, least_within, minimise_within
+from popglm.solve.curves.penalised_newton import LeastSquares, RowLikelihood, minimise
+from popglm.solve.curves.shape_constrained import Cone, least_within, minimise_within
 from popglm.statistics.families import get_family
 
 P = 9

@@ -6,8 +6,8 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 from popglm.shapes import Shape
-from popglm.solve.penalised_newton import LeastSquares, RowLikelihood, minimise
-from popglm.solve.smoothing import Smoother
+from popglm.solve.curves.penalised_newton import LeastSquares, RowLikelihood, minimise
+from popglm.solve.curves.smoothing import Smoother
 from popglm.statistics.curve_penalties import CurvePenalty, curve_penalties
 from popglm.statistics.families import get_family
 

@@ -40,7 +40,7 @@ from popglm.estimators.validation import (
 from popglm.io.checkpoints import CheckpointFolder
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
-from popglm.solve.own_factors import fit_neurons
+from popglm.solve.factors.own_factors import fit_neurons
 from popglm.solve.population import PopulationFit, Settings
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded

@@ -18,7 +18,7 @@ from popglm.estimators.progress import fit_progress
 from popglm.labels import is_counted
 from popglm.messages import shown
 from popglm.numbers import holds_flags, numbers_of
-from popglm.solve.factor_search import search_factors
+from popglm.solve.factors.search import search_factors
 from popglm.solve.settings import Settings
 from popglm.variables import Variables, resolve_variables
 

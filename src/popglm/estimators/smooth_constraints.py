@@ -9,7 +9,7 @@ import numpy as np
 
 from popglm.messages import shown
 from popglm.shapes import Shape
-from popglm.solve.shape_constrained import Cone
+from popglm.solve.curves.shape_constrained import Cone
 
 __all__ = ["check_constraints", "cone_on", "constrained_columns"]
 

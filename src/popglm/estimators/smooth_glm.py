@@ -18,8 +18,8 @@ from popglm.estimators.smooth_constraints import check_constraints, cone_on, con
 from popglm.estimators.smooth_penalties import check_penalties, check_smoothing, group_penalties, penalty_on
 from popglm.estimators.validation import warn_neurons
 from popglm.shapes import Shape
-from popglm.solve.shape_constrained import Cone
-from popglm.solve.smooth_population import SmoothFits, determined_columns, fit_smooth
+from popglm.solve.curves.population import SmoothFits, determined_columns, fit_smooth
+from popglm.solve.curves.shape_constrained import Cone
 from popglm.solve.stream import RowStream
 from popglm.statistics.families import Family
 from popglm.statistics.null import null_models

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.factors.own_factors import fit_neurons, of_columns
+from popglm.solve.factors.ridge_moments import FoldMoments
+from popglm.solve.factors.working_responses import working_responses
 from popglm.solve.folds import Folds, order_by_fold
-from popglm.solve.own_factors import fit_neurons, of_columns
 from popglm.solve.population import center_of, centred_copy
 from popglm.solve.result import PopulationFit
-from popglm.solve.ridge_moments import FoldMoments
 from popglm.solve.rows import Rows
 from popglm.solve.settings import Settings
 from popglm.solve.sums import FeatureSums, feature_sums, largest_eigenvalue
-from popglm.solve.working_responses import working_responses
 from popglm.statistics.selection import LEAST_GAIN, at_strengths, mean_and_error, select_strengths
 
 __all__ = ["search_factors"]

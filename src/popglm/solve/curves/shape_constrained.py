@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
-from popglm.solve.penalised_newton import HALVINGS, MAX_STEPS, SHARE, Likelihood, factor
+from popglm.solve.curves.penalised_newton import HALVINGS, MAX_STEPS, SHARE, Likelihood, factor
 
 __all__ = ["Cone", "Constrained", "minimise_within"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from popglm.solve.penalised_newton import Likelihood, Minimum, minimise
-from popglm.solve.shape_constrained import Constrained
+from popglm.solve.curves.penalised_newton import Likelihood, Minimum, minimise
+from popglm.solve.curves.shape_constrained import Constrained
 from popglm.statistics.curve_penalties import CurvePenalty
 
 __all__ = ["Smoothed", "Smoother"]

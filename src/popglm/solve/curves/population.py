@@ -9,9 +9,9 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpstrf
 
 from popglm.engines.protocol import Engine
-from popglm.solve.penalised_newton import LeastSquares, Likelihood, RowLikelihood
-from popglm.solve.shape_constrained import Cone, minimise_within
-from popglm.solve.smoothing import Smoothed, Smoother
+from popglm.solve.curves.penalised_newton import LeastSquares, Likelihood, RowLikelihood
+from popglm.solve.curves.shape_constrained import Cone, minimise_within
+from popglm.solve.curves.smoothing import Smoothed, Smoother
 from popglm.statistics.curve_penalties import CurvePenalty
 from popglm.statistics.families import Family
 
