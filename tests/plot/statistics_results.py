@@ -102,3 +102,16 @@ def decoded_dataset(values=(0.0, 10.0, 20.0)):
         coords={"value": list(values)},
         attrs={"variable": "position"},
     )
+
+
+def connectivity_dataset(n_neurons, rated=True):
+    """What `connectivity` returns; neurons hold themselves down, and the last has no term for the first."""
+    values = np.random.default_rng(0).normal(0, 0.3, (n_neurons, n_neurons))
+    np.fill_diagonal(values, -2.0)
+    values[-1, 0] = np.nan
+    found = {"net": values, "norm": 1.2 * np.abs(values), "peak": 0.7 * values}
+    found |= {"gain": np.exp(0.7 * values)} if rated else {}
+    names = [f"neuron{j}" for j in range(n_neurons)]
+    return xr.Dataset(
+        {name: (("source", "target"), one) for name, one in found.items()}, coords={"source": names, "target": names}
+    )

@@ -10,6 +10,7 @@ from statistics_results import (
     averages,
     calibration_dataset,
     ceiling_table,
+    connectivity_dataset,
     decoded_dataset,
     quantiles_dataset,
     types_dataset,
@@ -23,6 +24,7 @@ N = 300
 #: What each picture draws; all else is refused.
 DRAWS = {
     "basis_functions": {"term"},
+    "connectivity": {"connectivity"},
     "contribution_distribution": {"breakdown", "comparison", "breakdown by bins"},
     "contributions_over_bins": {"breakdown by bins"},
     "design_matrix": {"X"},
@@ -93,6 +95,7 @@ def results():
         "weights": wald_dataset(3),
         "averages": averages(),
         "ceilings": ceiling_table(3),
+        "connectivity": connectivity_dataset(3),
         "posterior": decoded_dataset(),
         "rescaled": quantiles_dataset(3),
     }
@@ -148,6 +151,7 @@ def test_it_draws_its_own_and_refuses_all_others(picture, results):
         ("psth", "tuning", r"with 'n_events'; .*: popglm\.plot\.tuning_curves and place_map draw what popglm\.tuning"),
         ("psth", "comparison", r"popglm\.plot\.contribution_distribution and contributions_over_bins draw what popglm"),
         ("tuning_curves", "kernels of a group", r"popglm\.plot\.kernel_curves and kernel_image draw what popglm\.kern"),
+        ("kernel_image", "connectivity", r"with 'kernel'; .*: popglm\.plot\.connectivity draws what popglm\.conn"),
         (
             "breakdown_and_comparison, first",
             "comparison",

@@ -5,6 +5,7 @@ from popglm.explain.binning import Bins, bins
 from popglm.explain.calibration_curves import calibration
 from popglm.explain.cell_clusters import cell_types
 from popglm.explain.comparison import compare
+from popglm.explain.couplings import connectivity
 from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
 from popglm.explain.forward_simulation import simulate
@@ -31,6 +32,7 @@ __all__ = [
     "calibration",
     "cell_types",
     "compare",
+    "connectivity",
     "decode",
     "goodness_of_fit",
     "hierarchical_bootstrap",

@@ -169,9 +169,9 @@ def kernels(
     return results
 
 
-def raw_weights(model: PopulationGLM, design: Design) -> tuple[np.ndarray, np.ndarray]:
+def raw_weights(model: PopulationGLM, design: Design, who: str = "kernels") -> tuple[np.ndarray, np.ndarray]:
     """Weights of the columns before z-scoring (n_neurons, n_features), and baselines (n_neurons,), in float64."""
-    check_design_of(model, design)
+    check_design_of(model, design, who)
     # the scale of a constant column is infinite: it weighs nothing
     weights = np.atleast_2d(model.coef_).astype(float) / design.scales_
     return weights, np.atleast_1d(model.intercept_).astype(float)

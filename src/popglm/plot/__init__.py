@@ -6,6 +6,7 @@ from popglm.plot.calibrated import calibration
 from popglm.plot.ceilings import noise_ceiling
 from popglm.plot.comparison import breakdown_and_comparison, full_and_reduced
 from popglm.plot.contributions import contribution_distribution, contributions_over_bins
+from popglm.plot.coupled import connectivity
 from popglm.plot.design import basis_functions, design_matrix
 from popglm.plot.deviance import (
     deviance_cumulative,
@@ -26,6 +27,7 @@ __all__ = [
     "calibration",
     "cell_types",
     "coefficients",
+    "connectivity",
     "contribution_distribution",
     "contributions_over_bins",
     "design_matrix",

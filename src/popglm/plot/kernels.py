@@ -41,7 +41,7 @@ from popglm.plot.style import (
     whole_ticks,
 )
 
-__all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
+__all__ = ["factor_ticks", "kernel_curves", "kernel_image", "mean_absolute_kernels", "with_link"]
 
 MOST_NAMED = 30  # rows for which a new figure grows
 
@@ -211,7 +211,7 @@ def kernel_image(
     rows = n_neurons if len(dims) == 1 and n_neurons <= MOST_NAMED else 0
     ax = axes_or_new(ax, width=4.6, height=max(3.2, 1.0 + 0.18 * rows))
     mesh = ax.pcolormesh(edges(x), edges(y), image.values, cmap="RdBu_r", norm=norm, rasterized=True)
-    ticks = _factors(limit) if "gain" in quantity else {}
+    ticks = factor_ticks(limit) if "gain" in quantity else {}
     bar = ax.figure.colorbar(mesh, ax=ax, extend="both" if beyond else "neither", **ticks)
     bar.minorticks_off()
     label_height(bar.ax, label)
@@ -296,7 +296,7 @@ def mean_absolute_kernels(
     label_axis(ax.xaxis, kernels[chosen[0]], first[0], x, levels)
     _room_beside(ax, x, levels)
     ax.set_ylim(bottom=0)
-    label_height(ax, _with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
+    label_height(ax, with_link("Mean |kernel| (change of {})", kernels[chosen[0]]))
     several = values[chosen[0]].sizes["neuron"] > 1
     entitle(
         ax,
@@ -329,11 +329,12 @@ def _read(
     if len(found) > 1:
         raise ValueError(f"group must name one group to draw; there are {listed(map(repr, found))}")
     data = pick_neurons(kernels[found[0]], neurons)
-    label = _with_link(check_quantity(quantity, LABELS, data), data)
+    label = with_link(check_quantity(quantity, LABELS, data), data)
     return data, data[quantity].transpose("neuron", ...), found[0], label
 
 
-def _with_link(label: str, data: xr.Dataset) -> str:
+def with_link(label: str, data: xr.Dataset) -> str:
+    """The label with what it is a change of."""
     # a factor on the rate exists where the linear predictor is the log of the rate
     return label.format("log rate" if "gain" in data else "linear predictor")
 
@@ -366,7 +367,7 @@ def _without_outliers(sizes: np.ndarray) -> float:
     return min(float(some.max()), 3 * float(np.quantile(some, 0.75))) if len(some) else 0.0
 
 
-def _factors(limit: float) -> dict[str, Any]:
+def factor_ticks(limit: float) -> dict[str, Any]:
     """Ticks of a colour bar from 1 / e^limit to e^limit, with as many digits as tell them apart."""
     ticks = np.exp(limit * np.linspace(-1, 1, 5))
     written = ([f"{tick:.{digits}g}" for tick in ticks] for digits in range(2, 8))

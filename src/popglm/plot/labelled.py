@@ -28,6 +28,7 @@ __all__ = [
     "edges",
     "label_axis",
     "mean_and_sem",
+    "name_columns",
     "name_rows",
     "pick",
     "pick_neurons",
@@ -40,6 +41,7 @@ __all__ = [
 _DRAWN_BY = (
     (("average", "time_from_event"), "popglm.plot.psth draws what popglm.psth returns"),
     (("average", "axis"), "popglm.plot.tuning_curves and place_map draw what popglm.tuning returns"),
+    (("net", "peak"), "popglm.plot.connectivity draws what popglm.connectivity returns"),
     (("kernel",), "popglm.plot.kernel_curves and kernel_image draw what popglm.kernels returns"),
     (
         ("reduced_deviance",),
@@ -204,6 +206,21 @@ def name_rows(ax: Axes, names: Sequence[Any], otherwise: str) -> None:
         ax.tick_params(axis="y", length=3)
         ax.set_ylabel(otherwise)
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+
+
+def name_columns(ax: Axes, names: Sequence[Any]) -> None:
+    """Name the columns 1, 2, … of an image if their names have room, upright where they are too wide; else count."""
+    ax.tick_params(axis="x", length=0)
+    size = 7.5
+    points = ax.get_window_extent().width / ax.figure.dpi * 72
+    if len(names) * 1.1 * size <= points:
+        # a letter is about 0.6 of its size wide
+        wide = max(len(str(name)) for name in names) * 0.6 * size > 0.9 * points / len(names)
+        turn = 90 if wide else 0
+        ax.set_xticks(np.arange(len(names)) + 1.0, list(map(str, names)), fontsize=size, rotation=turn)
+    else:
+        ax.tick_params(axis="x", length=3)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
 def check_unit(unit: Any) -> None:
