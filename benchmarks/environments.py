@@ -22,6 +22,7 @@ class Peer:
 
 
 HIMALAYA = ("himalaya", "packaging")
+NEMOS = ("nemos",)
 ADELIE = ("numpy<2", "adelie==1.1.52")
 POPGLM = Peer("popglm", "with_popglm.py")
 PEERS = {
@@ -29,7 +30,7 @@ PEERS = {
     "adelie-gram": Peer("adelie, shared XᵀX", "with_adelie.py", ADELIE, ("--gram",)),
     "glum": Peer("glum", "with_glum.py", ("glum",)),
     "himalaya": Peer("himalaya", "with_himalaya.py", HIMALAYA),
-    "nemos": Peer("NeMoS", "with_nemos.py", ("nemos",)),
+    "nemos": Peer("NeMoS", "with_nemos.py", NEMOS),
     "scikit-learn": Peer("scikit-learn", "with_scikit_learn.py", ("scikit-learn",)),
     "skglm": Peer("skglm", "with_skglm.py", ("skglm",)),
     "popglm-adam": Peer("popglm, adam", "with_popglm.py", (), ("--solver", "adam", "--all-rows")),
@@ -44,12 +45,19 @@ BANDED = {
     ),
 }
 
+#: Coupled neurons, which are no job of `peers.py`.
+COUPLED = {
+    "popglm": Peer("popglm", "coupling_fits.py"),
+    "nemos": Peer("NeMoS", "coupling_fits.py", NEMOS, ("--nemos",)),
+}
+
 
 def interpreter(peer: Peer) -> Path:
     """Python of the peer's environment, which is made at its first use."""
     if not peer.requirements:
         return Path(sys.executable)
-    name = "himalaya" if peer.requirements == HIMALAYA else peer.runner.removeprefix("with_").removesuffix(".py")
+    shared = {HIMALAYA: "himalaya", NEMOS: "nemos"}  # of several runners
+    name = shared.get(peer.requirements, peer.runner.removeprefix("with_").removesuffix(".py"))
     folder = ENVIRONMENTS / name
     python, installed = folder / "bin" / "python", folder / "installed.txt"
     wanted = "\n".join(peer.requirements)
