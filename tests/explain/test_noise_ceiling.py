@@ -85,6 +85,15 @@ def test_signal_variance_is_right_on_average(drift):
     assert abs(found["signal_variance"].mean() - expected) < 4 * error + 0.02 * expected
 
 
+@pytest.mark.parametrize("repeats", [(4, 6, 2), (2, 4, 30), (2, 60, 9, 5)])
+def test_without_noise_all_is_explained_however_often_conditions_are_repeated(repeats):
+    condition = np.repeat(np.arange(len(repeats)), repeats)
+    Y = np.random.default_rng(0).normal(size=(len(repeats), 5))[condition]
+    found = pg.noise_ceiling(Y, condition, predicted=Y)
+    np.testing.assert_allclose(found["signal_variance"], Y.var(axis=0))
+    np.testing.assert_allclose(found[["explainable", "normalised_variance_explained", "normalised_correlation"]], 1)
+
+
 def test_noise_that_a_trial_shares_is_no_signal():
     # four samples of the same condition in every trial
     rng = np.random.default_rng(6)

@@ -41,7 +41,8 @@ class GLM(PopulationGLM):
     l1_ratio : float, optional
         α of the elastic net (0.5 unless given), or the share of the norm term in a group lasso with a ridge part.
     smoothness : float
-        σ of the second-difference penalty within feature groups, summed over the axes that `feature_shapes` tells.
+        σ of the penalty ½σwᵀRw on squared differences of neighbouring weights within feature groups, with 0 beyond the
+        ends of a line, summed over the axes that `feature_shapes` tells. R is 2 on its diagonal and −1 beside it.
     feature_groups : sequence, optional
         Sizes of consecutive groups, or a label per column; None reads the first level of X's columns. A 1 per column
         would be both, and is refused: say ``[n_features]`` for one group, or give names as labels.
@@ -59,10 +60,10 @@ class GLM(PopulationGLM):
     penalty_factors : mapping or array-like, shape (n_groups,) or (n_groups, n_neurons), optional
         What λ is multiplied by for each feature group, ≥ 0: by the names of groups, where a group without a factor has
         1, or one for each group in order. A group with twice the factor is penalised twice as much. Factors are taken
-        as they are: glmnet scales its ``penalty.factor`` to a mean of 1. ``smoothness`` has none. A group with 0 is
-        never penalised, and belongs to the null model with the intercept; such fits run on the host. With a column per
-        neuron, each has factors of its own; a DataFrame is matched by the names of groups and neurons. Neurons with the
-        same factors are fitted together, one set after the other.
+        as they are: glmnet scales its ``penalty.factor`` to a mean of 1. ``smoothness`` has none. A group with 0, for
+        all neurons or none, is never penalised, and belongs to the null model with the intercept; such fits run on the
+        host. With a column per neuron, each has factors of its own; a DataFrame is matched by the names of groups and
+        neurons. Neurons with the same factors are fitted together, one set after the other.
     lambdas : array-like, shape (n_lambdas,) or (n_lambdas, n_neurons), optional
         Strengths, which must descend: ``np.sort(lambdas)[::-1]``. A grid below each neuron's λ_max unless given. That
         is the smallest strength with all penalised weights 0 for a norm; for a ridge, ten times the largest curvature

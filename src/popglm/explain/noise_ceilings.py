@@ -76,12 +76,12 @@ def noise_ceiling(
 
     Notes
     -----
-    The signal variance is the mean product of two samples of one condition, less that of two samples of different
-    conditions, always from different trials, times :math:`1 - \sum_c p_c^2` with the shares :math:`p_c` of samples in
-    the conditions. For a stimulus of T bins that was shown N times it is (T − 1)/T of the signal power of Sahani and
-    Linden, :math:`\frac{1}{N - 1} [N \operatorname{Var}_t(\bar r) - \overline{\operatorname{Var}_t(r_n)}]`; for
-    independent samples it is the variance component of an analysis of variance. With it S, the variance V and the mean
-    square error E of the predictions,
+    The signal variance is :math:`\sum_c p_c (1 - p_c) W_c - \sum_{c \ne d} p_c p_d B`, with the shares :math:`p_c` of
+    samples in the conditions, the mean product :math:`W_c` of two samples of one condition, and :math:`B` of two
+    samples of different conditions, always from different trials. For a stimulus of T bins that was shown N times it
+    is (T − 1)/T of the signal power of Sahani and Linden, :math:`\frac{1}{N - 1} [N \operatorname{Var}_t(\bar r) -
+    \overline{\operatorname{Var}_t(r_n)}]`; for independent samples it is the variance component of an analysis of
+    variance. With it S, the variance V and the mean square error E of the predictions,
 
     .. math:: \text{normalised variance explained} = \frac{V - E}{S}, \qquad
        \text{normalised correlation} = \frac{\operatorname{Cov}(y, \hat\mu)}{\sqrt{\operatorname{Var}(\hat\mu) \, S}},

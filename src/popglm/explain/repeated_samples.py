@@ -104,8 +104,9 @@ class RepeatedSamples:
     def signal_variance(self) -> np.ndarray:
         """Variance of the conditions' means without what chance adds, shape (n_neurons,).
 
-        Products of samples from different trials have no noise in their mean. Those of one condition, less those of
-        two, are the variance of conditions (ddof 1).
+        Products of samples from different trials have no noise in their mean. With the shares p of samples in each
+        condition, the variance Σp m² − (Σp m)² is Σp(1 − p) m² from products of one condition, less Σp p′ m m′ over
+        two.
         """
         y = np.where(self.known, self.y - self.mean, 0.0)
         sums, ones = self._conditions @ y, self.known.astype(float)
@@ -113,9 +114,9 @@ class RepeatedSamples:
         every = y.sum(axis=0) ** 2 - ((self._trials @ y) ** 2).sum(axis=0)
         n_every = self.total**2 - ((self._trials @ ones) ** 2).sum(axis=0)
         share = self.n / _or_nan(self.total)
-        same = np.sum(share * alike / np.where(pairs > 0, pairs, 1), axis=0)
+        same = np.sum(share * (1 - share) * alike / np.where(pairs > 0, pairs, 1), axis=0)
         other = (every - alike.sum(axis=0)) / _or_nan(n_every - pairs.sum(axis=0))
-        return (1 - np.sum(share**2, axis=0)) * (same - other)
+        return same - (1 - np.sum(share**2, axis=0)) * other
 
     def jackknife(self) -> np.ndarray:
         """Standard error of the signal's share of the variance, shape (n_neurons,).

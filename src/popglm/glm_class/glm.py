@@ -62,7 +62,7 @@ class GLM:
     l1_ratio : float
         Of the elastic net: 0 for ridge, 1 for lasso.
     smooth_strength : float
-        Of the second-difference penalty within feature groups.
+        Of the penalty wᵀRw on differences of neighbouring weights within feature groups.
     optimizer : {"adam", "sgdm"}
         With ``solver="first-order"``.
     learning_rate, momentum : float

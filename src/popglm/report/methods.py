@@ -165,7 +165,7 @@ def _model_sentences(result: Result, about: dict[str, Any], cite: Any) -> list[s
     said += [*_factor_sentences(about), *_weight_sentences(result)]
     if parameters["smoothness"]:
         said.append(
-            f"Second differences of neighbouring weights of a group were penalised with {parameters['smoothness']:g}."
+            f"Squared differences of neighbouring weights of a group were penalised with {parameters['smoothness']:g}."
         )
     folds = model.sizes["fold"]
     errors = parameters["se_fraction"]
