@@ -246,6 +246,7 @@ def test_groups_without_a_penalty_are_plain(session, design, counts):
     [
         ({"method": "aic"}, "method"),
         ({"order": 0}, "order"),
+        ({"order": 10}, "order=10 is too high for group 'speed', which has 10 columns along its line"),
         ({"tol": 0}, "tol"),
         ({"shrink": "yes"}, "shrink"),
         ({"family": "negative_binomial"}, "parameter of its own; use GLMCV"),

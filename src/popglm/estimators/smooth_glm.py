@@ -14,8 +14,20 @@ from popglm.engines import get_engine
 from popglm.estimators.arguments import feature_group_sizes
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.group_shapes import group_shapes
-from popglm.estimators.smooth_constraints import check_constraints, cone_on, constrained_columns
-from popglm.estimators.smooth_penalties import check_penalties, check_smoothing, group_penalties, penalty_on
+from popglm.estimators.smooth_constraints import (
+    check_constraints,
+    cone_on,
+    constrained_columns,
+    fill_orders,
+    warn_of_orders,
+)
+from popglm.estimators.smooth_penalties import (
+    check_order,
+    check_penalties,
+    check_smoothing,
+    group_penalties,
+    penalty_on,
+)
 from popglm.estimators.validation import warn_neurons
 from popglm.shapes import Shape
 from popglm.solve.curves.population import SmoothFits, determined_columns, fit_smooth
@@ -48,7 +60,8 @@ class SmoothGLM(PopulationGLM):
         Restricted (marginal) likelihood, by Laplace's approximation, or generalised cross-validation, which is UBRE
         for activity without an unknown dispersion. REML is less prone to undersmooth.
     order : int
-        Of the differences: 1 for steps between neighbours, 2 for bends.
+        Of the differences: 1 for steps between neighbours, 2 for bends. Above 2, every line needs more columns than
+        that; lines of two columns have steps alone.
     shrink : bool
         Whether what the differences leave free is penalised too, and single columns. Without, straight lines and
         `linear` terms are not held back at all.
@@ -59,6 +72,9 @@ class SmoothGLM(PopulationGLM):
         "positive", "negative", "increasing" or "decreasing" by the names of groups: signs of their weights before
         z-scoring, or their order along the group's line. A curve of `splines` whose weights rise does so throughout;
         one of `bumps` does between the second and the last but one centre. Strengths are chosen without constraints.
+        Under an order, a column that is constant in X takes the weight of the nearest one that varies. Columns that a
+        `Design` sets to 0 in all data keep a weight of 0; a warning tells where that breaks the order, which
+        ``Design(..., standardize=False)`` avoids.
     smoothing : float or array-like, shape (n_penalties,) or (n_neurons, n_penalties), optional
         Strengths that are given, in the order of the columns of `smoothing_`; None chooses them.
     feature_groups, feature_shapes : optional
@@ -185,7 +201,8 @@ class SmoothGLM(PopulationGLM):
         Warns
         -----
         PopglmWarning
-            Names neurons that are fitted as the null model.
+            Names neurons that are fitted as the null model, and groups whose order does not hold where the session
+            never was.
         ConvergenceWarning
             Names neurons whose strengths are not at a minimum of the criterion within `tol`.
         """
@@ -213,6 +230,7 @@ class SmoothGLM(PopulationGLM):
             )  # fmt: skip
         self.loss_, self.null_fitted_ = loss, np.isnan(fits.criterion)
         self.n_events_, self.null_margin_, self.null_intercept_ = null.n_events, null.margin, null.intercept
+        self._order_constants(fits, values)
         self._keep_fits(fits, np.asarray(sums.null, float))
         self._warn_of_smoothing(fits, given is None)
         self.timings_ = {"total": time.perf_counter() - began}
@@ -241,11 +259,14 @@ class SmoothGLM(PopulationGLM):
         self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, True)
         self.feature_mask_ = self.penalty_factors_ = None
         self._penalties = self._group_penalties()
+        check_order(int(self.order), self._shapes, names, {str(group) for group in self.penalties or ()})
         centred = values.astype(float)
         if self.fit_intercept:
             centred = centred - centred.mean(axis=0)
+        # a constant adds to an intercept alone, and stands for one where there is none
+        tells = centred.std(axis=0) > 0 if self.fit_intercept else (centred != 0).any(axis=0)
         # what was never visited has no scale, and is 0
-        here = np.flatnonzero(np.isfinite(self._scale) & (centred.std(axis=0) > 0))
+        here = np.flatnonzero(np.isfinite(self._scale) & tells)
         determined = here[determined_columns(centred[:, here], self._penalty_on(here))]
         # what moves along a direction that changes no prediction may still leave the constraints
         held = here[constrained_columns(self._constraints(), sizes)[here]]
@@ -267,6 +288,19 @@ class SmoothGLM(PopulationGLM):
         found = self._constraints()
         sizes, scale = self.feature_group_sizes_, self._scale
         return cone_on(found, self._shapes, sizes, scale, self._columns) if found else None
+
+    def _order_constants(self, fits: SmoothFits, values: np.ndarray) -> None:
+        """Give columns that do not vary the weights of their neighbours where an order is asked; say where none can."""
+        found, names = self._constraints(), self.feature_group_names_
+        if not found:
+            return
+        layout = self._shapes, self.feature_group_sizes_, self._scale
+        before = fits.coef.copy()
+        fill_orders(fits.coef, found, layout, self._columns)
+        if self.fit_intercept:
+            # what a constant adds to every sample is the intercept's
+            fits.intercept -= (fits.coef - before) @ values.mean(axis=0, dtype=float)
+        warn_of_orders(fits.coef, found, layout, names)
 
     @property
     def _scale(self) -> np.ndarray:

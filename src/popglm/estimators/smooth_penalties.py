@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,31 @@ from popglm.numbers import numbers_of
 from popglm.shapes import Shape
 from popglm.statistics.curve_penalties import CurvePenalty, curve_penalties
 
-__all__ = ["check_penalties", "check_smoothing", "group_penalties", "penalty_on"]
+__all__ = ["check_order", "check_penalties", "check_smoothing", "group_penalties", "penalty_on"]
 
 #: How far a matrix may be from symmetric, or hold a direction by less than nothing, in shares of what it holds most.
 ROUNDING = 1e-8
+
+
+#: Of differences, unless users ask for another: lines that are too short for it have steps alone.
+DEFAULT_ORDER = 2
+
+
+def check_order(order: int, shapes: Sequence[Shape], groups: Sequence[str], given: Collection[str]) -> None:
+    """Complain of an order above the default that a line is too short for; groups in ``given`` have own penalties.
+
+    Raises
+    ------
+    ValueError
+    """
+    for group, shape in zip(groups, shapes, strict=True):
+        shortest = min((n for kind, n in shape.axes if kind == "line" and n > 1), default=order + 1)
+        if order > DEFAULT_ORDER and shortest <= order and group not in given:
+            raise ValueError(
+                f"order={order} is too high for group {group!r}, which has {shortest} columns along its line, and "
+                f"differences of order {shortest - 1} at most. Give a lower order, the basis more columns, or the "
+                f"group a matrix of its own by penalties={{{group!r}: [S]}}."
+            )
 
 
 def check_penalties(given: Any, sizes: np.ndarray, groups: Sequence[str]) -> dict[str, list[np.ndarray]]:
