@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from sklearn.exceptions import NotFittedError
 
 import popglm as pg
 from popglm.statistics.families import FAMILIES, get_family
@@ -188,8 +189,24 @@ def test_bad_input_is_told():
     ]:
         with pytest.raises(ValueError, match=re.escape(words)):
             pg.simulate(*arguments, **given)
+    with pytest.raises(NotFittedError, match="simulate: this Design is not fitted yet; call fit"):
+        pg.simulate(model, pg.Design([pg.linear("speed")]), session)
     with pytest.raises(TypeError, match="design must be the Design of the fit"):
         pg.simulate(model, "design", session)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "tweedie", "gamma", "inverse_gaussian"])
+def test_the_advice_on_dispersions_finds_them(family):
+    x = np.random.default_rng(0).normal(size=40_000) / 3
+    design, session = pg.Design([pg.linear("x")]), {"x": x}
+    X = design.fit_transform(session)
+    model = pg.GLM(family, lambdas=[1e-3]).fit(X, np.exp(x[:, None]))
+    Y = pg.simulate(model, design, session, dispersion=0.2)["activity"].values[0]
+    with pytest.raises(ValueError, match="needs its dispersion") as told:
+        pg.simulate(model, design, session)
+    advice = re.search(r"such as (.*) with mu = (.*)$", str(told.value))
+    mu = eval(advice[2], {"model": model, "X": X})
+    assert eval(advice[1], {"Y": Y, "mu": mu}) == pytest.approx(0.2, rel=0.05)
 
 
 def test_binomial_activity_is_drawn_from_its_trials():

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.checks import check_count, check_room, check_seed, is_number
+from popglm.checks import check_count, check_fitted, check_room, check_seed, is_number
 from popglm.design import Design
 from popglm.design.past import Past
 from popglm.design.variables import SessionVariables
@@ -21,6 +21,7 @@ from popglm.explain.contributions import check_design_matrix, check_model, rows_
 from popglm.frames import as_pandas
 from popglm.messages import listed, shown
 from popglm.statistics.families.contract import Family
+from popglm.statistics.families.powers import PowerVariance
 
 __all__ = ["simulate"]
 
@@ -62,8 +63,8 @@ def simulate(
     offset : array-like, shape (n_samples,), optional
         Known part of the linear predictor, as in the fit.
     dispersion : float or array-like, shape (n_neurons,), optional
-        Of gaussian models the variance about the mean, of gamma models the variance over the squared mean. These
-        families need it; others have none.
+        Variance about the mean μ over V(μ): V is 1 for gaussian models, μ^p for tweedie models of the power p, μ² for
+        gamma and μ³ for inverse_gaussian models. These families need it; others have none.
     sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
         As in the fit. Of binomial models the number of trials; others draw the same, whatever samples weigh.
     highest : float, optional
@@ -81,8 +82,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above; if the design uses activity of the model's neurons in another way than through
-        `history` and `coupling`, or has the `history` of a neuron that is none of the model.
+        If an argument is not as above; if the design is not fitted, uses activity of the model's neurons in another way
+        than through `history` and `coupling`, or has the `history` of a neuron that is none of the model.
     ValueError
         If the activity runs away: neurons excite each other more and more.
 
@@ -108,6 +109,7 @@ def simulate(
     check_model(model, "simulate")
     if not isinstance(design, Design):
         raise TypeError(f"simulate: design must be the Design of the fit; found {shown(design)}")
+    check_fitted(design, "columns_", "simulate")
     check_count("simulate", "n", n, 1)
     check_seed(seed, "simulate")
     if highest is not None and not (is_number(highest) and highest > 0):
@@ -156,7 +158,7 @@ def _check_dispersion(family: Family, dispersion: Any, n_neurons: int) -> np.nda
     if dispersion is None:
         raise ValueError(
             f"simulate: a {family.name} response needs its dispersion; give a number, or one per neuron, such as "
-            "((Y - model.predict(X)) ** 2 / V).mean(axis=0) with V = 1 for gaussian and the squared mean for gamma"
+            f"((Y - mu) ** 2 / {_variance_text(family)}).mean(axis=0) with mu = model.predict(X)"
         )
     found = np.asarray(dispersion, float)
     if found.shape not in ((), (n_neurons,)) or not (np.isfinite(found).all() and (found > 0).all()):
@@ -165,6 +167,11 @@ def _check_dispersion(family: Family, dispersion: Any, n_neurons: int) -> np.nda
             f"{shown(dispersion)}"
         )
     return found
+
+
+def _variance_text(family: Family) -> str:
+    """The variance of a unit of dispersion, as code of the mean ``mu``."""
+    return f"mu ** {family.power:g}" if isinstance(family, PowerVariance) else "1"
 
 
 def _numbers_of_trials(weight: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
