@@ -81,6 +81,11 @@ def test_wrong_sessions_are_told(results):
     assert_complaint("two rows", lambda v: pg.pool_sessions(results, v), twice)
     taken = {name: {"cue": 1} for name in results}
     assert_complaint("'cue'", lambda v: pg.pool_sessions(results, v), taken)
+    for own in ("session", "neuron_in_session"):
+        named = {name: {own: 1} for name in results}
+        assert_complaint(own, lambda v: pg.pool_sessions(results, v), named)
+        table = pd.DataFrame({own: [1.0]}, index=["a"])
+        assert_complaint(own, pg.pool_sessions, {"m1": table})
     alike = pd.DataFrame({"cue": [1.0, 2.0]}, index=["a", "a"])
     assert_complaint("'a' more than once", pg.pool_sessions, {"m1": alike})
     # "m 1" and "1" against "m" and "1 1"

@@ -47,8 +47,8 @@ def pool_sessions(
     Raises
     ------
     TypeError, ValueError
-        If something else is given, two neurons of a session have one name, a session has no row in ``about``, or a
-        result has no such quantity or part.
+        If something else is given, two neurons of a session have one name, two columns have, a session has no row in
+        ``about``, or a result has no such quantity or part.
 
     Examples
     --------
@@ -73,17 +73,20 @@ def pool_sessions(
             f"a store; found {shown(sessions)}."
         )
     known = _about(about, [str(name) for name in sessions])
+    if taken := [column for column in known if column in (SESSION, NEURON)]:
+        raise ValueError(
+            f"pool_sessions: about has a column {taken[0]!r}, as the table has of its own; rename it there."
+        )
     tables = []
     for name, result in sessions.items():
         own = _table(str(name), result, quantity, part)
         check_distinct([str(neuron) for neuron in own.index], f"pool_sessions: session {str(name)!r}", "neuron")
-        own = own.rename_axis(NEURON).reset_index()
-        taken = [column for column in own if column in {SESSION, *known.columns}]
-        if taken:
+        if taken := [column for column in own if column in {SESSION, NEURON, *known.columns}]:
             raise ValueError(
                 f"pool_sessions: session {str(name)!r} has a column {taken[0]!r} of its own; rename it there or in "
                 "about."
             )
+        own = own.rename_axis(NEURON).reset_index()
         head = {SESSION: str(name), **{column: known.at[str(name), column] for column in known}}
         own.index = pd.Index([f"{name} {neuron}" for neuron in own[NEURON]], name="neuron")
         tables.append(pd.concat([pd.DataFrame(head, index=own.index), own], axis=1))
