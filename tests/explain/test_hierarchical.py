@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from animals import animals
 from complaints import assert_complaint
 from scipy import stats
@@ -93,6 +94,21 @@ def test_several_values_medians_and_missing_numbers():
     # sessions of the same name in two animals are two
     flat = pg.hierarchical_bootstrap(table, "cue", levels="session", n_resamples=50, seed=0)
     assert flat["n_units"].item() == 3
+
+
+def test_neurons_without_a_number_are_not_drawn():
+    table = animals(n_animals=9, n_sessions=2, n_neurons=6, seed=4)
+    # whole animals, and one session of another
+    lost = (table["animal"] >= 4) | ((table["animal"] == 0) & (table["session"] == table["session"][0]))
+    table = table.assign(some=table["cue"].where(~lost), none=np.nan)
+    settings = {"by": "area", "n_resamples": 60, "seed": 2}
+    found = pg.hierarchical_bootstrap(table, ["cue", "some", "none"], **settings)
+    alone = pg.hierarchical_bootstrap(table.dropna(subset="some"), "some", **settings)
+    for name in alone:
+        np.testing.assert_allclose(found[name].sel(value=["some"]), alone[name], rtol=1e-9, err_msg=name)
+    xr.testing.assert_allclose(found.sel(value=["cue"]), pg.hierarchical_bootstrap(table, "cue", **settings))
+    assert (found["n_units"].values == [[9, 9], [4, 4], [0, 0]]).all()
+    assert np.isnan(found["difference_standard_error"].sel(value="none")).all()
 
 
 def mixed():
@@ -201,7 +217,11 @@ def test_bad_arguments_are_told():
         assert_complaint("levels", lambda v, call=call: call(table, "cue", levels=v), "mouse")
         assert_complaint("levels", lambda v, call=call: call(table[table["animal"] == 0], "cue", levels=v), "animal")
         assert_complaint("by", lambda v, call=call: call(table, "cue", v), "region")
+        assert_complaint("one of values", lambda v, call=call: call(table, ["cue"], v), "cue")
+        assert_complaint("largest of levels", lambda v, call=call: call(table, "cue", v), "animal")
         assert_complaint("level", lambda v, call=call: call(table, "cue", level=v), 95)
+    numbered = table.assign(depth=np.arange(len(table)) / 7)
+    assert_complaint("groups in column", lambda v: pg.hierarchical_bootstrap(numbered, "cue", v), "depth")
     unnamed = table.assign(area=table["area"].where(table.index > 3))
     assert_complaint("no label", lambda v: pg.hierarchical_bootstrap(v, "cue", "area"), unnamed)
     assert_complaint("statistic", lambda v: pg.hierarchical_bootstrap(table, "cue", statistic=v), "mode")
@@ -209,6 +229,10 @@ def test_bad_arguments_are_told():
     assert_complaint("seed", lambda v: pg.hierarchical_bootstrap(table, "cue", seed=v), -1)
     assert_complaint("levels", lambda v: pg.mixed_model(table, "cue", levels=v), ["animal", "session", "area"])
     assert_complaint("slopes", lambda v: pg.mixed_model(table, "cue", slopes=v), "yes")
+    genotypes = table.assign(genotype=np.where(table["animal"] > 1, "mutant", "wild"))
+    assert_complaint("slopes=True", lambda v: pg.mixed_model(genotypes, "cue", v, slopes=True), "genotype")
+    one = table.assign(cue=table["cue"].where(table["animal"] == 1))
+    assert_complaint("single 'animal'", lambda v: pg.mixed_model(one, v), "cue")
     for value in (1, "many", [], [2.5], True, 40):
         assert_complaint("n_types", lambda v: pg.cell_types(types_table(), ["cue", "speed"], v), value)
     assert_complaint("alike", lambda v: pg.cell_types(v, ["cue"]), pd.DataFrame({"cue": np.ones(50)}))

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy import stats
 
 from popglm.checks import MOST_DRAWS, check_count, check_seed, is_number
-from popglm.explain.pooling import check_levels, check_table
+from popglm.explain.pooling import check_groups, check_levels, check_table
 from popglm.messages import listed, shown
 
 __all__ = ["hierarchical_bootstrap"]
@@ -42,7 +42,8 @@ def hierarchical_bootstrap(
     table : DataFrame
         A row per neuron, as of `pool_sessions`.
     values : str or list of str
-        Columns of numbers, such as contributions of variables. NaN is left out.
+        Columns of numbers, such as contributions of variables. Neurons with NaN are left out before any are drawn, of
+        each column by itself.
     by : str, optional
         Column of groups that are compared, such as the area or the condition of a session.
     levels : str or list of str
@@ -66,7 +67,8 @@ def hierarchical_bootstrap(
     Raises
     ------
     TypeError, ValueError
-        If a column is not there or not as above, or a group has fewer than two of the largest units.
+        If a column is not there or not as above, a group has fewer than two of the largest units, or ``by`` is one of
+        the values or the largest unit itself.
 
     Notes
     -----
@@ -110,29 +112,56 @@ def hierarchical_bootstrap(
     check_seed(seed, who)
     if not is_number(level) or not 0 < level < 1:
         raise ValueError(f"{who}: level={shown(level)} must be a number between 0 and 1, such as 0.95.")
-    group, groups = np.zeros(len(table), int), ["all"]
-    if by is not None:
-        labels = table[check_levels(who, table, "by", by)[0]]
-        group, kinds = pd.factorize(labels, sort=True)
-        groups = [str(kind) for kind in kinds]
+    group, groups = check_groups(who, table, by, values, levels)
     units = np.column_stack([pd.factorize(table[name])[0] for name in levels])
-    _check_units(who, units[:, 0], group, groups, levels[0])
+    _check_units(who, units[:, 0], group, groups, levels[0], by)
     numbers = table[values].to_numpy(float)
-    own = STATISTICS[statistic]
-    draws = _Draws(units, group, np.random.default_rng(seed))
-    estimate = _by_group(own, numbers, group, len(groups))
-    resampled = np.stack([_by_group(own, numbers[rows], group[rows], len(groups)) for rows in draws(n_resamples)])
+    estimate = _by_group(STATISTICS[statistic], numbers, group, len(groups))
+    resampled = _resampled(STATISTICS[statistic], numbers, units, group, len(groups), n_resamples, seed)
     return _dataset(estimate, resampled, level, values, groups, _counts(numbers, group, units[:, 0], len(groups)))
 
 
-def _check_units(who: str, unit: np.ndarray, group: np.ndarray, groups: list[str], name: str) -> None:
+def _check_units(who: str, unit: np.ndarray, group: np.ndarray, groups: list[str], name: str, by: str | None) -> None:
     """Complain of groups of which one unit is all that is known."""
     few = [groups[k] for k in range(len(groups)) if len(np.unique(unit[group == k])) < 2]
+    if few and by is not None:
+        raise ValueError(
+            f"{who}: by: of the {len(groups):,} groups in column {by!r}, {listed(map(repr, few))} "
+            f"{'has' if len(few) == 1 else 'have'} a single {name!r}, which says nothing of how much these differ; "
+            "leave them out, give a column of other groups, or begin levels with a smaller unit."
+        )
     if few:
         raise ValueError(
-            f"{who}: levels: {listed(map(repr, few))} has a single {name!r}, which says nothing of how much these "
-            "differ; leave it out, or begin with a smaller level."
+            f"{who}: levels: the table has a single {name!r}, which says nothing of how much these differ; begin with "
+            "a smaller level."
         )
+
+
+def _resampled(
+    statistic: Callable[..., Any],
+    numbers: np.ndarray,
+    units: np.ndarray,
+    group: np.ndarray,
+    n_groups: int,
+    n_resamples: int,
+    seed: int | None,
+) -> np.ndarray:
+    """The statistic of every resample, (n_resamples, n_values, n_groups).
+
+    Values that are known of the same neurons share draws. Neurons without a number are not drawn: units of such neurons
+    alone would take the place of units that count.
+    """
+    found = np.full((n_resamples, numbers.shape[1], n_groups), np.nan)
+    patterns, which = np.unique(~np.isnan(numbers), axis=1, return_inverse=True)
+    for k, known in enumerate(patterns.T):
+        if known.any():
+            columns, at = np.flatnonzero(which.ravel() == k), group[known]
+            own = numbers[np.ix_(known, columns)]
+            # numbered as in a table of these neurons alone, so that the draws are the same
+            of_units = np.column_stack([pd.factorize(column)[0] for column in units[known].T])
+            draws = _Draws(of_units, at, np.random.default_rng(seed))
+            found[:, columns] = [_by_group(statistic, own[rows], at[rows], n_groups) for rows in draws(n_resamples)]
+    return found
 
 
 class _Draws:

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy import stats
 
 from popglm.checks import check_flag, is_number
-from popglm.explain.pooling import check_levels, check_table
+from popglm.explain.pooling import check_groups, check_levels, check_table
 from popglm.messages import shown
 from popglm.warnings import ConvergenceWarning, warn
 
@@ -48,7 +48,8 @@ def mixed_model(
         One column, or two, that say what neurons belong to, the larger unit first.
     slopes : bool
         Whether the difference of groups may differ between the larger units, which takes more of them. Groups that were
-        recorded in the same animals, such as areas, need that: else their difference seems surer than it is.
+        recorded in the same animals, such as areas, need that: else their difference seems surer than it is. Groups of
+        which each animal has one, such as genotypes, cannot have that.
     level : float
         Of the intervals.
 
@@ -64,7 +65,9 @@ def mixed_model(
     ImportError
         Without statsmodels: ``pip install 'popglm[mixed]'``.
     TypeError, ValueError
-        If a column is not there or not as above, there are fewer than two of the larger units, or more levels than two.
+        If a column is not there or not as above, there are fewer than two of the larger units with numbers, or more
+        levels than two, ``by`` is one of the values or the larger unit itself, or with ``slopes`` no larger unit has
+        two groups.
 
     Warns
     -----
@@ -100,10 +103,7 @@ def mixed_model(
         raise ValueError(f"{who}: levels={shown(levels)} must be one column or two; hierarchical_bootstrap takes more.")
     if not is_number(level) or not 0 < level < 1:
         raise ValueError(f"{who}: level={shown(level)} must be a number between 0 and 1, such as 0.95.")
-    groups, code = ["all"], np.zeros(len(table), int)
-    if by is not None:
-        code, kinds = pd.factorize(table[check_levels(who, table, "by", by)[0]], sort=True)
-        groups = [str(kind) for kind in kinds]
+    code, groups = check_groups(who, table, by, values, levels)
     large = table.groupby(levels[0], sort=False, observed=True).ngroup()
     frame = pd.DataFrame({"group": code, "large": large.to_numpy()})
     if len(levels) == 2:
@@ -113,9 +113,7 @@ def mixed_model(
     fits, odd = [], []
     for name in values:
         known = frame.assign(y=table[name].to_numpy(float)).dropna()
-        lost = set(range(len(groups))) - set(known["group"])
-        if lost:
-            raise ValueError(f"{who}: values: column {name!r} has no number in {groups[min(lost)]!r}; leave that out.")
+        _check_known(known, groups, name, levels[0], slopes)
         fits.append(_fit(known, len(groups), slopes and len(groups) > 1))
         if not fits[-1][-1]:
             odd.append(name)
@@ -128,6 +126,23 @@ def mixed_model(
     known = table[values].notna().to_numpy()
     n_neurons = np.stack([known[code == k].sum(axis=0) for k in range(len(groups))], axis=1)
     return _dataset(fits, values, groups, [*levels, "neuron"], level, n_neurons)
+
+
+def _check_known(known: pd.DataFrame, groups: list[str], value: str, unit: str, slopes: bool) -> None:
+    """Complain of a value whose neurons with a number say too little for the model."""
+    who = "mixed_model"
+    if lost := set(range(len(groups))) - set(known["group"]):
+        raise ValueError(f"{who}: values: column {value!r} has no number in {groups[min(lost)]!r}; leave that out.")
+    if known["large"].nunique() < 2:
+        raise ValueError(
+            f"{who}: values: column {value!r} has numbers in a single {unit!r}, which says nothing of how much these "
+            "differ."
+        )
+    if slopes and len(groups) > 1 and known.groupby("large")["group"].nunique().max() < 2:
+        raise ValueError(
+            f"{who}: slopes=True needs two groups within one {unit!r}, but of column {value!r} every one has a "
+            "single group; how much their difference varies is not known then. Use slopes=False."
+        )
 
 
 def _fit(known: pd.DataFrame, n_groups: int, slopes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:

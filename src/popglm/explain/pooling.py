@@ -13,7 +13,7 @@ import xarray as xr
 from popglm.labels import check_distinct
 from popglm.messages import listed, shown
 
-__all__ = ["check_levels", "check_table", "pool_sessions"]
+__all__ = ["check_groups", "check_levels", "check_table", "pool_sessions"]
 
 #: Columns of the pooled table.
 SESSION, NEURON = "session", "neuron_in_session"
@@ -205,3 +205,27 @@ def check_levels(who: str, table: pd.DataFrame, argument: str, names: Any, numer
                 "neurons out."
             )
     return list(names)
+
+
+def check_groups(
+    who: str, table: pd.DataFrame, by: Any, values: list[str], levels: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Group of every neuron, and the groups' names; all in one without a column ``by``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the column is not there, has no label for a neuron, is one of the values, or is the larger unit itself.
+    """
+    if by is None:
+        return np.zeros(len(table), int), ["all"]
+    name = check_levels(who, table, "by", by)[0]
+    if name in values:
+        raise ValueError(f"{who}: by={name!r} is one of values; give a column of groups, such as the area.")
+    if name == levels[0]:
+        raise ValueError(
+            f"{who}: by={name!r} is the largest of levels, and a single one says nothing of how much these differ; "
+            "give a column of groups, such as the area or the genotype."
+        )
+    code, kinds = pd.factorize(table[name], sort=True)
+    return code, [str(kind) for kind in kinds]
