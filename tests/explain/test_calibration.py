@@ -234,6 +234,40 @@ def test_a_place_cell_of_kramer_and_eden_without_a_field():
     assert abs(off["field"]).max() < 1.1
 
 
+def test_a_single_trial_has_no_errors():
+    model, X, Y, _ = fitted()
+    found = pg.calibration(model, X, Y, trial=np.zeros(len(X)))
+    for name in ("standard_error", "slope_error", "intercept_error", "pooled_slope_error"):
+        assert np.isnan(found[name]).all()
+    # residuals of two trials are opposite, those of the best line add up to 0
+    halves = pg.calibration(model, X, Y, trial=np.arange(len(X)) < len(X) / 2)
+    assert (halves["slope_error"][:3] > 1e-6).all()
+
+
+def test_activity_in_another_order_than_that_of_the_fit_is_told():
+    model, X, Y, _ = fitted()
+    X = np.asarray(X)
+    for other in (
+        Y[::-1],
+        np.random.default_rng(0).permutation(Y),
+        np.where(np.arange(len(Y))[:, None] % 3, Y, np.nan),
+    ):
+        with pytest.raises(ValueError, match="calibration: X and Y are not those of the fit, or their rows are"):
+            pg.calibration(model, X, other)
+    # labels tell the order
+    rows = np.random.default_rng(0).permutation(len(Y))
+    table = pd.DataFrame(Y, index=np.arange(len(Y)) + 10.0)
+    labelled = pg.GLMCV(lambdas=[0.01], cv=4).fit(pd.DataFrame(X, index=table.index), table)
+    whole = pg.calibration(labelled, pd.DataFrame(X, index=table.index), table)
+    xr_equal(whole, pg.calibration(labelled, pd.DataFrame(X, index=table.index), table.iloc[rows]))
+    with pytest.raises(ValueError, match="not those of the fit"):
+        pg.calibration(labelled, X, table.iloc[rows].reset_index(drop=True))
+    # a part on purpose: bins of its own predictions
+    part = np.arange(len(Y)) % 3 > 0
+    found = pg.calibration(model, X, np.where(part[:, None], Y, np.nan), sample_weight=1, bins=1)
+    np.testing.assert_allclose(found["observed"][:, 0], Y[part].mean(axis=0))
+
+
 def test_bad_arguments_are_told():
     model, X, Y, b = fitted()
     for value in (0, 2.5, "ten", [1], [3, 2], [[1, 2]], [0, np.nan]):

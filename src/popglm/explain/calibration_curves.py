@@ -12,7 +12,14 @@ from popglm.checks import MOST_BINS, check_count, is_number
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import deviance_loss
 from popglm.estimators.validation import check_as_in_fit, check_offset, warn_neurons
-from popglm.explain.contributions import Activity, Predictor, check_design_matrix, neuron_blocks, rows_of
+from popglm.explain.contributions import (
+    Activity,
+    Predictor,
+    check_design_matrix,
+    neuron_blocks,
+    other_than_in_fit,
+    rows_of,
+)
 from popglm.explain.recalibration import NOT_FOUND, Line, recalibrate
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
@@ -49,18 +56,19 @@ def calibration(
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The rows of the fit, or any others with ``held_out=False``.
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-        Their activity. NaN where a neuron was not recorded.
+        Their activity, held out that of the fit. NaN where a neuron was not recorded.
     bins : int or array-like, shape (n_bins + 1,)
         A number of bins with equally many samples each, of every neuron's own predictions and of all together; or the
         edges of the bins in ascending order, in the units of Y. Predictions beyond the edges are in the outer bins.
     trial : array-like, shape (n_samples,), optional
         Trial of every sample; standard errors are then over trials, else over samples, and too small where samples of
-        a trial are alike.
+        a trial are alike. Over fewer than about five trials they are too small as well.
     held_out : bool
         Predict each row by the weights of the fold that held it out; else by the weights of the fit to all rows. On the
         samples of an unpenalised fit with a canonical link the slope is 1 and the intercept 0, whatever the model.
     sample_weight, offset : array-like, shape (n_samples,), optional
-        As in the fit, and needed if that had them; ``sample_weight=1`` and ``offset=0`` ask for none on purpose. With
+        As in the fit, and needed if that had them; ``sample_weight=1`` and ``offset=0`` ask for none on purpose, and
+        then Y may also be known of fewer samples than in the fit, such as those of one condition. With
         ``held_out=False`` those of the rows of X.
 
     Returns
@@ -68,16 +76,18 @@ def calibration(
     xarray.Dataset
         - ``predicted``, ``observed`` (neuron, bin): means over the samples in the bin, in the units of Y, NaN where
           there are none, and ``n_samples``; ``standard_error`` of the observed, NaN for a single sample or trial.
-        - ``intercept``, ``slope`` (neuron): of the recalibration, and ``intercept_error``, ``slope_error``. A slope
-          below 1 says that predictions are too extreme, one above 1 that they are too timid. NaN for neurons at the
-          null model, whose predictions do not vary, and for those that are silent.
+        - ``intercept``, ``slope`` (neuron): of the recalibration, and ``intercept_error``, ``slope_error``, NaN for a
+          single trial. A slope below 1 says that predictions are too extreme, one above 1 that they are too timid. NaN
+          for neurons at the null model, whose predictions do not vary, and for those that are silent.
         - the same of all neurons together, ``pooled_predicted`` … (bin) and ``pooled_slope`` …, in bins of their own.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not as above, X or Y are not those of the model, or the model is not cross-validated (unless
-        ``held_out=False``); if the fit had sample weights or an offset that are not given, or the other way round.
+        ``held_out=False``); if X and Y are not those of the fit, or their rows are in another order, so that the
+        held-out deviance is not that of the fit; if the fit had sample weights or an offset that are not given, or the
+        other way round.
 
     Warns
     -----
@@ -122,6 +132,7 @@ def calibration(
     values = check_design_matrix(model, X, "calibration", held_out)
     labels = rows_of(model, X, held_out)
     # a single number asks on purpose for predictions without what the fit had
+    as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
     if held_out:
         sample_weight, offset = check_as_in_fit(
             model, sample_weight, offset, len(values), labels, "calibration", refits=False
@@ -132,11 +143,27 @@ def calibration(
     fold = model.fold_ if held_out else None
     activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, None, labels, fold)
     cluster = np.arange(len(values)) if trial is None else check_trials(trial, len(values), labels)
-    etas = [predictor.eta(neurons) for neurons in neuron_blocks(len(values), len(model.neuron_names_))]
+    blocks = list(neuron_blocks(len(values), len(model.neuron_names_)))
+    etas = [predictor.eta(neurons) for neurons in blocks]
+    if as_in_fit:
+        _check_as_in_fit(activity, blocks, etas)
     has_weights = np.any([coef.any(axis=1) for _, coef, _ in predictor.parts], axis=0)
     parts = _Predicted(model, activity, np.concatenate(etas, axis=1), has_weights, cluster, edges)
     errors = "over samples" if trial is None else "over trials"
     return parts.dataset().assign_attrs(held_out=int(held_out), errors=errors)
+
+
+def _check_as_in_fit(activity: Activity, blocks: list[np.ndarray], etas: list[np.ndarray]) -> None:
+    """Complain of held-out predictions whose deviance is not that of the fit."""
+    for neurons, eta in zip(blocks, etas, strict=True):
+        deviance, null = activity.deviance(eta, neurons)[0], activity.null_deviance(neurons)[0]
+        if said := other_than_in_fit(activity.model, neurons, deviance, null):
+            raise ValueError(
+                "calibration: X and Y are not those of the fit, or their rows are in another order, but are predicted "
+                f"row by row by the folds of the fit: {said}. Give the data that the model was fitted to, in its "
+                "order; held_out=False for other samples; or sample_weight=1 for some of those of the fit, with NaN "
+                "in Y for the others."
+            )
 
 
 def _check_bins(bins: Any) -> int | np.ndarray:

@@ -36,7 +36,8 @@ def recalibrate(loss: Family, eta: np.ndarray, y: np.ndarray, s: np.ndarray, clu
     eta, y, s : ndarray, shape (n_samples,)
         Linear predictors, activity, and weights above 0.
     cluster : ndarray of int, shape (n_samples,)
-        Samples of one cluster may depend on each other: errors are those of White's sandwich over clusters.
+        Samples of one cluster may depend on each other: errors are those of White's sandwich over clusters,
+        and NaN with a single one, whose residuals sum to 0.
     """
     total = s.sum()
     center = s @ eta / total
@@ -60,7 +61,7 @@ def recalibrate(loss: Family, eta: np.ndarray, y: np.ndarray, s: np.ndarray, clu
     # as in `wald`
     covariance = bread @ (sums @ sums.T) @ bread * (n / max(n - 1, 1)) * (total - 1) / max(total - 2, 1)
     back = np.array([[1, -center / spread], [0, 1 / spread]])
-    errors = np.sqrt(np.maximum(np.diag(back @ covariance @ back.T), 0))
+    errors = np.sqrt(np.maximum(np.diag(back @ covariance @ back.T), 0)) if n > 1 else np.full(2, np.nan)
     return Line(*map(float, back @ b), *map(float, errors))
 
 
