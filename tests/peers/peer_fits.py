@@ -1,7 +1,10 @@
 """What the tests of this folder share: fits to the last digits, and conditions of a minimum in plain NumPy."""
 
 import numpy as np
+import sklearn
 from scipy.special import expit, xlogy
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.fixes import parse_version
 
 from popglm import GLM
 
@@ -62,3 +65,9 @@ def broken_conditions(family, X, y, model, lam, norms, index=0, weight=None):
         size = np.linalg.norm(v)
         off.append(np.linalg.norm(g - lam * c * v / size) if size else max(np.linalg.norm(g) - lam * c, 0.0))
     return max(off) / (lam * np.min(norms))
+
+
+def logistic(**settings):
+    """scikit-learn's logistic regression with an ``l1_ratio``; releases before 1.8 need the name of the penalty too."""
+    named = {} if parse_version(sklearn.__version__) >= parse_version("1.8") else {"penalty": "elasticnet"}
+    return LogisticRegression(**named, **settings)

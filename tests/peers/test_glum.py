@@ -6,10 +6,10 @@ The digits are those that glum's ``tests/glm/test_distribution.py`` and ``test_g
 
 import numpy as np
 import pytest
-from peer_fits import exact
+from peer_fits import exact, logistic
 from scipy.special import expit
 from sklearn.datasets import make_classification, make_regression
-from sklearn.linear_model import ElasticNet, ElasticNetCV, LogisticRegression, Ridge
+from sklearn.linear_model import ElasticNet, ElasticNetCV, Ridge
 
 from popglm import GLMCV, goodness_of_fit, wald
 from popglm.statistics.families import get_family
@@ -147,7 +147,7 @@ def test_logistic_elastic_net_is_that_of_scikit_learn(lam):
         n_samples=500, n_features=6, n_informative=5, n_redundant=0, random_state=np.random.RandomState(42)
     )
     model = exact("bernoulli", penalty="elastic_net", l1_ratio=0.5, lambdas=[lam], fit_intercept=False).fit(X, y)
-    other = LogisticRegression(
+    other = logistic(
         l1_ratio=0.5, C=1 / (500 * lam), solver="saga", fit_intercept=False, tol=1e-9, max_iter=5_000, random_state=0
     ).fit(X, y)  # fmt: skip
     np.testing.assert_allclose(model.coef_, other.coef_[0], rtol=1e-5, atol=1e-8)

@@ -7,8 +7,8 @@ are orthonormal already, and the end of the path, without a penalty, always.
 
 import numpy as np
 import pytest
-from peer_fits import activity, broken_conditions, correlated, exact
-from sklearn.linear_model import Lasso, LogisticRegression
+from peer_fits import activity, broken_conditions, correlated, exact, logistic
+from sklearn.linear_model import Lasso
 
 from popglm import GLM, GLMCV, goodness_of_fit
 
@@ -48,7 +48,7 @@ def test_groups_of_one_column_are_a_lasso(family):
         other = Lasso(alpha=0.05, fit_intercept=False, tol=1e-12).fit(X, y).coef_
     else:
         settings = {"solver": "saga", "fit_intercept": False, "tol": 1e-10, "max_iter": 20_000, "random_state": 0}
-        other = LogisticRegression(l1_ratio=1, C=1 / (50 * 0.05), **settings).fit(X, y).coef_[0]
+        other = logistic(l1_ratio=1, C=1 / (50 * 0.05), **settings).fit(X, y).coef_[0]
     assert 0 < np.count_nonzero(other) < 10
     np.testing.assert_allclose(model.coef_, other, atol=1e-6)
 

@@ -6,10 +6,10 @@ their neighbours. Weights of their penalties, w_g, are popglm's factors times âˆ
 
 import numpy as np
 import pytest
-from peer_fits import DEVIANCES, MEANS, activity, broken_conditions, correlated, exact
+from peer_fits import DEVIANCES, MEANS, activity, broken_conditions, correlated, exact, logistic
 from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import ElasticNet, Lasso, LassoCV, LogisticRegression
+from sklearn.linear_model import ElasticNet, Lasso, LassoCV
 
 from popglm import GLM, GLMCV
 
@@ -112,7 +112,7 @@ def test_logistic_fits_are_those_of_scikit_learn(penalty, strength, ratio):
     X, w, rng = correlated(100, 50, 0)
     y = activity("bernoulli", X @ np.clip(w, -1, 1), rng)
     model = exact("bernoulli", penalty=penalty, lambdas=[strength], fit_intercept=False).fit(X, y)
-    other = LogisticRegression(
+    other = logistic(
         l1_ratio=ratio, C=1 / (100 * strength), solver="saga", fit_intercept=False, tol=1e-9, max_iter=50_000,
         random_state=0,
     ).fit(X, y)  # fmt: skip

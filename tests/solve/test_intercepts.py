@@ -113,6 +113,7 @@ def test_steps_whose_weights_are_not_the_slope_learn_it(link):
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_sums_of_intercepts_that_move_are_the_same_without_the_others(engine):
+    pytest.importorskip(engine, reason=f"{engine} is not installed")
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(90, 5)), rng.poisson(1.0, (8, 90)).astype(float)
     found = get_engine(engine, None, "float64")
