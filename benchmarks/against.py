@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import real
-from jobs import JOBS, SIZES, write_arrays
+from jobs import ALONE, JOBS, SIZES, write_arrays
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -76,7 +76,7 @@ def compare(job: str, trees: dict[str, Path], arrays: Path, times: int, threads:
 def main() -> None:
     """Every job asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    jobs = [*(f"{size}/{job}" for size in SIZES for job in JOBS), "real", "simulated"]
+    jobs = [*(f"{size}/{job}" for size in SIZES for job in JOBS | ALONE), "real", "simulated"]
     parser.add_argument("revision", help="a commit, tag or branch")
     parser.add_argument("--jobs", nargs="+", choices=jobs, default=["tutorial/poisson-group-lasso"], metavar="JOB")
     parser.add_argument("--units", type=int, help="of the jobs real and simulated, drawn with seed 0")
@@ -94,7 +94,7 @@ def main() -> None:
                     np.savez(arrays, **real.job(job == "simulated", options.units))
                 else:
                     size, name = job.split("/")
-                    write_arrays(JOBS[name], SIZES[size], arrays)
+                    write_arrays((JOBS | ALONE)[name], SIZES[size], arrays)
                 compare(job, trees, arrays, options.times, options.threads)
         finally:
             subprocess.run([*git, "remove", "--force", str(checkout)], check=True)

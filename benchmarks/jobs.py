@@ -52,6 +52,11 @@ JOBS = {
     "one-neuron": Job("One neuron, Poisson, group lasso", "poisson", "group_lasso", ("adelie",), one_neuron=True),
 }
 
+#: Jobs that peers cannot do, for pairs of revisions.
+ALONE = {
+    "negative-binomial-group-lasso": Job("Negative binomial, group lasso", "negative_binomial", "group_lasso", ()),
+}
+
 
 def write_arrays(job: Job, size: Size, path: Path) -> None:
     """Simulate the session of a job and save what every library's environment can read."""
@@ -63,6 +68,10 @@ def write_arrays(job: Job, size: Size, path: Path) -> None:
         Y = (Y - Y.mean(axis=0)) / Y.std(axis=0)
     elif job.family == "bernoulli":
         Y = (Y > 0).astype(np.float32)
+    elif job.family == "negative_binomial":
+        # counts whose rate varies by itself, with a dispersion of 2/3
+        rng = np.random.default_rng(0)
+        Y = rng.poisson(rng.gamma(1.5, 1 / 1.5, Y.shape) * Y).astype(np.float32)
     np.savez(
         path,
         X=X.to_numpy(),
