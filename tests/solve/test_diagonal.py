@@ -7,9 +7,10 @@ from quadratics import MEMORY, curvature, fista
 from popglm.engines import NumpyEngine
 from popglm.solve.blocks import Limits, Norms
 from popglm.solve.compact import Pairs
+from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.diagonal import DiagonalModels
 from popglm.solve.diagonal_descent import diagonal_descent
-from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.solve.quadratic import QuadraticModel
 from popglm.statistics.penalties import Penalty
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from popglm.numbers import holds_flags, numbers_of
 
 __all__ = [
     "check_feature_mask",
+    "check_group_names",
     "check_lambdas",
     "check_penalty_factors",
     "check_rule",
@@ -179,20 +180,25 @@ def _check_once(names: pd.Index) -> None:
         raise ValueError(f"penalty_factors names {shown(twice)} more than once; give one factor per feature group.")
 
 
-def _check_groups(names: Sequence[str], groups: Sequence[str]) -> None:
-    """Complain of names that no feature group has."""
-    strange = [name for name in names if name not in set(groups)]
+def check_group_names(argument: str, names: Iterable[Any], groups: Sequence[str], what: str) -> None:
+    """Complain of names in an argument that no feature group has; ``what`` says what to give for groups.
+
+    Raises
+    ------
+    ValueError
+    """
+    strange = [name for name in names if str(name) not in set(groups)]
     if strange:
         raise ValueError(
-            f"penalty_factors names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give "
-            "factors for these. feature_groups=list(X.columns) makes a group of every column of a plain DataFrame."
+            f"{argument} names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give {what} for "
+            "these. feature_groups=list(X.columns) makes a group of every column of a plain DataFrame."
         )
 
 
 def _factors_by_name(factors: Mapping, groups: Sequence[str]) -> list[Any]:
     """The factor of every feature group in order, of those that are named."""
     given = {str(name): factor for name, factor in factors.items()}
-    _check_groups(list(given), groups)
+    check_group_names("penalty_factors", given, groups, "factors")
     for name, factor in given.items():
         if not isinstance(factor, float | np.floating | bool | np.bool_) and not is_number(factor):
             raise ValueError(
@@ -215,7 +221,7 @@ def _factors_by_neuron(factors: Any, found: np.ndarray, groups: Sequence[str], f
     if isinstance(factors, pd.DataFrame) and not is_counted(factors.index):
         _check_once(factors.index)
         rows = [str(name) for name in factors.index]
-        _check_groups(rows, groups)
+        check_group_names("penalty_factors", rows, groups, "factors")
         given, found = found, np.ones((len(groups), len(names)))
         found[[list(groups).index(name) for name in rows]] = given
     elif len(found) != len(groups):

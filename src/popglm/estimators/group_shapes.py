@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popglm.estimators.arguments import check_group_names
 from popglm.messages import shown
 from popglm.shapes import Shape, noted_shapes, read_shape
 from popglm.warnings import PopglmWarning, warn
@@ -37,12 +38,7 @@ def group_shapes(
     if given is None:
         found = _noted(X, lines) if is_asked_for else lines
     elif isinstance(given, Mapping):
-        strange = [name for name in given if str(name) not in groups]
-        if strange:
-            raise ValueError(
-                f"feature_shapes names {shown(strange[0])}, which is no feature group ({shown(list(groups))}); give "
-                "shapes for these."
-            )
+        check_group_names("feature_shapes", given, groups, "shapes")
         named = {str(name): read_shape(shape, _who(name)) for name, shape in given.items()}
         found = [named.get(name, line) for name, line in zip(groups, lines, strict=True)]
     else:

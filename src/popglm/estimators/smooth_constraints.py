@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.estimators.arguments import check_group_names
 from popglm.messages import shown
 from popglm.shapes import Shape
 from popglm.solve.curves.shape_constrained import Cone
@@ -36,13 +37,9 @@ def check_constraints(given: Any, shapes: Sequence[Shape], groups: Sequence[str]
         raise ValueError(
             f"constraints={shown(given)} must be a mapping from names of feature groups to one of {', '.join(KINDS)}."
         )
+    check_group_names("constraints", given, groups, "constraints")
     found = {}
     for name, kind in given.items():
-        if str(name) not in groups:
-            raise ValueError(
-                f"constraints names {shown(name)}, which is no feature group ({shown(list(groups))}); give constraints "
-                "for these."
-            )
         g = list(groups).index(str(name))
         if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(

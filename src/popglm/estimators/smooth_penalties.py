@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines import as_numpy
+from popglm.estimators.arguments import check_group_names
 from popglm.messages import shown
 from popglm.numbers import numbers_of
 from popglm.shapes import Shape
@@ -55,13 +56,9 @@ def check_penalties(given: Any, sizes: np.ndarray, groups: Sequence[str]) -> dic
             f"penalties={shown(given)} must be a mapping from names of feature groups to lists of matrices, such as "
             "{'speed': [S]}; an empty list is for a group without a penalty."
         )
+    check_group_names("penalties", given, groups, "matrices")
     found = {}
     for name, matrices in given.items():
-        if str(name) not in groups:
-            raise ValueError(
-                f"penalties names {shown(name)}, which is no feature group ({shown(list(groups))}); give matrices for "
-                "these."
-            )
         size = int(sizes[list(groups).index(str(name))])
         matrices = [matrices] if np.ndim(as_numpy(matrices)) == 2 else list(matrices)
         found[str(name)] = [_check_matrix(S, size, f"penalties of group {str(name)!r}") for S in matrices]

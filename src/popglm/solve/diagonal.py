@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from popglm.solve.blocks import Limits, Norms
+from popglm.solve.curvature_memory import CurvatureMemory, two_loops
 from popglm.solve.diagonal_descent import diagonal_descent
-from popglm.solve.quadratic import CurvatureMemory, QuadraticModel, decrease, two_loops
+from popglm.solve.quadratic import QuadraticModel, decrease
 from popglm.solve.snapshot import Resumable
 
 __all__ = ["DiagonalModels"]

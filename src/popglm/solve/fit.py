@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from popglm.solve.certificate import certificate, decrement
+from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.diagonal import DiagonalModels
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit_rows import FitRows
@@ -15,7 +16,7 @@ from popglm.solve.free_columns import project_on_gram
 from popglm.solve.hessian import SAFETY, newton
 from popglm.solve.own import OwnModels
 from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
-from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.snapshot import State, inside, under
 from popglm.solve.units import Units

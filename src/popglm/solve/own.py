@@ -10,7 +10,8 @@ from numba import njit
 
 from popglm.solve.blocks import Places, descent
 from popglm.solve.compact import JIT
-from popglm.solve.quadratic import CurvatureMemory, QuadraticModel, decrease
+from popglm.solve.curvature_memory import CurvatureMemory
+from popglm.solve.quadratic import QuadraticModel, decrease
 from popglm.solve.snapshot import Resumable, State
 
 __all__ = ["OwnModels"]

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
 from popglm.engines.protocol import Engine
 from popglm.solve.blocks import Places, descent
-from popglm.solve.compact import LocalModel, Pairs, row_dots, thin_product
+from popglm.solve.compact import LocalModel, row_dots, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
+from popglm.solve.curvature_memory import CurvatureMemory, two_loops
 from popglm.solve.newton import newton_steps
 from popglm.solve.splitting import split_steps
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["CurvatureMemory", "QuadraticModel", "decrease", "two_loops"]
+__all__ = ["QuadraticModel", "decrease"]
 
 #: Curvature pairs of every problem. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
@@ -29,44 +29,6 @@ PAIRS = 18
 PRODUCTS = 240
 #: Strengths for which a metric with a smoothness penalty is kept at a time.
 MAX_SPECTRA = 8
-
-
-class CurvatureMemory:
-    """Rings of curvature pairs (s, y) of the loss, and Gs, for every neuron.
-
-    Attributes
-    ----------
-    pairs : Pairs
-    rho : ndarray, shape (n_neurons,)
-        What `split_steps` ended with; 0 before.
-    """
-
-    def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any) -> None:
-        """Empty rings of ``size`` pairs."""
-        S, Y, GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
-        self.pairs, self.rho = Pairs(S, Y, GS, np.zeros(n_neurons, np.int64)), np.zeros(n_neurons, dtype)
-
-    def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, product_with_G: Callable) -> None:
-        """Keep the pairs that show positive curvature beyond rounding; others would spoil the model."""
-        S, Y, GS, kept = self.pairs
-        sy = row_dots(s, y)
-        size = np.sqrt(row_dots(s, s) * row_dots(y, y))
-        with np.errstate(invalid="ignore"):
-            keep = np.isfinite(sy) & (sy > 1e-4 * np.sqrt(np.finfo(S.dtype).eps) * size)
-        if not keep.any():
-            return
-        rows, s, y = neurons[keep], s[keep], y[keep]
-        slot = kept[rows] % S.shape[1]
-        # scaled to unit curvature: float32 neither under- nor overflows, and no formula depends on the scale
-        scale = 1 / np.sqrt(sy[keep])[:, None]
-        S[rows, slot], Y[rows, slot] = s * scale, y * scale
-        GS[rows, slot] = product_with_G(rows, s * scale)
-        kept[rows] += 1
-
-    def forget(self, neurons: np.ndarray) -> None:
-        """Begin anew."""
-        for array in self.pairs:
-            array[neurons] = 0
 
 
 class QuadraticModel:
@@ -380,44 +342,6 @@ class QuadraticModel:
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))
         return np.maximum(values, 0), solve_triangular(L.T, Q)
-
-
-def two_loops(
-    memory: CurvatureMemory,
-    neurons: np.ndarray,
-    gradient: np.ndarray,
-    more: Callable[[np.ndarray], np.ndarray],
-    solve: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """−B⁻¹∇ by the two-loop recursion, for neurons in rows.
-
-    Parameters
-    ----------
-    gradient : ndarray, shape (n_neurons, n_features)
-    more : callable
-        What a smooth penalty adds to y, given s.
-    solve : callable
-        The inverse of what B is before its pairs, times rows.
-    """
-    S, Y, _, kept = memory.pairs
-    size, kept = S.shape[1], kept[neurons]
-    held = np.minimum(kept, size)
-    r = gradient.copy()
-    past = []
-    for age in range(int(held.max(initial=0))):
-        slot = (kept - 1 - age) % size
-        s = S[neurons, slot].astype(float)
-        y = Y[neurons, slot] + more(s)
-        with np.errstate(divide="ignore"):
-            rho = np.where(age < held, 1 / row_dots(s, y), 0.0)
-        alpha = rho * row_dots(s, r)
-        r -= alpha[:, None] * y
-        past.append((s, y, rho, alpha))
-    d = solve(r)
-    for s, y, rho, alpha in reversed(past):
-        beta = rho * row_dots(y, d)
-        d += (alpha - beta)[:, None] * s
-    return -d
 
 
 def decrease(penalty: Penalty, W: np.ndarray, D: np.ndarray, slopes: np.ndarray, lam: np.ndarray) -> np.ndarray:

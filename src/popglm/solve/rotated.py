@@ -8,10 +8,11 @@ import numpy as np
 
 from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
+from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import Projections
-from popglm.solve.quadratic import CurvatureMemory, QuadraticModel
+from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.snapshot import State
 from popglm.statistics.penalties import Penalty
 
