@@ -59,6 +59,17 @@ class Attributes:
     feature_mask_: np.ndarray | None
     penalty_factors_: np.ndarray | None
     factor_search_: xr.Dataset | None = None
+    gammas_: np.ndarray | None = None
+    gamma_: np.ndarray | None = None
+    relaxed_coef_path_: np.ndarray | None = None
+    relaxed_intercept_path_: np.ndarray | None = None
+    relaxed_gap_: np.ndarray | None = None
+    relaxed_family_parameters_path_: dict[str, np.ndarray]
+    cv_relaxed_coef_path_: np.ndarray | None = None
+    cv_relaxed_intercept_path_: np.ndarray | None = None
+    cv_relaxed_gap_: np.ndarray | None = None
+    cv_relaxed_family_parameters_path_: dict[str, np.ndarray]
+    cv_relaxed_deviance_: np.ndarray | None = None
     fitted_with_offset_: bool | None
     fitted_with_sample_weight_: bool | None
     loss_: Family
@@ -78,6 +89,7 @@ class Attributes:
     intercept_: Any
     # what cross-validation alone leaves; no splits where they were read from a file that does not tell them
     min_lambda: float
+    relaxed: Any
     fold_: np.ndarray
     splits_: list[tuple[np.ndarray, np.ndarray]] | None
     cv_deviance_: np.ndarray

@@ -134,6 +134,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self.null_fitted_ = ~fit.fittable
         self._keep_null_models(null, fit.bare)
         self._keep_parameters(fit, null, refit)
+        self._relax(settings, data, fit, refit)
         self.trace_ = pd.DataFrame(
             [(k, total / max(fit.fittable.sum(), 1)) for k, totals in enumerate(fit.trace) for total in totals],
             columns=["strength", "objective"],
@@ -188,6 +189,9 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             )
         self.factor_search_ = None
         return settings
+
+    def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
+        """Fit without a penalty to what was chosen; only cross-validation can tell how much of that is good."""
 
     def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""

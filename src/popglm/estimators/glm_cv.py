@@ -15,9 +15,18 @@ from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import held_out_null_deviance
 from popglm.estimators.factor_search import FactorSearch, run_search
 from popglm.estimators.features import check_features
+from popglm.estimators.relaxed import (
+    blend_weights,
+    check_relaxed,
+    fit_relaxed,
+    forget_relaxed,
+    of_gammas,
+    select_blends,
+)
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows
+from popglm.solve.result import PopulationFit
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of, some_rows
 from popglm.statistics.ends import Patience
@@ -51,6 +60,11 @@ class GLMCV(PopulationGLM):
     penalty_factors : mapping, array-like or FactorSearch, optional
         As in `GLM`; or how to search for those of feature spaces, for every neuron: banded ridge. The search uses the
         folds of the fit. It knows no `patience`, and no ``checkpoint``: a fit that goes on searches again.
+    relaxed : bool or sequence of float
+        Whether the columns that a strength has chosen are fitted again without a penalty, and weights are blends: γ of
+        the penalised ones and 1 − γ of the others. Each neuron gets the pair of λ and γ that predicts held-out samples
+        best, among the shares given, or 0, 0.25, 0.5, 0.75 and 1 for True. For penalties that choose: "lasso",
+        "group_lasso" (all columns of the groups that it has chosen) and "elastic_net". See the Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
 lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
 schedule, precision, verbose, power
@@ -93,6 +107,16 @@ schedule, precision, verbose, power
         Deviance of the intercept alone on the rows that a fold holds out.
     n_lambdas_fitted_ : ndarray of int, shape (n_neurons,)
         Strengths that a neuron went down to: all of them without `patience`.
+    gamma_ : ndarray, shape (n_neurons,), or None
+        With `relaxed`, share of the penalised weights in `coef_`, `intercept_` and the same of folds; 1 for the null
+        model. `cv_deviance_` and the fractions below are those at this share.
+    gammas_ : ndarray, shape (n_gammas,), or None
+        Shares that were tried, falling.
+    relaxed_coef_path_, relaxed_intercept_path_, cv_relaxed_coef_path_, cv_relaxed_intercept_path_ : ndarray, or None
+        Weights without a penalty, in shape those of the paths without ``relaxed`` in their names, which are penalised,
+        as are `gap_`, `n_iter_` and `loss_path_`; ``relaxed_gap_`` and ``cv_relaxed_gap_`` have the certificates.
+    cv_relaxed_deviance_ : ndarray, shape (n_gammas, n_folds, n_lambdas, n_neurons), or None
+        `cv_deviance_` of all blends.
     factor_search_ : xarray.Dataset, or None
         What a `FactorSearch` found: ``weight`` (candidate, space) of every candidate; ``chosen`` (neuron), the number
         of the one that a neuron keeps; ``deviance`` (candidate, neuron), the mean over folds at the best strength, and
@@ -118,6 +142,15 @@ schedule, precision, verbose, power
     likelihood ratio of 100 at each of both: by 2 · 2 log 100 = 18.4 of deviance, times the mean size of an event.
     Under the null model a ratio of 100 has a probability of 1 % at most.
 
+    A penalty that chooses columns shrinks the weights of those that it has chosen, and cross-validation then takes a
+    weaker strength than choosing would need. A relaxed fit undoes this. Blends of weights are blends of the linear
+    predictors of both fits, which is glmnet's definition. All fits of a fold, with or without a penalty, see its
+    training rows alone. A ``smoothness`` stays in relaxed fits, which take λ for 0, and groups with a penalty factor of
+    0 are in all of them. Where no finite weights are best, as for a neuron that is silent in a place, the penalised
+    ones stay, with a warning. Parameters of a family are blended as the weights. Relaxed fits take place once the path
+    has ended, on the host, one set of columns after the other; a ``checkpoint`` does not keep them. `compare`,
+    `significance`, `bootstrap` and others that fit again refuse relaxed models.
+
     At strengths that a neuron did not go down to, the paths of coefficients and intercepts repeat those of the last one
     before; deviances, certificates and objectives are NaN, iterations 0; and `select` never takes them. Up to there all
     numbers are, to rounding, those of a fit without `patience`. Time is saved where all fits descend together. Gaussian
@@ -134,6 +167,21 @@ schedule, precision, verbose, power
     >>> model = GLMCV(penalty="lasso").fit(X, Y, groups=trial)
     >>> model.cv_deviance_explained_.round(1)
     array([0.4, 0.2])
+
+    The same without the shrinkage of the columns that were chosen:
+
+    >>> relaxed = GLMCV(penalty="lasso", relaxed=True).fit(X, Y, groups=trial)
+    >>> relaxed.coef_.round(1) + 0
+    array([[ 0.8,  0. ,  0. ,  0. ],
+           [ 0. ,  0. , -0.4,  0. ]], dtype=float32)
+    >>> relaxed.gamma_
+    array([0., 0.])
+
+    References
+    ----------
+    Friedman, Hastie & Tibshirani (2010), *Journal of Statistical Software* 33. Meinshausen (2007), "Relaxed lasso",
+    *Computational Statistics & Data Analysis* 52. Hastie, Tibshirani & Tibshirani (2020), "Best subset, forward
+    stepwise or lasso?", *Statistical Science* 35: the blend.
     """
 
     def __init__(
@@ -165,6 +213,7 @@ schedule, precision, verbose, power
         patience: int | None = None,
         power: float | None = None,
         feature_shapes: Any = None,
+        relaxed: Any = False,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -193,12 +242,21 @@ schedule, precision, verbose, power
         self.patience = patience
         self.power = power
         self.feature_shapes = feature_shapes
+        self.relaxed = relaxed
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         if self.patience is not None:
             self._check_number("patience", 1, whole=True)
         ends = Patience(self.patience) if self.patience else None
-        return replace(super()._settings(X, n_features, n_neurons), ends=ends)
+        settings = replace(super()._settings(X, n_features, n_neurons), ends=ends)
+        check_relaxed(self, settings)
+        return settings
+
+    def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
+        """See `PopulationGLM._relax`."""
+        forget_relaxed(self)
+        if (gammas := check_relaxed(self, settings)) is not None:
+            fit_relaxed(self, gammas, data, settings, fit, refit)
 
     def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
         """See `PopulationGLM._searched`."""
@@ -278,9 +336,6 @@ schedule, precision, verbose, power
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
         known = np.nan_to_num(responses[tested], nan=0.0)
         self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested].astype(float), folds)
-        explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
-        went = np.arange(len(explained))[:, None] < fit.n_fitted
-        self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
         self.select()
         self._warn_of_late_fits(fit, bool(self.refit))
         self._warn_of_ends(self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
@@ -309,10 +364,16 @@ schedule, precision, verbose, power
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
         check_rule(se_fraction, min_lambda)
         self.selection_rule_ = float(se_fraction), float(min_lambda)
-        nulls = self.cv_null_model_deviance_
-        self._keep(
-            select_strengths(self.cv_deviance_, self.lambda_path_, se_fraction, min_lambda, nulls, self.null_margin_)
-        )
+        if self.gammas_ is None:
+            rule = se_fraction, min_lambda, self.cv_null_model_deviance_, self.null_margin_
+            index = select_strengths(self.cv_deviance_, self.lambda_path_, *rule)
+        else:
+            index, self.gamma_ = select_blends(self, se_fraction, min_lambda)
+            self.cv_deviance_ = of_gammas(self)
+        explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
+        went = np.arange(len(explained))[:, None] < self.n_lambdas_fitted_
+        self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
+        self._keep(index)
         self._warn_of_floor(min_lambda)
         return self
 
@@ -325,6 +386,8 @@ schedule, precision, verbose, power
             name: at_strengths(path, index, self.cv_null_family_parameters_[name], axis=1)
             for name, path in self.cv_family_parameters_path_.items()
         }
+        if self.gamma_ is not None:
+            blend_weights(self)
         null = fraction_explained(np.nansum(self.cv_null_model_deviance_, axis=0), self.cv_null_deviance_)
         self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, index, null)
 

@@ -49,6 +49,15 @@ _DIMENSIONS = {
     "cv_null_deviance_": ("neuron",),
     "cv_deviance_explained_path_": ("strength", "neuron"),
     "cv_deviance_explained_": ("neuron",),
+    "gammas_": ("blend",),
+    "gamma_": ("neuron",),
+    "relaxed_coef_path_": ("strength", "neuron", "feature"),
+    "relaxed_intercept_path_": ("strength", "neuron"),
+    "relaxed_gap_": ("strength", "neuron"),
+    "cv_relaxed_coef_path_": ("fold", "strength", "neuron", "feature"),
+    "cv_relaxed_intercept_path_": ("fold", "strength", "neuron"),
+    "cv_relaxed_gap_": ("fold", "strength", "neuron"),
+    "cv_relaxed_deviance_": ("blend", "fold", "strength", "neuron"),
 }
 
 #: Parameters of the family by name, in files with a last dimension ``parameter``; none for most families.
@@ -59,6 +68,8 @@ _PARAMETERS = {
     "cv_family_parameters_path_": ("fold", "strength", "neuron"),
     "cv_null_family_parameters_": ("fold", "neuron"),
     "cv_deviance_parameters_": ("fold", "neuron"),
+    "relaxed_family_parameters_path_": ("strength", "neuron"),
+    "cv_relaxed_family_parameters_path_": ("fold", "strength", "neuron"),
 }
 
 #: What the variables of a search for penalty factors are called in files begins so.
@@ -67,7 +78,9 @@ _SEARCH = "factor_search_"
 #: Arrays that some models do without, and those that only cross-validation makes.
 _OPTIONAL = (
     *("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_"),
-    *("null_coef_", "cv_null_coef_", "cv_constant_deviance_"),
+    *("null_coef_", "cv_null_coef_", "cv_constant_deviance_", "gammas_", "gamma_"),
+    *("relaxed_coef_path_", "relaxed_intercept_path_", "relaxed_gap_", "cv_relaxed_coef_path_"),
+    *("cv_relaxed_intercept_path_", "cv_relaxed_gap_", "cv_relaxed_deviance_"),
 )
 _OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_", "n_lambdas_fitted_")))
 #: What the description of a model says in every revision.
@@ -91,7 +104,8 @@ class Storage(Attributes):
         Returns
         -------
         xarray.Dataset
-            Dimensions ``neuron``, ``feature``, ``strength`` and, after cross-validation, ``fold`` and ``sample``.
+            Dimensions ``neuron``, ``feature``, ``strength`` and, after cross-validation, ``fold`` and ``sample``;
+            ``blend`` for the shares of penalised weights that relaxed fits tried.
             Variables named like the attributes, without the underscores at their ends; ``lambdas`` (strength, neuron);
             ``coef`` and ``intercept`` at the chosen strengths. Parameters of the family, where it has some, have a last
             dimension ``parameter``.

@@ -24,6 +24,7 @@ from popglm.explain.contributions import (
     neuron_blocks,
     rows_of,
 )
+from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits
 from popglm.messages import shown
@@ -142,6 +143,7 @@ def compare(
     check_map("compare", map, X)
     values = check_design_matrix(model, X, "compare", held_out=True)
     check_splits(model, "compare")
+    check_refittable(model, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
     labels = rows_of(model, X, held_out=True)

@@ -48,10 +48,15 @@ def check_refittable(model: Any, who: str) -> None:
 
     Raises
     ------
-    TypeError
+    TypeError, ValueError
     """
     if isinstance(model, PopulationGLM) and not isinstance(model, GLM | GLMCV):
         raise TypeError(f"{who}: re-fits of a {type(model).__name__} are not made; give a popglm.GLM or popglm.GLMCV.")
+    if isinstance(model, GLMCV) and model.gamma_ is not None:
+        raise ValueError(
+            f"{who}: the model has relaxed weights, and its re-fits would have penalised ones; give a model that was "
+            "fitted with relaxed=False."
+        )
 
 
 def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:

@@ -57,7 +57,8 @@ def goodness_of_fit(
     group lasso, where shrunken groups count for less than their columns. Gaussian, gamma and inverse Gaussian
     likelihoods are those of the dispersion that R's ``logLik`` takes, the deviance over n; Tweedie likelihoods of
     Pearson's χ² over n. Poisson likelihoods of activity between whole numbers
-    have the gamma function for factorials.
+    have the gamma function for factorials. Relaxed weights have NaN for degrees of freedom, AIC and BIC: a blend
+    minimises no one objective.
 
     References
     ----------
@@ -113,6 +114,9 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     lam = float(np.atleast_1d(samples.model.lambda_)[j])
     if samples.null[j] or not w.any():
         return 0.0
+    if samples.model.gamma_ is not None and samples.model.gamma_[j] < 1:
+        # a blend is no minimum of one objective
+        return np.nan
     if getattr(samples.model, "constraints", None):
         # what is held at a bound takes none
         return float(samples.model.edf_.iloc[j].sum())

@@ -19,6 +19,7 @@ from popglm.explain.contributions import (
     check_splits,
     rows_of,
 )
+from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.refitted_subsets import RefittedSubsets
 from popglm.statistics.selection import fraction_explained
 from popglm.variables import Variables, group_columns, resolve_variables
@@ -137,6 +138,7 @@ def shapley(
             "there is activity, which has no finite deviance; use method='refit'."
         )
     if method == "refit":
+        check_refittable(model, "shapley")
         refits = RefittedSubsets(model, values, y, weight, offset, columns)
         deviances = refits.deviances()
         if refits.late:

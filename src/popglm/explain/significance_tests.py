@@ -15,6 +15,7 @@ from popglm.estimators import GLMCV
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import METHODS, Layout, spread
 from popglm.explain.contributions import Predictor, check_design_matrix
+from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.full_refits import full_refits
 from popglm.explain.maps import check_map
 from popglm.explain.refits import LocalTest
@@ -234,6 +235,7 @@ def significance(
     check_seed(seed, "significance")
     check_map("significance", map)
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
+    check_refittable(model, "significance")
     data = TestedData.make(model, values, X, Y, trial, strata, sample_weight, offset)
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = {} if variables is None else resolve_variables(variables, groups)

@@ -33,6 +33,8 @@ SOURCES = {
     "Society A 135, 370-384.",
     "path": "Friedman J., Hastie T. & Tibshirani R. (2010). Regularization paths for generalized linear models via "
     "coordinate descent. Journal of Statistical Software 33(1), 1-22.",
+    "relaxed": "Hastie T., Tibshirani R. & Tibshirani R. (2020). Best subset, forward stepwise or lasso? Analysis and "
+    "recommendations based on extensive comparisons. Statistical Science 35, 579-592.",
     "bootstrap": "Efron B. & Tibshirani R. J. (1993). An introduction to the bootstrap. Chapman & Hall.",
     "pooled": "Cochran W. G. (1977). Sampling techniques, 3rd edition. Wiley.",
     "silhouette": "Rousseeuw P. J. (1987). Silhouettes: a graphical aid to the interpretation and validation of "
@@ -161,6 +163,11 @@ def _model_sentences(result: Result, about: dict[str, Any], cite: Any) -> list[s
         said.append(
             f"Weights were penalised by {_PENALTIES[penalty]}{share} {cite(penalty)}, at {model.sizes['strength']} "
             f"strengths from the strongest to the weakest {cite('path')}."
+        )
+    if "gamma" in model:
+        said.append(
+            "The columns that a strength had chosen were fitted again without a penalty, and weights are blends of "
+            f"both fits {cite('relaxed')}; share and strength are the pair with the best held-out deviance."
         )
     said += [*_factor_sentences(about), *_weight_sentences(result)]
     if parameters["smoothness"]:
