@@ -5,8 +5,15 @@ import warnings
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import norm
 
 import popglm as pg
+
+
+def censored(eta, sigma):
+    """σ²dℓ/dη of a response of 0."""
+    return sigma * np.exp(norm.logpdf(eta / sigma) - norm.logsf(eta / sigma))
+
 
 SIZES, Q, N = [3, 1, 4, 2], 3, 240
 TRIAL = np.arange(N) // 24
@@ -20,6 +27,7 @@ FAMILIES = {
     "inverse_gaussian": (None, lambda eta, y: np.exp(-eta) * (1 - y * np.exp(-eta))),
     "tweedie": (None, lambda eta, y: np.exp(0.5 * eta) - y * np.exp(-0.5 * eta)),
     "negative_binomial": (None, lambda eta, y, alpha: (np.exp(eta) - y) / (1 + alpha * np.exp(eta))),
+    "censored_gaussian": (None, lambda eta, y, sigma: np.where(y > 0, eta - y, censored(eta, sigma)) / sigma**2),
 }
 PENALTIES = [
     ("ridge", None, 0.0), ("ridge", None, 0.05), ("lasso", None, 0.0), ("elastic_net", 0.3, 0.0),
@@ -46,6 +54,7 @@ def recorded():
         "negative_binomial": rng.poisson(rate * rng.gamma(1, 1, (N, Q))).astype(float),
         "inverse_gaussian": rng.wald(rate, 2.0),
         "tweedie": rate * rng.gamma(6, 1 / 6, (N, Q)) * (rng.random((N, Q)) < 0.9),
+        "censored_gaussian": np.maximum(eta + rng.normal(size=(N, Q)), 0),
     }
 
 

@@ -25,6 +25,7 @@ def recording():
         "gaussian": 30 + eta + rng.normal(size=eta.shape),
         "bernoulli": (rng.random(eta.shape) < 1 / (1 + np.exp(-eta))).astype(float),
         "negative_binomial": rng.poisson(np.exp(eta) * rng.gamma(1, 1, eta.shape)).astype(float),
+        "censored_gaussian": np.maximum(eta + rng.normal(size=eta.shape), 0),
     }
     return X, weights, activity
 
@@ -37,7 +38,7 @@ def quietly(call, *args, **kwargs):
 
 CASES = [
     (family, penalty, way)
-    for family in ("poisson", "gaussian", "bernoulli", "negative_binomial")
+    for family in ("poisson", "gaussian", "bernoulli", "negative_binomial", "censored_gaussian")
     for penalty in ("none", "ridge", "group_lasso")
     for way in ("host", "device", "stream", "torch")
     if way == "host" or (family, penalty) in (("poisson", "group_lasso"), ("gaussian", "ridge"))

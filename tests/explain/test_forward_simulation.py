@@ -43,7 +43,9 @@ def fitted(session, family="poisson", **given):
     return design, model
 
 
-@pytest.mark.parametrize("family", ["poisson", "bernoulli", "negative_binomial", "gamma", "gaussian"])
+@pytest.mark.parametrize(
+    "family", ["poisson", "bernoulli", "negative_binomial", "gamma", "gaussian", "censored_gaussian"]
+)
 def test_expected_activity_is_what_the_model_predicts_from_the_activity_before(family):
     session = a_session()
     design, model = fitted(session, family)

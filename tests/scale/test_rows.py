@@ -32,6 +32,7 @@ def recording() -> dict[str, np.ndarray]:
         "gaussian": eta + rng.normal(size=eta.shape),
         "bernoulli": (rng.random(eta.shape) < 1 / (1 + np.exp(-eta))).astype(float),
         "negative_binomial": rng.negative_binomial(2, 1 / (1 + np.exp(eta) / 2)).astype(float),
+        "censored_gaussian": np.maximum(eta + rng.normal(size=eta.shape), 0),
     }
 
 
@@ -118,6 +119,7 @@ def test_any_source_gives_the_fit_of_one_process(recording, client, tmp_path, so
         ("gaussian", "lasso", {}),
         ("bernoulli", "group_lasso", {}),
         ("negative_binomial", "ridge", {}),
+        ("censored_gaussian", "ridge", {}),
         ("poisson", "none", {}),
         ("poisson", "lasso", {"precision": "float32", "tol": 1e-4, "engine": "torch"}),
     ],

@@ -28,6 +28,7 @@ ACTIVITY = {
     "bernoulli": (RNG.random((N, Q)) < MEAN / (1 + MEAN)).astype(float),
     "gaussian": ETA + RNG.standard_normal((N, Q)),
     "negative_binomial": RNG.negative_binomial(1.5, 1.5 / (1.5 + MEAN)).astype(float),
+    "censored_gaussian": np.maximum(ETA + RNG.standard_normal((N, Q)), 0),
 }
 MISSING = np.where(RNG.random((N, Q)) < 0.1 * (np.arange(Q) > 2), np.nan, ACTIVITY["poisson"])
 TESTED = np.arange(N) // 40 % 2 == 0
@@ -92,6 +93,7 @@ HOST = [
     Case("gaussian"),
     Case("gaussian", "ridge", factors=(0, 1, 1, 2)),
     Case("negative_binomial"),
+    Case("censored_gaussian"),
     Case(factors=(0, 1, 1, 2)),
     Case(patience=1),
     Case(missing=True),
@@ -113,6 +115,7 @@ DEVICE += [
     Case(penalty="none", schedule="device"),
     Case("bernoulli", smoothness=0.01, schedule="device"),
     Case("negative_binomial", schedule="device"),
+    Case("censored_gaussian", "ridge", schedule="device"),
     Case(link="softplus", start=True, schedule="device"),
     Case(engine="torch"),
     Case(engine="jax"),

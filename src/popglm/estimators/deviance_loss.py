@@ -1,4 +1,4 @@
-"""The loss at the nuisance parameters at which deviances are taken."""
+"""The loss at the nuisance parameters at which deviances are taken, and at those of a fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from popglm.statistics.families import Family
 from popglm.statistics.nuisance import first_parameters
 from popglm.statistics.responses import response_sums
 
-__all__ = ["deviance_loss", "held_out_null_deviance"]
+__all__ = ["deviance_loss", "fitted_loss", "held_out_null_deviance", "null_unit_deviance"]
 
 
 def deviance_loss(model: Any, neurons: Any = slice(None), folds: Any = None) -> Family:
@@ -26,12 +26,57 @@ def deviance_loss(model: Any, neurons: Any = slice(None), folds: Any = None) -> 
     folds : ndarray of int, shape (n_samples,), or int, optional
         Folds whose training rows the parameters come from, in place of all rows.
     """
+    return _given(model, "deviance_parameters_", neurons, folds)
+
+
+def fitted_loss(model: Any, neurons: Any = slice(None), folds: Any = None) -> Family:
+    """The same at the parameters of the fits themselves, for means and likelihoods."""
+    return _given(model, "family_parameters_", neurons, folds)
+
+
+def _given(model: Any, name: str, neurons: Any, folds: Any) -> Family:
     loss = model.loss_
     if not loss.parameters:
         return loss
     if folds is None:
-        return loss.given(*(own[neurons] for own in model.deviance_parameters_.values()))
-    return loss.given(*(own[np.asarray(folds)][..., neurons] for own in model.cv_deviance_parameters_.values()))
+        return loss.given(*(own[neurons] for own in getattr(model, name).values()))
+    return loss.given(*(own[np.asarray(folds)][..., neurons] for own in getattr(model, f"cv_{name}").values()))
+
+
+def null_unit_deviance(
+    model: Any, y: np.ndarray, s: np.ndarray, folds: np.ndarray | None, neurons: Any = slice(None)
+) -> np.ndarray:
+    """Unit deviance of samples around the best constant prediction of all of them, shape (n_samples, n_neurons).
+
+    Parameters
+    ----------
+    y, s : ndarray, shape (n_samples, n_neurons)
+        Activity and its weights, 0 where it is not known.
+    folds : ndarray of int, shape (n_samples,), or None
+    neurons : index
+    """
+    loss, own = model.loss_, deviance_loss(model, neurons, folds)
+    sums = response_sums(loss, y.T, s.T, [(0, len(y))], parameters=first_parameters(loss, y.shape[1]))
+    if loss.is_exponential:
+        unit = 2 * own.null(y, sums.mean)
+    else:
+        unit = own.deviance(_best_constant(model, y, s, folds, neurons), y)
+    # rounding of the mean leaves a trace of deviance in a neuron that does not vary
+    return np.where(sums.constant, 0.0, unit)
+
+
+def _best_constant(model: Any, y: np.ndarray, s: np.ndarray, folds: np.ndarray | None, neurons: Any) -> np.ndarray:
+    """Predictors that do not vary, each the best for all samples under the parameters of one fold, of its samples."""
+
+    def intercept(fold: int | None) -> np.ndarray:
+        own = deviance_loss(model, neurons, fold)
+        parameters = np.stack([getattr(own, parameter.name) for parameter in own.parameters], axis=1)
+        return response_sums(model.loss_, y.T, s.T, [(0, len(y))], parameters=parameters).intercept
+
+    if folds is None:
+        return intercept(None)
+    every, place = np.unique(folds, return_inverse=True)
+    return np.stack([intercept(int(fold)) for fold in every])[place]
 
 
 def held_out_null_deviance(model: Any, y: np.ndarray, s: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -43,10 +88,5 @@ def held_out_null_deviance(model: Any, y: np.ndarray, s: np.ndarray, folds: np.n
         Activity and its weights, 0 where it is not known.
     folds : ndarray of int, shape (n_samples,)
     """
-    loss = model.loss_
-    sums = response_sums(loss, y.T, s.T, [(0, len(y))], parameters=first_parameters(loss, y.shape[1]))
-    null = sums.null * sums.total
-    if loss.parameters:
-        unit = deviance_loss(model, folds=folds).null(y, sums.mean)
-        null = np.where(sums.constant, 0.0, np.einsum("ij,ij->j", s, unit))
-    return np.where((s > 0).any(axis=0), 2 * null, np.nan)
+    null = np.einsum("ij,ij->j", s, null_unit_deviance(model, y, s, folds))
+    return np.where((s > 0).any(axis=0), null, np.nan)

@@ -12,7 +12,7 @@ from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.estimators.arguments import check_rule
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.deviance_loss import held_out_null_deviance
+from popglm.estimators.deviance_loss import fitted_loss, held_out_null_deviance
 from popglm.estimators.factor_search import FactorSearch, run_search
 from popglm.estimators.features import check_features
 from popglm.estimators.relaxed import (
@@ -439,13 +439,14 @@ schedule, precision, verbose, power
         values = values if order is None else some_rows(values, order)
         offset = check_offset(self, offset, len(values), rows, "predict_held_out")
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))
+        links = [fitted_loss(self, folds=fold).link for fold in range(len(self.cv_coef_path_))]
         for first, last, block in parts_of(values):
-            for fold in range(len(self.cv_coef_path_)):
+            for fold, link in enumerate(links):
                 held = np.flatnonzero(self.fold_[first:last] == fold)
                 shift = None if offset is None else offset[first + held]
                 eta = self._eta(some_rows(block, held), self.cv_coef_[fold], self.cv_intercept_[fold], shift)
                 with np.errstate(over="ignore"):
-                    mu[first + held] = self.loss_.link.mean(np, eta)
+                    mu[first + held] = link.mean(np, eta)
         if np.isinf(mu).any():
             fold = self.fold_[np.flatnonzero(np.isinf(mu).any(axis=1))[0]]
             self._warn_of_infinite(mu, values, self.cv_coef_[fold], offset, "predict_held_out")

@@ -11,7 +11,7 @@ from popglm.checks import check_fitted
 from popglm.engines import Engine, get_engine, library_of, like
 from popglm.engines.memory import in_halves
 from popglm.estimators.attributes import Attributes
-from popglm.estimators.deviance_loss import deviance_loss
+from popglm.estimators.deviance_loss import deviance_loss, fitted_loss
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import (
     check_offset,
@@ -24,7 +24,7 @@ from popglm.labels import Rows, column_text, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.sparse.rows import SparseRows, parts_of, some_rows
 from popglm.solve.stream import RowStream, read_rows
-from popglm.statistics.families.links import InverseLink
+from popglm.statistics.families import Family
 from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import fraction_explained
 from popglm.warnings import PopglmWarning, warn
@@ -138,12 +138,12 @@ class Predictions(Attributes):
         device = self.device[0] if isinstance(self.device, list | tuple) else self.device
         engine = get_engine(self.engine, device, values.dtype.name, X)
         if isinstance(values, SparseRows) or not engine.is_accelerator:
-            mu = np.empty((len(values), len(coef)), self._type_of_means(values))
+            mu, link = np.empty((len(values), len(coef)), self._type_of_means(values)), fitted_loss(self).link
             for a in range(0, len(values), ROWS):
                 at = slice(a, a + ROWS)
                 eta = self._eta(some_rows(values, at), coef, intercept, None if offset is None else offset[at])
                 with np.errstate(over="ignore"):
-                    mu[at] = self.loss_.link.mean(np, eta)
+                    mu[at] = link.mean(np, eta)
             return mu
         # in float32 the columns are centred first: the large parts of two terms must not be left to cancel
         center = values.mean(axis=0, dtype=float).astype(values.dtype)
@@ -151,7 +151,7 @@ class Predictions(Attributes):
         # where X is in the engine's library already, it need not travel again
         data = X if library_of(X) == engine.name else values
         exact = self._type_of_means(values) != values.dtype
-        return means_on_device(engine, self.loss_.link, data, center, coef, intercept, offset, exact)
+        return means_on_device(engine, fitted_loss(self), data, center, coef, intercept, offset, exact)
 
     def _type_of_means(self, X: np.ndarray) -> np.dtype:
         """Type of predictions: that of X, unless float32 cannot tell the values of the activity apart."""
@@ -213,7 +213,7 @@ class Predictions(Attributes):
 
 def means_on_device(
     engine: Engine,
-    link: InverseLink,
+    loss: Family,
     X: Any,
     center: np.ndarray,
     coef: np.ndarray,
@@ -226,17 +226,18 @@ def means_on_device(
     ``exact``: in float64, but for the products.
     """
     xp, place = engine.xp, engine.asarray
+    placed = loss.given(*(place(np.asarray(getattr(loss, own.name))) for own in loss.parameters)).link
 
     def mean(rows: np.ndarray) -> np.ndarray:
         at = slice(rows[0], rows[-1] + 1)
         eta = xp.matmul(place(X[at]) - place(center), xp.matrix_transpose(place(coef)))
         if exact:
             eta = engine.to_numpy(eta).astype(float) + intercept
-            return link.mean(np, eta if offset is None else eta + offset[at, None])
+            return loss.link.mean(np, eta if offset is None else eta + offset[at, None])
         eta += place(intercept)
         if offset is not None:
             eta += place(offset[at, None])
-        return engine.to_numpy(link.mean(xp, eta))
+        return engine.to_numpy(placed.mean(xp, eta))
 
     with engine.exact_products(), np.errstate(over="ignore"):
         return in_halves(mean, np.arange(len(X)), "rows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import xarray as xr
 
 from popglm.checks import MOST_BINS, check_count, is_number
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.deviance_loss import deviance_loss
+from popglm.estimators.deviance_loss import deviance_loss, fitted_loss
 from popglm.estimators.validation import check_as_in_fit, check_offset, warn_neurons
 from popglm.explain.contributions import (
     Activity,
@@ -201,12 +202,16 @@ class _Predicted:
     cluster: np.ndarray
     edges: int | np.ndarray
 
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Mean responses, shape (n_samples, n_neurons)."""
+        with np.errstate(over="ignore"):
+            return fitted_loss(self.model, folds=self.activity.folds).link.mean(np, self.eta)
+
     def dataset(self) -> xr.Dataset:
         """Curves and lines of every neuron, and of all together."""
         names, known = self.model.neuron_names_, self.activity.weights > 0
-        with np.errstate(over="ignore"):
-            mean = self.model.loss_.link.mean(np, self.eta)
-        infinite = ~np.isfinite(np.where(known, mean, 0.0)).all(axis=0)
+        infinite = ~np.isfinite(np.where(known, self.mean, 0.0)).all(axis=0)
         which = np.flatnonzero(infinite)
         warn_neurons("calibration: infinite means are predicted, so nothing is said of", which, names)
         known &= ~infinite
@@ -235,8 +240,7 @@ class _Predicted:
 
     def _curve(self, rows: np.ndarray, neurons: np.ndarray | int) -> Curve:
         """Means of predictions and activity in every bin, the standard error of the latter, and numbers of samples."""
-        with np.errstate(over="ignore"):
-            mean = self.model.loss_.link.mean(np, self.eta[rows, neurons])
+        mean = self.mean[rows, neurons]
         y, s, cluster = self.activity.y[rows, neurons], self.activity.weights[rows, neurons], self.cluster[rows]
         inner, n_bins = self._inner_edges(mean)
         code = np.searchsorted(inner, mean)

@@ -14,7 +14,7 @@ import xarray as xr
 from popglm.checks import check_fitted, check_flag
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.deviance_loss import deviance_loss
+from popglm.estimators.deviance_loss import deviance_loss, null_unit_deviance
 from popglm.estimators.features import check_features
 from popglm.estimators.sparse_features import stays_sparse
 from popglm.estimators.validation import check_responses, check_weights, name_neurons, over_neurons
@@ -23,8 +23,6 @@ from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.sparse.rows import some_rows
 from popglm.solve.stream import RowStream, is_streamed, read_rows
-from popglm.statistics.nuisance import first_parameters
-from popglm.statistics.responses import response_sums
 from popglm.statistics.selection import at_strengths, fraction_explained
 
 __all__ = [
@@ -290,11 +288,7 @@ class Activity:
     def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same of each neuron's mean over the scored samples."""
         y, s = self.y[:, neurons], self.weights[:, neurons]
-        loss = deviance_loss(self.model, neurons, self.folds)
-        sums = response_sums(loss, y.T, s.T, [(0, len(y))], parameters=first_parameters(loss, y.shape[1]))
-        # rounding of the mean leaves a trace of deviance in a neuron that does not vary
-        unit = np.where(sums.constant, 0.0, loss.unit_deviance(y, sums.mean))
-        return self._sum(unit, neurons)
+        return self._sum(null_unit_deviance(self.model, y, s, self.folds, neurons), neurons)
 
     def _sum(self, unit: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         s = self.weights[:, neurons]

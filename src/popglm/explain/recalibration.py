@@ -48,7 +48,7 @@ def recalibrate(loss: Family, eta: np.ndarray, y: np.ndarray, s: np.ndarray, clu
         return None
     Z = np.column_stack([np.ones_like(eta), (eta - center) / spread])
     # the predictions as they are, or the null model where that is better
-    null = float(loss.start_intercept(np.atleast_1d(s @ y / total), np.atleast_1d(len(y)))[0])
+    null = float(np.mean(loss.start_intercept(np.atleast_1d(s @ y / total), np.atleast_1d(len(y)))))
     starts = np.array([center, spread]), np.array([null, 0.0])
     with np.errstate(over="ignore", invalid="ignore"):
         b = min(starts, key=lambda start: np.nan_to_num(s @ loss.excess(np, Z @ start, y), nan=np.inf))

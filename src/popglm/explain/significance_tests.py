@@ -232,6 +232,11 @@ def significance(
         check_flag("significance", "refit", refit)
     if refit is not None and method not in ("auto", "circular_shift"):
         raise ValueError(f"significance: method={shown(method)} has its own refit; leave refit=None.")
+    if isinstance(model, GLMCV) and hasattr(model, "loss_") and not model.loss_.is_exponential:
+        raise ValueError(
+            f"significance: a {model.loss_.name} response is not a mean and a residual that could be exchanged, as "
+            "surrogates ask; take compare, bootstrap or likelihood_ratio."
+        )
     check_seed(seed, "significance")
     check_map("significance", map)
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)

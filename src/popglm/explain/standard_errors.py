@@ -91,7 +91,8 @@ def wald(
     errors grow with the weights, and over trials they miss what never varied. Take `likelihood_ratio` there.
 
     A group's statistic is :math:`b^\top V^{-1} b` of its weights, compared with the χ² distribution. Errors of a
-    negative binomial model hold its dispersion fixed, as those of other libraries do.
+    negative binomial model hold its dispersion fixed, as those of other libraries do. Those of a censored Gaussian one
+    come from the second derivatives in the weights and σ together, on which they depend.
 
     References
     ----------
@@ -161,6 +162,13 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
     if with_intercept:
         Z = np.column_stack([Z, np.ones(len(Z))])
     A = Z.T @ (Z * (w * h)[:, None])
+    slopes = Z * (w * r)[:, None]
+    if (beside := family.parameter_derivatives(eta, y)) is not None:
+        # what the parameters, which were estimated too, leave of the information on the weights
+        first, cross, own = (np.moveaxis(w * np.moveaxis(part, 0, -1), -1, 0) for part in beside)
+        cross = Z.T @ cross
+        taken = cross @ np.linalg.pinv(own.sum(axis=0), hermitian=True)
+        A, slopes = A - taken @ cross.T, slopes - first @ taken.T
     # columns of all units count alike where directions without information are looked for; where the model is sure of
     # silence there is none, whatever the unit
     usual = np.sum(w * h) / max(np.sum(w), 1e-300) * np.sum(Z**2 * w[:, None], axis=0)
@@ -174,7 +182,7 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
         covariance = phi * inverse
     else:
         sums = np.zeros((samples.trials.max() + 1, Z.shape[1]))
-        np.add.at(sums, samples.trials, Z * (w * r)[:, None])
+        np.add.at(sums, samples.trials, slopes)
         covariance = inverse @ (sums.T @ sums) @ inverse
         covariance *= len(sums) / (len(sums) - 1) * (n - 1) / max(n - p, 1)
     if with_intercept:

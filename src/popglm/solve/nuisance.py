@@ -82,11 +82,12 @@ class Nuisance(Resumable):
         loss: Family,
         problems: np.ndarray,
         samples: Samples,
+        with_intercept: bool,
     ) -> np.ndarray:
         """Take the best parameters of some problems beside the predictors of their samples; returns who still moves."""
         units = None if self.units is None else self.units.take(problems)
         before = self.values[problems]
-        found = estimate_parameters(loss, samples, before, units)
+        found = estimate_parameters(loss, samples, before, units, with_intercept)
         found = np.where(np.isfinite(found), found, before)
         self.values[problems] = found
         return ~np.isclose(found, before, rtol=SETTLED, atol=0).all(axis=1)
@@ -193,7 +194,7 @@ def renew_parameters(objective: Any, columns: np.ndarray, batches: Any, etas: An
     def estimate(part: _Predictors) -> None:
         some = np.flatnonzero(moving[part.at])
         own = part.at[some]
-        moving[own] = nuisance.estimate(objective.loss, columns[own], part.samples(some, b))
+        moving[own] = nuisance.estimate(objective.loss, columns[own], part.samples(some, b), objective.fit_intercept)
 
     def beside(some: np.ndarray) -> np.ndarray:
         """The best intercepts of some columns at their parameters."""

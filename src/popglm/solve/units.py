@@ -44,8 +44,8 @@ def decades(
     """
     shape = len(weights), len(Y)
     size, far = np.ones(shape), np.zeros(shape, bool)
-    linear = loss.scale == "linear"
-    if loss.scale is None or not (linear or fit_intercept):
+    linear, in_units = loss.scale == "linear", loss.scale in ("linear", "proportional")
+    if loss.scale is None or not (in_units or fit_intercept):
         return np.zeros(shape), far
     for a in range(0, len(Y), BATCH):
         y = Y[a : a + BATCH]
@@ -61,7 +61,7 @@ def decades(
                 mean = deviation
             size[f, a : a + BATCH] = np.where(mean > 0, mean, 1)
     decade = np.round(np.log10(size))
-    if linear and penalty.l1_ratio not in (0, 1):
+    if in_units and penalty.l1_ratio not in (0, 1):
         # a mixture of two powers of the weights knows the unit
         return np.zeros(shape), far
     return np.where(np.abs(decade) > ORDINARY, decade, 0.0), far

@@ -21,13 +21,15 @@ def _parameter_units(loss: Family, units: Units | None) -> np.ndarray | float:
     return 1.0 if units is None else units.size[:, None] ** np.array([own.power for own in loss.parameters])
 
 
-def estimate_parameters(loss: Family, samples: Samples, start: np.ndarray, units: Units | None) -> np.ndarray:
+def estimate_parameters(
+    loss: Family, samples: Samples, start: np.ndarray, units: Units | None, with_intercept: bool = False
+) -> np.ndarray:
     """Parameters (n_neurons, n_parameters) of the largest likelihood; all but the likelihood is in ``units``.
 
-    A likelihood of counts knows their unit: it is that of the recording.
+    A likelihood of counts knows their unit: it is that of the recording. ``with_intercept`` as in `Family.estimate`.
     """
     factor = _parameter_units(loss, units)
-    found = loss.estimate(_recorded(samples, units), start * factor)
+    found = loss.estimate(_recorded(samples, units), start * factor, with_intercept)
     low, high = np.array([own.range for own in loss.parameters]).T
     return np.clip(found, low, high) / factor
 

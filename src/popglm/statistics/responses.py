@@ -120,7 +120,7 @@ def response_sums(
     parameters : ndarray, shape (n_neurons, n_parameters), optional
         Those of the family, which are then not estimated; without an offset.
     """
-    samples, q = _Samples(Y, weights, offset, ranges), len(Y)
+    samples, q, beside = _Samples(Y, weights, offset, ranges), len(Y), offset is not None or not loss.is_exponential
     n, counts = np.zeros(q, int), np.zeros((2, q))
     total, y_sum = np.zeros(q), np.zeros(q)
     low, high = np.full(q, np.inf), np.full(q, -np.inf)
@@ -140,21 +140,23 @@ def response_sums(
         intercept, parameters = _null_models(loss, samples, mean, n, safe, units)
     else:
         intercept = loss.start_intercept(mean, n)
+        if not loss.is_exponential:
+            intercept = _intercept(loss, parameters, samples, mean, n, safe, 1.0)
     normaliser = np.zeros(q)
     if loss.parameters:
         normaliser = mean_levels(loss, samples.around(intercept), parameters, units)[1]
     known = loss.at(parameters)
     around = np.zeros(q)
-    for y, s, _ in samples.chunks():
+    for y, s, _ in samples.chunks() if loss.is_exponential else ():
         around += np.einsum("ij,ij->i", s, known.null(y, mean[:, None]))
     around = np.where(constant, 0.0, around / safe)
     saturated, null = loss.of_neurons(parameters).saturated_mean(mean, around), around
-    if offset is not None:
+    if beside:
         null = np.zeros(q)
         with np.errstate(over="ignore", invalid="ignore"):
             for y, s, o in samples.chunks():
                 null += np.where(s > 0, s * known.excess(np, intercept[:, None] + o, y), 0).sum(axis=1)
-        null = null / safe
+        null = np.where(constant & (offset is None), 0.0, null / safe)
     return ResponseSums(
         n, events, non_events, total, mean, saturated, null, intercept, constant, parameters, normaliser
     )
@@ -167,42 +169,51 @@ def _null_models(
     event = 1.0 if units is None else 1 / units.size
     parameters, intercept = first_parameters(loss, len(mean)), loss.start_intercept(mean, n, event)
     if samples.offset is not None:
-        intercept = _intercept(loss.at(parameters), samples, mean, n, total, event)
+        intercept = _intercept(loss, parameters, samples, mean, n, total, event)
     moving = np.ones(len(mean), bool)
     for _ in range(ROUNDS if loss.parameters else 0):
-        found = estimate_parameters(loss, samples.around(intercept), parameters, units)
+        found = estimate_parameters(loss, samples.around(intercept), parameters, units, with_intercept=True)
         # each neuron by itself, however long the others take
         moved = moving & ~np.isclose(found, parameters, rtol=SETTLED, atol=0).all(axis=1)
         parameters = np.where(moving[:, None], found, parameters)
-        if samples.offset is None or not moved.any():
+        if (samples.offset is None and loss.is_exponential) or not moved.any():
             break
-        beside = _intercept(loss.at(parameters), samples, mean, n, total, event)
+        beside = _intercept(loss, parameters, samples, mean, n, total, event)
         moving, intercept = moved, np.where(moved, beside, intercept)
     return intercept, parameters
 
 
 def _intercept(
-    loss: Family, samples: _Samples, mean: np.ndarray, n: np.ndarray, total: np.ndarray, event
+    loss: Family,
+    parameters: np.ndarray,
+    samples: _Samples,
+    mean: np.ndarray,
+    n: np.ndarray,
+    total: np.ndarray,
+    event: np.ndarray | float,
 ) -> np.ndarray:
-    """Intercept of the null model that has an offset."""
-    inside = loss.inside(mean, n, event)
-    closed = loss.offset_intercept(samples.chunks, inside, total)
+    """Intercept of a null model that the mean does not tell: beside an offset, or of no exponential family."""
+    inside, known = loss.inside(mean, n, event), loss.at(parameters)
+    closed = known.offset_intercept(samples.chunks, inside, total)
     if closed is not None:
         return closed
-    return _by_steps(loss, samples, inside, np.where(inside == mean, np.nan, inside), total)
+    start = loss.of_neurons(parameters).link.link(inside)
+    found = _by_steps(known, samples, start, inside, np.where(inside == mean, np.nan, inside), total)
+    # of responses that are all alike another family's best constant has not that mean
+    return found if loss.is_exponential else np.where(inside == mean, found, start)
 
 
 def _by_steps(
-    loss: Family, samples: _Samples, inside: np.ndarray, instead: np.ndarray, total: np.ndarray
+    loss: Family, samples: _Samples, start: np.ndarray, mean: np.ndarray, instead: np.ndarray, total: np.ndarray
 ) -> np.ndarray:
-    """See `InterceptSteps`; ``instead`` of their responses some neurons have a constant one."""
-    level, lowest = np.zeros(len(inside)), np.full(len(inside), -np.inf)
+    """See `InterceptSteps`, from predictors ``start``; ``instead`` of their responses some neurons have a constant."""
+    level, lowest = np.zeros(len(start)), np.full(len(start), -np.inf)
     for y, s, o in samples.chunks():
         level += s @ o
         if loss.has_barrier:
             lowest = np.maximum(lowest, np.where((s > 0) & (y > 0), -o, -np.inf).max(axis=1))
-    start = loss.link.link(inside) - level / total
-    steps = InterceptSteps(loss, np.dtype(float), start, lowest, inside, total)
+    start = start - level / total
+    steps = InterceptSteps(loss, np.dtype(float), start, lowest, mean, total)
     for _ in range(MAX_STEPS):
         slope, curvature, size = np.zeros((3, len(start)))
         with np.errstate(over="ignore", invalid="ignore"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from popglm.statistics.families.bernoulli import BERNOULLI
 from popglm.statistics.families.binomial import BINOMIAL
+from popglm.statistics.families.censored_gaussian import CENSORED_GAUSSIAN
 from popglm.statistics.families.contract import Family, Parameter, Samples
 from popglm.statistics.families.gamma import GAMMA
 from popglm.statistics.families.gaussian import GAUSSIAN
@@ -28,10 +29,13 @@ __all__ = [
     "has_link",
 ]
 
+MEMBERS = (
+    *(GAUSSIAN, POISSON, BERNOULLI, BINOMIAL, GAMMA, INVERSE_GAUSSIAN),
+    *(NEGATIVE_BINOMIAL, TWEEDIE, CENSORED_GAUSSIAN),
+)
 #: Family and inverse link, by their names, to what they are together; a family's first link is its default.
 FAMILIES: dict[str, dict[str, Family]] = {
-    members[0].name: {family.link.name: family for family in members}
-    for members in (GAUSSIAN, POISSON, BERNOULLI, BINOMIAL, GAMMA, INVERSE_GAUSSIAN, NEGATIVE_BINOMIAL, TWEEDIE)
+    members[0].name: {family.link.name: family for family in members} for members in MEMBERS
 }
 
 

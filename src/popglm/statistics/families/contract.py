@@ -80,6 +80,9 @@ class Family(ABC):
         What a response outside of it is called, and what to do about it, for a complaint.
     other_links : str
         Why the family has no other inverse links, for a complaint: "inverse_link='exp' …".
+    is_exponential : bool
+        ℓ is a(η) − yθ(η) + c(y), as in an exponential family: the best constant predictor has the mean of the
+        responses, and `null`, `saturated_mean` and `constant` say what they do below.
     is_convex : bool
         ℓ is convex in η; then a duality gap certifies a fit.
     is_canonical : bool
@@ -104,9 +107,9 @@ class Family(ABC):
         A response is the share of successes among trials, and its weight the number of trials.
     has_dispersion : bool
         `variance` is known up to a factor that the samples have to tell.
-    scale : {"linear", "log"}, or None
-        Where a response in another unit has the same model: its predictor has the unit too, and may be shifted; or
-        its intercept is shifted by the logarithm of the unit. None: in no other unit. See `units`.
+    scale : {"linear", "proportional", "log"}, or None
+        Where a response in another unit has the same model: its predictor has the unit too, and may be shifted, or may
+        not; or its intercept is shifted by the logarithm of the unit. None: in no other unit. See `units`.
     """
 
     link: InverseLink
@@ -116,6 +119,7 @@ class Family(ABC):
     valid_range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     out_of_range: ClassVar[tuple[str, str]] = ("", "")
     other_links: ClassVar[str] = "has no meaning for this family"
+    is_exponential: ClassVar[bool] = True
     is_convex: ClassVar[bool] = False
     is_canonical: ClassVar[bool] = False
     is_least_squares: ClassVar[bool] = False
@@ -127,7 +131,7 @@ class Family(ABC):
     intercept_steps: ClassVar[Literal["newton", "ratio", "logits"]] = "newton"
     has_trials: ClassVar[bool] = False
     has_dispersion: ClassVar[bool] = False
-    scale: ClassVar[Literal["linear", "log"] | None] = None
+    scale: ClassVar[Literal["linear", "proportional", "log"] | None] = None
 
     @property
     def is_smooth(self) -> bool:
@@ -166,10 +170,16 @@ class Family(ABC):
         """`at`, for numbers (n_neurons,), or responses (n_rows, n_neurons)."""
         return self.given(*values.T) if self.parameters else self
 
-    def estimate(self, samples: Samples, start: np.ndarray) -> np.ndarray:
+    def estimate(self, samples: Samples, start: np.ndarray, with_intercept: bool = False) -> np.ndarray:
         """Values (n_neurons, n_parameters) of the largest likelihood, beside given predictors; ``start`` are near.
 
         A neuron's depend on its own samples alone. They are finite, also where its samples say nothing of them.
+
+        Parameters
+        ----------
+        with_intercept : bool
+            The intercept is best beside the values afterwards. Where the two depend on each other much, a family does
+            well to let it move along.
         """
         return start
 
@@ -201,7 +211,7 @@ class Family(ABC):
 
     @abstractmethod
     def value(self, xp: Any, eta: Array, y: Array) -> Array:
-        """ℓ(y, η), +inf outside the domain of η; a(η) − yθ(η) + c(y), see `constant`."""
+        """ℓ(y, η), +inf outside the domain of η."""
 
     @abstractmethod
     def excess(self, xp: Any, eta: Array, y: Array) -> Array:
@@ -214,6 +224,7 @@ class Family(ABC):
     def derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array]:
         """Residual r = dℓ/dη, and its Fisher weight h: the mean of d²ℓ/dη² over responses with the mean h(η).
 
+        Where ℓ is not that of an exponential family, h may be d²ℓ/dη² itself.
         No NaN, where ℓ is infinite either. h ≥ 0 makes the model of a step, also where ℓ is not convex.
         """
 
@@ -245,6 +256,18 @@ class Family(ABC):
     @abstractmethod
     def variance(self, mu: np.ndarray) -> np.ndarray:
         """Variance of a response with the mean μ, up to a dispersion."""
+
+    def parameter_derivatives(self, eta: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Derivatives of the negative log-likelihood of samples (n_samples,) in the parameters.
+
+        Returns
+        -------
+        (first, cross, own), or None
+            In each parameter, and in η and each parameter, shape (n_samples, n_parameters); in two parameters, shape
+            (n_samples, n_parameters, n_parameters). None where the second are 0 on average, at the true parameters:
+            then errors of weights need not know of them.
+        """
+        return None
 
     def deviance_of_event(self, size: np.ndarray, share: np.ndarray) -> np.ndarray:
         """What a unit of log-likelihood is worth in half the deviance, where events are few.

@@ -140,7 +140,7 @@ class NegativeBinomial(Family):
         found[events] = -total
         return found
 
-    def estimate(self, samples: Samples, start: np.ndarray) -> np.ndarray:
+    def estimate(self, samples: Samples, start: np.ndarray, with_intercept: bool = False) -> np.ndarray:
         """α of the largest likelihood: 0 where ½ Σ s[(y − μ)² − y], its slope there, is not positive.
 
         Newton's method on log α for α · slope, which vanishes at both ends too; each neuron keeps a bracket, and halves
