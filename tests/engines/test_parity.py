@@ -51,8 +51,10 @@ def fit(recording, model, engine, precision, **more):
 
 #: XLA compiles every model for seconds: together its two libraries see all of them, each what is most its own.
 FEWER = {
-    "jax": ["poisson group lasso", "poisson ridge, no intercept", "poisson identity, ridge", "gaussian exp, ridge"]
-    + ["censored gaussian group lasso"],
+    "jax": [
+        *("poisson group lasso", "poisson ridge, no intercept", "poisson identity, ridge", "gaussian exp, ridge"),
+        "censored gaussian group lasso",
+    ],
     "tensorflow": [
         *("poisson group lasso", "poisson lasso, smooth", "poisson softplus, elastic net"),
         *("bernoulli group lasso", "gaussian group lasso"),

@@ -246,8 +246,11 @@ def test_wald_errors_are_those_of_the_whole_information(recording):
         at = np.concatenate([model.coef_[j], [model.intercept_[j], model.family_parameters_["sigma"][j]]])
         steps = 1e-4 * np.eye(7)
         slopes = np.array([(each(at + e) - each(at - e)) / 2e-4 for e in steps])
-        bend = np.array([[s @ (each(at + e + f) - each(at + e - f) - each(at - e + f) + each(at - e - f)) for f in steps]
-                         for e in steps]) / 4e-8  # fmt: skip
+
+        def second(e, f, at=at, each=each):
+            return s @ (each(at + e + f) - each(at + e - f) - each(at - e + f) + each(at - e - f)) / 4e-8
+
+        bend = np.array([[second(e, f) for f in steps] for e in steps])
         inverse = np.linalg.inv(bend)
         found = np.append(plain["standard_error"][j], plain["intercept_standard_error"][j])
         np.testing.assert_allclose(found, np.sqrt(np.diag(inverse))[:6], rtol=1e-4)

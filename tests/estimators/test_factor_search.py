@@ -203,7 +203,7 @@ def test_few_fits_find_nearly_what_all_find(recording, family):
     np.testing.assert_allclose(*strengths)
 
 
-@pytest.mark.parametrize("family", ["poisson", "bernoulli", "negative_binomial"])
+@pytest.mark.parametrize("family", ["poisson", "bernoulli", "negative_binomial", "censored_gaussian"])
 def test_working_responses_have_the_gradient_of_the_loss(recording, family):
     X, Y = recording[0], recording[1]["bernoulli" if family == "bernoulli" else "poisson"].T.copy()
     rng = np.random.default_rng(5)

@@ -27,15 +27,17 @@ class GLM(PopulationGLM):
     Parameters
     ----------
     family : {"poisson", "gaussian", "bernoulli", "binomial", "gamma", "inverse_gaussian", "negative_binomial", \
-"tweedie"}
+"tweedie", "censored_gaussian"}
         Distribution of the activity: counts or deconvolved calcium; any real number; events in [0, 1]; shares of
         successes among trials, whose numbers are ``sample_weight`` of `fit`; positive numbers whose standard deviation
         is a share of their mean; positive numbers whose variance is the cube of their mean; counts of mean μ and
         variance μ + αμ² with a dispersion α per neuron, which every fit estimates at every strength; amounts that are
-        exactly 0 in some samples.
+        exactly 0 in some samples; activity of at least 0 that is Gaussian with a standard deviation σ per neuron, and 0
+        wherever it would be below (the tobit model): the linear predictor is its mean before it is censored, and
+        predictions are the mean afterwards.
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
-        Mean as a function of the linear predictor. Unless given: identity for Gaussian, sigmoid for Bernoulli and
-        binomial, exp for all others.
+        Mean as a function of the linear predictor. Unless given: identity for Gaussian and censored Gaussian, sigmoid
+        for Bernoulli and binomial, exp for all others.
     penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
         ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
     l1_ratio : float, optional
@@ -113,7 +115,8 @@ class GLM(PopulationGLM):
         Weights of the null model, which has the groups whose penalty factor is 0; None without such groups.
     family_parameters_ : dict of str to ndarray, shape (n_neurons,)
         Parameters of the family at the strengths in `lambda_`: "alpha", the dispersion of negative binomial counts, 0
-        for a neuron whose counts vary no more than those of Poisson. Empty for families without.
+        for a neuron whose counts vary no more than those of Poisson; "sigma", the standard deviation of censored
+        Gaussian activity. Empty for families without.
     family_parameters_path_ : dict of str to ndarray, shape (n_lambdas, n_neurons)
         Those of all strengths.
     null_family_parameters_ : dict of str to ndarray, shape (n_neurons,)
@@ -156,8 +159,8 @@ class GLM(PopulationGLM):
     loss_, penalty_ : object
         The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
         ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron. A family with parameters
-        is ``loss_.given(*family_parameters_.values())``. Where neurons have penalty factors of their own, ``penalty_``
-        has none but those of 0.
+        is ``loss_.given(*family_parameters_.values())``, on which the mean of censored Gaussian activity depends too.
+        Where neurons have penalty factors of their own, ``penalty_`` has none but those of 0.
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
     fitted_with_sample_weight_ : bool
@@ -187,6 +190,13 @@ class GLM(PopulationGLM):
     >>> wild = rng.poisson(np.exp(X[:, :1]) * rng.gamma(1 / 2, 2, (500, 1)))
     >>> GLM("negative_binomial", penalty="none").fit(X, wild).family_parameters_["alpha"].round()
     array([2.])
+
+    Activity that is 0 wherever it would be negative:
+
+    >>> censored = np.maximum(X[:, :1] - 0.5 + 0.5 * rng.standard_normal((500, 1)), 0)
+    >>> tobit = GLM("censored_gaussian", penalty="none").fit(X, censored)
+    >>> tobit.coef_.round(1) + 0, tobit.family_parameters_["sigma"].round(1)
+    (array([[1., 0., 0.]], dtype=float32), array([0.5]))
     """
 
     def __init__(

@@ -52,6 +52,7 @@ _FAMILIES = {
     "gamma": "gamma",
     "negative_binomial": "negative binomial",
     "inverse_gaussian": "inverse Gaussian",
+    "censored_gaussian": "censored Gaussian (tobit)",
     "tweedie": "Tweedie (variance μ^{power:g})",
 }
 _LINKS = {
