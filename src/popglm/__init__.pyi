@@ -18,7 +18,7 @@ from .design import (
     splines,
     transformed,
 )
-from .estimators import GLM, GLMCV, FactorSearch, SmoothGLM, load
+from .estimators import GLM, GLMCV, AdaptiveFactors, FactorSearch, SmoothGLM, load
 from .explain import (
     bins,
     bootstrap,
@@ -78,6 +78,7 @@ __version__: str
 __all__ = [
     "GLM",
     "GLMCV",
+    "AdaptiveFactors",
     "Cluster",
     "ConvergenceWarning",
     "Design",

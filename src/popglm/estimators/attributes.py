@@ -59,6 +59,8 @@ class Attributes:
     feature_mask_: np.ndarray | None
     penalty_factors_: np.ndarray | None
     factor_search_: xr.Dataset | None = None
+    adaptive_factors_: np.ndarray | None = None
+    cv_adaptive_factors_: np.ndarray | None = None
     gammas_: np.ndarray | None = None
     gamma_: np.ndarray | None = None
     relaxed_coef_path_: np.ndarray | None = None

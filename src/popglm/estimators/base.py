@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
+from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.attributes import penalty_with
 from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
@@ -109,6 +110,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         quiet = np.errstate(all="ignore")
         data = engine, values, responses, weights, offset, splits
 
+        self.factor_search_ = self.adaptive_factors_ = self.cv_adaptive_factors_ = None
         settings = self._searched(settings, data, shares)
 
         def about() -> dict[str, str]:
@@ -122,7 +124,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             kept_in(folder, about) as kept,
         ):
             more = refit, advance, start, shares, self.schedule, kept
-            fit = concluded(kept, PopulationFit, lambda: fit_neurons(*data, settings, *more))
+            fit = concluded(kept, PopulationFit, lambda: self._fitted(data, settings, more))
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas
@@ -179,19 +181,27 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         mask, factors, penalty = self.feature_mask_, self.penalty_factors_, self.penalty_
         if factors is not None and factors.ndim == 2:
             penalty = penalty_with(self, factors[:, neuron])
+        if self.adaptive_factors_ is not None:
+            own = self.adaptive_factors_[:, neuron]
+            open_ = np.isfinite(own)
+            penalty = replace(penalty, factors=np.where(open_, own, 1.0)[penalty.starts[:-1]])
+            penalty = penalty.masked(open_ if mask is None else open_ & mask[:, neuron])
+            mask = None
         return penalty if mask is None else penalty.masked(mask[:, neuron])
 
     def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
         """The settings with the penalty factors that are still to be searched for; only cross-validation has some."""
-        if isinstance(self.penalty_factors, FactorSearch):
-            raise ValueError(
-                "penalty_factors: a FactorSearch chooses by held-out activity, which a GLM has not; use GLMCV."
-            )
-        self.factor_search_ = None
+        if isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors):
+            kind = type(self.penalty_factors).__name__
+            raise ValueError(f"penalty_factors: {kind} chooses by held-out activity, which a GLM has not; use GLMCV.")
         return settings
 
     def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
         """Fit without a penalty to what was chosen; only cross-validation can tell how much of that is good."""
+
+    def _fitted(self, data: tuple, settings: Settings, more: tuple) -> PopulationFit:
+        """The fits of all neurons over all strengths; ``more`` are the other arguments of `fit_neurons`, in order."""
+        return fit_neurons(*data, settings, *more)
 
     def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from popglm.checks import check_fitted
 from popglm.engines import like
+from popglm.estimators.adaptive_factors import AdaptiveFactors, first_factors
 from popglm.estimators.arguments import check_rule
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import fitted_loss, held_out_null_deviance
@@ -26,6 +27,7 @@ from popglm.estimators.relaxed import (
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows
+from popglm.solve.factors.own_columns import fit_each
 from popglm.solve.result import PopulationFit
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of, some_rows
@@ -57,9 +59,10 @@ class GLMCV(PopulationGLM):
     patience : int, optional
         A neuron stops descending after this many strengths in a row whose mean held-out deviance lies more than one
         standard error above its best so far. None fits every neuron at all strengths. See the Notes.
-    penalty_factors : mapping, array-like or FactorSearch, optional
-        As in `GLM`; or how to search for those of feature spaces, for every neuron: banded ridge. The search uses the
-        folds of the fit. It knows no `patience`, and no ``checkpoint``: a fit that goes on searches again.
+    penalty_factors : mapping, array-like, AdaptiveFactors or FactorSearch, optional
+        As in `GLM`; or `AdaptiveFactors`, which have them from the weights of a first fit: the adaptive lasso; or how
+        to search for those of feature spaces, for every neuron: banded ridge. The search uses the folds of the fit.
+        Both know no `patience`, and no ``checkpoint``: a fit that goes on finds them again.
     relaxed : bool or sequence of float
         Whether the columns that a strength has chosen are fitted again without a penalty, and weights are blends: γ of
         the penalised ones and 1 − γ of the others. Each neuron gets the pair of λ and γ that predicts held-out samples
@@ -117,6 +120,10 @@ schedule, precision, verbose, power
         as are `gap_`, `n_iter_` and `loss_path_`; ``relaxed_gap_`` and ``cv_relaxed_gap_`` have the certificates.
     cv_relaxed_deviance_ : ndarray, shape (n_gammas, n_folds, n_lambdas, n_neurons), or None
         `cv_deviance_` of all blends.
+    adaptive_factors_ : ndarray, shape (n_features, n_neurons), or None
+        Penalty factor of every column in the fit to all rows, with `AdaptiveFactors`; infinite where it was left out.
+    cv_adaptive_factors_ : ndarray, shape (n_folds, n_features, n_neurons), or None
+        Those of the folds.
     factor_search_ : xarray.Dataset, or None
         What a `FactorSearch` found: ``weight`` (candidate, space) of every candidate; ``chosen`` (neuron), the number
         of the one that a neuron keeps; ``deviance`` (candidate, neuron), the mean over folds at the best strength, and
@@ -252,6 +259,13 @@ schedule, precision, verbose, power
         check_relaxed(self, settings)
         return settings
 
+    def _fitted(self, data: tuple, settings: Settings, more: tuple) -> PopulationFit:
+        """See `PopulationGLM._fitted`."""
+        if self.adaptive_factors_ is None or self.cv_adaptive_factors_ is None:
+            return super()._fitted(data, settings, more)
+        factors = np.concatenate([self.adaptive_factors_[None], self.cv_adaptive_factors_])
+        return fit_each(data, settings, factors[:, settings.penalty.starts[:-1]], *more[:3])
+
     def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
         """See `PopulationGLM._relax`."""
         forget_relaxed(self)
@@ -260,6 +274,11 @@ schedule, precision, verbose, power
 
     def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
         """See `PopulationGLM._searched`."""
+        if isinstance(self.penalty_factors, AdaptiveFactors):
+            with np.errstate(all="ignore"), data[0].session():
+                factors = first_factors(self, settings, data)[:, settings.penalty.block_of_column]
+            self.adaptive_factors_, self.cv_adaptive_factors_ = factors[0], factors[1:]
+            return settings
         if not isinstance(self.penalty_factors, FactorSearch):
             return super()._searched(settings, data, shares)
         self.factor_search_, factors, lambdas = run_search(self, settings, data, shares)

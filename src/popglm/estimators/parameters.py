@@ -8,6 +8,7 @@ import numpy as np
 
 from popglm.checks import is_number
 from popglm.engines.memory import memory_of_machine
+from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import (
     check_feature_mask,
     check_lambdas,
@@ -64,7 +65,7 @@ class Parameters(Attributes):
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
-        searched = isinstance(self.penalty_factors, FactorSearch)
+        searched = isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors)
         given = None if searched else self.penalty_factors
         self.penalty_factors_ = check_penalty_factors(given, names, self.penalty, self)
         self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, self.smoothness > 0)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from popglm.checks import check_fitted
 from popglm.engines import as_numpy
+from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.attributes import Attributes
 from popglm.estimators.group_shapes import read_shapes
 from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
@@ -49,6 +50,8 @@ _DIMENSIONS = {
     "cv_null_deviance_": ("neuron",),
     "cv_deviance_explained_path_": ("strength", "neuron"),
     "cv_deviance_explained_": ("neuron",),
+    "adaptive_factors_": ("feature", "neuron"),
+    "cv_adaptive_factors_": ("fold", "feature", "neuron"),
     "gammas_": ("blend",),
     "gamma_": ("neuron",),
     "relaxed_coef_path_": ("strength", "neuron", "feature"),
@@ -79,6 +82,7 @@ _SEARCH = "factor_search_"
 _OPTIONAL = (
     *("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_"),
     *("null_coef_", "cv_null_coef_", "cv_constant_deviance_", "gammas_", "gamma_"),
+    *("adaptive_factors_", "cv_adaptive_factors_"),
     *("relaxed_coef_path_", "relaxed_intercept_path_", "relaxed_gap_", "cv_relaxed_coef_path_"),
     *("cv_relaxed_intercept_path_", "cv_relaxed_gap_", "cv_relaxed_deviance_"),
 )
@@ -235,6 +239,9 @@ class Storage(Attributes):
             Itself, with all that `fit` left but the training data.
         """
         parameters = about["parameters"]
+        factors = parameters.get("penalty_factors")
+        if isinstance(factors, dict):
+            parameters = parameters | {"penalty_factors": AdaptiveFactors(**factors)}
         if isinstance(parameters.get("solver"), dict):
             parameters = parameters | {"solver": FirstOrder(**parameters["solver"])}
         self.set_params(**parameters)
@@ -278,8 +285,7 @@ class Storage(Attributes):
         self.loss_ = get_family(self.family, self.inverse_link, self.power)
         far = about.get("far_from_zero")
         self._far_from_zero = self.loss_.is_unbounded if far is None else far
-        factors = parameters.get("penalty_factors")
-        self.penalty_factors_ = None if factors is None else np.array(factors, float)
+        self.penalty_factors_ = None if factors is None or isinstance(factors, dict) else np.array(factors, float)
         self.feature_shapes_ = read_shapes(parameters.get("feature_shapes"))
         self.penalty_ = self._restored_penalty(about)
         self._restore_folds(about)
@@ -315,7 +321,7 @@ def _stored(name: str) -> str:
 def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON can hold it."""
     value = as_numpy(value)
-    if isinstance(value, FirstOrder):
+    if isinstance(value, FirstOrder | AdaptiveFactors):
         return {key: _plain(name, item) for key, item in vars(value).items()}
     if isinstance(value, xr.DataArray):
         value = value.to_numpy()

@@ -57,6 +57,11 @@ def check_refittable(model: Any, who: str) -> None:
             f"{who}: the model has relaxed weights, and its re-fits would have penalised ones; give a model that was "
             "fitted with relaxed=False."
         )
+    if isinstance(model, GLMCV) and model.adaptive_factors_ is not None:
+        raise ValueError(
+            f"{who}: the model has AdaptiveFactors, and its re-fits would not find theirs anew; give a model with "
+            "penalty_factors=None."
+        )
 
 
 def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:

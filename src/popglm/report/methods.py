@@ -206,6 +206,11 @@ def _factor_sentences(about: dict[str, Any]) -> list[str]:
     factors = about["parameters"].get("penalty_factors")
     if factors is None:
         return []
+    if isinstance(factors, dict):
+        return [
+            "The strength of every group and neuron was multiplied by a factor: the norm of its weights in a first fit "
+            f"to the same samples, to the power of −{factors['exponent']:g}."
+        ]
     if np.ndim(factors) == 2:
         return ["The strength of feature groups was multiplied by factors of each neuron’s own."]
     named = list(zip(about["group_names"], factors, strict=True))
