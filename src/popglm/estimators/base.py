@@ -201,7 +201,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
 
     def _fitted(self, data: tuple, settings: Settings, more: tuple) -> PopulationFit:
         """The fits of all neurons over all strengths; ``more`` are the other arguments of `fit_neurons`, in order."""
-        return fit_neurons(*data, settings, *more)
+        arguments: Any = (*data, settings, *more)
+        return fit_neurons(*arguments)
 
     def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
