@@ -24,7 +24,8 @@ class Path(Outcome):
     ----------
     W : ndarray, shape (n_lambdas, n_columns, n_features)
     b, gap, objective : ndarray, shape (n_lambdas, n_columns)
-        Intercept; certificate relative to the null deviance; penalised objective.
+        Intercept, or those of all classes along another axis; certificate relative to the null deviance; penalised
+        objective.
     parameters : ndarray, shape (n_lambdas, n_columns, n_parameters)
         Of the family.
     n_iter : ndarray of int, shape (n_lambdas, n_columns)
@@ -57,7 +58,7 @@ class Path(Outcome):
         gap, objective = np.zeros(shape), np.zeros(shape)
         own = np.tile(parameters, (n_lambdas, 1, 1))
         W = np.zeros((*shape, n_features), dtype)
-        return cls(W, np.tile(b, (n_lambdas, 1)), gap, objective, own, np.zeros(shape, int))
+        return cls(W, np.tile(b, (n_lambdas, *[1] * b.ndim)), gap, objective, own, np.zeros(shape, int))
 
     def put(self, other: Path, columns: np.ndarray) -> None:
         """Take the path of some columns from one that has these alone."""

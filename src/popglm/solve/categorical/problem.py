@@ -1,0 +1,242 @@
+"""One categorical response in one fit, as the walk takes it: coordinates, local model, start, and its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import helmert
+
+from popglm.engines.protocol import Engine
+from popglm.solve.categorical.objective import CategoricalObjective, null_curvature
+from popglm.solve.coordinates import Coordinates
+from popglm.solve.fit import Fit
+from popglm.solve.path import Path
+from popglm.solve.problems import at_rest
+from popglm.solve.rotated import RotatedObjective
+from popglm.solve.rounds import walk_path
+from popglm.solve.settings import Settings
+from popglm.solve.sums import FeatureSums
+from popglm.statistics.categorical import SOFTMAX, log_frequencies, null_loss
+from popglm.statistics.penalties import Penalty
+
+__all__ = ["ClassFit", "ClassRows", "over_classes"]
+
+#: Weights up to which a fit has a Gram matrix of all of them; beyond, its diagonal.
+MOST_WEIGHTS = 3000
+
+
+def over_classes(penalty: Penalty, m: int, n_classes: int, grouped: bool) -> Penalty:
+    """The penalty of features × coordinates of classes, feature after feature, of that of features.
+
+    A group has the weights of all classes: its norm is multiplied by the root of its size, features × classes.
+
+    Parameters
+    ----------
+    m : int
+        Coordinates of the classes.
+    n_classes : int
+        Classes of the response.
+    grouped : bool
+        Whether blocks are feature groups; else each is a single weight.
+    """
+    R = None if penalty.R is None else np.kron(penalty.R, np.eye(m))
+    mask = None if penalty.mask is None else np.repeat(penalty.mask, m)
+    if grouped:
+        return replace(
+            penalty, block_sizes=penalty.block_sizes * m, block_weights=penalty.block_weights * np.sqrt(n_classes),
+            R=R, mask=mask,
+        )  # fmt: skip
+    factors = None if penalty.factors is None else np.repeat(penalty.factors, m)
+    return replace(
+        penalty, block_sizes=np.ones(m * len(penalty.block_sizes), int), block_weights=np.repeat(penalty.block_weights, m),
+        R=R, mask=mask, factors=factors,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """What all fits of one response share.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        In the engine's precision.
+    codes : ndarray of int, shape (n_samples,)
+        Number of every sample's class among those of the response; −1 where it is not known.
+    settings : Settings
+        With the penalty of features.
+    unit : ndarray, shape (n_features,), or None
+        What columns are divided by, as the penalty has it.
+    n_classes : int
+        Of all responses together.
+    n_own : int
+        Classes that this one has. A fold that lacks one has the penalty of the others, unchanged.
+    grouped : bool
+        Whether the penalty has norms of groups.
+    """
+
+    engine: Engine
+    X: np.ndarray
+    codes: np.ndarray
+    settings: Settings
+    unit: np.ndarray | None
+    n_classes: int
+    n_own: int
+    grouped: bool
+
+    @property
+    def has_contrasts(self) -> bool:
+        """Whether weights are of contrasts of classes: the penalty is the same in all orthonormal coordinates."""
+        return self.grouped or self.settings.penalty.l1_ratio == 0
+
+
+@dataclass
+class ClassFit:
+    """One response in one fit.
+
+    Attributes
+    ----------
+    rows : ClassRows
+    weights : ndarray, shape (n_samples,), or None
+        Of samples in this fit, 0 for those that do not count.
+    ranges : list of (first, last)
+    features : FeatureSums
+        Of the columns in these rows.
+    counts : ndarray, shape (n_classes,)
+        Summed weights of the samples of every class.
+    """
+
+    rows: ClassRows
+    weights: np.ndarray | None
+    ranges: list[tuple[int, int]]
+    features: FeatureSums
+    counts: np.ndarray
+
+    @property
+    def present(self) -> np.ndarray:
+        """Numbers of the classes that occur."""
+        return np.flatnonzero(self.counts > 0)
+
+    @property
+    def is_fittable(self) -> bool:
+        """Whether there are two classes to tell apart."""
+        return len(self.present) > 1
+
+    @property
+    def null_intercepts(self) -> np.ndarray:
+        """Of the null model, shape (n_classes,); −inf for a class that does not occur."""
+        found = log_frequencies(self.counts)
+        return found if self.rows.settings.fit_intercept else np.where(np.isfinite(found), 0.0, found)
+
+    @property
+    def basis(self) -> np.ndarray:
+        """Coordinates of the classes that occur: contrasts, unless the penalty is one of single weights."""
+        n = len(self.present)
+        return helmert(n) if self.rows.has_contrasts else np.eye(n)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Shares of the classes that occur under the null model."""
+        n = len(self.present)
+        own = self.counts[self.present]
+        return own / own.sum() if self.rows.settings.fit_intercept else np.full(n, 1 / n)
+
+    def settings(self) -> Settings:
+        """Those of the weights of features × coordinates of classes."""
+        own = self.rows.settings
+        penalty = over_classes(own.penalty, len(self.basis), self.rows.n_own, self.rows.grouped)
+        closed = None if penalty.mask is None else np.flatnonzero(~penalty.mask)
+        return replace(own, penalty=penalty, closed=closed, lambdas=None, allowed=None)
+
+    def covariance(self) -> np.ndarray:
+        """Of the columns in these rows, in their units."""
+        G = self.features.covariance(self.rows.settings.fit_intercept)
+        if self.rows.unit is not None:
+            G = G / np.outer(self.rows.unit, self.rows.unit)
+        return G
+
+    def begin(self) -> tuple[Fit, Coordinates]:
+        """The fit at its null model, and the coordinates that it is in."""
+        engine, settings, basis = self.rows.engine, self.settings(), self.basis
+        S = basis @ (np.diag(self.shares) - np.outer(self.shares, self.shares)) @ basis.T
+        # the Hessian of the null model: of the mean over samples, features and classes apart
+        G, n = self.covariance(), len(self.rows.X[0]) * len(basis)
+        G = np.kron(G, S) if n <= MOST_WEIGHTS else np.kron(np.diag(G), np.diag(S))
+        if settings.closed is not None:
+            G[settings.closed], G[..., settings.closed] = 0, 0
+        coordinates = settings.coordinates(engine, np.zeros(n), G)
+        G = coordinates.rotate_matrix(G) if G.ndim > 1 else G
+        model = settings.model(engine, G, coordinates, diagonal=G.ndim == 1)
+        objective: Any = RotatedObjective(self.objective(basis), coordinates)  # type: ignore[arg-type]
+        scale = max(float(null_loss(self.counts)), np.finfo(float).tiny)
+        b = self.null_intercepts[self.present][None]
+        loss: Any = SOFTMAX
+        one, zero = np.ones(1), np.zeros(1)
+        fit = Fit(
+            loss=loss, objective=objective, model=model, fittable=np.zeros(1, int), at=at_rest(b, n),
+            W=np.zeros((1, n)), memory=model.memory(1), scale=np.array([scale]), magnitude=np.array([scale]),
+            unit=one, level=zero, damping=one.copy(), n_samples=np.array([self.n_samples]),
+        )  # fmt: skip
+        fit.stand_at(np.zeros(1, int), np.zeros((1, n)), b)
+        return fit, coordinates
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that count."""
+        counted = [b - a if self.weights is None else int((self.weights[a:b] > 0).sum()) for a, b in self.ranges]
+        return sum(counted)
+
+    def objective(self, basis: np.ndarray) -> CategoricalObjective:
+        """The mean loss of these rows."""
+        rows = self.rows
+        place = np.full(rows.n_classes + 1, -1)
+        place[self.present] = np.arange(len(self.present))
+        return CategoricalObjective(
+            rows.engine, rows.X, place[rows.codes], self.weights, self.ranges, basis, rows.unit,
+            rows.settings.fit_intercept,
+        )  # fmt: skip
+
+    def walk(self, fit: Fit, lambdas: np.ndarray, report: Callable[[np.ndarray], None] | None = None) -> Path:
+        """The path over strengths (n_lambdas,)."""
+        settings = self.rows.settings
+        return walk_path(fit, lambdas[:, None], settings.tol, settings.max_iter, report=report)
+
+    def class_weights(self, W: np.ndarray) -> np.ndarray:
+        """Weights (..., n_classes, n_features) of all classes in the user's columns, of those of the fit (..., n)."""
+        basis = self.basis
+        V = np.swapaxes(W.reshape(*W.shape[:-1], -1, len(basis)) @ basis, -1, -2)
+        V = self._identified(V)
+        V = V if self.rows.unit is None else V / self.rows.unit
+        found = np.zeros((*V.shape[:-2], self.rows.n_classes, V.shape[-1]))
+        found[..., self.present, :] = V
+        return found
+
+    def _identified(self, V: np.ndarray) -> np.ndarray:
+        """Weights (..., n_classes, n_features) that a shift of all classes alike is taken from, where one is free."""
+        penalty = self.rows.settings.penalty
+        if self.rows.has_contrasts or penalty.R is not None:
+            return V
+        shift = middle(V) if penalty.l1_ratio == 1 else np.zeros_like(V[..., 0, :])
+        if penalty.free is not None:
+            shift[..., penalty.free] = V.mean(axis=-2)[..., penalty.free]
+        return V - shift[..., None, :]
+
+    def class_intercepts(self, b: np.ndarray) -> np.ndarray:
+        """Intercepts (..., n_classes), −inf for classes that do not occur, of those that do."""
+        found = np.full((*b.shape[:-1], self.rows.n_classes), -np.inf)
+        found[..., self.present] = b
+        return found
+
+
+def middle(V: np.ndarray) -> np.ndarray:
+    """What weights (..., n_classes, n_features) may have more in all classes: the limit of elastic nets.
+
+    A shift of all classes' weights of a feature changes no probability. Their sum of sizes is least at their median,
+    and of an even number in all of an interval: there the point nearest to the mean is the one of least squares.
+    """
+    ordered, n = np.sort(V, axis=-2), V.shape[-2]
+    low, high = ordered[..., (n - 1) // 2, :], ordered[..., n // 2, :]
+    return np.clip(V.mean(axis=-2), low, high)
