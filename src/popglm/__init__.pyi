@@ -18,7 +18,16 @@ from .design import (
     splines,
     transformed,
 )
-from .estimators import GLM, GLMCV, AdaptiveFactors, FactorSearch, SmoothGLM, load
+from .estimators import (
+    GLM,
+    GLMCV,
+    AdaptiveFactors,
+    ClassifierGLM,
+    ClassifierGLMCV,
+    FactorSearch,
+    SmoothGLM,
+    load,
+)
 from .explain import (
     bins,
     bootstrap,
@@ -79,6 +88,8 @@ __all__ = [
     "GLM",
     "GLMCV",
     "AdaptiveFactors",
+    "ClassifierGLM",
+    "ClassifierGLMCV",
     "Cluster",
     "ConvergenceWarning",
     "Design",

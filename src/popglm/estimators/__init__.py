@@ -1,10 +1,21 @@
-"""`GLM`, `GLMCV` and `SmoothGLM`: what users call, the checks of what they give, what fits predict, and their files."""
+"""`GLM`, `SmoothGLM`, `ClassifierGLM` and those with folds: the checks of input, fits, predictions, and files."""
 
 from popglm.estimators.adaptive_factors import AdaptiveFactors
+from popglm.estimators.classifier.glm import ClassifierGLM
+from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
 from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.loading import load
 from popglm.estimators.smooth_glm import SmoothGLM
 
-__all__ = ["GLM", "GLMCV", "AdaptiveFactors", "FactorSearch", "SmoothGLM", "load"]
+__all__ = [
+    "GLM",
+    "GLMCV",
+    "AdaptiveFactors",
+    "ClassifierGLM",
+    "ClassifierGLMCV",
+    "FactorSearch",
+    "SmoothGLM",
+    "load",
+]

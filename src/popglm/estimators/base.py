@@ -15,7 +15,6 @@ from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
-from popglm.estimators.attributes import penalty_with
 from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
@@ -48,7 +47,6 @@ from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream, released
 from popglm.statistics.families import FAMILIES, Family, get_family
 from popglm.statistics.null import FEW_EVENTS, NullModels, null_models
-from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
@@ -175,19 +173,6 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights, loss.has_trials)
         self._far_from_zero = loss.is_unbounded and far_from_zero(responses)
         self.sample_labels_ = rows.labels
-
-    def penalty_of(self, neuron: int) -> Penalty:
-        """The penalty of one neuron, by its number, of the columns that it may have a weight for."""
-        mask, factors, penalty = self.feature_mask_, self.penalty_factors_, self.penalty_
-        if factors is not None and factors.ndim == 2:
-            penalty = penalty_with(self, factors[:, neuron])
-        if self.adaptive_factors_ is not None:
-            own = self.adaptive_factors_[:, neuron]
-            open_ = np.isfinite(own)
-            penalty = replace(penalty, factors=np.where(open_, own, 1.0)[penalty.starts[:-1]])
-            penalty = penalty.masked(open_ if mask is None else open_ & mask[:, neuron])
-            mask = None
-        return penalty if mask is None else penalty.masked(mask[:, neuron])
 
     def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
         """The settings with the penalty factors that are still to be searched for; only cross-validation has some."""

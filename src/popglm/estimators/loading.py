@@ -7,6 +7,9 @@ from typing import Any
 
 import xarray as xr
 
+from popglm.estimators.classifier.glm import ClassifierGLM
+from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
+from popglm.estimators.classifier.storage import missing_class_parts
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.smooth_glm import SmoothGLM
@@ -16,9 +19,11 @@ from popglm.messages import listed
 
 __all__ = ["load", "model_of"]
 
+Model = GLM | GLMCV | SmoothGLM | ClassifierGLM | ClassifierGLMCV
 
-def load(path: str | Path) -> GLM | GLMCV | SmoothGLM:
-    """Read a model that `GLM.save`, `GLMCV.save` or `SmoothGLM.save` wrote, or the one in a result of ``popglm fit``.
+
+def load(path: str | Path) -> Model:
+    """Read a model that its ``save`` wrote, or the one in a result of ``popglm fit``.
 
     Parameters
     ----------
@@ -26,7 +31,7 @@ def load(path: str | Path) -> GLM | GLMCV | SmoothGLM:
 
     Returns
     -------
-    GLM, GLMCV or SmoothGLM
+    GLM, GLMCV, SmoothGLM, ClassifierGLM or ClassifierGLMCV
         Fitted, without its training data. A splitter given as ``cv`` comes back as its number of folds.
 
     Raises
@@ -50,13 +55,15 @@ def load(path: str | Path) -> GLM | GLMCV | SmoothGLM:
     return model_of(*read_described(path), path)
 
 
-def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> GLM | GLMCV | SmoothGLM:
+def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> Model:
     """The model that a Dataset and its description are of; ``path`` is where they come from, for complaints."""
-    kinds: dict[str, type[GLM | GLMCV | SmoothGLM]] = {"GLM": GLM, "GLMCV": GLMCV, "SmoothGLM": SmoothGLM}
+    own: tuple[type[Model], ...] = (GLM, GLMCV, SmoothGLM, ClassifierGLM, ClassifierGLMCV)
+    kinds = {kind.__name__: kind for kind in own}
     name = str(about.get("class"))
     if name not in kinds:
         raise damaged(path, f"it names no kind of model, but {name}")
-    if missing := missing_parts(data, about, cross_validated=kinds[name] is GLMCV):
+    parts = missing_class_parts if issubclass(kinds[name], ClassifierGLM | ClassifierGLMCV) else missing_parts
+    if missing := parts(data, about, cross_validated=kinds[name] in (GLMCV, ClassifierGLMCV)):
         raise ValueError(
             f"{path} holds a popglm model that lacks {listed(map(repr, missing))}; it was damaged or written by "
             "another version. Save the model again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,19 @@ class Parameters(Attributes):
         each = np.stack([np.asarray(penalty_with(self, own).factors) for own in factors.T], axis=1)
         held = (factors > 0).all(axis=1)
         return penalty_with(self, None if held.all() else held.astype(float)), each
+
+    def penalty_of(self, neuron: int) -> Penalty:
+        """The penalty of one neuron, by its number, of the columns that it may have a weight for."""
+        mask, factors, penalty = self.feature_mask_, self.penalty_factors_, self.penalty_
+        if factors is not None and factors.ndim == 2:
+            penalty = penalty_with(self, factors[:, neuron])
+        if self.adaptive_factors_ is not None:
+            own = self.adaptive_factors_[:, neuron]
+            open_ = np.isfinite(own)
+            penalty = replace(penalty, factors=np.where(open_, own, 1.0)[penalty.starts[:-1]])
+            penalty = penalty.masked(open_ if mask is None else open_ & mask[:, neuron])
+            mask = None
+        return penalty if mask is None else penalty.masked(mask[:, neuron])
 
     def _loss(self) -> Family:
         """The family asked for, under its inverse link."""

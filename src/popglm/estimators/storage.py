@@ -19,7 +19,7 @@ from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_de
 from popglm.solve.first_order import FirstOrder
 from popglm.statistics.families import get_family
 
-__all__ = ["Storage", "missing_parts"]
+__all__ = ["Storage", "missing_parts", "stored_name"]
 
 _DIMENSIONS = {
     "coef_path_": ("strength", "neuron", "feature"),
@@ -124,7 +124,7 @@ class Storage(Attributes):
         """
         check_fitted(self, "lambda_index_", "to_xarray")
         variables = {
-            _stored(name): (dims, getattr(self, name))
+            stored_name(name): (dims, getattr(self, name))
             for name, dims in _DIMENSIONS.items()
             if getattr(self, name, None) is not None
         }
@@ -133,7 +133,7 @@ class Storage(Attributes):
             variables["intercept"] = (("neuron",), np.atleast_1d(self.intercept_))
         for name, dims in {**_PARAMETERS, "family_parameters_": ("neuron",)}.items():
             if named := getattr(self, name, None):
-                variables[_stored(name)] = ((*dims, "parameter"), np.stack([*named.values()], axis=-1))
+                variables[stored_name(name)] = ((*dims, "parameter"), np.stack([*named.values()], axis=-1))
         if self.factor_search_ is not None:
             variables |= {f"{_SEARCH}{k}": (tuple(map(str, v.dims)), v.values) for k, v in self.factor_search_.items()}
         groups = np.repeat(self.feature_group_names_, self.feature_group_sizes_)
@@ -239,8 +239,7 @@ class Storage(Attributes):
             Itself, with all that `fit` left but the training data.
         """
         parameters = about["parameters"]
-        factors = parameters.get("penalty_factors")
-        if isinstance(factors, dict):
+        if isinstance(factors := parameters.get("penalty_factors"), dict):
             parameters = parameters | {"penalty_factors": AdaptiveFactors(**factors)}
         if isinstance(parameters.get("solver"), dict):
             parameters = parameters | {"solver": FirstOrder(**parameters["solver"])}
@@ -248,16 +247,27 @@ class Storage(Attributes):
         # files of earlier revisions say nothing of names and whose they are, means and scales of columns, offsets,
         # weights, the place of the activity, labels of samples, and rules of selection
         for name in _DIMENSIONS:
-            if _stored(name) in data:
-                setattr(self, name, data[_stored(name)].to_numpy())
+            if stored_name(name) in data:
+                setattr(self, name, data[stored_name(name)].to_numpy())
         for name in _PARAMETERS:
             if not name.startswith("cv_") or hasattr(self, "cv_deviance_"):
-                known = _stored(name) in data
+                known = stored_name(name) in data
                 named = [str(own) for own in data["parameter"].to_numpy()] if known else []
-                setattr(self, name, {own: data[_stored(name)].to_numpy()[..., i] for i, own in enumerate(named)})
+                setattr(self, name, {own: data[stored_name(name)].to_numpy()[..., i] for i, own in enumerate(named)})
         stored = [name for name in map(str, data.data_vars) if name.startswith(_SEARCH)]
         searched = {name.removeprefix(_SEARCH): data[name] for name in stored}
         self.factor_search_ = xr.Dataset(searched) if searched else None
+        self._restore_shared(data, about)
+        self.loss_ = get_family(self.family, self.inverse_link, self.power)
+        far = about.get("far_from_zero")
+        self._far_from_zero = self.loss_.is_unbounded if far is None else far
+        self.penalty_ = self._restored_penalty(about)
+        self._restore_folds(about)
+        self._keep(self.lambda_index_)
+        return self
+
+    def _restore_shared(self, data: xr.Dataset, about: dict[str, Any]) -> None:
+        """Set what models of all kinds have beside their arrays: names, groups, grids, what stood beside the fit."""
         for name in ("coef_path_", "intercept_path_", "null_coef_", "cv_null_coef_"):
             if not hasattr(self, name):
                 setattr(self, name, None)
@@ -275,22 +285,16 @@ class Storage(Attributes):
             self.feature_names_in_[:] = [
                 tuple(name) if isinstance(name, list) else name for name in about["feature_names"]
             ]
-        mask = parameters.get("feature_mask")
+        parameters = about["parameters"]
+        mask, factors = parameters.get("feature_mask"), parameters.get("penalty_factors")
         self.feature_mask_ = None if mask is None else np.array(mask, bool)
+        self.penalty_factors_ = None if factors is None or isinstance(factors, dict) else np.array(factors, float)
+        self.feature_shapes_ = read_shapes(parameters.get("feature_shapes"))
         self.sample_labels_ = index_of("sample_label", data)
         self.lambdas_ = self.lambda_path_ if about["own_grids"] else self.lambda_path_[:, 0].copy()
         self.timings_ = about["timings"]
         self.fitted_with_offset_ = about.get("fitted_with_offset")
         self.fitted_with_sample_weight_ = about.get("fitted_with_sample_weight")
-        self.loss_ = get_family(self.family, self.inverse_link, self.power)
-        far = about.get("far_from_zero")
-        self._far_from_zero = self.loss_.is_unbounded if far is None else far
-        self.penalty_factors_ = None if factors is None or isinstance(factors, dict) else np.array(factors, float)
-        self.feature_shapes_ = read_shapes(parameters.get("feature_shapes"))
-        self.penalty_ = self._restored_penalty(about)
-        self._restore_folds(about)
-        self._keep(self.lambda_index_)
-        return self
 
     def _restored_penalty(self, about: dict[str, Any]) -> Any:
         """The penalty as the fit had it."""
@@ -308,12 +312,12 @@ def missing_parts(data: xr.Dataset, about: dict[str, Any], cross_validated: bool
         needed += ["coef_path_", "intercept_path_"]
     # some arrays are there after some calls only: a file lists those that it was written with
     listed = [name for name in about.get("arrays", ()) if isinstance(name, str)]
-    arrays = dict.fromkeys([*map(_stored, needed), *listed, "neuron"])
+    arrays = dict.fromkeys([*map(stored_name, needed), *listed, "neuron"])
     described = _DESCRIBED + (_DESCRIBED_WITH_ARRAYS if "arrays" in about else ())
     return [name for name in arrays if name not in data.variables] + [name for name in described if name not in about]
 
 
-def _stored(name: str) -> str:
+def stored_name(name: str) -> str:
     """What an attribute is called in files."""
     return name.strip("_").replace("lambda_path", "lambdas")
 

@@ -10,8 +10,10 @@ import xarray as xr
 
 from popglm.checks import check_seed
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, check_offset
 from popglm.explain.binning import Bins, check_bins
+from popglm.explain.class_ablation import ClassActivity, ClassPredictor, check_class_matrix
 from popglm.explain.contributions import (
     Activity,
     Predictor,
@@ -32,7 +34,7 @@ METHODS = ("zero", "shuffle", "keep")
 
 
 def breakdown(
-    model: PopulationGLM,
+    model: PopulationGLM | CategoricalGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -51,13 +53,14 @@ def breakdown(
 
     Parameters
     ----------
-    model : GLMCV, or GLM with ``held_out=False``
-        Fitted.
+    model : GLMCV, or GLM with ``held_out=False``; or one of the classifiers likewise
+        Fitted. Responses of a classifier stand in the place of neurons. What a variable adds to the predictors of all
+        classes is ablated together, and a class weight counts with ``held_out=True``, as in the fit.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The rows of the fit, or any others with ``held_out=False``. One on disk is read once per variable for every
         block of neurons.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
-        Their activity.
+        Their activity, or their labels.
     variables : None, list of str, or mapping, optional
         What to ablate together: a mapping from a variable's name to a group, a shell pattern (``"* × cue"``), a
         callable from group name to bool, or a list of these. A list of groups makes each a variable; None takes every
@@ -133,7 +136,11 @@ def breakdown(
         raise ValueError(f"breakdown: method={shown(method)} is unknown; use one of {', '.join(METHODS)}.")
     check_seed(seed, "breakdown")
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
-    values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
+    of_classes = isinstance(model, CategoricalGLM)
+    if of_classes:
+        values = check_class_matrix(model, X, asks, held_out)
+    else:
+        values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
     labels = rows_of(model, X, held_out)
     # a single number asks on purpose for predictions without what the fit had
     as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
@@ -143,10 +150,12 @@ def breakdown(
         )
     else:
         offset = check_offset(model, offset, len(values), labels, "breakdown")
-    predictor = Predictor.make(model, values, offset, held_out)
+    predictor = (ClassPredictor if of_classes else Predictor).make(model, values, offset, held_out)
     axis = check_bins(by, len(values), labels)
     fold = model.fold_ if held_out else None
-    activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, axis, labels, fold)
+    activity = (ClassActivity if of_classes else Activity).make(
+        model, Y, len(values), predictor.rows, sample_weight, axis, labels, fold
+    )
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]

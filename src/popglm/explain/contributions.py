@@ -99,7 +99,7 @@ def check_model(model: Any, who: str) -> None:
     check_fitted(model, "lambda_index_", who)
 
 
-def rows_of(model: PopulationGLM, X: Any, held_out: bool) -> Rows:
+def rows_of(model: Any, X: Any, held_out: bool) -> Rows:
     """Labels of the samples: those of the fit, if the rows are of the fit, else those of X."""
     fitted = model.sample_labels_ if held_out else None
     return Rows(row_labels(X)) if fitted is None else Rows(fitted, "the fit")
@@ -253,7 +253,7 @@ class Activity:
         Fold of every sample, where each is predicted by the fold that holds it out.
     """
 
-    model: PopulationGLM
+    model: Any
     y: np.ndarray
     weights: np.ndarray
     axis: BinAxis | None

@@ -51,7 +51,7 @@ class ClassCurvature:
         return np.einsum("tk,ik,jk->tij", p, self.basis, self.basis) - along[:, :, None] * along[:, None]
 
     def weighted_grams(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Second derivatives at the best intercepts, shape (n_problems, n, n); not finite where a probability is not."""
+        """Second derivatives at the best intercepts, shape (n_problems, n, n); not finite where predictors are not."""
         with np.errstate(all="ignore"):
             return np.stack([self._profiled(w, own) for w, own in zip(W, b, strict=True)])
 
@@ -68,10 +68,10 @@ class ClassCurvature:
                         H[:, j, :, i] += part
             cross += np.einsum("tf,tij->fij", X, h)
             inner += h.sum(axis=0)
-        H, cross = H.reshape(p * m, p * m), cross.reshape(p * m, m)
+        found, along = H.reshape(p * m, p * m), cross.reshape(p * m, m)
         if self.fit_intercept and np.isfinite(inner).all():
-            H -= cross @ np.linalg.pinv(inner, rcond=1e-12, hermitian=True) @ cross.T
-        return 0.5 * (H + H.T) / self.total
+            found -= along @ np.linalg.pinv(inner, rcond=1e-12, hermitian=True) @ along.T
+        return 0.5 * (found + found.T) / self.total
 
     def weighted_variances(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The diagonals of `weighted_grams`, shape (n_problems, n)."""

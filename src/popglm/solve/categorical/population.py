@@ -13,8 +13,7 @@ from popglm.engines.protocol import Engine
 from popglm.solve.categorical.problem import ClassFit, ClassRows
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.fit import Fit
-from popglm.solve.folds import Folds, Part, order_by_fold
-from popglm.solve.path import Path
+from popglm.solve.folds import Part, order_by_fold
 from popglm.solve.population import center_of, centred_copy
 from popglm.solve.settings import Settings, reporter, strengths
 from popglm.solve.sums import FeatureSums, feature_sums, largest_eigenvalue
@@ -125,53 +124,38 @@ class _Begun:
     Attributes
     ----------
     own : ClassFit
-    fit : Fit or None
+    null_coef : ndarray, shape (n_classes, n_features)
+        In the user's columns, as the intercepts.
+    null_intercept : ndarray, shape (n_classes,)
+    fit : tuple of Fit and Coordinates, or None
         None where there is nothing to fit.
     """
 
     own: ClassFit
-    fit: Fit | None = None
-    coordinates: Coordinates | None = None
-    null_coef: np.ndarray | None = None
-    null_intercept: np.ndarray | None = None
+    null_coef: np.ndarray
+    null_intercept: np.ndarray
+    fit: tuple[Fit, Coordinates] | None = None
 
     @classmethod
     def of(cls, own: ClassFit) -> _Begun:
         """Stand at the null model, that of the columns which are never penalised where there are some."""
-        found = cls(own, null_intercept=own.null_intercepts)
-        found.null_coef = np.zeros((own.rows.n_classes, own.rows.X.shape[1]))
+        found = cls(own, np.zeros((own.rows.n_classes, own.rows.X.shape[1])), own.null_intercepts)
         if own.is_fittable:
-            found.fit, found.coordinates = own.begin()
+            found.fit = own.begin()
             if own.rows.settings.penalty.free is not None:
-                found._stand_at_free()
+                found._stand_at_free(*found.fit)
         return found
 
-    def _stand_at_free(self) -> None:
+    def _stand_at_free(self, fit: Fit, coordinates: Coordinates) -> None:
         """Go to the best weights of the columns that are never penalised."""
-        own, fit, coordinates = self.own, self.fit, self.coordinates
-        assert fit is not None and coordinates is not None
-        settings = own.rows.settings
-        columns = settings.penalty.free_columns
-        p = len(columns)
-        penalty = replace(
-            Penalty.make("none", None, settings.penalty.smoothness, np.ones(p, int)),
-            R=None if settings.penalty.R is None else settings.penalty.R[np.ix_(columns, columns)],
-            mask=None if settings.penalty.mask is None else settings.penalty.mask[columns],
-        )
-        rows = replace(
-            own.rows, X=np.ascontiguousarray(own.rows.X[:, columns]), settings=replace(settings, penalty=penalty),
-            unit=None if own.rows.unit is None else own.rows.unit[columns], grouped=False,
-        )  # fmt: skip
-        free = np.isin(np.arange(own.rows.X.shape[1]), columns)
-        bare = replace(own, rows=rows, features=own.features.of_columns(free))
+        own, columns = self.own, self.own.rows.settings.penalty.free_columns
+        bare = own.of_columns(columns)
         begun, turned = bare.begin()
         path = bare.walk(begun, np.zeros(1))
-        V = bare.class_weights(turned.unrotate(path.W[0].astype(float)))[0]
-        self.null_coef = np.zeros((own.rows.n_classes, own.rows.X.shape[1]))
-        self.null_coef[:, columns] = V
+        self.null_coef[:, columns] = bare.class_weights(turned.unrotate(path.W[0].astype(float)))[0]
         self.null_intercept = own.class_intercepts(path.b[0])[0]
-        units = 1.0 if own.rows.unit is None else own.rows.unit
-        W = (own.basis @ (self.null_coef[own.present] * units)).T.reshape(1, -1)
+        unit = 1.0 if own.rows.unit is None else own.rows.unit
+        W = (own.basis @ (self.null_coef[own.present] * unit)).T.reshape(1, -1)
         fit.stand_at(np.zeros(1, int), coordinates.rotate(W), path.b[0])
 
 
@@ -263,7 +247,7 @@ def _strengths(settings: Settings, begun: _Begun, response: int) -> np.ndarray |
     if begun.fit is None:
         return None
     own = begun.own.settings()
-    at, shares = begun.fit.at, begun.own.shares
+    at, shares = begun.fit[0].at, begun.own.shares
     S = np.diag(shares) - np.outer(shares, shares)
     free = begun.own.rows.settings.penalty.free
     largest = largest_eigenvalue(begun.own.covariance(), free) * float(np.linalg.eigvalsh(S)[-1])
@@ -283,7 +267,6 @@ def _keep(
 ) -> None:  # fmt: skip
     """Write the path of a response in a fit, and its null model."""
     own, n_lambdas = begun.own, len(found.lambdas)
-    assert begun.null_coef is not None and begun.null_intercept is not None
     found.counts[f, r] = own.counts
     found.null_coef[f, r], found.null_intercept[f, r] = begun.null_coef, begun.null_intercept - begun.null_coef @ center
     if begun.fit is None or not wanted:
@@ -291,9 +274,9 @@ def _keep(
         if report is not None:
             report(np.full(1, n_lambdas))
         return
-    path: Path = own.walk(begun.fit, found.lambdas[:, r], report)
-    assert begun.coordinates is not None
-    W = begun.coordinates.unrotate(path.W[:, 0].astype(float))
+    fit, coordinates = begun.fit
+    path = own.walk(fit, found.lambdas[:, r], report)
+    W = coordinates.unrotate(path.W[:, 0].astype(float))
     V = own.class_weights(W).astype(own.rows.engine.dtype).astype(float)
     found.coef[f, :, r] = V
     # those of the rounded weights: what these move the means by is taken back

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import helmert
 
 from popglm.engines.protocol import Engine
-from popglm.solve.categorical.objective import CategoricalObjective, null_curvature
+from popglm.solve.categorical.objective import CategoricalObjective
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path
@@ -50,10 +50,8 @@ def over_classes(penalty: Penalty, m: int, n_classes: int, grouped: bool) -> Pen
             R=R, mask=mask,
         )  # fmt: skip
     factors = None if penalty.factors is None else np.repeat(penalty.factors, m)
-    return replace(
-        penalty, block_sizes=np.ones(m * len(penalty.block_sizes), int), block_weights=np.repeat(penalty.block_weights, m),
-        R=R, mask=mask, factors=factors,
-    )  # fmt: skip
+    sizes, weights = np.repeat(penalty.block_sizes, m), np.repeat(penalty.block_weights, m)
+    return replace(penalty, block_sizes=sizes, block_weights=weights, R=R, mask=mask, factors=factors)
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,22 @@ class ClassFit:
         penalty = over_classes(own.penalty, len(self.basis), self.rows.n_own, self.rows.grouped)
         closed = None if penalty.mask is None else np.flatnonzero(~penalty.mask)
         return replace(own, penalty=penalty, closed=closed, lambdas=None, allowed=None)
+
+    def of_columns(self, columns: np.ndarray) -> ClassFit:
+        """The same with some columns alone, without a penalty but a smoothness."""
+        rows, penalty = self.rows, self.rows.settings.penalty
+        own = replace(
+            Penalty.make("none", None, 0.0, np.ones(len(columns), int)),
+            smoothness=penalty.smoothness,
+            R=None if penalty.R is None else penalty.R[np.ix_(columns, columns)],
+            mask=None if penalty.mask is None else penalty.mask[columns],
+        )
+        some = replace(
+            rows, X=np.ascontiguousarray(rows.X[:, columns]), settings=replace(rows.settings, penalty=own),
+            unit=None if rows.unit is None else rows.unit[columns], grouped=False,
+        )  # fmt: skip
+        here = np.isin(np.arange(rows.X.shape[1]), columns)
+        return replace(self, rows=some, features=self.features.of_columns(here))
 
     def covariance(self) -> np.ndarray:
         """Of the columns in these rows, in their units."""

@@ -1,0 +1,1 @@
+"""`ClassifierGLM` and `ClassifierGLMCV`: models of categorical responses."""

@@ -1,0 +1,212 @@
+"""What `ClassifierGLM` and `ClassifierGLMCV` share: the fit and its warnings, and the choice of a strength."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from popglm.checks import check_fitted
+from popglm.engines import Engine, get_engine
+from popglm.estimators.adaptive_factors import AdaptiveFactors
+from popglm.estimators.arguments import check_strength_index
+from popglm.estimators.classifier.labels import check_class_weight, check_classes, weights_by_class
+from popglm.estimators.classifier.predictions import ClassPredictions
+from popglm.estimators.classifier.storage import ClassStorage
+from popglm.estimators.convergence import late_fits
+from popglm.estimators.factor_search import FactorSearch
+from popglm.estimators.features import check_features
+from popglm.estimators.parameters import Parameters
+from popglm.estimators.progress import fit_progress
+from popglm.estimators.validation import check_weights, has_effect, name_neurons, over_neurons, warn_neurons
+from popglm.labels import Rows, neuron_labels, row_labels
+from popglm.numbers import shape_of
+from popglm.solve.categorical.population import CategoricalFits, Choices, fit_categorical
+from popglm.statistics.categorical import SOFTMAX
+from popglm.statistics.null import FEW_EVENTS
+from popglm.statistics.selection import at_strengths
+from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
+
+__all__ = ["CategoricalGLM"]
+
+
+class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin, BaseEstimator):
+    """Base of `ClassifierGLM` and `ClassifierGLMCV`; see there."""
+
+    # what the checks of parameters ask of an estimator, and is no choice here
+    family, inverse_link, power = "categorical", None, None
+    solver, schedule = "auto", "host"
+    fitted_with_offset_ = False
+    _far_from_zero = False
+
+    class_weight: Any
+    has_class_: np.ndarray
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        # the training data is kept by reference for predict_proba_held_out(); a pickle need not carry it
+        state.pop("_X_fit", None)
+        return state
+
+    def _loss(self) -> Any:
+        """See `Parameters._loss`."""
+        return SOFTMAX
+
+    def _fit(self, X: Any, y: Any, splits_of: Any, sample_weight: Any, refit: bool) -> tuple[CategoricalFits, tuple]:
+        """Check, fit, warn; sets the attributes that both estimators have. Returns codes and weights, too."""
+        began = time.perf_counter()
+        values, codes, weights, rows = self._checked(X, y, sample_weight)
+        settings = self._settings(X, values.shape[1], codes.shape[1])
+        splits = splits_of(len(values), rows, codes)
+        n_classes = len(self.classes_)
+        self._check_size(settings, values.shape[1], codes.shape[1] * n_classes, len(splits) + int(refit))
+        self.loss_ = settings.loss
+        self.penalty_ = settings.penalty
+        penalties = [self.penalty_of(j) for j in range(codes.shape[1])]
+        engine = self._engine([X, sample_weight])
+        choices = Choices(values, codes, n_classes, weights, splits, penalties, self.penalty == "group_lasso")
+        n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
+        n_fits = len(splits) + int(refit)
+        with (
+            np.errstate(all="ignore"),
+            engine.session(),
+            fit_progress(self.verbose, codes.shape[1], n_lambdas, n_fits) as advance,
+        ):
+            fits = fit_categorical(engine, choices, settings, refit, advance)
+        self._keep_fits(fits, engine, refit)
+        self.timings_ = {"total": time.perf_counter() - began}
+        self.sample_labels_ = rows.labels
+        counted = np.broadcast_to(over_neurons(weights) > 0, codes.shape)
+        self.class_samples_ = np.stack(
+            [np.bincount(own[(own >= 0) & c], minlength=n_classes) for own, c in zip(codes.T, counted.T, strict=True)]
+        )
+        self._warn_of_classes(fits)
+        self._X_fit = X
+        return fits, (codes, weights, splits)
+
+    def _engine(self, given: list[Any]) -> Engine:
+        if isinstance(self.device, list | tuple):
+            raise ValueError(
+                f"device={self.device!r}: {type(self).__name__} works on one device; give its name, or None."
+            )
+        return get_engine(self.engine, self.device, self.precision, given)
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Rows]:
+        """X, numbers of classes and weights of a fit as the solver takes them, and the labels of its rows."""
+        who = type(self).__name__
+        if y is None:
+            raise ValueError(f"{who} requires y to be passed, but the target y is None.")
+        self._check_names()
+        self._check_flag("fit_intercept")
+        check_class_weight(self.class_weight)
+        if isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors):
+            raise ValueError(f"penalty_factors: {who} does not search for factors; give one for every feature group.")
+        values = check_features(self, X, reset=True)
+        if not isinstance(values, np.ndarray):
+            raise ValueError(f"X is larger than memory, or large and sparse: {who} does not fit it; give an array.")
+        rows = Rows(row_labels(X))
+        self._one_neuron = len(shape_of(y)) == 1
+        codes, self.classes_ = check_classes(y, len(values), rows)
+        self.neuron_names_, self.neurons_are_named_ = name_neurons(y), neuron_labels(y) is not None
+        if len(values) < 2:
+            raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
+        weights = check_weights(sample_weight, len(values), self.neuron_names_, rows)
+        self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
+        if not len(self.classes_):
+            raise ValueError("y holds no label at all; give the class of some samples.")
+        return values, codes, weights_by_class(self.class_weight, codes, self.classes_, weights), rows
+
+    def _keep_fits(self, fits: CategoricalFits, engine: Engine, refit: bool) -> None:
+        """Set what the solver found."""
+        shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(np.asarray(self.lambdas)) < 2)
+        self.lambdas_ = fits.lambdas[:, 0].copy() if shared else fits.lambdas
+        self.lambda_path_ = fits.lambdas
+        coef = fits.coef.astype(engine.dtype)
+        self.coef_path_, self.intercept_path_ = (coef[0], fits.intercept[0]) if refit else (None, None)
+        self.gap_, self.n_iter_, self.loss_path_ = fits.gap[0], fits.n_iter[0], fits.objective[0]
+        self.class_counts_, self.has_class_ = fits.counts[0], fits.counts[0] > 0
+        self.null_fitted_ = ~fits.fittable[0]
+        self.null_intercept_, self.null_coef_ = fits.null_intercept[0], fits.null_coef[0].astype(engine.dtype)
+
+    def _warn_of_classes(self, fits: CategoricalFits) -> None:
+        """Name responses with nothing to tell apart, and those whose classes are few or lacking in a fold."""
+        names, fittable, there = self.neuron_names_, fits.fittable, fits.counts > 0
+        warn_neurons(
+            "Fitted as the null model, since they are of one class, or known nowhere",
+            np.flatnonzero(~fittable[0]),
+            names,
+        )
+        lacking = there[0] & ~there[1:].all(axis=0) if len(there) > 1 else np.zeros_like(there[0])
+        warn_neurons(
+            "A fold trains on no sample of some class (samples of that class are not scored in that fold; use fewer "
+            "folds, folds that have every class, or merge rare classes): "
+            + "; ".join(f"{self.classes_[k]!s} of {names[j]}" for j, k in np.argwhere(lacking)[:10])
+            + ". Responses",
+            np.flatnonzero(lacking.any(axis=1)),
+            names,
+        )
+        rare = there[0] & (self.class_samples_ < FEW_EVENTS) & fittable[0][:, None]
+        if rare.any():
+            j, k = np.argwhere(rare)[0]
+            warn(
+                f"{int(rare.sum())} classes have fewer than {FEW_EVENTS} samples, such as {self.classes_[k]!s} of "
+                f"{names[j]}: too few to say much about what predicts them.",
+                PopglmWarning,
+            )
+
+    def _warn_of_late_fits(self, gaps: np.ndarray, refit: bool) -> None:
+        """Tell of fits (1 + n_folds, n_lambdas, n_responses) that are not certified."""
+        late = ~(gaps <= self.tol)
+        late[0] &= refit
+        if late.any():
+            sentence = late_fits(late, gaps, self.lambda_path_, self.lambda_index_, self.neuron_names_)
+            warn(
+                f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
+                f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol, or use precision='float64'.",
+                ConvergenceWarning,
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        # only where there is no such attribute
+        if name in ("coef_", "intercept_") and vars(self).get("coef_path_", self) is None:
+            raise AttributeError(
+                f"{name} does not exist: the model was fitted with refit=False, to its folds alone. Their weights are "
+                f"in cv_{name.removesuffix('_')}_path_; use refit=True for weights of all rows."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def take_strengths(self, lambda_index: Any) -> Self:
+        """Take given strengths in place of those that were selected, without fitting.
+
+        Parameters
+        ----------
+        lambda_index : int, or array-like of int, shape (n_responses,)
+            Rows of `lambda_path_`, for all responses or for each; ``n_lambdas`` stands for the null model.
+
+        Returns
+        -------
+        ClassifierGLM or ClassifierGLMCV
+            Itself, with new `coef_`, `intercept_`, `lambda_`, `lambda_index_`.
+
+        Raises
+        ------
+        ValueError
+            If it is no such index.
+        """
+        check_fitted(self, "lambda_index_", "take_strengths")
+        self._keep(check_strength_index(lambda_index, len(self.lambda_path_), self))
+        return self
+
+    def _keep(self, index: np.ndarray) -> None:
+        """Take strength ``index[j]`` for response j, the null model where that is the number of strengths."""
+        self.lambda_index_, self.lambda_ = index, at_strengths(self.lambda_path_, index, np.inf)
+        if self.coef_path_ is None:
+            # those of an earlier fit
+            for name in ("coef_", "intercept_"):
+                self.__dict__.pop(name, None)
+            return
+        coef = at_strengths(self.coef_path_, index, self.null_coef_)
+        intercept = at_strengths(self.intercept_path_, index, self.null_intercept_)
+        self.coef_, self.intercept_ = (coef[0], intercept[0]) if self._one_neuron else (coef, intercept)

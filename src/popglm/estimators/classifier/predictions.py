@@ -1,0 +1,211 @@
+"""What a fitted model of categorical responses predicts, and how well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popglm.checks import check_fitted
+from popglm.engines import like
+from popglm.estimators.attributes import Attributes
+from popglm.estimators.classifier.labels import check_known_classes
+from popglm.estimators.features import check_features
+from popglm.estimators.validation import check_weights, over_neurons
+from popglm.labels import Rows, row_labels
+from popglm.solve.coordinates import product64
+from popglm.statistics.categorical import class_counts, null_loss, terms
+from popglm.statistics.selection import fraction_explained
+
+__all__ = ["ClassPredictions", "class_deviances", "class_predictors", "null_class_deviances", "shares_of"]
+
+
+class ClassPredictions(Attributes):
+    """What `ClassifierGLM` and `ClassifierGLMCV` do with new data."""
+
+    classes_: np.ndarray
+    class_counts_: np.ndarray
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Linear predictors η of the classes, before the softmax.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+            Columns with names may stand in any order.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_responses, n_classes), or (n_samples, n_classes) after a fit to a 1-D response
+            −inf for classes that a response does not have. For two classes of a 1-D response, as scikit-learn has it,
+            the log-odds of the second one, (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            If X has other columns than in `fit`, or holds NaN or inf.
+        """
+        eta = self._predictors("decision_function", X)
+        if not self._one_neuron:
+            return eta
+        return eta[:, 0, 1] - eta[:, 0, 0] if eta.shape[2] == 2 else eta[:, 0]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_responses, n_classes), or (n_samples, n_classes) after a fit to a 1-D response
+            In the order of `classes_`, those of all responses together: 0 for classes that a response does not have.
+            For a tensor of PyTorch, TensorFlow or JAX, one of the same kind and device.
+
+        Raises
+        ------
+        ValueError
+            As `decision_function`.
+        """
+        p = shares_of(self._predictors("predict_proba", X))
+        return like(p[:, 0] if self._one_neuron else p, X, exact=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of every sample.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_responses), or (n_samples,) after a fit to a 1-D response
+            Labels as in `classes_`.
+
+        Raises
+        ------
+        ValueError
+            As `decision_function`.
+        """
+        found = self.classes_[self._predictors("predict", X).argmax(axis=2)]
+        return found[:, 0] if self._one_neuron else found
+
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> pd.DataFrame:
+        """Deviance and accuracy of every response on data.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        y : array-like or DataFrame, shape (n_samples, n_responses) or (n_samples,)
+            Labels; samples with None or NaN are left out. Responses with names may stand in any order.
+        sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
+
+        Returns
+        -------
+        DataFrame
+            Indexed by response: ``deviance_explained`` (fraction, 0 where the null deviance is 0), ``deviance`` and
+            ``null_deviance`` (−2 log likelihood, summed over samples; the null model has the classes' frequencies in
+            these samples), ``accuracy`` (share of samples whose most probable class is theirs) and ``null_accuracy``
+            (share of the most frequent class). NaN where a response is known in no sample that counts.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X has other columns, y other responses or classes than in `fit`, or the rows of the arguments other
+            labels.
+        """
+        return self._evaluate("evaluate", X, y, sample_weight)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Fraction deviance explained, averaged over the responses known there; arguments as in `evaluate`.
+
+        For the share of samples that are classified rightly, see ``evaluate(X, y)["accuracy"]``.
+        """
+        return float(self._evaluate("score", X, y, sample_weight)["deviance_explained"].mean())
+
+    def _evaluate(self, who: str, X: Any, y: Any, sample_weight: Any) -> pd.DataFrame:
+        """`evaluate` for ``who`` asks."""
+        eta = self._predictors(who, X)
+        rows = Rows(row_labels(X))
+        codes = check_known_classes(y, len(eta), rows, self)
+        weights = check_weights(sample_weight, len(eta), self.neuron_names_, rows)
+        s = (codes >= 0) * over_neurons(weights)
+        deviance, null = class_deviances(eta, codes, s).sum(axis=0), null_class_deviances(codes, s, eta.shape[2])
+        total = s.sum(axis=0)
+        right = np.where(s > 0, s * (eta.argmax(axis=2) == codes), 0).sum(axis=0)
+        most = np.array([class_counts(own, w, eta.shape[2]).max() for own, w in zip(codes.T, s.T, strict=True)])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            accuracy, chance = right / total, most / total
+        known = total > 0
+        deviance, null = np.where(known, deviance, np.nan), np.where(known, null, np.nan)
+        return pd.DataFrame(
+            {
+                "deviance_explained": fraction_explained(deviance, null),
+                "deviance": deviance,
+                "null_deviance": null,
+                "accuracy": accuracy,
+                "null_accuracy": chance,
+            },
+            index=pd.Index(self.neuron_names_, name="neuron"),
+        )
+
+    def _predictors(self, who: str, X: Any) -> np.ndarray:
+        """η (n_samples, n_responses, n_classes) of X as it was given."""
+        check_fitted(self, "lambda_index_", who)
+        if self.coef_path_ is None:
+            raise ValueError(
+                f"{who}: this model was fitted with refit=False and has no weights for new data; use refit=True."
+            )
+        values = check_features(self, X, reset=False)
+        coef = self.coef_[None] if self._one_neuron else self.coef_
+        intercept = self.intercept_[None] if self._one_neuron else self.intercept_
+        return class_predictors(values, coef, intercept)
+
+
+def class_predictors(X: Any, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """η (n_samples, n_responses, n_classes) in float64.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+    coef : ndarray, shape (n_responses, n_classes, n_features)
+    intercept : ndarray, shape (n_responses, n_classes)
+    """
+    q, n_classes, p = coef.shape
+    return product64(X, coef.reshape(q * n_classes, p)).reshape(-1, q, n_classes) + intercept
+
+
+def shares_of(eta: np.ndarray) -> np.ndarray:
+    """Probabilities of classes, along the last axis, of their predictors; NaN where these are."""
+    p = np.exp(eta - eta.max(axis=-1, keepdims=True))
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+def class_deviances(eta: np.ndarray, codes: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Deviance of every sample and response, (n_samples, n_responses), times its weight: 0 where that is 0.
+
+    Parameters
+    ----------
+    eta : ndarray, shape (n_samples, n_responses, n_classes)
+    codes : ndarray of int, shape (n_samples, n_responses)
+    s : ndarray, shape (n_samples, n_responses)
+    """
+    found = np.zeros(codes.shape)
+    for j in range(codes.shape[1]):
+        counted = s[:, j] > 0
+        own = eta[counted, j].T
+        # classes that a response does not have add nothing
+        there = np.isfinite(own).any(axis=1)
+        one = (np.arange(len(own))[:, None] == codes[counted, j]).astype(float)
+        missed = (one[~there] > 0).any(axis=0)
+        loss = terms(np, own[there], one[there]).loss
+        found[counted, j] = np.where(missed, np.inf, 2 * s[counted, j] * loss)
+    return found
+
+
+def null_class_deviances(codes: np.ndarray, s: np.ndarray, n_classes: int) -> np.ndarray:
+    """Deviance (n_responses,) of the classes' own frequencies in the samples that count."""
+    counts = np.stack([class_counts(own, w, n_classes) for own, w in zip(codes.T, s.T, strict=True)])
+    return 2 * null_loss(counts) * counts.sum(axis=1)

@@ -1,0 +1,125 @@
+"""What a model of categorical responses predicts from some of its columns, and what that is scored against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from popglm.checks import check_fitted, check_flag
+from popglm.estimators.classifier.base import CategoricalGLM
+from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
+from popglm.estimators.classifier.labels import check_known_classes, weights_by_class
+from popglm.estimators.classifier.predictions import class_deviances, class_predictors
+from popglm.estimators.features import check_features
+from popglm.estimators.validation import check_weights, over_neurons
+from popglm.explain.binning import BinAxis
+from popglm.explain.contributions import Activity, Predictor, rows_of
+from popglm.labels import Rows
+from popglm.statistics.categorical import class_counts
+
+__all__ = ["ClassActivity", "ClassPredictor", "check_class_matrix"]
+
+
+def check_class_matrix(model: CategoricalGLM, X: Any, who: str, held_out: bool) -> np.ndarray:
+    """X as an array, if its columns are those of the fit, and its rows those that the folds held out.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_flag(who, "held_out", held_out)
+    check_fitted(model, "lambda_index_", who)
+    if held_out and not isinstance(model, ClassifierGLMCV):
+        raise ValueError(
+            f"{who} scores held-out predictions and needs a fitted popglm.ClassifierGLMCV, or held_out=False."
+        )
+    if held_out and not model.held_out_once_:
+        raise ValueError(
+            f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."
+        )
+    if not held_out and model.coef_path_ is None:
+        raise ValueError(f"{who}: the model was fitted with refit=False and has no weights for new data.")
+    values = check_features(model, X, reset=False, who=who)
+    if held_out and len(values) != len(model.fold_):
+        raise ValueError(
+            f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
+            "held-out predictions are of those."
+        )
+    order = rows_of(model, X, held_out).order(X, "X")
+    return values if order is None else values[order]
+
+
+class ClassPredictor(Predictor):
+    """Linear predictors (n_samples, n_responses, n_classes) of a fitted model, whole or from some columns alone."""
+
+    @classmethod
+    def make(cls, model: Any, X: Any, offset: np.ndarray | None, held_out: bool) -> ClassPredictor:
+        """Read the weights from a model."""
+        if held_out:
+            parts = [
+                (np.flatnonzero(model.fold_ == fold), coef, intercept)
+                for fold, (coef, intercept) in enumerate(zip(model.cv_coef_, model.cv_intercept_, strict=True))
+            ]
+            return cls(X, None, parts)
+        shape = len(model.neuron_names_), len(model.classes_), X.shape[1]
+        return cls(X, None, [(np.arange(len(X)), model.coef_.reshape(shape), model.intercept_.reshape(shape[:2]))])
+
+    def constant(self, neurons: np.ndarray) -> np.ndarray:
+        """Intercepts."""
+        eta = np.zeros((len(self.X), len(neurons), self.parts[0][2].shape[1]))
+        for rows, _, intercept in self.parts:
+            eta[rows] = intercept[neurons]
+        return eta
+
+    def part(self, columns: np.ndarray | slice, neurons: np.ndarray, source: np.ndarray | None = None) -> np.ndarray:
+        """What some columns add; with ``source`` row t takes the columns of row source[t]."""
+        eta = np.zeros((len(self.X), len(neurons), self.parts[0][2].shape[1]))
+        for rows, coef, intercept in self.parts:
+            x = self.X[rows if source is None else source[rows]][:, columns]
+            eta[rows] = class_predictors(x, coef[neurons][..., columns], np.zeros_like(intercept[neurons]))
+        return eta
+
+
+class ClassActivity(Activity):
+    """Labels that the predictions of some rows are scored against; ``y`` has the numbers of their classes."""
+
+    @classmethod
+    def make(
+        cls,
+        model: Any,
+        Y: Any,
+        n_samples: int,
+        rows: np.ndarray,
+        sample_weight: Any,
+        axis: BinAxis | None,
+        labels: Rows | None = None,
+        folds: np.ndarray | None = None,
+    ) -> ClassActivity:
+        """Check Y; only ``rows`` are scored, and there no class that the fold of a sample does not train on."""
+        codes = check_known_classes(Y, n_samples, labels or Rows(), model)
+        weights = check_weights(sample_weight, n_samples, model.neuron_names_, labels)
+        scored = np.zeros((n_samples, 1))
+        scored[rows] = 1.0
+        if folds is not None:
+            # as the fit scored them
+            weights = weights_by_class(model.class_weight, codes, model.classes_, weights)
+            scored = scored * model.is_scored(codes, folds)
+        return cls(model, codes, (codes >= 0) * scored * over_neurons(weights), axis, folds)
+
+    def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Activity.deviance`; eta (n_samples, n_responses, n_classes)."""
+        codes = self.y[:, neurons]
+        return self._sum(class_deviances(eta, codes, (self.weights[:, neurons] > 0).astype(float)), neurons)
+
+    def null_deviance(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the classes' own frequencies in the scored samples."""
+        n = len(self.model.classes_)
+        unit = np.zeros((len(self.y), len(neurons)))
+        for i, j in enumerate(neurons):
+            counts = class_counts(self.y[:, j], self.weights[:, j], n)
+            scored = self.weights[:, j] > 0
+            with np.errstate(divide="ignore"):
+                log_share = np.log(counts / max(counts.sum(), np.finfo(float).tiny))
+            unit[scored, i] = -2 * log_share[self.y[scored, j]]
+        return self._sum(unit, neurons)
