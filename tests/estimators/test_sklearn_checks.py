@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from popglm import GLM, GLMCV, SmoothGLM
+from popglm import GLM, GLMCV, ClassifierGLM, ClassifierGLMCV, SmoothGLM
 
 #: The checks compare fits that agree at the minimum only, hence float64 and a tolerance far below their own.
 EXACT = {"precision": "float64", "tol": 1e-12, "n_lambdas": 3}
@@ -11,11 +11,15 @@ ESTIMATORS = [
     GLM(family="poisson", **EXACT),
     GLMCV(family="gaussian", cv=2, **EXACT),
     SmoothGLM(family="gaussian", tol=1e-9),
+    ClassifierGLM(**EXACT),
+    ClassifierGLMCV(cv=2, **EXACT),
 ]
 
 
 def excused(estimator):
     """Checks that ask for something an estimator rightly refuses."""
+    if isinstance(estimator, ClassifierGLM | ClassifierGLMCV):
+        return {"check_classifier_multioutput": "predictors of several responses have an axis for the classes"}
     found = {"check_supervised_y_no_nan": "NaN is activity that was not recorded; a neuron of it gets the null model"}
     if isinstance(estimator, SmoothGLM):
         why = "15 samples of 10 columns are fitted without an error, where strengths are found to their tolerance alone"

@@ -22,6 +22,7 @@ from popglm.estimators.parameters import Parameters
 from popglm.estimators.progress import fit_progress
 from popglm.estimators.validation import check_weights, has_effect, name_neurons, over_neurons, warn_neurons
 from popglm.labels import Rows, neuron_labels, row_labels
+from popglm.messages import listed
 from popglm.numbers import shape_of
 from popglm.solve.categorical.population import CategoricalFits, Choices, fit_categorical
 from popglm.statistics.categorical import SOFTMAX
@@ -43,6 +44,12 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
 
     class_weight: Any
     has_class_: np.ndarray
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -107,8 +114,8 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         if not isinstance(values, np.ndarray):
             raise ValueError(f"X is larger than memory, or large and sparse: {who} does not fit it; give an array.")
         rows = Rows(row_labels(X))
-        self._one_neuron = len(shape_of(y)) == 1
         codes, self.classes_ = check_classes(y, len(values), rows)
+        self._one_neuron = len(shape_of(y)) == 1
         self.neuron_names_, self.neurons_are_named_ = name_neurons(y), neuron_labels(y) is not None
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
@@ -139,14 +146,13 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
             names,
         )
         lacking = there[0] & ~there[1:].all(axis=0) if len(there) > 1 else np.zeros_like(there[0])
-        warn_neurons(
-            "A fold trains on no sample of some class (samples of that class are not scored in that fold; use fewer "
-            "folds, folds that have every class, or merge rare classes): "
-            + "; ".join(f"{self.classes_[k]!s} of {names[j]}" for j, k in np.argwhere(lacking)[:10])
-            + ". Responses",
-            np.flatnonzero(lacking.any(axis=1)),
-            names,
-        )
+        if lacking.any():
+            some = listed(f"{self.classes_[k]!s} of {names[j]}" for j, k in np.argwhere(lacking))
+            warn(
+                f"Some fold has no training sample of {int(lacking.sum())} classes, and does not score theirs: {some}. "
+                "Use fewer folds, folds that all have every class, or merge rare classes.",
+                PopglmWarning,
+            )
         rare = there[0] & (self.class_samples_ < FEW_EVENTS) & fittable[0][:, None]
         if rare.any():
             j, k = np.argwhere(rare)[0]

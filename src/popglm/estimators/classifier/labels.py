@@ -34,7 +34,7 @@ def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.nd
     codes : ndarray of int, shape (n_samples, n_responses)
         −1 where a response is not known.
     classes : ndarray, shape (n_classes,)
-        Sorted, unless they have no order, such as numbers beside text; then in the order of their appearance.
+        Sorted; numbers stand apart from text.
 
     Raises
     ------
@@ -155,12 +155,17 @@ def _factorized(column: Any, j: int) -> tuple[np.ndarray, list[Any]]:
 
 
 def _union(each: list[list[Any]]) -> list[Any]:
-    """Labels of all responses, sorted where they have an order."""
-    found = list(dict.fromkeys(kind for kinds in each for kind in kinds))
-    try:
-        return sorted(found)
-    except TypeError:
-        return found
+    """Labels of all responses; those of a kind are sorted where they have an order."""
+    by_kind: dict[Any, list[Any]] = {}
+    for label in dict.fromkeys(label for labels in each for label in labels):
+        by_kind.setdefault(int if isinstance(label, bool | int | float) else type(label), []).append(label)
+    found: list[Any] = []
+    for labels in by_kind.values():
+        try:
+            found += sorted(labels)
+        except TypeError:
+            found += labels
+    return found
 
 
 def plain_classes(classes: list[Any]) -> np.ndarray:

@@ -89,7 +89,8 @@ class ClassPredictions(Attributes):
         ValueError
             As `decision_function`.
         """
-        found = self.classes_[self._predictors("predict", X).argmax(axis=2)]
+        most = self._predictors("predict", X).argmax(axis=2)
+        found = self.classes_[most]
         return found[:, 0] if self._one_neuron else found
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> pd.DataFrame:
@@ -195,12 +196,16 @@ def class_deviances(eta: np.ndarray, codes: np.ndarray, s: np.ndarray) -> np.nda
     found = np.zeros(codes.shape)
     for j in range(codes.shape[1]):
         counted = s[:, j] > 0
+        if not counted.any():
+            continue
         own = eta[counted, j].T
         # classes that a response does not have add nothing
         there = np.isfinite(own).any(axis=1)
         one = (np.arange(len(own))[:, None] == codes[counted, j]).astype(float)
         missed = (one[~there] > 0).any(axis=0)
-        loss = terms(np, own[there], one[there]).loss
+        # χ² of a sample whose class has no probability left is infinite, and is not asked for
+        with np.errstate(divide="ignore", over="ignore"):
+            loss = terms(np, own[there], one[there]).loss
         found[counted, j] = np.where(missed, np.inf, 2 * s[counted, j] * loss)
     return found
 

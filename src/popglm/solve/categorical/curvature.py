@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.linalg import qr
+from scipy.linalg import helmert, qr
 
 from popglm.engines.protocol import Engine
 from popglm.solve.free_columns import LEAST, Projections
@@ -80,12 +80,15 @@ class ClassCurvature:
 
     def _diagonal(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         m, p = len(self.basis), self.X.shape[1]
-        found, cross, inner = np.zeros((p, m)), np.zeros((p, m)), np.zeros(m)
+        found, cross, inner = np.zeros((p, m)), np.zeros((p, m, m)), np.zeros((m, m))
         for X, shares, s in self._blocks(w, b):
-            h = np.einsum("tii->ti", self._hessians(shares)) * s[:, None]
-            found, cross, inner = found + (X * X).T @ h, cross + X.T @ h, inner + h.sum(axis=0)
-        if self.fit_intercept:
-            found -= cross**2 / np.where(inner > 0, inner, np.inf)
+            h = self._hessians(shares) * s[:, None, None]
+            found += (X * X).T @ np.einsum("tii->ti", h)
+            cross += np.einsum("tf,tij->fij", X, h)
+            inner += h.sum(axis=0)
+        if self.fit_intercept and np.isfinite(inner).all():
+            turned = cross @ np.linalg.pinv(inner, rcond=1e-12, hermitian=True)
+            found -= np.einsum("fij,fij->fi", turned, cross)
         return (np.maximum(found, 0) / self.total).reshape(-1)
 
     def derivatives(self, problem: int, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,15 +98,19 @@ class ClassCurvature:
         Σ p_k (e_k − p)(e_k − p)ᵀ: the root has a row of it for every sample and class.
         """
         found: Any = self.evaluate(np.zeros(1, int), w[None], b[None])  # type: ignore[attr-defined]
-        m, n, n_inner = len(self.basis), len(w), len(self.basis) * int(self.fit_intercept)
+        # of the intercepts the contrasts: a constant over classes would leave the triangle without a pivot
+        n_classes = self.basis.shape[1]
+        contrasts = helmert(n_classes) if self.fit_intercept else np.zeros((0, n_classes))
+        n, n_inner = len(w), len(contrasts)
         R = np.zeros((0, n_inner + n))
         with np.errstate(all="ignore"):
             for X, p, s in self._blocks(w, found.b[0]):
                 apart = np.eye(p.shape[1])[None] - p[:, None]
-                root = np.sqrt(p * s[:, None])[:, :, None] * (apart @ self.basis.T)
-                full = np.einsum("tki,tf->tkfi", root, X).reshape(-1, n)
+                root = np.sqrt(p * s[:, None])[:, :, None] * apart
+                full = np.einsum("tki,tf->tkfi", root @ self.basis.T, X).reshape(-1, n)
+                inner = (root @ contrasts.T).reshape(len(full), n_inner)
                 # the intercepts come first: what the triangle has below their rows is without them
-                part = np.vstack([R, np.column_stack([root.reshape(-1, m)[:, :n_inner], full])])
+                part = np.vstack([R, np.column_stack([inner, full])])
                 if not np.isfinite(part).all():
                     return np.full(n + 1, np.nan), np.zeros((n, n + 1))
                 R = qr(part, mode="r", overwrite_a=True, check_finite=False)[0][: n_inner + n]

@@ -310,7 +310,7 @@ def _score(
         at = slice(first, first + step)
         own = (np.arange(len(present))[:, None] == place[at]).astype(float)
         eta = (flat @ work[rows[at]].T).astype(float).reshape(n_models, len(present), -1) + intercept[:, :, None]
-        with np.errstate(over="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             total += [2 * s[at] @ terms(np, one, own).loss for one in eta]
     found.deviance[f - 1, :, r], found.null_deviance[f - 1, r] = total[:-1], total[-1]
     counts = found.counts[f, r][present]
