@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["SOFTMAX", "Softmax", "Terms", "centred", "class_counts", "log_frequencies", "null_loss", "terms"]
+__all__ = ["SOFTMAX", "centred", "class_counts", "log_frequencies", "null_loss", "terms"]
 
 Array = Any
 
