@@ -94,7 +94,7 @@ def gap_of(
         gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2) + moved, np.inf)
         if has_norm:
             gap = np.where(lam2 > 0, gap, scaled + 0.5 * left**2 * wRw + fenchel)
-    far = np.abs(at.b).reshape(len(excess), -1).sum(axis=1)
+    far = np.abs(at.b).sum(axis=tuple(range(1, at.b.ndim)))
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * far
     gap = gap if is_smoothed else np.where(lam > 0, gap, excess)
     return np.where(finite > 0, gap, np.inf)
