@@ -26,6 +26,7 @@ from .estimators import (
     ClassifierGLMCV,
     FactorSearch,
     SmoothGLM,
+    TwoPartGLM,
     load,
 )
 from .explain import (
@@ -101,6 +102,7 @@ __all__ = [
     "Session",
     "SessionsResult",
     "SmoothGLM",
+    "TwoPartGLM",
     "Variable",
     "bins",
     "bootstrap",

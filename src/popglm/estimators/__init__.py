@@ -1,4 +1,4 @@
-"""`GLM`, `SmoothGLM`, `ClassifierGLM` and those with folds: the checks of input, fits, predictions, and files."""
+"""`GLM` and its relatives: what users call, the checks of what they give, fits, predictions, and their files."""
 
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.classifier.glm import ClassifierGLM
@@ -8,6 +8,7 @@ from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.loading import load
 from popglm.estimators.smooth_glm import SmoothGLM
+from popglm.estimators.two_part import TwoPartGLM
 
 __all__ = [
     "GLM",
@@ -17,5 +18,6 @@ __all__ = [
     "ClassifierGLMCV",
     "FactorSearch",
     "SmoothGLM",
+    "TwoPartGLM",
     "load",
 ]

@@ -14,6 +14,7 @@ from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.smooth_glm import SmoothGLM
 from popglm.estimators.storage import missing_parts
+from popglm.estimators.two_part import TwoPartGLM
 from popglm.io.netcdf import damaged, read_described
 from popglm.messages import listed
 
@@ -22,7 +23,8 @@ __all__ = ["load", "model_of"]
 Model = GLM | GLMCV | SmoothGLM | ClassifierGLM | ClassifierGLMCV
 
 
-def load(path: str | Path) -> Model:
+
+def load(path: str | Path) -> Model | TwoPartGLM:
     """Read a model that its ``save`` wrote, or the one in a result of ``popglm fit``.
 
     Parameters
@@ -31,7 +33,7 @@ def load(path: str | Path) -> Model:
 
     Returns
     -------
-    GLM, GLMCV, SmoothGLM, ClassifierGLM or ClassifierGLMCV
+    GLM, GLMCV, SmoothGLM, TwoPartGLM, ClassifierGLM or ClassifierGLMCV
         Fitted, without its training data. A splitter given as ``cv`` comes back as its number of folds.
 
     Raises
@@ -52,7 +54,14 @@ def load(path: str | Path) -> Model:
     ...     popglm.load(os.path.join(folder, "model.nc"))
     GLM(family='gaussian')
     """
-    return model_of(*read_described(path), path)
+    data, about = read_described(path)
+    if about.get("class") != "TwoPartGLM":
+        return model_of(data, about, path)
+    parts = [model_of(*read_described(path, part), path) for part in ("events", "amounts")]
+    try:
+        return TwoPartGLM().restore(data, *parts)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, repr(error)) from error
 
 
 def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> Model:

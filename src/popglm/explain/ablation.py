@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_seed
+from popglm.estimators import TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, check_offset
@@ -23,6 +24,7 @@ from popglm.explain.contributions import (
     other_than_in_fit,
     rows_of,
 )
+from popglm.explain.two_parts import tally_of_parts
 from popglm.messages import listed, shown
 from popglm.solve.stream import read_rows
 from popglm.variables import Variables, group_columns, resolve_variables
@@ -34,7 +36,7 @@ METHODS = ("zero", "shuffle", "keep")
 
 
 def breakdown(
-    model: PopulationGLM | CategoricalGLM,
+    model: PopulationGLM | CategoricalGLM | TwoPartGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -53,9 +55,10 @@ def breakdown(
 
     Parameters
     ----------
-    model : GLMCV, or GLM with ``held_out=False``; or one of the classifiers likewise
-        Fitted. Responses of a classifier stand in the place of neurons. What a variable adds to the predictors of all
-        classes is ablated together, and a class weight counts with ``held_out=True``, as in the fit.
+    model : GLMCV or TwoPartGLM, or GLM with ``held_out=False``; or one of the classifiers likewise
+        Fitted. Of a `TwoPartGLM` the joint deviance is scored, with a variable ablated in both parts. Responses of a
+        classifier stand in the place of neurons. What a variable adds to the predictors of all classes is ablated
+        together, and a class weight counts with ``held_out=True``, as in the fit.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The rows of the fit, or any others with ``held_out=False``. One on disk is read once per variable for every
         block of neurons.
@@ -135,6 +138,28 @@ def breakdown(
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"breakdown: method={shown(method)} is unknown; use one of {', '.join(METHODS)}.")
     check_seed(seed, "breakdown")
+    if method == "shuffle" and seed is None:
+        # both parts of a model have the same permutations
+        seed = int(np.random.default_rng().integers(2**31))
+
+    def tally(part: PopulationGLM, activity: Any) -> Tally:
+        return _tally(part, (X, activity, sample_weight, offset), variables, by, method, seed, held_out)
+
+    found = tally_of_parts(model, Y, tally) if isinstance(model, TwoPartGLM) else tally(model, Y)
+    return found.dataset(method == "keep", kind="breakdown", method=method, held_out=int(held_out))
+
+
+def _tally(
+    model: PopulationGLM,
+    data: tuple[Any, Any, Any, Any],
+    variables: Variables,
+    by: Any,
+    method: str,
+    seed: int | None,
+    held_out: bool,
+) -> Tally:
+    """Deviances of a model with and without each variable; ``data`` is X, Y, sample weights and offset."""
+    X, Y, sample_weight, offset = data
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
     of_classes = isinstance(model, CategoricalGLM)
     if of_classes:
@@ -180,7 +205,7 @@ def breakdown(
             f"folds of the fit: {said}. Use held_out=False for other samples.",
             PopglmWarning,
         )
-    return tally.dataset(method == "keep", kind="breakdown", method=method, held_out=int(held_out))
+    return tally
 
 
 def _permutations(rows: np.ndarray, n_samples: int, n_variables: int, seed: int | None) -> list[np.ndarray]:

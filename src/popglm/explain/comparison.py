@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import check_flag, is_number
-from popglm.estimators import GLMCV
+from popglm.estimators import GLMCV, TwoPartGLM
+from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit, check_offset
 from popglm.explain.binning import Bins, check_bins
 from popglm.explain.contributions import (
@@ -27,6 +29,7 @@ from popglm.explain.contributions import (
 from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits
+from popglm.explain.two_parts import part_of_test, tally_of_parts
 from popglm.messages import shown
 from popglm.variables import Variables, group_columns, resolve_variables
 
@@ -34,7 +37,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    model: GLMCV,
+    model: GLMCV | TwoPartGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -56,8 +59,8 @@ def compare(
 
     Parameters
     ----------
-    model : GLMCV
-        Fitted to X and Y: the full model.
+    model : GLMCV or TwoPartGLM
+        Fitted to X and Y: the full model. Both parts of a `TwoPartGLM` are fitted again, and scored together.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The design matrix of the fit.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
@@ -90,7 +93,8 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        As of `breakdown`, and ``selected_strength`` (neuron, variable), the λ of each re-fit.
+        As of `breakdown`, and ``selected_strength`` (neuron, variable), the λ of each re-fit; of a `TwoPartGLM` with a
+        dimension ``part`` before these.
 
     Raises
     ------
@@ -141,37 +145,73 @@ def compare(
         raise ValueError(f"compare: weaker={shown(weaker)} must be a whole number of strengths, 0 or more, or None.")
     check_flag("compare", "reselect", reselect)
     check_map("compare", map, X)
-    values = check_design_matrix(model, X, "compare", held_out=True)
-    check_splits(model, "compare")
-    check_refittable(model, "compare")
-    groups, sizes = model.feature_group_names_, model.feature_group_sizes_
-    chosen = resolve_variables(variables, groups)
-    labels = rows_of(model, X, held_out=True)
-    sample_weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "compare", refits=True)
-    Y = check_activity(model, Y, len(values), labels)
-    check_data_of_fit(model, values, Y, sample_weight, offset, "compare")
-    X_scored, Y_scored, scored_offset = (values, Y, offset) if test is None else _check_test(model, test)
-    scored_weight = sample_weight if test is None else None
-    full = Predictor.make(model, X_scored, scored_offset, test is None)
-    axis = check_bins(by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
-    fold = model.fold_ if test is None else None
-    scored = Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis, folds=fold)
-    tally = Tally(scored, list(chosen))
-    activity = pd.DataFrame(Y, columns=model.neuron_names_)
-    refits = Refits(model, values, activity, sample_weight, offset, test is not None, reselect, weaker)
-    blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
-    for neurons in blocks:
-        tally.add_models(neurons, full.eta(neurons))
-    columns = [group_columns(names, groups, sizes) for names in chosen.values()]
-    kept = columns if method == "add" else [np.setdiff1d(np.arange(values.shape[1]), own) for own in columns]
-    strengths, late = np.zeros(tally.reduced.shape), {}
-    for v, fitted in enumerate(map(refits.fit, list(chosen), kept)):
-        reduced, strengths[:, v], late[fitted.variable] = fitted.predictor(full), fitted.strength, fitted.late
+    comparison = _Comparison(X, variables, by, method, reselect, weaker, sample_weight, offset, map)
+    about = {"kind": "comparison", "method": method, "held_out": int(test is None)}
+    if not isinstance(model, TwoPartGLM):
+        tally, strengths = comparison.of(model, Y, test)
+        found = tally.dataset(method == "add", **about)
+        return found.assign(selected_strength=(("neuron", "variable"), strengths))
+    chosen = []
+
+    def tally_of(part: PopulationGLM, activity: Any) -> Tally:
+        tally, strengths = comparison.of(part, activity, part_of_test(model, part, test))
+        chosen.append(strengths)
+        return tally
+
+    found = tally_of_parts(model, Y, tally_of).dataset(method == "add", **about)
+    return found.assign(selected_strength=(("part", "neuron", "variable"), np.stack(chosen))).assign_coords(
+        part=["events", "amounts"]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """The arguments of `compare` that do not depend on the model."""
+
+    X: Any
+    variables: Variables
+    by: Any
+    method: str
+    reselect: bool
+    weaker: int | None
+    sample_weight: Any
+    offset: Any
+    map: Callable[..., Iterable[Any]]
+
+    def of(self, model: Any, Y: Any, test: Any) -> tuple[Tally, np.ndarray]:
+        """Deviances of a model with and without variables, and the strengths of re-fits (n_neurons, n_variables)."""
+        values = check_design_matrix(model, self.X, "compare", held_out=True)
+        check_splits(model, "compare")
+        check_refittable(model, "compare")
+        groups, sizes = model.feature_group_names_, model.feature_group_sizes_
+        chosen = resolve_variables(self.variables, groups)
+        labels = rows_of(model, self.X, held_out=True)
+        sample_weight, offset = check_as_in_fit(
+            model, self.sample_weight, self.offset, len(values), labels, "compare", refits=True
+        )
+        Y = check_activity(model, Y, len(values), labels)
+        check_data_of_fit(model, values, Y, sample_weight, offset, "compare")
+        X_scored, Y_scored, scored_offset = (values, Y, offset) if test is None else _check_test(model, test)
+        scored_weight = sample_weight if test is None else None
+        full = Predictor.make(model, X_scored, scored_offset, test is None)
+        axis = check_bins(self.by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
+        fold = model.fold_ if test is None else None
+        scored = Activity.make(model, Y_scored, len(X_scored), full.rows, scored_weight, axis, folds=fold)
+        tally = Tally(scored, list(chosen))
+        activity = pd.DataFrame(Y, columns=model.neuron_names_)
+        refits = Refits(model, values, activity, sample_weight, offset, test is not None, self.reselect, self.weaker)
+        blocks = list(neuron_blocks(len(X_scored), len(model.neuron_names_)))
         for neurons in blocks:
-            tally.add_reduced(neurons, v, reduced.eta(neurons))
-    refits.warn(late)
-    result = tally.dataset(method == "add", kind="comparison", method=method, held_out=int(test is None))
-    return result.assign(selected_strength=(("neuron", "variable"), strengths))
+            tally.add_models(neurons, full.eta(neurons))
+        columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+        kept = columns if self.method == "add" else [np.setdiff1d(np.arange(values.shape[1]), own) for own in columns]
+        strengths, late = np.zeros(tally.reduced.shape), {}
+        for v, fitted in enumerate(self.map(refits.fit, list(chosen), kept)):
+            reduced, strengths[:, v], late[fitted.variable] = fitted.predictor(full), fitted.strength, fitted.late
+            for neurons in blocks:
+                tally.add_reduced(neurons, v, reduced.eta(neurons))
+        refits.warn(late)
+        return tally, strengths
 
 
 def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:

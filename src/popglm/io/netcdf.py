@@ -126,8 +126,14 @@ def write_netcdf(
     write_whole(target, lambda beside: Path(beside).write_bytes(content), len(content))
 
 
-def read_described(path: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:
+def read_described(path: str | Path, part: str | None = None) -> tuple[xr.Dataset, dict[str, Any]]:
     """Read what `write_described` wrote, or the model in a result: the Dataset, in memory, and the description.
+
+    Parameters
+    ----------
+    path : path-like
+    part : str, optional
+        Group of the file that holds a part of a model, in place of the model.
 
     Raises
     ------
@@ -141,7 +147,7 @@ def read_described(path: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:
     source = check_source(path)
     try:
         with h5py.File(source) as file:
-            group = GROUP if GROUP in file and ATTRIBUTE not in file.attrs else None
+            group = part or (GROUP if GROUP in file and ATTRIBUTE not in file.attrs else None)
         data = xr.load_dataset(source, engine="h5netcdf", group=group)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{source} holds no popglm model that can be read: {error}.") from error
