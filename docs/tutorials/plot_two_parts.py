@@ -16,6 +16,7 @@ The session is simulated: position decides when each neuron is active, running s
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 import popglm as pg
 
@@ -99,7 +100,7 @@ median = {}
 for name, mu in held_out.items():
     each = [np.corrcoef(predicted, true)[0, 1] for predicted, true in zip(mu.T, truth.T, strict=True)]
     median[name] = round(float(np.median(each)), 3)
-median
+pd.Series(median, name="correlation with the true mean, median")
 
 # %%
 

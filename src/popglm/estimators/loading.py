@@ -23,7 +23,6 @@ __all__ = ["load", "model_of"]
 Model = GLM | GLMCV | SmoothGLM | ClassifierGLM | ClassifierGLMCV
 
 
-
 def load(path: str | Path) -> Model | TwoPartGLM:
     """Read a model that its ``save`` wrote, or the one in a result of ``popglm fit``.
 
