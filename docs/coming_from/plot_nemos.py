@@ -33,6 +33,12 @@ Gaussian loss.
    * - ``coef_`` (features, neurons)
      - ``coef_`` (neurons, features)
      -
+   * - ``ClassifierGLM(n_classes=K)``
+     - ``ClassifierGLM()``
+     - λ = s
+   * - its ``coef_`` (features, classes), and labels of one response
+     - ``coef_`` (classes, features), or (responses, classes, features) for a table of labels
+     -
 
 Both have √p in front of a group's norm. ``PopulationGLM`` adds the objectives of its neurons up, so that a strength
 means the same there. NeMoS fits one strength at a time, and scikit-learn's ``GridSearchCV`` selects one for all neurons
@@ -172,6 +178,38 @@ print("groups in use, neurons × groups:")
 print(np.add.reduceat(np.abs(model.coef_), starts, axis=1).astype(bool).astype(int))
 
 # %%
+# Classes
+# -------
+# Both have weights of all classes, and a group lasso with √(p K) before the norm of p features and K classes. Classes of
+# popglm are found in the labels, which may be text.
+
+# NeMoS
+states = (X @ rng.standard_normal((p, 3)) + rng.gumbel(size=(n, 3))).argmax(axis=1)
+classifier = nmo.glm.ClassifierGLM(
+    n_classes=3,
+    regularizer=nmo.regularizer.GroupLasso(mask=np.repeat(groups[:, :, None], 3, axis=2)),
+    regularizer_strength=0.05,
+    **solver,
+).fit(X, states)
+
+# %%
+
+# popglm
+model = pg.ClassifierGLM(
+    penalty="group_lasso",
+    feature_groups=sizes,
+    lambdas=[0.05],
+    **exact,
+).fit(X, np.array(["run", "rest", "turn"])[states])
+
+
+# %%
+# Labels are sorted, as in scikit-learn; NeMoS has numbers. Otherwise they agree:
+
+print(model.classes_)
+check("three classes, group lasso", np.asarray(classifier.coef_).T[[1, 0, 2]], model.coef_)
+
+# %%
 # All weights against each other:
 
 fig, ax = plt.subplots(figsize=(5, 4), layout="constrained")
@@ -186,6 +224,5 @@ plt.show()
 # %%
 # What else differs
 # -----------------
-# NeMoS has more observation models (gamma, negative binomial, several classes), runs on GPUs, and has stochastic
-# solvers. popglm has the path and its selection per neuron, a certificate of how far each fit is from its minimum, and
-# the explanation of what was fitted.
+# NeMoS has hidden Markov models around its GLMs, and a classifier inside of these. popglm has the path and its selection
+# per neuron, a certificate of how far each fit is from its minimum, and the explanation of what was fitted.

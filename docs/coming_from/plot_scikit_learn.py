@@ -28,6 +28,9 @@ neurons, all strengths and all folds.
    * - ``LogisticRegression(C=C)``
      - ``family="bernoulli"``, ``penalty="ridge"``
      - λ = 1 / (C n)
+   * - ``LogisticRegression(C=C)`` of more than two classes
+     - ``ClassifierGLM(penalty="ridge")``
+     - λ = 1 / (C n)
    * - ``d2_tweedie_score(power=1)``
      - ``evaluate(...)["deviance_explained"]``
      -
