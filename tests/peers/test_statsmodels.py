@@ -12,7 +12,7 @@ import pytest
 from peer_fits import exact
 from sklearn.datasets import load_iris
 
-from popglm import goodness_of_fit, likelihood_ratio, wald
+from popglm import ClassifierGLM, goodness_of_fit, likelihood_ratio, wald
 
 sm = pytest.importorskip("statsmodels.api", reason="statsmodels, whose data these are, is not installed")
 TABLES = Path(sm.__file__).parent / "genmod" / "tests" / "results"
@@ -324,3 +324,29 @@ def test_elastic_nets_of_glmnet(name):
         settings = {"l1_ratio": 0.5} if l1_ratio == 0.5 else {}
         model = exact(family, penalty=penalty, lambdas=[lam], fit_intercept=False, **settings).fit(X, y)
         np.testing.assert_allclose(model.coef_, expected, rtol=2e-3, atol=2e-5)
+
+
+#: ``results_discrete.py``, Anes: what Stata's mlogit found, weights of five columns and the constant against class 0.
+ANES = np.array(
+    [
+        [-0.01153598, 0.29771435, -0.024945, 0.08249144, 0.00519655, -0.37340167],
+        [-0.08875065, 0.39166864, -0.02289784, 0.18104276, 0.04787398, -2.2509132],
+        [-0.1059667, 0.57345051, -0.01485121, -0.00715242, 0.05757516, -3.6655835],
+        [-0.0915567, 1.2787718, -0.00868135, 0.19982796, 0.08449838, -7.6138431],
+        [-0.0932846, 1.3469616, -0.01790407, 0.21693885, 0.08095841, -7.0604782],
+        [-0.14088069, 2.0700801, -0.00943265, 0.3219257, 0.10889408, -12.105751],
+    ]
+)
+
+
+def test_seven_classes_of_voters():
+    X, y = columns_of(sm.datasets.anes96)
+    model = ClassifierGLM("none", precision="float64", tol=1e-18).fit(X, y)
+    against_first = np.column_stack([model.coef_, model.intercept_])[1:] - np.append(
+        model.coef_[0], model.intercept_[0]
+    )
+    np.testing.assert_allclose(against_first, ANES, rtol=2e-6, atol=1e-7)
+    found = model.evaluate(X, y).iloc[0]
+    np.testing.assert_allclose(found["deviance"], 2 * 1461.922747312, rtol=1e-9)
+    np.testing.assert_allclose(found["null_deviance"], 2 * 1750.34670999, rtol=1e-9)
+    np.testing.assert_allclose(found["deviance_explained"], 0.1647810465387, rtol=1e-9)
