@@ -195,6 +195,11 @@ def test_a_fold_that_lacks_a_class_does_not_score_it():
     eta = X[seen] @ model.cv_coef_path_[0, 2, 0, :2].T + model.cv_intercept_path_[0, 2, 0, :2]
     want = -2 * log_softmax(eta, axis=1)[np.arange(96), (codes[seen] == "b").astype(int)].sum()
     np.testing.assert_allclose(model.cv_deviance_[0, 2, 0], want, rtol=1e-6)
+    # the penalty is that of the three classes of the response
+    path = settings | {"lambdas": model.lambdas_[:, 0] * np.sqrt(3 / 2)}
+    del path["cv"]
+    alone = quietly(pg.ClassifierGLM(**path), X[100:], codes[100:])
+    np.testing.assert_allclose(model.cv_coef_path_[0, :, 0, :2], alone.coef_path_[:, 0], atol=2e-6)
     shares = pd.Series(codes[np.r_[seen, 150:300]]).value_counts(normalize=True)
     want = -2 * np.log(shares[codes[np.r_[seen, 150:300]]]).sum()
     np.testing.assert_allclose(model.cv_null_deviance_, want, rtol=1e-12)
