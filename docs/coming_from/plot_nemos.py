@@ -180,8 +180,8 @@ print(np.add.reduceat(np.abs(model.coef_), starts, axis=1).astype(bool).astype(i
 # %%
 # Classes
 # -------
-# Both have weights of all classes, and a group lasso with √(p K) before the norm of p features and K classes. Classes of
-# popglm are found in the labels, which may be text.
+# Both have weights of all classes, and a group lasso with √(p K) before the norm of p features and K classes. popglm
+# finds the classes in the labels, which may be text.
 
 # NeMoS
 states = (X @ rng.standard_normal((p, 3)) + rng.gumbel(size=(n, 3))).argmax(axis=1)
@@ -224,5 +224,5 @@ plt.show()
 # %%
 # What else differs
 # -----------------
-# NeMoS has hidden Markov models around its GLMs, and a classifier inside of these. popglm has the path and its selection
-# per neuron, a certificate of how far each fit is from its minimum, and the explanation of what was fitted.
+# NeMoS has hidden Markov models around its GLMs and classifiers. popglm has the path and its selection per neuron, a
+# certificate of how far each fit is from its minimum, and the explanation of what was fitted.
