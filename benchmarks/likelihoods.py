@@ -1,9 +1,9 @@
 """Which family describes which activity: log-likelihood of held-out samples, per sample, in nats.
 
-Usage: ``python benchmarks/likelihoods.py [--data FOLDER] [--samples N] [--neurons Q] [--grid SIZE]``. It reads three
-recordings in FOLDER (../shared/data unless given): ca1_lineartrack_nelpy.npz and s1_reach.npz (spike counts), and
-hvc_songbird_mackevicius.npz (deconvolved activity). None of them holds dF/F, so that this is made of the deconvolved
-activity: filtered by the decay of an indicator, with noise. Writes docs/family_likelihoods.csv and
+Usage: ``python benchmarks/likelihoods.py [--data FOLDER] [--samples N] [--neurons Q] [--grid SIZE] [--only NAME]``. It
+reads three recordings in FOLDER (../shared/data unless given): ca1_lineartrack_nelpy.npz and s1_reach.npz (spike
+counts), and hvc_songbird_mackevicius.npz (deconvolved activity). None of them holds dF/F, so that this is made of the
+deconvolved activity: filtered by the decay of an indicator, with noise. Writes docs/family_likelihoods.csv and
 docs/images/family_likelihoods.png.
 
 A density and a probability do not compare. So all activity is rounded to a grid, whose steps are one spike, or a
@@ -48,24 +48,27 @@ N_BANDS, LAGS = 8, range(5)  # of the song: frequency bands, and frames back in 
 MOST_TRAINING = 1500  # samples that a Tweedie dispersion is found from
 LEAST_ACTIVE = 25  # samples with activity of a neuron that is judged
 LEAST_PROBABILITY = 1e-12  # of a step
-WORST = 3.0  # nats that the picture shows below the Gaussian model
+FAR = 1e12  # steps beyond which no activity lies
+WORST = 0.8  # nats that the picture shows below the Gaussian model
 
 #: Distribution function of the samples of a fold, given one upper edge each.
 Below = Callable[[np.ndarray], np.ndarray]
 
 
-def main(data: Path, n_samples: int, n_neurons: int, grid: float) -> pd.DataFrame:
+def main(data: Path, n_samples: int, n_neurons: int, grid: float, only: str | None) -> pd.DataFrame:
     """Fit, print, write and draw; returns nats per sample of every neuron."""
     rows = []
     for signal, X, activity, step, blocks in signals(data, n_samples, n_neurons, grid):
+        if only is not None and only not in signal:
+            continue
         k = np.round(activity / step)
         for family, below in families(X, k, blocks):
-            if below is None:
-                continue
-            own = log_probabilities(below, k).mean(axis=0)
+            own = np.full(k.shape[1], np.nan) if below is None else log_probabilities(below, k).mean(axis=0)
             rows += [(signal, family, j, value) for j, value in enumerate(own)]
             print(f"{signal:24s} {family:24s} {own.mean():9.4f}", flush=True)
     found = pd.DataFrame(rows, columns=["signal", "family", "neuron", "nats"])
+    if only is not None:
+        return found
     write(found, ROOT / "docs" / "family_likelihoods.csv")
     draw(found, ROOT / "docs" / "images" / "family_likelihoods.png")
     return found
@@ -245,8 +248,8 @@ def step_probability(below: Below, k: np.ndarray) -> np.ndarray:
 
 def log_probabilities(below: Below, k: np.ndarray) -> np.ndarray:
     """Natural logarithm of the probability of every sample, shape (n_samples, n_neurons); checks that they sum to 1."""
-    top = 0.5 + 50 * np.abs(k).max()
-    total = below(np.full(k.shape, top)) - (below(np.full(k.shape, -top)) if (k < 0).any() else 0)
+    far = np.full(k.shape, FAR)
+    total = below(far) - (below(-far) if (k < 0).any() else 0)
     if not np.allclose(total, 1, atol=1e-6):
         raise ArithmeticError(f"probabilities sum to {total.min():g}")
     return np.log(step_probability(below, k))
@@ -254,29 +257,33 @@ def log_probabilities(below: Below, k: np.ndarray) -> np.ndarray:
 
 def write(found: pd.DataFrame, path: Path) -> None:
     """Means over neurons; the best of every signal has a star, and what its family refuses a dash."""
-    table = found.pivot_table("nats", "family", "signal", sort=False)[list(dict.fromkeys(found["signal"]))]
+    kinds, names = (list(dict.fromkeys(found[name])) for name in ("signal", "family"))
+    table = found.groupby(["family", "signal"])["nats"].mean().unstack().loc[names, kinds]
     best = table == table.max()
     text = table.map(lambda value: "–" if np.isnan(value) else f"{value:.3f}").mask(best, lambda own: "**" + own + "**")
     text.rename_axis(None).reset_index(names="family").to_csv(path, index=False)
 
 
 def draw(found: pd.DataFrame, path: Path) -> None:
-    """Nats that a family gains over the Gaussian one in every neuron, a panel per signal."""
-    kinds, names = list(dict.fromkeys(found["signal"])), list(dict.fromkeys(found["family"]))[::-1]
+    """Nats that a family gains over the Gaussian one in every neuron, a panel per signal that several families take."""
+    several = found.dropna().groupby("signal")["family"].nunique() > 1
+    kinds = [kind for kind in dict.fromkeys(found["signal"]) if several[kind]]
+    names = list(dict.fromkeys(found["family"]))[::-1]
     fig, axes = plt.subplots(1, len(kinds), figsize=(2.3 * len(kinds) + 1.6, 3.6), sharey=True, layout="constrained")
     for ax, kind in zip(axes, kinds, strict=True):
-        table = found[found["signal"] == kind].pivot_table("nats", "neuron", "family")
+        table = found[found["signal"] == kind].pivot(index="neuron", columns="family", values="nats")
         gain = table.sub(table["Gaussian"], axis=0)
         best = gain.mean().idxmax()
         for row, name in enumerate(names):
-            if name not in gain:
-                ax.text(0.5, row, "refused", transform=ax.get_yaxis_transform(), ha="center", va="center", color="0.6")
+            if gain[name].isna().all() or gain[name].mean() < -WORST:
+                said = "refused" if gain[name].isna().all() else f"← {gain[name].mean():.1f}"
+                ax.text(0.02, row, said, transform=ax.get_yaxis_transform(), ha="left", va="center", color="0.6")
                 continue
             color = "C0" if name == best else "0.55"
             ax.plot(gain[name], np.full(len(gain), row), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
             ax.plot(gain[name].mean(), row, "|", color=color, markersize=16, markeredgewidth=2.5)
         ax.axvline(0, color="0.8", linewidth=0.8, zorder=0)
-        low = gain.drop(columns=[name for name in gain if gain[name].mean() < -WORST], errors="ignore").min().min()
+        low = gain.loc[:, ~(gain.mean() < -WORST)].min().min()
         ax.set_xlim(max(low, -WORST) - 0.05, gain.max().max() + 0.05)
         ax.set_title(kind, fontsize="medium")
         ax.spines[["top", "right"]].set_visible(False)
@@ -293,7 +300,8 @@ if __name__ == "__main__":
     parser.add_argument("--samples", type=int, default=12_000, help="of each recording, at most")
     parser.add_argument("--neurons", type=int, default=20, help="of each recording, the most active ones")
     parser.add_argument("--grid", type=float, default=0.01, help="step of deconvolved activity and dF/F")
+    parser.add_argument("--only", help="part of the names of signals; nothing is written or drawn then")
     given = parser.parse_args()
     if not given.data.is_dir():
         sys.exit(f"There is no folder {given.data}; say with --data where the recordings are.")
-    main(given.data, given.samples, given.neurons, given.grid)
+    main(given.data, given.samples, given.neurons, given.grid, given.only)
