@@ -261,6 +261,59 @@ def test_wald_errors_are_those_of_the_whole_information(recording):
         np.testing.assert_allclose(found, np.sqrt(np.diag(sandwich))[:6], rtol=1e-4)
 
 
+def test_nested_tests_leave_sigma_free(recording):
+    X, Y, s = recording
+    model = pg.GLM("censored_gaussian", penalty="none", feature_groups=["a", "a", "a", "b", "b"], **EXACT)
+    model.fit(X, Y, sample_weight=s)
+    found = pg.likelihood_ratio(model, X, Y, ["b"], sample_weight=s)
+    for j, y in enumerate(Y.T):
+        (*_, full), (w, b, sigma, least) = tobit(X, y, s), tobit(X[:, :3], y, s)
+        assert found["chi2"].values[j, 0] == pytest.approx(2 * (least - full), rel=1e-6)
+
+        # Rao's: the slope of the likelihood at the smaller model, in its second derivatives in all that is estimated
+        def each(v, y=y):
+            eta, sigma = X @ v[:5] + v[5], v[6]
+            return np.where(y > 0, 0.5 * ((y - eta) / sigma) ** 2 + np.log(sigma), -log_ndtr(-eta / sigma))
+
+        at, steps = np.concatenate([w, [0, 0, b, sigma]]), 1e-4 * np.eye(7)
+        slope = np.array([s @ (each(at + e) - each(at - e)) / 2e-4 for e in steps])
+        bend = np.array([[s @ (each(at + e + f) - each(at + e - f) - each(at - e + f) + each(at - e - f))
+                          for f in steps] for e in steps]) / 4e-8  # fmt: skip
+        assert found["score"].values[j, 0] == pytest.approx(slope @ np.linalg.solve(bend, slope), rel=1e-3)
+        assert found["df"].values[j, 0] == 2
+
+
+def test_calibration_lines_have_the_largest_likelihood(recording):
+    X, Y, _ = recording
+    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=4, cv=3, precision="float64").fit, X, Y)
+    found, fold = pg.calibration(model, X, Y), model.fold_
+    eta = np.einsum("ij,ikj->ik", X, model.cv_coef_[fold]) + model.cv_intercept_[fold]
+    for j, y in enumerate(Y.T):
+        sigma = model.cv_deviance_parameters_["sigma"][fold, j]
+
+        def loss(line, j=j, y=y, sigma=sigma):
+            z = line[0] + line[1] * eta[:, j]
+            return np.sum(np.where(y > 0, 0.5 * ((y - z) / sigma) ** 2, -log_ndtr(-z / sigma)))
+
+        best = minimize(loss, [0, 1], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x
+        np.testing.assert_allclose([found["intercept"][j], found["slope"][j]], best, atol=1e-4)
+        held = model.predict_held_out(X)[:, j]
+        np.testing.assert_allclose(found["predicted"][j].mean(), held.mean(), rtol=0.02)
+
+
+def test_positions_are_decoded_by_the_censored_likelihood():
+    rng = np.random.default_rng(0)
+    position, trial = rng.uniform(0, 1, 2400), np.arange(2400) // 40
+    design = pg.Design([pg.bumps("position", n=8, low=0, high=1)])
+    X = design.fit_transform({"position": position})
+    fields = 2 * np.exp(-0.5 * ((position[:, None] - np.linspace(0, 1, 15)) / 0.1) ** 2) - 0.5
+    Y = np.maximum(fields + 0.6 * rng.normal(size=fields.shape), 0)
+    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=4, cv=3).fit, X, Y, groups=trial)
+    found = quietly(pg.decode, model, design, {"position": position}, Y, "position", np.linspace(0, 1, 41))
+    best = found["posterior"].values.argmax(axis=1) / 40
+    assert np.median(np.abs(best - position)) < 0.05
+
+
 def test_all_that_is_done_with_a_model(recording):
     design, X, eta, trial = driven_session()
     eta = eta / eta.std(axis=0) * 0.7

@@ -153,7 +153,16 @@ def _score(reduced: FittedSamples, columns: np.ndarray, full: FittedSamples, j: 
     tested = root * full.columns(j)[:, columns]
     others, tested = _even(root * _columns(reduced, j)), _even(tested)
     left = tested - others @ np.linalg.lstsq(others, tested, rcond=None)[0]
-    values, vectors = np.linalg.eigh(left.T @ left)
+    information = left.T @ left
+    if (beside := reduced.family(j).parameter_derivatives(reduced.eta[:, j], reduced.y[:, j])) is not None:
+        # the parameters of the family are free as the other columns are
+        _, cross, own = beside
+        cross = np.where(root > 0, full.weights(j)[:, None] * cross / np.where(root > 0, root, 1), 0.0)
+        explained = others @ np.linalg.lstsq(others, cross, rcond=None)[0]
+        alone = np.einsum("i,ijk->jk", full.weights(j), own) - explained.T @ explained
+        shared = left.T @ cross
+        information -= shared @ np.linalg.pinv(alone, hermitian=True) @ shared.T
+    values, vectors = np.linalg.eigh(information)
     kept = values > FLAT
     with np.errstate(divide="ignore", invalid="ignore"):
         working = np.where(root[:, 0] > 0, full.weights(j) * r / root[:, 0], 0.0)
