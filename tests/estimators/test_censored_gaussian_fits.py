@@ -1,6 +1,7 @@
 """Censored Gaussian fits against a direct search of the tobit likelihood, and what is done with a fitted model."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import popglm as pg
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.stream import RowStream
 
+REFERENCE = Path(__file__).parents[1] / "reference" / "mroz.npz"
 EXACT = {"precision": "float64", "tol": 1e-11}
 SIZES = [2, 2, 1]
 
@@ -62,6 +64,22 @@ def test_the_search_for_comparison_has_the_right_gradient():
         eta = X[:, 0] * w + b
         own = np.where(y > 0, 0.5 * ((y - eta) / sigma) ** 2 + np.log(sigma), -log_ndtr(-eta / sigma))
         assert own.sum() > least
+
+
+def test_hours_of_work_have_the_published_tobit_model():
+    """Table 17.2 of Wooldridge, *Introductory Econometrics*: weights with errors, likelihood, σ, in all its digits."""
+    data = np.load(REFERENCE)
+    X, hours = data["X"], data["hours"].astype(float)
+    model = pg.GLM("censored_gaussian", penalty="none", max_iter=500, **EXACT).fit(X, hours)
+    errors, fit = pg.wald(model, X, hours), pg.goodness_of_fit(model, X, hours).iloc[0]
+    assert model.coef_.round(2).tolist() == [-8.81, 80.65, 131.56, -1.86, -54.41, -894.02, -16.22]
+    assert errors["standard_error"].values[0].round(2).tolist() == [4.46, 21.58, 17.28, 0.54, 7.42, 111.88, 38.64]
+    assert round(model.intercept_, 2) == 965.31
+    assert round(errors["intercept_standard_error"].item(), 2) == 446.44
+    assert round(fit["log_likelihood"], 2) == -3819.09
+    assert round(model.family_parameters_["sigma"].item(), 2) == 1122.02
+    # hours are no spikes
+    assert np.isnan(fit["bits_per_spike"])
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["plain", "weights, offset, missing"])

@@ -91,7 +91,8 @@ def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
     null = log_likelihood(samples.null_family(j), y, samples.null_eta[:, j], w)
     df = _of_weights(samples, j) + samples.model.fit_intercept + family.has_dispersion + len(family.parameters)
     events = float(w @ y)
-    per_event = family.has_events and not family.has_dispersion and events > 0
+    # of counts, whose likelihood has no unit
+    per_event = family.has_events and not family.has_dispersion and family.is_exponential and events > 0
     return {
         "log_likelihood": found,
         "null_log_likelihood": null,
