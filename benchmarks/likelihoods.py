@@ -102,7 +102,7 @@ def signals(
     clean = lfilter([1], [1, -DECAY], activity, axis=0)
     fluorescence = clean + NOISE * np.random.default_rng(0).standard_normal(clean.shape)
     yield "dF/F, made of HVC", X, fluorescence, grid, blocks
-    yield "the same, cut at 0", X, np.maximum(fluorescence, 0), grid, blocks
+    yield "dF/F cut at 0", X, np.maximum(fluorescence, 0), grid, blocks
 
 
 def busiest(activity: np.ndarray, n_neurons: int) -> np.ndarray:

