@@ -8,6 +8,7 @@ from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 
 import popglm as pg
 from popglm.engines import get_engine
+from popglm.estimators.deviance_loss import fitted_loss
 from popglm.estimators.predictions import means_on_device
 from popglm.solve.held_out import HeldOut
 from popglm.statistics.families import get_family
@@ -178,9 +179,23 @@ def test_an_accelerator_predicts_far_from_zero_alike(name):
 
     engine, center = get_engine(name, "cpu"), X.mean(axis=0)
     intercept = model.intercept_ + model.coef_.astype(float) @ center.astype(float)
-    found = means_on_device(engine, model.loss_.link, X, center, model.coef_, intercept, offset, exact=True)
+    found = means_on_device(engine, model.loss_, X, center, model.coef_, intercept, offset, exact=True)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_accelerator_has_the_parameters_of_every_neuron(name, exact):
+    pytest.importorskip(name)
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((300, 2)).astype(np.float32)
+    Y = np.maximum(X + [0.5, -0.5] + [0.3, 2] * rng.standard_normal((300, 2)), 0)
+    model = pg.GLM("censored_gaussian", penalty="none").fit(X, Y)
+    engine, center = get_engine(name, "cpu"), X.mean(axis=0)
+    intercept = model.intercept_ + model.coef_.astype(float) @ center.astype(float)
+    found = means_on_device(engine, fitted_loss(model), X, center, model.coef_, intercept, None, exact=exact)
+    np.testing.assert_allclose(found, model.predict(X), rtol=1e-4, atol=1e-6)
 
 
 def test_predictions_are_made_on_the_device_that_is_asked_for():

@@ -107,6 +107,6 @@ def test_prediction_takes_fewer_rows_at_a_time(data, caplog):
     X, offset, rng = data[0], np.linspace(-1, 1, N), np.random.default_rng(1)
     coef, b, center = 0.3 * rng.normal(size=(Q, P)), rng.normal(size=Q), rng.normal(size=P)
     with caplog.at_level(logging.WARNING, logger="popglm"):
-        found = means_on_device(short(largest=N * P // 3), LOSS.link, X, center, coef, b, offset, exact=False)
+        found = means_on_device(short(largest=N * P // 3), LOSS, X, center, coef, b, offset, exact=False)
     np.testing.assert_allclose(found, np.exp((X - center) @ coef.T + b + offset[:, None]), rtol=1e-12)
     assert "rows at a time" in caplog.text
