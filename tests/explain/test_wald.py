@@ -233,3 +233,25 @@ def test_place_cell_of_kramer_and_eden():
     assert found["intercept_standard_error"].item() == pytest.approx(1.837613094, rel=1e-4)
     assert fit["aic"].item() == pytest.approx(2708.7763622920475, abs=1e-4)
     assert fit["log_likelihood"].item() == pytest.approx(-1351.388181146, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", STATSMODELS)
+def test_samples_without_a_recording_are_no_samples(family):
+    X, Y, trial = samples()
+    y = np.column_stack([Y[family], Y[family]]).astype(float)
+    y[: len(y) // 3, 0] = np.nan
+    known = ~np.isnan(y[:, 0])
+    model = fitted(X, y, family, feature_groups=[3])
+    alone = fitted(X[known], y[known, 0], family, feature_groups=[3])
+    for trials in (None, trial):
+        found = pg.wald(model, X, y, trial=trials)
+        own = pg.wald(alone, X[known], y[known, 0], trial=None if trials is None else trials[known])
+        for name in ("standard_error", "intercept_standard_error", "dispersion"):
+            np.testing.assert_allclose(found[name][0], own[name][0], rtol=1e-3 if trials is None else 0.05)
+        np.testing.assert_allclose(found["standard_error"][1], pg.wald(
+            fitted(X, y[:, 1], family, feature_groups=[3]), X, y[:, 1], trial=trials
+        )["standard_error"][0], rtol=1e-3)  # fmt: skip
+    scores = pg.goodness_of_fit(model, X, y).iloc[0], pg.goodness_of_fit(alone, X[known], y[known, 0]).iloc[0]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-3)
+    tests = pg.likelihood_ratio(model, X, y), pg.likelihood_ratio(alone, X[known], y[known, 0])
+    np.testing.assert_allclose(tests[0]["chi2"][0], tests[1]["chi2"][0], rtol=1e-2)

@@ -6,6 +6,7 @@ from popglm.explain.calibration_curves import calibration
 from popglm.explain.cell_clusters import cell_types
 from popglm.explain.comparison import compare
 from popglm.explain.couplings import connectivity
+from popglm.explain.debiased_weights import debiased
 from popglm.explain.decoding import decode
 from popglm.explain.event_averages import psth
 from popglm.explain.forward_simulation import simulate
@@ -33,6 +34,7 @@ __all__ = [
     "cell_types",
     "compare",
     "connectivity",
+    "debiased",
     "decode",
     "goodness_of_fit",
     "hierarchical_bootstrap",

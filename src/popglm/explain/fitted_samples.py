@@ -29,9 +29,9 @@ class FittedSamples:
     model : PopulationGLM
     X : ndarray, shape (n_samples, n_features)
     y, eta, null_eta : ndarray, shape (n_samples, n_neurons)
-        Activity, and linear predictors of the model and of the null model.
+        Activity, the neuron's mean where it was not recorded, and linear predictors of the model and of the null model.
     weight : ndarray, shape (n_samples,) or (n_samples, n_neurons)
-        Ones where the fit had no weights.
+        Ones where the fit had no weights; 0 where a neuron was not recorded.
     trials : ndarray of int, shape (n_samples,), or None
         Numbers of trials.
     """
@@ -86,10 +86,13 @@ def family_of(model: PopulationGLM, parameters: dict[str, np.ndarray], j: int) -
     return model.loss_.given(*(value[j] for value in parameters.values())) if parameters else model.loss_
 
 
-def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int) -> float:
-    """Pearson's χ² of a neuron over its samples less the columns that are determined, the intercept's among them."""
+def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int, eta: np.ndarray | None = None) -> float:
+    """Pearson's χ² of a neuron over its samples less the columns that are determined, the intercept's among them.
+
+    ``eta`` (n_samples,) is another predictor than that of the fit.
+    """
     family, w = samples.family(j), samples.weights(j)
-    mean = family.link.mean(np, samples.eta[:, j])
+    mean = family.link.mean(np, samples.eta[:, j] if eta is None else eta)
     squares = w @ ((samples.y[:, j] - mean) ** 2 / family.variance(mean))
     return float(squares / max(samples.count(j) - n_columns, 1))
 
@@ -104,5 +107,10 @@ def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, o
     if model.null_coef_ is not None:
         null_eta = null_eta + product64(X, np.atleast_2d(model.null_coef_))
     weight = np.ones(len(X)) if weight is None else weight
+    if not (known := ~np.isnan(y)).all():
+        # a sample in which a neuron was not recorded has no weight there, whatever stands for its activity
+        weight = np.where(known, weight if weight.ndim == 2 else weight[:, None], 0.0)
+        total = np.where(known, y, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        y = np.where(known, y, total)
     trials = None if trial is None else check_trials(trial, len(X), labels)
     return FittedSamples(model, X, y, eta, null_eta, weight, trials)

@@ -161,6 +161,12 @@ def _intervals(
 
 def _check_counts(who: str, samples: FittedSamples) -> None:
     """Complain about activity that is no count."""
+    if samples.weight.ndim == 2 and (gap := np.argwhere(samples.weight == 0)).size:
+        row, j = gap[0]
+        raise ValueError(
+            f"{who}: Y must hold counts of spikes; neuron {samples.model.neuron_names_[j]!r} was not recorded in row "
+            f"{row}, and intervals across gaps are unknown. Leave such neurons or samples out."
+        )
     wrong = np.argwhere(samples.y != np.floor(samples.y))
     if len(wrong):
         row, j = wrong[0]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from popglm.checks import check_choice, is_number, shown
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_model
-from popglm.explain.fitted_samples import FLAT, FittedSamples, pearson_dispersion, samples_of_fit
-from popglm.warnings import warn
+from popglm.explain.fitted_samples import FittedSamples, pearson_dispersion, samples_of_fit
+from popglm.explain.information import (
+    Errors,
+    information_of,
+    over_trials,
+    table_of_errors,
+    uncentred,
+    warn_of_few_trials,
+)
 
 __all__ = ["wald"]
-
-#: A column takes part in a direction without information with more than this share of the largest part of any.
-LOOSE = 1e-6
 
 
 def wald(
@@ -126,154 +128,17 @@ def wald(
     samples = samples_of_fit(model, X, Y, trial, sample_weight, offset, "wald")
     if samples.trials is not None and not samples.trials.any():
         raise ValueError("wald: trial holds a single trial; errors over trials need at least 2.")
-    groups = _groups(model)
     errors = [None if null else _of_neuron(samples, j, dispersion) for j, null in enumerate(samples.null)]
-    _warn_of_few_trials(samples.trials, groups)
-    return _dataset(samples, errors, groups, level)
+    warn_of_few_trials(samples, "wald")
+    return table_of_errors(samples, samples.coef, np.atleast_1d(np.asarray(model.intercept_, float)), errors, level)
 
 
-@dataclass(frozen=True)
-class _Errors:
-    """Covariance of a neuron's weights and, last, its intercept; directions without information; dispersion."""
-
-    covariance: np.ndarray
-    flat: np.ndarray
-    dispersion: float
-
-
-def _groups(model: PopulationGLM) -> dict[str, np.ndarray]:
-    """Columns of every feature group."""
-    ends = np.cumsum(model.feature_group_sizes_)
-    sizes = zip(model.feature_group_names_, model.feature_group_sizes_, ends, strict=True)
-    return {str(name): np.arange(end - size, end) for name, size, end in sizes}
-
-
-def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> _Errors:
+def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> Errors:
     """The errors of a neuron."""
-    y, eta, w, family = samples.y[:, j], samples.eta[:, j], samples.weights(j), samples.family(j)
-    with_intercept = samples.model.fit_intercept
-    r, h = family.derivatives(np, eta, y)
-    if samples.trials is not None:
-        # the slope of the sum of residuals, which holds without the family's variance
-        h = family.second_derivative(eta, y)
-    X = samples.columns(j)
-    center = np.average(X, axis=0, weights=np.maximum(w * h, 1e-300)) if with_intercept else 0.0
-    Z = X - center
-    if with_intercept:
-        Z = np.column_stack([Z, np.ones(len(Z))])
-    A = Z.T @ (Z * (w * h)[:, None])
-    slopes = Z * (w * r)[:, None]
-    if (beside := family.parameter_derivatives(eta, y)) is not None:
-        # what the parameters, which were estimated too, leave of the information on the weights
-        first, cross, own = (np.moveaxis(w * np.moveaxis(part, 0, -1), -1, 0) for part in beside)
-        cross = Z.T @ cross
-        taken = cross @ np.linalg.pinv(own.sum(axis=0), hermitian=True)
-        A, slopes = A - taken @ cross.T, slopes - first @ taken.T
-    # columns of all units count alike where directions without information are looked for; where the model is sure of
-    # silence there is none, whatever the unit
-    usual = np.sum(w * h) / max(np.sum(w), 1e-300) * np.sum(Z**2 * w[:, None], axis=0)
-    scale = np.sqrt(np.maximum(np.maximum(np.diag(A), LOOSE * usual), 1e-300))
-    values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
-    kept = values > FLAT * values[-1]
-    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
-    n, p = samples.count(j), int(kept.sum())
+    found, family = information_of(samples, j), samples.family(j)
+    n, p = samples.count(j), found.rank
     phi = pearson_dispersion(samples, j, p) if dispersion == "pearson" or family.has_dispersion else 1.0
-    if samples.trials is None:
-        covariance = phi * inverse
-    else:
-        sums = np.zeros((samples.trials.max() + 1, Z.shape[1]))
-        np.add.at(sums, samples.trials, slopes)
-        covariance = inverse @ (sums.T @ sums) @ inverse
-        covariance *= len(sums) / (len(sums) - 1) * (n - 1) / max(n - p, 1)
-    if with_intercept:
-        # the intercept where the columns are 0, not at their means
-        back = np.eye(len(A))
-        back[-1, :-1] = -center
-        covariance = back @ covariance @ back.T
-    return _Errors(covariance, vectors[:, ~kept] / scale[:, None], phi)
-
-
-def _group_test(errors: _Errors, b: np.ndarray, columns: np.ndarray) -> tuple[float, int]:
-    """Wald's statistic of the weights of some columns, and its degrees of freedom: what is determined of them alone."""
-    U, values, _ = np.linalg.svd(errors.flat[columns], full_matrices=True)
-    # what is known of the weights of these columns, whatever those of others are
-    known = U[:, int((values > LOOSE * np.abs(errors.flat).max(initial=0.0)).sum()) :]
-    if not known.shape[1]:
-        return 0.0, 0
-    V = known.T @ errors.covariance[np.ix_(columns, columns)] @ known
-    c = known.T @ b[columns]
-    varied = np.diag(V) > LOOSE**2 * np.diag(V).max()
-    if not varied.any():
-        return 0.0, 0
-    V, c = V[np.ix_(varied, varied)], c[varied]
-    size = np.sqrt(np.diag(V))
-    values, vectors = np.linalg.eigh(V / np.outer(size, size))
-    kept = values > FLAT * values[-1]
-    parts = (vectors[:, kept].T @ (c / size)) ** 2 / values[kept]
-    return float(parts.sum()), int(kept.sum())
-
-
-def _warn_of_few_trials(trials: np.ndarray | None, groups: dict[str, np.ndarray]) -> None:
-    if trials is None:
-        return
-    n_trials = int(trials.max()) + 1
-    few = [name for name, columns in groups.items() if n_trials < 2 * len(columns)]
-    if few:
-        warn(
-            f"wald: {n_trials:,} trials are few for tests of {', '.join(map(repr, few))}: errors over trials need at "
-            "least twice as many as a group has columns, and are too small here."
-        )
-
-
-def _dataset(
-    samples: FittedSamples, errors: list[_Errors | None], groups: dict[str, np.ndarray], level: float
-) -> xr.Dataset:
-    """Errors and tests of all neurons."""
-    model, coef = samples.model, samples.coef
-    q, p = coef.shape
-    error, intercept_error = np.full((q, p), np.inf), np.full(q, np.inf)
-    chi2, df, phi = np.zeros((q, len(groups))), np.zeros((q, len(groups)), int), np.ones(q)
-    for j, own in enumerate(errors):
-        if own is None:
-            continue
-        spread = np.sqrt(np.maximum(np.diag(own.covariance), 0))
-        # a column that a direction without information goes along is not determined
-        loose = np.abs(own.flat[:p]).max(axis=1, initial=0.0) > LOOSE * np.abs(own.flat).max(initial=0.0)
-        error[j] = np.where(loose, np.inf, spread[:p])
-        intercept_error[j] = spread[p] if model.fit_intercept else 0.0
-        phi[j] = own.dispersion
-        for k, columns in enumerate(groups.values()):
-            chi2[j, k], df[j, k] = _group_test(own, coef[j], columns)
-    z = coef / np.where(error > 0, error, np.inf)
-    far = stats.norm.ppf((1 + level) / 2)
-    weights, tests = ("neuron", "feature"), ("neuron", "group")
-    return xr.Dataset(
-        {
-            "coef": (weights, coef),
-            "standard_error": (weights, error),
-            "z": (weights, z),
-            "p_value": (weights, 2 * stats.norm.sf(np.abs(z))),
-            "lower": (weights, coef - far * error),
-            "upper": (weights, coef + far * error),
-            "intercept": ("neuron", np.atleast_1d(np.asarray(model.intercept_, float))),
-            "intercept_standard_error": ("neuron", intercept_error),
-            "group_chi2": (tests, chi2),
-            "group_df": (tests, df),
-            "group_p_value": (tests, np.where(df > 0, stats.chi2.sf(chi2, np.maximum(df, 1)), 1.0)),
-            "dispersion": ("neuron", phi),
-        },
-        coords={
-            "neuron": model.neuron_names_,
-            "feature": _feature_names(model, groups),
-            "group": list(groups),
-        },
-        attrs={"level": level, "errors": "over samples" if samples.trials is None else "over trials"},
-    )
-
-
-def _feature_names(model: PopulationGLM, groups: dict[str, np.ndarray]) -> list[str]:
-    """Names of columns: those of X, where it had some."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is not None:
-        return [" ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in names]
-    return [f"{group} {i}" for group, columns in groups.items() for i in range(len(columns))]
+    covariance = phi * found.inverse
+    if samples.trials is not None:
+        covariance = over_trials((found.Z * found.score[:, None]) @ found.inverse, samples.trials, n, p)
+    return Errors(uncentred(covariance, found.center), found.flat, phi)

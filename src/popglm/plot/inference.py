@@ -24,7 +24,8 @@ def coefficients(wald: xr.Dataset, ax: Axes | None = None, *, neurons: Any = Non
     Parameters
     ----------
     wald : Dataset
-        What `popglm.wald` returns. A weight that the samples do not determine has a ring, and no interval.
+        What `popglm.wald` or `popglm.debiased` returns. A weight that the samples do not determine has a ring, and no
+        interval; penalised weights beside debiased ones are crosses.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     neurons, features : str or list of str, optional
@@ -67,6 +68,8 @@ def coefficients(wald: xr.Dataset, ax: Axes | None = None, *, neurons: Any = Non
         ax.hlines(place[known], own["lower"][known], own["upper"][known], color=SEVERAL[j], linewidth=1.5)
         ax.plot(own["coef"][known], place[known], "o", color=SEVERAL[j], markersize=4, label=str(own["neuron"].item()))
         ax.plot(own["coef"][~known], place[~known], "o", color=SEVERAL[j], markersize=4, markerfacecolor="none")
+        if "penalised" in own:
+            ax.plot(own["penalised"], place, "x", color=SEVERAL[j], markersize=5, alpha=0.7)
     ax.set_yticks(rows, data["feature"].values.tolist(), fontsize="small")
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(rows) - 0.5, -0.5)
