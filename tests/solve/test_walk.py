@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from popglm import GLM
 from popglm.engines import NumpyEngine
+from popglm.solve import fit
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.problems import Check, Comparison, Problems, at_rest
 from popglm.solve.quadratic import QuadraticModel
@@ -191,3 +193,18 @@ def test_what_columns_without_a_penalty_can_gain_keeps_a_strength_open(gain, bou
     assert path.n_iter[0, 0] == n_iter
     np.testing.assert_allclose(path.gap[0, 0], gap, rtol=0.05)
     assert problem.newton >= newton
+
+
+def test_no_room_for_models_of_single_problems_is_no_end(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 60))
+    X[:, 1:] += 0.9 * X[:, :-1]
+    Y = rng.poisson(np.exp(np.clip(X[:, :20] @ rng.normal(0, 0.3, (20, 12)), -4, 3)))
+    given = {"penalty": "group_lasso", "feature_groups": [5] * 12, "lambdas": np.geomspace(0.3, 1e-4, 10)}
+    models = []
+    for room in (fit.OWN_BYTES, 1.0):
+        monkeypatch.setattr(fit, "OWN_BYTES", room)
+        models.append(GLM(precision="float64", tol=1e-8, **given).fit(X, Y))
+    assert (models[1].n_iter_.sum(axis=0) >= models[0].n_iter_.sum(axis=0)).all()
+    np.testing.assert_allclose(models[1].coef_, models[0].coef_, atol=2e-3)
+    assert (models[1].gap_ <= 1e-8).all()

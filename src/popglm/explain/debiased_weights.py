@@ -142,9 +142,9 @@ def debiased(
     >>> model = pg.GLMCV(penalty="lasso").fit(X, Y)
     >>> found = pg.debiased(model, X, Y)
     >>> found["penalised"].values[0, :3].round(2), found["coef"].values[0, :3].round(2)
-    (array([ 0.27, -0.16,  0.  ]), array([ 0.31, -0.2 ,  0.02]))
+    (array([ 0.24, -0.2 ,  0.  ]), array([ 0.28, -0.25, -0.01]))
     >>> found["lower"].values[0, :2].round(2), found["upper"].values[0, :2].round(2)
-    (array([ 0.25, -0.26]), array([ 0.37, -0.14]))
+    (array([ 0.22, -0.32]), array([ 0.34, -0.19]))
     """
     check_model(model, "debiased")
     check_choice("debiased", "inverse", inverse, ("auto", "hessian", "nodewise"))

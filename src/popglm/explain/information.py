@@ -15,7 +15,6 @@ from popglm.warnings import warn
 __all__ = [
     "Errors",
     "Information",
-    "columns_of_groups",
     "information_of",
     "over_trials",
     "table_of_errors",
@@ -69,7 +68,7 @@ class Information:
         return self.flat.shape[0] - self.flat.shape[1]
 
 
-def columns_of_groups(model: PopulationGLM) -> dict[str, np.ndarray]:
+def _columns_of_groups(model: PopulationGLM) -> dict[str, np.ndarray]:
     """Columns of every feature group."""
     ends = np.cumsum(model.feature_group_sizes_)
     sizes = zip(model.feature_group_names_, model.feature_group_sizes_, ends, strict=True)
@@ -147,7 +146,7 @@ def table_of_errors(
     samples: FittedSamples, coef: np.ndarray, intercept: np.ndarray, errors: list[Errors | None], level: float
 ) -> xr.Dataset:
     """Errors and tests of all neurons, whose weights are coef (n_neurons, n_features) and intercept (n_neurons,)."""
-    model, groups = samples.model, columns_of_groups(samples.model)
+    model, groups = samples.model, _columns_of_groups(samples.model)
     q, p = coef.shape
     error, intercept_error = np.full((q, p), np.inf), np.full(q, np.inf)
     chi2, df, phi = np.zeros((q, len(groups))), np.zeros((q, len(groups)), int), np.ones(q)
@@ -202,7 +201,7 @@ def warn_of_few_trials(samples: FittedSamples, who: str) -> None:
     if samples.trials is None:
         return
     n_trials = int(samples.trials.max()) + 1
-    few = [name for name, columns in columns_of_groups(samples.model).items() if n_trials < 2 * len(columns)]
+    few = [name for name, columns in _columns_of_groups(samples.model).items() if n_trials < 2 * len(columns)]
     if few:
         warn(
             f"{who}: {n_trials:,} trials are few for tests of {', '.join(map(repr, few))}: errors over trials need at "

@@ -212,6 +212,9 @@ class Fit(Problems):
                 self._give_own_model(int(problem))
             return problems[:0]
         problems = problems[self.together.make_room(problems)]
+        if not len(problems):
+            # all places are taken
+            return problems
         for some in np.split(problems, range(GRAMS, len(problems), GRAMS)):
             G = self.objective.weighted_grams(some, self.W[some], self.at.b[some])
             good = np.isfinite(G).all(axis=(1, 2))
