@@ -23,6 +23,7 @@ class Peer:
 
 HIMALAYA = ("himalaya", "packaging")
 NEMOS = ("nemos",)
+SCIKIT_LEARN = ("scikit-learn",)
 ADELIE = ("numpy<2", "adelie==1.1.52")
 POPGLM = Peer("popglm", "with_popglm.py")
 PEERS = {
@@ -31,7 +32,7 @@ PEERS = {
     "glum": Peer("glum", "with_glum.py", ("glum",)),
     "himalaya": Peer("himalaya", "with_himalaya.py", HIMALAYA),
     "nemos": Peer("NeMoS", "with_nemos.py", NEMOS),
-    "scikit-learn": Peer("scikit-learn", "with_scikit_learn.py", ("scikit-learn",)),
+    "scikit-learn": Peer("scikit-learn", "with_scikit_learn.py", SCIKIT_LEARN),
     "skglm": Peer("skglm", "with_skglm.py", ("skglm",)),
     "popglm-adam": Peer("popglm, adam", "with_popglm.py", (), ("--solver", "adam", "--all-rows")),
 }
@@ -51,12 +52,20 @@ COUPLED = {
     "nemos": Peer("NeMoS", "coupling_fits.py", NEMOS, ("--nemos",)),
 }
 
+#: Responses of several classes, which are no job of `peers.py`.
+CLASSES = {
+    "popglm": Peer("popglm", "class_fits.py"),
+    "adelie": Peer("adelie", "class_fits.py", ADELIE, ("--peer", "adelie")),
+    "scikit-learn": Peer("scikit-learn", "class_fits.py", SCIKIT_LEARN, ("--peer", "scikit-learn")),
+}
+
 
 def interpreter(peer: Peer) -> Path:
     """Python of the peer's environment, which is made at its first use."""
     if not peer.requirements:
         return Path(sys.executable)
-    shared = {HIMALAYA: "himalaya", NEMOS: "nemos"}  # of several runners
+    # of several runners
+    shared = {HIMALAYA: "himalaya", NEMOS: "nemos", ADELIE: "adelie", SCIKIT_LEARN: "scikit_learn"}
     name = shared.get(peer.requirements, peer.runner.removeprefix("with_").removesuffix(".py"))
     folder = ENVIRONMENTS / name
     python, installed = folder / "bin" / "python", folder / "installed.txt"
