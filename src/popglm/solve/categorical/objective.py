@@ -101,6 +101,12 @@ class CategoricalObjective(ClassCurvature):
         s = None if self.s is None else place(self.s)[first:last]
         return place(self.X)[first:last], place(self.one_hot)[:, first:last], s
 
+    def release(self) -> None:
+        """Let go of what lies on a device for this response in this fit alone."""
+        for own in (self.one_hot, self.s):
+            if own is not None:
+                self.engine.displace(own)
+
     def class_weights(self, W: np.ndarray) -> np.ndarray:
         """Weights of the classes (n_classes, n_features), for the columns of X, of those of a problem (n,)."""
         V = self.basis.T @ W.reshape(-1, len(self.basis)).T

@@ -146,12 +146,18 @@ class _Begun:
                 found._stand_at_free(*found.fit)
         return found
 
+    def release(self) -> None:
+        """Let go of what lies on a device for this fit alone."""
+        if self.fit is not None:
+            self.fit[0].objective.objective.release()
+
     def _stand_at_free(self, fit: Fit, coordinates: Coordinates) -> None:
         """Go to the best weights of the columns that are never penalised."""
         own, columns = self.own, self.own.rows.settings.penalty.free_columns
         bare = own.of_columns(columns)
         begun, turned = bare.begin()
         path = bare.walk(begun, np.zeros(1))
+        begun.objective.objective.release()
         self.null_coef[:, columns] = bare.class_weights(turned.unrotate(path.W[0].astype(float)))[0]
         self.null_intercept = own.class_intercepts(path.b[0])[0]
         unit = 1.0 if own.rows.unit is None else own.rows.unit
@@ -180,23 +186,24 @@ def fit_categorical(
     center = center_of(X, None, settings.fit_intercept)
     work = centred_copy(X, order, center, engine.dtype, None)
     shared = feature_sums(engine, work, None, folds)[0]
-    begun, lambdas = [], []
+    fits: list[list[ClassFit]] = []
     for response in range(n_responses):
         rows = _rows_of(engine, work, choices, order, response, settings, _variances(shared[0]))
         weights = choices.weights_of(response)
         weights = None if weights is None else weights[order]
         features = shared if weights is None else feature_sums(engine, work, weights, folds)[0]
         parts = [Part([(0, len(X))]), *folds.train]
-        fits = [_class_fit(rows, weights, *each) for each in zip(parts, features, strict=True)]
-        begun.append([_Begun.of(fits[0]), *_all(engine, [partial(_Begun.of, own) for own in fits[1:]])])
-        lambdas.append(_strengths(settings, begun[-1][0], response))
-    grid = _filled(lambdas, settings.n_lambdas)
+        fits.append([_class_fit(rows, weights, *each) for each in zip(parts, features, strict=True)])
+    grid = settings.lambdas
+    if grid is None:
+        # fits are begun when their turn comes: a local model of all of them at once may fill the memory
+        grid = _filled(_all(engine, [partial(_strengths, settings, own[0]) for own in fits]), settings.n_lambdas)
     found = CategoricalFits.empty(grid, len(folds.train) + 1, choices.n_classes, X.shape[1])
     each = [(f, r) for r in range(n_responses) for f in range(len(folds.train) + 1)]
 
     def walk(f: int, r: int) -> None:
         report = reporter(None if on_strength is None else partial(on_strength, share=1 / n_responses), 1, f - 1)
-        _keep(found, begun[r][f], f, r, center, report, f > 0 or refit)
+        _keep(found, _Begun.of(fits[r][f]), f, r, center, report, f > 0 or refit)
         if f:
             weights = choices.weights_of(r)
             held = folds.test[f - 1], None if weights is None else weights[order]
@@ -240,18 +247,17 @@ def _class_fit(rows: ClassRows, weights: np.ndarray | None, part: Part, features
     return ClassFit(rows, weights, ranges, features, class_counts(rows.codes, inside, rows.n_classes))
 
 
-def _strengths(settings: Settings, begun: _Begun, response: int) -> np.ndarray | None:
-    """The grid (n_lambdas,) of a response; None where it has nothing to fit and none is given."""
-    if settings.lambdas is not None:
-        return settings.lambdas[:, response]
+def _strengths(settings: Settings, fit: ClassFit) -> np.ndarray | None:
+    """The grid (n_lambdas,) of a response, from its fit to all rows; None where that has nothing to fit."""
+    begun = _Begun.of(fit)
     if begun.fit is None:
         return None
-    own = begun.own.settings()
-    at, shares = begun.fit[0].at, begun.own.shares
-    S = np.diag(shares) - np.outer(shares, shares)
-    free = begun.own.rows.settings.penalty.free
-    largest = largest_eigenvalue(begun.own.covariance(), free) * float(np.linalg.eigvalsh(S)[-1])
-    return strengths(own, np.ones(1, bool), largest, lambda: (at.grad, at.curvature))[:, 0]
+    at, S = begun.fit[0].at, np.diag(fit.shares) - np.outer(fit.shares, fit.shares)
+    largest = largest_eigenvalue(fit.covariance(), fit.rows.settings.penalty.free) * float(np.linalg.eigvalsh(S)[-1])
+    begun.release()
+    return strengths(
+        replace(settings, penalty=fit.settings().penalty), np.ones(1, bool), largest, lambda: (at.grad, at.curvature)
+    )[:, 0]
 
 
 def _filled(lambdas: list[np.ndarray | None], n_lambdas: int) -> np.ndarray:
@@ -276,6 +282,7 @@ def _keep(
         return
     fit, coordinates = begun.fit
     path = own.walk(fit, found.lambdas[:, r], report)
+    begun.release()
     W = coordinates.unrotate(path.W[:, 0].astype(float))
     V = own.class_weights(W).astype(own.rows.engine.dtype).astype(float)
     found.coef[f, :, r] = V
