@@ -47,6 +47,8 @@ def test_parameters_are_saved_and_loaded(recording, tmp_path, one):
     for kind in (pg.GLM, pg.GLMCV):
         model = quietly(kind("negative_binomial", n_lambdas=4).fit, X, Y, sample_weight=s)
         names = [name for name in vars(model) if name.endswith(("parameters_", "parameters_path_"))]
+        # those of relaxed fits, which there are none of here
+        names = [name for name in names if "relaxed" not in name]
         assert len(names) == (8 if kind is pg.GLMCV else 4)
         model.take_strengths(2)
         alpha = model.family_parameters_["alpha"]
