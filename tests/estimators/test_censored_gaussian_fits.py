@@ -353,6 +353,8 @@ def test_all_that_is_done_with_a_model(recording):
     assert all(np.isfinite(part["kernel"]).all() for part in bands.values())
     with pytest.raises(ValueError, match=r"significance: a censored_gaussian response .*; take compare"):
         pg.significance(model, X, Y, variables, trial=trial, n_shifts=29)
+    with pytest.raises(ValueError, match=r"debiased: the weights of a censored_gaussian model .* take wald"):
+        pg.debiased(model, X, Y)
 
 
 def test_goodness_of_fit_has_the_likelihood_of_zeros_and_densities(recording):

@@ -155,6 +155,11 @@ def debiased(
             f"debiased: the loss of inverse_link={model.loss_.link.name!r} has kinks, where no curvature tells how "
             "sure a weight is; fit with another inverse_link."
         )
+    if not model.loss_.is_exponential:
+        raise ValueError(
+            f"debiased: the weights of a {model.loss_.name} model depend on what else of the family is estimated; fit "
+            "with penalty='none' and take wald, or take bootstrap."
+        )
     samples = samples_of_fit(model, X, Y, trial, sample_weight, offset, "debiased")
     if samples.trials is not None and not samples.trials.any():
         raise ValueError("debiased: trial holds a single trial; errors over trials need at least 2.")

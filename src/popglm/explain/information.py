@@ -49,6 +49,8 @@ class Information:
         Those means, weighted by curvature; 0 without an intercept.
     weight, score : ndarray, shape (n_samples,)
         Curvature and slope of the loss in the predictor, times the sample weights.
+    slopes : ndarray, shape (n_samples, n_columns)
+        Of the loss in the weights, beside the parameters of the family that are estimated with them.
     inverse : ndarray, shape (n_columns, n_columns)
         Of the information, along the directions that have some.
     flat : ndarray, shape (n_columns, n_flat)
@@ -59,6 +61,7 @@ class Information:
     center: np.ndarray
     weight: np.ndarray
     score: np.ndarray
+    slopes: np.ndarray
     inverse: np.ndarray
     flat: np.ndarray
 
@@ -92,7 +95,13 @@ def information_of(samples: FittedSamples, j: int) -> Information:
     Z[:, np.abs(Z).max(axis=0, initial=0.0) <= STILL * np.abs(center)] = 0
     if with_intercept:
         Z = np.column_stack([Z, np.ones(len(Z))])
-    A = Z.T @ (Z * (w * h)[:, None])
+    A, slopes = Z.T @ (Z * (w * h)[:, None]), Z * (w * r)[:, None]
+    if (beside := family.parameter_derivatives(eta, y)) is not None:
+        # what the parameters leave of the information on the weights
+        first, cross, own = (np.moveaxis(w * np.moveaxis(part, 0, -1), -1, 0) for part in beside)
+        cross = Z.T @ cross
+        taken = cross @ np.linalg.pinv(own.sum(axis=0), hermitian=True)
+        A, slopes = A - taken @ cross.T, slopes - first @ taken.T
     # columns of all units count alike where directions without information are looked for; where the model is sure of
     # silence there is none, whatever the unit
     usual = np.sum(w * h) / max(np.sum(w), 1e-300) * np.sum(Z**2 * w[:, None], axis=0)
@@ -102,7 +111,7 @@ def information_of(samples: FittedSamples, j: int) -> Information:
     values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
     kept = values > FLAT * values[-1]
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
-    return Information(Z, center, w * h, w * r, inverse, vectors[:, ~kept] / scale[:, None])
+    return Information(Z, center, w * h, w * r, slopes, inverse, vectors[:, ~kept] / scale[:, None])
 
 
 def over_trials(influence: np.ndarray, trials: np.ndarray, n_samples: float, n_columns: int) -> np.ndarray:

@@ -140,5 +140,5 @@ def _of_neuron(samples: FittedSamples, j: int, dispersion: str) -> Errors:
     phi = pearson_dispersion(samples, j, p) if dispersion == "pearson" or family.has_dispersion else 1.0
     covariance = phi * found.inverse
     if samples.trials is not None:
-        covariance = over_trials((found.Z * found.score[:, None]) @ found.inverse, samples.trials, n, p)
+        covariance = over_trials(found.slopes @ found.inverse, samples.trials, n, p)
     return Errors(uncentred(covariance, found.center), found.flat, phi)
