@@ -145,7 +145,7 @@ def breakdown(
     def tally(part: PopulationGLM, activity: Any) -> Tally:
         return _tally(part, (X, activity, sample_weight, offset), variables, by, method, seed, held_out)
 
-    found = tally_of_parts(model, Y, tally) if isinstance(model, TwoPartGLM) else tally(model, Y)
+    found = tally_of_parts(model, Y, tally, "breakdown") if isinstance(model, TwoPartGLM) else tally(model, Y)
     return found.dataset(method == "keep", kind="breakdown", method=method, held_out=int(held_out))
 
 

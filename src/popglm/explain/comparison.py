@@ -158,7 +158,7 @@ def compare(
         chosen.append(strengths)
         return tally
 
-    found = tally_of_parts(model, Y, tally_of).dataset(method == "add", **about)
+    found = tally_of_parts(model, Y, tally_of, "compare").dataset(method == "add", **about)
     return found.assign(selected_strength=(("part", "neuron", "variable"), np.stack(chosen))).assign_coords(
         part=["events", "amounts"]
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.checks import check_fitted
 from popglm.estimators import TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import Tally
@@ -14,7 +15,7 @@ from popglm.explain.contributions import Tally
 __all__ = ["part_of_test", "tally_of_parts"]
 
 
-def tally_of_parts(model: TwoPartGLM, Y: Any, tally: Callable[[PopulationGLM, Any], Tally]) -> Tally:
+def tally_of_parts(model: TwoPartGLM, Y: Any, tally: Callable[[PopulationGLM, Any], Tally], who: str) -> Tally:
     """Joint deviances: those of the events, and those of the amounts over their dispersion.
 
     Parameters
@@ -24,7 +25,10 @@ def tally_of_parts(model: TwoPartGLM, Y: Any, tally: Callable[[PopulationGLM, An
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
     tally : callable
         Takes a part and its activity, and returns the deviances of that.
+    who : str
+        Asks, for the complaint of a model that is not fitted.
     """
+    check_fitted(model, "cv_deviance_explained_", who)
     happened, amount = model.split(Y)
     events = tally(model.events_, happened)
     amounts = tally(model.amounts_, model.scaled(amount))
