@@ -13,7 +13,7 @@ from popglm.engines import Engine, get_engine
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.classifier.labels import check_class_weight, check_classes, weights_by_class
-from popglm.estimators.classifier.predictions import ClassPredictions
+from popglm.estimators.classifier.predictions import ClassPredictions, class_predictors
 from popglm.estimators.classifier.storage import ClassStorage
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
@@ -90,6 +90,8 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
             [np.bincount(own[(own >= 0) & c], minlength=n_classes) for own, c in zip(codes.T, counted.T, strict=True)]
         )
         self._warn_of_classes(fits)
+        parts = [np.arange(len(values)), *(train for train, _ in splits)]
+        self._warn_of_separation(values, np.where(counted, codes, -1), parts, fits, refit)
         self._X_fit = X
         return fits, (codes, weights, splits)
 
@@ -161,6 +163,25 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
                 f"{names[j]}: too few to say much about what predicts them.",
                 PopglmWarning,
             )
+
+    def _warn_of_separation(
+        self, X: np.ndarray, codes: np.ndarray, parts: list[np.ndarray], fits: CategoricalFits, refit: bool
+    ) -> None:
+        """Name responses whose classes a fit without a penalty tells apart in all of its rows."""
+        free = np.flatnonzero((fits.lambdas[-1] == 0) & fits.fittable[0])
+        found = np.zeros(len(free), bool)
+        for f, rows in enumerate(parts if len(free) else []):
+            own = codes[rows][:, free]
+            eta = class_predictors(X[rows], fits.coef[f, -1, free], fits.intercept[f, -1, free])
+            right = (eta.argmax(axis=2) == own) | (own < 0)
+            found |= right.all(axis=0) & fits.fittable[f, free] & bool(f or refit)
+        warn_neurons(
+            "Without a penalty no finite weights are best, in the fit or in a fold: some tell all samples of unlike "
+            "classes apart, and grow with every step (use penalty='ridge' or another, or leave out what separates "
+            "them)",
+            free[found],
+            self.neuron_names_,
+        )
 
     def _warn_of_late_fits(self, gaps: np.ndarray, refit: bool) -> None:
         """Tell of fits (1 + n_folds, n_lambdas, n_responses) that are not certified."""

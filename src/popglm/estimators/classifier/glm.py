@@ -175,7 +175,8 @@ class ClassifierGLM(CategoricalGLM):
         Warns
         -----
         PopglmWarning
-            Names responses of one class, and counts classes of fewer than ten samples.
+            Names responses of one class, and those that have no finite best weights without a penalty; counts classes
+            of fewer than ten samples.
         ConvergenceWarning
             Names responses that did not reach `tol`, with their certificates.
         """

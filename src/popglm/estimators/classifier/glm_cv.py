@@ -156,8 +156,8 @@ class ClassifierGLMCV(CategoricalGLM):
         Warns
         -----
         PopglmWarning
-            Names responses of one class and classes that a fold does not train on; counts those of fewer than ten
-            samples.
+            Names responses of one class, classes that a fold does not train on, and responses that have no finite best
+            weights without a penalty; counts classes of fewer than ten samples.
         ConvergenceWarning
             Names responses that did not reach `tol`, with their certificates.
         """
