@@ -8,7 +8,7 @@ from save_models import SAVED, answers
 
 import popglm as pg
 
-NAMES = sorted(path.stem for path in SAVED.glob("*.json") if not path.stem.endswith(("-result", "-classes")))
+NAMES = sorted(path.stem for path in SAVED.glob("*.json") if not path.stem.endswith(("-result", "-classes", "-zeros")))
 
 
 @pytest.mark.parametrize("kind", ["path", "cross-validated"])
