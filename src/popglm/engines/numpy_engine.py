@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from threading import current_thread
 from typing import Any
@@ -129,8 +129,6 @@ class NumpyEngine:
     def keeps_bits(self, X: Any, n_rows: int, n_stacks: int) -> bool:
         """Whether rows of WXᵀ and RX have the same bits alone, padded, as in a stack: found by trial.
 
-        No library promises it, and kernels are chosen by size: so each size is tried that is twice the one before.
-
         Parameters
         ----------
         X : array, shape (n_samples, n_features)
@@ -139,16 +137,10 @@ class NumpyEngine:
         n_stacks : int
             How many of them lie in a stack.
         """
-        X = np.asarray(as_numpy(X), self.dtype)
         tile = TILE[self.dtype.itemsize]
-        n_tiles = n_stacks * -(-n_rows // tile)
-        for M in (X.T, X):
-            A = np.random.default_rng(0).standard_normal((n_tiles * tile, len(M)), dtype=np.float32).astype(self.dtype)
-            among = A @ M
-            sizes = [tile * 2**k for k in range(n_tiles.bit_length()) if 2**k < n_tiles]
-            if any((A[-size:] @ M != among[-size:]).any() for size in sizes):
-                return False
-        return True
+        n_tiles = max(1, n_stacks * -(-n_rows // tile))
+        # up to the next power of two, so that fits of like sizes share one trial
+        return _rows_keep_bits(X.shape[0], X.shape[1], self.dtype.name, tile, 2 ** (n_tiles - 1).bit_length())
 
     def product(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """AB, each row the same bits whatever other rows A has, where `pad` can see to that."""
@@ -251,3 +243,24 @@ def inverses(A: np.ndarray) -> np.ndarray:
         return np.linalg.inv(A)
     except np.linalg.LinAlgError:
         return np.concatenate([inverses(a) for a in A[:, None]]) if len(A) > 1 else np.full_like(A, np.nan)
+
+
+@lru_cache(maxsize=256)
+def _rows_keep_bits(n_samples: int, n_features: int, precision: str, tile: int, n_tiles: int) -> bool:
+    """Whether rows of products with X (n_samples, n_features), and with Xᵀ, have the same bits in stacks of any size.
+
+    No library promises it, and kernels are chosen by size: so each size is tried that is twice the one before.
+    """
+    rng = np.random.default_rng(0)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, dtype=np.float32).astype(precision)
+
+    X = numbers(n_samples, n_features)
+    for M in (X.T, X):
+        A = numbers(n_tiles * tile, len(M))
+        among = A @ M
+        sizes = [tile * 2**k for k in range(n_tiles.bit_length() - 1)]
+        if any((A[-size:] @ M != among[-size:]).any() for size in sizes):
+            return False
+    return True

@@ -87,9 +87,10 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         values, responses, weights, offset, rows = self._checked(X, Y, sample_weight, offset)
         check_smoothness(values, self.smoothness)
         settings = self._settings(X, values.shape[1], responses.shape[1])
-        if isinstance(start, OwnPaths):
+        again = isinstance(start, OwnPaths)
+        if again:
             settings = replace(settings, ends=start.ends)
-        self._keep_about(X, (values, responses, weights, offset, rows), settings.loss)
+        self._keep_about(X, (values, responses, weights, offset, rows), settings.loss, told=again)
         splits = splits_of(len(values), rows, responses)
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
@@ -100,7 +101,9 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             get_engine(self.engine, name, self.precision, [X, Y, sample_weight, offset])
             for name in (devices[0], *(devices if len(devices) > 1 else ()))
         )
-        null = null_models(settings.loss, responses, weights, offset, splits, settings.fit_intercept)
+        null = start.null if again else None
+        if null is None:
+            null = null_models(settings.loss, responses, weights, offset, splits, settings.fit_intercept)
         start = check_start(start, self, settings.loss, n_lambdas, splits, refit, null.cv_deviance)
         checked = time.perf_counter()
         n_fits = len(splits) + int(refit)
@@ -162,10 +165,14 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         weights = check_weights(sample_weight, len(values), self.neuron_names_, rows)
         return values, responses, weights, check_vector(offset, "offset", len(values), rows=rows), rows
 
-    def _keep_about(self, X, data: tuple, loss: Family) -> None:
-        """Set what is known of the data of a fit, and tell of what cannot be meant."""
+    def _keep_about(self, X, data: tuple, loss: Family, told: bool = False) -> None:
+        """Set what is known of the data of a fit, and tell of what cannot be meant.
+
+        ``told``: of neurons that are columns of X another fit has told already.
+        """
         values, responses, weights, offset, rows = data
-        warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
+        if not told:
+            warn_of_copies(X, values, responses, self.neuron_names_, self.feature_mask_)
         check_reach(offset, responses, loss, bool(self.fit_intercept))
         if loss.has_trials:
             self._warn_of_parts(responses, weights)

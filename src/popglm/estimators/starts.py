@@ -16,6 +16,7 @@ from popglm.labels import Rows, column_text
 from popglm.numbers import numbers_of
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
+from popglm.statistics.null import NullModels
 
 __all__ = ["OwnPaths", "check_start"]
 
@@ -33,10 +34,13 @@ class OwnPaths:
         NaN at strengths for which a fit has no start; all later ones have none then.
     ends : Ends or None
         In place of the estimator's patience.
+    null : NullModels, optional
+        Of the activity that is fitted, where they are known: many fits to few columns spend most of their time on them.
     """
 
     coef: np.ndarray | None
     ends: Ends | None
+    null: NullModels | None = None
 
 
 def check_start(

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from popglm.estimators import GLMCV
 from popglm.estimators.starts import OwnPaths
+from popglm.statistics.null import NullModels, null_models
 from popglm.statistics.selection import at_strengths
 
 __all__ = ["RefittedSubsets"]
@@ -23,9 +24,10 @@ BLOCK = 2**24
 class RefittedSubsets:
     """Re-fits of a model to subsets of its variables, on the folds and at the strength of every neuron.
 
-    Subsets are gone through from the largest. A subset begins where one with a single variable more has ended; where
-    that one has no weights for the variable, it is the solution already, and nothing is fitted. What is left, pairs of
-    a neuron and a subset, are columns of few fits.
+    Subsets are gone through from the largest. Where a subset with a single variable more has no weights for the
+    variable, it is the solution already, and nothing is fitted. Else a subset begins where those with one and two
+    variables more lead: w(S + a) + w(S + b) − w(S + a + b), which is right but for what a and b explain only together.
+    What is left, pairs of a neuron and a subset, are columns of few fits.
 
     Attributes
     ----------
@@ -48,6 +50,7 @@ class RefittedSubsets:
     n_fitted: int = 0
     allowed: np.ndarray = field(init=False)
     strength: np.ndarray = field(init=False)
+    null: NullModels = field(init=False)
 
     def __post_init__(self) -> None:
         model = self.model
@@ -59,6 +62,9 @@ class RefittedSubsets:
         free = model.penalty_.free
         self.allowed[at_null] &= np.zeros(p, bool) if free is None else free
         self.strength = np.where(at_null, model.lambda_path_[0], model.lambda_)
+        self.null = null_models(
+            model.loss_, self.Y, self.sample_weight, self.offset, model.splits_ or [], bool(model.fit_intercept)
+        )
         self.has_starts = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
 
     def deviances(self) -> np.ndarray:
@@ -77,28 +83,36 @@ class RefittedSubsets:
         full = 2**n - 1
         found = np.zeros((2**n, len(neurons)))
         found[full] = np.nansum(_selected_deviance(model), axis=0)[neurons]
+        top: dict[int, np.ndarray] = {}
+        above: dict[int, np.ndarray] = {}
         level = {full: np.asarray(model.cv_coef_)[:, neurons]}
         for size in range(n - 1, -1, -1):
-            above, level = level, {}
+            top, above, level = above, level, {}
             for subset in (s for s in range(2**n) if s.bit_count() == size):
-                level[subset] = self._from_above(subset, above, found)
+                level[subset] = self._from_above(subset, above, top, found)
             self._fit(neurons, level, found)
         return found
 
-    def _from_above(self, subset: int, above: dict[int, np.ndarray], found: np.ndarray) -> np.ndarray:
-        """Weights to begin with, (n_folds, n_neurons, n_features): those of the subset with the least to lose.
+    def _from_above(
+        self, subset: int, above: dict[int, np.ndarray], top: dict[int, np.ndarray], found: np.ndarray
+    ) -> np.ndarray:
+        """Weights to begin with, (n_folds, n_neurons, n_features), from subsets with one and two variables more.
 
-        Where nothing is lost the deviance is known; else it is NaN.
+        The variables are those with the least to lose. Where nothing is lost the deviance is known; else it is NaN.
         """
         parents = [(subset | 1 << v, own) for v, own in enumerate(self.columns) if not subset >> v & 1]
         lost = np.array([(above[parent][..., own] ** 2).sum(axis=(0, 2)) for parent, own in parents])
-        best = lost.argmin(axis=0)
+        order = lost.argsort(axis=0)
         start = np.empty_like(above[parents[0][0]])
-        for k, (parent, own) in enumerate(parents):
-            here = best == k
-            start[:, here] = above[parent][:, here]
-            start[np.ix_(np.arange(len(start)), here, own)] = 0
-            found[subset, here] = np.where(lost[k, here] == 0, found[parent, here], np.nan)
+        for i, (best, *others) in enumerate(order.T):
+            parent = parents[best][0]
+            start[:, i] = above[parent][:, i]
+            known = lost[best, i] == 0
+            found[subset, i] = found[parent, i] if known else np.nan
+            if others and not known:
+                second = parents[others[0]][0]
+                start[:, i] += above[second][:, i] - top[parent | second][:, i]
+        start[..., np.concatenate([own for _, own in parents])] = 0
         return start
 
     def _fit(self, neurons: np.ndarray, level: dict[int, np.ndarray], found: np.ndarray) -> None:
@@ -137,7 +151,7 @@ class RefittedSubsets:
             cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
             penalty_factors=factors if factors is None or factors.ndim == 1 else factors[:, own],
         )  # fmt: skip
-        path = OwnPaths(start[:, None] if self.has_starts else None, None)
+        path = OwnPaths(start[:, None] if self.has_starts else None, None, self.null.take(own))
         weight = self.sample_weight
         weight = weight if weight is None or weight.ndim == 1 else weight[:, own]
         with warnings.catch_warnings():

@@ -50,6 +50,13 @@ class NullModels:
     parameters: np.ndarray
     cv_parameters: np.ndarray
 
+    def take(self, neurons: np.ndarray) -> NullModels:
+        """Those of some neurons, each as often as it is asked for."""
+        return NullModels(
+            self.intercept[neurons], self.cv_intercept[:, neurons], self.cv_deviance[:, neurons],
+            self.n_events[neurons], self.margin[neurons], self.parameters[neurons], self.cv_parameters[:, neurons],
+        )  # fmt: skip
+
 
 def null_models(
     loss: Family,
