@@ -25,6 +25,7 @@ __all__ = [
     "intercept_sums",
     "linear_predictor",
     "loss_sums",
+    "loss_terms",
     "moment_sums",
     "residuals",
     "spread_sums",
@@ -127,11 +128,11 @@ def exp_sums(
     return mu_sum, xp.sum(ratio, axis=1), _along(ops, size, mu, X, at), y_offset, some
 
 
-def loss_sums(
+def loss_terms(
     ops: Any, size: int, masked: bool, every: int, loss: Family, tiny: float,
-    X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
+    Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsr, Σsrx, and h at every ``every``-th row.
+    """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsr, sr, and h at every ``every``-th row.
 
     ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight.
     """
@@ -139,8 +140,7 @@ def loss_sums(
     eta, y = eta + b[:, None], ops.block(Y, neurons, at[1], size)
     keep = _counted(ops, size, masked, at)
     s = _weights(ops, size, keep, s, y, neurons, at)
-    value = loss.excess(xp, eta, y)
-    r, h = loss.derivatives(xp, eta, y)
+    value, r, h = loss.excess_and_derivatives(xp, eta, y)
     pearson = r * r / xp.maximum(h, tiny)
     if s is not None:
         # a sample of weight 0 may hold anything, an infinite loss too
@@ -151,7 +151,16 @@ def loss_sums(
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
-    return *sums, beyond, xp.sum(r, axis=1), _along(ops, size, r, X, at), _sampled(ops, h, s, every)
+    return *sums, beyond, xp.sum(r, axis=1), r, _sampled(ops, h, s, every)
+
+
+def loss_sums(
+    ops: Any, size: int, masked: bool, every: int, loss: Family, tiny: float,
+    X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """The same with Σsrx in place of sr."""
+    *sums, r, some = loss_terms(ops, size, masked, every, loss, tiny, Y, s, neurons, eta, b, theta, at)
+    return *sums, _along(ops, size, r, X, at), some
 
 
 def intercept_sums(

@@ -16,8 +16,16 @@ from popglm.engines.protocol import Engine
 from popglm.solve.curvature_grams import curvature_squares, curvature_sums
 from popglm.solve.free_columns import curvature_along, forces_along
 from popglm.solve.hessian import derivative_sums
-from popglm.solve.passes import event_floor, exp_sums, intercept_sums, linear_predictor, loss_sums, spread_sums
-from popglm.solve.sparse.rows import SparseRows, rows_of, times_rows
+from popglm.solve.passes import (
+    event_floor,
+    exp_sums,
+    intercept_sums,
+    linear_predictor,
+    loss_sums,
+    loss_terms,
+    spread_sums,
+)
+from popglm.solve.sparse.rows import SparseBlock, SparseRows, rows_of, times_rows
 from popglm.solve.stack import Stack, stacked
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
@@ -103,7 +111,8 @@ class RowSums:
 
         def batch(one: int) -> Stack:
             at = np.flatnonzero(fit == one)
-            w = self.engine.pad(W[at])
+            # stacks are padded as a whole
+            w = W[at] if self.stacks else self.engine.pad(W[at])
             used = np.concatenate([at, np.full(len(w) - len(at), at[-1])])
             everyone = len(used) == q and np.array_equal(neuron[used], np.arange(q))
             index = None if everyone else self.engine.index(neuron[used])
@@ -133,15 +142,20 @@ class RowSums:
 
     def predict(self, batches: Batches, n: int) -> Predictors:
         """Predictors without the intercept, of n columns."""
-        engine, windows, zeros = self.engine, self.windows, self._placed(batches, np.zeros(n))
+        engine, windows, shared = self.engine, self.windows, self._shared(batches)
+        zeros = self._placed(shared, np.zeros(n))
 
         def predictor(k: int) -> dict[int, Any]:
-            counting = self._counting(batches, k)
+            counting = self._counting(shared, k)
             if not counting:
                 return {}
             X, _, _, offset, size, _, at = windows.read(k)
             predict = engine.compile(linear_predictor, type(engine), size)
-            return {fit: predict(X, offset, batch.W, zeros[fit], at) for fit, batch in counting.items()}
+            etas: dict[int, Any] = {}
+            for name, batch in counting.items():
+                found = batch.by_fit((predict(X, offset, batch.W, zeros[name], at),))
+                etas |= {fit: eta[: len(batches[fit].at)] for fit, (eta,) in found.items()}
+            return etas
 
         return windows.map(predictor)
 
@@ -187,15 +201,32 @@ class RowSums:
 
     def losses(self, batches: Batches, etas: Predictors, b: np.ndarray) -> tuple[list[Any], Any]:
         """`popglm.solve.passes.loss_sums` at intercepts (n_columns,), and `spread` of h."""
-        b_now, tiny = self._placed(batches, b), float(np.finfo(self.engine.dtype).tiny)
+        engine, tiny = self.engine, float(np.finfo(self.engine.dtype).tiny)
+        shared, b_now = self._shared(batches), self._placed(batches, b)
 
-        def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
+        def compiled(function: Callable[..., Any], size: int, masked: bool) -> Callable[..., tuple[Any, ...]]:
+            return engine.compile(function, type(engine), size, masked, self.every, self.loss, tiny)
+
+        def whole(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
             (X, Y, s, _, size, masked, at), batch = window, batches[fit]
-            compiled = self.engine.compile(loss_sums, type(self.engine), size, masked, self.every, self.loss, tiny)
-            return compiled(X, Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
+            sums = compiled(loss_sums, size, masked)
+            return sums(X, Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
 
-        sums, some = self._add_up(chunk, batches, len(b), self.every)
-        return sums, self.spread(some, len(b))
+        def in_pieces(window: tuple[Any, ...], k: int, name: Any) -> tuple[Any, ...]:
+            (X, Y, s, _, size, masked, at), stack = window, shared[name]
+            terms = compiled(loss_terms, size, masked)
+            found = [
+                terms(Y, s, index, etas[k][fit][rows], b_now[fit][rows], theta, at)
+                for fit in stack.fits
+                for rows, index, theta in batches[fit].pieces()
+            ]
+            *sums, r, some = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            x = X if isinstance(X, SparseBlock) else engine.rows(X, at[0], size)
+            return *sums, times_rows(engine.product, r, x), some
+
+        free = engine.window is None and engine.xp is np
+        sums, parts = self._add_up(in_pieces if free else whole, shared if free else batches, len(b), self.every)
+        return sums, self.spread(parts, len(b))
 
     def spread(self, some: list[Any], n: int) -> np.ndarray:
         """`popglm.solve.passes.spread_sums`, (3, n); ``some`` are positions of columns, and h at rows of theirs."""
@@ -257,6 +288,7 @@ class RowSums:
                 [batch for batch, is_in in zip(own, counts, strict=True) if is_in],
                 len(self.Y),
                 (members == counts).all(axis=1),
+                self.engine.pad,
             )
             for counts in np.unique(members[members.any(axis=1)], axis=0)
         }

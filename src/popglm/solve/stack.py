@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 
 __all__ = ["Stack", "stacked"]
 
+#: Problems whose losses are computed together: of a thousand rows, some twenty arrays fit in a core's cache.
+PIECE = 24
+
 
 @dataclass
 class Stack:
-    """Problems of one fit, or of several, one fit below the other.
+    """Problems of one fit, or of several, one fit below the other, and the last one again up to whole tiles.
 
     Attributes
     ----------
@@ -54,18 +58,28 @@ class Stack:
 
     def by_fit(self, sums: tuple[Any, ...]) -> dict[int, tuple[Any, ...]]:
         """Arrays with a row per problem, fit by fit."""
-        if len(self.fits) == 1:
+        if self.sizes == (len(self.at),):
             return {self.fits[0]: sums}
-        ends = np.cumsum(self.sizes)
+        firsts = np.cumsum(self.sizes) - self.sizes
         return {
-            fit: tuple(v[end - size : end] for v in sums)
-            for fit, size, end in zip(self.fits, self.sizes, ends, strict=True)
+            fit: tuple(v[first : first + n] for v in sums)
+            for fit, first, n in zip(self.fits, firsts, self.counts, strict=True)
         }
 
+    def pieces(self) -> Iterator[tuple[slice, Any, Any]]:
+        """Rows of one fit, their neurons and parameters: so few that what is computed of them stays in the cache."""
+        for first in range(0, self.counts[0], PIECE):
+            rows = slice(first, min(first + PIECE, self.counts[0]))
+            neurons = rows if self.neurons is None else self.neurons[rows]
+            yield rows, neurons, None if self.theta is None else self.theta[rows]
 
-def stacked(some: list[Stack], n_neurons: int, kinds: np.ndarray) -> Stack:
-    """The problems of several fits of a family without parameters, one fit below the other."""
+
+def stacked(some: list[Stack], n_neurons: int, kinds: np.ndarray, pad: Callable[[np.ndarray], np.ndarray]) -> Stack:
+    """The problems of several fits, one fit below the other; the last one is repeated as ``pad`` repeats rows."""
     neurons = [np.arange(n_neurons) if own.neurons is None else own.neurons for own in some]
-    at, W = (np.concatenate([getattr(own, name) for own in some]) for name in ("at", "W"))
     fits, sizes, counts = (sum((getattr(own, name) for own in some), ()) for name in ("fits", "sizes", "counts"))
-    return Stack(fits, sizes, counts, at, np.concatenate(neurons), W, None, kinds)
+    W = pad(np.concatenate([own.W for own in some]))
+    own = np.minimum(np.arange(len(W)), sum(sizes) - 1)
+    at, which = (np.concatenate(parts)[own] for parts in ([one.at for one in some], neurons))
+    theta = None if some[0].theta is None else np.concatenate([one.theta for one in some])[own]
+    return Stack(fits, sizes, counts, at, which, W, theta, kinds)

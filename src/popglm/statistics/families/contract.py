@@ -228,6 +228,10 @@ class Family(ABC):
         No NaN, where ℓ is infinite either. h ≥ 0 makes the model of a step, also where ℓ is not convex.
         """
 
+    def excess_and_derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array, Array]:
+        """`excess` and `derivatives`, for families to which the one tells much of the other."""
+        return self.excess(xp, eta, y), *self.derivatives(xp, eta, y)
+
     # the loss of a sample, in NumPy
 
     def second_derivative(self, eta: np.ndarray, y: np.ndarray) -> np.ndarray:

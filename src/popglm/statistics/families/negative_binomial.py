@@ -65,15 +65,29 @@ class NegativeBinomial(Family):
         return inside + (eta - near) * (mu - y) * w
 
     def excess(self, xp: Any, eta: Array, y: Array) -> Array:
-        near, mu, w = self._parts(xp, eta)
-        events = y > 0
-        delta = xp.where(events, near - xp.log(xp.where(events, y, xp.ones_like(y))), xp.zeros_like(eta))
-        # where a silent sample lies far below, its slope is that of rounding
-        return xp.maximum(_excess(xp, delta, mu, y, self.alpha) + (eta - near) * (mu - y) * w, 0)
+        return self.excess_and_derivatives(xp, eta, y)[0]
 
     def derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array]:
         _, mu, w = self._parts(xp, eta)
         return (mu - y) * w, mu * w
+
+    def excess_and_derivatives(self, xp: Any, eta: Array, y: Array) -> tuple[Array, Array, Array]:
+        near, mu, w = self._parts(xp, eta)
+        r = (mu - y) * w
+        # where a silent sample lies far below, its slope is that of rounding
+        return xp.maximum(self._from_saturated(xp, near, mu, y) + (eta - near) * r, 0), r, mu * w
+
+    def _from_saturated(self, xp: Any, near: Array, mu: Array, y: Array) -> Array:
+        """`_excess`; on the host the long formula is for samples with events alone, which are few as a rule."""
+        events = y > 0
+        if xp is not np:
+            delta = xp.where(events, near - xp.log(xp.where(events, y, xp.ones_like(y))), xp.zeros_like(near))
+            return _excess(xp, delta, mu, y, self.alpha)
+        found = mu * log1p_over(np, self.alpha * mu)
+        alpha, y, events = (np.broadcast_to(v, found.shape) for v in (self.alpha, y, events))
+        at = np.nonzero(events)
+        found[at] = _excess(np, near[at] - np.log(y[at]), mu[at], y[at], alpha[at])
+        return found
 
     def second_derivative(self, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
         _, mu, w = self._parts(np, eta)
