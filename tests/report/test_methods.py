@@ -112,3 +112,16 @@ def test_what_is_absent_is_told_with_what_to_do(result, results):
     assert "explain.by" in some["along"][0]
     assert "explain.compare" in some["contributions"][0]
     assert "explain.bootstrap" in some["bands"][0]
+
+
+def test_relaxed_and_adaptive_fits_are_said(result):
+    adaptive = with_parameters(result, penalty_factors={"exponent": 1.5, "first": None})
+    assert "the norm of its weights in a first fit to the same samples, to the power of −1.5." in " ".join(
+        methods_of(adaptive, None)[0]
+    )
+    tree = result.tree.copy()
+    data = tree.children["model"].to_dataset(inherit=False)
+    tree.children["model"].dataset = data.assign(gamma=("neuron", [0.5] * data.sizes["neuron"]))
+    paragraphs, sources = methods_of(replace(result, tree=tree), None)
+    assert "were fitted again without a penalty, and weights are blends of both fits" in " ".join(paragraphs)
+    assert any("Best subset, forward stepwise or lasso?" in source for source in sources)
