@@ -90,8 +90,11 @@ class Attributes:
     coef_: Any
     intercept_: Any
     # what cross-validation alone leaves; no splits where they were read from a file that does not tell them
+    se_fraction: float
     min_lambda: float
     relaxed: Any
+    selection_rule_: tuple[float, float]
+    cv_deviance_explained_: np.ndarray
     fold_: np.ndarray
     splits_: list[tuple[np.ndarray, np.ndarray]] | None
     cv_deviance_: np.ndarray
