@@ -66,10 +66,11 @@ def test_samples_without_a_label_drop_out(y):
 
 
 def test_tables_of_responses_of_unlike_kinds():
-    table = pd.DataFrame({"state": TEXT, "count": CODES, "flag": CODES > 0})
+    table = pd.DataFrame({"state": TEXT, "count": CODES})
     model = fit(table)
-    assert model.neuron_names_ == ["state", "count", "flag"]
-    assert model.classes_.tolist() == ["a", "b", "c", 0, 1, 2]  # a flag is 0 or 1
+    assert model.neuron_names_ == ["state", "count"]
+    assert model.classes_.tolist() == ["a", "b", "c", 0, 1, 2]
+    assert fit(table.assign(count=CODES > 0)).classes_.tolist() == ["a", "b", "c", False, True]
     lists = fit([["a", 1], ["b", 0]] * 60)
     assert lists.coef_.shape == (2, 4, 8)
     tensor = pytest.importorskip("torch").tensor(CODES)
@@ -95,6 +96,63 @@ def test_tables_of_responses_of_unlike_kinds():
 def test_what_is_no_label(y, error, said):
     with pytest.raises(error, match=said):
         fit(y)
+
+
+def test_what_is_masked_is_not_known():
+    hidden = np.arange(120) < 20
+    for labels in (CODES, TEXT, CODES.astype(float)):
+        model = fit(np.ma.array(labels, mask=hidden))
+        np.testing.assert_array_equal(model.coef_, fit(np.where(hidden, None, labels)).coef_)
+    two = np.ma.array(np.stack([CODES, CODES], axis=1), mask=np.stack([CODES == 2, hidden], axis=1))
+    model = fit(two)
+    np.testing.assert_array_equal(model.has_class_, [[True, True, False], [True, True, True]])
+    assert model.class_samples_.sum(axis=1).tolist() == [(CODES != 2).sum(), 100]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "said"),
+    [
+        (np.array([1e20, 2e20]), ValueError, r"y holds 1e\+20 for response 0, first in row 0, .* too large for floats"),
+        ([2**70, 1], ValueError, "does not fit a whole number of 64 bits"),
+        (np.array([2**63, 1], np.uint64), ValueError, "does not fit a whole number of 64 bits"),
+        (pd.interval_range(0, 2), TypeError, r"of type Interval; .*y\.astype\(str\)"),
+        (pd.to_datetime(["2020", "2021"]), TypeError, "of type Timestamp"),
+        (pd.to_timedelta([1, 2], unit="s"), TypeError, "of type Timedelta"),
+        (np.array([1j, 2j]), TypeError, "of type complex"),
+        (pd.Series([("a", 1), ("b", 2)]), TypeError, "of type tuple"),
+        (np.array([0.5, "a"], object), ValueError, "continuous. y holds 0.5 for response 0, first in row 0"),
+        (np.array([True, 3], object), ValueError, "flags in response 0 and numbers in response 0"),
+        (np.array([1, True], object), ValueError, "flags in response 0 and numbers in response 0"),
+        (pd.DataFrame({"a": [2, 1], "b": [True, False]}), ValueError, "flags in response 1 and numbers in response 0"),
+    ],
+)
+def test_labels_that_would_become_others_are_refused(labels, error, said):
+    n = 60
+    y = labels.take(np.tile([0, 1], n)) if hasattr(labels, "take") else labels * n
+    with pytest.raises(error, match=said):
+        fit(y)
+
+
+def test_whole_numbers_keep_their_value():
+    labels = [2**63 - 1, -(2**63), 0]
+    assert fit([labels[code] for code in CODES]).classes_.tolist() == sorted(labels)
+    assert fit(np.where(CODES > 0, 2.0**53, 1)).classes_.tolist() == [1, 2**53]
+    assert fit(pd.Series([2.0, "a"] * 60)).classes_.tolist() == [2, "a"]
+
+
+def test_a_response_that_is_known_nowhere_has_no_prediction():
+    y = pd.DataFrame({"seen": TEXT, "never": np.full(120, None)})
+    for model in (fit(y), quietly(pg.ClassifierGLMCV(n_lambdas=3), X, y, groups=np.arange(120) // 10)):
+        np.testing.assert_array_equal(model.has_class_, [[True] * 3, [False] * 3])
+        assert np.isnan(model.predict_proba(X)[:, 1]).all()
+        assert np.isnan(model.decision_function(X)[:, 1]).all()
+        assert model.predict(X)[:, 1].tolist() == [None] * 120
+        np.testing.assert_allclose(model.predict_proba(X)[:, 0].sum(axis=1), 1)
+        assert set(model.predict(X)[:, 0]) <= set("abc")
+        assert model.evaluate(X, y).loc["never"].isna().all()
+        assert np.isfinite(model.evaluate(X, y).loc["seen"]).all()
+    assert np.isnan(model.predict_proba_held_out(X)[:, 1]).all()
+    assert np.isfinite(model.predict_proba_held_out(X)[:, 0]).all()
 
 
 def test_a_label_per_sample_is_no_class():

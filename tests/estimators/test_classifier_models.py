@@ -272,3 +272,28 @@ def test_refit_false_leaves_the_folds_alone(session):
     with pytest.raises(ValueError, match="refit=False"):
         model.predict(X)
     assert model.predict_proba_held_out(X).shape == (600, 2, 6)
+
+
+def test_strengths_at_an_end_of_their_grid_are_counted(session):
+    X, Y, trial = session
+    Y = Y.assign(noise=np.random.default_rng(2).choice(["a", "b"], 600))
+    settings = {"feature_groups": None, "lambdas": [0.02, 0.01]}
+    with pytest.warns(pg.PopglmWarning, match="an end of its grid: of 3 responses 2 took the weakest .smaller lambdas"):
+        model = pg.ClassifierGLMCV(**SETTINGS | settings).fit(X, Y, groups=trial)
+    assert model.summary()["responses at the weakest strength"] == 2
+    assert model.summary()["responses at the strongest strength"] == 0
+    with pytest.warns(pg.PopglmWarning, match="end of its grid: of 3 responses 2 took the weakest"):
+        quietly(pg.ClassifierGLM(**SETTINGS | settings), X, Y).select(X, Y.assign(noise=None))
+    far = pg.ClassifierGLMCV(**SETTINGS | settings | {"lambdas": [1e-4, 1e-9]})
+    with pytest.warns(pg.PopglmWarning, match="2 took the strongest .larger lambdas may"):
+        far.fit(X[:200], Y[["state", "side"]][:200], groups=trial[:200])
+
+
+def test_predictions_are_tensors_where_X_is(session):
+    torch = pytest.importorskip("torch")
+    X, Y, _ = session
+    plain = quietly(pg.ClassifierGLM(**SETTINGS), X.to_numpy(), Y["state"])
+    for predict in (plain.predict_proba, plain.decision_function):
+        found = predict(torch.tensor(X.to_numpy()))
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_array_equal(found.numpy(), predict(X.to_numpy()))

@@ -112,6 +112,28 @@ def test_class_weights_count_as_in_the_fit(session):
     np.testing.assert_allclose(found.deviance_explained, model.cv_deviance_explained_, rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["zero", "keep", "shuffle"])
+def test_classes_that_a_fold_does_not_know_are_left_out(method):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = np.where(X[:, 0] + rng.logistic(size=300) / 3 > 0, "L", "R").astype(object)
+    y[:5] = "Z"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        model = pg.ClassifierGLMCV(n_lambdas=4, precision="float64").fit(X, y, groups=np.arange(300) // 10)
+        known = np.where(y == "Z", None, y)
+        halves = pg.bins(np.arange(300), [75, 225], 75, name="time")
+        found, without = (pg.breakdown(model, X, own, method=method, by=halves, seed=0) for own in (y, known))
+    # the fold's own probabilities of the samples that it can score
+    p = model.predict_proba_held_out()[5:][np.arange(295), np.searchsorted(model.classes_, y[5:].astype(str))]
+    np.testing.assert_allclose(found.full_deviance[0], -2 * np.log(p).sum(), rtol=1e-9)
+    np.testing.assert_allclose(found.deviance_explained, model.cv_deviance_explained_, rtol=1e-9)
+    assert found.fraction_explained_deviance.sel(neuron="neuron0").to_numpy()[0] > 0.9
+    for name in found:
+        assert np.isfinite(found[name]).all(), name
+        np.testing.assert_array_equal(found[name], without[name])
+
+
 def test_pictures_take_the_result(model, session):
     X, Y, _ = session
     found = pg.breakdown(model, X, Y)

@@ -46,6 +46,9 @@ class Attributes:
     precision: str
     verbose: int
 
+    #: What a column of Y is to messages.
+    _one_of_y = "neuron"
+
     # what `fit` leaves
     neuron_names_: list[str]
     neurons_are_named_: bool

@@ -386,32 +386,6 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             for name, path in self.family_parameters_path_.items()
         }
 
-    def _at_ends(self, explained: np.ndarray, strongest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Neurons that selected the weakest strength of their grid, and the strongest one where it is no null model.
-
-        ``explained`` (n_neurons,) is the fraction of deviance that the selected strengths explain, ``strongest``
-        (n_fits, n_neurons, n_features) has the coefficients at the first one.
-        """
-        grid, index = self.lambda_path_, self.lambda_index_
-        fitted = ~self.null_fitted_ & (len(grid) > 1)
-        weighs = (self.penalty_.penalised(strongest) != 0).any(axis=(0, 2))
-        first = fitted & (index == 0) & (explained > 0) & weighs
-        # nothing is weaker than no penalty
-        last = fitted & (index == len(grid) - 1) & (grid[-1] > 0)
-        return np.flatnonzero(last), np.flatnonzero(first)
-
-    def _warn_of_ends(self, explained: np.ndarray, strongest: np.ndarray) -> None:
-        """One line about the neurons of `_at_ends`."""
-        weakest, strongest = self._at_ends(explained, strongest)
-        smaller = "smaller lambdas" if self.lambdas is not None else "a smaller lambda_min_ratio"
-        said = [f"{len(weakest)} took the weakest ({smaller} may explain more)"] if len(weakest) else []
-        said += [f"{len(strongest)} took the strongest (larger lambdas may)"] if len(strongest) else []
-        if said:
-            warn(
-                f"The selected strength lies at an end of its grid: of {len(explained)} neurons {' and '.join(said)}.",
-                PopglmWarning,
-            )
-
     def _warn_of_floor(self, min_lambda: float) -> None:
         """Name neurons whose whole grid lies below `min_lambda`, which has no effect on them then."""
         largest = self.lambda_path_[0]

@@ -12,6 +12,7 @@ from popglm.engines import like
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.deviance_loss import fitted_loss
 from popglm.estimators.features import check_features
+from popglm.estimators.grid_ends import at_ends
 from popglm.estimators.validation import check_offset
 from popglm.labels import Rows
 from popglm.solve.sparse.rows import parts_of, some_rows
@@ -104,7 +105,7 @@ class CrossValidated(PopulationGLM):
         """
         check_fitted(self, "cv_deviance_explained_", "summary")
         explained = self.cv_deviance_explained_
-        weakest, strongest = self._at_ends(explained, self.cv_coef_path_[:, 0])
+        weakest, strongest = at_ends(self, explained, self.cv_coef_path_[:, 0])
         return pd.Series(
             {
                 "neurons": len(explained),

@@ -10,6 +10,7 @@ from popglm.checks import check_fitted
 from popglm.estimators.arguments import check_rule
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.features import check_features
+from popglm.estimators.grid_ends import warn_of_ends
 from popglm.estimators.validation import check_offset
 from popglm.labels import Rows, row_labels
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
@@ -351,5 +352,5 @@ class GLM(PopulationGLM):
         self._keep(select_strengths(deviance[None, :-1], self.lambda_path_, 0.0, min_lambda, nulls, self.null_margin_))
         self._warn_of_floor(min_lambda)
         chosen = at_strengths(self.deviance_explained_path_, self.lambda_index_, 0.0)
-        self._warn_of_ends(chosen, self.coef_path_[:1])
+        warn_of_ends(self, chosen, self.coef_path_[:1])
         return self

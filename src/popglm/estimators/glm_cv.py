@@ -13,6 +13,7 @@ from popglm.estimators.arguments import check_rule
 from popglm.estimators.cross_validated import CrossValidated
 from popglm.estimators.deviance_loss import held_out_null_deviance
 from popglm.estimators.factor_search import FactorSearch, run_search
+from popglm.estimators.grid_ends import warn_of_ends
 from popglm.estimators.relaxed import (
     blend_weights,
     check_relaxed,
@@ -353,7 +354,7 @@ schedule, precision, verbose, power
         self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested].astype(float), folds)
         self.select()
         self._warn_of_late_fits(fit, bool(self.refit))
-        self._warn_of_ends(self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
+        warn_of_ends(self, self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
         return self
 
     def select(self, *, se_fraction: float | None = None, min_lambda: float | None = None) -> GLMCV:

@@ -12,9 +12,10 @@ from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.classifier.labels import check_known_classes
 from popglm.estimators.classifier.predictions import class_deviances, class_predictors, null_class_deviances
 from popglm.estimators.features import check_features
+from popglm.estimators.grid_ends import warn_of_ends
 from popglm.estimators.validation import check_weights, over_neurons
 from popglm.labels import Rows, row_labels
-from popglm.statistics.selection import fraction_explained, select_strengths
+from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 __all__ = ["ClassifierGLM"]
 
@@ -222,6 +223,8 @@ class ClassifierGLM(CategoricalGLM):
         null = null_class_deviances(codes, s, len(self.classes_))
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)
         self._keep(select_strengths(deviance[None, :-1], self.lambda_path_, 0.0, min_lambda, deviance[None, -1]))
+        chosen = at_strengths(self.deviance_explained_path_, self.lambda_index_, 0.0)
+        warn_of_ends(self, chosen, self.coef_path_[:1])
         return self
 
     def _restore_folds(self, about: dict[str, Any]) -> None:

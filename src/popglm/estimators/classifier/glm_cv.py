@@ -13,6 +13,7 @@ from popglm.estimators.arguments import check_rule
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.classifier.predictions import class_predictors, null_class_deviances, shares_of
 from popglm.estimators.features import check_features
+from popglm.estimators.grid_ends import at_ends, warn_of_ends
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import over_neurons, warn_neurons
 from popglm.labels import Rows
@@ -157,7 +158,8 @@ class ClassifierGLMCV(CategoricalGLM):
         -----
         PopglmWarning
             Names responses of one class, classes that a fold does not train on, and responses that have no finite best
-            weights without a penalty; counts classes of fewer than ten samples.
+            weights without a penalty; counts classes of fewer than ten samples, and responses whose selected strength
+            lies at an end of its grid.
         ConvergenceWarning
             Names responses that did not reach `tol`, with their certificates.
         """
@@ -190,6 +192,7 @@ class ClassifierGLMCV(CategoricalGLM):
         )
         self.select()
         self._warn_of_late_fits(fits.gap, bool(self.refit))
+        warn_of_ends(self, self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
         return self
 
     def is_scored(self, codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -266,7 +269,8 @@ class ClassifierGLMCV(CategoricalGLM):
         Returns
         -------
         ndarray, shape (n_samples, n_responses, n_classes) or (n_samples, n_classes)
-            NaN in rows that no fold held out; 0 for classes that a fold does not train on.
+            NaN in rows that no fold held out, and for responses that their fold knew in no sample; 0 for classes that a
+            fold does not train on.
 
         Raises
         ------
@@ -289,7 +293,9 @@ class ClassifierGLMCV(CategoricalGLM):
         p = np.full((len(values), *self.cv_intercept_.shape[1:]), np.nan)
         for fold, (coef, intercept) in enumerate(zip(self.cv_coef_, self.cv_intercept_, strict=True)):
             held = self.fold_ == fold
-            p[held] = shares_of(class_predictors(values[held], coef, intercept))
+            eta = class_predictors(values[held], coef, intercept)
+            eta[:, ~(self.cv_class_counts_[fold] > 0).any(axis=1)] = np.nan
+            p[held] = shares_of(eta)
         return like(p[:, 0] if self._one_neuron else p, X, exact=True)
 
     def summary(self) -> pd.Series:
@@ -298,6 +304,7 @@ class ClassifierGLMCV(CategoricalGLM):
         Returns
         -------
         Series
+            Responses at the weakest and the strongest strength as in `GLMCV`.
 
         Examples
         --------
@@ -309,11 +316,14 @@ class ClassifierGLMCV(CategoricalGLM):
         """
         check_fitted(self, "cv_deviance_explained_", "summary")
         explained = self.cv_deviance_explained_
+        weakest, strongest = at_ends(self, explained, self.cv_coef_path_[:, 0])
         return pd.Series(
             {
                 "responses": len(explained),
                 "responses fitted as null": int(self.null_fitted_.sum()),
                 "responses that beat the null": int((explained > 0).sum()),
+                "responses at the weakest strength": len(weakest),
+                "responses at the strongest strength": len(strongest),
                 "held-out deviance explained, median": pd.Series(explained).median(),
                 "strength, median": float(np.median(self.lambda_)),
                 "largest gap": float(np.nanmax(np.concatenate([self.gap_[None], self.cv_gap_]))),

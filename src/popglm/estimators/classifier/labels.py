@@ -20,6 +20,9 @@ __all__ = ["check_class_weight", "check_classes", "check_known_classes", "plain_
 #: Classes that all responses may have together. A label per sample is no class.
 MOST_CLASSES = 1000
 
+#: Whole numbers of 64 bits end here, and those that a float tells from the next one.
+LARGEST_LABEL, LARGEST_FLOAT = 2**63, 2**53
+
 
 def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the classes of all samples, and the classes of all responses together, in order.
@@ -27,7 +30,7 @@ def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.nd
     Parameters
     ----------
     y : array-like, shape (n_samples,) or (n_samples, n_responses)
-        Labels of any kind; None or NaN where a response is not known.
+        Labels: text, whole numbers or flags; None or NaN, or a mask, where a response is not known.
 
     Returns
     -------
@@ -38,8 +41,10 @@ def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.nd
 
     Raises
     ------
+    TypeError
+        If y is no table, or holds labels of another kind.
     ValueError
-        If y has another shape, or holds numbers that are no classes.
+        If y has another shape, holds numbers that are no classes, or flags beside numbers.
 
     Examples
     --------
@@ -49,6 +54,7 @@ def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.nd
     """
     columns = _columns(y, n_samples, rows)
     found = [_factorized(column, j) for j, column in enumerate(columns)]
+    _check_flags({type(kind): f"response {j}" for j, (_, kinds) in reversed([*enumerate(found)]) for kind in kinds})
     classes = _union([kinds for _, kinds in found])
     if len(classes) > MOST_CLASSES:
         raise ValueError(
@@ -113,6 +119,11 @@ def _columns(y: Any, n_samples: int, rows: Rows) -> list[Any]:
 
 
 def _columns_of_table(y: Any) -> list[Any]:
+    if np.ma.isMaskedArray(y):
+        # what is masked is not known
+        values = np.array(y.data, object)
+        values[np.ma.getmaskarray(y)] = None
+        y = values
     if isinstance(y, pd.DataFrame):
         return [y.iloc[:, j] for j in range(y.shape[1])]
     y = as_numpy(y)
@@ -142,30 +153,71 @@ def _factorized(column: Any, j: int) -> tuple[np.ndarray, list[Any]]:
     kinds = pd.Index(kinds, tupleize_cols=False)
     if isinstance(kinds, pd.CategoricalIndex):
         kinds = kinds.astype(kinds.categories.dtype)
-    if kinds.dtype.kind == "f":
-        bad = np.flatnonzero(kinds != np.round(kinds))
-        if len(bad):
-            row = int(np.flatnonzero(codes == bad[0])[0])
+    found = []
+    for k, kind in enumerate(kinds.tolist()):
+        try:
+            found.append(_plain_label(kind))
+        except (TypeError, ValueError) as error:
+            row = int(np.flatnonzero(codes == k)[0])
+            unknown = "Unknown label type: continuous. " if isinstance(kind, float | np.floating) else ""
+            raise type(error)(f"{unknown}y holds {kind!s} for response {j}, first in row {row}, {error}") from None
+    if pd.api.types.is_object_dtype(column):
+        # pandas numbers True and 1 as the same label
+        _check_flags({type(v): f"response {j}" for v in column[codes >= 0]})
+    return codes, found
+
+
+def _plain_label(label: Any) -> str | bool | int:
+    """A label as Python has it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no text, flag or whole number; the sentence goes on from what holds it, and where.
+    """
+    if isinstance(label, str):
+        return str.__str__(label)
+    if isinstance(label, bool | np.bool_):
+        return bool(label)
+    if isinstance(label, int | np.integer):
+        whole = int(label)
+        if not -LARGEST_LABEL <= whole < LARGEST_LABEL:
+            raise ValueError("which does not fit a whole number of 64 bits; give text: y.astype(str).")
+        return whole
+    if isinstance(label, float | np.floating):
+        if label != np.round(label):
+            raise ValueError("which is no class; give whole numbers, text or flags, and activity to a popglm.GLM.")
+        if abs(label) > LARGEST_FLOAT:
             raise ValueError(
-                f"Unknown label type: continuous. y holds {kinds[bad[0]]:g} for response {j}, first in row {row}, "
-                "which is no class; give whole numbers, text or flags, and activity to a popglm.GLM."
+                "which is too large for floats to tell whole numbers apart; give whole numbers as int64, or text."
             )
-        kinds = kinds.astype(int)
-    return codes, kinds.tolist()
+        return int(label)
+    raise TypeError(
+        f"which is of type {type(label).__name__}; labels are text, whole numbers or flags. Give text: y.astype(str)."
+    )
+
+
+def _check_flags(where: Mapping[type, str]) -> None:
+    """Complain of flags beside numbers; ``where`` has the place of each type."""
+    flags = [place for kind, place in where.items() if issubclass(kind, bool | np.bool_)]
+    numbers = [
+        place
+        for kind, place in where.items()
+        if issubclass(kind, int | np.integer | float | np.floating) and not issubclass(kind, bool)
+    ]
+    if flags and numbers:
+        raise ValueError(
+            f"y holds flags in {flags[0]} and numbers in {numbers[0]}: True would be the same class as 1. Give one "
+            "kind to all, such as y.astype(int), or text."
+        )
 
 
 def _union(each: list[list[Any]]) -> list[Any]:
-    """Labels of all responses; those of a kind are sorted where they have an order."""
+    """Labels of all responses; those of a kind stand together, sorted."""
     by_kind: dict[Any, list[Any]] = {}
     for label in dict.fromkeys(label for labels in each for label in labels):
-        by_kind.setdefault(int if isinstance(label, bool | int | float) else type(label), []).append(label)
-    found: list[Any] = []
-    for labels in by_kind.values():
-        try:
-            found += sorted(labels)
-        except TypeError:
-            found += labels
-    return found
+        by_kind.setdefault(type(label), []).append(label)
+    return [label for labels in by_kind.values() for label in sorted(labels)]
 
 
 def plain_classes(classes: list[Any]) -> np.ndarray:

@@ -20,12 +20,16 @@ from popglm.statistics.selection import fraction_explained
 
 __all__ = ["ClassPredictions", "class_deviances", "class_predictors", "null_class_deviances", "shares_of"]
 
+#: A predictor whose exp() is 0; unlike −inf it is 0 after a multiplication by 0.
+_NO_CHANCE = -1e300
+
 
 class ClassPredictions(Attributes):
     """What `ClassifierGLM` and `ClassifierGLMCV` do with new data."""
 
     classes_: np.ndarray
     class_counts_: np.ndarray
+    has_class_: np.ndarray
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Linear predictors η of the classes, before the softmax.
@@ -38,8 +42,9 @@ class ClassPredictions(Attributes):
         Returns
         -------
         ndarray, shape (n_samples, n_responses, n_classes), or (n_samples, n_classes) after a fit to a 1-D response
-            −inf for classes that a response does not have. For two classes of a 1-D response, as scikit-learn has it,
-            the log-odds of the second one, (n_samples,).
+            −inf for classes that a response does not have, NaN for a response that the fit knew in no sample. For two
+            classes of a 1-D response, as scikit-learn has it, the log-odds of the second one, (n_samples,). For a
+            tensor of PyTorch, TensorFlow or JAX, one of the same kind and device.
 
         Raises
         ------
@@ -47,9 +52,9 @@ class ClassPredictions(Attributes):
             If X has other columns than in `fit`, or holds NaN or inf.
         """
         eta = self._predictors("decision_function", X)
-        if not self._one_neuron:
-            return eta
-        return eta[:, 0, 1] - eta[:, 0, 0] if eta.shape[2] == 2 else eta[:, 0]
+        if self._one_neuron:
+            eta = eta[:, 0, 1] - eta[:, 0, 0] if eta.shape[2] == 2 else eta[:, 0]
+        return like(eta, X, exact=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes.
@@ -61,8 +66,9 @@ class ClassPredictions(Attributes):
         Returns
         -------
         ndarray, shape (n_samples, n_responses, n_classes), or (n_samples, n_classes) after a fit to a 1-D response
-            In the order of `classes_`, those of all responses together: 0 for classes that a response does not have.
-            For a tensor of PyTorch, TensorFlow or JAX, one of the same kind and device.
+            In the order of `classes_`, those of all responses together: 0 for classes that a response does not have,
+            NaN for a response that the fit knew in no sample. For a tensor of PyTorch, TensorFlow or JAX, one of the
+            same kind and device.
 
         Raises
         ------
@@ -82,7 +88,7 @@ class ClassPredictions(Attributes):
         Returns
         -------
         ndarray, shape (n_samples, n_responses), or (n_samples,) after a fit to a 1-D response
-            Labels as in `classes_`.
+            Labels as in `classes_`; None for a response that the fit knew in no sample.
 
         Raises
         ------
@@ -91,6 +97,10 @@ class ClassPredictions(Attributes):
         """
         most = self._predictors("predict", X).argmax(axis=2)
         found = self.classes_[most]
+        unknown = ~self.has_class_.any(axis=1)
+        if unknown.any():
+            found = found.astype(object)
+            found[:, unknown] = None
         return found[:, 0] if self._one_neuron else found
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> pd.DataFrame:
@@ -162,7 +172,9 @@ class ClassPredictions(Attributes):
         values = check_features(self, X, reset=False)
         coef = self.coef_[None] if self._one_neuron else self.coef_
         intercept = self.intercept_[None] if self._one_neuron else self.intercept_
-        return class_predictors(values, coef, intercept)
+        eta = class_predictors(values, coef, intercept)
+        eta[:, ~self.has_class_.any(axis=1)] = np.nan
+        return eta
 
 
 def class_predictors(X: Any, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -199,13 +211,13 @@ def class_deviances(eta: np.ndarray, codes: np.ndarray, s: np.ndarray) -> np.nda
         if not counted.any():
             continue
         own = eta[counted, j].T
-        # classes that a response does not have add nothing
-        there = np.isfinite(own).any(axis=1)
         one = (np.arange(len(own))[:, None] == codes[counted, j]).astype(float)
-        missed = (one[~there] > 0).any(axis=0)
+        # classes that a response, or the fold of a sample, does not have add nothing
+        lacks = own == -np.inf
+        missed = (lacks & (one > 0)).any(axis=0)
         # χ² of a sample whose class has no probability left is infinite, and is not asked for
         with np.errstate(divide="ignore", over="ignore"):
-            loss = terms(np, own[there], one[there]).loss
+            loss = terms(np, np.where(lacks, _NO_CHANCE, own), one).loss
         found[counted, j] = np.where(missed, np.inf, 2 * s[counted, j] * loss)
     return found
 
