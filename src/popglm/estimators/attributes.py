@@ -47,7 +47,7 @@ class Attributes:
     verbose: int
 
     #: What a column of Y is to messages.
-    _one_of_y = "neuron"
+    noun = "neuron"
 
     # what `fit` leaves
     neuron_names_: list[str]

@@ -38,5 +38,5 @@ def warn_of_ends(model: Any, explained: np.ndarray, strongest: np.ndarray) -> No
     said = [f"{len(weakest)} took the weakest ({smaller} may explain more)"] if len(weakest) else []
     said += [f"{len(first)} took the strongest (larger lambdas may)"] if len(first) else []
     if said:
-        many = f"{len(explained)} {model._one_of_y}{'s' * (len(explained) != 1)}"
+        many = f"{len(explained)} {model.noun}{'s' * (len(explained) != 1)}"
         warn(f"The selected strength lies at an end of its grid: of {many} {' and '.join(said)}.", PopglmWarning)

@@ -41,7 +41,7 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
     solver, schedule = "auto", "host"
     fitted_with_offset_ = False
     _far_from_zero = False
-    _one_of_y = "response"
+    noun = "response"
 
     class_weight: Any
     has_class_: np.ndarray

@@ -20,8 +20,9 @@ __all__ = ["check_class_weight", "check_classes", "check_known_classes", "plain_
 #: Classes that all responses may have together. A label per sample is no class.
 MOST_CLASSES = 1000
 
-#: Whole numbers of 64 bits end here, and those that a float tells from the next one.
-LARGEST_LABEL, LARGEST_FLOAT = 2**63, 2**53
+#: Whole numbers of 64 bits end here, and further down those that a float tells from the next one.
+LARGEST_LABEL: int = 2**63
+LARGEST_FLOAT: int = 2**53
 
 
 def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -185,13 +186,14 @@ def _plain_label(label: Any) -> str | bool | int:
             raise ValueError("which does not fit a whole number of 64 bits; give text: y.astype(str).")
         return whole
     if isinstance(label, float | np.floating):
-        if label != np.round(label):
+        value = float(label)
+        if not value.is_integer():
             raise ValueError("which is no class; give whole numbers, text or flags, and activity to a popglm.GLM.")
-        if abs(label) > LARGEST_FLOAT:
+        if abs(value) > LARGEST_FLOAT:
             raise ValueError(
                 "which is too large for floats to tell whole numbers apart; give whole numbers as int64, or text."
             )
-        return int(label)
+        return int(value)
     raise TypeError(
         f"which is of type {type(label).__name__}; labels are text, whole numbers or flags. Give text: y.astype(str)."
     )
