@@ -98,7 +98,7 @@ def neuron_labels(Y: Any) -> list[str] | None:
 
 
 def neuron_order(
-    Y: Any, names: Sequence[str], given: bool, name: str = "Y", owner: str = "the model"
+    Y: Any, names: Sequence[str], given: bool, name: str = "Y", owner: str = "the model", what: str = "neuron"
 ) -> np.ndarray | None:
     """Where the neurons of the fit stand among the columns of Y; None where they are the same, or have no names.
 
@@ -107,6 +107,8 @@ def neuron_order(
     given : bool
         Whether the names are those of the data; others, which only count the neurons of an array, are found again where
         all are there, and bind nobody else.
+    what : str
+        What a column is to messages.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def neuron_order(
     found = neuron_labels(Y)
     if found is None or len(found) != len(names) or not (given or set(found) == set(names)):
         return None
-    return _order(found, list(names), name, "neuron", owner)
+    return _order(found, list(names), name, what, owner)
 
 
 def _order(found: list[str], fitted: list[str], name: str, what: str, who: str) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["listed", "shown"]
+__all__ = ["counted", "listed", "shown"]
 
 #: Characters of a value, at most.
 LONGEST = 80
@@ -46,6 +46,17 @@ def listed(entries: Iterable[Any], separator: str = ", ", longest: int = LONGEST
     entries = list(map(str, entries))
     named = separator.join(_cut(entry, longest) for entry in entries[:NAMED])
     return named + (f" and {len(entries) - NAMED:,} more" if len(entries) > NAMED else "")
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A number of things, in the singular or the plural.
+
+    Examples
+    --------
+    >>> counted(1, "neuron"), counted(2_000, "neuron"), counted(0, "class", "classes")
+    ('1 neuron', '2000 neurons', '0 classes')
+    """
+    return f"{n} {one if n == 1 else many or one + 's'}"
 
 
 def _cut(text: str, longest: int = LONGEST) -> str:

@@ -91,6 +91,8 @@ def test_tables_of_responses_of_unlike_kinds():
         ([None] * 120, ValueError, "no label at all"),
         (np.zeros((120, 0)), ValueError, "no columns"),
         ([{1: 2}] * 120, ValueError, "labels that can be compared"),
+        ((label for label in TEXT), TypeError, "y is a generator, which can be read only once"),
+        (pd.DataFrame([["a", "b"]] * 120, columns=["x", "x"]), ValueError, "y has the response 'x' more than once"),
     ],
 )
 def test_what_is_no_label(y, error, said):
@@ -174,12 +176,24 @@ def test_a_label_per_sample_is_no_class():
         ({"precision": "float16"}, ValueError, "precision='float16'"),
         ({"fit_intercept": "yes"}, ValueError, "fit_intercept='yes'"),
         ({"tol": 0}, ValueError, "tol=0 must be above 0"),
-        ({"feature_mask": np.ones((2, 2), bool)}, ValueError, "feature_mask has 2 columns"),
+        (
+            {"feature_mask": np.ones((2, 2), bool)},
+            ValueError,
+            "2 columns for 1 response; .* all classes of the resp",
+        ),
+        ({"penalty_factors": np.ones((8, 2))}, ValueError, "2 columns for 1 response; give one factor per group"),
     ],
 )
 def test_settings_that_cannot_be(settings, error, said):
     with pytest.raises(error, match=said):
         fit(TEXT, **settings)
+
+
+def test_strengths_and_weights_have_a_column_per_response():
+    with pytest.raises(ValueError, match="lambdas has 2 columns for 1 response; give one column per response"):
+        quietly(pg.ClassifierGLM(lambdas=np.ones((2, 2))), X, TEXT)
+    with pytest.raises(ValueError, match="one per sample and response"):
+        quietly(pg.ClassifierGLM(lambdas=[0.1]), X, TEXT, sample_weight=np.ones((120, 2)))
 
 
 def test_rows_on_disk_are_refused():
@@ -199,7 +213,7 @@ def test_labels_that_the_fit_did_not_have():
         model.evaluate(X, strange)
     with pytest.raises(ValueError, match="y has 1 responses; the model was fitted to 2"):
         model.score(X, TEXT)
-    with pytest.raises(ValueError, match="lacks neuron 'side'"):
+    with pytest.raises(ValueError, match="lacks response 'side'"):
         model.score(X, strange.rename(columns={"side": "other"}))
 
 
@@ -229,10 +243,10 @@ def test_models_that_are_not_fitted_say_so():
 def test_few_samples_of_a_class_are_counted():
     y = TEXT.astype(object)
     y[:3] = "rare"
-    with pytest.warns(pg.PopglmWarning, match="1 classes have fewer than 10 samples, such as rare of neuron0"):
+    with pytest.warns(pg.PopglmWarning, match="1 class has fewer than 10 samples, such as rare of neuron0"):
         pg.ClassifierGLM(lambdas=[0.1]).fit(X, y)
 
 
 def test_fits_that_end_too_early_are_named():
-    with pytest.warns(pg.ConvergenceWarning, match=r"1 neuron \(neuron0"):
+    with pytest.warns(pg.ConvergenceWarning, match=r"1 response \(neuron0"):
         pg.ClassifierGLM(tol=1e-9, max_iter=2, precision="float64").fit(X, TEXT)

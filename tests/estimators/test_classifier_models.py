@@ -185,7 +185,7 @@ def test_a_fold_that_lacks_a_class_does_not_score_it():
     settings = SETTINGS | {"cv": splits}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pg.PopglmWarning)
-        with pytest.warns(pg.PopglmWarning, match="no training sample of 1 classes, .* rare of neuron0"):
+        with pytest.warns(pg.PopglmWarning, match="no training sample of 1 class, .* rare of neuron0"):
             model = pg.ClassifierGLMCV(**settings).fit(X, codes)
     assert np.isfinite(model.cv_deviance_).all()
     p = model.predict_proba_held_out(X) if model.held_out_once_ else None

@@ -155,3 +155,31 @@ def test_what_cannot_be_broken_down(model, session):
         pg.breakdown(model, X, Y.assign(state="other"))
     with pytest.warns(pg.PopglmWarning, match="X and Y are not those of the fit"):
         pg.breakdown(model, X, Y.assign(state=np.roll(Y["state"], 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("compare", {}),
+        ("shapley", {}),
+        ("calibration", {}),
+        ("significance", {"trial": 0}),
+        ("stability_selection", {"trial": 0}),
+        ("wald", {}),
+        ("debiased", {}),
+        ("likelihood_ratio", {}),
+        ("goodness_of_fit", {}),
+        ("time_rescaling", {}),
+        ("simulate", {}),
+    ],
+)
+def test_what_has_no_form_for_classes_says_so(model, session, name, given):
+    X, Y, trial = session
+    given = dict.fromkeys(given, trial)
+    with pytest.raises(TypeError, match=f"{name} has no form for classes, and found a ClassifierGLMCV; use breakdown"):
+        getattr(pg, name)(model, X, Y, **given)
+
+
+def test_kernels_have_no_form_for_classes(model):
+    with pytest.raises(TypeError, match="kernels has no form for classes"):
+        pg.kernels(model, pg.Design([pg.linear("x")]))

@@ -12,7 +12,7 @@ import xarray as xr
 from popglm.checks import is_number
 from popglm.engines import as_numpy
 from popglm.labels import column_labels, is_counted, neuron_order
-from popglm.messages import shown
+from popglm.messages import counted, shown
 from popglm.numbers import holds_flags, numbers_of
 
 __all__ = [
@@ -30,25 +30,27 @@ __all__ = [
 LARGEST_FACTOR = 1e20
 
 
-def check_lambdas(lambdas: Any, names: Sequence[str], given: bool) -> np.ndarray:
+def check_lambdas(lambdas: Any, names: Sequence[str], given: bool, what: str = "neuron") -> np.ndarray:
     """Strengths as (n_lambdas, n_neurons), descending; columns with the names of neurons are put in their order.
 
-    For ``given`` see `popglm.labels.neuron_order`.
+    For ``given`` and ``what`` see `popglm.labels.neuron_order`.
     """
     n_neurons = len(names)
     if holds_flags(lambdas):
         raise ValueError(f"lambdas={shown(lambdas)} must be numbers, not True or False; give strengths such as 0.1.")
     grid = numbers_of(lambdas, "lambdas")
-    order = neuron_order(lambdas, names, given, "lambdas", "Y") if grid.ndim == 2 else None
+    order = neuron_order(lambdas, names, given, "lambdas", "Y", what) if grid.ndim == 2 else None
     if grid.ndim == 0:
         grid = grid[None]
     if grid.ndim > 2 or grid.size == 0:
         raise ValueError(
-            "lambdas must hold at least one strength: shape (n_lambdas,), or (n_lambdas, n_neurons) for a column per "
-            f"neuron; it has shape {grid.shape}."
+            f"lambdas must hold at least one strength: shape (n_lambdas,), or (n_lambdas, n_{what}s) for a column per "
+            f"{what}; it has shape {grid.shape}."
         )
     if grid.ndim == 2 and grid.shape[1] != n_neurons:
-        raise ValueError(f"lambdas has {grid.shape[1]} columns for {n_neurons} neurons; give one column per neuron.")
+        raise ValueError(
+            f"lambdas has {grid.shape[1]} columns for {counted(n_neurons, what)}; give one column per {what}."
+        )
     grid = grid if grid.ndim == 2 else np.repeat(grid[:, None], n_neurons, axis=1)
     grid = grid if order is None else grid[:, order]
     bad = ~np.isfinite(grid) | (grid < 0)
@@ -86,18 +88,19 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
     """
     if mask is None:
         return None
-    names, n_features = fitted.neuron_names_, int(np.sum(sizes))
-    order = neuron_order(mask, names, fitted.neurons_are_named_, "feature_mask", "Y")
+    names, n_features, what = fitted.neuron_names_, int(np.sum(sizes)), fitted.noun
+    order = neuron_order(mask, names, fitted.neurons_are_named_, "feature_mask", "Y", what)
     table = np.asarray(as_numpy(mask))
     if table.ndim != 2 or not (table.dtype == bool or np.isin(np.unique(table.astype(object)), [0, 1]).all()):
         raise ValueError(
-            "feature_mask must be True or False for every feature (or feature group) and neuron, of shape (n_features, "
-            f"n_neurons) or (n_groups, n_neurons); found {table.dtype.name} of shape {table.shape}."
+            f"feature_mask must be True or False for every feature (or feature group) and {what}, of shape "
+            f"(n_features, n_{what}s) or (n_groups, n_{what}s); found {table.dtype.name} of shape {table.shape}."
         )
     table = table.astype(bool)
     if table.shape[1] != len(names):
         raise ValueError(
-            f"feature_mask has {table.shape[1]} columns for {len(names)} neurons; give one column per neuron."
+            f"feature_mask has {table.shape[1]} columns for {counted(len(names), what)}; give one column per {what}."
+            f"{' It closes a feature for all classes of the response.' * (what == 'response')}"
         )
     table = table if order is None else table[:, order]
     labels = list(mask.index) if isinstance(mask, pd.DataFrame) and not is_counted(mask.index) else None
@@ -210,12 +213,12 @@ def _factors_by_name(factors: Mapping, groups: Sequence[str]) -> list[Any]:
 
 def _factors_by_neuron(factors: Any, found: np.ndarray, groups: Sequence[str], fitted: Any) -> np.ndarray:
     """Factors (n_groups, n_neurons) in the order of groups and neurons."""
-    names = fitted.neuron_names_
-    order = neuron_order(factors, names, fitted.neurons_are_named_, "penalty_factors", "Y")
+    names, what = fitted.neuron_names_, fitted.noun
+    order = neuron_order(factors, names, fitted.neurons_are_named_, "penalty_factors", "Y", what)
     if found.shape[1] != len(names):
         raise ValueError(
-            f"penalty_factors has {found.shape[1]} columns for {len(names)} neurons; give one factor per group, or a "
-            "column of them per neuron."
+            f"penalty_factors has {found.shape[1]} columns for {counted(len(names), what)}; give one factor per group, "
+            f"or a column of them per {what}."
         )
     found = found if order is None else found[:, order]
     if isinstance(factors, pd.DataFrame) and not is_counted(factors.index):
@@ -233,8 +236,8 @@ def _factors_by_neuron(factors: Any, found: np.ndarray, groups: Sequence[str], f
     if len(mixed):
         j = int((found[mixed[0]] == 0).argmax())
         raise ValueError(
-            f"penalty_factors of group {groups[mixed[0]]!r} is 0 for {names[j]} and above 0 for other neurons; a group "
-            "is never penalised for all neurons or for none."
+            f"penalty_factors of group {groups[mixed[0]]!r} is 0 for {names[j]} and above 0 for other {what}s; a group "
+            f"is never penalised for all {what}s or for none."
         )
     return found
 
@@ -246,9 +249,9 @@ def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
     ------
     ValueError
     """
-    names, order = fitted.neuron_names_, None
+    names, what, order = fitted.neuron_names_, fitted.noun, None
     if isinstance(index, pd.Series) and not is_counted(index.index):
-        order = neuron_order(index.to_frame().T, names, fitted.neurons_are_named_, "lambda_index")
+        order = neuron_order(index.to_frame().T, names, fitted.neurons_are_named_, "lambda_index", what=what)
     found = numbers_of(index, "lambda_index")
     if holds_flags(index) or (found != np.round(found)).any() or (found < 0).any() or (found > n_lambdas).any():
         raise ValueError(
@@ -257,7 +260,7 @@ def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
         )
     if found.ndim and found.shape != (len(names),):
         raise ValueError(
-            f"lambda_index must be one number, or have shape ({len(names)},), one per neuron; it has {found.shape}."
+            f"lambda_index must be one number, or have shape ({len(names)},), one per {what}; it has {found.shape}."
         )
     found = found.astype(int) if order is None else found.astype(int)[order]
     return np.full(len(names), found) if found.ndim == 0 else found

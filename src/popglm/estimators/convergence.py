@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popglm.messages import listed
+from popglm.messages import counted, listed
 
 __all__ = ["late_fits"]
 
@@ -12,7 +12,14 @@ __all__ = ["late_fits"]
 NAMED = 10
 
 
-def late_fits(late: np.ndarray, gaps: np.ndarray, lambdas: np.ndarray, selected: np.ndarray, names: list[str]) -> str:
+def late_fits(
+    late: np.ndarray,
+    gaps: np.ndarray,
+    lambdas: np.ndarray,
+    selected: np.ndarray,
+    names: list[str],
+    what: str = "neuron",
+) -> str:
     """How many fits, of which neurons, at which strengths, in which folds, and how many of them were selected.
 
     Parameters
@@ -24,6 +31,8 @@ def late_fits(late: np.ndarray, gaps: np.ndarray, lambdas: np.ndarray, selected:
     selected : ndarray of int, shape (n_neurons,)
         As `select_strengths` returns it.
     names : list of str
+    what : str
+        What has a name.
 
     Examples
     --------
@@ -47,15 +56,11 @@ def late_fits(late: np.ndarray, gaps: np.ndarray, lambdas: np.ndarray, selected:
     chosen = late & (np.arange(late.shape[1])[:, None] == selected)
     n_chosen, touched = int(chosen.sum()), int(chosen.any(axis=(0, 1)).sum())
     among = (
-        f"{n_chosen} at the strength selected for {_count(touched, 'neuron')}"
+        f"{n_chosen} at the strength selected for {counted(touched, what)}"
         if n_chosen
         else "none at a selected strength"
     )
     return (
-        f"{_count(n_fits, 'fit')} of {_count(len(neurons), 'neuron')} ({named}{more}), at λ = {span} "
+        f"{counted(n_fits, 'fit')} of {counted(len(neurons), what)} ({named}{more}), at λ = {span} "
         f"({int(at.any(axis=1).sum())} of {len(at)} strengths), in {' and '.join(where)}; {among}."
     )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"

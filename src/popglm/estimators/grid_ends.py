@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.messages import counted
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["at_ends", "warn_of_ends"]
@@ -38,5 +39,5 @@ def warn_of_ends(model: Any, explained: np.ndarray, strongest: np.ndarray) -> No
     said = [f"{len(weakest)} took the weakest ({smaller} may explain more)"] if len(weakest) else []
     said += [f"{len(first)} took the strongest (larger lambdas may)"] if len(first) else []
     if said:
-        many = f"{len(explained)} {model.noun}{'s' * (len(explained) != 1)}"
+        many = counted(len(explained), model.noun)
         warn(f"The selected strength lies at an end of its grid: of {many} {' and '.join(said)}.", PopglmWarning)

@@ -110,7 +110,7 @@ class Parameters(Attributes):
 
     def _own_lambdas(self) -> np.ndarray:
         """The strengths given, in the order of the neurons."""
-        return check_lambdas(self.lambdas, self.neuron_names_, self.neurons_are_named_)
+        return check_lambdas(self.lambdas, self.neuron_names_, self.neurons_are_named_, self.noun)
 
     def _check_size(self, settings: Settings, n_features: int, n_neurons: int, n_fits: int) -> None:
         """Complain of paths of more strengths than anybody needs, or that no memory holds, before they are walked."""

@@ -29,15 +29,21 @@ __all__ = [
 ]
 
 
-def name_neurons(Y: Any) -> list[str]:
+def name_neurons(Y: Any, name: str = "Y", what: str = "neuron") -> list[str]:
     """Column names of a DataFrame (or of xarray's, pynapple's), the name of a Series, else ``neuron0`` …
+
+    Parameters
+    ----------
+    Y : array-like
+    name, what : str
+        The argument's, and what a column of it is, to messages.
 
     Raises
     ------
     ValueError
         If two neurons have the same name.
     """
-    _check_activity_kind(Y)
+    _check_activity_kind(Y, name)
     if isinstance(Y, pd.Series) and Y.name is not None:
         return [column_text(Y.name)]
     labels = list(Y.columns) if isinstance(Y, pd.DataFrame) else column_labels(Y)
@@ -45,7 +51,7 @@ def name_neurons(Y: Any) -> list[str]:
         shape = shape_of(Y)
         return [f"neuron{j}" for j in range(1 if len(shape) < 2 else shape[1])]
     names = [column_text(label) for label in labels]
-    check_distinct(names, "Y", "neuron")
+    check_distinct(names, name, what)
     return names
 
 
@@ -179,13 +185,17 @@ def check_vector(
     return vector if order is None else vector[order]
 
 
-def check_weights(values: Any, n_samples: int, names: list[str], rows: Rows | None = None) -> np.ndarray | None:
+def check_weights(
+    values: Any, n_samples: int, names: list[str], rows: Rows | None = None, what: str = "neuron"
+) -> np.ndarray | None:
     """Sample weights: `check_vector`, or finite numbers per sample and neuron (n_samples, n_neurons).
 
     Parameters
     ----------
     names : list of str
         Of the neurons, in whose order named columns are put. Columns that are all alike are as good as a vector.
+    what : str
+        What has a name.
 
     Raises
     ------
@@ -194,12 +204,12 @@ def check_weights(values: Any, n_samples: int, names: list[str], rows: Rows | No
     if not _has_columns(values):
         return check_vector(values, "sample_weight", n_samples, non_negative=True, rows=rows)
     order = None if rows is None else rows.order(values, "sample_weight")
-    columns = neuron_order(values, names, neuron_labels(values) is not None, "sample_weight", "Y")
+    columns = neuron_order(values, names, neuron_labels(values) is not None, "sample_weight", "Y", what)
     matrix = numbers_of(values, "sample_weight")
     if matrix.shape != (n_samples, len(names)):
         raise ValueError(
             f"sample_weight must have shape ({n_samples},), one value per sample, or ({n_samples}, {len(names)}), one "
-            f"per sample and neuron; it has {matrix.shape}."
+            f"per sample and {what}; it has {matrix.shape}."
         )
     matrix = matrix if columns is None else matrix[:, columns]
     matrix = matrix if order is None else matrix[order]
@@ -208,7 +218,7 @@ def check_weights(values: Any, n_samples: int, names: list[str], rows: Rows | No
         row, neuron = np.argwhere(bad)[0]
         raise ValueError(
             f"sample_weight must be finite, ≥ 0 and at most {LARGEST:g}; row {row} holds {matrix[row, neuron]:g} for "
-            f"neuron {neuron} ({names[neuron]!r})."
+            f"{what} {neuron} ({names[neuron]!r})."
         )
     if not (matrix > 0).any():
         raise ValueError("sample_weight is zero everywhere; at least one sample must count.")

@@ -14,6 +14,7 @@ import xarray as xr
 from popglm.checks import check_fitted, check_flag
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.deviance_loss import deviance_loss, null_unit_deviance
 from popglm.estimators.features import check_features
 from popglm.estimators.sparse_features import stays_sparse
@@ -92,8 +93,15 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
     return values if order is None else some_rows(values, order)
 
 
+def check_activity_model(model: Any, who: str) -> None:
+    """Complain of a model of categorical responses."""
+    if isinstance(model, CategoricalGLM):
+        raise TypeError(f"{who} has no form for classes, and found a {type(model).__name__}; use breakdown.")
+
+
 def check_model(model: Any, who: str) -> None:
     """Complain unless it is a fitted model of a population."""
+    check_activity_model(model, who)
     if not isinstance(model, PopulationGLM):
         raise TypeError(f"{who}: model must be a popglm.GLM or popglm.GLMCV; found {type(model).__name__}.")
     check_fitted(model, "lambda_index_", who)
@@ -107,6 +115,7 @@ def rows_of(model: Any, X: Any, held_out: bool) -> Rows:
 
 def check_cross_validated(model: PopulationGLM, who: str) -> None:
     """Complain unless the model has a held-out prediction of every row that a fold holds out."""
+    check_activity_model(model, who)
     if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
         raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")

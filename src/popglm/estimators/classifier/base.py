@@ -22,7 +22,7 @@ from popglm.estimators.parameters import Parameters
 from popglm.estimators.progress import fit_progress
 from popglm.estimators.validation import check_weights, has_effect, name_neurons, over_neurons, warn_neurons
 from popglm.labels import Rows, neuron_labels, row_labels
-from popglm.messages import listed
+from popglm.messages import counted, listed
 from popglm.numbers import shape_of
 from popglm.solve.categorical.population import CategoricalFits, Choices, fit_categorical
 from popglm.statistics.categorical import SOFTMAX
@@ -119,10 +119,10 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         rows = Rows(row_labels(X))
         codes, self.classes_ = check_classes(y, len(values), rows)
         self._one_neuron = len(shape_of(y)) == 1
-        self.neuron_names_, self.neurons_are_named_ = name_neurons(y), neuron_labels(y) is not None
+        self.neuron_names_, self.neurons_are_named_ = name_neurons(y, "y", "response"), neuron_labels(y) is not None
         if len(values) < 2:
             raise ValueError(f"Found n_samples={len(values)}: a fit needs at least 2 samples.")
-        weights = check_weights(sample_weight, len(values), self.neuron_names_, rows)
+        weights = check_weights(sample_weight, len(values), self.neuron_names_, rows, "response")
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
         if not len(self.classes_):
             raise ValueError("y holds no label at all; give the class of some samples.")
@@ -151,17 +151,19 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         lacking = there[0] & ~there[1:].all(axis=0) if len(there) > 1 else np.zeros_like(there[0])
         if lacking.any():
             some = listed(f"{self.classes_[k]!s} of {names[j]}" for j, k in np.argwhere(lacking))
+            lost = counted(int(lacking.sum()), "class", "classes")
             warn(
-                f"Some fold has no training sample of {int(lacking.sum())} classes, and does not score theirs: {some}. "
-                "Use fewer folds, folds that all have every class, or merge rare classes.",
+                f"Some fold has no training sample of {lost}, and does not score such samples: {some}. Use fewer "
+                "folds, folds that all have every class, or merge rare classes.",
                 PopglmWarning,
             )
         rare = there[0] & (self.class_samples_ < FEW_EVENTS) & fittable[0][:, None]
         if rare.any():
             j, k = np.argwhere(rare)[0]
+            few = counted(int(rare.sum()), "class has", "classes have")
             warn(
-                f"{int(rare.sum())} classes have fewer than {FEW_EVENTS} samples, such as {self.classes_[k]!s} of "
-                f"{names[j]}: too few to say much about what predicts them.",
+                f"{few} fewer than {FEW_EVENTS} samples, such as {self.classes_[k]!s} of {names[j]}: too few to say "
+                "much about what predicts them.",
                 PopglmWarning,
             )
 
@@ -189,7 +191,7 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         late = ~(gaps <= self.tol)
         late[0] &= refit
         if late.any():
-            sentence = late_fits(late, gaps, self.lambda_path_, self.lambda_index_, self.neuron_names_)
+            sentence = late_fits(late, gaps, self.lambda_path_, self.lambda_index_, self.neuron_names_, "response")
             warn(
                 f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
                 f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol, or use precision='float64'.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def check_known_classes(y: Any, n_samples: int, rows: Rows, fitted: Any) -> np.n
     ValueError
         If y has other responses than in the fit, or a label that a response did not have there.
     """
-    order = neuron_order(y, fitted.neuron_names_, fitted.neurons_are_named_, "y")
+    order = neuron_order(y, fitted.neuron_names_, fitted.neurons_are_named_, "y", what="response")
     codes, classes = check_classes(y, n_samples, rows)
     if codes.shape[1] != len(fitted.neuron_names_):
         raise ValueError(
@@ -103,6 +103,8 @@ def _columns(y: Any, n_samples: int, rows: Rows) -> list[Any]:
     """The columns of y as pandas can number them, in the order of the rows."""
     if y is None or isinstance(y, Mapping | str | bytes | bytearray | set | xr.Dataset):
         raise TypeError(f"y must be an array or a table with one column per response; found {type(y).__name__}.")
+    if isinstance(y, Iterator):
+        raise TypeError(f"y is a {type(y).__name__}, which can be read only once; give an array or a list(y).")
     order = rows.order(y, "y")
     columns = _columns_of_table(y)
     if not columns:
@@ -113,7 +115,7 @@ def _columns(y: Any, n_samples: int, rows: Rows) -> list[Any]:
         if labels.shape != (n_samples,):
             raise ValueError(
                 f"X has {n_samples} samples and y has {len(labels)} (inconsistent numbers of samples); both need one "
-                "row per time point."
+                "row per sample."
             )
         found.append(labels if order is None else labels[order])
     return found
