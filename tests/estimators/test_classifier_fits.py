@@ -60,6 +60,19 @@ def test_two_classes_are_the_bernoulli_model_at_half_its_weights(data, penalty, 
     np.testing.assert_allclose(ours.decision_function(X), X @ known.coef_ + known.intercept_, atol=1e-5)
 
 
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+def test_two_classes_have_the_strengths_of_logistic_regression(data, ratio):
+    X, codes = data
+    y, lam = codes % 2, 0.05
+    # scikit-learn 1.8 takes the ratio without the penalty's name
+    named = {} if parse_version(sklearn.__version__) >= parse_version("1.8") else {"penalty": "elasticnet"}
+    settings = {"solver": "saga", "tol": 1e-8, "max_iter": 20_000, "random_state": 0, **named}
+    theirs = LogisticRegression(C=1 / (len(X) * lam), l1_ratio=ratio, **settings).fit(X, y)
+    penalty, own = {0.0: ("ridge", None), 1.0: ("lasso", None)}.get(ratio, ("elastic_net", ratio / (2 - ratio)))
+    model = pg.ClassifierGLM(penalty, l1_ratio=own, lambdas=[lam * (2 - ratio)], **EXACT).fit(X, y)
+    np.testing.assert_allclose(model.coef_[1] * 2, theirs.coef_[0], atol=1e-4)
+
+
 def test_two_classes_have_the_grid_of_the_bernoulli_model(data):
     X, codes = data
     for penalty, factor in (("ridge", 2.0), ("lasso", 1.0), ("group_lasso", 1.0)):

@@ -46,7 +46,7 @@ class ClassifierGLM(CategoricalGLM):
         An intercept for every class, never penalised.
     class_weight : "balanced" or mapping, optional
         What the samples of each class are multiplied by: a mapping from labels, or weights that give all classes of a
-        response the same sum.
+        response the same sum. `evaluate`, `score` and `select` do not count samples by them.
     tol, max_iter, engine, device, precision, verbose
         As in `GLM`.
 
@@ -58,8 +58,9 @@ class ClassifierGLM(CategoricalGLM):
         At the strength in `lambda_`, the smallest until `select` is called. 0 for classes that a response does not
         have.
     intercept_ : ndarray, shape (n_responses, n_classes), or (n_classes,)
-        −inf for classes that a response does not have.
+        −inf for classes that a response does not have; 0 for a response that is known nowhere.
     has_class_ : ndarray of bool, shape (n_responses, n_classes)
+        All False for a response that is known nowhere: its predictions are NaN, or None.
     class_counts_ : ndarray, shape (n_responses, n_classes)
         Summed weights of the samples of every class.
     class_samples_ : ndarray of int, shape (n_responses, n_classes)
@@ -85,9 +86,10 @@ class ClassifierGLM(CategoricalGLM):
     lasso they are those of the limit of elastic nets, l1_ratio → 1, which have a median of 0.
 
     Two classes are the same model as ``GLM("bernoulli")`` with weights w, at ±w/2. The strength is then that of the
-    GLM under a lasso or a group lasso, and twice that under a ridge. The strengths of scikit-learn's
-    ``LogisticRegression`` (C = 1/(nλ)) and of glmnet's multinomial family are the same under ridge, lasso and elastic
-    net. glmnet's grouped penalty has no √K: its λ is √K times this one, for groups of one feature.
+    GLM under a lasso or a group lasso, and twice that under a ridge. scikit-learn's ``LogisticRegression`` has
+    C = 1/(nλ) for three classes and more, and for two under a lasso. For two under a ridge it has C = 2/(nλ), and under
+    an elastic net no single factor. The strengths of glmnet's multinomial family are the same under ridge, lasso and
+    elastic net. glmnet's grouped penalty has no √K: its λ is √K times this one, for groups of one feature.
 
     References
     ----------
@@ -159,8 +161,8 @@ class ClassifierGLM(CategoricalGLM):
         ----------
         X : array-like, DataFrame or tensor, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples,) or (n_samples, n_responses)
-            Labels: whole numbers, text, flags. None or NaN where a response is not known: the sample drops out for that
-            response alone.
+            Labels: whole numbers, text, flags, but no flags beside numbers. None, NaN or a mask where a response is not
+            known: the sample drops out for that response alone.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
             How much a sample counts, ≥ 0: a weight of 2 counts as two samples.
 

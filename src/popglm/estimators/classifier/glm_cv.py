@@ -33,7 +33,8 @@ class ClassifierGLMCV(CategoricalGLM):
     penalty, l1_ratio, smoothness, feature_groups, feature_mask, penalty_factors, lambdas, n_lambdas, lambda_min_ratio
         As in `ClassifierGLM`.
     fit_intercept, class_weight, tol, max_iter, engine, device, precision, verbose, feature_shapes
-        As in `ClassifierGLM`. Held-out samples count by their weights and those of their classes, too.
+        As in `ClassifierGLM`. Held-out samples count by their weights and those of their classes, too, also in
+        `breakdown`; not in `evaluate` and `score`.
     cv : int, scikit-learn splitter, or iterable of (train, test)
         As in `GLMCV`. A splitter is given the numbers of the classes as y, so that ``StratifiedGroupKFold`` works for a
         single response.

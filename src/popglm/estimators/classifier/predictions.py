@@ -112,6 +112,7 @@ class ClassPredictions(Attributes):
         y : array-like or DataFrame, shape (n_samples, n_responses) or (n_samples,)
             Labels; samples with None or NaN are left out. Responses with names may stand in any order.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
+            Weights of classes in the fit, ``class_weight``, do not count here.
 
         Returns
         -------
