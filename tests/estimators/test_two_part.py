@@ -380,7 +380,5 @@ def test_wrong_activity_is_told(recording):
     for ask in (pg.breakdown, pg.compare):
         with pytest.raises(ValueError, match=f"{ask.__name__}: this TwoPartGLM is not fitted yet"):
             ask(pg.TwoPartGLM(), X, Y)
-    with pytest.raises(TypeError, match=r"wald: model must be .*found TwoPartGLM"):
-        pg.wald(pg.TwoPartGLM(), X, Y)
     with pytest.raises(ValueError, match=r"draw: n .*0"):
         quietly(pg.TwoPartGLM(pg.GLMCV("gamma", n_lambdas=2, cv=2)).fit, X, Y).draw(X, n=0)

@@ -12,27 +12,25 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from popglm.checks import check_count, check_fitted, check_seed
 from popglm.engines import as_numpy, like
-from popglm.estimators.features import check_features
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.parts_of_activity import (
+    SamplesOfFit,
     check_parts,
     fit_part,
-    held_out_deviances,
-    joint_log_density,
-    likeliest_dispersion,
-    linear_predictors,
+    log_likelihood,
+    share_of,
     split_activity,
 )
-from popglm.estimators.validation import check_responses, check_weights, over_neurons
+from popglm.estimators.said_together import TOGETHER, SaidTogether
 from popglm.io.files import check_target
 from popglm.io.netcdf import described, write_netcdf
-from popglm.labels import Rows, row_labels
+from popglm.numbers import shape_of
 from popglm.statistics.selection import fraction_explained
 
 __all__ = ["TwoPartGLM"]
 
 
-class TwoPartGLM(RegressorMixin, BaseEstimator):
+class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
     """Two models of activity with many zeros: of whether a sample is above 0, and of how far where it is.
 
     The first is a Bernoulli `GLMCV` of all samples, the second one of the amounts alone, gamma unless said: the
@@ -51,19 +49,24 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     events_, amounts_ : GLMCV
-        The fitted parts, for all that is done with one: weights, `kernels`, `compare`, `bootstrap`, ``select``.
+        The fitted parts, for all that is done with one: weights, `kernels`, `compare`, `bootstrap`, with the activity
+        from `split`. Strengths are selected again by `select` of both: where one part alone was, the rest of this
+        model refuses.
     dispersion_ : ndarray, shape (n_neurons,)
         φ of the amounts, of the largest likelihood beside their fitted means: 1/shape of a gamma distribution, the
-        variance of log-normal amounts' logarithm.
+        variance of log-normal amounts' logarithm. 0 where amounts do not vary, or there are
+        none.
     cv_dispersion_ : ndarray, shape (n_folds, n_neurons)
         The same of every fold's training samples.
     deviance_dispersion_ : ndarray, shape (n_neurons,)
-        φ beside the mean of all amounts. Deviances of both parts are added up at this one.
+        φ beside the mean of all amounts. Deviances of both parts are added up at this one; where it is 0, amounts have
+        no deviance to explain, and those of the events stand alone.
     cv_deviance_explained_ : ndarray, shape (n_neurons,)
         Fraction of the joint deviance of held-out samples.
     cv_log_likelihood_ : ndarray, shape (n_neurons,)
         Joint log-likelihood of held-out samples, summed, in nats: each by the fold that did not see it, at that fold's
-        φ. NaN where samples are held out more than once or never.
+        φ. NaN where samples are held out more than once or never, or where an amount is held out from a fold whose φ
+        is 0: the likelihood of amounts that do not vary has no maximum.
     neuron_names_ : list of str
     fold_ : ndarray of int, shape (n_samples,)
 
@@ -76,7 +79,7 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
     of the scored samples. Fractions of both parts are thus averaged with the deviance that each has to explain.
 
     `breakdown` and `compare` take the model as a whole, and give contributions to the joint deviance; both take its
-    parts, too. A neuron with fewer than two events has null models.
+    parts, too. A neuron with fewer than two events has null models. There is no offset and no checkpoint.
 
     References
     ----------
@@ -130,7 +133,7 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
             As in `GLMCV.fit`, with the part that a sentence is about before it.
         """
         amounts, events = check_parts(self.amounts, self.events)
-        happened, amount = self.split(y)
+        happened, amount = split_activity(y)
         if not (np.asarray(happened, float) == 0).any():
             raise ValueError(
                 f"Y has no sample that is 0, of which a part would tell; use GLMCV({amounts.family!r}) of all samples."
@@ -140,12 +143,54 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
         amounts.set_params(cv=self.events_.splits_)
         self.amounts_ = fit_part("amounts", amounts, X, scaled, sample_weight=sample_weight)
         self.neuron_names_, self.fold_ = self.events_.neuron_names_, self.events_.fold_
-        self._keep_dispersions(X, happened, amount, sample_weight)
+        samples = SamplesOfFit(self, X, happened, amount, sample_weight)
+        self._keep(samples.together())
         return self
 
-    @staticmethod
-    def split(Y: Any) -> tuple[Any, Any]:
-        """Activity of both parts: 1 where a sample is above 0, else 0; and the amount there, NaN where there is none.
+    def select(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        se_fraction: float | None = None,
+        min_lambda: float | None = None,
+        sample_weight: Any = None,
+    ) -> Self:
+        """Choose the strengths of both parts again, without fitting.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            Those of the fit, from which the dispersions come anew.
+        se_fraction, min_lambda : float, optional
+            As in `GLMCV.select`: in place of each part's own.
+
+        Returns
+        -------
+        TwoPartGLM
+            Itself, with other weights and strengths in both parts, and all that both say together.
+
+        Raises
+        ------
+        ValueError
+            If the data are not those of the fit, if a number is no finite one of at least 0, or if the model comes from
+            a file and its folds do not train on all the rest.
+        """
+        check_fitted(self, "events_", "select")
+        if self.events_.splits_ is None:
+            raise ValueError("select: a model from a file carries no folds that train on part of the rest; fit again.")
+        samples = SamplesOfFit(self, X, *split_activity(y), sample_weight)
+        samples.check("select")
+        for part in (self.events_, self.amounts_):
+            part.select(se_fraction=se_fraction, min_lambda=min_lambda)
+        self._keep(samples.together())
+        return self
+
+    def split(self, Y: Any) -> tuple[Any, Any]:
+        """Activity as both parts have it: 1 where a sample is above 0, else 0; and the amount there, else NaN.
+
+        This is what a part is given together with, in `breakdown`, `debiased` and all others. With
+        ``family="gaussian"`` the amounts are logarithms, to which that part is fitted.
 
         Parameters
         ----------
@@ -163,48 +208,17 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
 
         Examples
         --------
-        >>> happened, amount = TwoPartGLM.split([0.0, 0.3, float("nan")])
+        >>> happened, amount = TwoPartGLM().split([0.0, 0.3, float("nan")])
         >>> happened, amount
         (array([ 0.,  1., nan]), array([nan, 0.3, nan]))
         """
-        return split_activity(Y)
+        happened, amount = split_activity(Y)
+        return happened, np.log(amount) if self._is_logarithmic else amount
 
     @property
     def _is_logarithmic(self) -> bool:
-        return self.amounts_.family == "gaussian"
-
-    def scaled(self, amount: Any) -> Any:
-        """Amounts as the model of them has them: their logarithm, if that is Gaussian."""
-        return np.log(amount) if self._is_logarithmic else amount
-
-    def _keep_dispersions(self, X: Any, happened: Any, amount: Any, sample_weight: Any) -> None:
-        """Set dispersions, and what both parts together say of held-out samples."""
-        events, amounts = self.events_, self.amounts_
-        rows = Rows(events.sample_labels_)
-        z, y = (check_responses(part, len(events.fold_), None, self.neuron_names_, rows) for part in (happened, amount))
-        weights = over_neurons(check_weights(sample_weight, len(z), self.neuron_names_, rows))
-        s, values = np.where(y > 0, weights, 0.0), check_features(amounts, X, reset=False)
-        v, loss = np.nan_to_num(self.scaled(y), nan=1.0), amounts.loss_
-        eta = linear_predictors(values, amounts.coef_, amounts.intercept_)
-        self.dispersion_ = likeliest_dispersion(loss.name, loss.deviance(eta, v), s)
-        mean = np.einsum("ij,ij->j", s, v) / np.where((total := s.sum(axis=0)) > 0, total, 1)
-        splits = events.splits_ or []
-        null = 2 * loss.null(v, np.where(total > 0, mean, 1))
-        self.deviance_dispersion_ = likeliest_dispersion(loss.name, null, s)
-        self.cv_dispersion_, found = np.empty((len(splits), len(total))), np.full(z.shape, np.nan)
-        for fold, (train, test) in enumerate(splits):
-            eta = linear_predictors(values, amounts.cv_coef_[fold], amounts.cv_intercept_[fold])
-            phi = likeliest_dispersion(loss.name, loss.deviance(eta[train], v[train]), s[train])
-            self.cv_dispersion_[fold] = phi
-            chance = linear_predictors(values, events.cv_coef_[fold], events.cv_intercept_[fold])
-            found[test] = joint_log_density(self, (chance[test], eta[test]), z[test], y[test], phi)
-        once = events.held_out_once_ and (self.fold_ >= 0).all()
-        self.cv_log_likelihood_ = np.where(once, np.nansum(weights * found, axis=0), np.nan)
-        deviance, null = (
-            sum(part * share for part, share in zip(each, (1.0, 1 / self.deviance_dispersion_), strict=True))
-            for each in zip(*(held_out_deviances(part) for part in (events, amounts)), strict=True)
-        )
-        self.cv_deviance_explained_ = fraction_explained(deviance, null)
+        amounts = getattr(self, "amounts_", self.amounts)
+        return getattr(amounts, "family", None) == "gaussian"
 
     def predict(self, X: Any) -> Any:
         """Mean activity, qμ.
@@ -223,8 +237,15 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
 
     def predict_parts(self, X: Any) -> tuple[Any, Any]:
         """Probability q that a sample is above 0, and the mean μ of the amount if it is; arguments as in `predict`."""
-        check_fitted(self, "cv_deviance_explained_", "predict_parts")
+        self._check_features(X, "predict")
         return self.events_.predict(X), self._mean_amount(self.amounts_.predict(X), X, self.dispersion_)
+
+    def _check_features(self, X: Any, who: str) -> None:
+        """Complain of features that are not those of the fit, in the name of the whole model."""
+        check_fitted(self, "cv_deviance_explained_", who)
+        width = self.events_.n_features_in_
+        if len(shape := shape_of(X) or ()) == 2 and shape[1] != width:
+            raise ValueError(f"{who}: X has {shape[1]} features, but this TwoPartGLM is expecting {width} features.")
 
     def predict_held_out(self, X: Any = None) -> Any:
         """`predict` of each training row by the fold that did not see it; arguments as in `GLMCV.predict_held_out`."""
@@ -257,13 +278,14 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
         DataFrame
             Indexed by neuron: ``deviance_explained``, ``deviance`` and ``null_deviance`` of both parts together, see
             the Notes of the class; ``events_deviance_explained`` and ``amounts_deviance_explained`` of each, the latter
-            NaN without an amount; ``log_likelihood``, summed over samples, in nats, at `dispersion_`.
+            NaN without an amount; ``log_likelihood``, summed over samples, in nats, at `dispersion_`, NaN where there
+            are amounts and that is 0.
         """
-        check_fitted(self, "cv_deviance_explained_", "evaluate")
+        self._check_features(X, "evaluate")
         happened, amount = self.split(Y)
         events = self.events_.evaluate(X, happened, sample_weight)
-        amounts = self.amounts_.evaluate(X, self.scaled(amount), sample_weight)
-        share = 1 / self.deviance_dispersion_
+        amounts = self.amounts_.evaluate(X, amount, sample_weight)
+        share = share_of(self.deviance_dispersion_)
         deviance, null = (events[name] + np.nan_to_num(amounts[name]) * share for name in ("deviance", "null_deviance"))
         return pd.DataFrame(
             {
@@ -272,20 +294,9 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
                 "null_deviance": null,
                 "events_deviance_explained": events["deviance_explained"],
                 "amounts_deviance_explained": amounts["deviance_explained"],
-                "log_likelihood": self._log_likelihood(X, happened, amount, sample_weight),
+                "log_likelihood": log_likelihood(self, X, Y, sample_weight),
             }
         )
-
-    def _log_likelihood(self, X: Any, happened: Any, amount: Any, sample_weight: Any) -> np.ndarray:
-        rows = Rows(row_labels(X))
-        chance, eta = (
-            linear_predictors(check_features(part, X, reset=False), part.coef_, part.intercept_)
-            for part in (self.events_, self.amounts_)
-        )
-        names = self.neuron_names_
-        z, y = (check_responses(own, len(eta), None, names, rows, self.events_) for own in (happened, amount))
-        weights = over_neurons(check_weights(sample_weight, len(z), names, rows))
-        return np.nansum(weights * joint_log_density(self, (chance, eta), z, y, self.dispersion_), axis=0)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Fraction of the joint deviance explained, averaged over neurons; arguments as in `evaluate`."""
@@ -314,14 +325,16 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
         >>> drawn.shape, bool((drawn == 0).any())
         ((2, 300, 1), True)
         """
-        check_fitted(self, "cv_deviance_explained_", "draw")
+        self._check_features(X, "draw")
         check_count("draw", "n", n, 1)
         check_seed(seed, "draw")
         rng = np.random.default_rng(seed)
         q, mean = (as_numpy(part.predict(X)).astype(float) for part in (self.events_, self.amounts_))
         happened = rng.random((n, *q.shape)) < q
         phi = self.dispersion_ if q.ndim > 1 else self.dispersion_[0]
-        amount = self.amounts_.loss_.draw(rng, np.broadcast_to(mean, happened.shape), phi)
+        mean = np.broadcast_to(mean, happened.shape)
+        # amounts that do not vary are their mean
+        amount = np.where(phi > 0, self.amounts_.loss_.draw(rng, mean, np.where(phi > 0, phi, 1.0)), mean)
         return np.where(happened, np.exp(amount) if self._is_logarithmic else amount, 0.0)
 
     def to_xarray(self) -> xr.Dataset:
@@ -331,13 +344,7 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
         names = ["coef", "intercept", "lambda", "cv_deviance_explained"]
         each = xr.concat([part[names] for part in parts], "part").assign_coords(part=["events", "amounts"])
         each = each.rename({"cv_deviance_explained": "part_cv_deviance_explained"})
-        together = {
-            "dispersion": ("neuron", self.dispersion_),
-            "deviance_dispersion": ("neuron", self.deviance_dispersion_),
-            "cv_dispersion": (("fold", "neuron"), self.cv_dispersion_),
-            "cv_deviance_explained": ("neuron", self.cv_deviance_explained_),
-            "cv_log_likelihood": ("neuron", self.cv_log_likelihood_),
-        }
+        together = {name: (dims, getattr(self, f"{name}_")) for name, dims in TOGETHER.items()}
         return each.assign(together)
 
     def save(self, path: str | Path) -> None:
@@ -353,12 +360,5 @@ class TwoPartGLM(RegressorMixin, BaseEstimator):
         self.events_, self.amounts_ = events, amounts
         self.events, self.amounts = clone(events), clone(amounts)
         self.neuron_names_, self.fold_ = events.neuron_names_, events.fold_
-        for name in (
-            "dispersion",
-            "deviance_dispersion",
-            "cv_dispersion",
-            "cv_deviance_explained",
-            "cv_log_likelihood",
-        ):
-            setattr(self, f"{name}_", data[name].to_numpy())
+        self._keep({name: data[name].to_numpy() for name in TOGETHER})
         return self

@@ -10,6 +10,7 @@ import numpy as np
 from popglm.checks import check_fitted
 from popglm.estimators import TwoPartGLM
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.parts_of_activity import share_of
 from popglm.explain.contributions import Tally
 
 __all__ = ["part_of_test", "tally_of_parts"]
@@ -31,8 +32,8 @@ def tally_of_parts(model: TwoPartGLM, Y: Any, tally: Callable[[PopulationGLM, An
     check_fitted(model, "cv_deviance_explained_", who)
     happened, amount = model.split(Y)
     events = tally(model.events_, happened)
-    amounts = tally(model.amounts_, model.scaled(amount))
-    share = 1 / model.deviance_dispersion_
+    amounts = tally(model.amounts_, amount)
+    share = share_of(model.deviance_dispersion_)
     # a neuron without an amount has nothing to add
     events.null += np.nan_to_num(amounts.null) * share
     events.full += np.nan_to_num(amounts.full) * share
@@ -56,4 +57,4 @@ def part_of_test(model: TwoPartGLM, part: PopulationGLM, test: Any) -> Any:
     if not isinstance(test, tuple | list) or len(test) < 2:
         return test
     happened, amount = model.split(test[1])
-    return (test[0], happened if part is model.events_ else model.scaled(amount), *test[2:])
+    return (test[0], happened if part is model.events_ else amount, *test[2:])
