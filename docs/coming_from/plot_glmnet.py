@@ -30,7 +30,7 @@ fits. popglm does both for all neurons of a recording, with groups of columns an
    * - ``cvfit$relaxed$gamma.min``
      - ``gamma_``, one per neuron
    * - ``hdi::lasso.proj(x, y)``
-     - ``debiased(model, X, Y)``, for all families, with tests of groups and errors over trials
+     - ``debiased(model, X, Y)``, for all families but ``"censored_gaussian"``; tests of groups, errors over trials
    * - ``hdi::stability(x, y)``
      - ``stability_selection(model, X, Y, trial=trial)``
 

@@ -222,7 +222,7 @@ def test_bad_arguments(recording, factors, sentence):
         ({"penalty": "ridge"}, "AdaptiveFactors are for penalties that choose, and penalty='ridge' does not"),
         ({"patience": 2}, "patience has no effect with AdaptiveFactors"),
         ({"solver": "adam"}, "first-order solvers do not end there"),
-        ({"cv": 2}, "use cv=3 or more folds"),
+        ({"cv": 2}, "Use 3 or more folds that train on the rest, as cv=5 does; splitters that only look forward"),
     ],
 )
 def test_what_cannot_be(recording, more, sentence):
@@ -236,6 +236,9 @@ def test_what_is_refused(recording):
     Y = activity["poisson"]
     with pytest.raises(ValueError, match="AdaptiveFactors chooses by held-out activity, which a GLM has not"):
         GLM(penalty="lasso", penalty_factors=AdaptiveFactors()).fit(X, Y)
+    for kind in (AdaptiveFactors, pg.FactorSearch):
+        with pytest.raises(ValueError, match=f"the class {kind.__name__} itself; call it"):
+            pg.GLMCV(penalty="lasso", penalty_factors=kind).fit(X, Y)
     with pytest.raises(ValueError, match="need it in memory"):
         adaptive("poisson").fit(RowStream(X), Y, groups=TRIAL)
     model = fitted(adaptive("poisson", tol=1e-6), X, Y, groups=TRIAL)

@@ -283,7 +283,7 @@ def test_another_engine(recording):
         ([0.5, 1.5], "relaxed: shares of the penalised weights lie from 0 to 1; entry 1 is 1.5"),
         ([np.nan], "relaxed: shares of the penalised weights lie from 0 to 1; entry 0 is nan"),
         (["half"], "relaxed must hold numbers"),
-        ([True, False], "relaxed must be True, False or a sequence of 1 to 100 numbers"),
+        ([True, False], "relaxed holds True or False in a sequence; give relaxed=True"),
     ],
 )
 def test_bad_shares(recording, relaxed, sentence):

@@ -150,3 +150,27 @@ def test_a_wrong_width_is_told_in_the_name_of_the_model(recording, fitted):
     for ask in (model.predict, model.draw, lambda narrow: model.evaluate(narrow, Y)):
         with pytest.raises(ValueError, match="X has 4 features, but this TwoPartGLM is expecting 5"):
             ask(X[:, :4])
+
+
+def test_statistics_say_to_give_a_part(recording):
+    X, Y, _ = recording
+    design = pg.Design([pg.linear("a"), pg.linear("b")])
+    session = {"a": X[:, 0], "b": X[:, 1]}
+    X = design.fit_transform(session)
+    model = quietly(pg.TwoPartGLM(pg.GLMCV("gamma", n_lambdas=3, cv=3)).fit, X, Y)
+    data, trials = (model, X, Y), {"trial": TRIAL}
+    for ask in (
+        *(lambda call=call: call(*data) for call in (pg.shapley, pg.calibration, pg.goodness_of_fit, pg.wald)),
+        *(lambda call=call: call(*data) for call in (pg.debiased, pg.likelihood_ratio)),
+        *(lambda call=call: call(*data, **trials) for call in (pg.significance, pg.stability_selection)),
+        lambda: pg.bootstrap(model, design, X, Y, trial=TRIAL),
+        lambda: pg.kernels(model, design),
+        lambda: pg.simulate(model, design, session),
+        lambda: pg.predicted_tuning(model, design, session, by="a"),
+    ):
+        with pytest.raises(TypeError, match=r"takes one part of a TwoPartGLM.*events_ or model.amounts_.*split\(Y\)"):
+            ask()
+    for part in (model.events_, model.amounts_):
+        for ask in (pg.breakdown, pg.compare, pg.debiased, pg.goodness_of_fit):
+            with pytest.raises(ValueError, match=r"part of a TwoPartGLM comes from its split\(Y\)"):
+                ask(part, X, Y)

@@ -309,3 +309,21 @@ def test_what_has_no_inverse(recording):
         pg.debiased(kinked, np.abs(X), Y)
     with pytest.warns(pg.PopglmWarning, match="debiased: 2 trials are few for tests of 'group0', 'group1', 'group2'"):
         pg.debiased(fitted("poisson", X, Y), X, Y, trial=np.arange(N) > 100)
+
+
+def test_other_data_and_other_models_are_told(recording):
+    X, Y = recording[0], recording[1]["poisson"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = pg.GLMCV(penalty="lasso", n_lambdas=4, cv=3).fit(X, Y)
+        smooth = pg.SmoothGLM("poisson").fit(X, Y)
+        free = pg.GLMCV(penalty="none", cv=3).fit(X, Y)
+    assert np.isfinite(pg.debiased(model, X, Y)["coef"]).all()
+    for ask in (lambda X: pg.debiased(model, X, Y), lambda X: pg.wald(free, X, Y)):
+        with pytest.raises(ValueError, match=r"X, Y, sample_weight or offset are not those of the fit.*neuron0"):
+            ask(X[::-1])
+    with pytest.raises(TypeError, match=r"debiased: .*popglm\.GLMCV, and a SmoothGLM has others"):
+        pg.debiased(smooth, X, Y)
+    censored = pg.GLM("censored_gaussian", lambdas=[0.1]).fit(X, Y.astype(float))
+    with pytest.raises(ValueError, match="weights of a censored_gaussian model depend on what else"):
+        pg.debiased(censored, X, Y.astype(float))

@@ -187,7 +187,8 @@ def _inner_folds(rows: np.ndarray, splits: list, fold: int) -> list[tuple[np.nda
     if not inner:
         raise ValueError(
             f"penalty_factors: AdaptiveFactors choose the strength of the first fit of each fold among its training "
-            f"rows, by the other folds, and those of fold {fold} hold no test and training rows of another; use cv=3 "
-            "or more folds."
+            f"rows, by the other folds, and those of fold {fold} hold no test and training rows of another. Use 3 or "
+            "more folds that train on the rest, as cv=5 does; splitters that only look forward, such as "
+            "TimeSeriesSplit, cannot be used."
         )
     return inner

@@ -145,6 +145,10 @@ def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str, fit
         return None
     if penalty == "none":
         raise ValueError("penalty_factors has no effect under penalty='none'; leave it None or choose a penalty.")
+    if isinstance(factors, type):
+        raise ValueError(
+            f"penalty_factors is the class {factors.__name__} itself; call it: penalty_factors={factors.__name__}(...)."
+        )
     if isinstance(factors, pd.Series) and not is_counted(factors.index):
         _check_once(factors.index)
         factors = factors.to_dict()

@@ -61,7 +61,9 @@ def check_relaxed(model: Attributes, settings: Settings) -> np.ndarray | None:
                 "from 0 (all weights without a penalty) to 1."
             )
         given = numbers_of(found, "relaxed")
-        if holds_flags(found) or given.ndim != 1 or not 1 <= len(given) <= MOST_GAMMAS:
+        if holds_flags(found):
+            raise ValueError("relaxed holds True or False in a sequence; give relaxed=True, or numbers from 0 to 1.")
+        if given.ndim != 1 or not 1 <= len(given) <= MOST_GAMMAS:
             raise ValueError(
                 f"relaxed must be True, False or a sequence of 1 to {MOST_GAMMAS} numbers; it has shape {given.shape}."
             )

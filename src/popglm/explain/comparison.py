@@ -19,7 +19,6 @@ from popglm.explain.contributions import (
     Activity,
     Predictor,
     Tally,
-    check_activity,
     check_data_of_fit,
     check_design_matrix,
     check_splits,
@@ -27,6 +26,7 @@ from popglm.explain.contributions import (
     rows_of,
 )
 from popglm.explain.data_of_fit import check_refittable
+from popglm.explain.given_models import check_activity
 from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits
 from popglm.explain.two_parts import part_of_test, tally_of_parts

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.checks import check_fitted, check_flag
+from popglm.checks import check_flag
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.deviance_loss import deviance_loss, null_unit_deviance
 from popglm.estimators.features import check_features
 from popglm.estimators.sparse_features import stays_sparse
-from popglm.estimators.validation import check_responses, check_weights, name_neurons, over_neurons
+from popglm.estimators.validation import check_weights, over_neurons
 from popglm.explain.binning import BinAxis
+from popglm.explain.given_models import check_activity, check_cross_validated, check_model
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.sparse.rows import some_rows
@@ -30,10 +30,8 @@ __all__ = [
     "Activity",
     "Predictor",
     "Tally",
-    "check_activity",
     "check_data_of_fit",
     "check_design_matrix",
-    "check_model",
     "check_splits",
     "neuron_blocks",
     "other_than_in_fit",
@@ -93,41 +91,10 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
     return values if order is None else some_rows(values, order)
 
 
-def check_activity_model(model: Any, who: str) -> None:
-    """Complain of a model of categorical responses."""
-    if isinstance(model, CategoricalGLM):
-        raise TypeError(f"{who} has no form for classes, and found a {type(model).__name__}; use breakdown.")
-
-
-def check_model(model: Any, who: str) -> None:
-    """Complain unless it is a fitted model of a population."""
-    check_activity_model(model, who)
-    if not isinstance(model, PopulationGLM):
-        raise TypeError(f"{who}: model must be a popglm.GLM or popglm.GLMCV; found {type(model).__name__}.")
-    check_fitted(model, "lambda_index_", who)
-
-
 def rows_of(model: Any, X: Any, held_out: bool) -> Rows:
     """Labels of the samples: those of the fit, if the rows are of the fit, else those of X."""
     fitted = model.sample_labels_ if held_out else None
     return Rows(row_labels(X)) if fitted is None else Rows(fitted, "the fit")
-
-
-def check_cross_validated(model: PopulationGLM, who: str) -> None:
-    """Complain unless the model has a held-out prediction of every row that a fold holds out."""
-    check_activity_model(model, who)
-    if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
-        found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
-        raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
-    if not model.held_out_once_:
-        raise ValueError(
-            f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."
-        )
-
-
-def check_activity(model: PopulationGLM, Y: Any, n_samples: int, rows: Rows | None = None) -> np.ndarray:
-    """Y as float64 (n_samples, n_neurons), if it has the neurons of the fit, put in its order."""
-    return check_responses(Y, n_samples, model.loss_, name_neurons(Y), rows, model)
 
 
 def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:

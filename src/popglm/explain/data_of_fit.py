@@ -9,7 +9,8 @@ import numpy as np
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_activity, check_design_matrix, check_model, rows_of
+from popglm.explain.contributions import check_design_matrix, rows_of
+from popglm.explain.given_models import check_activity, check_model
 from popglm.labels import Rows
 from popglm.solve.sparse.rows import some_rows
 

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_choice, is_number, shown
+from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.contributions import check_model
 from popglm.explain.fitted_samples import FittedSamples, pearson_dispersion, samples_of_fit
+from popglm.explain.given_models import check_model
 from popglm.explain.information import (
     Errors,
     Information,
@@ -84,10 +85,13 @@ def debiased(
 
     Raises
     ------
+    TypeError
+        For other models, such as `SmoothGLM`, and for both parts of a `TwoPartGLM`.
     ValueError
-        If labels are not those of the fit, or sample weights and offset are not as there; if there is one trial alone;
-        if `level` or `inverse` is none; for a loss with kinks; for ``inverse="hessian"`` and no more samples than
-        columns.
+        If labels are not those of the fit, or sample weights and offset are not as there; if the data of a `GLMCV` are
+        not those of the fit, as its held-out deviance tells; if there is one trial alone; if `level` or `inverse` is
+        none; for ``family="censored_gaussian"``; for a loss with kinks; for ``inverse="hessian"`` and no more samples
+        than columns.
 
     Warns
     -----
@@ -147,6 +151,11 @@ def debiased(
     (array([ 0.22, -0.32]), array([ 0.34, -0.19]))
     """
     check_model(model, "debiased")
+    if not isinstance(model, GLM | GLMCV):
+        raise TypeError(
+            f"debiased: the step is from the penalties of a popglm.GLM or popglm.GLMCV, and a {type(model).__name__} "
+            "has others; give one of those."
+        )
     check_choice("debiased", "inverse", inverse, ("auto", "hessian", "nodewise"))
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"debiased: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")

@@ -14,8 +14,9 @@ from popglm.checks import check_room, is_number, shown
 from popglm.design import Design
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_weights, over_neurons
-from popglm.explain.contributions import check_activity, check_cross_validated, check_model, rows_of
+from popglm.explain.contributions import rows_of
 from popglm.explain.fitted_samples import family_of
+from popglm.explain.given_models import check_activity, check_cross_validated, check_model
 from popglm.explain.trials import check_trials
 from popglm.frames import as_pandas
 from popglm.statistics.families.contract import Family

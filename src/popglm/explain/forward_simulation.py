@@ -17,7 +17,8 @@ from popglm.design.past import Past
 from popglm.design.variables import SessionVariables
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_design_matrix, check_model, rows_of
+from popglm.explain.contributions import check_design_matrix, rows_of
+from popglm.explain.given_models import check_model
 from popglm.frames import as_pandas
 from popglm.messages import listed, shown
 from popglm.statistics.families.contract import Family

@@ -10,8 +10,8 @@ from scipy import stats
 from sklearn.base import clone
 
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.contributions import check_model
 from popglm.explain.fitted_samples import FLAT, FittedSamples, pearson_dispersion, samples_of_fit
+from popglm.explain.given_models import check_model
 from popglm.explain.goodness import log_likelihood
 from popglm.variables import Variables, group_columns, resolve_variables
 

@@ -12,14 +12,9 @@ from popglm.estimators import GLMCV
 from popglm.estimators.validation import check_as_in_fit, over_neurons
 from popglm.explain.ablated_subsets import AblatedSubsets
 from popglm.explain.coalitions import MOST_VARIABLES, shapley_of
-from popglm.explain.contributions import (
-    check_activity,
-    check_data_of_fit,
-    check_design_matrix,
-    check_splits,
-    rows_of,
-)
+from popglm.explain.contributions import check_data_of_fit, check_design_matrix, check_splits, rows_of
 from popglm.explain.data_of_fit import check_refittable
+from popglm.explain.given_models import check_activity
 from popglm.explain.refitted_subsets import RefittedSubsets
 from popglm.statistics.selection import fraction_explained
 from popglm.variables import Variables, group_columns, resolve_variables

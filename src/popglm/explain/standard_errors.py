@@ -9,8 +9,8 @@ import xarray as xr
 
 from popglm.checks import check_choice, is_number, shown
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.contributions import check_model
 from popglm.explain.fitted_samples import FittedSamples, pearson_dispersion, samples_of_fit
+from popglm.explain.given_models import check_model
 from popglm.explain.information import (
     Errors,
     information_of,

@@ -11,7 +11,8 @@ import pandas as pd
 from popglm.estimators import GLMCV
 from popglm.estimators.splits import check_labels
 from popglm.estimators.validation import check_as_in_fit
-from popglm.explain.contributions import check_activity, check_data_of_fit, rows_of
+from popglm.explain.contributions import check_data_of_fit, rows_of
+from popglm.explain.given_models import check_activity
 from popglm.explain.trials import check_trials
 from popglm.labels import check_order
 

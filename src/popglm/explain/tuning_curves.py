@@ -15,7 +15,8 @@ from popglm.estimators.base import PopulationGLM
 from popglm.estimators.splits import as_labels
 from popglm.estimators.validation import check_offset, check_responses, name_neurons
 from popglm.explain.binning import Bins, check_bins
-from popglm.explain.contributions import check_activity, check_design_matrix, rows_of
+from popglm.explain.contributions import check_design_matrix, rows_of
+from popglm.explain.given_models import check_activity
 from popglm.labels import Rows, neuron_labels, neuron_order, row_labels
 from popglm.numbers import shape_of
 

@@ -17,7 +17,7 @@ from popglm.design.past import Past
 from popglm.design.terms import Product, Term
 from popglm.design.variables import SessionVariables
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.contributions import check_model
+from popglm.explain.given_models import check_model
 from popglm.messages import shown
 from popglm.scaling import other_scaling
 
