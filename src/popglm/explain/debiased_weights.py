@@ -89,9 +89,9 @@ def debiased(
         For other models, such as `SmoothGLM`, and for both parts of a `TwoPartGLM`.
     ValueError
         If labels are not those of the fit, or sample weights and offset are not as there; if the data of a `GLMCV` are
-        not those of the fit, as its held-out deviance tells; if there is one trial alone; if `level` or `inverse` is
-        none; for ``family="censored_gaussian"``; for a loss with kinks; for ``inverse="hessian"`` and no more samples
-        than columns.
+        not those of the fit, as its held-out deviance tells (a `GLM` has none to tell by); if there is one trial alone;
+        if `level` or `inverse` is none; for ``family="censored_gaussian"``; for a loss with kinks; for
+        ``inverse="hessian"`` and no more samples than columns.
 
     Warns
     -----

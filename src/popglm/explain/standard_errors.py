@@ -70,6 +70,7 @@ def wald(
     ------
     ValueError
         If the model has a penalty; if labels are not those of the fit, or sample weights and offset are not as there;
+        if the data of a `GLMCV` are not those of the fit, as its held-out deviance tells (a `GLM` has none to tell by);
         if there is one trial alone; if `level` or `dispersion` is none.
 
     Warns
