@@ -189,10 +189,14 @@ def interrupt(monkeypatch):
 
     def press():
         met.clear()
-        os.kill(os.getpid(), signal.SIGINT)
-        # Python leaves a signal that comes just before its main thread begins to wait until another one comes
-        while not met.wait(0.05):
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        for _ in range(10):
+            os.kill(os.getpid(), signal.SIGINT)
+            # Python leaves a signal that comes just before its main thread begins to wait until another one comes
+            for _ in range(60):
+                if met.wait(0.05):
+                    return
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        raise AssertionError("the main thread met no Ctrl-C")
 
     monkeypatch.setattr(checkpoints.CheckpointFolder, "stop", stop)
     monkeypatch.setattr(
