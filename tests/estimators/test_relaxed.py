@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from complaints import assert_complaint
+from few_groups import GROUP, SIZES, Q, recorded
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit, xlogy
@@ -16,8 +17,7 @@ from popglm import GLM, GLMCV
 from popglm.explain.data_of_fit import check_refittable
 from popglm.solve.stream import RowStream
 
-SIZES, N, Q = [3, 2, 4, 1], 300, 4
-GROUP = np.repeat(np.arange(4), SIZES)
+N = 300
 TRIAL = np.arange(N) // 10
 STRENGTHS = [0.3, 0.1, 0.05, 0.02]
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
@@ -26,17 +26,7 @@ RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
 @pytest.fixture(scope="module")
 def recording():
     """X, activity of which some is unknown, weights and an offset."""
-    rng = np.random.default_rng(5)
-    X = rng.normal(size=(N, 10)) @ (np.eye(10) + 0.2 * rng.normal(size=(10, 10)))
-    W = rng.normal(size=(10, Q)) * (np.array([[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]])[GROUP] > 0)
-    eta = 0.4 * X @ W
-    Y = {
-        "gaussian": eta + rng.normal(size=(N, Q)) + 2,
-        "poisson": rng.poisson(np.exp(np.clip(eta, -4, 2))).astype(float),
-        "bernoulli": (rng.random((N, Q)) < expit(2 * eta - 0.5)).astype(float),
-    }
-    for one in Y.values():
-        one[rng.random(N) < 0.1, 1] = np.nan
+    X, Y, rng = recorded(N, 0.4, seed=5)
     return X, Y, rng.uniform(0.5, 2, N), 0.2 * rng.normal(size=N)
 
 
