@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from popglm.shapes import Shape
     from popglm.statistics.families import Family
 
-__all__ = ["Attributes", "penalty_with"]
+__all__ = ["Attributes", "no_attribute", "penalty_with"]
 
 
 class Attributes:
@@ -115,3 +115,13 @@ def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
         model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
         shapes=model.feature_shapes_,
     )  # fmt: skip
+
+
+def no_attribute(model: Any, name: str) -> AttributeError:
+    """What to raise where a model lacks an attribute."""
+    if name in ("coef_", "intercept_") and vars(model).get("coef_path_", model) is None:
+        return AttributeError(
+            f"{name} does not exist: the model was fitted with refit=False, to its folds alone. Their weights are "
+            f"in cv_{name.removesuffix('_')}_path_; use refit=True for weights of all rows."
+        )
+    return AttributeError(f"{type(model).__name__!r} object has no attribute {name!r}")

@@ -15,6 +15,7 @@ from popglm.checks import check_fitted
 from popglm.engines import as_numpy, get_engine
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
+from popglm.estimators.attributes import no_attribute
 from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
@@ -330,12 +331,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
 
     def __getattr__(self, name: str) -> Any:
         # only where there is no such attribute
-        if name in ("coef_", "intercept_") and vars(self).get("coef_path_", self) is None:
-            raise AttributeError(
-                f"{name} does not exist: the model was fitted with refit=False, to its folds alone. Their weights are "
-                f"in cv_{name.removesuffix('_')}_path_; use refit=True for weights of all rows."
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise no_attribute(self, name)
 
     def take_strengths(self, lambda_index: Any) -> Self:
         """Take given strengths in place of those that were selected, without fitting.
