@@ -196,12 +196,6 @@ def test_strengths_and_weights_have_a_column_per_response():
         quietly(pg.ClassifierGLM(lambdas=[0.1]), X, TEXT, sample_weight=np.ones((120, 2)))
 
 
-def test_rows_on_disk_are_refused():
-    stream = pg.RowStream(np.zeros((120, 8), np.float32))
-    with pytest.raises(ValueError, match="ClassifierGLM does not fit it; give an array"):
-        pg.ClassifierGLM().fit(stream, TEXT)
-
-
 def test_labels_that_the_fit_did_not_have():
     model = fit(pd.DataFrame({"state": TEXT, "side": np.where(CODES > 0, "l", "r")}))
     strange = pd.DataFrame({"state": TEXT, "side": np.where(CODES > 0, "l", "r")}).astype(object)

@@ -31,7 +31,7 @@ LIBRARIES = ("popglm", "numpy", "scipy", "numba")
 ELSEWHERE = (
     *("verbose", "cv", "se_fraction", "min_lambda", "engine", "device", "schedule"),
     *("feature_groups", "feature_shapes", "feature_mask", "penalty_factors", "lambdas", "l1_ratio", "smoothness"),
-    *("inverse_link", "power"),
+    *("inverse_link", "power", "class_weight"),
 )
 
 
@@ -134,7 +134,6 @@ def about_settings(estimator: Any, settings: Settings, engine: Engine, n_devices
     values = {name: value for name, value in estimator.get_params(deep=False).items() if name not in ELSEWHERE}
     values |= {
         "kind of model": type(estimator).__name__,
-        "inverse_link": settings.loss.link.name,
         "l1_ratio": penalty.l1_ratio,
         "smoothness": penalty.smoothness,
         "schedule": estimator.schedule,
@@ -143,6 +142,8 @@ def about_settings(estimator: Any, settings: Settings, engine: Engine, n_devices
         "number of devices": max(n_devices, 1),
         "number of workers": engine.n_workers,
     }
+    if hasattr(settings.loss, "link"):
+        values["inverse_link"] = settings.loss.link.name
     if hasattr(settings.loss, "power"):
         values["power"] = settings.loss.power
     for name in (*LIBRARIES, *(() if engine.name == "numpy" else (engine.name,))):

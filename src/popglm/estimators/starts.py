@@ -12,13 +12,14 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 
 from popglm.checks import check_fitted
+from popglm.estimators.parameters import Parameters
 from popglm.labels import Rows, column_text
 from popglm.numbers import numbers_of
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 from popglm.statistics.null import NullModels
 
-__all__ = ["OwnPaths", "check_start"]
+__all__ = ["OwnPaths", "check_same_activity", "check_start", "positions", "start_from_array", "start_from_model"]
 
 #: Held-out deviances of null models that differ by more, as a share, are of other activity.
 SAME = 1e-6
@@ -72,41 +73,73 @@ def check_start(
     if isinstance(start, OwnPaths):
         return start.coef
     if not isinstance(start, BaseEstimator):
-        return _from_array(start, estimator, n_lambdas, bool(splits))[None]
+        shape = len(estimator.neuron_names_), estimator.n_features_in_
+        return start_from_array(start, shape, n_lambdas, "GLMCV" if splits else None)[None]
+    if not isinstance(start, Parameters) or start.noun != estimator.noun:
+        raise TypeError(f"start must be a GLM, a GLMCV or an array; found {type(start).__name__}.")
+    paths, neurons = start_from_model(start, estimator, n_lambdas, splits, refit)
+    if splits:
+        _check_loss(start, estimator, loss)
+        check_same_activity(start, neurons, cv_null_deviance, estimator)
+    return paths
+
+
+def start_from_model(
+    start: Any, estimator: Any, n_lambdas: int, splits: list[tuple[np.ndarray, np.ndarray]], refit: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paths (n_fits, n_lambdas, n_neurons, …, n_features) of a fitted model for those of the fit, and their neurons.
+
+    Raises
+    ------
+    ValueError
+        If it has other strengths, neurons, features or folds.
+    sklearn.exceptions.NotFittedError
+    """
     _check_model(start, n_lambdas, refit)
-    neurons = _neurons(start, estimator)
-    features = _features(start, estimator)
+    neurons, features = _neurons(start, estimator), _features(start, estimator)
     paths = start.coef_path_[None] if refit else np.empty((0, *start.cv_coef_path_.shape[1:]))
     if splits:
-        _check_folds(start, estimator, loss, splits)
-        _check_activity(start, neurons, cv_null_deviance, estimator.neuron_names_)
+        _check_folds(start, estimator, splits)
         paths = np.concatenate([paths, start.cv_coef_path_])
-    return paths[:, :, neurons][..., features]
+    return paths[:, :, neurons][..., features], neurons
 
 
-def _from_array(start: Any, estimator: Any, n_lambdas: int, has_folds: bool) -> np.ndarray:
-    if has_folds:
+def start_from_array(start: Any, shape: tuple[int, ...], n_lambdas: int, crossed: str | None) -> np.ndarray:
+    """Coefficients (n_lambdas, *shape) from an array of them, or of those of a single strength.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the coefficients of a strength, the number of neurons first.
+    crossed : str or None
+        What a start of cross-validated fits has to be; no array is.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if crossed is not None:
         raise TypeError(
-            f"start must be a GLMCV fitted to the same folds; found {type(start).__name__}, which does not tell what "
-            "activity it has seen, and a fold may not begin at anything that has seen what it holds out."
+            f"start must be a {crossed} fitted to the same folds; found {type(start).__name__}, which does not tell "
+            "what activity it has seen, and a fold may not begin at anything that has seen what it holds out."
         )
     if isinstance(start, pd.DataFrame | pd.Series | xr.DataArray):
         raise TypeError(
             f"start must be an array or a fitted model; found {type(start).__name__}, whose labels are not read. Give "
             "the model itself, whose neurons and features are matched by name, or start.to_numpy()."
         )
-    q, p = len(estimator.neuron_names_), estimator.n_features_in_
-    path = numbers_of(start, "start")
-    if path.shape == (p,) and q == 1:
+    path, whole = numbers_of(start, "start"), (n_lambdas, *shape)
+    if path.shape == shape[1:] and shape[0] == 1:
         path = path[None]
-    if path.shape not in ((q, p), (n_lambdas, q, p)):
+    if path.shape not in (shape, whole):
+        axes = "neurons and features" if len(shape) == 2 else "responses, classes and features"
         raise ValueError(
-            f"start must have shape ({n_lambdas}, {q}, {p}), for strengths, neurons and features, or ({q}, {p}), the "
-            f"same for all strengths; it has {path.shape}."
+            f"start must have shape {whole}, for strengths, {axes}, or {shape}, the same for all strengths; it has "
+            f"{path.shape}."
         )
     if not np.isfinite(path).all():
         raise ValueError(f"start must be finite; entry {tuple(np.argwhere(~np.isfinite(path))[0].tolist())} is not.")
-    return np.broadcast_to(path, (n_lambdas, q, p))
+    return np.broadcast_to(path, whole)
 
 
 def _check_model(start: Any, n_lambdas: int, refit: bool) -> None:
@@ -123,8 +156,8 @@ def _neurons(start: Any, estimator: Any) -> np.ndarray:
     """Where the neurons of the fit stand in the start."""
     wanted, present = estimator.neuron_names_, start.neuron_names_
     if (estimator.neurons_are_named_ and start.neurons_are_named_) or set(wanted) == set(present):
-        return _positions(wanted, present, "neuron")
-    return _counted(len(wanted), len(present), "neurons")
+        return positions(wanted, present, estimator.noun)
+    return _counted(len(wanted), len(present), f"{estimator.noun}s")
 
 
 def _features(start: Any, estimator: Any) -> np.ndarray:
@@ -133,10 +166,17 @@ def _features(start: Any, estimator: Any) -> np.ndarray:
     count = _counted(estimator.n_features_in_, start.n_features_in_, "features")
     if wanted is None or present is None:
         return count
-    return _positions([column_text(label) for label in wanted], [column_text(label) for label in present], "feature")
+    return positions([column_text(label) for label in wanted], [column_text(label) for label in present], "feature")
 
 
-def _positions(wanted: Sequence[str], present: Sequence[str], what: str) -> np.ndarray:
+def positions(wanted: Sequence[Any], present: Sequence[Any], what: str) -> np.ndarray:
+    """Where those of the fit stand in the start.
+
+    Raises
+    ------
+    ValueError
+        If one is missing there.
+    """
     position = {name: k for k, name in enumerate(present)}
     if missing := [name for name in wanted if name not in position]:
         raise ValueError(
@@ -151,14 +191,7 @@ def _counted(wanted: int, present: int, what: str) -> np.ndarray:
     return np.arange(wanted)
 
 
-def _check_folds(start: Any, estimator: Any, loss: Family, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Complain unless every fold of the start was trained on the samples that this fit trains that fold on."""
-    own = getattr(start, "splits_", None)
-    if own is None:
-        raise ValueError(
-            f"start must be a GLMCV that knows its folds; this {type(start).__name__} does not. A fold may not begin "
-            "at anything that has seen what it holds out."
-        )
+def _check_loss(start: Any, estimator: Any, loss: Family) -> None:
     if start.loss_ != loss and (start.loss_.name, start.loss_.link) == (loss.name, loss.link):
         raise ValueError(
             f"start was fitted with power={start.power}; this fit has {estimator.power}. Give a model of the same."
@@ -167,6 +200,16 @@ def _check_folds(start: Any, estimator: Any, loss: Family, splits: list[tuple[np
         raise ValueError(
             f"start was fitted with family={start.family!r} and inverse_link={start.loss_.link.name!r}; this fit "
             f"has {loss.name!r} and {loss.link.name!r}. Give a model of the same."
+        )
+
+
+def _check_folds(start: Any, estimator: Any, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Complain unless every fold of the start was trained on the samples that this fit trains that fold on."""
+    own = getattr(start, "splits_", None)
+    if own is None:
+        raise ValueError(
+            f"start must be a {type(estimator).__name__} that knows its folds; this {type(start).__name__} does not. A "
+            "fold may not begin at anything that has seen what it holds out."
         )
     same = len(own) == len(splits) and all(
         np.array_equal(np.sort(a), np.sort(b))
@@ -184,15 +227,29 @@ def _check_folds(start: Any, estimator: Any, loss: Family, splits: list[tuple[np
         )
 
 
-def _check_activity(start: Any, neurons: np.ndarray, cv_null_deviance: np.ndarray, names: list[str]) -> None:
-    """Complain of other activity, weights or offsets, by which a start may have seen what a fold holds out."""
+def check_same_activity(start: Any, neurons: np.ndarray, cv_null_deviance: np.ndarray, estimator: Any) -> None:
+    """Complain of other activity, weights or offsets, by which a start may have seen what a fold holds out.
+
+    Parameters
+    ----------
+    neurons : ndarray of int
+        Those of the start that the fit has.
+    cv_null_deviance : ndarray, shape (n_folds, n_neurons)
+        As in `check_start`.
+
+    Raises
+    ------
+    ValueError
+    """
     # files of earlier revisions have that of their null models alone, which is the same
     found = getattr(start, "cv_constant_deviance_", start.cv_null_model_deviance_)[:, neurons]
     same = np.isclose(found, cv_null_deviance, rtol=SAME, atol=0, equal_nan=True)
     if not same.all():
         fold, neuron = np.argwhere(~same)[0]
+        what = "activity, sample weights or offset" if estimator.noun == "neuron" else "labels or weights"
+        name = f"{estimator.noun} {estimator.neuron_names_[neuron]!r}"
         raise ValueError(
-            f"start was fitted to other activity, sample weights or offset: the held-out deviance of the null model of "
-            f"neuron {names[neuron]!r} in fold {fold} was {found[fold, neuron]:.6g}, and is "
+            f"start was fitted to other {what}: the held-out deviance of the null model of {name} in fold "
+            f"{fold} was {found[fold, neuron]:.6g}, and is "
             f"{cv_null_deviance[fold, neuron]:.6g}. Give a model that was fitted to the same."
         )

@@ -162,10 +162,8 @@ def _tally(
     X, Y, sample_weight, offset = data
     asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
     of_classes = isinstance(model, CategoricalGLM)
-    if of_classes:
-        values = check_class_matrix(model, X, asks, held_out)
-    else:
-        values = check_design_matrix(model, X, asks, held_out, whole=method == "shuffle")
+    check = check_class_matrix if of_classes else check_design_matrix
+    values = check(model, X, asks, held_out, whole=method == "shuffle")
     labels = rows_of(model, X, held_out)
     # a single number asks on purpose for predictions without what the fit had
     as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))

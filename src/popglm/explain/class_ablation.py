@@ -14,20 +14,26 @@ from popglm.estimators.classifier.predictions import class_deviances, class_pred
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_weights, over_neurons
 from popglm.explain.binning import BinAxis
-from popglm.explain.contributions import Activity, Predictor, rows_of
+from popglm.explain.contributions import Activity, Predictor, check_whole, rows_of
 from popglm.labels import Rows
+from popglm.solve.sparse.rows import some_rows
+from popglm.solve.stream import read_rows
 from popglm.statistics.categorical import class_counts
 
 __all__ = ["ClassActivity", "ClassPredictor", "check_class_matrix"]
 
 
-def check_class_matrix(model: CategoricalGLM, X: Any, who: str, held_out: bool) -> np.ndarray:
-    """X as an array, if its columns are those of the fit, and its rows those that the folds held out.
+def check_class_matrix(model: CategoricalGLM, X: Any, who: str, held_out: bool, whole: bool = False) -> Any:
+    """X as an array or a `RowStream`, if its columns are those of the fit, and its rows those that the folds held out.
+
+    With ``whole``, ``who`` asks for an array.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
     """
+    if whole:
+        check_whole(X, who)
     check_flag(who, "held_out", held_out)
     check_fitted(model, "lambda_index_", who)
     if held_out and not isinstance(model, ClassifierGLMCV):
@@ -47,7 +53,7 @@ def check_class_matrix(model: CategoricalGLM, X: Any, who: str, held_out: bool) 
             "held-out predictions are of those."
         )
     order = rows_of(model, X, held_out).order(X, "X")
-    return values if order is None else values[order]
+    return values if order is None else some_rows(values, order)
 
 
 class ClassPredictor(Predictor):
@@ -73,11 +79,13 @@ class ClassPredictor(Predictor):
         return eta
 
     def part(self, columns: np.ndarray | slice, neurons: np.ndarray, source: np.ndarray | None = None) -> np.ndarray:
-        """What some columns add; with ``source`` row t takes the columns of row source[t]."""
+        """See `Predictor.part`; shape (n_samples, n_responses, n_classes)."""
         eta = np.zeros((len(self.X), len(neurons), self.parts[0][2].shape[1]))
-        for rows, coef, intercept in self.parts:
-            x = self.X[rows if source is None else source[rows]][:, columns]
-            eta[rows] = class_predictors(x, coef[neurons][..., columns], np.zeros_like(intercept[neurons]))
+        for first, last, block in read_rows(self.X):
+            for rows, coef, intercept in self.parts:
+                here = rows[slice(*np.searchsorted(rows, [first, last]))]
+                x = block[here - first if source is None else source[here]][:, columns]
+                eta[here] = class_predictors(x, coef[neurons][..., columns], np.zeros_like(intercept[neurons]))
         return eta
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "check_data_of_fit",
     "check_design_matrix",
     "check_splits",
+    "check_whole",
     "neuron_blocks",
     "other_than_in_fit",
     "rows_of",
@@ -56,15 +57,8 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
     Columns and, with ``held_out``, rows that have labels are put in the order of the fit. ``who`` asks, for the
     complaints; with ``whole`` it needs an array.
     """
-    if whole and stays_sparse(X):
-        raise TypeError(
-            f"{who} needs all rows of X at once, dense; this sparse X is large. Give X.toarray(), if memory holds it."
-        )
-    if whole and is_streamed(X):
-        raise TypeError(
-            f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
-            "the array on disk."
-        )
+    if whole:
+        check_whole(X, who)
     check_flag(who, "held_out", held_out)
     if held_out:
         check_cross_validated(model, who)
@@ -89,6 +83,24 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
         )
     order = rows_of(model, X, held_out).order(X, "X")
     return values if order is None else some_rows(values, order)
+
+
+def check_whole(X: Any, who: str) -> None:
+    """Complain of rows that are not all in memory, and dense.
+
+    Raises
+    ------
+    TypeError
+    """
+    if stays_sparse(X):
+        raise TypeError(
+            f"{who} needs all rows of X at once, dense; this sparse X is large. Give X.toarray(), if memory holds it."
+        )
+    if is_streamed(X):
+        raise TypeError(
+            f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
+            "the array on disk."
+        )
 
 
 def rows_of(model: Any, X: Any, held_out: bool) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -13,19 +14,27 @@ from popglm.engines import Engine, get_engine
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.attributes import no_attribute
+from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
 from popglm.estimators.classifier.labels import check_class_weight, check_classes, weights_by_class
 from popglm.estimators.classifier.predictions import ClassPredictions, class_predictors
+from popglm.estimators.classifier.starts import check_class_start
 from popglm.estimators.classifier.storage import ClassStorage
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.features import check_features
 from popglm.estimators.parameters import Parameters
 from popglm.estimators.progress import fit_progress
+from popglm.estimators.sparse_features import check_smoothness
 from popglm.estimators.validation import check_weights, has_effect, name_neurons, over_neurons, warn_neurons
+from popglm.io.checkpoints import CheckpointFolder
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.messages import counted, listed
 from popglm.numbers import shape_of
 from popglm.solve.categorical.population import CategoricalFits, Choices, fit_categorical
+from popglm.solve.remote.rows import RemoteRows
+from popglm.solve.settings import Settings
+from popglm.solve.sparse.rows import parts_of
+from popglm.solve.stream import released
 from popglm.statistics.categorical import SOFTMAX
 from popglm.statistics.null import FEW_EVENTS
 from popglm.statistics.selection import at_strengths
@@ -63,10 +72,16 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         """See `Parameters._loss`."""
         return SOFTMAX
 
-    def _fit(self, X: Any, y: Any, splits_of: Any, sample_weight: Any, refit: bool) -> tuple[CategoricalFits, tuple]:
+    def _fit(
+        self, X: Any, y: Any, splits_of: Any, sample_weight: Any, refit: bool, start: Any, checkpoint: Any
+    ) -> tuple[CategoricalFits, tuple]:
         """Check, fit, warn; sets the attributes that both estimators have. Returns codes and weights, too."""
         began = time.perf_counter()
+        folder = None if checkpoint is None else CheckpointFolder(checkpoint)
+        # what a fit sets it must not find in its start
+        start = copy(start) if start is self else start
         values, codes, weights, rows = self._checked(X, y, sample_weight)
+        check_smoothness(values, self.smoothness)
         settings = self._settings(X, values.shape[1], codes.shape[1])
         splits = splits_of(len(values), rows, codes)
         n_classes = len(self.classes_)
@@ -78,16 +93,20 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         choices = Choices(values, codes, n_classes, weights, splits, penalties, self.penalty == "group_lasso")
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         n_fits = len(splits) + int(refit)
+        self.sample_labels_ = rows.labels
+        s = np.broadcast_to(over_neurons(weights), codes.shape)
+        near = check_class_start(start, self, n_lambdas, splits, refit, codes, s)
         with (
             np.errstate(all="ignore"),
+            released(values),
             engine.session(),
             fit_progress(self.verbose, codes.shape[1], n_lambdas, n_fits) as advance,
+            kept_in(folder, lambda: self._about(engine, choices, settings, near)) as kept,
         ):
-            fits = fit_categorical(engine, choices, settings, refit, advance)
+            fits = fit_categorical(engine, choices, settings, refit, advance, near, kept)
         self._keep_fits(fits, engine, refit)
         self.timings_ = {"total": time.perf_counter() - began}
-        self.sample_labels_ = rows.labels
-        counted = np.broadcast_to(over_neurons(weights) > 0, codes.shape)
+        counted = s > 0
         self.class_samples_ = np.stack(
             [np.bincount(own[(own >= 0) & c], minlength=n_classes) for own, c in zip(codes.T, counted.T, strict=True)]
         )
@@ -95,7 +114,18 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         parts = [np.arange(len(values)), *(train for train, _ in splits)]
         self._warn_of_separation(values, np.where(counted, codes, -1), parts, fits, refit)
         self._X_fit = X
-        return fits, (codes, weights, splits)
+        return fits, (codes, weights)
+
+    def _about(self, engine: Engine, choices: Choices, settings: Settings, start: np.ndarray | None) -> dict[str, str]:
+        """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
+        folds = np.concatenate([np.zeros(0, int), *(np.r_[len(a), a] for pair in choices.splits for a in pair)])
+        arrays = {"X": choices.X, "y": choices.codes, "sample_weight and class_weight": choices.weights, "start": start}
+        arrays |= {"the folds (cv and groups)": folds, "feature_groups": self.feature_group_sizes_}
+        arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
+        arrays |= {"lambdas": settings.lambdas}
+        if self.feature_shapes_ is not None:
+            arrays |= {"feature_shapes": settings.penalty.R}
+        return about_arrays(engine, arrays) | about_settings(self, settings, engine, 1)
 
     def _engine(self, given: list[Any]) -> Engine:
         if isinstance(self.device, list | tuple):
@@ -104,7 +134,7 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
             )
         return get_engine(self.engine, self.device, self.precision, given)
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Rows]:
+    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, np.ndarray, np.ndarray | None, Rows]:
         """X, numbers of classes and weights of a fit as the solver takes them, and the labels of its rows."""
         who = type(self).__name__
         if y is None:
@@ -115,8 +145,11 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         if isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors):
             raise ValueError(f"penalty_factors: {who} does not search for factors; give one for every feature group.")
         values = check_features(self, X, reset=True)
-        if not isinstance(values, np.ndarray):
-            raise ValueError(f"X is larger than memory, or large and sparse: {who} does not fit it; give an array.")
+        if isinstance(values, RemoteRows):
+            raise ValueError(
+                f"X has its rows on workers, and {who} fits on one machine; give the array on disk itself, which is "
+                "read block by block."
+            )
         rows = Rows(row_labels(X))
         codes, self.classes_ = check_classes(y, len(values), rows)
         self._one_neuron = len(shape_of(y)) == 1
@@ -169,16 +202,23 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
             )
 
     def _warn_of_separation(
-        self, X: np.ndarray, codes: np.ndarray, parts: list[np.ndarray], fits: CategoricalFits, refit: bool
+        self, X: Any, codes: np.ndarray, parts: list[np.ndarray], fits: CategoricalFits, refit: bool
     ) -> None:
         """Name responses whose classes a fit without a penalty tells apart in all of its rows."""
         free = np.flatnonzero((fits.lambdas[-1] == 0) & fits.fittable[0])
-        found = np.zeros(len(free), bool)
-        for f, rows in enumerate(parts if len(free) else []):
-            own = codes[rows][:, free]
-            eta = class_predictors(X[rows], fits.coef[f, -1, free], fits.intercept[f, -1, free])
-            right = (eta.argmax(axis=2) == own) | (own < 0)
-            found |= right.all(axis=0) & fits.fittable[f, free] & bool(f or refit)
+        if not len(free):
+            return
+        right = fits.fittable[:, free].copy()
+        right[0] &= refit
+        inside = np.zeros((len(parts), len(codes)), bool)
+        for f, rows in enumerate(parts):
+            inside[f, rows] = True
+        for first, last, block in parts_of(X):
+            own = codes[first:last, free]
+            for f, counts in enumerate(inside[:, first:last]):
+                most = class_predictors(block, fits.coef[f, -1, free], fits.intercept[f, -1, free]).argmax(axis=2)
+                right[f] &= ((most == own) | (own < 0) | ~counts[:, None]).all(axis=0)
+        found = right.any(axis=0)
         warn_neurons(
             "Without a penalty no finite weights are best, in the fit or in a fold: some tell all samples of unlike "
             "classes apart, and grow with every step (use penalty='ridge' or another, or leave out what separates "

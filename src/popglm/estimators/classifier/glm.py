@@ -154,17 +154,28 @@ class ClassifierGLM(CategoricalGLM):
         self.verbose = verbose
         self.feature_shapes = feature_shapes
 
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> ClassifierGLM:
+    def fit(
+        self, X: Any, y: Any, *, sample_weight: Any = None, start: Any = None, checkpoint: Any = None
+    ) -> ClassifierGLM:
         """Fit all responses over all strengths.
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples,) or (n_samples, n_responses)
             Labels: whole numbers, text, flags, but no flags beside numbers. None, NaN or a mask where a response is not
             known: the sample drops out for that response alone.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
             How much a sample counts, ≥ 0: a weight of 2 counts as two samples.
+        start : ClassifierGLM, ClassifierGLMCV or array-like, optional
+            Where to begin: a fitted model, whose `coef_path_` is taken, or coefficients of shape (n_lambdas,
+            n_responses, n_classes, n_features), or those of a single strength for all of them, as `coef_` has them. A
+            start near the minimum saves steps, and changes the result within `tol` alone. A model must have as many
+            strengths and the same features, and every response and class of the fit; responses and features with names
+            are matched by name, classes by their labels.
+        checkpoint : path-like, optional
+            As in `GLM.fit`: a folder that keeps the fit while it goes on. After a crash or Ctrl-C the same call goes on
+            from there, and ends with the same bits.
 
         Returns
         -------
@@ -173,7 +184,10 @@ class ClassifierGLM(CategoricalGLM):
         Raises
         ------
         TypeError, ValueError
-            For input that cannot be fitted; the sentence names the argument and the place.
+            For input that cannot be fitted; the sentence names the argument and the place. For a ``checkpoint`` of
+            another fit, or a folder that holds something else.
+        OSError, KeyboardInterrupt
+            As in `GLM.fit`.
 
         Warns
         -----
@@ -183,7 +197,7 @@ class ClassifierGLM(CategoricalGLM):
         ConvergenceWarning
             Names responses that did not reach `tol`, with their certificates.
         """
-        fits, _ = self._fit(X, y, lambda n, rows, codes: [], sample_weight, True)
+        fits, _ = self._fit(X, y, lambda n, rows, codes: [], sample_weight, True, start, checkpoint)
         self._keep(np.full(len(self.neuron_names_), len(self.lambda_path_) - 1))
         self._warn_of_late_fits(fits.gap, refit=True)
         return self

@@ -17,6 +17,7 @@ from popglm.estimators.grid_ends import at_ends, warn_of_ends
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import over_neurons, warn_neurons
 from popglm.labels import Rows
+from popglm.solve.sparse.rows import parts_of, some_rows
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 __all__ = ["ClassifierGLMCV"]
@@ -134,17 +135,33 @@ class ClassifierGLMCV(CategoricalGLM):
         self.refit = refit
         self.feature_shapes = feature_shapes
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> ClassifierGLMCV:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+        start: ClassifierGLMCV | None = None,
+        checkpoint: Any = None,
+    ) -> ClassifierGLMCV:
         """Fit, cross-validate and select.
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples,) or (n_samples, n_responses)
             Labels, as in `ClassifierGLM.fit`.
         groups : array-like, shape (n_samples,), optional
             Trial of every sample, by labels of any kind; a trial is never split between folds.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
+        start : ClassifierGLMCV, optional
+            Where to begin: a model that was fitted to the same folds of the same labels, with the same sample and class
+            weights, as before a smaller `tol` or beside another penalty. Each fold begins at that fold's path, as in
+            `GLMCV.fit`. Nothing else can be a start. Strengths, features, responses and classes as in
+            `ClassifierGLM.fit`.
+        checkpoint : path-like, optional
+            As in `GLM.fit`. A splitter that shuffles needs a ``random_state``, so that its folds are the same again.
 
         Returns
         -------
@@ -152,8 +169,8 @@ class ClassifierGLMCV(CategoricalGLM):
 
         Raises
         ------
-        TypeError, ValueError
-            For input that cannot be fitted; the sentence names the argument and the place.
+        TypeError, ValueError, OSError, KeyboardInterrupt
+            As in `ClassifierGLM.fit`; sentences name the argument and the place.
 
         Warns
         -----
@@ -172,7 +189,7 @@ class ClassifierGLMCV(CategoricalGLM):
             splits.extend(check_folds(self.cv, n_samples, groups, rows, codes))
             return splits
 
-        fits, (codes, weights, _) = self._fit(X, y, split, sample_weight, bool(self.refit))
+        fits, (codes, weights) = self._fit(X, y, split, sample_weight, bool(self.refit), start, checkpoint)
         self.splits_, tested = splits, np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(codes), -1)
         for fold, (_, test) in enumerate(splits):
@@ -290,13 +307,14 @@ class ClassifierGLMCV(CategoricalGLM):
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
         order = Rows(self.sample_labels_, "the fit").order(X, "X")
-        values = values if order is None else values[order]
+        values = values if order is None else some_rows(values, order)
         p = np.full((len(values), *self.cv_intercept_.shape[1:]), np.nan)
-        for fold, (coef, intercept) in enumerate(zip(self.cv_coef_, self.cv_intercept_, strict=True)):
-            held = self.fold_ == fold
-            eta = class_predictors(values[held], coef, intercept)
-            eta[:, ~(self.cv_class_counts_[fold] > 0).any(axis=1)] = np.nan
-            p[held] = shares_of(eta)
+        for first, last, block in parts_of(values):
+            for fold, (coef, intercept) in enumerate(zip(self.cv_coef_, self.cv_intercept_, strict=True)):
+                held = np.flatnonzero(self.fold_[first:last] == fold)
+                eta = class_predictors(some_rows(block, held), coef, intercept)
+                eta[:, ~(self.cv_class_counts_[fold] > 0).any(axis=1)] = np.nan
+                p[first + held] = shares_of(eta)
         return like(p[:, 0] if self._one_neuron else p, X, exact=True)
 
     def summary(self) -> pd.Series:

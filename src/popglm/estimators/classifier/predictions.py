@@ -15,6 +15,7 @@ from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_weights, over_neurons
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
+from popglm.solve.sparse.rows import parts_of
 from popglm.statistics.categorical import class_counts, null_loss, terms
 from popglm.statistics.selection import fraction_explained
 
@@ -36,7 +37,7 @@ class ClassPredictions(Attributes):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
             Columns with names may stand in any order.
 
         Returns
@@ -61,7 +62,7 @@ class ClassPredictions(Attributes):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
 
         Returns
         -------
@@ -83,7 +84,7 @@ class ClassPredictions(Attributes):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
 
         Returns
         -------
@@ -108,7 +109,7 @@ class ClassPredictions(Attributes):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_responses) or (n_samples,)
             Labels; samples with None or NaN are left out. Responses with names may stand in any order.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
@@ -183,12 +184,13 @@ def class_predictors(X: Any, coef: np.ndarray, intercept: np.ndarray) -> np.ndar
 
     Parameters
     ----------
-    X : ndarray, shape (n_samples, n_features)
+    X : ndarray, RowStream or SparseRows, shape (n_samples, n_features)
     coef : ndarray, shape (n_responses, n_classes, n_features)
     intercept : ndarray, shape (n_responses, n_classes)
     """
     q, n_classes, p = coef.shape
-    return product64(X, coef.reshape(q * n_classes, p)).reshape(-1, q, n_classes) + intercept
+    parts = [product64(rows, coef.reshape(q * n_classes, p)) for _, _, rows in parts_of(X)]
+    return np.concatenate(parts).reshape(-1, q, n_classes) + intercept
 
 
 def shares_of(eta: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ class ClassCurvature:
     """What `popglm.solve.categorical.objective.CategoricalObjective` knows of second derivatives, on the host."""
 
     engine: Engine
-    X: np.ndarray
+    X: Any
     basis: np.ndarray
     unit: np.ndarray | None
     weights: np.ndarray | None

@@ -15,6 +15,7 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.categorical.curvature import ClassCurvature
 from popglm.solve.evaluation import Evaluation
+from popglm.solve.sparse.rows import SparseBlock, SparseRows, times_rows
 from popglm.statistics.categorical import centred, class_counts, terms
 
 __all__ = ["CategoricalObjective"]
@@ -37,8 +38,9 @@ class CategoricalObjective(ClassCurvature):
     Parameters
     ----------
     engine : engine
-    X : ndarray, shape (n_samples, n_features)
-        In the engine's precision.
+    X : ndarray, RowStream or SparseRows, shape (n_samples, n_features)
+        In the engine's precision. Of a stream every evaluation reads the rows twice, block by block: once for the
+        predictors, and once more for the forces at the best intercepts beside them.
     codes : ndarray of int, shape (n_samples,)
         Number of every sample's class; any where a sample does not count.
     weights : ndarray, shape (n_samples,), or None
@@ -63,7 +65,7 @@ class CategoricalObjective(ClassCurvature):
     def __init__(
         self,
         engine: Engine,
-        X: np.ndarray,
+        X: Any,
         codes: np.ndarray,
         weights: np.ndarray | None,
         ranges: list[tuple[int, int]],
@@ -86,20 +88,35 @@ class CategoricalObjective(ClassCurvature):
         self.s = None if weights is None else weights.astype(engine.dtype)
 
     def _pieces(self, n: int) -> list[tuple[int, int]]:
+        if isinstance(self.X, SparseRows):
+            return self.X.row_chunks(n, self.engine.n_workers)
         if self.on_host:
             return self.engine.row_chunks(n)
-        return [(a, min(a + WINDOW, n)) for a in range(0, n, WINDOW)]
+        step = min(WINDOW, getattr(self.X, "block_rows", WINDOW))
+        return [(a, min(a + step, n)) for a in range(0, n, step)]
 
     def _over_windows(self, work: Callable[..., Any], *each: list) -> list[Any]:
         """``work(window, *parts)`` of every window."""
         tasks = list(zip(self.windows, *each, strict=True))
         return self.engine.map(work, tasks) if self.on_host else [work(*task) for task in tasks]
 
-    def _rows(self, first: int, last: int) -> tuple[Array, Array, Array | None]:
-        """X, classes and weights of a window, in the engine's library."""
+    def _columns(self, first: int, last: int) -> Any:
+        """X of a window, in the engine's library; sparse where it is."""
+        if isinstance(self.X, SparseRows):
+            return self.X.window(first, last)
+        whole = isinstance(self.X, np.ndarray)
+        return self.engine.place(self.X)[first:last] if whole else self.engine.asarray(self.X[first:last])
+
+    def _classes(self, first: int, last: int) -> tuple[Array, Array | None]:
+        """Classes and weights of a window, in the engine's library."""
         place = self.engine.place
         s = None if self.s is None else place(self.s)[first:last]
-        return place(self.X)[first:last], place(self.one_hot)[:, first:last], s
+        return place(self.one_hot)[:, first:last], s
+
+    def _predictors(self, placed: Array, first: int, last: int) -> Array:
+        """Those of the classes in a window, without intercepts."""
+        xp, X = self.engine.xp, self._columns(first, last)
+        return X.across(placed) if isinstance(X, SparseBlock) else xp.matmul(placed, xp.matrix_transpose(X))
 
     def release(self) -> None:
         """Let go of what lies on a device for this response in this fit alone."""
@@ -129,13 +146,13 @@ class CategoricalObjective(ClassCurvature):
     def _evaluate(self, V: np.ndarray, b: np.ndarray) -> Evaluation:
         xp, engine = self.engine.xp, self.engine
         placed = engine.asarray(V)
-        etas = self._over_windows(lambda at: xp.matmul(placed, xp.matrix_transpose(self._rows(*at)[0])))
+        etas = self._over_windows(lambda at: self._predictors(placed, *at))
         if self.fit_intercept:
             b = self.best_intercepts(etas, b)
         shift = engine.asarray(b[:, None])
 
         def sums(at: tuple[int, int], eta: Array) -> list[np.ndarray]:
-            X, own, s = self._rows(*at)
+            own, s = self._classes(*at)
             found = terms(xp, eta + shift, own)
             # what does not count may be infinite
             loss, h, chi = (
@@ -145,7 +162,8 @@ class CategoricalObjective(ClassCurvature):
             inverse = xp.where(h > 0, count * count / xp.where(h > 0, h, xp.ones_like(h)), 0 * h)
             residual = found.residual if s is None else found.residual * s
             scalars = [engine.to_numpy(engine.sum64(a, 0)) for a in (loss, h, chi, inverse)]
-            return [np.array(scalars, float), engine.to_numpy(xp.matmul(residual, X)).astype(float)]
+            forces = times_rows(xp.matmul, residual, self._columns(*at))
+            return [np.array(scalars, float), engine.to_numpy(forces).astype(float)]
 
         parts = self._over_windows(sums, etas)
         loss, h, chi, inverse = sum(part[0] for part in parts) / self.total
@@ -190,7 +208,7 @@ class CategoricalObjective(ClassCurvature):
         shift = engine.asarray(b[:, None])
 
         def sums(at: tuple[int, int], eta: Array) -> list[np.ndarray]:
-            _, own, s = self._rows(*at)
+            own, s = self._classes(*at)
             found = terms(xp, eta + shift, own)
             residual, p = found.residual, found.residual + own
             loss = found.loss if s is None else xp.where(s > 0, s * found.loss, 0 * s)

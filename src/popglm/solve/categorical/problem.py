@@ -18,6 +18,8 @@ from popglm.solve.problems import at_rest
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import walk_path
 from popglm.solve.settings import Settings
+from popglm.solve.snapshot import UNKEPT, Checkpoint
+from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.sums import FeatureSums
 from popglm.statistics.categorical import SOFTMAX, log_frequencies, null_loss
 from popglm.statistics.penalties import Penalty
@@ -60,8 +62,10 @@ class ClassRows:
 
     Attributes
     ----------
-    X : ndarray, shape (n_samples, n_features)
+    X : ndarray, RowStream or SparseRows, shape (n_samples, n_features)
         In the engine's precision.
+    free : ndarray, shape (n_samples, n_free), or None
+        Its columns that are never penalised, in memory.
     codes : ndarray of int, shape (n_samples,)
         Number of every sample's class among those of the response; −1 where it is not known.
     settings : Settings
@@ -77,7 +81,8 @@ class ClassRows:
     """
 
     engine: Engine
-    X: np.ndarray
+    X: Any
+    free: np.ndarray | None
     codes: np.ndarray
     settings: Settings
     unit: np.ndarray | None
@@ -89,6 +94,11 @@ class ClassRows:
     def has_contrasts(self) -> bool:
         """Whether weights are of contrasts of classes: the penalty is the same in all orthonormal coordinates."""
         return self.grouped or self.settings.penalty.l1_ratio == 0
+
+    @property
+    def needs_largest(self) -> bool:
+        """Whether a grid of strengths needs an eigenvalue that sums over so many columns do not tell."""
+        return isinstance(self.X, SparseRows) and self.X.is_wide and self.settings.penalty.l1_ratio < 1
 
 
 @dataclass
@@ -149,9 +159,10 @@ class ClassFit:
         closed = None if penalty.mask is None else np.flatnonzero(~penalty.mask)
         return replace(own, penalty=penalty, closed=closed, lambdas=None, allowed=None)
 
-    def of_columns(self, columns: np.ndarray) -> ClassFit:
-        """The same with some columns alone, without a penalty but a smoothness."""
+    def of_free_columns(self) -> ClassFit:
+        """The same with the columns that are never penalised alone, without a penalty but a smoothness."""
         rows, penalty = self.rows, self.rows.settings.penalty
+        columns = penalty.free_columns
         own = replace(
             Penalty.make("none", None, 0.0, np.ones(len(columns), int)),
             smoothness=penalty.smoothness,
@@ -159,26 +170,26 @@ class ClassFit:
             mask=None if penalty.mask is None else penalty.mask[columns],
         )
         some = replace(
-            rows, X=np.ascontiguousarray(rows.X[:, columns]), settings=replace(rows.settings, penalty=own),
+            rows, X=rows.free, free=None, settings=replace(rows.settings, penalty=own),
             unit=None if rows.unit is None else rows.unit[columns], grouped=False,
         )  # fmt: skip
-        here = np.isin(np.arange(rows.X.shape[1]), columns)
-        return replace(self, rows=some, features=self.features.of_columns(here))
+        return replace(self, rows=some, features=self.features.of_columns(np.isin(np.arange(rows.X.shape[1]), columns)))
 
     def covariance(self) -> np.ndarray:
-        """Of the columns in these rows, in their units."""
-        G = self.features.covariance(self.rows.settings.fit_intercept)
-        if self.rows.unit is not None:
-            G = G / np.outer(self.rows.unit, self.rows.unit)
-        return G
+        """Of the columns in these rows, in their units; of wide sparse ones the variances."""
+        G, unit = self.features.covariance(self.rows.settings.fit_intercept), self.rows.unit
+        if unit is None:
+            return G
+        return G / (unit**2 if G.ndim == 1 else np.outer(unit, unit))
 
     def begin(self) -> tuple[Fit, Coordinates]:
         """The fit at its null model, and the coordinates that it is in."""
         engine, settings, basis = self.rows.engine, self.settings(), self.basis
         S = basis @ (np.diag(self.shares) - np.outer(self.shares, self.shares)) @ basis.T
         # the Hessian of the null model: of the mean over samples, features and classes apart
-        G, n = self.covariance(), len(self.rows.X[0]) * len(basis)
-        G = np.kron(G, S) if n <= MOST_WEIGHTS else np.kron(np.diag(G), np.diag(S))
+        G, n = self.covariance(), self.rows.X.shape[1] * len(basis)
+        whole = G.ndim > 1 and n <= MOST_WEIGHTS
+        G = np.kron(G, S) if whole else np.kron(G if G.ndim == 1 else np.diag(G), np.diag(S))
         if settings.closed is not None:
             G[settings.closed], G[..., settings.closed] = 0, 0
         coordinates = settings.coordinates(engine, np.zeros(n), G)
@@ -213,10 +224,19 @@ class ClassFit:
             rows.settings.fit_intercept,
         )  # fmt: skip
 
-    def walk(self, fit: Fit, lambdas: np.ndarray, report: Callable[[np.ndarray], None] | None = None) -> Path:
-        """The path over strengths (n_lambdas,)."""
+    def walk(
+        self, fit: Fit, lambdas: np.ndarray, guide: np.ndarray | None = None,
+        report: Callable[[np.ndarray], None] | None = None, checkpoint: Checkpoint = UNKEPT,
+    ) -> Path:  # fmt: skip
+        """The path over strengths (n_lambdas,), near a ``guide`` (n_lambdas, n) in the coordinates of the fit."""
         settings = self.rows.settings
-        return walk_path(fit, lambdas[:, None], settings.tol, settings.max_iter, report=report)
+        near = None if guide is None else guide[:, None]
+        return walk_path(fit, lambdas[:, None], settings.tol, settings.max_iter, near, report, checkpoint)
+
+    def problem_weights(self, V: np.ndarray) -> np.ndarray:
+        """Weights (..., n) of the fit, of those (..., n_classes, n_features) of all classes in the user's columns."""
+        V = V[..., self.present, :] * (1.0 if self.rows.unit is None else self.rows.unit)
+        return np.swapaxes(self.basis @ V, -1, -2).reshape(*V.shape[:-2], -1)
 
     def class_weights(self, W: np.ndarray) -> np.ndarray:
         """Weights (..., n_classes, n_features) of all classes in the user's columns, of those of the fit (..., n)."""
