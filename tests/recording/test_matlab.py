@@ -323,14 +323,14 @@ def test_damage_within_a_file_of_hdf5_is_told_in_one_sentence(tmp_path):
         return read_matlab(path, activity="F", rate=3)
 
     told = 0
-    for n in range(512, 2000):
+    for n in range(512, 2000, 5):
         path.write_bytes(whole[:n] + bytes([whole[n] ^ 255]) + whole[n + 1 :])
         with suppress(ValueError):
             read(path)
             continue
         assert_complaint("read_matlab: ", read, path)
         told += 1
-    assert told > 100
+    assert told > 20
 
 
 def test_cells_are_counted_down_the_columns_first(tmp_path):

@@ -244,7 +244,7 @@ def test_bytes_that_were_overwritten_are_an_error_or_leave_the_file_as_it_was(tm
     content = bytearray(good.path.read_bytes())
     rng = np.random.default_rng(0)
     bad = tmp_path / "bad.nwb"
-    for _ in range(40):
+    for _ in range(12):
         damaged = content.copy()
         start = int(rng.integers(0, len(damaged) - 2_000))
         damaged[start : start + 2_000] = rng.bytes(2_000)

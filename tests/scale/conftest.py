@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+
+with suppress(ImportError):
+    import dask
+    import distributed
+
+    # workers are forked from a process that has imported what they need; else each imports it anew for three seconds.
+    # Commands that tests start keep what users have
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver" if os.name == "posix" else "spawn"})
+    if hasattr(distributed.utils, "get_mp_context") and os.name == "posix":
+        # Dask's own list, which it sets once, comes before
+        distributed.utils.get_mp_context().set_forkserver_preload(["distributed", "popglm.scale.session_tasks"])
 
 ABSENT = "distributed is not installed: pip install 'popglm[dask]'"
 

@@ -35,7 +35,7 @@ import popglm as pg
 from popglm.scale import sessions
 
 #: Seconds until a kill, once all workers are up, at most.
-SECONDS = 5.0
+SECONDS = 2.0
 
 
 class Slow(WorkerPlugin):
@@ -64,7 +64,7 @@ def killed_now_and_then(client: Client, rng: np.random.Generator, most: int, n_w
             time.sleep(0.5)
 
 
-def main(kills: int, seed: int, n_sessions: int, n_workers: int, folder: Path, pause: float = 0.05) -> tuple[int, int]:
+def main(kills: int, seed: int, n_sessions: int, n_workers: int, folder: Path, pause: float = 0.03) -> tuple[int, int]:
     """How many workers were killed, and how many stores were compared."""
     rng = np.random.default_rng(seed)
     (folder / "notes").mkdir()

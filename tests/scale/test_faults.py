@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="processes are ended by signals"),
 ]
 #: Seconds of a round, so that there is time to disturb a fit.
-PAUSE = 0.05
+PAUSE = 0.03
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def test_a_worker_that_stands_still_goes_on(folder, paths, recipe, workers, note
 
     def stop(pid):
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(3)
+        time.sleep(1)
         os.kill(pid, signal.SIGCONT)
 
     stopper = faults.AtWork(notes, 5, stop)
@@ -203,7 +203,7 @@ def test_a_scheduler_that_is_gone_is_told_and_stores_are_kept(folder, paths, rec
     output, file = tmp_path / "out", tmp_path / "scheduler.json"
     scheduler = start("dask_scheduler", "--port", "0", "--host", "127.0.0.1", "--scheduler-file", str(file))
     wait_for(file.exists)
-    options = ("--nthreads", "1", "--death-timeout", "10", "--local-directory", str(tmp_path))
+    options = ("--nthreads", "1", "--no-nanny", "--death-timeout", "10", "--local-directory", str(tmp_path))
     worker = start("dask_worker", "--scheduler-file", str(file), *options)
     try:
         with (

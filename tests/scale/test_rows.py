@@ -114,17 +114,17 @@ def test_any_source_gives_the_fit_of_one_process(recording, client, tmp_path, so
 
 
 @pytest.mark.parametrize(
-    ("family", "penalty", "more"),
+    ("family", "penalty", "more", "n_shares"),
     [
-        ("gaussian", "lasso", {}),
-        ("bernoulli", "group_lasso", {}),
-        ("negative_binomial", "ridge", {}),
-        ("censored_gaussian", "ridge", {}),
-        ("poisson", "none", {}),
-        ("poisson", "lasso", {"precision": "float32", "tol": 1e-4, "engine": "torch"}),
+        ("gaussian", "lasso", {}, 3),
+        ("bernoulli", "group_lasso", {}, 3),
+        ("negative_binomial", "ridge", {}, 3),
+        ("censored_gaussian", "ridge", {}, 3),
+        ("poisson", "none", {}, 3),
+        ("poisson", "none", {}, 1),
+        ("poisson", "lasso", {"precision": "float32", "tol": 1e-4, "engine": "torch"}, 3),
     ],
 )
-@pytest.mark.parametrize("n_shares", [1, 3])
 def test_families_with_missing_values_weights_and_offset(recording, client, family, penalty, more, n_shares):
     if more.get("engine") == "torch":
         pytest.importorskip("torch")
