@@ -103,6 +103,17 @@ middle = [np.flatnonzero(groups == group).mean() for group in dict.fromkeys(grou
 axes[1].set_xticks(middle, list(dict.fromkeys(groups)), rotation=20, ha="right")
 
 # %%
+# Kernels of classes
+# ------------------
+# `kernels` puts the weights of a group back into the units of its variable: here the choice over the contrast, and over
+# the trials of a session. A curve is what the group adds to the log odds of a class.
+
+kernels = pg.kernels(model, design)
+fig, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained")
+pg.plot.kernel_curves(kernels, axes[0], group="contrast", neurons="choice")
+pg.plot.kernel_curves(kernels, axes[1], group="trial number", neurons="choice")
+
+# %%
 # What each group carries
 # -----------------------
 # `breakdown` takes a group out of the fitted model, and scores what is left on the sessions that a fold held out. A bar
@@ -120,6 +131,17 @@ for ax, response in zip(axes, ["choice", "state"], strict=True):
 axes[0].invert_yaxis()
 
 # %%
+# What only one group can say
+# ---------------------------
+# `compare` fits again without a group. What a group shares with others is no loss then. `shapley` shares out what is
+# explained, so that the parts add up. Speed and pupil say unlike things of the state: both columns are nearly alike.
+
+unique = pg.compare(model, X, labels).fraction_explained_deviance
+shares = pg.shapley(model, X, labels).fraction_explained_deviance
+both = {"only this": unique.sel(neuron="state").to_series(), "its share": shares.sel(neuron="state").to_series()}
+pd.DataFrame(both).round(2)
+
+# %%
 # Probabilities against what happened
 # -----------------------------------
 # Held-out probabilities of the choices over the contrast, beside their frequencies. Lines are predictions, dots the
@@ -134,6 +156,12 @@ for k, name in enumerate(names):
     ax.plot(levels, [(choice[contrast == c] == k).mean() for c in levels], "o", color=f"C{k}", ms=4)
 ax.set(xlabel="contrast, left to right", ylabel="probability of the choice", ylim=(0, 1))
 ax.legend(frameon=False)
+
+# %%
+# The same without a variable: in bins of the probability that a class was given, how often was it there? A
+# slope above 1 says that probabilities are too timid, as they are under the strong penalty of ``se_fraction=1``.
+
+pg.plot.calibration(pg.calibration(model, X, labels, trial=np.arange(n) // n_trials, bins=8), neurons="choice")
 
 # %%
 # The unknown states, too, have probabilities:

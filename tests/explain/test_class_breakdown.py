@@ -158,28 +158,32 @@ def test_what_cannot_be_broken_down(model, session):
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("name", "given", "instead"),
     [
-        ("compare", {}),
-        ("shapley", {}),
-        ("calibration", {}),
-        ("significance", {"trial": 0}),
-        ("stability_selection", {"trial": 0}),
-        ("wald", {}),
-        ("debiased", {}),
-        ("likelihood_ratio", {}),
-        ("goodness_of_fit", {}),
-        ("time_rescaling", {}),
-        ("simulate", {}),
+        ("significance", {"trial": 0}, "compare"),
+        ("stability_selection", {"trial": 0}, "compare"),
+        ("wald", {}, "compare"),
+        ("debiased", {}, "compare"),
+        ("likelihood_ratio", {}, "compare"),
+        ("goodness_of_fit", {}, "its evaluate"),
+        ("time_rescaling", {}, "its evaluate"),
+        ("simulate", {}, "its predict_proba"),
     ],
 )
-def test_what_has_no_form_for_classes_says_so(model, session, name, given):
+def test_what_has_no_form_for_classes_names_what_has(model, session, name, given, instead):
     X, Y, trial = session
     given = dict.fromkeys(given, trial)
-    with pytest.raises(TypeError, match=f"{name} has no form for classes, and found a ClassifierGLMCV; use breakdown"):
+    said = f"{name} has no form for classes, and found a ClassifierGLMCV; use {instead}"
+    with pytest.raises(TypeError, match=said):
         getattr(pg, name)(model, X, Y, **given)
 
 
-def test_kernels_have_no_form_for_classes(model):
-    with pytest.raises(TypeError, match="kernels has no form for classes"):
-        pg.kernels(model, pg.Design([pg.linear("x")]))
+def test_what_else_has_no_form_for_classes(model, session):
+    X, Y, _ = session
+    design = pg.Design([pg.linear("x")]).fit({"x": X["cue"]["side"]})
+    for call, instead in (
+        (lambda: pg.predicted_tuning(model, X, Y, pg.bins(X["cue"]["side"], [0.0], 1.0)), "its predict_proba"),
+        (lambda: pg.decode(model, design, {"x": X["cue"]["side"]}, Y, "x", [0.0, 1.0]), "breakdown, compare, shapley"),
+    ):
+        with pytest.raises(TypeError, match=f"has no form for classes, and found a ClassifierGLMCV; use {instead}"):
+            call()

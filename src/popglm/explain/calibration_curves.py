@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 
 from popglm.checks import MOST_BINS, check_count, is_number
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
+from popglm.estimators.classifier.predictions import shares_of
 from popglm.estimators.deviance_loss import deviance_loss, fitted_loss
 from popglm.estimators.validation import check_as_in_fit, check_offset, warn_neurons
+from popglm.explain.class_ablation import ClassActivity, ClassPredictor, check_class_matrix
 from popglm.explain.contributions import (
     Activity,
     Predictor,
@@ -25,6 +28,7 @@ from popglm.explain.recalibration import NOT_FOUND, Line, recalibrate
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
 from popglm.numbers import numbers_of
+from popglm.statistics.families import Family, get_family
 
 __all__ = ["calibration"]
 
@@ -35,7 +39,7 @@ OF_LINE = ("intercept", "slope", "intercept_error", "slope_error")
 
 
 def calibration(
-    model: PopulationGLM,
+    model: PopulationGLM | CategoricalGLM,
     X: Any,
     Y: Any,
     *,
@@ -52,8 +56,8 @@ def calibration(
 
     Parameters
     ----------
-    model : GLMCV, or GLM with ``held_out=False``
-        Fitted.
+    model : GLMCV or ClassifierGLMCV, or GLM or ClassifierGLM with ``held_out=False``
+        Fitted. Of a classifier the activity is whether a sample is of a class, and there are curves of every class.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The rows of the fit, or any others with ``held_out=False``.
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
@@ -80,6 +84,7 @@ def calibration(
         - ``intercept``, ``slope`` (neuron): of the recalibration, and ``intercept_error``, ``slope_error``, NaN for a
           single trial. A slope below 1 says that predictions are too extreme, one above 1 that they are too timid. NaN
           for neurons at the null model, whose predictions do not vary, and for those that are silent.
+        - of a classifier all of these are (neuron, class) in the place of (neuron);
         - the same of all neurons together, ``pooled_predicted`` … (bin) and ``pooled_slope`` …, in bins of their own.
 
     Raises
@@ -130,7 +135,8 @@ def calibration(
     True
     """
     edges = _check_bins(bins)
-    values = check_design_matrix(model, X, "calibration", held_out)
+    of_classes = isinstance(model, CategoricalGLM)
+    values = (check_class_matrix if of_classes else check_design_matrix)(model, X, "calibration", held_out)
     labels = rows_of(model, X, held_out)
     # a single number asks on purpose for predictions without what the fit had
     as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
@@ -140,18 +146,56 @@ def calibration(
         )
     else:
         offset = check_offset(model, offset, len(values), labels, "calibration")
-    predictor = Predictor.make(model, values, offset, held_out)
+    predictor = (ClassPredictor if of_classes else Predictor).make(model, values, offset, held_out)
     fold = model.fold_ if held_out else None
-    activity = Activity.make(model, Y, len(values), predictor.rows, sample_weight, None, labels, fold)
+    kind = ClassActivity if of_classes else Activity
+    activity = kind.make(model, Y, len(values), predictor.rows, sample_weight, None, labels, fold)
     cluster = np.arange(len(values)) if trial is None else check_trials(trial, len(values), labels)
     blocks = list(neuron_blocks(len(values), len(model.neuron_names_)))
     etas = [predictor.eta(neurons) for neurons in blocks]
     if as_in_fit:
         _check_as_in_fit(activity, blocks, etas)
-    has_weights = np.any([coef.any(axis=1) for _, coef, _ in predictor.parts], axis=0)
-    parts = _Predicted(model, activity, np.concatenate(etas, axis=1), has_weights, cluster, edges)
-    errors = "over samples" if trial is None else "over trials"
-    return parts.dataset().assign_attrs(held_out=int(held_out), errors=errors)
+    has_weights = np.any([coef.any(axis=tuple(range(1, coef.ndim))) for _, coef, _ in predictor.parts], axis=0)
+    eta = np.concatenate(etas, axis=1)
+    about: dict[str, Any] = {"held_out": int(held_out), "errors": "over samples" if trial is None else "over trials"}
+    if of_classes:
+        return _of_classes(model, activity, eta, has_weights, cluster, edges).assign_attrs(about, of_classes=1)
+    with np.errstate(over="ignore"):
+        mean = fitted_loss(model, folds=fold).link.mean(np, eta)
+    names, loss = model.neuron_names_, deviance_loss(model, folds=fold)
+    parts = _Predicted(names, loss, activity.y, activity.weights, eta, mean, has_weights, cluster, edges)
+    return parts.dataset().assign_attrs(about)
+
+
+def _of_classes(
+    model: Any, activity: Activity, eta: np.ndarray, has_weights: np.ndarray, cluster: np.ndarray, edges: Any
+) -> xr.Dataset:
+    """Curves and lines of every class: of whether a sample is of it, by its log odds against all others."""
+    responses, classes = np.nonzero(model.has_class_)
+    names = [f"{model.neuron_names_[r]}: {model.classes_[k]}" for r, k in zip(responses, classes, strict=True)]
+    p = shares_of(eta)
+    odds = np.stack([_log_odds(eta[:, r], int(k)) for r, k in zip(responses, classes, strict=True)], axis=1)
+    is_own = (activity.y[:, responses] == classes).astype(float)
+    # a fold that does not train on a class predicts nothing of it
+    weights = np.where(np.isfinite(odds), activity.weights[:, responses], 0.0)
+    loss = get_family("bernoulli", None)
+    mean = p[:, responses, classes]
+    found = _Predicted(names, loss, is_own, weights, odds, mean, has_weights[responses], cluster, edges).dataset()
+    whole = xr.Dataset({name: own for name, own in found.items() if "neuron" not in own.dims})
+    for name, own in found.items():
+        if "neuron" in own.dims:
+            values = np.full(
+                (*model.has_class_.shape, *own.shape[1:]), 0 if own.dtype.kind == "i" else np.nan, own.dtype
+            )
+            values[responses, classes] = own.values
+            whole[name] = ("neuron", "class", *own.dims[1:]), values
+    return whole.assign_coords({"neuron": model.neuron_names_, "class": list(map(str, model.classes_.tolist()))})
+
+
+def _log_odds(eta: np.ndarray, k: int) -> np.ndarray:
+    """Of class k against all others, from predictors (n_samples, n_classes)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return eta[:, k] - logsumexp(np.delete(eta, k, axis=1), axis=1)
 
 
 def _check_as_in_fit(activity: Activity, blocks: list[np.ndarray], etas: list[np.ndarray]) -> None:
@@ -187,7 +231,10 @@ class _Predicted:
 
     Attributes
     ----------
-    eta : ndarray, shape (n_samples, n_neurons)
+    names : list of str
+    loss : Family
+        With parameters of every neuron, or of every sample, where it has some.
+    y, weights, eta, mean : ndarray, shape (n_samples, n_neurons)
     has_weights : ndarray of bool, shape (n_neurons,)
         Others have the predictions of the null model.
     cluster : ndarray of int, shape (n_samples,)
@@ -195,22 +242,19 @@ class _Predicted:
         As `calibration` has ``bins``.
     """
 
-    model: PopulationGLM
-    activity: Activity
+    names: list[str]
+    loss: Family
+    y: np.ndarray
+    weights: np.ndarray
     eta: np.ndarray
+    mean: np.ndarray
     has_weights: np.ndarray
     cluster: np.ndarray
     edges: int | np.ndarray
 
-    @cached_property
-    def mean(self) -> np.ndarray:
-        """Mean responses, shape (n_samples, n_neurons)."""
-        with np.errstate(over="ignore"):
-            return fitted_loss(self.model, folds=self.activity.folds).link.mean(np, self.eta)
-
     def dataset(self) -> xr.Dataset:
         """Curves and lines of every neuron, and of all together."""
-        names, known = self.model.neuron_names_, self.activity.weights > 0
+        names, known = self.names, self.weights > 0
         infinite = ~np.isfinite(np.where(known, self.mean, 0.0)).all(axis=0)
         which = np.flatnonzero(infinite)
         warn_neurons("calibration: infinite means are predicted, so nothing is said of", which, names)
@@ -241,7 +285,7 @@ class _Predicted:
     def _curve(self, rows: np.ndarray, neurons: np.ndarray | int) -> Curve:
         """Means of predictions and activity in every bin, the standard error of the latter, and numbers of samples."""
         mean = self.mean[rows, neurons]
-        y, s, cluster = self.activity.y[rows, neurons], self.activity.weights[rows, neurons], self.cluster[rows]
+        y, s, cluster = self.y[rows, neurons], self.weights[rows, neurons], self.cluster[rows]
         inner, n_bins = self._inner_edges(mean)
         code = np.searchsorted(inner, mean)
         share, n = np.bincount(code, s, n_bins), np.bincount(code, minlength=n_bins)
@@ -264,11 +308,10 @@ class _Predicted:
 
     def _line(self, rows: np.ndarray, neurons: np.ndarray | int) -> Line | None:
         """The recalibration; None where no finite line is best."""
-        y, s = self.activity.y[rows, neurons], self.activity.weights[rows, neurons]
-        loss = self.model.loss_
+        y, s = self.y[rows, neurons], self.weights[rows, neurons]
+        loss = self.loss
         if loss.parameters:
-            given = deviance_loss(self.model, folds=self.activity.folds)
-            own = (getattr(given, parameter.name) for parameter in loss.parameters)
+            own = (getattr(loss, parameter.name) for parameter in loss.parameters)
             loss = loss.given(*(np.broadcast_to(values, self.eta.shape)[rows, neurons] for values in own))
         n, (n_events, n_others) = np.array([np.count_nonzero(np.isfinite(y))]), loss.events(y[None], s[None])
         constant = np.array([not len(y) or np.ptp(y) == 0])

@@ -11,10 +11,12 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import check_flag, is_number
-from popglm.estimators import GLMCV, TwoPartGLM
+from popglm.estimators import GLMCV, ClassifierGLMCV, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, check_offset
 from popglm.explain.binning import Bins, check_bins
+from popglm.explain.class_comparison import tally_of_class_refits
 from popglm.explain.contributions import (
     Activity,
     Predictor,
@@ -28,7 +30,7 @@ from popglm.explain.contributions import (
 from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.given_models import check_activity
 from popglm.explain.maps import check_map
-from popglm.explain.reduced_models import Refits
+from popglm.explain.reduced_models import Refits, warn_of_late_refits
 from popglm.explain.two_parts import part_of_test, tally_of_parts
 from popglm.messages import shown
 from popglm.variables import Variables, group_columns, resolve_variables
@@ -37,7 +39,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    model: GLMCV | TwoPartGLM,
+    model: GLMCV | TwoPartGLM | ClassifierGLMCV,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -59,12 +61,13 @@ def compare(
 
     Parameters
     ----------
-    model : GLMCV or TwoPartGLM
-        Fitted to X and Y: the full model. Both parts of a `TwoPartGLM` are fitted again, and scored together.
+    model : GLMCV, TwoPartGLM or ClassifierGLMCV
+        Fitted to X and Y: the full model. Both parts of a `TwoPartGLM` are fitted again, and scored together. Responses
+        of a classifier stand in the place of neurons, and a variable is there or not for all of their classes.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
         The design matrix of the fit.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
-        The activity of the fit.
+        The activity of the fit, or its labels.
     variables : None, list of str, or mapping, optional
         As in `breakdown`.
     by : Bins or list of Bins, optional
@@ -83,7 +86,8 @@ def compare(
         last at which the full model's held-out deviance falls again, near its minimum. It ends once its own held-out
         deviance has clearly turned: where that lies above the best until then by more than 0.1 % of the null deviance,
         and by more than the standard error of that rise over folds. What falls below all before after such a rise is
-        missed, which is rare, and least so for neurons that hardly anything predicts; None walks the whole path.
+        missed, which is rare, and least so for neurons that hardly anything predicts; None walks the whole path, as
+        re-fits of a classifier always do.
     sample_weight, offset : array-like, optional
         As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
     map : callable, optional
@@ -180,6 +184,18 @@ class _Comparison:
 
     def of(self, model: Any, Y: Any, test: Any) -> tuple[Tally, np.ndarray]:
         """Deviances of a model with and without variables, and the strengths of re-fits (n_neurons, n_variables)."""
+        if isinstance(model, CategoricalGLM):
+            given = self.X, Y, self.sample_weight, self.offset
+            return tally_of_class_refits(
+                model,
+                given,
+                test,
+                self.variables,
+                self.by,
+                self.method,
+                self.reselect,
+                self.map,
+            )
         values = check_design_matrix(model, self.X, "compare", held_out=True)
         check_splits(model, "compare")
         check_refittable(model, "compare")
@@ -210,7 +226,7 @@ class _Comparison:
             reduced, strengths[:, v], late[fitted.variable] = fitted.predictor(full), fitted.strength, fitted.late
             for neurons in blocks:
                 tally.add_reduced(neurons, v, reduced.eta(neurons))
-        refits.warn(late)
+        warn_of_late_refits(model, late)
         return tally, strengths
 
 

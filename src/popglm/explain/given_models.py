@@ -18,11 +18,21 @@ __all__ = ["check_activity", "check_cross_validated", "check_model"]
 #: Families of the parts of a `TwoPartGLM` that refuse its activity as it is.
 OF_PARTS = ("bernoulli", "gamma", "inverse_gaussian")
 
+#: What says of a classifier what others say of models of activity.
+INSTEAD = {
+    **dict.fromkeys(("predicted_tuning", "simulate"), "its predict_proba"),
+    **dict.fromkeys(("goodness_of_fit", "time_rescaling"), "its evaluate, or cv_deviance_explained_"),
+    **dict.fromkeys(("significance", "stability_selection"), "compare, which scores without a variable, held out"),
+    **dict.fromkeys(("wald", "debiased", "likelihood_ratio"), "compare, which scores without a variable, held out"),
+    "connectivity": "kernels",
+}
+
 
 def _check_activity_model(model: Any, who: str) -> None:
     """Complain of a model of categorical responses."""
     if isinstance(model, CategoricalGLM):
-        raise TypeError(f"{who} has no form for classes, and found a {type(model).__name__}; use breakdown.")
+        instead = INSTEAD.get(who, "breakdown, compare, shapley or kernels")
+        raise TypeError(f"{who} has no form for classes, and found a {type(model).__name__}; use {instead}.")
 
 
 def check_model(model: Any, who: str) -> None:

@@ -20,7 +20,7 @@ from popglm.statistics.ends import ClearTurn, strengths_to_last_fall, turned_str
 from popglm.statistics.selection import at_strengths, select_strengths
 from popglm.warnings import ConvergenceWarning, warn
 
-__all__ = ["Refits"]
+__all__ = ["OF_TOL", "Refits", "settings_of_columns", "warn_of_late_refits"]
 
 #: Re-fits that begin near their minima end just within a tolerance, fits that come from afar well within it: for the
 #: same accuracy they need a smaller one.
@@ -111,18 +111,26 @@ def _nulls(model: GLMCV, on_all_rows: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([of_all[None], coef]), np.concatenate([model.null_intercept_[None], intercept])
 
 
-def _of_groups(model: GLMCV, values: Sequence[Any] | np.ndarray | None, kept: np.ndarray) -> list[Any] | None:
+def settings_of_columns(model: Any, kept: np.ndarray, neurons: np.ndarray | slice = slice(None)) -> dict[str, Any]:
+    """What an estimator of the columns ``kept`` alone, of some neurons, has of a model's groups, mask and factors."""
+    groups, factors, mask = model.feature_group_names_, model.penalty_factors_, model.feature_mask_
+    factors = factors if factors is None or factors.ndim == 1 else factors[:, neurons]
+    return {
+        "feature_groups": np.repeat(groups, model.feature_group_sizes_)[kept].tolist() or ["none"],
+        "feature_shapes": _of_groups(model, model.feature_shapes_, kept),
+        "feature_mask": None if mask is None else mask[kept][:, neurons],
+        "penalty_factors": _of_groups(
+            model, factors if factors is None or factors.ndim == 1 else factors[:, neurons], kept
+        ),
+    }
+
+
+def _of_groups(model: Any, values: Sequence[Any] | np.ndarray | None, kept: np.ndarray) -> list[Any] | None:
     """Those of the feature groups that have some of the columns ``kept``; groups are kept whole."""
     if values is None or not len(kept):
         return None
     group = np.repeat(np.arange(len(model.feature_group_sizes_)), model.feature_group_sizes_)
     return [values[g] for g in np.unique(group[kept])]
-
-
-def _factors_of(model: GLMCV, kept: np.ndarray, neurons: np.ndarray) -> list[Any] | None:
-    """Penalty factors of those groups for some neurons."""
-    factors = model.penalty_factors_
-    return _of_groups(model, factors if factors is None or factors.ndim == 1 else factors[:, neurons], kept)
 
 
 @dataclass(eq=False)
@@ -244,13 +252,10 @@ class Refits:
         if not self.reselect:
             index = index[-1:]
         refit = clone(model).set_params(
+            **settings_of_columns(model, kept, going),
             lambdas=None if model.penalty == "none" else model.lambda_path_[index, going],
-            feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_)[kept].tolist() or ["none"],
-            feature_shapes=_of_groups(model, model.feature_shapes_, kept),
             cv=model.splits_,
             refit=self.on_all_rows,
-            feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, going)],
-            penalty_factors=_factors_of(model, kept, going),
             patience=None,
             tol=model.tol * OF_TOL,
             verbose=0,
@@ -268,12 +273,13 @@ class Refits:
         gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
         return int((gaps > model.tol).any(axis=(0, 1)).sum())
 
-    def warn(self, late: dict[str, int]) -> None:
-        """Tell of re-fits that left so many neurons outside `tol`, by variable."""
-        if any(late.values()):
-            told = listed(f"{name!r} ({count} neurons)" for name, count in late.items() if count)
-            warn(
-                f"compare: re-fits left neurons outside tol={self.model.tol:g}: {told}. Fit the model with a larger "
-                "max_iter or tol, or precision='float64'.",
-                ConvergenceWarning,
-            )
+
+def warn_of_late_refits(model: Any, late: dict[str, int]) -> None:
+    """Tell of re-fits that left so many neurons outside the model's `tol`, by variable."""
+    if any(late.values()):
+        told = listed(f"{name!r} ({count} {model.noun}s)" for name, count in late.items() if count)
+        warn(
+            f"compare: re-fits left {model.noun}s outside tol={model.tol:g}: {told}. Fit the model with a larger "
+            "max_iter or tol, or precision='float64'.",
+            ConvergenceWarning,
+        )

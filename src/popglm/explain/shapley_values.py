@@ -8,9 +8,12 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_choice
-from popglm.estimators import GLMCV
+from popglm.estimators import GLMCV, ClassifierGLMCV
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, over_neurons
 from popglm.explain.ablated_subsets import AblatedSubsets
+from popglm.explain.class_refits import class_data_of_fit
+from popglm.explain.class_subsets import AblatedClassSubsets, RefittedClassSubsets
 from popglm.explain.coalitions import MOST_VARIABLES, shapley_of
 from popglm.explain.contributions import check_data_of_fit, check_design_matrix, check_splits, rows_of
 from popglm.explain.data_of_fit import check_refittable
@@ -24,7 +27,7 @@ __all__ = ["shapley"]
 
 
 def shapley(
-    model: GLMCV,
+    model: GLMCV | ClassifierGLMCV,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -41,12 +44,13 @@ def shapley(
 
     Parameters
     ----------
-    model : GLMCV
-        Fitted to X and Y.
+    model : GLMCV or ClassifierGLMCV
+        Fitted to X and Y. Responses of a classifier stand in the place of neurons; a variable has its weights of all
+        classes or none, and the intercepts are those of the classes.
     X : array-like, DataFrame or, for ``method="refit"``, RowStream, shape (n_samples, n_features)
         The design matrix of the fit.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
-        The activity of the fit.
+        The activity of the fit, or its labels.
     variables : None, list of str, or mapping, optional
         As in `breakdown`; ten at most. Groups in none of them stay in the model throughout.
     method : {"ablation", "refit"}
@@ -112,6 +116,8 @@ def shapley(
     {'speed': 0.21, 'pace': 0.21, 'touch': 0.58}
     """
     check_choice("shapley", "method", method, ("ablation", "refit"))
+    if isinstance(model, CategoricalGLM):
+        return _of_classes(model, X, Y, variables, method, sample_weight, offset)
     values = check_design_matrix(model, X, "shapley", held_out=True, whole=method == "ablation")
     splits = check_splits(model, "shapley")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
@@ -122,11 +128,8 @@ def shapley(
     check_data_of_fit(model, values, y, weight, offset, "shapley")
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]
     in_closed_form = method == "ablation" and model.loss_.is_least_squares
-    if len(chosen) > MOST_VARIABLES and not in_closed_form:
-        raise ValueError(
-            f"shapley: variables must be {MOST_VARIABLES} at most, whose subsets are {2**MOST_VARIABLES:,}; found "
-            f"{len(chosen)}. Put groups together, or leave some in none: those stay in the model."
-        )
+    if not in_closed_form:
+        _check_number_of(chosen)
     if method == "ablation" and model.loss_.has_barrier:
         raise ValueError(
             f"shapley: under inverse_link={model.loss_.link.name!r} a model without a variable can predict 0 where "
@@ -136,12 +139,7 @@ def shapley(
         check_refittable(model, "shapley")
         refits = RefittedSubsets(model, values, y, weight, offset, columns)
         deviances = refits.deviances()
-        if refits.late:
-            warn(
-                f"shapley: {refits.late:,} of {refits.n_fitted:,} re-fits, each of a neuron to some variables, ended "
-                f"outside tol={model.tol:g}. Fit the model with a larger max_iter or tol.",
-                ConvergenceWarning,
-            )
+        _warn_of_late(model, refits.late, refits.n_fitted)
         return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
     known = ~np.isnan(y)
     weights = known * over_neurons(weight)
@@ -153,7 +151,45 @@ def shapley(
     return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
 
 
-def _dataset(model: GLMCV, names: list[str], method: str, found: np.ndarray, without: np.ndarray) -> xr.Dataset:
+def _of_classes(
+    model: ClassifierGLMCV, X: Any, Y: Any, variables: Variables, method: str, sample_weight: Any, offset: Any
+) -> xr.Dataset:
+    """The values of a classifier."""
+    data = class_data_of_fit(model, X, Y, sample_weight, offset, "shapley", whole=method == "ablation")
+    groups, sizes = model.feature_group_names_, model.feature_group_sizes_
+    chosen = resolve_variables(variables, groups)
+    _check_number_of(chosen)
+    columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+    if method == "ablation":
+        deviances = AblatedClassSubsets(model, data, columns).deviances()
+    else:
+        deviances, late = RefittedClassSubsets(model, data, columns).deviances()
+        _warn_of_late(model, late, (len(deviances) - 1) * deviances.shape[1])
+    return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
+
+
+def _check_number_of(chosen: dict[str, list[str]]) -> None:
+    """Complain of more variables than all subsets of which can be gone through."""
+    if len(chosen) > MOST_VARIABLES:
+        raise ValueError(
+            f"shapley: variables must be {MOST_VARIABLES} at most, whose subsets are {2**MOST_VARIABLES:,}; found "
+            f"{len(chosen)}. Put groups together, or leave some in none: those stay in the model."
+        )
+
+
+def _warn_of_late(model: Any, late: int, n_fitted: int) -> None:
+    """Tell of re-fits outside the model's `tol`."""
+    if late:
+        warn(
+            f"shapley: {late:,} of {n_fitted:,} re-fits, each of a {model.noun} to some variables, ended outside "
+            f"tol={model.tol:g}. Fit the model with a larger max_iter or tol.",
+            ConvergenceWarning,
+        )
+
+
+def _dataset(
+    model: GLMCV | ClassifierGLMCV, names: list[str], method: str, found: np.ndarray, without: np.ndarray
+) -> xr.Dataset:
     """The values (n_variables, n_neurons), beside the deviance without any of the variables (n_neurons,)."""
     null = model.cv_null_deviance_
     unknown = np.isnan(null)

@@ -17,6 +17,7 @@ from popglm.design.past import Past
 from popglm.design.terms import Product, Term
 from popglm.design.variables import SessionVariables
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.given_models import check_model
 from popglm.messages import shown
 from popglm.scaling import other_scaling
@@ -42,14 +43,19 @@ _RESERVED = (
 
 
 def kernels(
-    model: PopulationGLM, design: Design, *, n_points: int = 200, units: Mapping[str, str] | None = None
+    model: PopulationGLM | CategoricalGLM,
+    design: Design,
+    *,
+    n_points: int = 200,
+    units: Mapping[str, str] | None = None,
 ) -> dict[str, xr.Dataset]:
     """Tuning kernels of every neuron, one Dataset per feature group.
 
     Parameters
     ----------
-    model : GLM or GLMCV
-        Fitted to what `design` makes; its weights at the selected strengths are taken.
+    model : GLM or GLMCV, or one of the classifiers
+        Fitted to what `design` makes; its weights at the selected strengths are taken. Kernels of a classifier have a
+        dimension ``class`` after ``neuron``, its responses.
     design : Design
         Fitted.
     n_points : int
@@ -75,13 +81,15 @@ def kernels(
           Terms over lags are left out. Products whose grid no sample can stand on (lags; a variable as two factors)
           have none.
         - ``gain``, ``total_gain`` (neuron, axes), where the inverse link is exp: ``exp(kernel)`` and ``exp(total)``,
-          factors on the rate ``exp(baseline)``.
+          factors on the rate ``exp(baseline)``. Of a classifier the ratio of two classes' gains is the factor on their
+          odds.
         - ``mean_absolute``, ``mean_absolute_sem`` (axes): mean over neurons of the absolute kernel, and its standard
-          error (ddof 1; NaN for a single neuron).
+          error (ddof 1; NaN for a single neuron); not of a classifier, whose responses have unlike classes.
         - ``baseline`` (neuron): the mean of the linear predictor over the samples of the fitted session; the same in
-          all groups.
+          all groups. Of a classifier (neuron, class). It is NaN for classes that a response does not have, and so are
+          its kernels.
 
-        The attributes ``group`` and ``variables`` say what the term is.
+        The attributes ``group`` and ``variables`` say what the term is; those of a classifier have ``of_classes``.
 
     Raises
     ------
@@ -133,15 +141,19 @@ def kernels(
     'cm'
     """
     check_count("kernels", "n_points", n_points, least=2, most=MOST_POINTS)
-    weights, baseline = raw_weights(model, design)
+    of_classes = isinstance(model, CategoricalGLM)
+    weights, baseline = raw_weights(model, design, classes=True)
+    head = {"neuron": len(model.neuron_names_)} | ({"class": len(model.classes_)} if of_classes else {})
+    known = model.has_class_.ravel() if of_classes else np.ones(len(baseline), bool)
+    own_classes = {"class": list(map(str, model.classes_.tolist()))} if of_classes else {}
     units = {**getattr(design, "units_", {}), **check_units(units)}
     columns = group_slices(design)
-    rated = model.loss_.link.is_multiplicative
+    rated = of_classes or model.loss_.link.is_multiplicative
     results = {}
     for group, term in design.terms_.items():
         _check_grid_size(group, term, n_points, len(baseline))
-        coords, basis = kernel_grid(design, group, n_points, units)
-        shape = (len(baseline), *(len(values) for values in coords.values()))
+        coords, basis = kernel_grid(design, group, n_points, units, tuple(own_classes))
+        shape = (*head.values(), *(len(values) for values in coords.values()))
         kernel = weights[:, columns[group]] @ basis.T
         by_neuron = {"kernel": kernel}
         session = _session_on_grid(term, n_points) if isinstance(term, Product) else None
@@ -154,32 +166,45 @@ def kernels(
         if rated:
             gains = {"kernel": "gain", "total": "total_gain"}
             by_neuron |= {gains[name]: np.exp(values) for name, values in by_neuron.items()}
-        mean, sem = mean_absolute(kernel)
         axes = tuple(coords)
+        variables: dict[str, Any] = {
+            name: ((*head, *axes), np.where(known[:, None], values, np.nan).reshape(shape))
+            for name, values in by_neuron.items()
+        }
+        if not of_classes:
+            for name, values in zip(("mean_absolute", "mean_absolute_sem"), mean_absolute(kernel), strict=True):
+                variables[name] = axes, values.reshape(shape[1:])
+        variables["baseline"] = tuple(head), np.where(known, baseline, np.nan).reshape(tuple(head.values()))
         results[group] = xr.Dataset(
-            {name: (("neuron", *axes), values.reshape(shape)) for name, values in by_neuron.items()}
-            | {
-                "mean_absolute": (axes, mean.reshape(shape[1:])),
-                "mean_absolute_sem": (axes, sem.reshape(shape[1:])),
-                "baseline": ("neuron", baseline),
-            },
-            coords={"neuron": list(model.neuron_names_), **coords},
-            attrs={"group": group, "variables": list(term.variables)},
+            variables,
+            coords={"neuron": list(model.neuron_names_), **own_classes, **coords},
+            attrs={"group": group, "variables": list(term.variables)} | ({"of_classes": 1} if of_classes else {}),
         )
     return results
 
 
-def raw_weights(model: PopulationGLM, design: Design, who: str = "kernels") -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the columns before z-scoring (n_neurons, n_features), and baselines (n_neurons,), in float64."""
-    check_design_of(model, design, who)
+def raw_weights(
+    model: Any, design: Design, who: str = "kernels", classes: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the columns before z-scoring (n_neurons, n_features), and baselines (n_neurons,), in float64.
+
+    With ``classes`` the model may be a classifier: its rows are responses × classes, responses slowest.
+    """
+    check_design_of(model, design, who, classes)
     # the scale of a constant column is infinite: it weighs nothing
-    weights = np.atleast_2d(model.coef_).astype(float) / design.scales_
-    return weights, np.atleast_1d(model.intercept_).astype(float)
+    weights = np.asarray(model.coef_, float).reshape(-1, len(design.scales_)) / design.scales_
+    return weights, np.array(model.intercept_, float).ravel()
 
 
-def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") -> None:
-    """Complain, in the name of ``who``, unless the model has weights, and they are of the columns of the design."""
-    check_model(model, who)
+def check_design_of(model: Any, design: Design, who: str = "kernels", classes: bool = False) -> None:
+    """Complain, in the name of ``who``, unless the model has weights, and they are of the columns of the design.
+
+    ``classes``: the model may be a classifier.
+    """
+    if classes and isinstance(model, CategoricalGLM):
+        check_fitted(model, "lambda_index_", who)
+    else:
+        check_model(model, who)
     if not isinstance(design, Design):
         raise TypeError(f"{who}: design must be a popglm.Design; found {type(design).__name__}.")
     check_fitted(design, "columns_", who)
@@ -198,7 +223,7 @@ def check_design_of(model: PopulationGLM, design: Design, who: str = "kernels") 
     )
 
 
-def _check_scaling(model: PopulationGLM, design: Design, who: str) -> None:
+def _check_scaling(model: Any, design: Design, who: str) -> None:
     """Complain of a design that was fitted again, to another session: its kernels would have other units."""
     other = other_scaling(model.feature_scaling_, np.stack([design.means_, design.scales_]), design.columns_)
     if other is not None:
@@ -221,9 +246,11 @@ def group_slices(design: Design) -> dict[str, slice]:
 
 
 def kernel_grid(
-    design: Design, group: str, n_points: int, units: Mapping[str, str] | None = None
+    design: Design, group: str, n_points: int, units: Mapping[str, str] | None = None, taken: tuple[str, ...] = ()
 ) -> tuple[dict[str, xr.Variable], np.ndarray]:
     """Coordinates of a group's grid, by dimension, and its centred columns there: weights @ basis.T is the kernel.
+
+    Names that are ``taken`` get a suffix.
 
     Returns
     -------
@@ -238,7 +265,7 @@ def kernel_grid(
     for axis, (_, values) in zip(term.axes, points.items(), strict=True):
         name, unit = _lag_unit(term, axis) or (axis, (units or {}).get(axis))
         dim, count = name, 1
-        while dim in coords or dim in _RESERVED:
+        while dim in coords or dim in _RESERVED or dim in taken:
             count += 1
             dim = f"{name}_{count}"
         attrs = ({"units": unit} if unit else {}) | ({"categories": 1} if axis in categorical_axes(term) else {})

@@ -9,7 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from popglm.plot.labelled import check_dataset, check_unit, count_neurons, pick_neurons
+from popglm.plot.classes import CLASSES_OF, count_rows, of_response
+from popglm.plot.labelled import check_dataset, check_unit, pick_neurons
 from popglm.plot.style import MODEL, NEURON, SEVERAL, axes_or_new, curve, entitle, faint, legend_beside
 
 __all__ = ["calibration"]
@@ -24,7 +25,8 @@ def calibration(
 ) -> Axes:
     """Draw observed over predicted activity; predictions that are right lie on the diagonal.
 
-    Axes are logarithmic where predictions are positive and differ by more than a factor of twenty, as rates do.
+    Axes are logarithmic where predictions are positive and differ by more than a factor of twenty, as rates do, but not
+    of probabilities of classes.
     A bin in which nothing was observed has no dot there.
 
     Parameters
@@ -35,7 +37,8 @@ def calibration(
         Where to draw; a new figure unless given.
     neurons : str or list of str, optional
         Names or shell patterns: curves of these neurons, dots ± standard error in colours for ten of them. Unless given
-        the picture has all neurons, faint, and in red all of them together.
+        the picture has all neurons, faint, and in red all of them together. Of a classifier: one response, whose
+        classes are drawn.
     unit : str
         Of the activity, for the labels.
 
@@ -61,19 +64,21 @@ def calibration(
     """
     check_dataset(calibration, NEEDED, "calibration", "popglm.calibration")
     check_unit(unit)
-    data = pick_neurons(calibration, neurons).transpose("neuron", "bin")
-    ax = axes_or_new(ax, width=4.6 if neurons is None else 5.4, height=3.6)
+    data = of_response(pick_neurons(calibration, neurons)).transpose("neuron", "bin")
+    of_classes = CLASSES_OF in data.attrs
+    unit, together = ("probability", False) if of_classes else (unit, neurons is None)
+    ax = axes_or_new(ax, width=4.6 if together else 5.4, height=3.6)
     ends = data["predicted"].values[data["n_samples"].values > 0]
     limits = [ends.min(initial=np.inf), ends.max(initial=-np.inf)] if len(ends) else []
     ax.plot(limits, limits, color="0.6", linewidth=0.8, zorder=0)
-    if neurons is None:
+    if together:
         _all_together(ax, data)
     else:
         _one_by_one(ax, data)
-    if limits and limits[0] > 0 and limits[1] > WIDE * limits[0]:
+    if limits and limits[0] > 0 and limits[1] > WIDE * limits[0] and not of_classes:
         ax.set(xscale="log", yscale="log")
     known = data["observed"].notnull().any("bin").values
-    entitle(ax, count_neurons(data["neuron"].values, known))
+    entitle(ax, count_rows(data, data["neuron"].values, known))
     ax.set_xlabel(f"Predicted ({unit})")
     ax.set_ylabel(f"Observed ({unit})")
     legend_beside(ax)

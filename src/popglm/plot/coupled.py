@@ -10,7 +10,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from popglm.plot.kernels import MOST_NAMED, factor_ticks, with_link
+from popglm.plot.kernel_labels import factor_ticks, with_link
+from popglm.plot.kernels import MOST_NAMED
 from popglm.plot.labelled import check_dataset, check_quantity, count_neurons, name_columns, name_rows, pick
 from popglm.plot.style import SEVERAL, axes_or_new, entitle, label_height
 

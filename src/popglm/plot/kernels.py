@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from popglm.messages import listed, shown
+from popglm.plot.classes import CLASSES_OF, count_rows, of_response
+from popglm.plot.kernel_labels import factor_ticks, with_link
 from popglm.plot.labelled import (
     along,
     by_peak,
@@ -41,7 +42,7 @@ from popglm.plot.style import (
     whole_ticks,
 )
 
-__all__ = ["factor_ticks", "kernel_curves", "kernel_image", "mean_absolute_kernels", "with_link"]
+__all__ = ["kernel_curves", "kernel_image", "mean_absolute_kernels"]
 
 MOST_NAMED = 30  # rows for which a new figure grows
 
@@ -72,7 +73,8 @@ def kernel_curves(
     Parameters
     ----------
     kernels : Dataset or dict of Dataset
-        What `popglm.kernels` or `popglm.bootstrap` returns, or the Dataset of one group.
+        What `popglm.kernels` or `popglm.bootstrap` returns, or the Dataset of one group. Of a classifier, whose kernels
+        have a class, ``neurons`` names one response, and its classes stand in the place of neurons.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     group : str, optional
@@ -132,7 +134,7 @@ def kernel_curves(
         ax.plot(x, mean, "o" if points else "-", color=MODEL, linewidth=2, zorder=3, label="mean")
     if several:
         legend_beside(ax)
-    what = [count_neurons(values["neuron"].values, values.notnull().any(dim).values)]
+    what = [count_rows(data, values["neuron"].values, values.notnull().any(dim).values)]
     if n_neurons > len(SEVERAL):
         what = [f"{what[0]} and their mean"]
     elif np.isfinite(low).any() and "level" in data.attrs:
@@ -194,11 +196,16 @@ def kernel_image(
         raise ValueError(f"kernel_image draws one or two axes; kernels of {name!r} have {dims}: choose with .sel first")
     if len(dims) == 2:
         what = values["neuron"].values[0] if n_neurons == 1 else f"mean of {n_neurons:,} neurons"
+        if CLASSES_OF in data.attrs:
+            raise ValueError(
+                f"kernel_image draws a single class of kernels over two axes; choose one of {data.attrs[CLASSES_OF]!r} "
+                f"first with .sel(class=...): {listed(map(str, values['neuron'].values))}"
+            )
         image, y, y_levels = along(_mean(values, quantity), dims[0])
         limit = np.abs(np.log(image) if "gain" in quantity else image).max().item()
         beyond = False
     else:
-        what = values["neuron"].values[0] if n_neurons == 1 else f"{n_neurons:,} neurons"
+        what = count_rows(data, values["neuron"].values)
         order, _ = by_peak(along(values, dims[0])[0].values)
         image, y = values.isel(neuron=order), np.arange(n_neurons) + 1.0
         size = np.abs(np.log(values) if "gain" in quantity else values)
@@ -271,6 +278,11 @@ def mean_absolute_kernels(
     array([0.2, 0.7])
     """
     kernels = _as_groups(kernels)
+    if any("of_classes" in data.attrs for data in kernels.values()):
+        raise ValueError(
+            "mean_absolute_kernels averages over neurons, and responses of a classifier have unlike classes; use "
+            "kernel_curves or kernel_image with neurons= one response"
+        )
     chosen = [list(kernels)[i] for i in pick(groups, list(kernels), "groups")]
     values = {name: abs(pick_neurons(kernels[name], neurons)["kernel"]) for name in chosen}
     first = _axes_of(values[chosen[0]])
@@ -328,15 +340,9 @@ def _read(
     found = [list(kernels)[i] for i in pick(group, list(kernels), "group")]
     if len(found) > 1:
         raise ValueError(f"group must name one group to draw; there are {listed(map(repr, found))}")
-    data = pick_neurons(kernels[found[0]], neurons)
+    data = of_response(pick_neurons(kernels[found[0]], neurons))
     label = with_link(check_quantity(quantity, LABELS, data), data)
     return data, data[quantity].transpose("neuron", ...), found[0], label
-
-
-def with_link(label: str, data: xr.Dataset) -> str:
-    """The label with what it is a change of."""
-    # a factor on the rate exists where the linear predictor is the log of the rate
-    return label.format("log rate" if "gain" in data else "linear predictor")
 
 
 def _band(data: xr.Dataset, quantity: str, dim: str) -> tuple[np.ndarray, np.ndarray]:
@@ -365,14 +371,6 @@ def _without_outliers(sizes: np.ndarray) -> float:
     """The largest of the sizes above 0, but three times their third quartile at most."""
     some = sizes[sizes > 0]
     return min(float(some.max()), 3 * float(np.quantile(some, 0.75))) if len(some) else 0.0
-
-
-def factor_ticks(limit: float) -> dict[str, Any]:
-    """Ticks of a colour bar from 1 / e^limit to e^limit, with as many digits as tell them apart."""
-    ticks = np.exp(limit * np.linspace(-1, 1, 5))
-    written = ([f"{tick:.{digits}g}" for tick in ticks] for digits in range(2, 8))
-    labels = next((words for words in written if len(set(words)) == len(words)), [f"{tick:.7g}" for tick in ticks])
-    return {"ticks": FixedLocator(ticks.tolist()), "format": FixedFormatter(labels)}
 
 
 def _axes_of(values: xr.DataArray) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from popglm.estimators.parameters import Parameters
-from popglm.estimators.starts import check_same_activity, positions, start_from_array, start_from_model
+from popglm.estimators.starts import OwnPaths, check_same_activity, positions, start_from_array, start_from_model
 from popglm.statistics.categorical import class_counts
 
 __all__ = ["check_class_start"]
@@ -22,7 +22,7 @@ def check_class_start(
 
     Parameters
     ----------
-    start : ClassifierGLM, ClassifierGLMCV or array-like, or None
+    start : ClassifierGLM, ClassifierGLMCV, OwnPaths or array-like, or None
         See `ClassifierGLM.fit` and `ClassifierGLMCV.fit`.
     estimator : ClassifierGLM or ClassifierGLMCV
         It knows the names of the responses, the classes, the features and the samples that it is about to fit.
@@ -38,6 +38,8 @@ def check_class_start(
     """
     if start is None:
         return None
+    if isinstance(start, OwnPaths):
+        return start.coef
     who = "ClassifierGLMCV" if splits else None
     if not isinstance(start, Parameters) and not hasattr(start, "fit"):
         shape = codes.shape[1], len(estimator.classes_), estimator.n_features_in_

@@ -1,0 +1,144 @@
+"""Kernels and calibration of classifiers: as of Bernoulli models, against scikit-learn, and in pictures."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+
+import popglm as pg
+
+N = 600
+TRIAL = np.arange(N) // 15
+JOB = {"lambdas": [0.03, 0.01], "precision": "float64", "tol": 1e-9, "cv": 3}
+
+
+@pytest.fixture(scope="module")
+def session():
+    rng = np.random.default_rng(0)
+    contrast, side = rng.uniform(-1, 1, N), rng.choice([-1.0, 1.0], N)
+    drive = np.column_stack([-2 * contrast + side, np.zeros(N), 2 * contrast]) + rng.gumbel(size=(N, 3))
+    return {"contrast": contrast, "side": side}, np.array(["left", "none", "right"])[drive.argmax(axis=1)]
+
+
+@pytest.fixture(scope="module")
+def design(session):
+    contrast = pg.splines("contrast", n=4)
+    design = pg.Design([contrast, contrast * "side"])
+    return design, design.fit_transform(session[0])
+
+
+def fitted(model, X, Y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        return model.fit(X, Y, groups=TRIAL)
+
+
+@pytest.fixture(scope="module")
+def model(session, design):
+    return fitted(pg.ClassifierGLMCV(**JOB), design[1], session[1])
+
+
+@pytest.fixture(scope="module")
+def pair(session, design):
+    """A classifier of two classes, and the Bernoulli model that is the same."""
+    y = session[1] == "right"
+    classes = fitted(pg.ClassifierGLMCV(**JOB | {"lambdas": [0.06, 0.02]}), design[1], y)
+    return classes, fitted(pg.GLMCV("bernoulli", **JOB), design[1], y[:, None].astype(float)), y
+
+
+def test_kernels_of_two_classes_are_half_those_of_the_bernoulli_model(pair, design):
+    ours, theirs = (pg.kernels(model, design[0], n_points=9) for model in pair[:2])
+    for group, own in ours.items():
+        assert own["kernel"].dims == ("neuron", "class", "contrast")
+        for name in ("kernel", "baseline", *(["total"] if "total" in own else [])):
+            expected = theirs[group][name].values / 2
+            np.testing.assert_allclose(own[name].sel({"class": "True"}).values, expected, atol=1e-4)
+            np.testing.assert_allclose(own[name].sel({"class": "False"}).values, -expected, atol=1e-4)
+
+
+def test_kernels_and_baselines_add_up_to_the_predictors(model, design):
+    found = pg.kernels(model, design[0], n_points=9)
+    at = {"contrast": found["contrast"]["contrast"].values, "side": np.ones(9)}
+    eta = found["contrast"]["kernel"] + found["contrast × side"]["kernel"] + found["contrast"]["baseline"]
+    expected = model.decision_function(design[0].transform(at))
+    np.testing.assert_allclose(eta.sel(neuron="neuron0").transpose("contrast", "class"), expected, atol=1e-6)
+    gains = found["contrast"]["gain"]
+    np.testing.assert_allclose(np.log(gains), found["contrast"]["kernel"], atol=1e-10)
+
+
+def test_classes_that_a_response_lacks_have_no_kernel(session, design):
+    y = np.column_stack([session[1], np.where(session[1] == "left", "left", "right")])
+    found = kernels_of(design, y)
+    assert np.isnan(found["kernel"].sel({"neuron": "neuron1", "class": "none"})).all()
+    assert np.isnan(found["baseline"].sel({"neuron": "neuron1", "class": "none"}))
+    assert np.isfinite(found["kernel"].sel(neuron="neuron0")).all()
+
+
+def kernels_of(design, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        return pg.kernels(pg.ClassifierGLM(lambdas=[0.03]).fit(design[1], y), design[0], n_points=3)["contrast"]
+
+
+def test_an_axis_that_is_called_class_gets_another_name(session):
+    renamed = pg.Design([pg.linear("class")])
+    X = renamed.fit_transform({"class": session[0]["contrast"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        found = pg.kernels(pg.ClassifierGLM(lambdas=[0.03]).fit(X, session[1]), renamed)["class"]
+    assert found["kernel"].dims == ("neuron", "class", "class_2")
+
+
+def test_calibration_of_two_classes_is_that_of_the_bernoulli_model(pair, design):
+    classes, bernoulli, y = pair
+    ours = pg.calibration(classes, design[1], y, trial=TRIAL, bins=5)
+    theirs = pg.calibration(bernoulli, design[1], y[:, None].astype(float), trial=TRIAL, bins=5)
+    for name in ("predicted", "observed", "standard_error", "n_samples", "slope", "intercept", "slope_error"):
+        np.testing.assert_allclose(ours[name].sel({"class": "True"}), theirs[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(ours["slope"].sel({"class": "False"}), theirs["slope"], rtol=1e-3)
+
+
+def test_calibration_of_three_classes_is_that_of_scikit_learn(model, session, design):
+    found = pg.calibration(model, design[1], session[1], bins=6)
+    p = model.predict_proba_held_out()
+    for k, kind in enumerate(model.classes_):
+        observed, predicted = calibration_curve(session[1] == kind, p[:, k], n_bins=6, strategy="quantile")
+        own = found.sel({"neuron": "neuron0", "class": kind})
+        np.testing.assert_allclose(own["observed"], observed)
+        np.testing.assert_allclose(own["predicted"], predicted)
+    with pytest.raises(ValueError, match="X and Y are not those of the fit"):
+        pg.calibration(model, design[1], session[1][::-1])
+
+
+def test_pictures_have_the_classes_of_a_response(model, session, design):
+    found = pg.kernels(model, design[0], n_points=5)
+    ax = pg.plot.kernel_curves(found, group="contrast")
+    assert ax.get_legend_handles_labels()[1] == ["left", "none", "right"]
+    assert ax.get_title() == "contrast, neuron0"
+    assert ax.get_ylabel() == "Kernel (change of log odds)"
+    image = pg.plot.kernel_image(found, group="contrast", quantity="gain")
+    assert sorted(tick.get_text() for tick in image.get_yticklabels()) == ["left", "none", "right"]
+    one = pg.plot.kernel_curves(found["contrast"].sel({"class": "left"}))
+    assert one.get_title() == "contrast, neuron0: left"
+    with pytest.raises(ValueError, match="responses of a classifier have unlike classes; use kernel_curves"):
+        pg.plot.mean_absolute_kernels(found)
+    calibrated = pg.calibration(model, design[1], session[1], bins=4)
+    ax = pg.plot.calibration(calibrated)
+    assert ax.get_xlabel() == "Predicted (probability)"
+    assert [text.split(",")[0] for text in ax.get_legend_handles_labels()[1]] == ["left", "none", "right"]
+
+
+def test_pictures_ask_for_one_response(session, design):
+    y = np.column_stack([session[1], session[1][::-1]])
+    found = kernels_of(design, y)
+    with pytest.raises(ValueError, match="neurons must name one response of a classifier to draw; there are"):
+        pg.plot.kernel_curves(found)
+    assert pg.plot.kernel_curves(found, neurons="neuron1").get_title() == "contrast, neuron1"
+
+
+def test_designs_that_made_no_such_columns_are_refused(model, session):
+    other = pg.Design([pg.linear("contrast")])
+    other.fit_transform(session[0])
+    with pytest.raises(ValueError, match="design: group 0 is 'contrast' of 1 columns, but the model was fitted to"):
+        pg.kernels(model, other)
