@@ -1,8 +1,9 @@
-"""A group lasso, relaxed, and with adaptive factors: CPU time, groups with weights, deviance of trials never fitted.
+"""Ways to choose groups: CPU time, groups with weights, deviance of trials never fitted.
 
     python benchmarks/choosing.py --samples 6000 --neurons 20
 
-Simulates a session in a virtual maze. All three have the same grid of strengths and the same folds of whole trials.
+Simulates a session in a virtual maze. A group lasso, concave penalties, a relaxed fit and adaptive factors have as many
+strengths and the same folds of whole trials.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import popglm as pg
 
 KINDS = {
     "group lasso": {},
+    "group MCP": {"penalty": "group_mcp"},
+    "group SCAD": {"penalty": "group_scad"},
     "relaxed": {"relaxed": True},
     "adaptive": {"penalty_factors": pg.AdaptiveFactors()},
     "adaptive, ridge first": {"penalty_factors": pg.AdaptiveFactors(first="ridge")},
@@ -47,7 +50,7 @@ def main() -> None:
         began = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = pg.GLMCV(penalty="group_lasso", n_lambdas=12, cv=5, tol=1e-3, **more)
+            model = pg.GLMCV(**{"penalty": "group_lasso", "n_lambdas": 12, "cv": 5, "tol": 1e-3} | more)
             model.fit(X, Y, groups=trial[train])
         chosen = np.logical_or.reduceat(model.coef_ != 0, starts, axis=1).sum(axis=1)
         rows[name] = {

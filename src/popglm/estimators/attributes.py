@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popglm.statistics.concave import CONCAVE, ConcavePenalty
 from popglm.statistics.penalties import Penalty
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Attributes:
     power: float | None
     penalty: str
     l1_ratio: float | None
+    concavity: float | None = None
     smoothness: float
     feature_groups: Any
     feature_shapes: Any
@@ -111,6 +113,11 @@ class Attributes:
 
 def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
     """A model's penalty with the factors (n_groups,) of a neuron."""
+    if model.penalty in CONCAVE:
+        return ConcavePenalty.of_kind(
+            model.penalty, model.concavity, model.smoothness, model.feature_group_sizes_, factors,
+            shapes=model.feature_shapes_,
+        )  # fmt: skip
     return Penalty.make(
         model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
         shapes=model.feature_shapes_,

@@ -39,8 +39,9 @@ class GLM(PopulationGLM):
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
         Mean as a function of the linear predictor. Unless given: identity for Gaussian and censored Gaussian, sigmoid
         for Bernoulli and binomial, exp for all others.
-    penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso"}
-        ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂.
+    penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso", "mcp", "scad", "group_mcp", "group_scad"}
+        ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂; and concave ones of columns or of groups, which
+        choose as the lasso and the group lasso do, and leave large weights unpenalised: see `concavity`.
     l1_ratio : float, optional
         α of the elastic net (0.5 unless given), or the share of the norm term in a group lasso with a ridge part.
     smoothness : float
@@ -100,6 +101,11 @@ class GLM(PopulationGLM):
     verbose : int
         0: in a terminal, a progress bar with the time left after ten seconds, and a line when kernels are compiled;
         1: the bar at once; 2: the bar everywhere. Elsewhere than in a terminal 0 and 1 show nothing.
+    concavity : float, optional
+        γ of MCP (3 unless given, above 1) and SCAD (3.7 unless given, above 2): how soon the penalty of a column or
+        group levels off. Beyond a norm of γλ/h, times √p_g for a group, it is flat, with h the mean curvature of the
+        loss at the neuron's null model: 1 for a Gaussian, the mean rate for Poisson counts. An infinite γ would be the
+        lasso. For columns of unit variance. See the Notes.
     power : float, optional
         p of Tweedie activity, whose variance is μ^p: between 1 and 2, 1.5 unless given. No other family has a choice.
 
@@ -135,7 +141,8 @@ class GLM(PopulationGLM):
     intercept_path_ : ndarray, shape (n_lambdas, n_neurons)
     gap_ : ndarray, shape (n_lambdas, n_neurons)
         Certificate: how far the objective can be above its minimum, in units of half the mean null deviance; the
-        smaller of a duality gap and an estimate from the decrease that the local model still promises.
+        smaller of a duality gap and an estimate from the decrease that the local model still promises. Under a concave
+        penalty that of its tangent at the weights: see the Notes.
     n_iter_ : ndarray of int, shape (n_lambdas, n_neurons)
     loss_path_ : ndarray, shape (n_lambdas, n_neurons)
         Penalised objective.
@@ -161,7 +168,8 @@ class GLM(PopulationGLM):
         The family under its inverse link and the penalty, as the solver had them: ``loss_.link.mean(numpy, eta)``,
         ``loss_.deviance(eta, y)``, ``penalty_.value(W, lam)`` with a row of ``W`` per neuron. A family with parameters
         is ``loss_.given(*family_parameters_.values())``, on which the mean of censored Gaussian activity depends too.
-        Where neurons have penalty factors of their own, ``penalty_`` has none but those of 0.
+        Where neurons have penalty factors of their own, ``penalty_`` has none but those of 0. A concave penalty knows
+        no neurons: it is ``penalty_.at_null(h)`` with their curvatures h (n_neurons,), see `concavity`.
     fitted_with_offset_ : bool
         Whether `fit` had an offset other than 0; predictions then need one.
     fitted_with_sample_weight_ : bool
@@ -173,6 +181,26 @@ class GLM(PopulationGLM):
         fit to all rows begins a strength, and one after every iteration.
     timings_ : dict of float
         Seconds by phase.
+
+    Notes
+    -----
+    MCP and SCAD have the slope of the lasso at a weight of 0 and none far from it. With s = ht/λ for the size t of a
+    weight, or of the norm of a group over √p_g, the slope is λ times (1 − s/γ)₊ for MCP, and λ times
+    min{1, (γ − s)₊/(γ − 1)} for SCAD.
+
+    Factors of groups multiply λ there, too. Such an objective may have several minima. A fit goes down its strengths
+    from the strongest, each begun where the last one ended, as in ncvreg, grpreg and skglm; so another grid may end at
+    another minimum, and a single strength begins at weights of 0. Every step has the penalty's tangent at the weights
+    where it begins, a lasso or group lasso with strengths of its own (local linear approximation). `gap_` says how far
+    the tangent problem at the weights returned can still be above its minimum; at 0 the weights are stationary. Weights
+    that have left the penalty behind are unpenalised: where a neuron is silent in a place, that of its column grows
+    until the loss is flat. These fits run on the host, and have no first-order solver.
+
+    References
+    ----------
+    Fan & Li (2001), *Journal of the American Statistical Association* 96: SCAD. Zhang (2010), *Annals of Statistics*
+    38: MCP. Zou & Li (2008), *Annals of Statistics* 36: local linear approximation. Breheny & Huang (2011), *Annals of
+    Applied Statistics* 5: γ in units of the curvature; (2015), *Statistics and Computing* 25: groups.
 
     Examples
     --------
@@ -224,6 +252,7 @@ class GLM(PopulationGLM):
         verbose: int = 0,
         power: float | None = None,
         feature_shapes: Any = None,
+        concavity: float | None = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -247,6 +276,7 @@ class GLM(PopulationGLM):
         self.verbose = verbose
         self.power = power
         self.feature_shapes = feature_shapes
+        self.concavity = concavity
 
     def fit(
         self,

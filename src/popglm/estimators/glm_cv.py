@@ -67,7 +67,7 @@ class GLMCV(CrossValidated):
         "group_lasso" (all columns of the groups that it has chosen) and "elastic_net". See the Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
 lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
-schedule, precision, verbose, power
+schedule, precision, verbose, power, concavity
         As in `GLM`.
 
     Attributes
@@ -218,6 +218,7 @@ schedule, precision, verbose, power
         power: float | None = None,
         feature_shapes: Any = None,
         relaxed: Any = False,
+        concavity: float | None = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -247,6 +248,7 @@ schedule, precision, verbose, power
         self.power = power
         self.feature_shapes = feature_shapes
         self.relaxed = relaxed
+        self.concavity = concavity
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         if self.patience is not None:

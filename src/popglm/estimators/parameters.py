@@ -23,6 +23,7 @@ from popglm.estimators.group_shapes import group_shapes
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
+from popglm.statistics.concave import CONCAVE, least_concavity
 from popglm.statistics.families import Family, get_family
 from popglm.statistics.penalties import PENALTIES, Penalty
 
@@ -40,8 +41,9 @@ class Parameters(Attributes):
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         loss = self._loss()
-        if self.penalty not in PENALTIES:
-            raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(PENALTIES)}.")
+        known = self._known_penalties()
+        if self.penalty not in known:
+            raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(known)}.")
         self._check_number("smoothness", 0)
         self._check_number("tol", 0, strict=True)
         self._check_number("max_iter", 1, whole=True)
@@ -53,16 +55,17 @@ class Parameters(Attributes):
             self._check_number("l1_ratio", 0)
             if self.l1_ratio > 1:
                 raise ValueError(f"l1_ratio={shown(self.l1_ratio)} must lie between 0 and 1.")
-            if self.penalty in ("none", "ridge", "lasso"):
+            if self.penalty not in ("elastic_net", "group_lasso"):
                 raise ValueError(
                     f"l1_ratio={shown(self.l1_ratio)} has no effect under penalty={self.penalty!r}; use "
                     "penalty='elastic_net' or 'group_lasso'."
                 )
+        self._check_concavity()
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule={self.schedule!r} is unknown; use one of {', '.join(SCHEDULES)}.")
-        grouped = self.penalty == "group_lasso" or self.smoothness > 0
+        grouped = self.penalty.startswith("group_") or self.smoothness > 0
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
@@ -81,6 +84,27 @@ class Parameters(Attributes):
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
             self.max_iter, self._first_order(loss), allowed=self.feature_mask_, factors=factors,
         )  # fmt: skip
+
+    def _known_penalties(self) -> tuple[str, ...]:
+        """Names that ``penalty`` may have."""
+        return (*PENALTIES, *CONCAVE)
+
+    def _check_concavity(self) -> None:
+        """Complain of a concavity that is none, or has no effect."""
+        if self.penalty not in CONCAVE:
+            if self.concavity is not None:
+                raise ValueError(
+                    f"concavity={shown(self.concavity)} has no effect under penalty={self.penalty!r}; leave it None, "
+                    f"or use one of {', '.join(CONCAVE)}."
+                )
+            return
+        if self.concavity is not None:
+            self._check_number("concavity", least_concavity(self.penalty), strict=True)
+        if self._first_order(self._loss()) is not None:
+            raise ValueError(
+                f"penalty={self.penalty!r} needs the quasi-Newton solver; use solver='auto' and a smooth inverse_link, "
+                "or penalty='lasso' or 'group_lasso'."
+            )
 
     def _penalty(self) -> tuple[Penalty, np.ndarray | None]:
         """The penalty, and its factors (n_blocks, n_neurons) where they differ between neurons."""

@@ -13,8 +13,9 @@ from popglm.explain.contributions import check_design_matrix, rows_of
 from popglm.explain.given_models import check_activity, check_model
 from popglm.labels import Rows
 from popglm.solve.sparse.rows import some_rows
+from popglm.statistics.concave import CONCAVE
 
-__all__ = ["DataOfFit", "check_refittable", "data_of_fit", "unfitted"]
+__all__ = ["DataOfFit", "check_refittable", "data_of_fit", "has_one_minimum", "unfitted", "way_down"]
 
 
 class DataOfFit(NamedTuple):
@@ -63,6 +64,22 @@ def check_refittable(model: Any, who: str) -> None:
             f"{who}: the model has AdaptiveFactors, and its re-fits would not find theirs anew; give a model with "
             "penalty_factors=None."
         )
+
+
+def has_one_minimum(model: PopulationGLM) -> bool:
+    """Whether where a fit begins changes nothing of where it ends; under a concave penalty it may."""
+    return model.penalty not in CONCAVE
+
+
+def way_down(model: PopulationGLM, index: np.ndarray, neurons: np.ndarray | None = None) -> np.ndarray:
+    """Strengths (n, m) by which a fit comes to those of the numbers ``index`` (m,), of some neurons or of all.
+
+    Those alone, or all from the strongest on where the way there says at which minimum a fit ends.
+    """
+    path = model.lambda_path_ if neurons is None else model.lambda_path_[:, neurons]
+    first = index.max(initial=0) * has_one_minimum(model)
+    steps = np.minimum(np.arange(first, index.max(initial=0) + 1)[:, None], index)
+    return np.take_along_axis(path, steps, axis=0)
 
 
 def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:

@@ -13,7 +13,9 @@ from popglm.explain.contributions import check_data_of_fit
 from popglm.explain.data_of_fit import data_of_fit
 from popglm.explain.trials import check_trials
 from popglm.solve.coordinates import product64
+from popglm.statistics.concave import CONCAVE
 from popglm.statistics.families.contract import Family
+from popglm.statistics.null import null_models
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["FLAT", "FittedSamples", "family_of", "pearson_dispersion", "samples_of_fit"]
@@ -36,6 +38,8 @@ class FittedSamples:
         Ones where the fit had no weights; 0 where a neuron was not recorded.
     trials : ndarray of int, shape (n_samples,), or None
         Numbers of trials.
+    null_curvature : ndarray, shape (n_neurons,), or None
+        Mean curvature of the losses where every weight is 0, where the penalty asks for it.
     """
 
     model: PopulationGLM
@@ -45,6 +49,7 @@ class FittedSamples:
     null_eta: np.ndarray
     weight: np.ndarray
     trials: np.ndarray | None
+    null_curvature: np.ndarray | None = None
 
     def weights(self, j: int) -> np.ndarray:
         """Sample weights of a neuron."""
@@ -65,7 +70,8 @@ class FittedSamples:
 
     def penalty(self, j: int) -> Penalty:
         """The penalty of a neuron: of the columns that it may have a weight for."""
-        return self.model.penalty_of(j)
+        penalty = self.model.penalty_of(j)
+        return penalty if self.null_curvature is None else penalty.at_null(self.null_curvature[[j]])
 
     @property
     def coef(self) -> np.ndarray:
@@ -117,4 +123,18 @@ def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, o
         total = np.where(known, y, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         y = np.where(known, y, total)
     trials = None if trial is None else check_trials(trial, len(X), labels)
-    return FittedSamples(model, X, y, eta, null_eta, weight, trials)
+    curvature = null_curvature(model, y, weight, offset) if model.penalty in CONCAVE else None
+    return FittedSamples(model, X, y, eta, null_eta, weight, trials, curvature)
+
+
+def null_curvature(model: Any, y: np.ndarray, weight: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Mean curvature of every neuron's loss at its best intercept without weights, shape (n_neurons,)."""
+    null = null_models(model.loss_, y, weight, offset, [], bool(model.fit_intercept))
+    found = np.empty(y.shape[1])
+    for j, b in enumerate(null.intercept):
+        family = model.loss_.given(*null.parameters[j]) if model.loss_.parameters else model.loss_
+        eta = np.full(len(y), b) if offset is None else b + offset
+        found[j] = np.average(
+            family.derivatives(np, eta, y[:, j])[1], weights=weight if weight.ndim == 1 else weight[:, j]
+        )
+    return found

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from popglm.estimators import GLMCV
 from popglm.explain.ablation import breakdown
 from popglm.explain.contributions import check_splits
+from popglm.explain.data_of_fit import way_down
 from popglm.explain.shifts import ShiftTest
 from popglm.warnings import PopglmWarning
 
@@ -98,8 +99,8 @@ def _fit(test: ShiftTest, X: Any, Y: np.ndarray, n_repeats: int, options: dict) 
         again.set_params(penalty_factors=np.tile(factors, n_repeats) if own_factors else factors)
     if test.rule is None:
         # a neuron at its null model is at no strength; what is fitted for it does not count
-        strength = np.where(np.isfinite(model.lambda_), model.lambda_, model.lambda_path_[0])
-        again.set_params(lambdas=np.tile(strength, n_repeats)[None])
+        index = np.where(np.isfinite(model.lambda_), model.lambda_index_, 0)
+        again.set_params(lambdas=np.tile(way_down(model, index), n_repeats))
     elif np.ndim(model.lambdas) == 2 or own_factors:
         again.set_params(lambdas=np.tile(model.lambda_path_, n_repeats))
     if model.feature_mask_ is not None:

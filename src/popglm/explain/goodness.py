@@ -58,7 +58,8 @@ def goodness_of_fit(
     likelihoods are those of the dispersion that R's ``logLik`` takes, the deviance over n; Tweedie likelihoods of
     Pearson's χ² over n. Poisson likelihoods of activity between whole numbers
     have the gamma function for factorials. Relaxed weights have NaN for degrees of freedom, AIC and BIC: a blend
-    minimises no one objective.
+    minimises no one objective. Under MCP and SCAD :math:`P''` is that of the tangent, so that a single column with a
+    weight counts for one, as in ncvreg.
 
     References
     ----------

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from popglm.estimators import GLMCV
 from popglm.estimators.starts import OwnPaths
 from popglm.explain.contributions import Predictor, take_columns
+from popglm.explain.data_of_fit import has_one_minimum
 from popglm.messages import listed
 from popglm.solve.stream import RowStream
 from popglm.statistics.ends import ClearTurn, strengths_to_last_fall, turned_strengths
@@ -192,7 +193,9 @@ class Refits:
         model = self.model
         self.n_lambdas = len(model.lambda_path_)
         # optimisers that see gradients alone begin nowhere but at the null model
-        self.has_starts = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
+        smooth = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
+        # where there is more than one minimum, a start would say which
+        self.has_starts = smooth and has_one_minimum(model)
 
     def fit(self, variable: str, kept: np.ndarray) -> ReducedFit:
         """The fit to the columns ``kept`` alone; ``variable`` is what messages call it."""
@@ -249,7 +252,7 @@ class Refits:
         """
         model, known = self.model, paths.known[going]
         index = np.minimum(known + np.arange((goal - known).max())[:, None], goal - 1)
-        if not self.reselect:
+        if not self.reselect and has_one_minimum(model):
             index = index[-1:]
         refit = clone(model).set_params(
             **settings_of_columns(model, kept, going),

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from popglm.estimators import GLMCV
 from popglm.estimators.starts import OwnPaths
+from popglm.explain.data_of_fit import has_one_minimum, way_down
 from popglm.statistics.null import NullModels, null_models
 from popglm.statistics.selection import at_strengths
 
@@ -49,7 +50,7 @@ class RefittedSubsets:
     late: int = 0
     n_fitted: int = 0
     allowed: np.ndarray = field(init=False)
-    strength: np.ndarray = field(init=False)
+    index: np.ndarray = field(init=False)
     null: NullModels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,11 +62,13 @@ class RefittedSubsets:
         at_null = ~np.isfinite(model.lambda_) | model.null_fitted_
         free = model.penalty_.free
         self.allowed[at_null] &= np.zeros(p, bool) if free is None else free
-        self.strength = np.where(at_null, model.lambda_path_[0], model.lambda_)
+        self.index = np.where(at_null, 0, model.lambda_index_)
         self.null = null_models(
             model.loss_, self.Y, self.sample_weight, self.offset, model.splits_ or [], bool(model.fit_intercept)
         )
-        self.has_starts = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
+        smooth = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
+        # where there is more than one minimum, a start would say which
+        self.has_starts = smooth and has_one_minimum(model)
 
     def deviances(self) -> np.ndarray:
         """Of every subset, summed over held-out samples: (2**n_variables, n_neurons)."""
@@ -145,7 +148,7 @@ class RefittedSubsets:
         """Weights (n_folds, m, n_features) and held-out deviance (m,) of fits to masked columns (n_features, m)."""
         model, factors = self.model, self.model.penalty_factors_
         refit = clone(model).set_params(
-            lambdas=None if model.penalty == "none" else self.strength[own][None],
+            lambdas=None if model.penalty == "none" else way_down(model, self.index[own], own),
             feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
             feature_shapes=model.feature_shapes_,
             cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
@@ -159,8 +162,8 @@ class RefittedSubsets:
             warnings.simplefilter("ignore")
             refit.fit(self.X, self.Y[:, own], sample_weight=weight, offset=self.offset, start=path)
         self.n_fitted += len(own)
-        self.late += int((refit.cv_gap_[:, 0] > model.tol).any(axis=0).sum())
-        return refit.cv_coef_path_[:, 0], np.nansum(refit.cv_deviance_[:, 0], axis=0)
+        self.late += int((refit.cv_gap_[:, -1] > model.tol).any(axis=0).sum())
+        return refit.cv_coef_path_[:, -1], np.nansum(refit.cv_deviance_[:, -1], axis=0)
 
 
 def _selected_deviance(model: GLMCV) -> np.ndarray:

@@ -15,7 +15,7 @@ from popglm.design import Design
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.contributions import check_data_of_fit
-from popglm.explain.data_of_fit import check_refittable, data_of_fit, unfitted
+from popglm.explain.data_of_fit import check_refittable, data_of_fit, has_one_minimum, unfitted, way_down
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
@@ -171,15 +171,18 @@ def _refit(
     """
     times = np.bincount(trials, minlength=codes.max() + 1)[codes]
     sample_weight = weight * (times if weight.ndim == 1 else times[:, None])
+    selected = np.isfinite(model.lambda_)
+    strengths = way_down(model, np.where(selected, model.lambda_index_, 0))
     refit = unfitted(model, GLM).set_params(
         # a neuron at its null model has no strength: nothing counts of it but what is never penalised
-        lambdas=np.where(np.isfinite(model.lambda_), model.lambda_, ALMOST_NULL * model.lambda_path_[0])[None],
+        lambdas=np.where(selected, strengths, ALMOST_NULL * strengths),
         tol=min(model.tol, LOOSEST_TOL),
     )
+    start = np.atleast_2d(model.coef_)[None] if has_one_minimum(model) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PopglmWarning)  # `bootstrap` sums them up
-        refit.fit(X, Y, sample_weight=sample_weight, offset=offset, start=np.atleast_2d(model.coef_)[None])
-    return np.atleast_2d(refit.coef_), refit.gap_[0], refit.null_fitted_
+        refit.fit(X, Y, sample_weight=sample_weight, offset=offset, start=start)
+    return np.atleast_2d(refit.coef_), refit.gap_[-1], refit.null_fitted_
 
 
 def _bands(weights: np.ndarray, basis: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from popglm.estimators import GLMCV
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import METHODS, Layout, spread
 from popglm.explain.contributions import Predictor, check_design_matrix
-from popglm.explain.data_of_fit import check_refittable
+from popglm.explain.data_of_fit import check_refittable, has_one_minimum
 from popglm.explain.full_refits import full_refits
 from popglm.explain.maps import check_map
 from popglm.explain.refits import LocalTest
@@ -252,6 +252,12 @@ def significance(
         differs = "feature_mask" if model.feature_mask_ is not None else None
         if model.penalty_factors_ is not None and model.penalty_factors_.ndim == 2:
             differs = "penalty factor of each neuron's own"
+        if not has_one_minimum(model):
+            raise ValueError(
+                f"significance: local refits are least squares under a convex penalty, and the model has "
+                f"penalty={model.penalty!r}; use refit=True, which fits the model itself, or fit with 'lasso' or "
+                "'group_lasso'."
+            )
         if differs is not None:
             raise ValueError(
                 f"significance: local refits have the same columns and penalty for all neurons, and the model has a "

@@ -139,7 +139,7 @@ def _penalised_groups(model: PopulationGLM) -> tuple[np.ndarray, np.ndarray, lis
     if model.penalty == "none" or not model.penalty_.l1_ratio > 0:
         raise ValueError(
             f"stability_selection: penalty={model.penalty!r} gives weights to all columns and selects none; fit with "
-            "'lasso', 'group_lasso' or an elastic net."
+            "'lasso', 'group_lasso', an elastic net or a concave penalty."
         )
     sizes = np.asarray(model.feature_group_sizes_, int)
     starts, factors = np.cumsum(sizes) - sizes, model.penalty_factors_

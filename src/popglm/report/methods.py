@@ -15,6 +15,10 @@ from popglm.statistics.families import get_family
 
 __all__ = ["methods_of"]
 
+_GROUP_CONCAVE = (
+    "Breheny P. & Huang J. (2015). Group descent algorithms for nonconvex penalized linear and logistic regression "
+    "models with grouped predictors. Statistics and Computing 25, 173-187."
+)
 #: Sources, by what they stand for.
 SOURCES = {
     "popglm": "popglm: generalized linear encoding models for whole neural populations, version {version}. "
@@ -27,6 +31,12 @@ SOURCES = {
     "Society B 58, 267-288.",
     "elastic_net": "Zou H. & Hastie T. (2005). Regularization and variable selection via the elastic net. Journal of "
     "the Royal Statistical Society B 67, 301-320.",
+    "mcp": "Zhang C.-H. (2010). Nearly unbiased variable selection under minimax concave penalty. Annals of Statistics "
+    "38, 894-942.",
+    "scad": "Fan J. & Li R. (2001). Variable selection via nonconcave penalized likelihood and its oracle properties. "
+    "Journal of the American Statistical Association 96, 1348-1360.",
+    "group_mcp": _GROUP_CONCAVE,
+    "group_scad": _GROUP_CONCAVE,
     "ridge": "Hoerl A. E. & Kennard R. W. (1970). Ridge regression: biased estimation for nonorthogonal problems. "
     "Technometrics 12, 55-67.",
     "glm": "Nelder J. A. & Wedderburn R. W. M. (1972). Generalized linear models. Journal of the Royal Statistical "
@@ -67,6 +77,10 @@ _PENALTIES = {
     "lasso": "a lasso",
     "elastic_net": "an elastic net",
     "ridge": "a ridge penalty",
+    "mcp": "a minimax concave penalty (MCP)",
+    "scad": "a smoothly clipped absolute deviation penalty (SCAD)",
+    "group_mcp": "a group minimax concave penalty (MCP), which takes in or leaves out all columns of a group together",
+    "group_scad": "a group SCAD penalty, which takes in or leaves out all columns of a group together",
 }
 
 

@@ -108,8 +108,9 @@ def certificate(
     lam: np.ndarray,
     shift: np.ndarray | None = None,
     moved: np.ndarray | float = np.inf,
+    problems: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Bound on the excess objective per problem.
+    """Bound on the excess objective per problem; under a concave penalty, on that of its tangent at W.
 
     Parameters
     ----------
@@ -121,6 +122,8 @@ def certificate(
         What is taken from the gradient so that the dual point is orthogonal to the columns that are never penalised.
     moved : ndarray, shape (n_problems,), or float
         What that costs; not known unless given.
+    problems : ndarray of int, shape (n_problems,), optional
+        Their numbers in the fit, for a penalty that is another one for each.
 
     Returns
     -------
@@ -130,7 +133,7 @@ def certificate(
     """
     penalty = model.penalty
     RW = penalty.smooth_gradient(W)
-    grad, lam2, tau = at.grad + RW, penalty.ridge_strength(lam), penalty.norm_strengths(lam)
+    grad, lam2, tau = at.grad + RW, penalty.ridge_strength(lam), penalty.norm_strengths(lam, W, problems)
     if not loss.is_convex:
         return decrement(model, W, grad, at, tau, lam2)
     if penalty.free is None:

@@ -97,14 +97,14 @@ class DiagonalModels(Resumable):
     def _by_descent(self, memory, problems, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         """`step` with norms."""
         dtype, penalty = self.engine.dtype, self.penalty
-        tau, lam2 = penalty.norm_strengths(lam).astype(dtype), penalty.ridge_strength(lam).astype(dtype)
+        tau, lam2 = (a.astype(dtype) for a in (penalty.norm_strengths(lam, W, problems), penalty.ridge_strength(lam)))
         point = (np.ascontiguousarray(a, dtype) for a in (c, W, grad))
         norms = Norms(penalty.starts, tau, lam2)
         # the model is rarely better than a few digits
         limits = Limits(dtype.type(1e-3 if dtype == np.float32 else 1e-6), MAX_SWEEPS)
         D, slope = diagonal_descent(self.G[problems], norms, memory.pairs, problems, *point, limits)
         D = D.astype(float)
-        return D, decrease(penalty, W, D, grad + slope, lam)
+        return D, decrease(penalty, W, D, grad + slope, lam, problems)
 
     def _in_closed_form(self, memory, problems, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         """`step` without."""

@@ -111,7 +111,7 @@ class Fit(Problems):
 
     def penalty_value(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """The penalty where some problems stand."""
-        return self.model.penalty.value(self.W[problems], lam)
+        return self.model.penalty.value(self.W[problems], lam, problems)
 
     def by_model(self, problems: np.ndarray) -> Iterator[tuple[Model, np.ndarray]]:
         """Models, and the positions of the problems that have them."""
@@ -179,7 +179,7 @@ class Fit(Problems):
         penalty, W, d = self.model.penalty, self.W[problems], self.steps[problems]
         grad = self.at.grad[problems]
         with np.errstate(all="ignore"):
-            change = penalty.value(W + d, lam) - penalty.value(W, lam)
+            change = penalty.value(W + d, lam, problems) - penalty.value(W, lam, problems)
         slope = 0.5 * np.einsum("ij,ij->i", grad + found.grad, d)
         return Comparison(found.loss, np.einsum("ij,ij->i", grad, d) + change, change, slope)
 
@@ -256,7 +256,7 @@ class Fit(Problems):
     def certificate(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Bound on the excess objective of some problems, over their scale."""
         at, W = self.at.take(problems), self.W[problems]
-        gap = certificate(self.loss, self.model, W, at, lam)
+        gap = certificate(self.loss, self.model, W, at, lam, problems=problems)
         if isinstance(self.objective, GramObjective) and np.any(lam == 0):
             # there the metric is the curvature itself
             grad = at.grad + self.model.penalty.smooth_gradient(W)
@@ -279,7 +279,8 @@ class Fit(Problems):
             gain = 0.5 * SAFETY * found.decrement
             # the bound by χ² holds where the dual point stays in its domain
             moved = np.where(found.reach <= 1, found.decrement, np.inf) if self.loss.is_canonical else gain
-            bound = certificate(self.loss, self.model, W, at, lam[first : first + GRAMS], found.shift, moved)
+            strengths = lam[first : first + GRAMS]
+            bound = certificate(self.loss, self.model, W, at, strengths, found.shift, moved, own)
             parts.append((found.step, gain / self.scale[own], bound / self.scale[own]))
         return Check(*(np.concatenate(some) for some in zip(*parts, strict=True)))
 
@@ -323,6 +324,7 @@ def start_fit(
         problems = fittable[first : first + MAX_PROBLEMS]
         null = objective.evaluate(problems, W[problems], intercept[problems])
         at.put(problems, null, np.arange(len(problems)))
+    model.penalty = model.penalty.at_null(at.curvature)
     # where G is the curvature there is nothing to learn, and pairs would take time and memory
     memory = model.memory(q, 0) if isinstance(objective, GramObjective) else model.memory(q)
     by_sums = getattr(objective, "by_sums", np.zeros(q, bool))

@@ -121,7 +121,7 @@ class OwnModels(Resumable):
         """See `QuadraticModel.step`."""
         dtype, penalty, slots = self.engine.dtype, self.penalty, self.slot[problems]
         W = penalty.penalised(W) if penalty.l1_ratio < 1 else W
-        tau = penalty.norm_strengths(lam).astype(dtype)
+        tau = penalty.norm_strengths(lam, W, problems).astype(dtype)
         lam2, c = penalty.ridge_strength(lam).astype(dtype), c.astype(dtype)
         D, slope = np.empty((2, *W.shape))
         landed = np.empty(W.shape, dtype)
@@ -138,7 +138,7 @@ class OwnModels(Resumable):
 
         self._share_out(descend, len(problems))
         penalty.close_blocks(W, D, landed)
-        return D, decrease(penalty, W, D, grad + slope, lam)
+        return D, decrease(penalty, W, D, grad + slope, lam, problems)
 
     def _share_out(self, work: Any, n: int) -> None:
         """Call ``work`` on portions of n rows, of at least eight."""

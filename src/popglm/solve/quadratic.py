@@ -158,15 +158,16 @@ class QuadraticModel:
         d = self._smooth_step(memory, neurons, total_grad, c, lam2)
         return d, -0.5 * row_dots(d, total_grad)
 
-    def _point(self, W, grad, c, lam) -> tuple[np.ndarray, ...]:
+    def _point(self, W, grad, c, tau, lam) -> tuple[np.ndarray, ...]:
         """W, grad, c, τ and λ₂ in the engine's precision."""
-        tau, lam2 = self.penalty.norm_strengths(lam), self.penalty.ridge_strength(lam)
+        lam2 = self.penalty.ridge_strength(lam)
         return tuple(np.ascontiguousarray(a, self.engine.dtype) for a in (W, grad, c, tau, lam2))
 
     def _split_step(self, memory, neurons, W, grad, c, lam, most) -> tuple[np.ndarray, np.ndarray]:
         """`step` with norms of single weights, by `split_steps`."""
+        tau = self.penalty.norm_strengths(lam, W, neurons)
         before, (W, grad, unit) = W, self._scaled(W, grad, c)
-        W, grad, c, tau, _ = self._point(W, grad, c, lam)
+        W, grad, c, tau, _ = self._point(W, grad, c, tau, lam)
         tau = tau / (self.deviation * unit).astype(tau.dtype)
         lam2 = np.outer(self.penalty.ridge_strength(lam), self.deviation**-2.0)
         least = lam2.min(axis=1)
@@ -202,7 +203,7 @@ class QuadraticModel:
 
     def _norm_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         """`step` with norms of groups, or with norms and a smoothness."""
-        point = self._point(W, grad, c, lam)
+        point = self._point(W, grad, c, self.penalty.norm_strengths(lam, W, neurons), lam)
         # step, gradient of the model after it, and what the model can still decrease, about
         D, slope = np.zeros((2, *W.shape), self.engine.dtype)
         left = np.zeros(len(W))
@@ -214,7 +215,7 @@ class QuadraticModel:
         self._by_descent(np.flatnonzero(~wide), memory, neurons, point, D, slope, left)
         landed, D = point[0] + D, D.astype(float)
         self.penalty.close_blocks(W, D, landed)
-        return D, decrease(self.penalty, W, D, grad + slope, lam) + left
+        return D, decrease(self.penalty, W, D, grad + slope, lam, neurons) + left
 
     def _uses_nearly_all(self, W, grad, tau) -> np.ndarray:
         """Neurons with so many columns in use that Newton steps cost less than packed matrices."""
@@ -344,9 +345,11 @@ class QuadraticModel:
         return np.maximum(values, 0), solve_triangular(L.T, Q)
 
 
-def decrease(penalty: Penalty, W: np.ndarray, D: np.ndarray, slopes: np.ndarray, lam: np.ndarray) -> np.ndarray:
-    """Of the models by steps D, never below 0; ``slopes`` is the sum of their gradients before and after."""
-    before, after = penalty.norm_value(W, lam), penalty.norm_value(W + D, lam)
+def decrease(
+    penalty: Penalty, W: np.ndarray, D: np.ndarray, slopes: np.ndarray, lam: np.ndarray, problems: np.ndarray
+) -> np.ndarray:
+    """Of the problems' models by steps D, never below 0; ``slopes`` is the sum of their gradients before and after."""
+    before, after = (penalty.norm_value(V, lam, W, problems) for V in (W, W + D))
     return np.maximum(before - after - 0.5 * row_dots(D, slopes), 0)
 
 

@@ -32,6 +32,7 @@ from popglm.solve.sparse.rows import SparseRows, some_rows
 from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
+from popglm.statistics.concave import ConcavePenalty
 from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowFits", "Rows", "of_columns", "stand_at_null"]
@@ -134,7 +135,7 @@ class RowFits:
         settings = self.settings
         resident = isinstance(self.data.X, np.ndarray)
         free = settings.penalty.free
-        if free is not None:
+        if free is not None or isinstance(settings.penalty, ConcavePenalty):
             self.schedule = "host"
         if self.schedule == "auto" or not resident:
             self.schedule = "device" if (self.engine.is_accelerator or self.shares) and resident else "host"

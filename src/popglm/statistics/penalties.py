@@ -200,8 +200,17 @@ class Penalty:
         """c ω, shape (n_blocks,)."""
         return self.block_weights if self.factors is None else self.factors * self.block_weights
 
-    def norm_strengths(self, lam: np.ndarray) -> np.ndarray:
-        """λαcω, what the norm of every block is multiplied by, shape (n_neurons, n_blocks)."""
+    def at_null(self, curvature: np.ndarray) -> Penalty:
+        """The penalty of problems whose loss has these mean curvatures (n_problems,) at their null models."""
+        return self
+
+    def norm_strengths(
+        self, lam: np.ndarray, W: np.ndarray | None = None, problems: np.ndarray | None = None
+    ) -> np.ndarray:
+        """λαcω, what the norm of every block is multiplied by, shape (n_neurons, n_blocks).
+
+        Of a penalty that is concave in the norms, in its tangent at the weights W of some ``problems``.
+        """
         return self.l1_ratio * lam[:, None] * self.norm_weights
 
     def ridge_strength(self, lam: np.ndarray) -> np.ndarray:
@@ -212,26 +221,36 @@ class Penalty:
         """σRw, zero without smoothness; W (n_neurons, n_features)."""
         return self.smoothness * self.product(W, self.R) if self.R is not None else np.zeros_like(W)
 
-    def norm_value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
-        """λP(w) of every neuron; W (n_neurons, n_features), lam (n_neurons,)."""
+    def norm_value(
+        self, W: np.ndarray, lam: np.ndarray, at: np.ndarray | None = None, problems: np.ndarray | None = None
+    ) -> np.ndarray:
+        """λP(w) of every neuron; W (n_neurons, n_features), lam (n_neurons,). For ``at`` see `norm`."""
         V = W if self.factors is None else W * self._factors_of_columns
         total = 0.5 * self.ridge_strength(lam) * np.einsum("ij,ij->i", V, W)
         if self.l1_ratio > 0:
-            total = total + self.norm(W, lam)
+            total = total + self.norm(W, lam, at, problems)
         return total
 
-    def norm(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
-        """Σ_b λαcω‖w_b‖ of every neuron, shape (n_neurons,)."""
+    def norm(
+        self, W: np.ndarray, lam: np.ndarray, at: np.ndarray | None = None, problems: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Σ_b λαcω‖w_b‖ of every neuron, shape (n_neurons,).
+
+        Of a concave penalty, with the strengths of its tangent at the weights ``at`` of some ``problems``.
+        """
         return self.l1_ratio * lam * (self.block_norms(W) @ self.norm_weights)
 
     def curvature(self, w: np.ndarray, lam: float) -> np.ndarray:
-        """Second derivative (n_features, n_features) of λP(w) at weights (n_features,), 0 for norms that are 0."""
+        """Second derivative (n_features, n_features) of λP(w) at weights (n_features,), 0 for norms that are 0.
+
+        Of a concave penalty, that of its tangent there.
+        """
         n = len(w)
         factors = np.ones(n) if self.factors is None else self._factors_of_columns
         found = np.diag((1 - self.l1_ratio) * lam * factors)
         if self.R is not None:
             found += self.smoothness * self.R
-        strengths, sizes = self.l1_ratio * lam * self.norm_weights, self.block_norms(w[None])[0]
+        (strengths,), (sizes,) = self.norm_strengths(np.array([lam]), w[None]), self.block_norms(w[None])
         for first, last, strength, size in zip(self.starts[:-1], self.starts[1:], strengths, sizes, strict=True):
             if size > 0:
                 own = w[first:last] / size
@@ -257,7 +276,9 @@ class Penalty:
         forces = self.block_norms(self._open(gradient))[:, held]
         return (forces / self.norm_weights[held]).max(axis=1, initial=0) / self.l1_ratio
 
-    def subgradient_distance(self, W: np.ndarray, gradient: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    def subgradient_distance(
+        self, W: np.ndarray, gradient: np.ndarray, lam: np.ndarray, problems: np.ndarray | None = None
+    ) -> np.ndarray:
         """Least ‖g + s‖ over subgradients s at w, shape (n_neurons,); 0 at a minimum of loss and penalty.
 
         Parameters
@@ -267,7 +288,8 @@ class Penalty:
         """
         ridge = self.ridge_strength(lam)[:, None] * (W if self.factors is None else W * self._factors_of_columns)
         smooth = self._open(gradient + ridge + self.smooth_gradient(W))
-        return np.linalg.norm(norms.least_subgradient(np, self.blocks, W, smooth, self.norm_strengths(lam)), axis=1)
+        tau = self.norm_strengths(lam, W, problems)
+        return np.linalg.norm(norms.least_subgradient(np, self.blocks, W, smooth, tau), axis=1)
 
     def _open(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, 0 in masked columns."""
@@ -278,7 +300,7 @@ class Penalty:
         factors = np.ones(len(self.block_sizes)) if self.factors is None else self.factors
         return factors[self.block_of_column]
 
-    def value(self, W: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    def value(self, W: np.ndarray, lam: np.ndarray, problems: np.ndarray | None = None) -> np.ndarray:
         """λP(w) + (σ/2) wᵀRw of every neuron."""
         return self.norm_value(W, lam) + 0.5 * np.einsum("ij,ij->i", W, self.smooth_gradient(W))
 

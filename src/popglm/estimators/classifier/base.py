@@ -37,6 +37,7 @@ from popglm.solve.sparse.rows import parts_of
 from popglm.solve.stream import released
 from popglm.statistics.categorical import SOFTMAX
 from popglm.statistics.null import FEW_EVENTS
+from popglm.statistics.penalties import PENALTIES
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
@@ -71,6 +72,10 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
     def _loss(self) -> Any:
         """See `Parameters._loss`."""
         return SOFTMAX
+
+    def _known_penalties(self) -> tuple[str, ...]:
+        """See `Parameters._known_penalties`."""
+        return PENALTIES
 
     def _fit(
         self, X: Any, y: Any, splits_of: Any, sample_weight: Any, refit: bool, start: Any, checkpoint: Any

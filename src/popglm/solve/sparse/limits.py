@@ -7,6 +7,7 @@ from typing import Any
 
 from popglm.engines.protocol import Engine
 from popglm.solve.sparse.rows import SparseRows
+from popglm.statistics.concave import ConcavePenalty
 
 __all__ = ["check_sparse"]
 
@@ -38,6 +39,11 @@ def check_sparse(X: SparseRows, settings: Any, engine: Engine, schedule: str, sh
         raise ValueError(
             f"{found} a fit without a penalty has no certificate. Use a penalty with strengths above 0; a small one, "
             "such as 1e-6, hardly matters."
+        )
+    if isinstance(penalty, ConcavePenalty):
+        raise ValueError(
+            f"{found} fits under a concave penalty have no certificate. Use penalty='lasso' or 'group_lasso', or leave "
+            "columns out."
         )
     if (n_free := len(penalty.free_columns)) > most:
         raise ValueError(
