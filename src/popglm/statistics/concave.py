@@ -11,7 +11,7 @@ import numpy as np
 from popglm.shapes import Shape
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["CONCAVE", "CONCAVITIES", "ConcavePenalty", "least_concavity"]
+__all__ = ["CONCAVE", "ConcavePenalty", "least_concavity"]
 
 #: Penalties by name: the shape, and whether blocks are feature groups.
 CONCAVE = {
