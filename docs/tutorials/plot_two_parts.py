@@ -71,6 +71,12 @@ axes[0].set_ylabel("Fraction of null deviance")
 plt.show()
 
 # %%
+# `shapley` shares the joint deviance out, so that the parts of a bar end at what the model explains:
+
+pg.plot.stacked_contributions(pg.shapley(model, X, activity))
+plt.show()
+
+# %%
 # The kernels of the parts say the same in the variables' units. Of the events they are log odds, of the amounts the
 # logarithm of a factor:
 

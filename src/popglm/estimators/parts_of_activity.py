@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 from popglm.estimators.features import check_features
 from popglm.estimators.glm_cv import GLMCV
-from popglm.estimators.validation import check_responses, check_weights, name_neurons, over_neurons
+from popglm.estimators.part_arguments import PARTS, offset_of, plus
+from popglm.estimators.validation import check_responses, check_vector, check_weights, name_neurons, over_neurons
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.messages import shown
 from popglm.numbers import shape_of
@@ -141,17 +142,22 @@ def joint_log_density(
     return np.where(known, found, np.nan)
 
 
-def linear_predictors(values: Any, coef: np.ndarray, intercept: np.ndarray | float) -> np.ndarray:
-    """η (n_samples, n_neurons) in float64, of checked features."""
+def linear_predictors(
+    values: Any, coef: np.ndarray, intercept: np.ndarray | float, offset: np.ndarray | None
+) -> np.ndarray:
+    """η (n_samples, n_neurons) in float64, of checked features and a checked offset."""
     found = [product64(rows, np.atleast_2d(coef)) for _, _, rows in parts_of(values)]
-    return np.concatenate(found) + np.atleast_1d(intercept)
+    return plus(np.concatenate(found) + np.atleast_1d(intercept), offset)
 
 
-def log_likelihood(model: Any, X: Any, Y: Any, sample_weight: Any) -> np.ndarray:
+def log_likelihood(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any) -> np.ndarray:
     """Joint log-likelihood of every neuron on data, summed over samples."""
     rows, names = Rows(row_labels(X)), model.neuron_names_
-    parts = model.events_, model.amounts_
-    etas = [linear_predictors(check_features(part, X, reset=False), part.coef_, part.intercept_) for part in parts]
+    parts, etas = (model.events_, model.amounts_), []
+    for name, part in zip(PARTS, parts, strict=True):
+        values = check_features(part, X, reset=False)
+        own = check_vector(offset_of(offset, name), "offset", len(values), rows=rows)
+        etas.append(linear_predictors(values, part.coef_, part.intercept_, own))
     z, y = (check_responses(own, len(etas[0]), None, names, rows, parts[0]) for own in split_activity(Y))
     weights = over_neurons(check_weights(sample_weight, len(z), names, rows))
     return summed(joint_log_density(model, (etas[0], etas[1]), z, y, model.dispersion_), z, weights)
@@ -204,11 +210,11 @@ class SamplesOfFit:
     ----------
     model : TwoPartGLM
         With fitted parts.
-    X, happened, amount, sample_weight
+    X, happened, amount, sample_weight, offset
         Of its fit; amounts themselves, not their logarithm.
     """
 
-    def __init__(self, model: Any, X: Any, happened: Any, amount: Any, sample_weight: Any) -> None:
+    def __init__(self, model: Any, X: Any, happened: Any, amount: Any, sample_weight: Any, offset: Any) -> None:
         events, amounts = model.events_, model.amounts_
         rows, names = Rows(events.sample_labels_, "the fit"), events.neuron_names_
         order, values = rows.order(X, "X"), check_features(amounts, X, reset=False)
@@ -219,14 +225,18 @@ class SamplesOfFit:
             check_responses(own, len(events.fold_), None, names, rows, events) for own in (happened, amount)
         )
         self.weights = over_neurons(check_weights(sample_weight, len(self.z), names, rows))
+        self.offset = {
+            id(part): check_vector(offset_of(offset, name), "offset", len(self.z), rows=rows)
+            for name, part in zip(PARTS, (events, amounts), strict=True)
+        }
         self.s = np.where(self.y > 0, self.weights, 0.0)
         self.v = np.where(self.y > 0, np.log(self.y) if amounts.family == "gaussian" else self.y, 1.0)
 
     def eta(self, part: GLMCV, fold: int | None = None) -> np.ndarray:
         """Linear predictors of a part, of the whole fit or of a fold."""
         if fold is None:
-            return linear_predictors(self.values, part.coef_, part.intercept_)
-        return linear_predictors(self.values, part.cv_coef_[fold], part.cv_intercept_[fold])
+            return linear_predictors(self.values, part.coef_, part.intercept_, self.offset[id(part)])
+        return linear_predictors(self.values, part.cv_coef_[fold], part.cv_intercept_[fold], self.offset[id(part)])
 
     def dispersion(self, unit: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """φ of the largest likelihood, from unit deviances of some rows."""
@@ -283,7 +293,7 @@ class SamplesOfFit:
             if (np.abs(deviance - fitted) > SAME * np.maximum(null, fitted)).any():
                 j = int(np.argmax(np.abs(deviance - fitted)))
                 raise ValueError(
-                    f"{who}: X, Y or sample_weight are not those of the fit: the held-out deviance of the {name} of "
-                    f"neuron {part.neuron_names_[j]!r} is {deviance[j]:.4g}, and was {fitted[j]:.4g} in the fit. Give "
-                    "the data that the model was fitted to, in its order."
+                    f"{who}: X, Y, sample_weight or offset are not those of the fit: the held-out deviance of the "
+                    f"{name} of neuron {part.neuron_names_[j]!r} is {deviance[j]:.4g}, and was {fitted[j]:.4g} in the "
+                    "fit. Give the data that the model was fitted to, in its order."
                 )

@@ -6,31 +6,22 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
-from popglm.checks import check_count, check_fitted, check_seed
-from popglm.engines import as_numpy, like
+from popglm.checks import check_fitted
 from popglm.estimators.glm_cv import GLMCV
-from popglm.estimators.parts_of_activity import (
-    SamplesOfFit,
-    check_parts,
-    fit_part,
-    log_likelihood,
-    share_of,
-    split_activity,
-)
-from popglm.estimators.said_together import TOGETHER, SaidTogether
+from popglm.estimators.part_arguments import PARTS, check_offset_given, folders_of_parts, offset_of
+from popglm.estimators.parts_of_activity import SamplesOfFit, check_parts, fit_part, split_activity
+from popglm.estimators.said_together import TOGETHER
+from popglm.estimators.two_part_predictions import TwoPartPredictions
 from popglm.io.files import check_target
 from popglm.io.netcdf import described, write_netcdf
-from popglm.numbers import shape_of
-from popglm.statistics.selection import fraction_explained
 
 __all__ = ["TwoPartGLM"]
 
 
-class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
+class TwoPartGLM(TwoPartPredictions, RegressorMixin, BaseEstimator):
     """Two models of activity with many zeros: of whether a sample is above 0, and of how far where it is.
 
     The first is a Bernoulli `GLMCV` of all samples, the second one of the amounts alone, gamma unless said: the
@@ -79,7 +70,7 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
     of the scored samples. Fractions of both parts are thus averaged with the deviance that each has to explain.
 
     `breakdown` and `compare` take the model as a whole, and give contributions to the joint deviance; both take its
-    parts, too. A neuron with fewer than two events has null models. There is no offset and no checkpoint.
+    parts, too. `shapley` shares out the joint deviance. A neuron with fewer than two events has null models.
 
     References
     ----------
@@ -107,7 +98,17 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
         self.amounts = amounts
         self.events = events
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+        offset: Any = None,
+        start: TwoPartGLM | None = None,
+        checkpoint: Any = None,
+    ) -> Self:
         """Fit both parts, in the same folds.
 
         Parameters
@@ -117,6 +118,13 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
             Y, the activity, of at least 0. NaN where a neuron was not recorded.
         groups, sample_weight : optional
             As in `GLMCV.fit`.
+        offset : mapping, optional
+            From "events", "amounts" or both to what is added to the linear predictor of that part, (n_samples,): log
+            odds of an event; log mean of an amount under the exponential link, its mean under the identity.
+        start : TwoPartGLM, optional
+            A fitted model whose parts both parts begin at, as in `GLMCV.fit`.
+        checkpoint : path-like, optional
+            As in `GLM.fit`; the folder has one for each part.
 
         Returns
         -------
@@ -124,7 +132,7 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, OSError, KeyboardInterrupt
             As in `GLMCV.fit`; if a part is no such model, if activity is negative, or if no sample is 0.
 
         Warns
@@ -138,12 +146,25 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"Y has no sample that is 0, of which a part would tell; use GLMCV({amounts.family!r}) of all samples."
             )
+        if start is not None and not isinstance(start, TwoPartGLM):
+            raise TypeError(f"start must be a fitted TwoPartGLM; found {type(start).__name__}.")
+        if start is not None:
+            check_fitted(start, "events_", "fit: start")
         scaled = np.log(amount) if amounts.family == "gaussian" else amount
-        self.events_ = fit_part("events", events, X, happened, groups=groups, sample_weight=sample_weight)
+        own: list[dict[str, Any]] = [
+            {
+                "sample_weight": sample_weight,
+                "offset": offset_of(offset, name),
+                "start": None if start is None else getattr(start, f"{name}_"),
+                "checkpoint": folder,
+            }
+            for name, folder in zip(PARTS, folders_of_parts(checkpoint), strict=True)
+        ]
+        self.events_ = fit_part("events", events, X, happened, groups=groups, **own[0])
         amounts.set_params(cv=self.events_.splits_)
-        self.amounts_ = fit_part("amounts", amounts, X, scaled, sample_weight=sample_weight)
+        self.amounts_ = fit_part("amounts", amounts, X, scaled, **own[1])
         self.neuron_names_, self.fold_ = self.events_.neuron_names_, self.events_.fold_
-        samples = SamplesOfFit(self, X, happened, amount, sample_weight)
+        samples = SamplesOfFit(self, X, happened, amount, sample_weight, offset)
         self._keep(samples.together())
         return self
 
@@ -155,12 +176,13 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
         se_fraction: float | None = None,
         min_lambda: float | None = None,
         sample_weight: Any = None,
+        offset: Any = None,
     ) -> Self:
         """Choose the strengths of both parts again, without fitting.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, offset
             Those of the fit, from which the dispersions come anew.
         se_fraction, min_lambda : float, optional
             As in `GLMCV.select`: in place of each part's own.
@@ -179,7 +201,8 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
         check_fitted(self, "events_", "select")
         if self.events_.splits_ is None:
             raise ValueError("select: a model from a file carries no folds that train on part of the rest; fit again.")
-        samples = SamplesOfFit(self, X, *split_activity(y), sample_weight)
+        check_offset_given(self, offset, "select")
+        samples = SamplesOfFit(self, X, *split_activity(y), sample_weight, offset)
         samples.check("select")
         for part in (self.events_, self.amounts_):
             part.select(se_fraction=se_fraction, min_lambda=min_lambda)
@@ -214,128 +237,6 @@ class TwoPartGLM(SaidTogether, RegressorMixin, BaseEstimator):
         """
         happened, amount = split_activity(Y)
         return happened, np.log(amount) if self._is_logarithmic else amount
-
-    @property
-    def _is_logarithmic(self) -> bool:
-        amounts = getattr(self, "amounts_", self.amounts)
-        return getattr(amounts, "family", None) == "gaussian"
-
-    def predict(self, X: Any) -> Any:
-        """Mean activity, qμ.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_neurons), or (n_samples,) after a fit to a 1-D response
-            As of `GLMCV.predict`.
-        """
-        q, mu = self.predict_parts(X)
-        return q * mu
-
-    def predict_parts(self, X: Any) -> tuple[Any, Any]:
-        """Probability q that a sample is above 0, and the mean μ of the amount if it is; arguments as in `predict`."""
-        self._check_features(X, "predict")
-        return self.events_.predict(X), self._mean_amount(self.amounts_.predict(X), X, self.dispersion_)
-
-    def _check_features(self, X: Any, who: str) -> None:
-        """Complain of features that are not those of the fit, in the name of the whole model."""
-        check_fitted(self, "cv_deviance_explained_", who)
-        width = self.events_.n_features_in_
-        if len(shape := shape_of(X) or ()) == 2 and shape[1] != width:
-            raise ValueError(f"{who}: X has {shape[1]} features, but this TwoPartGLM is expecting {width} features.")
-
-    def predict_held_out(self, X: Any = None) -> Any:
-        """`predict` of each training row by the fold that did not see it; arguments as in `GLMCV.predict_held_out`."""
-        check_fitted(self, "cv_deviance_explained_", "predict_held_out")
-        phi = self.cv_dispersion_[self.fold_]
-        phi = phi[:, 0] if phi.shape[1] == 1 and self.amounts_.predict_held_out(X).ndim == 1 else phi
-        return self.events_.predict_held_out(X) * self._mean_amount(self.amounts_.predict_held_out(X), X, phi)
-
-    def _mean_amount(self, predicted: Any, X: Any, phi: np.ndarray) -> Any:
-        """Mean amounts from what their model predicts."""
-        if not self._is_logarithmic:
-            return predicted
-        values = as_numpy(predicted)
-        with np.errstate(over="ignore"):
-            found = np.exp(values.astype(float) + phi / 2).astype(values.dtype)
-        return found if X is None else like(found, X)
-
-    def evaluate(self, X: Any, Y: Any, sample_weight: Any = None) -> pd.DataFrame:
-        """Deviance and likelihood of every neuron on data.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame, shape (n_samples, n_features)
-        Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-        sample_weight : array-like, optional
-            As in `fit`, of these samples.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by neuron: ``deviance_explained``, ``deviance`` and ``null_deviance`` of both parts together, see
-            the Notes of the class; ``events_deviance_explained`` and ``amounts_deviance_explained`` of each, the latter
-            NaN without an amount; ``log_likelihood``, summed over samples, in nats, at `dispersion_`, NaN where there
-            are amounts and that is 0.
-        """
-        self._check_features(X, "evaluate")
-        happened, amount = self.split(Y)
-        events = self.events_.evaluate(X, happened, sample_weight)
-        amounts = self.amounts_.evaluate(X, amount, sample_weight)
-        share = share_of(self.deviance_dispersion_)
-        deviance, null = (events[name] + np.nan_to_num(amounts[name]) * share for name in ("deviance", "null_deviance"))
-        return pd.DataFrame(
-            {
-                "deviance_explained": fraction_explained(deviance.to_numpy(), null.to_numpy()),
-                "deviance": deviance,
-                "null_deviance": null,
-                "events_deviance_explained": events["deviance_explained"],
-                "amounts_deviance_explained": amounts["deviance_explained"],
-                "log_likelihood": log_likelihood(self, X, Y, sample_weight),
-            }
-        )
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Fraction of the joint deviance explained, averaged over neurons; arguments as in `evaluate`."""
-        return float(self.evaluate(X, y, sample_weight)["deviance_explained"].mean())
-
-    def draw(self, X: Any, n: int = 1, seed: int | None = None) -> np.ndarray:
-        """Activity at random.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame, shape (n_samples, n_features)
-        n : int
-            How often.
-        seed : int, optional
-
-        Returns
-        -------
-        ndarray, shape (n, n_samples, n_neurons) or (n, n_samples)
-
-        Examples
-        --------
-        >>> rng = np.random.default_rng(0)
-        >>> X, Y = rng.standard_normal((300, 1)), rng.gamma(2.0, size=(300, 1)) * (rng.random((300, 1)) < 0.3)
-        >>> model = TwoPartGLM(GLMCV("gamma", penalty="none")).fit(X, Y)
-        >>> drawn = model.draw(X, n=2, seed=0)
-        >>> drawn.shape, bool((drawn == 0).any())
-        ((2, 300, 1), True)
-        """
-        self._check_features(X, "draw")
-        check_count("draw", "n", n, 1)
-        check_seed(seed, "draw")
-        rng = np.random.default_rng(seed)
-        q, mean = (as_numpy(part.predict(X)).astype(float) for part in (self.events_, self.amounts_))
-        happened = rng.random((n, *q.shape)) < q
-        phi = self.dispersion_ if q.ndim > 1 else self.dispersion_[0]
-        mean = np.broadcast_to(mean, happened.shape)
-        # amounts that do not vary are their mean
-        amount = np.where(phi > 0, self.amounts_.loss_.draw(rng, mean, np.where(phi > 0, phi, 1.0)), mean)
-        return np.where(happened, np.exp(amount) if self._is_logarithmic else amount, 0.0)
 
     def to_xarray(self) -> xr.Dataset:
         """Weights of both parts, ``coef`` (part, neuron, feature) and ``intercept``, and what both say together."""

@@ -80,7 +80,7 @@ def breakdown(
         Predict each row by the weights of the fold that held it out; else by the weights of the fit to all rows.
     sample_weight, offset : array-like, optional
         As in the fit, and needed if that had them; ``sample_weight=1`` and ``offset=0`` ask for none on purpose. With
-        ``held_out=False`` those of the rows of X.
+        ``held_out=False`` those of the rows of X. The offset of a `TwoPartGLM` is a mapping, as in its fit.
 
     Returns
     -------
@@ -142,10 +142,13 @@ def breakdown(
         # both parts of a model have the same permutations
         seed = int(np.random.default_rng().integers(2**31))
 
-    def tally(part: PopulationGLM, activity: Any) -> Tally:
-        return _tally(part, (X, activity, sample_weight, offset), variables, by, method, seed, held_out)
+    def tally(part: PopulationGLM, activity: Any, own_offset: Any) -> Tally:
+        return _tally(part, (X, activity, sample_weight, own_offset), variables, by, method, seed, held_out)
 
-    found = tally_of_parts(model, Y, tally, "breakdown") if isinstance(model, TwoPartGLM) else tally(model, Y)
+    if isinstance(model, TwoPartGLM):
+        found = tally_of_parts(model, Y, offset, tally, "breakdown")
+    else:
+        found = tally(model, Y, offset)
     return found.dataset(method == "keep", kind="breakdown", method=method, held_out=int(held_out))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,8 @@ def compare(
         missed, which is rare, and least so for neurons that hardly anything predicts; None walks the whole path, as
         re-fits of a classifier always do.
     sample_weight, offset : array-like, optional
-        As in the fit, and needed if that had them. With ``test`` they enter the fits alone.
+        As in the fit, and needed if that had them. With ``test`` they enter the fits alone. The offset of a
+        `TwoPartGLM`, here and in ``test``, is a mapping, as in its fit.
     map : callable, optional
         As Python's ``map``, which is taken unless given: `popglm.dask_map` has the re-fits done by workers of Dask, a
         variable each.
@@ -157,12 +158,13 @@ def compare(
         return found.assign(selected_strength=(("neuron", "variable"), strengths))
     chosen = []
 
-    def tally_of(part: PopulationGLM, activity: Any) -> Tally:
-        tally, strengths = comparison.of(part, activity, part_of_test(model, part, test))
+    def tally_of(part: PopulationGLM, activity: Any, own_offset: Any) -> Tally:
+        own = replace(comparison, offset=own_offset)
+        tally, strengths = own.of(part, activity, part_of_test(model, part, test))
         chosen.append(strengths)
         return tally
 
-    found = tally_of_parts(model, Y, tally_of, "compare").dataset(method == "add", **about)
+    found = tally_of_parts(model, Y, offset, tally_of, "compare").dataset(method == "add", **about)
     return found.assign(selected_strength=(("part", "neuron", "variable"), np.stack(chosen))).assign_coords(
         part=["events", "amounts"]
     )

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_choice
-from popglm.estimators import GLMCV, ClassifierGLMCV
+from popglm.estimators import GLMCV, ClassifierGLMCV, TwoPartGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, over_neurons
 from popglm.explain.ablated_subsets import AblatedSubsets
@@ -19,6 +19,7 @@ from popglm.explain.contributions import check_data_of_fit, check_design_matrix,
 from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.given_models import check_activity
 from popglm.explain.refitted_subsets import RefittedSubsets
+from popglm.explain.two_parts import shares_of_parts
 from popglm.statistics.selection import fraction_explained
 from popglm.variables import Variables, group_columns, resolve_variables
 from popglm.warnings import ConvergenceWarning, warn
@@ -27,7 +28,7 @@ __all__ = ["shapley"]
 
 
 def shapley(
-    model: GLMCV | ClassifierGLMCV,
+    model: GLMCV | ClassifierGLMCV | TwoPartGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -44,9 +45,10 @@ def shapley(
 
     Parameters
     ----------
-    model : GLMCV or ClassifierGLMCV
-        Fitted to X and Y. Responses of a classifier stand in the place of neurons; a variable has its weights of all
-        classes or none, and the intercepts are those of the classes.
+    model : GLMCV, ClassifierGLMCV or TwoPartGLM
+        Fitted to X and Y. Of a `TwoPartGLM` the joint deviance is shared out, which is a sum over both parts. Responses
+        of a classifier stand in the place of neurons; a variable has its weights of all classes or none, and the
+        intercepts are those of the classes.
     X : array-like, DataFrame or, for ``method="refit"``, RowStream, shape (n_samples, n_features)
         The design matrix of the fit.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
@@ -58,7 +60,7 @@ def shapley(
         intercept that is then best for the training samples of each fold. "refit": a model that is fitted to these
         variables, with the folds and the strength of the full one; the others take over as far as they can.
     sample_weight, offset : array-like, shape (n_samples,), optional
-        As in the fit, and needed if that had them.
+        As in the fit, and needed if that had them; the offset of a `TwoPartGLM` is a mapping.
 
     Returns
     -------
@@ -116,6 +118,9 @@ def shapley(
     {'speed': 0.21, 'pace': 0.21, 'touch': 0.58}
     """
     check_choice("shapley", "method", method, ("ablation", "refit"))
+    if isinstance(model, TwoPartGLM):
+        own: dict[str, Any] = {"method": method, "sample_weight": sample_weight}
+        return shares_of_parts(model, lambda part, y, o: shapley(part, X, y, variables, offset=o, **own), Y, offset)
     if isinstance(model, CategoricalGLM):
         return _of_classes(model, X, Y, variables, method, sample_weight, offset)
     values = check_design_matrix(model, X, "shapley", held_out=True, whole=method == "ablation")
