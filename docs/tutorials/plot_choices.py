@@ -106,9 +106,10 @@ axes[1].set_xticks(middle, list(dict.fromkeys(groups)), rotation=20, ha="right")
 # Kernels of classes
 # ------------------
 # `kernels` puts the weights of a group back into the units of its variable: here the choice over the contrast, and over
-# the trials of a session. A curve is what the group adds to the log odds of a class.
+# the trials of a session. A curve is what the group adds to the log odds of a class. `bootstrap` fits again to sessions
+# that are drawn with replacement, for the bands.
 
-kernels = pg.kernels(model, design)
+kernels = pg.bootstrap(model, design, X, labels, trial=np.arange(n) // n_trials, n_resamples=40)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained")
 pg.plot.kernel_curves(kernels, axes[0], group="contrast", neurons="choice")
 pg.plot.kernel_curves(kernels, axes[1], group="trial number", neurons="choice")

@@ -29,9 +29,10 @@ def design(session):
 
 
 def fitted(model, X, Y):
+    given = {"groups": TRIAL} if hasattr(model, "cv") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pg.PopglmWarning)
-        return model.fit(X, Y, groups=TRIAL)
+        return model.fit(X, Y, **given)
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +77,13 @@ def test_classes_that_a_response_lacks_have_no_kernel(session, design):
 
 
 def kernels_of(design, y):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pg.PopglmWarning)
-        return pg.kernels(pg.ClassifierGLM(lambdas=[0.03]).fit(design[1], y), design[0], n_points=3)["contrast"]
+    return pg.kernels(fitted(pg.ClassifierGLM(lambdas=[0.03]), design[1], y), design[0], n_points=3)["contrast"]
 
 
 def test_an_axis_that_is_called_class_gets_another_name(session):
     renamed = pg.Design([pg.linear("class")])
     X = renamed.fit_transform({"class": session[0]["contrast"]})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pg.PopglmWarning)
-        found = pg.kernels(pg.ClassifierGLM(lambdas=[0.03]).fit(X, session[1]), renamed)["class"]
+    found = pg.kernels(fitted(pg.ClassifierGLM(lambdas=[0.03]), X, session[1]), renamed)["class"]
     assert found["kernel"].dims == ("neuron", "class", "class_2")
 
 
@@ -142,3 +139,45 @@ def test_designs_that_made_no_such_columns_are_refused(model, session):
     other.fit_transform(session[0])
     with pytest.raises(ValueError, match="design: group 0 is 'contrast' of 1 columns, but the model was fitted to"):
         pg.kernels(model, other)
+
+
+def test_bands_are_those_of_fits_to_duplicated_trials(session, design):
+    y = np.column_stack([session[1], np.where(session[1] == "left", "left", "right")])
+    job = {"precision": "float64", "tol": 1e-10, "class_weight": "balanced"}
+    model = fitted(pg.ClassifierGLMCV(cv=3, lambdas=[0.1, 0.03, 0.01], **job), design[1], y)
+    found = pg.bootstrap(model, design[0], design[1], y, trial=TRIAL, n_resamples=4, seed=3, level=0.5, n_points=5)
+    rows, curves = np.arange(N).reshape(-1, 15), {group: [] for group in found}
+    for trials in np.random.default_rng(3).integers(len(rows), size=(4, len(rows))):
+        again = rows[trials].ravel()
+        refit = fitted(pg.ClassifierGLM(lambdas=model.lambda_[None], **job), design[1].iloc[again], y[again])
+        for group, own in pg.kernels(refit, design[0], n_points=5).items():
+            curves[group].append(own["kernel"].values)
+    for group, own in found.items():
+        assert own["lower"].dims == own["kernel"].dims == ("neuron", "class", "contrast")
+        np.testing.assert_allclose(own["sem"], np.std(curves[group], axis=0, ddof=1), atol=1e-4)
+        np.testing.assert_allclose(own["lower"], np.percentile(curves[group], 25, axis=0), atol=1e-4)
+        np.testing.assert_allclose(own["upper"], np.percentile(curves[group], 75, axis=0), atol=1e-4)
+    assert np.isnan(found["contrast"]["upper"].sel({"neuron": "neuron1", "class": "none"})).all()
+    ax = pg.plot.kernel_curves(found, group="contrast", neurons="neuron0")
+    assert ax.get_title() == "contrast, neuron0, 50 % band"
+    assert len(ax.collections) == 3
+
+
+def test_resamples_without_a_class_are_left_out_and_counted(session, design):
+    y = session[1].copy()
+    y[TRIAL == 0] = "rare"
+    model = fitted(pg.ClassifierGLM(lambdas=[0.03]), design[1], y)
+    with pytest.warns(
+        pg.PopglmWarning, match=r"Of 12 re-fits, responses .*drew no sample of a class.*: neuron0 \(\d\)"
+    ):
+        found = pg.bootstrap(model, design[0], design[1], y, trial=TRIAL, n_resamples=12, n_points=3)
+    assert np.isfinite(found["contrast"]["upper"]).all()
+    with pytest.raises(ValueError, match="which the fit did not have"):
+        pg.bootstrap(model, design[0], design[1], np.where(y == "rare", "other", y), trial=TRIAL)
+    with pytest.raises(ValueError, match="trial holds a single trial"):
+        pg.bootstrap(model, design[0], design[1], y, trial=np.zeros(N))
+
+
+def test_bands_of_other_labels_are_refused(model, session, design):
+    with pytest.raises(ValueError, match="bootstrap: X, Y or sample_weight are not those of the fit"):
+        pg.bootstrap(model, design[0], design[1], session[1][::-1], trial=TRIAL)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
 from popglm.estimators.classifier.labels import check_known_classes
 from popglm.estimators.starts import OwnPaths, positions
@@ -18,8 +19,9 @@ from popglm.explain.class_ablation import ClassActivity, ClassPredictor, check_c
 from popglm.explain.contributions import check_splits, neuron_blocks, other_than_in_fit, rows_of, take_columns
 from popglm.explain.reduced_models import OF_TOL, settings_of_columns
 from popglm.labels import Rows
+from popglm.solve.sparse.rows import some_rows
 
-__all__ = ["ClassDataOfFit", "ClassRefits", "class_data_of_fit"]
+__all__ = ["ClassDataOfFit", "ClassRefits", "class_data_of_fit", "class_samples_of_fit"]
 
 
 class ClassDataOfFit(NamedTuple):
@@ -44,21 +46,52 @@ def class_data_of_fit(
     """
     values = check_class_matrix(model, X, who, held_out=True, whole=whole)
     check_splits(model, who)
+    data = _checked(model, values, rows_of(model, X, held_out=True), Y, sample_weight, offset, who)
+    _check_deviance(model, data, who)
+    return data
+
+
+def class_samples_of_fit(
+    model: CategoricalGLM, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str
+) -> ClassDataOfFit:
+    """The same of what needs no folds; held-out deviance tells other data where there is one.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
     labels = rows_of(model, X, held_out=True)
+    order, values = labels.order(X, "X"), check_class_matrix(model, X, who, held_out=False)
+    values = values if order is None else some_rows(values, order)
+    data = _checked(model, values, labels, Y, sample_weight, offset, who)
+    if isinstance(model, ClassifierGLMCV) and model.held_out_once_:
+        if len(values) != len(model.fold_):
+            raise ValueError(f"{who}: X has {len(values)} rows, but the model was fitted to {len(model.fold_)}.")
+        _check_deviance(model, data, who)
+    return data
+
+
+def _checked(
+    model: CategoricalGLM, values: Any, labels: Rows, Y: Any, sample_weight: Any, offset: Any, who: str
+) -> ClassDataOfFit:
     weight, _ = check_as_in_fit(model, sample_weight, offset, len(values), labels, who, refits=True)
     codes = check_known_classes(Y, len(values), labels, model)
     kinds = np.array([*model.classes_.tolist(), None], object)
     y = pd.DataFrame(kinds[codes], columns=model.neuron_names_)
-    predictor = ClassPredictor.make(model, values, None, held_out=True)
-    activity = ClassActivity.make(model, y, len(values), predictor.rows, weight, None, folds=model.fold_)
-    for responses in neuron_blocks(len(values), len(model.neuron_names_)):
+    return ClassDataOfFit(values, y, codes, weight, labels)
+
+
+def _check_deviance(model: ClassifierGLMCV, data: ClassDataOfFit, who: str) -> None:
+    """Complain of data with another held-out deviance than in the fit."""
+    predictor = ClassPredictor.make(model, data.X, None, held_out=True)
+    activity = ClassActivity.make(model, data.y, len(data.X), predictor.rows, data.weight, None, folds=model.fold_)
+    for responses in neuron_blocks(len(data.X), len(model.neuron_names_)):
         deviance, null = (own[0] for own in _deviances(activity, predictor, responses))
         if said := other_than_in_fit(model, responses, deviance, null):
             raise ValueError(
                 f"{who}: X, Y or sample_weight are not those of the fit: {said}. Give the data that the model was "
                 "fitted to, in its order."
             )
-    return ClassDataOfFit(values, y, codes, weight, labels)
 
 
 def _deviances(activity: ClassActivity, predictor: ClassPredictor, responses: np.ndarray) -> tuple[Any, Any]:

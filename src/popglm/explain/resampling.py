@@ -14,6 +14,9 @@ from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_nu
 from popglm.design import Design
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
+from popglm.explain.class_refits import class_samples_of_fit
+from popglm.explain.class_resampling import refit_classes
 from popglm.explain.contributions import check_data_of_fit
 from popglm.explain.data_of_fit import check_refittable, data_of_fit, has_one_minimum, unfitted, way_down
 from popglm.explain.maps import check_map
@@ -28,10 +31,15 @@ __all__ = ["bootstrap"]
 ALMOST_NULL = 10.0
 #: Re-fits start near their solution; within a looser tolerance they would stop before most of the spread is there.
 LOOSEST_TOL = 3e-5
+#: What a resample may lack.
+_NOTHING = {
+    "neuron": "had nothing to fit (silent, constant or a single event)",
+    "response": "drew no sample of a class, and do not count there",
+}
 
 
 def bootstrap(
-    model: PopulationGLM,
+    model: PopulationGLM | CategoricalGLM,
     design: Design,
     X: Any,
     Y: Any,
@@ -50,13 +58,13 @@ def bootstrap(
 
     Parameters
     ----------
-    model : GLM or GLMCV
+    model : GLM or GLMCV, or one of the classifiers
         Fitted to X and Y.
     design : Design
         Made X.
     X : DataFrame, array-like or RowStream, shape (n_samples, n_features)
     Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
-        Those of the fit.
+        Those of the fit, or its labels.
     trial : array-like, shape (n_samples,)
         Trial of every sample. Whole trials are drawn, since samples within a trial are not independent.
     n_resamples : int
@@ -91,7 +99,8 @@ def bootstrap(
     -----
     PopglmWarning
         Once, naming neurons whose re-fits did not all converge, and neurons that had nothing to fit in some resamples
-        (weights 0 there).
+        (weights 0 there). Of a classifier, responses that lacked one of their classes in some resamples, which are then
+        left out of the bands.
 
     Notes
     -----
@@ -125,29 +134,25 @@ def bootstrap(
     check_map("bootstrap", map, X)
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
-    check_design_of(model, design, "bootstrap")
+    check_design_of(model, design, "bootstrap", classes=True)
     results = kernels(model, design, n_points=n_points, units=units)
-    check_refittable(model, "bootstrap")
-    X, Y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, "bootstrap", whole=False)
-    codes = check_trials(trial, len(X), labels)
-    if isinstance(model, GLMCV) and model.held_out_once_:
-        check_data_of_fit(model, X, Y, weight, offset, "bootstrap")
+    given = X, Y, sample_weight, offset
+    of_classes = isinstance(model, CategoricalGLM)
+    codes, refit = (_of_classes if of_classes else _of_activity)(model, given, trial)
     if not codes.any():
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
-    weight = np.ones(len(X)) if weight is None else weight
-
-    n_trials, n_neurons = codes.max() + 1, len(model.neuron_names_)
-    check_room(
-        f"bootstrap: n_resamples={n_resamples:,} re-fits", 8.0 * n_resamples * (n_trials + n_neurons * X.shape[1])
-    )
+    n_trials, n_neurons, n_features = codes.max() + 1, len(model.neuron_names_), len(design.scales_)
+    per_neuron = len(model.classes_) if of_classes else 1
+    n_rows = n_neurons * per_neuron
+    check_room(f"bootstrap: n_resamples={n_resamples:,} re-fits", 8.0 * n_resamples * (n_trials + n_rows * n_features))
     drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
-    weights = np.empty((n_resamples, n_neurons, X.shape[1]))
+    weights = np.empty((n_resamples, n_rows, n_features))
     selected, free = np.isfinite(model.lambda_), model.penalty_.free
+    at_null = np.repeat(~selected, per_neuron)
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)
-    refit = partial(_refit, model, X, Y, weight, offset, codes)
     for i, (coef, gap, null_fitted) in enumerate(map(refit, drawn)):
         weights[i] = coef / design.scales_
-        weights[i, ~selected] = 0 if free is None else np.where(free, weights[i, ~selected], 0)
+        weights[i, at_null] *= 0.0 if free is None else free
         unfinished[i], null[i] = (gap > model.tol) & selected, null_fitted & selected
     _warn(model, unfinished.sum(axis=0), np.where(model.null_fitted_, 0, null.sum(axis=0)), n_resamples)
 
@@ -160,6 +165,28 @@ def bootstrap(
         results[group] = dataset.assign({name: (dims, band.reshape(shape)) for name, band in bands.items()})
         results[group].attrs |= {"level": level, "n_resamples": n_resamples, "seed": seed}
     return results
+
+
+#: Trial of every sample; and what fits again to trials that were drawn: coefficients, gaps, and what had nothing there.
+Prepared = tuple[np.ndarray, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]]
+
+
+def _of_activity(model: PopulationGLM, given: tuple[Any, Any, Any, Any], trial: Any) -> Prepared:
+    """What draws again of models of activity, from X, Y, sample weights and offset as `bootstrap` is given them."""
+    check_refittable(model, "bootstrap")
+    X, Y, weight, offset, labels = data_of_fit(model, *given, "bootstrap", whole=False)
+    codes = check_trials(trial, len(X), labels)
+    if isinstance(model, GLMCV) and model.held_out_once_:
+        check_data_of_fit(model, X, Y, weight, offset, "bootstrap")
+    weight = np.ones(len(X)) if weight is None else weight
+    return codes, partial(_refit, model, X, Y, weight, offset, codes)
+
+
+def _of_classes(model: Any, given: tuple[Any, Any, Any, Any], trial: Any) -> Prepared:
+    """The same of classifiers."""
+    data = class_samples_of_fit(model, *given, "bootstrap")
+    codes = check_trials(trial, len(data.X), data.labels)
+    return codes, partial(refit_classes, model, data, min(model.tol, LOOSEST_TOL), ALMOST_NULL, codes)
 
 
 def _refit(
@@ -192,22 +219,27 @@ def _bands(weights: np.ndarray, basis: np.ndarray, level: float) -> tuple[np.nda
     lower, upper, sem = np.empty((3, n_neurons, len(basis)))
     for j in range(n_neurons):
         kernel = weights[:, j] @ basis.T
+        # of a class that a resample lacks, and of those that a response does not have
+        kernel = kernel[~np.isnan(kernel).any(axis=1)]
+        if not len(kernel):
+            lower[j], upper[j], sem[j] = np.nan, np.nan, np.nan
+            continue
         lower[j], upper[j] = np.quantile(kernel, tails, axis=0)
-        sem[j] = kernel.std(axis=0, ddof=1)
+        sem[j] = kernel.std(axis=0, ddof=1) if len(kernel) > 1 else np.nan
     return lower, upper, sem
 
 
-def _warn(model: PopulationGLM, unfinished: np.ndarray, null: np.ndarray, n_resamples: int) -> None:
+def _warn(model: Any, unfinished: np.ndarray, null: np.ndarray, n_resamples: int) -> None:
     """One warning for all re-fits."""
     parts = []
     for what, times in (
         (f"did not reach tol={model.tol:g} in max_iter={model.max_iter} steps", unfinished),
-        ("had nothing to fit (silent, constant or a single event)", null),
+        (_NOTHING[model.noun], null),
     ):
         neurons = np.flatnonzero(times)
         if len(neurons):
             parts.append(f"{what}: {listed(f'{model.neuron_names_[j]} ({times[j]})' for j in neurons)}")
     if parts:
         category = ConvergenceWarning if unfinished.any() else PopglmWarning
-        message = f"Of {n_resamples} re-fits, neurons (how often) {'; '.join(parts)}."
+        message = f"Of {n_resamples} re-fits, {model.noun}s (how often) {'; '.join(parts)}."
         warn(message, category)
