@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from popglm import GLM, GLMCV, ClassifierGLM, ClassifierGLMCV, SmoothGLM
+from popglm import GLM, GLMCV, ClassifierGLM, ClassifierGLMCV, LowRankGLM, SmoothGLM
 
 #: The checks compare fits that agree at the minimum only, hence float64 and a tolerance far below their own.
 EXACT = {"precision": "float64", "tol": 1e-12, "n_lambdas": 3}
@@ -11,6 +11,7 @@ ESTIMATORS = [
     GLM(family="poisson", **EXACT),
     GLMCV(family="gaussian", cv=2, **EXACT),
     SmoothGLM(family="gaussian", tol=1e-9),
+    LowRankGLM(family="gaussian", low_rank=1, lambdas=1e-3, tol=1e-10, precision="float64"),
     ClassifierGLM(**EXACT),
     ClassifierGLMCV(cv=2, **EXACT),
 ]

@@ -7,6 +7,7 @@ from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.loading import load
+from popglm.estimators.low_rank_glm import LowRankGLM
 from popglm.estimators.smooth_glm import SmoothGLM
 from popglm.estimators.two_part import TwoPartGLM
 
@@ -17,6 +18,7 @@ __all__ = [
     "ClassifierGLM",
     "ClassifierGLMCV",
     "FactorSearch",
+    "LowRankGLM",
     "SmoothGLM",
     "TwoPartGLM",
     "load",

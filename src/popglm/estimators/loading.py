@@ -12,6 +12,7 @@ from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
 from popglm.estimators.classifier.storage import missing_class_parts
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
+from popglm.estimators.low_rank_glm import LowRankGLM
 from popglm.estimators.smooth_glm import SmoothGLM
 from popglm.estimators.storage import missing_parts
 from popglm.estimators.two_part import TwoPartGLM
@@ -20,7 +21,7 @@ from popglm.messages import listed
 
 __all__ = ["load", "model_of"]
 
-Model = GLM | GLMCV | SmoothGLM | ClassifierGLM | ClassifierGLMCV
+Model = GLM | GLMCV | SmoothGLM | LowRankGLM | ClassifierGLM | ClassifierGLMCV
 
 
 def load(path: str | Path) -> Model | TwoPartGLM:
@@ -32,7 +33,7 @@ def load(path: str | Path) -> Model | TwoPartGLM:
 
     Returns
     -------
-    GLM, GLMCV, SmoothGLM, TwoPartGLM, ClassifierGLM or ClassifierGLMCV
+    GLM, GLMCV, SmoothGLM, LowRankGLM, TwoPartGLM, ClassifierGLM or ClassifierGLMCV
         Fitted, without its training data. A splitter given as ``cv`` comes back as its number of folds.
 
     Raises
@@ -65,7 +66,7 @@ def load(path: str | Path) -> Model | TwoPartGLM:
 
 def model_of(data: xr.Dataset, about: dict[str, Any], path: str | Path) -> Model:
     """The model that a Dataset and its description are of; ``path`` is where they come from, for complaints."""
-    own: tuple[type[Model], ...] = (GLM, GLMCV, SmoothGLM, ClassifierGLM, ClassifierGLMCV)
+    own: tuple[type[Model], ...] = (GLM, GLMCV, SmoothGLM, LowRankGLM, ClassifierGLM, ClassifierGLMCV)
     kinds = {kind.__name__: kind for kind in own}
     name = str(about.get("class"))
     if name not in kinds:

@@ -187,7 +187,8 @@ class Storage(Attributes):
         """What a file says of the model besides its arrays, as JSON can hold it."""
         parameters = {name: _plain(name, value) for name, value in self.get_params().items()}
         if not isinstance(parameters.get("cv", 0), int):
-            parameters["cv"] = len(self.cv_deviance_)
+            # a splitter that had no choice to make leaves no folds
+            parameters["cv"] = len(vars(self).get("cv_deviance_", range(5)))
         if self.feature_mask_ is not None:
             parameters["feature_mask"] = self.feature_mask_.tolist()
         if self.penalty_factors_ is not None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from popglm.checks import check_fitted
-from popglm.estimators import GLMCV, TwoPartGLM
+from popglm.estimators import GLMCV, LowRankGLM, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
+from popglm.estimators.cross_validated import CrossValidated
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.labels import Rows
 
@@ -44,12 +45,14 @@ def check_model(model: Any, who: str) -> None:
     check_fitted(model, "lambda_index_", who)
 
 
-def check_cross_validated(model: PopulationGLM, who: str) -> None:
+def check_cross_validated(model: Any, who: str) -> None:
     """Complain unless the model has a held-out prediction of every row that a fold holds out."""
     _check_activity_model(model, who)
     _check_whole(model, who)
-    if not isinstance(model, GLMCV) or not hasattr(model, "fold_"):
+    if not isinstance(model, CrossValidated) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
+        if isinstance(model, LowRankGLM):
+            found = "a LowRankGLM without folds, which are fitted where low_rank or lambdas is a sequence"
         raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
     if not model.held_out_once_:
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popglm.estimators import LowRankGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FLAT, FittedSamples, samples_of_fit
 from popglm.statistics.families.contract import Family
@@ -58,8 +59,8 @@ def goodness_of_fit(
     likelihoods are those of the dispersion that R's ``logLik`` takes, the deviance over n; Tweedie likelihoods of
     Pearson's χ² over n. Poisson likelihoods of activity between whole numbers
     have the gamma function for factorials. Relaxed weights have NaN for degrees of freedom, AIC and BIC: a blend
-    minimises no one objective. Under MCP and SCAD :math:`P''` is that of the tangent, so that a single column with a
-    weight counts for one, as in ncvreg.
+    minimises no one objective. So have those of a `LowRankGLM`, which neurons have together. Under MCP and SCAD
+    :math:`P''` is that of the tangent, so that a single column with a weight counts for one, as in ncvreg.
 
     References
     ----------
@@ -118,6 +119,9 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
         return 0.0
     if samples.model.gamma_ is not None and samples.model.gamma_[j] < 1:
         # a blend is no minimum of one objective
+        return np.nan
+    if isinstance(samples.model, LowRankGLM):
+        # neurons share their factors, and have no number of their own
         return np.nan
     if getattr(samples.model, "constraints", None):
         # what is held at a bound takes none

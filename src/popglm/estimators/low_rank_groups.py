@@ -1,0 +1,119 @@
+"""Which weights of a `LowRankGLM` are of low rank, from the names of groups and neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from popglm.checks import check_choice, check_names
+from popglm.messages import listed, shown
+from popglm.solve.low_rank.layout import Layout
+
+__all__ = ["OWN", "check_ranks", "layout_of", "low_rank_columns"]
+
+#: What becomes of weights from a neuron's past to itself.
+OWN = ("free", "zero", "low_rank")
+COUPLING, HISTORY = " coupling", " history"
+#: Ranks that are tried, at most.
+MOST_RANKS = 1000
+
+
+def check_ranks(low_rank: Any) -> tuple[list[int], bool]:
+    """Ranks, ascending, and whether one has to be chosen.
+
+    Raises
+    ------
+    ValueError
+    """
+    single = isinstance(low_rank, int | np.integer) and not isinstance(low_rank, bool)
+    found = [low_rank] if single else low_rank
+    if isinstance(found, range | np.ndarray | list | tuple) and np.ndim(found) == 1 and 0 < len(found) <= MOST_RANKS:
+        whole = [r for r in found if isinstance(r, int | np.integer) and not isinstance(r, bool | np.bool_) and r >= 0]
+        if len(whole) == len(found) == len(set(whole)):
+            return sorted(map(int, whole)), not single
+    raise ValueError(
+        f"low_rank={shown(low_rank)} must be a rank, such as 3, or different ranks to choose from, such as range(6); 0 "
+        "is no coupling."
+    )
+
+
+def low_rank_columns(given: Any, groups: Sequence[str], sizes: np.ndarray) -> np.ndarray:
+    """Columns of the low-rank part, ascending.
+
+    Parameters
+    ----------
+    given : str or sequence of str, or None
+        Names or shell patterns of groups; None for those of `coupling`, or all where there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if given is None:
+        chosen = np.array([name.endswith(COUPLING) for name in groups])
+        chosen = chosen if chosen.any() else np.ones(len(groups), bool)
+    else:
+        chosen = np.zeros(len(groups), bool)
+        for pattern in check_names("LowRankGLM", "low_rank_groups", given):
+            found = np.array([name == pattern or fnmatchcase(name, pattern) for name in groups])
+            if not found.any():
+                raise ValueError(
+                    f"low_rank_groups names {shown(pattern)}, which no feature group matches "
+                    f"({listed(map(repr, groups))}); give names or patterns of these, such as '* coupling'."
+                )
+            chosen |= found
+        if not chosen.any():
+            raise ValueError("low_rank_groups is empty; name groups whose weights are of low rank, or leave it out.")
+    return np.flatnonzero(np.repeat(chosen, sizes))
+
+
+def layout_of(model: Any, low: np.ndarray, mask: np.ndarray | None, own: Any) -> Layout:
+    """Pairs of columns and neurons that are of low rank, free, or closed.
+
+    Parameters
+    ----------
+    model : LowRankGLM
+        With names of neurons and groups.
+    low : ndarray of int
+        Columns of the low-rank part.
+    mask : ndarray of bool, shape (n_features, n_neurons), or None
+        What the user allows.
+    own : str
+
+    Raises
+    ------
+    ValueError
+    """
+    check_choice("LowRankGLM", "own", own, OWN)
+    groups, sizes, names = model.feature_group_names_, model.feature_group_sizes_, model.neuron_names_
+    shape = int(np.sum(sizes)), len(names)
+    allowed = np.ones(shape, bool) if mask is None else mask.copy()
+    of_group = np.repeat(np.arange(len(groups)), sizes)
+    with_history = np.zeros(len(names), bool)
+    number = {name: j for j, name in enumerate(names)}
+    for g, group in enumerate(groups):
+        j = number.get(group.removesuffix(HISTORY)) if group.endswith(HISTORY) else None
+        if j is not None:
+            allowed[of_group == g] &= np.arange(len(names)) == j
+            with_history[j] = True
+    is_low = np.zeros(shape[0], bool)
+    is_low[low] = True
+    itself = np.zeros(shape, bool)
+    coupled = [g for g, group in enumerate(groups) if group.endswith(COUPLING) and is_low[of_group == g].all()]
+    for g in coupled:
+        if (j := number.get(groups[g].removesuffix(COUPLING))) is not None:
+            itself[of_group == g, j] = True
+    if coupled and own != "low_rank" and not itself.any() and not model.neurons_are_named_:
+        raise ValueError(
+            f"own={own!r}: Y has no names, so that nobody knows whose past {groups[coupled[0]]!r} is. Give Y as a "
+            "DataFrame whose columns have the names of the neurons, or own='low_rank'."
+        )
+    if own == "low_rank":
+        itself[:] = False
+    free = allowed & ~is_low[:, None]
+    if own == "free":
+        free |= allowed & itself & ~with_history
+    return Layout(low, (~allowed | itself)[low], free)

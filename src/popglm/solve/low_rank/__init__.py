@@ -1,0 +1,1 @@
+"""Populations whose weights of some columns are together of low rank."""

@@ -1,0 +1,265 @@
+"""Minimise over weights of at most some rank, and certify the minimum among those of any rank.
+
+Half the sum of squares ½(‖A‖² + ‖B‖²), minimised over all factors with one product Z = ABᵀ, is the nuclear norm ‖Z‖_*
+(Srebro, Rennie & Jaakkola 2004). So a stationary point of the factored problem whose gradient in Z has no singular
+value above λ is a minimum of the convex problem in Z, of any rank (Bach, Mairal & Ponce 2008; Haeffele & Vidal 2020).
+Where one is larger, its pair of singular vectors is a direction of descent that the factors do not have yet; it is
+added as long as the rank allows. That makes the rank grow only where it has to (Burer & Monteiro 2005).
+
+How far the objective is above that minimum is bounded by a duality gap, as in `popglm.solve.certificate`: with r the
+residuals, G their gradient in Z, v the free weights under the strength σ of a ridge, g the gradient in these with that
+of their penalty, and θ = min(1, λ/‖G‖₂), by which r is dual feasible,
+
+    gap = λ‖Z‖_* + θ⟨G, Z⟩ + σ/2 ‖(1−θ)v + θg/σ‖² + min{(1−θ) loss above the saturated model's, (1−θ)² χ²},
+
+the χ² for canonical links alone. The best intercepts are not quite reached; what they would bring is added.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from popglm.solve.low_rank.layout import Weights
+from popglm.solve.low_rank.objective import Evaluated, LowRankObjective
+
+__all__ = ["Fitted", "fit_rank"]
+
+#: Curvature pairs of L-BFGS; rounds of descents, each with its certificate; and by how much a descent goes on further
+#: where its end leaves too large a gap.
+PAIRS, ROUNDS, FURTHER, LEAST = 20, 30, 0.1, 1e-3
+#: Relative change of a family's parameter that ends their estimates.
+SETTLED = 1e-3
+#: Share of the largest singular value below which one may be rounding.
+TRACE = 1e-3
+#: What takes the place of an objective that is not finite, in units of the null models' loss.
+TOO_FAR = 1e3
+#: How often the size of new directions is halved until the objective falls, at most.
+HALVINGS = 30
+
+
+@dataclass
+class Fitted:
+    """A fit of at most some rank.
+
+    Attributes
+    ----------
+    weights : Weights
+        Balanced.
+    parameters : ndarray, shape (n_neurons, n_parameters)
+    losses : ndarray, shape (n_neurons,)
+        Mean loss above the saturated model's.
+    value : float
+        The objective.
+    gap : float
+        By how much at most the objective is above its least value over weights of any rank, in units of the null
+        models' loss; NaN where there is no such bound.
+    slope : float
+        Norm of the gradient in the factors and all other weights, times that of these, in the same units.
+    excess : float
+        Largest singular value of the gradient in Z over λ; at most 1 at a minimum among all ranks.
+    n_iter : int
+        Evaluations.
+    """
+
+    weights: Weights
+    parameters: np.ndarray
+    losses: np.ndarray
+    value: float
+    gap: float
+    slope: float
+    excess: float
+    n_iter: int
+
+
+class _Done(Exception):
+    """The descent is at its end."""
+
+
+def fit_rank(objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int) -> Fitted:
+    """Minimise the objective over weights of at most ``rank``, from ``start``.
+
+    Parameters
+    ----------
+    tol : float
+        Of the slope; and of the gap, where the rank does not bind.
+    max_iter : int
+        Evaluations.
+    """
+    weights, aim, n_iter, lam = start.balanced(), tol, 0, objective.strength
+    for _ in range(ROUNDS):
+        descent = _Descent(objective, weights, aim, max_iter - n_iter).run()
+        n_iter += descent.count
+        weights, found, slope, over = descent.weights.balanced(), descent.found, descent.slope, n_iter >= max_iter
+        if objective.loss.parameters and objective.renew_parameters(weights) > SETTLED and not over:
+            continue
+        forces, chi = objective.forces(weights)
+        largest = float(np.linalg.norm(forces, 2))
+        gap = _gap(objective, weights, found, forces, largest, chi)
+        if over or gap <= tol:
+            break
+        if (longer := _with_sizes(objective, weights, found, forces, tol)) is not None:
+            weights = longer
+            continue
+        room, (U, sizes, V) = rank - weights.rank, _new_directions(weights, forces)
+        is_new = sizes > lam * (1 + tol)
+        if n := min(room, int(is_new.sum())):
+            weights = _with_directions(objective, weights, found, U[:, :n], sizes[:n], V[:, :n])
+            continue
+        # the rank binds, or float32 ends here, or there is nothing to certify
+        if is_new.any() or slope > aim or aim < tol * LEAST or np.isnan(gap):
+            break
+        aim *= FURTHER
+    weights, found = _without_traces(objective, weights, found, tol)
+    excess = largest / lam if lam > 0 else np.inf
+    return Fitted(weights, objective.parameters.copy(), found.losses, found.value, gap, slope, excess, n_iter)
+
+
+def _without_traces(
+    objective: LowRankObjective, weights: Weights, found: Evaluated, tol: float
+) -> tuple[Weights, Evaluated]:
+    """The weights without directions that rounding has left, where that costs nothing."""
+    some = weights.factored()[1] > TRACE * weights.factored()[1].max(initial=0)
+    if some.all():
+        return weights, found
+    fewer = weights.with_factors(weights.A[:, some], weights.B[:, some])
+    again = objective.evaluate(fewer)
+    costs = again.value > found.value + FURTHER * tol * objective.scale
+    return (weights, found) if costs else (fewer, again)
+
+
+class _Descent:
+    """L-BFGS in variables that are worth about as much, until the slope is at most ``aim``; see `fit_rank`.
+
+    Attributes
+    ----------
+    weights, found, slope
+        At the best point so far.
+    count : int
+        Evaluations.
+    """
+
+    def __init__(self, objective: LowRankObjective, start: Weights, aim: float, max_iter: int) -> None:
+        self.objective, self.aim, self.max_iter, self.scale = objective, aim, max_iter, objective.scale
+        self.weights, self.found, self.count = start, objective.evaluate(start), 1
+        root = np.sqrt(np.maximum(self.found.curvature, np.finfo(np.float32).tiny))[:, None]
+        self.sizes = Weights(
+            np.ones_like(start.A), root * np.ones_like(start.B), root * np.ones_like(start.common),
+            root * np.ones_like(start.own), root[:, 0],
+        ).vector()  # fmt: skip
+        self.far = TOO_FAR * (1 + abs(self.found.value) / self.scale)
+        self.slope = self._slope(start, self.found)
+
+    @property
+    def is_over(self) -> bool:
+        return self.slope <= self.aim or self.count >= self.max_iter
+
+    def run(self) -> _Descent:
+        """Go down; returns itself."""
+        options = {"maxcor": PAIRS, "maxiter": self.max_iter, "maxfun": self.max_iter, "ftol": 0.0, "gtol": 0.0}
+        for exact in (True, False):
+            if self.is_over:
+                break
+            here = self.weights.vector() * self.sizes
+            # where differences of the objective are rounding, they are taken from the gradients at both ends
+            origin = None if exact else (here, self._gradient(self.found))
+            with suppress(_Done):
+                minimize(self._value, here, (origin,), "L-BFGS-B", True, callback=self._after_step, options=options)
+        return self
+
+    def _slope(self, weights: Weights, found: Evaluated) -> float:
+        size = max(float(np.linalg.norm(weights.vector() * self.sizes)), np.sqrt(self.scale))
+        return float(np.linalg.norm(self._gradient(found))) * size
+
+    def _gradient(self, found: Evaluated) -> np.ndarray:
+        return found.gradient.vector() / self.sizes / self.scale
+
+    def _value(self, z: np.ndarray, origin: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, np.ndarray]:
+        weights = self.weights.like(z / self.sizes)
+        found, self.count = self.objective.evaluate(weights), self.count + 1
+        gradient = self._gradient(found)
+        if not (np.isfinite(found.value) and np.isfinite(gradient).all()):
+            # too long a step, which the search of the line then shortens
+            return self.far, np.nan_to_num(gradient, posinf=0.0, neginf=0.0)
+        slope = self._slope(weights, found)
+        if found.value < self.found.value if origin is None else slope < self.slope:
+            self.weights, self.found, self.slope = weights, found, slope
+        if origin is None:
+            return found.value / self.scale, gradient
+        return float((gradient + origin[1]) @ (z - origin[0])) / 2, gradient
+
+    def _after_step(self, z: np.ndarray) -> None:
+        if self.is_over:
+            raise _Done
+
+
+def _gap(
+    objective: LowRankObjective, weights: Weights, found: Evaluated, forces: np.ndarray, largest: float, chi: np.ndarray
+) -> float:
+    """See the head of the module; NaN where there is no bound."""
+    lam, ridge = objective.strength, objective.ridge
+    if lam == 0 or not objective.loss.is_convex:
+        return np.nan
+    theta = min(1.0, lam / largest) if largest > 0 else 1.0
+    inner = float(np.einsum("ir,jr,ij->", weights.A, weights.B, forces, optimize=True))
+    total = float(lam * weights.factored()[1].sum()) + theta * inner
+    curvature = np.maximum(found.curvature, np.finfo(float).tiny)
+    for part, slope in ((weights.common, found.gradient.common), (weights.own, found.gradient.own)):
+        if ridge > 0:
+            total += ridge / 2 * float((((1 - theta) * part + theta * slope / ridge) ** 2).sum())
+        else:
+            total += float((slope**2).sum(axis=1) @ (1 / curvature))
+    total += float(found.gradient.b**2 @ (1 / curvature))
+    rest = (1 - theta) * float(found.losses.sum())
+    if objective.loss.is_canonical:
+        rest = min(rest, (1 - theta) ** 2 * float(chi.sum()))
+    return (total + rest) / objective.scale
+
+
+def _new_directions(weights: Weights, forces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions −u, σ and v of the steepest descent that the factors do not have, σ falling."""
+    U, _, V = weights.factored()
+    left = forces - U @ (U.T @ forces)
+    left -= (left @ V) @ V.T
+    u, sizes, vt = np.linalg.svd(left, full_matrices=False)
+    return -u, sizes, vt.T
+
+
+def _with_sizes(
+    objective: LowRankObjective, weights: Weights, found: Evaluated, forces: np.ndarray, tol: float
+) -> Weights | None:
+    """The weights with other singular values, where these promise more than the tolerance; None where they do not.
+
+    Factors that are nearly 0 have hardly a gradient, however wrong they are.
+    """
+    U, sizes, V = weights.factored()
+    slope = np.einsum("ik,jk,ij->k", U, V, forces, optimize=True) + objective.strength
+    curvature = (found.curvature @ V**2) * objective.variances(U) + np.finfo(float).tiny if len(sizes) else slope
+    step, length = -slope / curvature, 1.0
+    if (slope**2 / curvature).sum() <= 2 * tol * objective.scale:
+        return None
+    for _ in range(HALVINGS):
+        root = np.sqrt(np.maximum(sizes + length * step, 0.0))
+        other = weights.with_factors(U * root, V * root)
+        if objective.evaluate(other).value < found.value:
+            return other
+        length /= 2
+    return None
+
+
+def _with_directions(
+    objective: LowRankObjective, weights: Weights, found: Evaluated, U: np.ndarray, sizes: np.ndarray, V: np.ndarray
+) -> Weights:
+    """The weights with new directions, as long as the curvature says, or half as long until the objective falls."""
+    curvature = (found.curvature @ V**2) * objective.variances(U) + np.finfo(float).tiny
+    length = (sizes - objective.strength) / curvature
+    for _ in range(HALVINGS):
+        root = np.sqrt(length)
+        longer = weights.with_factors(np.hstack([weights.A, U * root]), np.hstack([weights.B, V * root]))
+        if objective.evaluate(longer).value < found.value:
+            break
+        length = length / 2
+    return longer

@@ -1,0 +1,241 @@
+"""Loss, penalties and gradient of a population with weights of low rank, over the samples of one fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popglm.engines.protocol import Engine
+from popglm.solve.low_rank.layout import Layout, Weights
+from popglm.solve.low_rank.passes import gradient_sums, low_rank_sums, predictors, signal_sums
+from popglm.solve.windows import Windows
+from popglm.statistics.families import Family
+from popglm.statistics.nuisance import estimate_parameters
+from popglm.statistics.responses import ResponseSums
+
+__all__ = ["Evaluated", "LowRankObjective", "Samples"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Arrays over the samples of one fit, of neurons that can be fitted.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+    Y : ndarray, shape (n_neurons, n_samples)
+        0 where `weights` are.
+    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
+        0 where a neuron was not recorded.
+    offset : ndarray, shape (n_samples,), or None
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+
+
+@dataclass
+class Evaluated:
+    """The objective at some weights.
+
+    Attributes
+    ----------
+    losses : ndarray, shape (n_neurons,)
+        Mean loss above the saturated model's.
+    value : float
+        Their sum, and the penalties.
+    gradient : Weights
+        Of `value`.
+    curvature : ndarray, shape (n_neurons,)
+        Mean Fisher weight.
+    """
+
+    losses: np.ndarray
+    value: float
+    gradient: Weights
+    curvature: np.ndarray
+
+
+class LowRankObjective:
+    """Σ_j [mean loss of neuron j] + λ/2 (‖A‖² + ‖B‖²) + ridge/2 (‖free weights‖²).
+
+    Parameters
+    ----------
+    engine, loss
+    layout : Layout
+    samples : Samples
+    sums : ResponseSums
+        Of the neurons, over these samples.
+    ridge : float
+    fit_intercept : bool
+
+    Attributes
+    ----------
+    strength : float
+        λ.
+    parameters : ndarray, shape (n_neurons, n_parameters)
+        Of the family.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        loss: Family,
+        layout: Layout,
+        samples: Samples,
+        sums: ResponseSums,
+        ridge: float,
+        fit_intercept: bool,
+    ) -> None:
+        self.engine, self.loss, self.layout, self.ridge, self.fit_intercept = engine, loss, layout, ridge, fit_intercept
+        self.strength, self.samples, self.total = 0.0, samples, sums.total
+        self.parameters, self.sums = sums.parameters.copy(), sums
+        X, Y = samples.X, samples.Y
+        # what columns have in common is the intercept's; in float32 it would cost digits
+        self.center = X.mean(axis=0, dtype=float) if fit_intercept else np.zeros(X.shape[1])
+        centred = np.subtract(X, self.center, dtype=float if X.dtype == float else None).astype(engine.dtype)
+        # activity far from 0 keeps its digits as a difference
+        self.shift = sums.intercept if loss.is_least_squares and fit_intercept else np.zeros(len(Y))
+        Y = (Y - self.shift[:, None]).astype(engine.dtype)
+        used = np.r_[layout.low, layout.common].astype(int)
+        k = layout.columns.shape[1]
+        own = np.ascontiguousarray(centred[:, layout.columns.ravel()].T) if k else None
+        whole = centred if np.array_equal(used, np.arange(X.shape[1])) else np.ascontiguousarray(centred[:, used])
+        weights = None if samples.weights is None else samples.weights.astype(engine.dtype)
+        offset = None if samples.offset is None else samples.offset.astype(engine.dtype)
+        self.windows = Windows(engine, whole, Y, weights, offset, [[(0, len(X))]])
+        self.own = None if own is None else engine.place(own)
+        self._held = own, whole
+        self._ones = engine.place(np.ones(len(X), engine.dtype))
+        self._compiled: dict[Any, Any] = {}
+
+    @property
+    def scale(self) -> float:
+        """Σ of the null models' mean losses, above the saturated ones': the unit of gaps."""
+        return max(float(self.sums.null.sum()), np.finfo(float).tiny)
+
+    def start(self) -> Weights:
+        """No weights, and the intercepts of the null models."""
+        return self.layout.empty(self.sums.intercept - self.shift)
+
+    def intercepts(self, weights: Weights, coef: np.ndarray) -> np.ndarray:
+        """Intercepts beside the columns as they were given."""
+        return weights.b + self.shift - coef @ self.center
+
+    def _arrays(self, weights: Weights) -> list[Any]:
+        """Weights as passes take them, in the engine's library."""
+        layout, place = self.layout, self.engine.asarray
+        common = place(weights.common) if weights.common.shape[1] else None
+        gathered = place(layout.gathered_weights(weights)) if weights.own.shape[1] else None
+        # products of no columns are not in every library
+        A, B = (own if weights.rank else np.zeros((len(own), 1)) for own in (weights.A, weights.B))
+        return [place(A), place(B), common, gathered, place(weights.b)]
+
+    def _theta(self) -> Any:
+        return self.engine.asarray(self.parameters) if self.loss.parameters else None
+
+    def _pass(self, function: Any, *static: Any) -> Any:
+        key = function, *static
+        if key not in self._compiled:
+            self._compiled[key] = self.engine.fuse(function, *static)
+        return self._compiled[key]
+
+    def _add_up(self, function: Any, arrays: list[Any], *more: Any) -> list[np.ndarray]:
+        """Sums of a pass over all windows."""
+        m = len(self.layout.low)
+
+        def window(k: int) -> dict[int, tuple[Any, ...]]:
+            X, Y, s, offset, size, masked, at = self.windows.read(k)
+            call = self._pass(function, size, masked, self.loss, m)
+            return {0: call(X, Y, s, self.own, offset, *arrays, self._theta(), *more, at)}
+
+        sums, _ = self.windows.add_up(window)
+        return sums[0]
+
+    def evaluate(self, weights: Weights) -> Evaluated:
+        """Value and gradient at some weights, in one pass over the samples."""
+        arrays, total, layout = self._arrays(weights), self.total, self.layout
+        found = self._add_up(low_rank_sums, arrays, self.engine.asarray(1 / total))
+        losses, slope, curvature = (own / total for own in found[:3])
+        if self.loss.has_exp_sums:
+            losses = losses - self.sums.saturated
+        gA = found[3] if weights.rank else weights.A
+        gB = found[4] / total[:, None] if weights.rank else weights.B
+        common = found[5] / total[:, None] if weights.common.shape[1] else weights.common
+        own = found[-1] / total[:, None] if weights.own.shape[1] else weights.own
+        if len(layout.minus[0]):
+            neuron, place, row = layout.minus
+            pull = own[neuron, place][:, None]
+            np.subtract.at(gA, row, pull * weights.B[neuron])
+            np.subtract.at(gB, neuron, pull * weights.A[row])
+        lam, ridge = self.strength, self.ridge
+        gradient = Weights(
+            gA + lam * weights.A,
+            gB + lam * weights.B,
+            np.where(layout.common_open, common + ridge * weights.common, 0.0),
+            np.where(layout.own_open, own + ridge * weights.own, 0.0),
+            slope if self.fit_intercept else np.zeros_like(slope),
+        )
+        return Evaluated(losses, float(losses.sum()) + self.penalty(weights), gradient, curvature)
+
+    def penalty(self, weights: Weights) -> float:
+        """All penalties at some weights."""
+        factors = (weights.A**2).sum() + (weights.B**2).sum()
+        return self.strength / 2 * float(factors) + self.ridge_part(weights)
+
+    def ridge_part(self, weights: Weights) -> float:
+        """The penalty of free weights."""
+        return self.ridge / 2 * float((weights.common**2).sum() + (weights.own**2).sum())
+
+    def forces(self, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient of the loss in each weight of the low-rank part, 0 where it is closed; and mean r²/h of neurons.
+
+        Shapes (n_low, n_neurons) and (n_neurons,).
+        """
+        tiny = self.engine.asarray(np.array(np.finfo(np.float32).tiny))
+        found, chi = self._add_up(gradient_sums, self._arrays(weights), tiny)
+        return np.where(self.layout.closed, 0.0, found.T / self.total), chi / self.total
+
+    def variances(self, A: np.ndarray) -> np.ndarray:
+        """Mean squares of latent signals XA, shape (rank,)."""
+        place, m = self.engine.asarray, len(self.layout.low)
+        A = place(A)
+
+        def window(k: int) -> dict[int, tuple[Any, ...]]:
+            X, _, _, _, size, masked, at = self.windows.read(k)
+            return {0: self._pass(signal_sums, size, masked, m)(X, self._ones, A, at)}
+
+        return self.windows.add_up(window)[0][0][0] / self.windows.n_rows
+
+    def renew_parameters(self, weights: Weights) -> float:
+        """Estimate the family's parameters beside some weights; returns the largest relative change."""
+        arrays, m = self._arrays(weights), len(self.layout.low)
+        Y, s, shift = self.samples.Y, self.samples.weights, self.shift[:, None]
+
+        def eta(k: int) -> np.ndarray:
+            X, _, _, offset, size, _, at = self.windows.read(k)
+            found = self._pass(_predictors_alone, size, m)(X, self.own, offset, *arrays, at)
+            return np.asarray(self.engine.to_numpy(found), float)[:, self.windows.counted(k)]
+
+        etas = self.windows.map(eta)
+
+        def samples(some: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            for (first, last), found in zip(self.windows.chunks, etas, strict=True):
+                y = Y[some, first:last].astype(float)
+                own = np.ones(last - first) if s is None else (s if s.ndim == 1 else s[some])[..., first:last]
+                yield y, np.broadcast_to(own, y.shape).astype(float), found[some] + shift[some]
+
+        found = estimate_parameters(self.loss, samples, self.parameters, None)
+        found = np.where(np.isfinite(found), found, self.parameters)
+        change = np.abs(found - self.parameters) / np.maximum(np.maximum(np.abs(found), np.abs(self.parameters)), 1e-12)
+        self.parameters = found
+        return float(change.max(initial=0))
+
+
+def _predictors_alone(ops: Any, size: int, m: int, *arrays: Any) -> Any:
+    return predictors(ops, size, m, *arrays)[0]

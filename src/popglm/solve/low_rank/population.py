@@ -1,0 +1,175 @@
+"""Fits of all neurons over ranks and strengths, to some rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popglm.engines.protocol import Engine
+from popglm.solve.low_rank.descent import Fitted, fit_rank
+from popglm.solve.low_rank.layout import Layout
+from popglm.solve.low_rank.objective import LowRankObjective, Samples
+from popglm.statistics.families import Family
+from popglm.statistics.responses import response_sums
+
+__all__ = ["LowRankFit", "LowRankFits", "Settings", "held_out_deviance"]
+
+#: Data of a fit: X (n_samples, n_features), Y (n_samples, n_neurons) with NaN, weights or None, offset or None.
+Data = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to minimise, and how far."""
+
+    ridge: float
+    fit_intercept: bool
+    tol: float
+    max_iter: int
+
+
+@dataclass(frozen=True)
+class LowRankFit:
+    """One fit, in the columns of X and for all neurons.
+
+    Attributes
+    ----------
+    coef : ndarray, shape (n_neurons, n_features)
+    intercept : ndarray, shape (n_neurons,)
+    A, B : ndarray, shape (n_low, rank) and (n_neurons, rank)
+        Factors of the low-rank part.
+    parameters : ndarray, shape (n_neurons, n_parameters)
+    losses : ndarray, shape (n_neurons,)
+        Mean loss above the saturated model's; NaN for neurons without a fit.
+    found : Fitted
+        Of the neurons that could be fitted.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    A: np.ndarray
+    B: np.ndarray
+    parameters: np.ndarray
+    losses: np.ndarray
+    found: Fitted
+
+
+class LowRankFits:
+    """Fits to some samples. `close` lets go of what they hold in the engine.
+
+    Parameters
+    ----------
+    engine, loss
+    layout : Layout
+        Of all neurons.
+    data : (X, Y, weights, offset)
+    null : (intercept, parameters)
+        Of the null models of all neurons, which those have that cannot be fitted.
+    settings : Settings
+
+    Attributes
+    ----------
+    fittable : ndarray of bool, shape (n_neurons,)
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        loss: Family,
+        layout: Layout,
+        data: Data,
+        null: tuple[np.ndarray, np.ndarray],
+        settings: Settings,
+    ) -> None:
+        X, Y, weights, offset = data
+        self.loss, self.layout, self.null, self.settings = loss, layout, null, settings
+        known = ~np.isnan(Y)
+        y, s = np.where(known, Y, 0.0).T, None
+        if weights is not None or not known.all():
+            s = (known * (1.0 if weights is None else weights if weights.ndim == 2 else weights[:, None])).T
+            if known.all() and weights is not None and weights.ndim == 1:
+                s = weights
+        sums = response_sums(loss, y, s, [(0, len(X))], offset)
+        self.fittable = sums.fittable(loss)
+        some = np.flatnonzero(self.fittable)
+        self.objective = None
+        if len(some):
+            own = s if s is None or s.ndim == 1 else s[some]
+            samples = Samples(X, y[some], own, offset)
+            self.objective = LowRankObjective(
+                engine, loss, layout.take(some), samples, sums.take(some), settings.ridge, settings.fit_intercept
+            )
+        self.sums = sums
+
+    def largest_strength(self) -> float:
+        """The strength from which on there is no weight of low rank."""
+        if self.objective is None:
+            return 0.0
+        weights = self._walked([0], np.array([1.0]))[0, 0].weights
+        return float(np.linalg.norm(self.objective.forces(weights)[0], 2))
+
+    def walk(self, ranks: list[int], strengths: np.ndarray) -> dict[tuple[int, int], LowRankFit]:
+        """Fits at all ranks (ascending) and strengths (descending), by the numbers of both."""
+        if self.objective is None:
+            return {(i, k): self._nothing() for i in range(len(ranks)) for k in range(len(strengths))}
+        return {at: self._whole(found) for at, found in self._walked(ranks, strengths).items()}
+
+    def _walked(self, ranks: list[int], strengths: np.ndarray) -> dict[tuple[int, int], Fitted]:
+        objective, settings = self.objective, self.settings
+        assert objective is not None
+        fits: dict[tuple[int, int], Fitted] = {}
+        first = objective.parameters.copy()
+        for k, strength in enumerate(strengths):
+            objective.strength = float(strength)
+            for i, rank in enumerate(ranks):
+                smaller, before = fits.get((i - 1, k)), fits.get((i, k - 1))
+                if smaller is not None and smaller.gap <= settings.tol:
+                    # the minimum over all ranks
+                    fits[i, k] = smaller
+                    continue
+                start, objective.parameters = objective.start(), first
+                near = [one for one in (smaller, before) if one is not None]
+                if near:
+                    best = min(near, key=lambda one: objective.evaluate(one.weights).value)
+                    start, objective.parameters = best.weights, best.parameters
+                fits[i, k] = fit_rank(objective, rank, start, settings.tol, settings.max_iter)
+        return fits
+
+    def _whole(self, found: Fitted) -> LowRankFit:
+        """A fit with the neurons that could not be fitted, and in the user's columns."""
+        assert self.objective is not None
+        own, empty = self.objective.layout.coef(found.weights), self._nothing()
+        coef, B = empty.coef, np.zeros((len(empty.coef), found.weights.rank))
+        coef[self.fittable], B[self.fittable] = own, found.weights.B
+        empty.intercept[self.fittable] = self.objective.intercepts(found.weights, own)
+        empty.parameters[self.fittable], empty.losses[self.fittable] = found.parameters, found.losses
+        return LowRankFit(coef, empty.intercept, found.weights.A, B, empty.parameters, empty.losses, found)
+
+    def _nothing(self) -> LowRankFit:
+        """Null models."""
+        intercept, parameters = self.null
+        p, q = self.layout.free.shape
+        none = Fitted(
+            self.layout.take(np.zeros(0, int)).empty(np.zeros(0)), parameters[:0], np.zeros(0), 0.0, 0.0, 0.0, 0.0, 0
+        )
+        A, B = np.zeros((len(self.layout.low), 0)), np.zeros((q, 0))
+        return LowRankFit(np.zeros((q, p)), intercept.copy(), A, B, parameters.copy(), np.full(q, np.nan), none)
+
+
+def held_out_deviance(loss: Family, parameters: np.ndarray, fit: LowRankFit, data: Data) -> np.ndarray:
+    """Deviance of every neuron in some rows, shape (n_neurons,); NaN where none counts.
+
+    ``parameters`` (n_neurons, n_parameters) are those at which deviances are taken.
+    """
+    X, Y, weights, offset = data
+    # columns less their means: large ones would leave float32 none of its digits
+    center = X.mean(axis=0, dtype=float).astype(X.dtype)
+    eta = (X - center) @ fit.coef.T.astype(X.dtype) + (fit.intercept + fit.coef @ center.astype(float))
+    eta = eta if offset is None else eta + offset[:, None]
+    known = ~np.isnan(Y)
+    s: Any = known * (1.0 if weights is None else weights if weights.ndim == 2 else weights[:, None])
+    unit = loss.of_neurons(parameters).deviance(eta, np.where(known, Y, 0.0))
+    total = np.where(s > 0, s * np.where(s > 0, unit, 0.0), 0.0).sum(axis=0)
+    return np.where((s > 0).any(axis=0), total, np.nan)
