@@ -54,7 +54,7 @@ def conditions(model, X, Y, s=None, offset=None):
     eta = X @ model.coef_.T.astype(float) + model.intercept_ + (0.0 if offset is None else offset[:, None])
     r = s * (np.exp(eta) - np.nan_to_num(Y)) / s.sum(axis=0)
     G = X.T @ r
-    low = model._low_columns
+    low = model.low_rank_features_
     U, V, size = model.source_loadings_.to_numpy(), model.target_loadings_.to_numpy(), model.singular_values_
     part = (U * size) @ V.T
     mask = np.ones(G.shape, bool) if model.feature_mask_ is None else model.feature_mask_

@@ -115,3 +115,14 @@ def connectivity_dataset(n_neurons, rated=True):
     return xr.Dataset(
         {name: (("source", "target"), one) for name, one in found.items()}, coords={"source": names, "target": names}
     )
+
+
+def latent_dataset(n_neurons, rank=2):
+    """What `latent_couplings` returns; the first source is no target, and the last target no source."""
+    rng = np.random.default_rng(0)
+    names = [f"neuron{j}" for j in range(n_neurons + 1)]
+    sends, hears = rng.normal(size=(2, rank, n_neurons))
+    return xr.Dataset(
+        {"sends": (("dimension", "source"), sends), "hears": (("dimension", "target"), hears)},
+        coords={"dimension": np.arange(rank) + 1, "source": names[:-1], "target": names[1:]},
+    )

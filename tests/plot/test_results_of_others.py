@@ -12,6 +12,7 @@ from statistics_results import (
     ceiling_table,
     connectivity_dataset,
     decoded_dataset,
+    latent_dataset,
     quantiles_dataset,
     types_dataset,
     wald_dataset,
@@ -44,6 +45,7 @@ DRAWS = {
     "coefficients": {"weights"},
     "group_averages": {"averages"},
     "noise_ceiling": {"ceilings"},
+    "latent_couplings": {"latent signals"},
     "posterior": {"posterior"},
     "stacked_contributions": {"breakdown", "breakdown by bins", "comparison"},
     "time_rescaling": {"rescaled"},
@@ -96,6 +98,7 @@ def results():
         "averages": averages(),
         "ceilings": ceiling_table(3),
         "connectivity": connectivity_dataset(3),
+        "latent signals": latent_dataset(3),
         "posterior": decoded_dataset(),
         "rescaled": quantiles_dataset(3),
     }

@@ -86,6 +86,8 @@ class LowRankGLM(LowRankResults):
         How many it has.
     singular_values_ : ndarray, shape (rank,)
         Of the low-rank part, falling.
+    low_rank_features_ : ndarray of int, shape (n_low_rank_features,)
+        Columns of X in the low-rank part.
     source_loadings_ : DataFrame, shape (n_low_rank_features, rank)
         Orthonormal columns: how every column of the low-rank groups enters each latent signal.
     target_loadings_ : DataFrame, shape (n_neurons, rank)

@@ -63,14 +63,14 @@ class LowRankResults(CrossValidated):
         U, self.singular_values_, V = whole.factored()
         largest = np.take_along_axis(V, np.abs(V).argmax(axis=0)[None], axis=0)[0] if V.shape[1] else np.ones(0)
         sign = np.where(largest < 0, -1.0, 1.0)
-        self._low_columns = layout.low
+        self.low_rank_features_ = layout.low
         self._name_factors(U * sign, V * sign)
 
     def _name_factors(self, U: np.ndarray, V: np.ndarray) -> None:
         self.rank_ = len(self.singular_values_)
         dimensions = pd.RangeIndex(1, self.rank_ + 1, name="dimension")
         names = getattr(self, "feature_names_in_", None)
-        some = list(self._low_columns if names is None else names[self._low_columns])
+        some = list(self.low_rank_features_ if names is None else names[self.low_rank_features_])
         pairs = all(isinstance(name, tuple) and len(name) == 2 for name in some)
         named: Any = {"names": ["group", "feature"]} if pairs else {"name": "feature"}
         labels = pd.MultiIndex.from_tuples(some, **named) if pairs else pd.Index(some, tupleize_cols=False, **named)
@@ -194,7 +194,7 @@ class LowRankResults(CrossValidated):
         """
         check_fitted(self, "lambda_index_", "latent_signals")
         values = check_features(self, X, reset=False, who="latent_signals")
-        found = product64(values[:, self._low_columns], self.source_loadings_.to_numpy().T)
+        found = product64(values[:, self.low_rank_features_], self.source_loadings_.to_numpy().T)
         return like(found, X, exact=True)
 
     def summary(self) -> pd.Series:
@@ -257,7 +257,7 @@ class LowRankResults(CrossValidated):
             "singular_values": ("latent", self.singular_values_),
             "source_loadings": (("loading", "latent"), self.source_loadings_.to_numpy()),
             "target_loadings": (("neuron", "latent"), self.target_loadings_.to_numpy()),
-            "low_columns": ("loading", self._low_columns),
+            "low_rank_features": ("loading", self.low_rank_features_),
         }
         for name, column in self.candidates_.items():
             variables[f"candidate_{name}"] = ("candidate", column.to_numpy())
@@ -275,7 +275,7 @@ class LowRankResults(CrossValidated):
         self.candidate_, self.slope_ = int(about["candidate"]), float(about["slope"])
         super().restore(data, about)
         self.singular_values_ = data["singular_values"].to_numpy()
-        self._low_columns = data["low_columns"].to_numpy()
+        self.low_rank_features_ = data["low_rank_features"].to_numpy()
         self._name_factors(data["source_loadings"].to_numpy(), data["target_loadings"].to_numpy())
         stored = {str(name): data[name].to_numpy() for name in data.data_vars if data[name].dims == ("candidate",)}
         self.candidates_ = pd.DataFrame({name.removeprefix("candidate_"): v for name, v in stored.items()})

@@ -12,6 +12,7 @@ from popglm.explain.event_averages import psth
 from popglm.explain.forward_simulation import simulate
 from popglm.explain.goodness import goodness_of_fit
 from popglm.explain.hierarchical import hierarchical_bootstrap
+from popglm.explain.low_rank_couplings import latent_couplings
 from popglm.explain.mixed import mixed_model
 from popglm.explain.nested_tests import likelihood_ratio
 from popglm.explain.noise_ceilings import noise_ceiling
@@ -39,6 +40,7 @@ __all__ = [
     "goodness_of_fit",
     "hierarchical_bootstrap",
     "kernels",
+    "latent_couplings",
     "likelihood_ratio",
     "mixed_model",
     "noise_ceiling",

@@ -16,6 +16,7 @@ from popglm.plot.deviance import (
 )
 from popglm.plot.inference import coefficients, posterior, time_rescaling
 from popglm.plot.kernels import kernel_curves, kernel_image, mean_absolute_kernels
+from popglm.plot.latents import latent_couplings
 from popglm.plot.maps import place_map
 from popglm.plot.session import session_overview
 from popglm.plot.stacked import stacked_contributions
@@ -39,6 +40,7 @@ __all__ = [
     "group_averages",
     "kernel_curves",
     "kernel_image",
+    "latent_couplings",
     "mean_absolute_kernels",
     "noise_ceiling",
     "place_map",

@@ -41,6 +41,7 @@ __all__ = [
 _DRAWN_BY = (
     (("average", "time_from_event"), "popglm.plot.psth draws what popglm.psth returns"),
     (("average", "axis"), "popglm.plot.tuning_curves and place_map draw what popglm.tuning returns"),
+    (("sends", "hears"), "popglm.plot.latent_couplings draws what popglm.latent_couplings returns"),
     (("net", "peak"), "popglm.plot.connectivity draws what popglm.connectivity returns"),
     (("kernel",), "popglm.plot.kernel_curves and kernel_image draw what popglm.kernels returns"),
     (
