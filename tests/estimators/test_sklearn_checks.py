@@ -11,7 +11,7 @@ ESTIMATORS = [
     GLM(family="poisson", **EXACT),
     GLMCV(family="gaussian", cv=2, **EXACT),
     SmoothGLM(family="gaussian", tol=1e-9),
-    LowRankGLM(family="gaussian", low_rank=1, lambdas=1e-3, tol=1e-10, precision="float64"),
+    LowRankGLM(family="gaussian", low_rank=1, lambdas=1e-3, tol=1e-9, precision="float64"),
     ClassifierGLM(**EXACT),
     ClassifierGLMCV(cv=2, **EXACT),
 ]

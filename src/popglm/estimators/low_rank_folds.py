@@ -15,7 +15,7 @@ from popglm.statistics.families import Family
 from popglm.statistics.null import NullModels
 from popglm.statistics.selection import mean_and_error
 
-__all__ = ["Candidates", "HeldOutFits", "fit_folds", "rows_of_data"]
+__all__ = ["Candidates", "HeldOutFits", "fit_folds"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class HeldOutFits:
         return int((mean <= mean[best] + se_fraction * error[best]).argmax())
 
 
-def rows_of_data(data: Data, rows: np.ndarray) -> Data:
+def _rows_of_data(data: Data, rows: np.ndarray) -> Data:
     """Some rows of X, Y, weights and offset."""
     X, Y, weights, offset = data
     some = None if weights is None else weights[rows], None if offset is None else offset[rows]
@@ -81,10 +81,10 @@ def fit_folds(
     q = data[1].shape[1]
     deviance, fits = np.full((len(splits), len(candidates), q), np.nan), []
     for fold, (train, test) in enumerate(splits):
-        own, held = engine(), rows_of_data(data, test)
+        own, held = engine(), _rows_of_data(data, test)
         with own.session():
             start = null.cv_intercept[fold], null.cv_parameters[fold]
-            found = LowRankFits(own, loss, layout, rows_of_data(data, train), start, settings).walk(
+            found = LowRankFits(own, loss, layout, _rows_of_data(data, train), start, settings).walk(
                 candidates.ranks, candidates.strengths
             )
         for number in range(len(candidates)):

@@ -12,7 +12,7 @@ from popglm.checks import check_choice, check_names
 from popglm.messages import listed, shown
 from popglm.solve.low_rank.layout import Layout
 
-__all__ = ["OWN", "check_ranks", "layout_of", "low_rank_columns"]
+__all__ = ["check_ranks", "layout_of", "low_rank_columns"]
 
 #: What becomes of weights from a neuron's past to itself.
 OWN = ("free", "zero", "low_rank")
