@@ -15,7 +15,7 @@ from popglm.messages import shown
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import PENALTIES
 
-__all__ = ["AdaptiveFactors", "first_factors"]
+__all__ = ["AdaptiveFactors", "first_factors", "inner_folds", "parts_with_folds"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AdaptiveFactors:
 
     The first fit has an automatic grid of ``n_lambdas`` strengths and the rule of best held-out deviance. Where it is
     the null model, so is the second. `adaptive_factors_` and `cv_adaptive_factors_` of the model have what was found.
-    `compare`, `significance`, `bootstrap` and others that fit again refuse such a model.
+    `compare`, `bootstrap` and others that fit again find the factors anew in each fit.
 
     References
     ----------
@@ -129,31 +129,35 @@ class AdaptiveFactors:
         return np.where((norms > 0) & (found <= LARGEST_FACTOR), found, np.inf)
 
 
-def first_factors(model: Any, settings: Settings, data: tuple) -> np.ndarray:
-    """Factors of every fit, block and neuron, shape (1 + n_folds, n_blocks, n_neurons), as its own rows have them.
+def first_factors(
+    model: Any, template: Any, settings: Settings, data: tuple, parts: list[tuple[np.ndarray, list]]
+) -> np.ndarray:
+    """Factors of every fit, block and neuron, shape (n_fits, n_blocks, n_neurons), as its own rows have them.
 
     Parameters
     ----------
-    model : GLMCV
+    model : GLM or GLMCV
         Whose arguments are checked.
+    template : GLMCV
+        Whose settings first fits have, but for what ``model`` knows of features.
     data : engine, X, Y, weights, offset, splits
+    parts : list of (rows, folds)
+        Of every fit its rows, and the folds among them, by their positions there.
     """
-    adaptive, (engine, X, Y, weights, offset, splits) = model.penalty_factors, data
+    adaptive, (engine, X, Y, weights, offset, _) = model.penalty_factors, data
     adaptive.check(model, settings)
-    if not isinstance(X, np.ndarray):
-        raise ValueError(
-            "penalty_factors: AdaptiveFactors go through X for many fits, and need it in memory; give an array."
-        )
     kind = model.penalty if adaptive.first is None else adaptive.first
-    first = clone(model).set_params(
+    first = clone(template).set_params(
         penalty=kind,
         l1_ratio=model.l1_ratio if kind == model.penalty else None,
+        concavity=model.concavity if kind == model.penalty else None,
         feature_groups=np.repeat(model.feature_group_names_, model.feature_group_sizes_).tolist(),
         feature_shapes=model.feature_shapes_,
         feature_mask=model.feature_mask_,
         penalty_factors=None,
         lambdas=None,
         relaxed=False,
+        patience=None,
         se_fraction=0.0,
         min_lambda=0.0,
         refit=True,
@@ -161,23 +165,38 @@ def first_factors(model: Any, settings: Settings, data: tuple) -> np.ndarray:
         verbose=0,
     )
     found = []
-    for i, rows in enumerate([np.arange(len(X)), *(np.sort(train) for train, _ in splits)]):
-        own = clone(first).set_params(cv=_inner_folds(rows, splits, i - 1))
+    for rows, folds in parts:
+        own, some = clone(first).set_params(cv=folds), rows
+        x, weight = X, weights
+        if isinstance(X, np.ndarray):
+            x = X[rows]
+        else:
+            # rows that are not copied count for nothing
+            some = np.arange(len(Y))
+            own.set_params(cv=[(rows[train], rows[test]) for train, test in folds])
+            inside = np.isin(some, rows).astype(float)
+            weight = inside if weights is None else (weights.T * inside).T
         with warnings.catch_warnings():
             # what can be said of the second fit is
             warnings.simplefilter("ignore")
             own.fit(
-                X[rows], Y[rows],
-                sample_weight=None if weights is None else weights[rows],
-                offset=None if offset is None else offset[rows],
+                x, Y[some],
+                sample_weight=None if weight is None else weight[some],
+                offset=None if offset is None else offset[some],
             )  # fmt: skip
         norms = settings.penalty.block_norms(np.reshape(own.coef_, (Y.shape[1], -1)).astype(float))
         found.append(adaptive.of(norms).T)
     return np.stack(found)
 
 
-def _inner_folds(rows: np.ndarray, splits: list, fold: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds among the training ``rows`` of a fold, or all for −1: what the other folds test and train on there."""
+def parts_with_folds(n: int, splits: list) -> list[tuple[np.ndarray, list]]:
+    """All of n rows and the training rows of every fold, with the folds among them; see `first_factors`."""
+    parts = [np.arange(n), *(np.sort(train) for train, _ in splits)]
+    return [(rows, inner_folds(rows, splits, i - 1)) for i, rows in enumerate(parts)]
+
+
+def inner_folds(rows: np.ndarray, splits: list, fold: int = -1) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Folds among some ``rows``, by their positions there: what others than ``fold`` test and train on of them."""
     inner = []
     for other, (train, test) in enumerate(splits):
         if other != fold:

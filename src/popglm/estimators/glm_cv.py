@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.checks import check_fitted
-from popglm.estimators.adaptive_factors import AdaptiveFactors, first_factors
+from popglm.estimators.adaptive_factors import AdaptiveFactors, first_factors, parts_with_folds
 from popglm.estimators.arguments import check_rule
 from popglm.estimators.cross_validated import CrossValidated
 from popglm.estimators.deviance_loss import held_out_null_deviance
@@ -153,7 +153,7 @@ schedule, precision, verbose, power, concavity
     0 are in all of them. Where no finite weights are best, as for a neuron that is silent in a place, the penalised
     ones stay, with a warning. Parameters of a family are blended as the weights. Relaxed fits take place once the path
     has ended, on the host, one set of columns after the other; a ``checkpoint`` does not keep them. `compare`,
-    `significance`, `bootstrap` and others that fit again refuse relaxed models.
+    `bootstrap` and others that fit again relax in each fit.
 
     At strengths that a neuron did not go down to, the paths of coefficients and intercepts repeat those of the last one
     before; deviances, certificates and objectives are NaN, iterations 0; and `select` never takes them. Up to there all
@@ -275,7 +275,8 @@ schedule, precision, verbose, power, concavity
         """See `PopulationGLM._searched`."""
         if isinstance(self.penalty_factors, AdaptiveFactors):
             with np.errstate(all="ignore"), data[0].session():
-                factors = first_factors(self, settings, data)[:, settings.penalty.block_of_column]
+                parts = parts_with_folds(len(data[2]), data[-1])
+                factors = first_factors(self, self, settings, data, parts)[:, settings.penalty.block_of_column]
             self.adaptive_factors_, self.cv_adaptive_factors_ = factors[0], factors[1:]
             return settings
         if not isinstance(self.penalty_factors, FactorSearch):

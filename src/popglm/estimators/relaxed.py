@@ -224,7 +224,6 @@ def blended(gamma: np.ndarray, penalised: np.ndarray, path: np.ndarray, index: n
 def blend_weights(model: Any) -> None:
     """Put blends in the place of the penalised weights at the chosen strengths."""
     index, gamma = model.lambda_index_, model.gamma_
-    names = ["coef", "intercept"]
     if model.coef_path_ is not None:
         coef, intercept = (
             blended(gamma, np.reshape(getattr(model, f"{name}_"), path.shape[1:]), path, index)
@@ -234,7 +233,9 @@ def blend_weights(model: Any) -> None:
         model.intercept_ = float(intercept[0]) if np.ndim(model.intercept_) == 0 else intercept
         for name, path in model.relaxed_family_parameters_path_.items():
             model.family_parameters_[name] = blended(gamma, model.family_parameters_[name], path, index)
-    for name in names:
+    if model.cv_relaxed_coef_path_ is None:
+        return
+    for name in ("coef", "intercept"):
         path = getattr(model, f"cv_relaxed_{name}_path_")
         setattr(model, f"cv_{name}_", blended(gamma, getattr(model, f"cv_{name}_"), path, index, axis=1))
     for name, path in model.cv_relaxed_family_parameters_path_.items():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from popglm.estimators import GLM, GLMCV
+from popglm.estimators.again import Again
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_design_matrix, rows_of
@@ -15,7 +16,16 @@ from popglm.labels import Rows
 from popglm.solve.sparse.rows import some_rows
 from popglm.statistics.concave import CONCAVE
 
-__all__ = ["DataOfFit", "check_refittable", "data_of_fit", "has_one_minimum", "unfitted", "way_down"]
+__all__ = [
+    "DataOfFit",
+    "check_refittable",
+    "data_of_fit",
+    "has_one_minimum",
+    "has_stages",
+    "in_stages",
+    "unfitted",
+    "way_down",
+]
 
 
 class DataOfFit(NamedTuple):
@@ -46,24 +56,19 @@ def data_of_fit(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who
 
 
 def check_refittable(model: Any, who: str) -> None:
-    """Refuse models that are fitted again in no other way than as a whole.
+    """Refuse models that are not fitted again.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
     """
     if isinstance(model, PopulationGLM) and not isinstance(model, GLM | GLMCV):
         raise TypeError(f"{who}: re-fits of a {type(model).__name__} are not made; give a popglm.GLM or popglm.GLMCV.")
-    if isinstance(model, GLMCV) and model.gamma_ is not None:
-        raise ValueError(
-            f"{who}: the model has relaxed weights, and its re-fits would have penalised ones; give a model that was "
-            "fitted with relaxed=False."
-        )
-    if isinstance(model, GLMCV) and model.adaptive_factors_ is not None:
-        raise ValueError(
-            f"{who}: the model has AdaptiveFactors, and its re-fits would not find theirs anew; give a model with "
-            "penalty_factors=None."
-        )
+
+
+def has_stages(model: PopulationGLM) -> bool:
+    """Whether more was fitted than a path: first fits for adaptive factors, or relaxed ones."""
+    return isinstance(model, GLMCV) and (model.gamma_ is not None or model.adaptive_factors_ is not None)
 
 
 def has_one_minimum(model: PopulationGLM) -> bool:
@@ -80,6 +85,14 @@ def way_down(model: PopulationGLM, index: np.ndarray, neurons: np.ndarray | None
     first = index.max(initial=0) * has_one_minimum(model)
     steps = np.minimum(np.arange(first, index.max(initial=0) + 1)[:, None], index)
     return np.take_along_axis(path, steps, axis=0)
+
+
+def in_stages(model: GLMCV, blend: np.ndarray | None = None, rows: np.ndarray | None = None) -> Again:
+    """`unfitted` for fits to all of some ``rows`` that go through the model's stages; ``blend`` as in `Again`."""
+    settings = unfitted(model, GLM).get_params()
+    if model.adaptive_factors_ is not None:
+        settings["penalty_factors"] = model.penalty_factors
+    return Again.of(model, rows, blend).set_params(**settings)
 
 
 def unfitted(model: PopulationGLM, kind: type[GLM] | type[GLMCV]) -> Any:

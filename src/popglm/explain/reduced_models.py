@@ -14,7 +14,7 @@ from sklearn.base import clone
 from popglm.estimators import GLMCV
 from popglm.estimators.starts import OwnPaths
 from popglm.explain.contributions import Predictor, take_columns
-from popglm.explain.data_of_fit import has_one_minimum
+from popglm.explain.data_of_fit import has_one_minimum, has_stages
 from popglm.messages import listed
 from popglm.solve.stream import RowStream
 from popglm.statistics.ends import ClearTurn, strengths_to_last_fall, turned_strengths
@@ -115,14 +115,13 @@ def _nulls(model: GLMCV, on_all_rows: bool) -> tuple[np.ndarray, np.ndarray]:
 def settings_of_columns(model: Any, kept: np.ndarray, neurons: np.ndarray | slice = slice(None)) -> dict[str, Any]:
     """What an estimator of the columns ``kept`` alone, of some neurons, has of a model's groups, mask and factors."""
     groups, factors, mask = model.feature_group_names_, model.penalty_factors_, model.feature_mask_
-    factors = factors if factors is None or factors.ndim == 1 else factors[:, neurons]
+    factors = _of_groups(model, factors if factors is None or factors.ndim == 1 else factors[:, neurons], kept)
     return {
         "feature_groups": np.repeat(groups, model.feature_group_sizes_)[kept].tolist() or ["none"],
         "feature_shapes": _of_groups(model, model.feature_shapes_, kept),
         "feature_mask": None if mask is None else mask[kept][:, neurons],
-        "penalty_factors": _of_groups(
-            model, factors if factors is None or factors.ndim == 1 else factors[:, neurons], kept
-        ),
+        # those of the adaptive lasso are found anew
+        "penalty_factors": factors if model.adaptive_factors_ is None else model.penalty_factors,
     }
 
 
@@ -200,6 +199,8 @@ class Refits:
     def fit(self, variable: str, kept: np.ndarray) -> ReducedFit:
         """The fit to the columns ``kept`` alone; ``variable`` is what messages call it."""
         model, late = self.model, 0
+        if has_stages(model):
+            return self._in_stages(variable, kept)
         paths = ReducedPaths.make(model, kept, self.on_all_rows)
         if not self.has_starts:
             paths.known = np.zeros_like(paths.known)
@@ -221,6 +222,22 @@ class Refits:
         coef = at_strengths(paths.coef, index, paths.null_coef, axis=1)
         intercept = at_strengths(paths.intercept, index, paths.null_intercept, axis=1)
         return ReducedFit(variable, kept, coef, intercept, at_strengths(model.lambda_path_, index, np.inf), late)
+
+    def _in_stages(self, variable: str, kept: np.ndarray) -> ReducedFit:
+        """`fit` of a model whose adaptive factors are found anew, and whose relaxed fits are made again."""
+        model = self.model
+        refit, late = self._refit(kept, np.arange(self.Y.shape[1]), model.lambda_path_, None)
+        if self.reselect:
+            se_fraction, min_lambda = model.selection_rule_
+            refit.select(se_fraction=se_fraction, min_lambda=min_lambda)
+        else:
+            refit.gamma_ = model.gamma_
+            refit.take_strengths(model.lambda_index_)
+        coef, intercept = refit.cv_coef_, refit.cv_intercept_
+        if self.on_all_rows:
+            coef = np.concatenate([np.reshape(refit.coef_, (1, *coef.shape[1:])), coef])
+            intercept = np.concatenate([np.reshape(refit.intercept_, (1, -1)), intercept])
+        return ReducedFit(variable, kept, coef, intercept, refit.lambda_, late)
 
     def _goal(self, kept: np.ndarray) -> np.ndarray:
         """Strengths down to which every re-fit goes at most, (n_neurons,)."""
@@ -254,27 +271,35 @@ class Refits:
         index = np.minimum(known + np.arange((goal - known).max())[:, None], goal - 1)
         if not self.reselect and has_one_minimum(model):
             index = index[-1:]
+        start = OwnPaths(paths.starts(going, index) if self.has_starts else None, ends)
+        refit, late = self._refit(kept, going, model.lambda_path_[index, going], start)
+        paths.put(refit, going, index, self.on_all_rows)
+        return late
+
+    def _refit(
+        self, kept: np.ndarray, going: np.ndarray, lambdas: np.ndarray, start: OwnPaths | None
+    ) -> tuple[GLMCV, int]:
+        """Some neurons fitted to the columns ``kept`` at strengths (n, m), and how many ended outside `tol`."""
+        model = self.model
         refit = clone(model).set_params(
             **settings_of_columns(model, kept, going),
-            lambdas=None if model.penalty == "none" else model.lambda_path_[index, going],
+            lambdas=None if model.penalty == "none" else lambdas,
             cv=model.splits_,
             refit=self.on_all_rows,
             patience=None,
             tol=model.tol * OF_TOL,
             verbose=0,
         )
-        start = OwnPaths(paths.starts(going, index) if self.has_starts else None, ends)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             X, Y = take_columns(self.X, kept), self.Y.iloc[:, going]
             weight = self.sample_weight
             weight = weight if weight is None or weight.ndim == 1 else weight[:, going]
             refit.fit(X, Y, sample_weight=weight, offset=self.offset, start=start)
-        paths.put(refit, going, index, self.on_all_rows)
         if not any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
-            return 0
+            return refit, 0
         gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
-        return int((gaps > model.tol).any(axis=(0, 1)).sum())
+        return refit, int((gaps > model.tol).any(axis=(0, 1)).sum())
 
 
 def warn_of_late_refits(model: Any, late: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 
 from popglm.estimators import GLMCV
+from popglm.estimators.relaxed import of_gammas
 from popglm.estimators.starts import OwnPaths
 from popglm.explain.data_of_fit import has_one_minimum, way_down
 from popglm.statistics.null import NullModels, null_models
@@ -110,7 +111,8 @@ class RefittedSubsets:
         for i, (best, *others) in enumerate(order.T):
             parent = parents[best][0]
             start[:, i] = above[parent][:, i]
-            known = lost[best, i] == 0
+            # a group without weights may have had some in a first fit
+            known = lost[best, i] == 0 and self.model.adaptive_factors_ is None
             found[subset, i] = found[parent, i] if known else np.nan
             if others and not known:
                 second = parents[others[0]][0]
@@ -153,7 +155,10 @@ class RefittedSubsets:
             feature_shapes=model.feature_shapes_,
             cv=model.splits_, refit=False, feature_mask=mask, patience=None, verbose=0,
             penalty_factors=factors if factors is None or factors.ndim == 1 else factors[:, own],
+            relaxed=False if model.gamma_ is None else np.unique([1.0, *model.gamma_[own]]),
         )  # fmt: skip
+        if model.adaptive_factors_ is not None:
+            refit.set_params(penalty_factors=model.penalty_factors)
         path = OwnPaths(start[:, None] if self.has_starts else None, None, self.null.take(own))
         weight = self.sample_weight
         weight = weight if weight is None or weight.ndim == 1 else weight[:, own]
@@ -163,7 +168,11 @@ class RefittedSubsets:
             refit.fit(self.X, self.Y[:, own], sample_weight=weight, offset=self.offset, start=path)
         self.n_fitted += len(own)
         self.late += int((refit.cv_gap_[:, -1] > model.tol).any(axis=0).sum())
-        return refit.cv_coef_path_[:, -1], np.nansum(refit.cv_deviance_[:, -1], axis=0)
+        deviance = refit.cv_deviance_
+        if model.gamma_ is not None:
+            refit.gamma_ = model.gamma_[own]
+            deviance = of_gammas(refit)
+        return refit.cv_coef_path_[:, -1], np.nansum(deviance[:, -1], axis=0)
 
 
 def _selected_deviance(model: GLMCV) -> np.ndarray:

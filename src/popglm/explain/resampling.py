@@ -18,7 +18,15 @@ from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.class_refits import class_samples_of_fit
 from popglm.explain.class_resampling import refit_classes
 from popglm.explain.contributions import check_data_of_fit
-from popglm.explain.data_of_fit import check_refittable, data_of_fit, has_one_minimum, unfitted, way_down
+from popglm.explain.data_of_fit import (
+    check_refittable,
+    data_of_fit,
+    has_one_minimum,
+    has_stages,
+    in_stages,
+    unfitted,
+    way_down,
+)
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
@@ -200,7 +208,8 @@ def _refit(
     sample_weight = weight * (times if weight.ndim == 1 else times[:, None])
     selected = np.isfinite(model.lambda_)
     strengths = way_down(model, np.where(selected, model.lambda_index_, 0))
-    refit = unfitted(model, GLM).set_params(
+    refit = in_stages(model, model.gamma_) if has_stages(model) else unfitted(model, GLM)
+    refit.set_params(
         # a neuron at its null model has no strength: nothing counts of it but what is never penalised
         lambdas=np.where(selected, strengths, ALMOST_NULL * strengths),
         tol=min(model.tol, LOOSEST_TOL),

@@ -15,7 +15,7 @@ from popglm.estimators import GLMCV
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import METHODS, Layout, spread
 from popglm.explain.contributions import Predictor, check_design_matrix
-from popglm.explain.data_of_fit import check_refittable, has_one_minimum
+from popglm.explain.data_of_fit import check_refittable, has_one_minimum, has_stages
 from popglm.explain.full_refits import full_refits
 from popglm.explain.maps import check_map
 from popglm.explain.refits import LocalTest
@@ -257,6 +257,11 @@ def significance(
                 f"significance: local refits are least squares under a convex penalty, and the model has "
                 f"penalty={model.penalty!r}; use refit=True, which fits the model itself, or fit with 'lasso' or "
                 "'group_lasso'."
+            )
+        if has_stages(model):
+            raise ValueError(
+                "significance: local refits are penalised fits in one stage, and the model has relaxed weights or "
+                "AdaptiveFactors: they would test another model. Use refit=True, which goes through all its stages."
             )
         if differs is not None:
             raise ValueError(

@@ -13,7 +13,7 @@ import xarray as xr
 from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.explain.data_of_fit import DataOfFit, check_refittable, data_of_fit, unfitted
+from popglm.explain.data_of_fit import DataOfFit, check_refittable, data_of_fit, in_stages, unfitted
 from popglm.explain.maps import check_map
 from popglm.explain.trials import check_trials
 from popglm.messages import shown
@@ -178,15 +178,14 @@ def _counted(
     inside = np.isin(trials, half)
     rows = np.flatnonzero(inside), np.flatnonzero(~inside)
     path, (starts, sizes, n_counted) = np.asarray(model.lambda_path_, float), groups
-    fit = unfitted(model, GLMCV).set_params(cv=[rows, rows[::-1]], refit=False)
-    # of a path that is long enough the rest changes nothing
-    for n_strengths in (max(1, len(path) // 2), len(path)):
+    adaptive = isinstance(model, GLMCV) and model.adaptive_factors_ is not None
+    fit_path = partial(_adaptive_paths if adaptive else _paths, model, data, rows)
+    # of a path that is long enough the rest changes nothing; adaptive factors are found once
+    for n_strengths in (*(() if adaptive else (max(1, len(path) // 2),)), len(path)):
         with warnings.catch_warnings():
             # of half of the data less can be said, and no strength is chosen
             warnings.simplefilter("ignore", PopglmWarning)
-            fit.set_params(lambdas=path[:n_strengths])
-            fit.fit(data.X, data.Y, sample_weight=data.weight, offset=data.offset)
-        has_weight = np.asarray(fit.cv_coef_path_) != 0
+            has_weight = fit_path(path[:n_strengths]) != 0
         used = np.stack([has_weight[..., a : a + n].any(axis=-1) for a, n in zip(starts, sizes, strict=True)], axis=-1)
         # what had a weight once counts from there on
         entered = np.logical_or.accumulate(used, axis=1)
@@ -194,3 +193,20 @@ def _counted(
         if not still[:, -1].any():
             break
     return (entered & still[..., None]).any(axis=1)
+
+
+def _paths(model: PopulationGLM, data: DataOfFit, rows: tuple[np.ndarray, ...], lambdas: np.ndarray) -> np.ndarray:
+    """Weights (2, n_lambdas, n_neurons, n_features) of both halves; relaxed ones would be of the same columns."""
+    fit = unfitted(model, GLMCV).set_params(cv=[rows, rows[::-1]], refit=False, lambdas=lambdas)
+    fit.fit(data.X, data.Y, sample_weight=data.weight, offset=data.offset)
+    return np.asarray(fit.cv_coef_path_)
+
+
+def _adaptive_paths(model: GLMCV, data: DataOfFit, rows: tuple[np.ndarray, ...], lambdas: np.ndarray) -> np.ndarray:
+    """`_paths` with factors that each half finds in its own trials."""
+    found = []
+    for own in rows:
+        weight, offset = (None if a is None else a[own] for a in (data.weight, data.offset))
+        fit = in_stages(model, rows=own).set_params(lambdas=lambdas)
+        found.append(fit.fit(data.X[own], data.Y[own], sample_weight=weight, offset=offset).coef_path_)
+    return np.stack(found)

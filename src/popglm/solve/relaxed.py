@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.factors.own_factors import of_columns
+from popglm.solve.factors.own_factors import narrowed, of_columns
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit
 from popglm.solve.separation import separated
 from popglm.solve.settings import Settings
-from popglm.solve.stream import RowStream
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["RelaxedFits", "relax"]
@@ -98,18 +97,13 @@ def _sets(
         yield np.frombuffer(key, bool), {j: np.array(strengths) for j, strengths in places.items()}
 
 
-def _narrowed(X: Any, columns: np.ndarray) -> Any:
-    """Some columns (n_features,) of bool of X."""
-    return X.with_columns(np.flatnonzero(columns)) if isinstance(X, RowStream) else X[:, columns]
-
-
 def _fit_set(
     data: tuple, settings: Settings, found: RelaxedFits, i: int, split: list, columns: np.ndarray, places: dict
 ) -> None:
     """Fit the neurons that have a set of columns, and put the weights where they had it."""
     engine, X, Y, weights, offset, _ = data
     own = np.array(list(places))
-    x, y, w = _narrowed(X, columns), Y[:, own], of_columns(weights, own)
+    x, y, w = narrowed(X, columns), Y[:, own], of_columns(weights, own)
     # from the weakest of the strengths, which is the nearest
     last = np.array([strengths[-1] for strengths in places.values()])
     start = found.coef[i, last, own][:, columns].astype(float)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.factors.own_factors import of_columns
+from popglm.solve.factors.own_factors import narrowed, of_columns
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.settings import Settings
@@ -34,7 +34,6 @@ def fit_each(
     Parameters
     ----------
     data : engine, X, Y, weights, offset, splits
-        X an array (n_samples, n_features).
     factors : ndarray, shape (1 + n_folds, n_blocks, n_neurons)
         Infinite for blocks that are left out.
     start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
@@ -81,7 +80,7 @@ def _fit(
         part, columns = _narrowed(settings, own_factors, own)
         near = None if start is None else start[None][:, :, own][..., columns]
         found = fit_population(
-            engine, X[:, columns], Y[:, own], of_columns(weights, own), offset, split, part, not split,
+            engine, narrowed(X, columns), Y[:, own], of_columns(weights, own), offset, split, part, not split,
             _of_share(told, len(own) / q), near, schedule="host",
         )  # fmt: skip
         result = merge(result, found.widened(columns), own, np.ones((1 + len(split), len(own)), bool), q)

@@ -14,8 +14,9 @@ from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
+from popglm.solve.stream import RowStream
 
-__all__ = ["fit_neurons", "of_columns"]
+__all__ = ["fit_neurons", "narrowed", "of_columns"]
 
 
 def fit_neurons(
@@ -78,6 +79,11 @@ def _of_neurons(settings: Settings, neurons: np.ndarray, factors: np.ndarray) ->
 def of_columns(weights: np.ndarray | None, neurons: np.ndarray) -> np.ndarray | None:
     """Weights of samples, or of samples and neurons, of some neurons."""
     return weights if weights is None or weights.ndim == 1 else weights[:, neurons]
+
+
+def narrowed(X: Any, columns: np.ndarray) -> Any:
+    """Some columns (n_features,) of bool of X."""
+    return X.with_columns(np.flatnonzero(columns)) if isinstance(X, RowStream) else X[:, columns]
 
 
 def _of_share(on_strength: Callable[..., Any] | None, part: float) -> Callable[..., Any] | None:
