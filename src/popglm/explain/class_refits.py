@@ -179,6 +179,7 @@ class ClassRefits:
             lambdas=None if model.penalty == "none" else path,
             cv=model.splits_,
             refit=self.on_all_rows,
+            patience=None,
             tol=model.tol * OF_TOL,
             verbose=0,
         )

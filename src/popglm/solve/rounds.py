@@ -14,7 +14,7 @@ from popglm.solve.problems import Problems
 from popglm.solve.snapshot import UNKEPT, Checkpoint, Together
 from popglm.solve.walk import Round, Walk
 
-__all__ = ["run_walks", "walk_path", "walk_paths"]
+__all__ = ["evaluate_alone", "run_walks", "walk_path", "walk_paths"]
 
 #: Problems of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64

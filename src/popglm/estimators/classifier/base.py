@@ -232,9 +232,10 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
             self.neuron_names_,
         )
 
-    def _warn_of_late_fits(self, gaps: np.ndarray, refit: bool) -> None:
-        """Tell of fits (1 + n_folds, n_lambdas, n_responses) that are not certified."""
-        late = ~(gaps <= self.tol)
+    def _warn_of_late_fits(self, fits: CategoricalFits, refit: bool) -> None:
+        """Tell of fits that are not certified."""
+        gaps = fits.gap
+        late = ~(gaps <= self.tol) & (np.arange(gaps.shape[1])[:, None] < fits.n_fitted)
         late[0] &= refit
         if late.any():
             sentence = late_fits(late, gaps, self.lambda_path_, self.lambda_index_, self.neuron_names_, "response")

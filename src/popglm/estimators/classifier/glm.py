@@ -199,7 +199,7 @@ class ClassifierGLM(CategoricalGLM):
         """
         fits, _ = self._fit(X, y, lambda n, rows, codes: [], sample_weight, True, start, checkpoint)
         self._keep(np.full(len(self.neuron_names_), len(self.lambda_path_) - 1))
-        self._warn_of_late_fits(fits.gap, refit=True)
+        self._warn_of_late_fits(fits, refit=True)
         return self
 
     def select(self, X: Any, y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None) -> ClassifierGLM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from popglm.estimators.grid_ends import at_ends, warn_of_ends
 from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import over_neurons, warn_neurons
 from popglm.labels import Rows
+from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of, some_rows
+from popglm.statistics.ends import Patience
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
 __all__ = ["ClassifierGLMCV"]
@@ -43,6 +46,10 @@ class ClassifierGLMCV(CategoricalGLM):
         As in `GLMCV`: 1 for the one-standard-error rule.
     refit : bool
         Whether to fit all rows, too.
+    patience : int, optional
+        As in `GLMCV`: a response goes down to so many strengths in a row whose held-out deviance is above the best one
+        by more than its standard error, and no further. Unless given it goes down the whole path. All fits of a
+        response descend together then, and their local models lie in memory side by side.
 
     Attributes
     ----------
@@ -63,6 +70,8 @@ class ClassifierGLMCV(CategoricalGLM):
     cv_class_counts_ : ndarray, shape (n_folds, n_responses, n_classes)
         Summed weights of the training samples of every class.
     cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_responses)
+    n_lambdas_fitted_ : ndarray of int, shape (n_responses,)
+        Strengths that a response went down to: all of them without `patience`.
     fold_ : ndarray of int, shape (n_samples,)
         Fold that holds a sample out; −1 for none.
     classes_, coef_, intercept_, lambda_, and the others
@@ -111,6 +120,7 @@ class ClassifierGLMCV(CategoricalGLM):
         min_lambda: float = 0.0,
         refit: bool = True,
         feature_shapes: Any = None,
+        patience: int | None = None,
     ) -> None:
         self.penalty = penalty
         self.l1_ratio = l1_ratio
@@ -134,6 +144,13 @@ class ClassifierGLMCV(CategoricalGLM):
         self.min_lambda = min_lambda
         self.refit = refit
         self.feature_shapes = feature_shapes
+        self.patience = patience
+
+    def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
+        if self.patience is not None:
+            self._check_number("patience", 1, whole=True)
+        ends = Patience(self.patience) if self.patience else None
+        return replace(super()._settings(X, n_features, n_neurons), ends=ends)
 
     def fit(
         self,
@@ -200,16 +217,16 @@ class ClassifierGLMCV(CategoricalGLM):
         self.cv_null_intercept_, self.cv_class_counts_ = fits.null_intercept[1:], fits.counts[1:]
         self.cv_gap_, self.cv_n_iter_ = fits.gap[1:], fits.n_iter[1:]
         self.cv_deviance_, self.cv_null_model_deviance_ = fits.deviance, fits.null_deviance
-        self.cv_constant_deviance_ = fits.constant_deviance
+        self.cv_constant_deviance_, self.n_lambdas_fitted_ = fits.constant_deviance, fits.n_fitted
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
         s = np.broadcast_to(over_neurons(weights), codes.shape)[tested] * self.is_scored(codes[tested], folds)
         known = (s > 0).any(axis=0)
         self.cv_null_deviance_ = np.where(known, null_class_deviances(codes[tested], s, len(self.classes_)), np.nan)
-        self.cv_deviance_explained_path_ = fraction_explained(
-            np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_
-        )
+        explained = fraction_explained(np.nansum(self.cv_deviance_, axis=0), self.cv_null_deviance_)
+        went = np.arange(len(explained))[:, None] < self.n_lambdas_fitted_
+        self.cv_deviance_explained_path_ = np.where(went, explained, np.nan)
         self.select()
-        self._warn_of_late_fits(fits.gap, bool(self.refit))
+        self._warn_of_late_fits(fits, bool(self.refit))
         warn_of_ends(self, self.cv_deviance_explained_, self.cv_coef_path_[:, 0])
         return self
 
@@ -268,6 +285,8 @@ class ClassifierGLMCV(CategoricalGLM):
         self.cv_deviance_explained_ = at_strengths(self.cv_deviance_explained_path_, index, null)
 
     def _restore_folds(self, about: dict[str, Any]) -> None:
+        if not hasattr(self, "n_lambdas_fitted_"):
+            self.n_lambdas_fitted_ = np.full(self.lambda_path_.shape[1], len(self.lambda_path_))
         self.held_out_once_ = about["held_out_once"]
         self.selection_rule_ = tuple(about["rule"])
         self.splits_ = None

@@ -43,10 +43,11 @@ _DIMENSIONS = {
     "cv_null_deviance_": ("neuron",),
     "cv_deviance_explained_path_": ("strength", "neuron"),
     "cv_deviance_explained_": ("neuron",),
+    "n_lambdas_fitted_": ("neuron",),
 }
 
 #: Arrays that some models do without.
-_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_")
+_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_")
 
 
 class ClassStorage(Storage):
@@ -138,7 +139,7 @@ class ClassStorage(Storage):
         return self
 
 
-_OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_")))
+_OF_FOLDS = tuple(name for name in _DIMENSIONS if name.startswith(("cv_", "fold_", "n_lambdas_fitted_")))
 
 
 def missing_class_parts(data: xr.Dataset, about: dict[str, Any], cross_validated: bool) -> list[str]:

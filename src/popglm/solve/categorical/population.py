@@ -11,15 +11,13 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from popglm.engines.protocol import Engine
+from popglm.solve.categorical.descent import Begun, Descent
 from popglm.solve.categorical.problem import ClassFit, ClassRows
-from popglm.solve.categorical.results import CategoricalFits
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.fit import Fit
+from popglm.solve.categorical.results import CategoricalFits, HeldOutRows
 from popglm.solve.folds import Part, order_by_fold
-from popglm.solve.path import Path
 from popglm.solve.population import SHORT_RANGE, center_of, centred_copy
-from popglm.solve.settings import Settings, all_of, reporter, strengths
-from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
+from popglm.solve.settings import Settings, strengths
+from popglm.solve.snapshot import UNKEPT, Checkpoint
 from popglm.solve.sparse.limits import check_sparse
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream, read_rows, released
@@ -64,53 +62,6 @@ class Choices:
         if weights is not None:
             return np.where(known, weights if weights.ndim == 1 else weights[:, response], 0.0)
         return None if known.all() else known.astype(float)
-
-
-@dataclass
-class _Begun:
-    """A fit of a response at its null model.
-
-    Attributes
-    ----------
-    own : ClassFit
-    null_coef : ndarray, shape (n_classes, n_features)
-        In the user's columns, as the intercepts.
-    null_intercept : ndarray, shape (n_classes,)
-    fit : tuple of Fit and Coordinates, or None
-        None where there is nothing to fit.
-    """
-
-    own: ClassFit
-    null_coef: np.ndarray
-    null_intercept: np.ndarray
-    fit: tuple[Fit, Coordinates] | None = None
-
-    @classmethod
-    def of(cls, own: ClassFit) -> _Begun:
-        """Stand at the null model, that of the columns which are never penalised where there are some."""
-        found = cls(own, np.zeros((own.rows.n_classes, own.rows.X.shape[1])), own.null_intercepts)
-        if own.is_fittable:
-            found.fit = own.begin()
-            if own.rows.settings.penalty.free is not None:
-                found._stand_at_free(*found.fit)
-        return found
-
-    def release(self) -> None:
-        """Let go of what lies on a device for this fit alone."""
-        if self.fit is not None:
-            self.fit[0].objective.objective.release()
-
-    def _stand_at_free(self, fit: Fit, coordinates: Coordinates) -> None:
-        """Go to the best weights of the columns that are never penalised."""
-        own, columns = self.own, self.own.rows.settings.penalty.free_columns
-        bare = own.of_free_columns()
-        begun, turned = bare.begin()
-        path = bare.walk(begun, np.zeros(1))
-        begun.objective.objective.release()
-        self.null_coef[:, columns] = bare.class_weights(turned.unrotate(path.W[0].astype(float)))[0]
-        self.null_intercept = own.class_intercepts(path.b[0])[0]
-        W = own.problem_weights(self.null_coef[None])
-        fit.stand_at(np.zeros(1, int), coordinates.rotate(W), path.b[0])
 
 
 def fit_categorical(
@@ -163,18 +114,20 @@ def fit_categorical(
         grid = _filled(tasks.run([partial(_strengths, settings, own[0]) for own in fits]), settings.n_lambdas)
     found = CategoricalFits.empty(grid, len(folds.train) + 1, choices.n_classes, X.shape[1])
 
-    def walk(f: int, r: int) -> None:
-        report = reporter(None if on_strength is None else partial(on_strength, share=1 / n_responses), 1, f - 1)
-        near = None if start is None or not (f or refit) else start[f - (not refit), :, r]
-        kept = checkpoint.part(f"response{r}").part(f"fit{f}")
-        _walk(found, _Begun.of(fits[r][f]), (f, r), center, report, f > 0 or refit, near, kept)
-        if f:
-            weights = choices.weights_of(r)
-            held = folds.test[f - 1], None if weights is None else weights[order]
-            found.score(work, choices.codes[order, r], held, f, r, center)
-
+    tell = None if on_strength is None else partial(on_strength, share=1 / n_responses)
+    each = [f for f in range(len(folds.train) + 1) if f or refit]
+    descents = []
+    for r in range(n_responses):
+        weights = choices.weights_of(r)
+        weights = None if weights is None else weights[order]
+        held = partial(_held_out, work, center, choices.codes[order, r], weights, folds.test)
+        near = None if start is None else dict(zip(each, start[:, :, r], strict=True))
+        descents.append(Descent(found, r, fits[r], held, each, center, tell, near, checkpoint.part(f"response{r}")))
     with released(work):
-        tasks.run([partial(walk, f, r) for r in range(n_responses) for f in range(len(folds.train) + 1)])
+        if settings.ends is None:
+            tasks.run([partial(own.alone, f) for own in descents for f in range(len(folds.train) + 1)])
+        else:
+            tasks.run([partial(own.together, settings.ends) for own in descents])
     return found
 
 
@@ -206,6 +159,12 @@ def _centred(engine: Engine, X: Any, order: np.ndarray, center: np.ndarray) -> A
     if isinstance(X, RowStream):
         return X.centred(center, engine.dtype, engine.n_workers)
     return centred_copy(X, order, center, engine.dtype, None)
+
+
+def _held_out(
+    X: Any, center: np.ndarray, codes: np.ndarray, weights: np.ndarray | None, parts: list[Part], fold: int
+) -> HeldOutRows:
+    return HeldOutRows.of(X, center, codes, weights, parts[fold])
 
 
 def _of_columns(X: Any, columns: np.ndarray) -> np.ndarray:
@@ -249,7 +208,7 @@ def _class_fit(rows: ClassRows, weights: np.ndarray | None, part: Part, features
 
 def _strengths(settings: Settings, fit: ClassFit) -> np.ndarray | None:
     """The grid (n_lambdas,) of a response, from its fit to all rows; None where that has nothing to fit."""
-    begun = _Begun.of(fit)
+    begun = Begun.of(fit)
     if begun.fit is None:
         return None
     at, S = begun.fit[0].at, np.diag(fit.shares) - np.outer(fit.shares, fit.shares)
@@ -266,26 +225,3 @@ def _filled(lambdas: list[np.ndarray | None], n_lambdas: int) -> np.ndarray:
     there = [own for own in lambdas if own is not None]
     lent = np.median(there, axis=0) if there else np.geomspace(1, 1e-4, n_lambdas)
     return np.stack([lent if own is None else own for own in lambdas], axis=1)
-
-
-def _walk(
-    found: CategoricalFits, begun: _Begun, at: tuple[int, int], center: np.ndarray,
-    report: Callable[[np.ndarray], None] | None, wanted: bool, near: np.ndarray | None, kept: Checkpoint,
-) -> None:  # fmt: skip
-    """Go down the path of a response in a fit, and write it; ``near`` is a path of weights of all classes."""
-    (f, r), own, n_lambdas = at, begun.own, len(found.lambdas)
-    found.counts[f, r] = own.counts
-    found.put_null_model(f, r, begun.null_coef, begun.null_intercept - begun.null_coef @ center)
-    if begun.fit is None or not wanted:
-        if report is not None:
-            report(np.full(1, n_lambdas))
-        return
-    fit, coordinates = begun.fit
-    guide = None if near is None else coordinates.rotate(own.problem_weights(near))
-    walk = partial(own.walk, fit, found.lambdas[:, r], guide, report, kept)
-    path = concluded(kept, Path, walk, all_of(report, n_lambdas))
-    begun.release()
-    V = own.class_weights(coordinates.unrotate(path.W[:, 0].astype(float)))
-    V = V.astype(own.rows.engine.dtype).astype(float)
-    # the intercepts are those of the rounded weights: what these move the means by is taken back
-    found.put_path(f, r, path, V, own.class_intercepts(path.b[:, 0]) - V @ center)
