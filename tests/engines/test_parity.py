@@ -90,6 +90,7 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     from popglm.engines import get_engine
     from popglm.solve.held_out import HeldOut
     from popglm.solve.objective import RowObjective
+    from popglm.solve.samples import Samples
     from popglm.statistics.families import get_family
 
     X, Y, weights, offset = recording
@@ -105,10 +106,12 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
             if made.window is not None:
                 made.window = 64
             with made.session():
-                at = RowObjective(made, loss, X, y, weights, offset, [ranges]).evaluate(neurons, W, b)
+                at = RowObjective(made, loss, Samples(X, y, weights, offset), [ranges]).evaluate(neurons, W, b)
                 path_W, path_b = np.stack([W] * 2), np.stack([b] * 2)
-                deviance = HeldOut(made, loss, X, y[neurons], weights, offset, [(130, 201)]).deviance(path_W, path_b)
-                some = HeldOut(made, loss, X, y, weights, offset, [(130, 201)]).deviance_of(neurons, W, b)
+                deviance = HeldOut(made, loss, Samples(X, y[neurons], weights, offset), [(130, 201)]).deviance(
+                    path_W, path_b
+                )
+                some = HeldOut(made, loss, Samples(X, y, weights, offset), [(130, 201)]).deviance_of(neurons, W, b)
             np.testing.assert_allclose(some, deviance[0], rtol=1e-12)
             results.append((at, deviance))
         (mine, mine_held), (numpys, numpys_held) = results
@@ -143,15 +146,17 @@ def test_tensorflow_makes_one_program_for_windows_wherever_they_begin():
     tf = pytest.importorskip("tensorflow")
     from popglm.engines import get_engine
     from popglm.solve.passes import linear_predictor
+    from popglm.solve.samples import Points, Shape, Window
 
     engine = get_engine("tensorflow", "cpu", "float64")
-    compiled = engine.compile(linear_predictor, type(engine), 4)
+    compiled = engine.compile(linear_predictor, Shape(type(engine), 4))
     X, offset = np.arange(20.0).reshape(10, 2), np.zeros(10)
     W, b = np.array([[1.0, 0.0]]), np.array([0.5])
+    x, beside, w, zero = map(engine.asarray, (X, offset, W, b))
 
     def program(start):
         at = tf.constant([start, start, start, start + 4], tf.int32)
-        arguments = (*map(engine.asarray, (X, offset, W, b)), at)
+        arguments = Window(x, x, None, beside, at), Points(None, w, zero)
         np.testing.assert_allclose(compiled(*arguments), [2 * np.arange(start, start + 4) + 0.5])
         return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
 

@@ -11,6 +11,7 @@ import popglm as pg
 from popglm import GLMCV
 from popglm.engines import NumpyEngine
 from popglm.solve.population import Settings, fit_population
+from popglm.solve.samples import Points
 from popglm.solve.trace import Trace
 from popglm.statistics.ends import ClearTurn, Patience
 from popglm.statistics.families import get_family
@@ -123,10 +124,10 @@ class Counting(NumpyEngine):
     def compile(cls, function, *static):
         run = NumpyEngine.compile(function, *static)
 
-        def call(X, *arrays):
-            if function.__module__ != "popglm.solve.held_out":
-                cls.points += sum(len(a) for a in arrays if getattr(a, "shape", ())[1:] == X.shape[1:])
-            return run(X, *arrays)
+        def call(*arrays):
+            if function.__name__ != "value_sums":
+                cls.points += sum(len(a.W) for a in arrays if isinstance(a, Points) and a.W is not None)
+            return run(*arrays)
 
         return call
 

@@ -11,6 +11,7 @@ from popglm.engines import get_engine
 from popglm.estimators.deviance_loss import fitted_loss
 from popglm.estimators.predictions import means_on_device
 from popglm.solve.held_out import HeldOut
+from popglm.solve.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.responses import response_sums
 
@@ -54,8 +55,8 @@ def test_held_out_deviance_of_large_counts_on_every_engine(name):
     # in the units of a fit: counts over their mean
     unit, b = y.mean(), np.zeros((2, 1))
     with engine.session():
-        rows = (y / unit)[None].astype(np.float32), None, None, [(0, len(y))]
-        found = HeldOut(engine, get_family("poisson"), X32, *rows).deviance(W, b)
+        samples = Samples(X32, (y / unit)[None].astype(np.float32))
+        found = HeldOut(engine, get_family("poisson"), samples, [(0, len(y))]).deviance(W, b)
     for k in range(2):
         expected = len(y) * mean_poisson_deviance(y, unit * np.exp(X32.astype(float) @ W[k, 0]))
         assert found[k, 0] * unit == pytest.approx(expected, rel=1e-4)

@@ -11,6 +11,7 @@ from popglm.solve.fit_rows import FitRows
 from popglm.solve.objective import RowObjective
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedObjective
+from popglm.solve.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
@@ -34,7 +35,7 @@ def point(request):
     mean = MEAN[family][0](X @ truth[0] - 0.5)
     Y = (rng.poisson(mean) if family == "poisson" else rng.random(N) < mean).astype(float)[None]
     engine, s = NumpyEngine("float64"), rng.uniform(0.5, 2, N)
-    rows = FitRows(RowObjective(engine, get_family(family), X, Y, s, None, [[(0, N)]]))
+    rows = FitRows(RowObjective(engine, get_family(family), Samples(X, Y, s), [[(0, N)]]))
     G = (X * s[:, None]).T @ X / s.sum()
     penalty = Penalty.make("group_lasso", None, 0.0, SIZES, FACTORS)
     own = Coordinates.fit(engine, np.zeros(7), G, penalty.block_sizes, None, penalty.free)

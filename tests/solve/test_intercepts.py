@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from popglm.engines.registry import get_engine
 from popglm.solve.row_sums import RowSums
+from popglm.solve.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 
@@ -118,7 +119,7 @@ def test_sums_of_intercepts_that_move_are_the_same_without_the_others(engine):
     X, Y = rng.normal(size=(90, 5)), rng.poisson(1.0, (8, 90)).astype(float)
     found = get_engine(engine, None, "float64")
     family = get_family("negative_binomial", None)
-    sums = RowSums(found, family, X, Y, None, None, [[(0, 90)], [(0, 50)]])
+    sums = RowSums(found, family, Samples(X, Y), [[(0, 90)], [(0, 50)]])
     columns = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9, 10])
     W, b, theta = rng.normal(0, 0.1, (10, 5)), rng.normal(size=10), rng.gamma(1, 1, (10, 1))
     batches = sums.batches(columns, W, theta)

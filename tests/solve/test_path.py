@@ -13,6 +13,7 @@ from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
 from popglm.solve.rounds import walk_paths
 from popglm.solve.rows import evaluate_fits
+from popglm.solve.samples import Samples
 from popglm.solve.trace import Trace
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
@@ -40,8 +41,8 @@ def test_columns_of_one_objective_are_fits_of_their_own(recording, family, extra
     columns = np.array([0, 2, 4, 5, 6, 8])
     W, b = rng.normal(0, 0.2, (len(columns), P)), rng.normal(0, 0.1, len(columns))
     with engine.session():
-        joint = RowObjective(engine, loss, X, Y, *extra, FITS).evaluate(columns, W, b)
-        alone = [RowObjective(engine, loss, X, Y, *extra, [ranges]) for ranges in FITS]
+        joint = RowObjective(engine, loss, Samples(X, Y, *extra), FITS).evaluate(columns, W, b)
+        alone = [RowObjective(engine, loss, Samples(X, Y, *extra), [ranges]) for ranges in FITS]
         own = [columns // Q == fit for fit in range(len(FITS))]
         separate = [rows.evaluate(columns[at] % Q, W[at], b[at]) for rows, at in zip(alone, own, strict=True)]
     for i, column in enumerate(columns):
@@ -67,7 +68,7 @@ def test_bits_of_a_fit_do_not_depend_on_the_fits_that_share_its_products(n, p, q
     folds = [[(0, n)], [(0, n // 3)], [(n // 3, n)], [(0, n // 3), (2 * n // 3, n)]]
     W, b = rng.normal(0, 0.1, (q * len(folds), p)), rng.normal(0, 0.1, q * len(folds))
     with engine.session():
-        rows = RowObjective(engine, get_family("poisson"), X, Y, None, None, folds)
+        rows = RowObjective(engine, get_family("poisson"), Samples(X, Y), folds)
         joint = rows.evaluate(np.arange(len(W)), W, b)
         for own in np.split(np.arange(len(W)), len(folds)):
             alone = rows.evaluate(own, W[own], b[own])
@@ -82,7 +83,7 @@ def test_weighted_grams_are_covariances_under_the_curvature_of_each_fit(recordin
     columns = np.array([1, Q + 1, 2 * Q + 1])
     W, b = rng.normal(0, 1, (3, P)), np.array([-0.3, 0.2, 0.1])
     extras = weights, offset
-    objective = RowObjective(NumpyEngine("float64"), loss, X, Y, *extras, FITS)
+    objective = RowObjective(NumpyEngine("float64"), loss, Samples(X, Y, *extras), FITS)
     for i, h in enumerate(_curvatures(loss, X, Y, weights, offset, W, b)):
         (each,) = objective.weighted_grams(columns[[i]], W[[i]], b[[i]])
         np.testing.assert_allclose(each, np.cov(X.T, aweights=h, ddof=0), rtol=1e-10, atol=1e-13)
@@ -212,7 +213,7 @@ def test_slow_neurons_get_models_of_their_own(penalty):
     X, Y = bursts()
     n, (X, Y) = len(X), (X - X.mean(axis=0), np.ascontiguousarray(Y.T))
     parts = [[(0, n)], [(300, n)], [(0, 300), (600, n)]]
-    rows = RowObjective(NumpyEngine("float64"), get_family("poisson"), X, Y, None, None, parts)
+    rows = RowObjective(NumpyEngine("float64"), get_family("poisson"), Samples(X, Y), parts)
     terms = Penalty.make(penalty, None, 0.0, np.array([4, 4, 4]))
     lambdas = np.repeat(10.0 ** np.linspace(-1, -6, 6)[:, None], len(Y), axis=1)
     paths = {}
@@ -295,7 +296,7 @@ def test_a_loss_that_rounding_made_too_low_holds_no_neuron_up(penalty):
     X = rng.standard_normal((600, 12))
     Y = rng.poisson(np.exp(X[:, :3] @ rng.normal(0, 0.6, (3, 5))))
     X, Y = (X - X.mean(axis=0)).astype(np.float32), np.ascontiguousarray(Y.T, np.float32)
-    rows = Lucky(NumpyEngine("float32"), get_family("poisson"), X, Y, None, None, [[(0, 600)]])
+    rows = Lucky(NumpyEngine("float32"), get_family("poisson"), Samples(X, Y), [[(0, 600)]])
     fits = begun(rows, Penalty.make(penalty, None, 0.0, np.array([4, 4, 4])))
     with rows.engine.session():
         (path,) = walk_paths(fits, evaluate_fits, np.repeat(10.0 ** -np.arange(1, 6)[:, None], 5, axis=1), 1e-7, 200)

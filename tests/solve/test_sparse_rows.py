@@ -6,6 +6,7 @@ from scipy.sparse import csr_array, random_array
 
 from popglm.engines import NumpyEngine
 from popglm.solve.objective import RowObjective
+from popglm.solve.samples import Samples
 from popglm.solve.sparse.rows import SparseRows
 from popglm.statistics.families import get_family
 
@@ -85,7 +86,7 @@ def test_weighted_variances_are_the_diagonals_of_weighted_grams(pair):
     # of the sample that lies far off, no rate overflows
     W[:, 3] = 0
     for fit_intercept in (True, False):
-        given = get_family("poisson"), X, Y, s, offset, [[(0, 40), (60, 100)]], fit_intercept
+        given = get_family("poisson"), Samples(X, Y, s, offset), [[(0, 40), (60, 100)]], fit_intercept
         objective = RowObjective(engine, *given)
         h = s * np.exp(W @ dense.T + b[:, None] + offset)
         h[:, 40:60] = 0

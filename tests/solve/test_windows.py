@@ -10,6 +10,7 @@ from popglm.estimators.predictions import means_on_device
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.held_out import HeldOut
 from popglm.solve.population import Settings, fit_population
+from popglm.solve.samples import Points, Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
@@ -32,11 +33,12 @@ class Short(NumpyEngine):
     def compile(cls, function, *static):
         run = NumpyEngine.compile(function, *static)
 
-        def call(X, *arrays):
-            columns = max((len(a) for a in arrays if getattr(a, "shape", ())[1:] == (P,)), default=0)
-            if (len(X) == N and not cls.beside_X) or columns > cls.most_columns:
+        def call(window, *more):
+            columns = max((len(a.W) for a in more if isinstance(a, Points) and a.W is not None), default=0)
+            whole = window.X is not None and len(window.X) == N
+            if (whole and not cls.beside_X) or columns > cls.most_columns:
                 raise RuntimeError(COMPLAINT)
-            return run(X, *arrays)
+            return run(window, *more)
 
         return call
 
@@ -88,19 +90,19 @@ def test_held_out_deviance_takes_fewer_strengths_at_a_time(data, caplog):
     rng = np.random.default_rng(1)
     W, b = 0.1 * rng.normal(size=(9, Q, P)), 0.1 * rng.normal(size=(9, Q))
     with caplog.at_level(logging.WARNING, logger="popglm"):
-        found = HeldOut(short(most_columns=24), LOSS, X, Y.T, None, None, [(500, 2500)]).deviance(W, b)
+        found = HeldOut(short(most_columns=24), LOSS, Samples(X, Y.T), [(500, 2500)]).deviance(W, b)
     assert "going on with 5 strengths at a time" in caplog.text
     unit = LOSS.deviance(W @ X[500:2500].T + b[..., None], Y[500:2500].T)
     np.testing.assert_allclose(found, unit.sum(axis=-1), rtol=1e-12)
     with pytest.raises(RuntimeError, match="out of memory"):
-        HeldOut(short(most_columns=3), LOSS, X, Y.T, None, None, [(500, 2500)]).deviance(W, b)
+        HeldOut(short(most_columns=3), LOSS, Samples(X, Y.T), [(500, 2500)]).deviance(W, b)
 
 
 def test_other_errors_of_a_pass_are_raised_as_they_are(data):
     X, Y = data
     broken = type("Broken", (NumpyEngine,), {"asarray": lambda self, a: 1 / 0})
     with pytest.raises(ZeroDivisionError):
-        HeldOut(broken("float64"), LOSS, X, Y.T, None, None, [(0, N)])
+        HeldOut(broken("float64"), LOSS, Samples(X, Y.T), [(0, N)])
 
 
 def test_prediction_takes_fewer_rows_at_a_time(data, caplog):

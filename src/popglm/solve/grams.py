@@ -20,6 +20,7 @@ from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
 from popglm.solve.rows import Rows, of_columns, stand_at_null
+from popglm.solve.samples import Samples
 from popglm.solve.settings import Settings, all_of, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, response_products, without_each
@@ -274,7 +275,7 @@ class GramFits:
         )
         mean = mean / np.where(total > 0, total, 1)
         Y = (Y - mean[:, None]).astype(self.engine.dtype)
-        held = HeldOut(self.engine, self.settings.loss, rows.X, Y, weights, None, rows.ranges)
+        held = HeldOut(self.engine, self.settings.loss, Samples(rows.X, Y, weights), rows.ranges)
         w = result.cv_coef[fold][:, some]
         b = result.cv_intercept[fold][:, some] + w.astype(float) @ self.center - mean
         found[:, some] = held.deviance(w, b)

@@ -13,6 +13,7 @@ from popglm.solve.passes import value_sums
 from popglm.solve.path import Path
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.remote.sums import RemoteValues, values_together
+from popglm.solve.samples import Points, Samples
 from popglm.solve.snapshot import Resumable
 from popglm.solve.windows import Windows
 from popglm.statistics.ends import Ends
@@ -31,7 +32,7 @@ class HeldOut:
 
     Parameters
     ----------
-    engine, loss, X, Y, weights, offset
+    engine, loss, samples
         As for `RowObjective`.
     ranges : list of (first, last)
         Rows that count.
@@ -45,10 +46,7 @@ class HeldOut:
         self,
         engine: Engine,
         loss: Family,
-        X: np.ndarray,
-        Y: np.ndarray,
-        weights: np.ndarray | None,
-        offset: np.ndarray | None,
+        samples: Samples,
         ranges: list[tuple[int, int]],
         coordinates: Coordinates | None = None,
         parameters: np.ndarray | None = None,
@@ -56,10 +54,10 @@ class HeldOut:
         self.engine, self.loss, self.coordinates = engine, loss, coordinates
         self.parameters = parameters if loss.parameters else None
         self.remote: RemoteValues | None = None
-        if isinstance(X, RemoteRows):
-            self.remote = RemoteValues(loss, X, Y, weights, offset, ranges, self.parameters)
+        if isinstance(samples.X, RemoteRows):
+            self.remote = RemoteValues(loss, samples, ranges, self.parameters)
         else:
-            self.windows = Windows(engine, X, Y, weights, offset, [ranges])
+            self.windows = Windows(engine, samples, [ranges])
 
     def deviance(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """At every point of a path, shape (n_lambdas, n_neurons).
@@ -107,8 +105,7 @@ class HeldOut:
         if self.remote is not None:
             return self.remote.values(*self.prepared(n_lambdas, neurons, W, b))
         W = self.prepared(n_lambdas, neurons, W, b)[2]
-        windows, sums = self.windows, value_sums if neurons is None else _value_sums_of
-        W = engine.pad(W)
+        windows, W = self.windows, engine.pad(W)
 
         def padded(a: np.ndarray) -> np.ndarray:
             return np.concatenate([a, np.repeat(a[-1:], len(W) - n, axis=0)])
@@ -117,12 +114,11 @@ class HeldOut:
         theta = self.parameters
         if theta is not None:
             theta = engine.asarray(theta if neurons is None else padded(theta[neurons]))
-        who = () if neurons is None else (engine.index(padded(neurons)),)
+        points = Points(None if neurons is None else engine.index(padded(neurons)), w, b, theta)
 
         def chunk(k: int) -> dict[int, tuple[Any]]:
-            X, Y, s, offset, size, masked, at = windows.read(k)
-            compiled = engine.compile(sums, type(engine), size, masked, self.loss, n_lambdas)
-            return {0: (compiled(X, Y, s, offset, *who, w, b, theta, at),)}
+            shape, window = windows.read(k)
+            return {0: (engine.compile(value_sums, shape, self.loss, n_lambdas)(window, points),)}
 
         return windows.add_up(chunk)[0][0][0][:, : n // n_lambdas]
 
@@ -146,16 +142,6 @@ def _values(held_out: list[HeldOut], asked: list[tuple[Any, ...]]) -> list[np.nd
     if held_out and held_out[0].remote:
         return values_together([(own.remote, own.prepared(*points)) for own, points in each if own.remote])
     return [own.values(*points) for own, points in each]
-
-
-def _value_sums_of(
-    ops: Any, size: int, masked: bool, loss: Family, n_lambdas: int,
-    X: Any, Y: Any, s: Any, offset: Any, neurons: Any, W: Any, b: Any, theta: Any, at: Any,
-) -> Any:  # fmt: skip
-    """`value_sums` where every row of W has a neuron of its own."""
-    Y, s, offset = (None if a is None else ops.block(a, neurons, at[1], size) for a in (Y, s, offset))
-    at = (at[0], 0, at[2] - at[1], at[3] - at[1])
-    return value_sums(ops, size, masked, loss, n_lambdas, X, Y, s, offset, W, b, theta, at)
 
 
 class EarlyStop(Resumable):

@@ -20,6 +20,7 @@ from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.remote.sums import RemoteSums
 from popglm.solve.row_sums import RowSums
 from popglm.solve.sampled import sampled_gradient
+from popglm.solve.samples import Samples
 from popglm.statistics.families import Family, Units
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps, slope_at_kink
 from popglm.statistics.responses import ResponseSums, response_sums
@@ -42,12 +43,9 @@ class RowObjective:
     ----------
     engine : engine
     loss : Family
-    X : ndarray, shape (n_samples, n_features)
-        In solver coordinates and the engine's precision; or anything that gives such rows for ``X[first:last]``, which
-        is then read chunk by chunk in every pass; or `RemoteRows`, over which workers sum.
-    Y : ndarray, shape (n_neurons, n_samples)
-    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
-    offset : ndarray, shape (n_samples,), or None
+    samples : Samples
+        X in solver coordinates and the engine's precision. What only gives rows for ``X[first:last]`` is read chunk by
+        chunk in every pass; over `RemoteRows` workers sum.
     fits : list of list of (first, last)
         Rows that each fit counts.
     fit_intercept : bool
@@ -72,19 +70,16 @@ class RowObjective:
         self,
         engine: Engine,
         loss: Family,
-        X: Any,
-        Y: np.ndarray,
-        weights: np.ndarray | None,
-        offset: np.ndarray | None,
+        samples: Samples,
         fits: list[list[tuple[int, int]]],
         fit_intercept: bool = True,
         sums: ResponseSums | None = None,
         units: Units | None = None,
     ) -> None:
-        self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
-        self.weights, self.offset, self.fits, self.fit_intercept = weights, offset, fits, fit_intercept
-        kind = RemoteSums if isinstance(X, RemoteRows) else self.row_sums
-        self.rows: Any = kind(engine, loss, X, Y, weights, offset, fits, fit_intercept)
+        self.engine, self.loss, self.fits, self.fit_intercept = engine, loss, fits, fit_intercept
+        self.X, self.Y, self.weights, self.offset = samples
+        kind = RemoteSums if isinstance(self.X, RemoteRows) else self.row_sums
+        self.rows: Any = kind(engine, loss, samples, fits, fit_intercept)
         self.total, y_sum, YX = self.rows.moments()
         safe = np.where(self.total > 0, self.total, 1)
         self.y_mean, self.YX = y_sum / safe, self._means(YX, safe)
@@ -92,7 +87,8 @@ class RowObjective:
         self.nuisance: Nuisance | None = None
         by_sums = loss.has_exp_sums and fit_intercept
         if loss.parameters or by_sums:
-            sums = sums or ResponseSums.join([response_sums(loss, Y, weights, rows, offset, units) for rows in fits])
+            every = (response_sums(loss, self.Y, self.weights, rows, self.offset, units) for rows in fits)
+            sums = sums or ResponseSums.join(list(every))
         if sums is not None and loss.parameters:
             self.nuisance = Nuisance.of_null_models(sums, units)
         if sums is not None and by_sums:

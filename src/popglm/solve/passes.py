@@ -1,13 +1,11 @@
 """Passes over one window of rows, written once for every array library: matrix product, elementwise, matrix product.
 
-``ops`` is the class of an engine: its namespace ``ops.xp`` and its few kernels. A function here takes first what a
-compiled pass is compiled for (``ops``, ``size`` rows, a `Family`, …), then arrays. Operators such as ``a *= b`` write
-in place where the library has arrays that can be written to, and make a new array elsewhere.
+A function here takes first what a compiled pass is compiled for (a `Shape`, a `Family`, …), then arrays (a `Window`,
+`Points`). Operators such as ``a *= b`` write in place where the library has arrays that can be written to, and make a
+new array elsewhere.
 
-The rows of a window lie at ``at = (row in X, row in the other arrays, first, last)``. Where every window has the same
-size (``masked``), only rows first … last of the other arrays count; elsewhere all do. ``theta`` has the parameters
-(n_neurons, n_parameters) of a family with some, and is None for others. A sparse X is a
-`SparseBlock`, with NumPy alone.
+Where every window has the same size, only the rows of the other arrays between its first and its last count; elsewhere
+all do. A sparse X is a `SparseBlock`, with NumPy alone.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.samples import Points, Samples, Shape, Window
 from popglm.solve.sparse.rows import SparseBlock
 from popglm.statistics.families import Family
 
@@ -40,27 +39,32 @@ LEAST_WEIGHT = 0.003
 NEAR_KINK = 0.05
 
 
-def _counted(ops: Any, size: int, masked: bool, at: Array) -> Array | None:
+def _counted(shape: Shape, at: Array) -> Array | None:
     """Which rows of the window count, shape (size,); None for all."""
-    if not masked:
+    if not shape.masked:
         return None
-    row = at[1] + ops.xp.arange(size, dtype=np.int32)
+    row = at[1] + shape.ops.xp.arange(shape.size, dtype=np.int32)
     return (row >= at[2]) & (row < at[3])
 
 
-def _weights(ops: Any, size: int, keep: Array | None, s: Array | None, like: Array, neurons: Any, at: Array) -> Any:
-    """Weights of the window's rows, 0 where they do not count; None for 1 everywhere."""
-    if s is not None:
-        s = ops.block(s, neurons, at[1], size)
-    if keep is None:
-        return s
-    s = ops.xp.ones_like(like) if s is None else s
-    return ops.xp.where(keep, s, ops.xp.zeros_like(s))
+def _activity(shape: Shape, window: Window, neurons: Any) -> tuple[Array, Array | None]:
+    """The activity of some neurons, and its weights: 0 where rows do not count, None for 1 everywhere."""
+    xp, at = shape.ops.xp, window.at
+    y = shape.ops.block(window.Y, neurons, at[1], shape.size)
+    keep = _counted(shape, at)
+    s = None if window.weights is None else shape.ops.block(window.weights, neurons, at[1], shape.size)
+    if keep is not None:
+        s = xp.ones_like(y) if s is None else s
+        s = xp.where(keep, s, xp.zeros_like(s))
+    return y, s
 
 
-def _along(ops: Any, size: int, R: Array, X: Array, at: Array) -> Array:
+def _along(shape: Shape, R: Array, window: Window) -> Array:
     """RX over the window's rows, shape (n_neurons, n_features)."""
-    return X.along(R) if isinstance(X, SparseBlock) else ops.xp.matmul(R, ops.rows(X, at[0], size))
+    X = window.X
+    if isinstance(X, SparseBlock):
+        return X.along(R)
+    return shape.ops.xp.matmul(R, shape.ops.rows(X, window.at[0], shape.size))
 
 
 def _sampled(ops: Any, h: Array, s: Array | None, every: int) -> Array:
@@ -69,14 +73,13 @@ def _sampled(ops: Any, h: Array, s: Array | None, every: int) -> Array:
     return some if s is None else ops.xp.where(s[..., ::every] > 0, some, ops.xp.nan * ops.xp.ones_like(some))
 
 
-def moment_sums(ops: Any, size: int, masked: bool, X: Array, Y: Array, s: Array | None, at: Array) -> tuple[Array, ...]:
+def moment_sums(shape: Shape, window: Window) -> tuple[Array, ...]:
     """Σs, Σsy and Σsyx of all neurons."""
-    xp = ops.xp
-    y = ops.block(Y, None, at[1], size)
-    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
+    xp = shape.ops.xp
+    y, s = _activity(shape, window, None)
     s = xp.ones_like(y) if s is None else s + xp.zeros_like(y)
     sy = s * y
-    return xp.sum(s, axis=1), xp.sum(sy, axis=1), _along(ops, size, sy, X, at)
+    return xp.sum(s, axis=1), xp.sum(sy, axis=1), _along(shape, sy, window)
 
 
 def spread_sums(xp: Any, h: Array) -> Array:
@@ -95,25 +98,24 @@ def spread_sums(xp: Any, h: Array) -> Array:
     return xp.stack([count, average, xp.sum(inverse, axis=1) / safe], axis=0)
 
 
-def linear_predictor(ops: Any, size: int, X: Array, offset: Array | None, W: Array, b: Array, at: Array) -> Array:
-    """η = Wxᵀ + b + offset, shape (n_neurons, size)."""
-    xp = ops.xp
-    eta = X.across(W) if isinstance(X, SparseBlock) else xp.matmul(W, xp.matrix_transpose(ops.rows(X, at[0], size)))
-    eta += b[:, None]
-    if offset is not None:
-        eta += ops.block(offset, None, at[1], size)
+def linear_predictor(shape: Shape, window: Window, points: Points) -> Array:
+    """η = Wxᵀ + b + offset, shape (n_points, size)."""
+    ops, X, at = shape.ops, window.X, window.at
+    if isinstance(X, SparseBlock):
+        eta = X.across(points.W)
+    else:
+        eta = ops.xp.matmul(points.W, ops.xp.matrix_transpose(ops.rows(X, at[0], shape.size)))
+    eta += points.b[:, None]
+    if window.offset is not None:
+        eta += ops.block(window.offset, None, at[1], shape.size)
     return eta
 
 
-def exp_sums(
-    ops: Any, size: int, masked: bool, every: int,
-    X: Array, Y: Array, s: Array | None, offset: Array | None, neurons: Any, W: Array, b: Array, at: Array,
-) -> tuple[Array, ...]:  # fmt: skip
+def exp_sums(shape: Shape, every: int, window: Window, points: Points) -> tuple[Array, ...]:
     """Σsμ, Σsy²/μ, Σsμx, Σsy·offset for μ = exp(η), and μ at every ``every``-th row."""
-    xp = ops.xp
-    eta, y = linear_predictor(ops, size, X, offset, W, b, at), ops.block(Y, neurons, at[1], size)
-    keep = _counted(ops, size, masked, at)
-    s = _weights(ops, size, keep, s, y, neurons, at)
+    ops, xp = shape.ops, shape.ops.xp
+    eta = linear_predictor(shape, window, points)
+    y, s = _activity(shape, window, points.neurons)
     mu = ops.exp(eta)
     some = _sampled(ops, mu, s, every)
     ratio = y * y
@@ -123,23 +125,22 @@ def exp_sums(
         mu, ratio = xp.where(s > 0, s * mu, 0 * s), xp.where(s > 0, s * ratio, 0 * s)
     mu_sum = xp.sum(mu, axis=1)
     y_offset = xp.zeros_like(mu_sum)
-    if offset is not None:
-        y_offset = xp.matmul(y if s is None else y * s, ops.block(offset, None, at[1], size))
-    return mu_sum, xp.sum(ratio, axis=1), _along(ops, size, mu, X, at), y_offset, some
+    if window.offset is not None:
+        offset = ops.block(window.offset, None, window.at[1], shape.size)
+        y_offset = xp.matmul(y if s is None else y * s, offset)
+    return mu_sum, xp.sum(ratio, axis=1), _along(shape, mu, window), y_offset, some
 
 
 def loss_terms(
-    ops: Any, size: int, masked: bool, every: int, loss: Family, tiny: float,
-    Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
-) -> tuple[Array, ...]:  # fmt: skip
+    shape: Shape, every: int, loss: Family, tiny: float, window: Window, points: Points, eta: Array
+) -> tuple[Array, ...]:
     """Σsℓ, Σsh, Σsr²/h, rows at a kink or beyond, Σsr, sr, and h at every ``every``-th row.
 
-    ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight.
+    ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight; ``eta`` has no intercept yet.
     """
-    xp, loss = ops.xp, loss.at(theta)
-    eta, y = eta + b[:, None], ops.block(Y, neurons, at[1], size)
-    keep = _counted(ops, size, masked, at)
-    s = _weights(ops, size, keep, s, y, neurons, at)
+    xp, loss = shape.ops.xp, loss.at(points.theta)
+    eta = eta + points.b[:, None]
+    y, s = _activity(shape, window, points.neurons)
     value, r, h = loss.excess_and_derivatives(xp, eta, y)
     pearson = r * r / xp.maximum(h, tiny)
     if s is not None:
@@ -149,71 +150,57 @@ def loss_terms(
     beyond = xp.zeros_like(sums[0])
     if loss.has_barrier:
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
+        keep = _counted(shape, window.at)
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
-    return *sums, beyond, xp.sum(r, axis=1), r, _sampled(ops, h, s, every)
+    return *sums, beyond, xp.sum(r, axis=1), r, _sampled(shape.ops, h, s, every)
 
 
 def loss_sums(
-    ops: Any, size: int, masked: bool, every: int, loss: Family, tiny: float,
-    X: Array, Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
-) -> tuple[Array, ...]:  # fmt: skip
+    shape: Shape, every: int, loss: Family, tiny: float, window: Window, points: Points, eta: Array
+) -> tuple[Array, ...]:
     """The same with Σsrx in place of sr."""
-    *sums, r, some = loss_terms(ops, size, masked, every, loss, tiny, Y, s, neurons, eta, b, theta, at)
-    return *sums, _along(ops, size, r, X, at), some
+    *sums, r, some = loss_terms(shape, every, loss, tiny, window, points, eta)
+    return *sums, _along(shape, r, window), some
 
 
-def intercept_sums(
-    ops: Any, size: int, masked: bool, loss: Family,
-    Y: Array, s: Array | None, neurons: Any, eta: Array, b: Array, theta: Array | None, at: Array,
-) -> tuple[Array, ...]:  # fmt: skip
+def intercept_sums(shape: Shape, loss: Family, window: Window, points: Points, eta: Array) -> tuple[Array, ...]:
     """Σsr, Σsh, Σ|sr|."""
-    xp, loss = ops.xp, loss.at(theta)
-    y = ops.block(Y, neurons, at[1], size)
-    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, neurons, at)
-    r, h = loss.derivatives(xp, eta + b[:, None], y)
+    xp, loss = shape.ops.xp, loss.at(points.theta)
+    y, s = _activity(shape, window, points.neurons)
+    r, h = loss.derivatives(xp, eta + points.b[:, None], y)
     if s is not None:
         r, h = xp.where(s > 0, s * r, 0 * s), xp.where(s > 0, s * h, 0 * s)
     return xp.sum(r, axis=1), xp.sum(h, axis=1), xp.sum(xp.abs(r), axis=1)
 
 
-def event_floor(
-    ops: Any, size: int, masked: bool, Y: Array, s: Array | None, neurons: Any, eta: Array, at: Array
-) -> Array:
-    """Smallest η of a sample with events, shape (n_neurons,)."""
-    xp = ops.xp
-    y = ops.block(Y, neurons, at[1], size)
-    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, neurons, at)
+def event_floor(shape: Shape, window: Window, neurons: Any, eta: Array) -> Array:
+    """Smallest η of a sample with events, shape (n_points,)."""
+    xp = shape.ops.xp
+    y, s = _activity(shape, window, neurons)
     events = y > 0 if s is None else (y > 0) & (s > 0)
     return xp.min(xp.where(events, eta, xp.inf * xp.ones_like(eta)), axis=1)
 
 
-def residuals(
-    ops: Any, loss: Family, x: Array, y: Array, s: Array, offset: Array | None, W: Array, b: Array,
-    theta: Array | None,
-) -> tuple[Array, ...]:  # fmt: skip
+def residuals(ops: Any, loss: Family, picked: Samples, points: Points) -> tuple[Array, ...]:
     """sr and sh of some rows, and Σsrx."""
-    xp, loss = ops.xp, loss.at(theta)
-    eta = xp.matmul(W, xp.matrix_transpose(x)) + b[:, None]
+    (x, y, s, offset), xp, loss = picked, ops.xp, loss.at(points.theta)
+    eta = xp.matmul(points.W, xp.matrix_transpose(x)) + points.b[:, None]
     if offset is not None:
         eta += offset
     r, h = (xp.where(s > 0, s * v, 0 * s) for v in loss.derivatives(xp, eta, y))
     return r, h, xp.matmul(r, x)
 
 
-def value_sums(
-    ops: Any, size: int, masked: bool, loss: Family, n_lambdas: int,
-    X: Array, Y: Array, s: Array | None, offset: Array | None, W: Array, b: Array, theta: Array | None, at: Array,
-) -> Array:  # fmt: skip
+def value_sums(shape: Shape, loss: Family, n_lambdas: int, window: Window, points: Points) -> Array:
     """Σs of the loss above the saturated model's, at the first n_lambdas × n_neurons rows of W, in that shape.
 
-    The parameters are the same at all strengths.
+    The parameters are the same at all strengths. Where there is one strength, points may have neurons of their own.
     """
-    xp, loss = ops.xp, loss.at(theta)
-    y = ops.block(Y, None, at[1], size)
-    s = _weights(ops, size, _counted(ops, size, masked, at), s, y, None, at)
-    eta = linear_predictor(ops, size, X, offset, W, b, at)[: n_lambdas * y.shape[0]]
-    value = loss.excess(xp, xp.reshape(eta, (n_lambdas, y.shape[0], size)), y)
+    xp, loss = shape.ops.xp, loss.at(points.theta)
+    y, s = _activity(shape, window, points.neurons)
+    eta = linear_predictor(shape, window, points)[: n_lambdas * y.shape[0]]
+    value = loss.excess(xp, xp.reshape(eta, (n_lambdas, y.shape[0], shape.size)), y)
     if s is not None:
         value = xp.where(s > 0, s * value, xp.zeros_like(value))
-    return ops.sum64(value, 2)
+    return shape.ops.sum64(value, 2)

@@ -25,6 +25,7 @@ from popglm.solve.passes import (
     loss_terms,
     spread_sums,
 )
+from popglm.solve.samples import Points, Samples, Shape, Window
 from popglm.solve.sparse.rows import SparseBlock, SparseRows, rows_of, times_rows
 from popglm.solve.stack import Stack, stacked
 from popglm.solve.windows import Windows
@@ -54,7 +55,7 @@ class RowSums:
 
     Parameters
     ----------
-    engine, loss, X, Y, weights, offset, fits, fit_intercept
+    engine, loss, samples, fits, fit_intercept
         As for `popglm.solve.objective.RowObjective`.
     every : int, optional
         Rows from one to the next of those from which the spread of the curvature weights is taken.
@@ -64,17 +65,14 @@ class RowSums:
         self,
         engine: Engine,
         loss: Family,
-        X: Any,
-        Y: np.ndarray,
-        weights: np.ndarray | None,
-        offset: np.ndarray | None,
+        samples: Samples,
         fits: list[list[tuple[int, int]]],
         fit_intercept: bool = True,
         every: int | None = None,
     ) -> None:
-        self.engine, self.loss, self.X, self.Y = engine, loss, X, Y
-        self.weights, self.offset, self.fits, self.fit_intercept = weights, offset, fits, fit_intercept
-        self.windows = Windows(engine, X, Y, weights, offset, fits)
+        self.engine, self.loss, self.fits, self.fit_intercept = engine, loss, fits, fit_intercept
+        self.X, self.Y, self.weights, self.offset = X, Y, _, _ = samples
+        self.windows = Windows(engine, samples, fits)
         # compiled for all folds alike where calls have one shape
         n_rows = self.windows.n_rows if engine.window is None else Y.shape[1]
         self.every = every or spread_stride(n_rows)
@@ -132,10 +130,10 @@ class RowSums:
         batches = self._shared(batches)
         starts = self._placed(batches, b)
 
-        def chunk(window: tuple[Any, ...], k: int, name: Any) -> tuple[Any, ...]:
-            (X, Y, s, offset, size, masked, at), batch = window, batches[name]
-            compiled = self.engine.compile(exp_sums, type(self.engine), size, masked, self.every)
-            return compiled(X, Y, s, offset, batch.neurons, batch.W, starts[name], at)
+        def chunk(shape: Shape, window: Window, _k: int, name: Any) -> tuple[Any, ...]:
+            batch = batches[name]
+            compiled = self.engine.compile(exp_sums, shape, self.every)
+            return compiled(window, Points(batch.neurons, batch.W, starts[name]))
 
         sums, some = self._add_up(chunk, batches, len(b), self.every)
         return sums, self.spread(some, len(b))
@@ -149,11 +147,11 @@ class RowSums:
             counting = self._counting(shared, k)
             if not counting:
                 return {}
-            X, _, _, offset, size, _, at = windows.read(k)
-            predict = engine.compile(linear_predictor, type(engine), size)
+            shape, window = windows.read(k)
+            predict = engine.compile(linear_predictor, shape)
             etas: dict[int, Any] = {}
             for name, batch in counting.items():
-                found = batch.by_fit((predict(X, offset, batch.W, zeros[name], at),))
+                found = batch.by_fit((predict(window, Points(None, batch.W, zeros[name])),))
                 etas |= {fit: eta[: len(batches[fit].at)] for fit, (eta,) in found.items()}
             return etas
 
@@ -173,9 +171,9 @@ class RowSums:
         lowest = np.full(n, -np.inf)
 
         def floor(k: int) -> dict[int, Any]:
-            _, Y, s, _, size, masked, at = windows.read(k, with_x=False)
-            least = engine.compile(event_floor, type(engine), size, masked)
-            return {fit: least(Y, s, batches[fit].neurons, eta, at) for fit, eta in etas[k].items()}
+            shape, window = windows.read(k, with_x=False)
+            least = engine.compile(event_floor, shape)
+            return {fit: least(window, batches[fit].neurons, eta) for fit, eta in etas[k].items()}
 
         for smallest in windows.map(floor):
             for fit, values in smallest.items():
@@ -191,11 +189,11 @@ class RowSums:
             return list(np.zeros((3, len(b))))
         b_now = self._placed(batches, b)
 
-        def chunk(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
-            (_, Y, s, _, size, masked, at), batch, eta = window, batches[fit], etas[k][fit]
+        def chunk(shape: Shape, window: Window, k: int, fit: int) -> tuple[Any, ...]:
+            batch, eta = batches[fit], etas[k][fit]
             eta = eta if rows[fit] is None else eta[rows[fit]]
-            compiled = self.engine.compile(intercept_sums, type(self.engine), size, masked, self.loss)
-            return compiled(Y, s, batch.neurons, eta, b_now[fit], batch.theta, at)
+            compiled = self.engine.compile(intercept_sums, shape, self.loss)
+            return compiled(window, Points(batch.neurons, None, b_now[fit], batch.theta), eta)
 
         return self._add_up(chunk, batches, len(b), with_x=False)[0]
 
@@ -204,24 +202,21 @@ class RowSums:
         engine, tiny = self.engine, float(np.finfo(self.engine.dtype).tiny)
         shared, b_now = self._shared(batches), self._placed(batches, b)
 
-        def compiled(function: Callable[..., Any], size: int, masked: bool) -> Callable[..., tuple[Any, ...]]:
-            return engine.compile(function, type(engine), size, masked, self.every, self.loss, tiny)
+        def whole(shape: Shape, window: Window, k: int, fit: int) -> tuple[Any, ...]:
+            batch = batches[fit]
+            sums = engine.compile(loss_sums, shape, self.every, self.loss, tiny)
+            return sums(window, Points(batch.neurons, None, b_now[fit], batch.theta), etas[k][fit])
 
-        def whole(window: tuple[Any, ...], k: int, fit: int) -> tuple[Any, ...]:
-            (X, Y, s, _, size, masked, at), batch = window, batches[fit]
-            sums = compiled(loss_sums, size, masked)
-            return sums(X, Y, s, batch.neurons, etas[k][fit], b_now[fit], batch.theta, at)
-
-        def in_pieces(window: tuple[Any, ...], k: int, name: Any) -> tuple[Any, ...]:
-            (X, Y, s, _, size, masked, at), stack = window, shared[name]
-            terms = compiled(loss_terms, size, masked)
+        def in_pieces(shape: Shape, window: Window, k: int, name: Any) -> tuple[Any, ...]:
+            terms = engine.compile(loss_terms, shape, self.every, self.loss, tiny)
             found = [
-                terms(Y, s, index, etas[k][fit][rows], b_now[fit][rows], theta, at)
-                for fit in stack.fits
+                terms(window, Points(index, None, b_now[fit][rows], theta), etas[k][fit][rows])
+                for fit in shared[name].fits
                 for rows, index, theta in batches[fit].pieces()
             ]
             *sums, r, some = (np.concatenate(parts) for parts in zip(*found, strict=True))
-            x = X if isinstance(X, SparseBlock) else engine.rows(X, at[0], size)
+            X = window.X
+            x = X if isinstance(X, SparseBlock) else engine.rows(X, window.at[0], shape.size)
             return *sums, times_rows(engine.product, r, x), some
 
         free = engine.window is None and engine.xp is np
@@ -304,23 +299,24 @@ class RowSums:
 
     def _add_up(
         self,
-        function: Callable[[tuple[Any, ...], int, Any], tuple[Any, ...]],
+        function: Callable[[Shape, Window, int, Any], tuple[Any, ...]],
         batches: Batches,
         n: int,
         every: int | None = None,
         with_x: bool = True,
     ) -> tuple[list[Any], list[Any]]:
-        """Sums per column, of n, of what ``function(window, k, name)`` returns for every window and stack.
+        """Sums per column, of n, of what ``function(shape, window, k, name)`` returns for every window k and stack.
 
-        ``window`` is what `Windows.read` gives; see `Windows.add_up`.
+        See `Windows.add_up`.
         """
 
         def chunk(k: int) -> dict[int, tuple[Any, ...]]:
             counting = self._counting(batches, k)
-            window = self.windows.read(k, with_x) if counting else ()
             outs: dict[int, tuple[Any, ...]] = {}
-            for name, batch in counting.items():
-                outs |= batch.by_fit(function(window, k, name))
+            if counting:
+                read = self.windows.read(k, with_x)
+                for name, batch in counting.items():
+                    outs |= batch.by_fit(function(*read, k, name))
             return outs
 
         sums, some = self.windows.add_up(chunk, every)

@@ -26,6 +26,7 @@ from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import run_walks, walk_paths
+from popglm.solve.samples import Samples
 from popglm.solve.settings import Settings, all_of, begin, constant_start, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sparse.rows import SparseRows, some_rows
@@ -56,6 +57,11 @@ class Rows:
     weights: np.ndarray | None
     offset: np.ndarray | None
     ranges: Ranges
+
+    @property
+    def samples(self) -> Samples:
+        """The arrays without the ranges."""
+        return Samples(self.X, self.Y, self.weights, self.offset)
 
     def part(self, part: Part) -> Rows:
         """Some of the rows: the same arrays wherever the part is not a copy."""
@@ -255,8 +261,8 @@ class RowFits:
         sums, everyone = self.sums[f].take(neurons), np.ones(len(neurons), bool)
         model = settings.model(engine, self.G[f], own)
         objective = DeviceObjective(
-            engine, settings.loss, rows.X, rows.Y, rows.weights, rows.offset, [rows.ranges], settings.fit_intercept,
-            sums, settings.units, coordinates=own,
+            engine, settings.loss, rows.samples, [rows.ranges], settings.fit_intercept, sums, settings.units,
+            coordinates=own,
         )  # fmt: skip
         walk = Walk(begin(settings, objective, model, sums, everyone), lambdas, settings.tol, settings.max_iter, guide)
         follow = None if report is None else lambda level: report(level[0])
@@ -332,9 +338,7 @@ class RowFits:
         rows, own = self.tested[fold], self.coordinates[1 + fold]
         # strengths are compared at one value of a family's parameters, that of the null model of the training rows
         parameters = self.sums[1 + fold].parameters
-        return HeldOut(
-            self.engine, self.settings.loss, rows.X, rows.Y, rows.weights, rows.offset, rows.ranges, own, parameters
-        )
+        return HeldOut(self.engine, self.settings.loss, rows.samples, rows.ranges, own, parameters)
 
     def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
         points = [(path.W, path.b) for path in paths[self.refit :]]
@@ -393,11 +397,11 @@ def _objectives(engine: Engine, settings: Settings, parts: list[Rows], sums: lis
     """The loss over each part: of one objective where the arrays are the same, so that they are read once for all."""
 
     def over(some: list[Rows], own: list[ResponseSums]) -> RowObjective:
-        first = some[0]
+        ranges = [rows.ranges for rows in some]
+        joined = ResponseSums.join(own)
         return RowObjective(
-            engine, settings.loss, first.X, first.Y, first.weights, first.offset, [rows.ranges for rows in some],
-            settings.fit_intercept, ResponseSums.join(own), settings.units,
-        )  # fmt: skip
+            engine, settings.loss, some[0].samples, ranges, settings.fit_intercept, joined, settings.units
+        )
 
     if all(rows.X is parts[0].X and rows.weights is parts[0].weights for rows in parts):
         joint = over(parts, sums)

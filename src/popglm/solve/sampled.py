@@ -8,6 +8,7 @@ import numpy as np
 
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.passes import residuals
+from popglm.solve.samples import Points, Samples
 
 __all__ = ["sampled_gradient"]
 
@@ -30,11 +31,11 @@ def sampled_gradient(
     s = np.ones(len(pick), engine.dtype) if rows.weights is None else rows.weights[..., pick]
     s = np.broadcast_to(s if s.ndim == 1 else s[neurons], (n, len(pick)))
     offset = None if rows.offset is None else engine.asarray(rows.offset[pick])
-    picked = (rows.X[pick], rows.Y[np.ix_(neurons, pick)][used], s[used])
+    x, y, s_used = map(engine.asarray, (rows.X[pick], rows.Y[np.ix_(neurons, pick)][used], s[used]))
     with np.errstate(all="ignore"):
         compiled = engine.compile(residuals, type(engine), rows.loss)
-        point = engine.asarray(w), engine.asarray(b[used]), rows.theta(columns[used])
-        out = compiled(*map(engine.asarray, picked), offset, *point)
+        points = Points(None, engine.asarray(w), engine.asarray(b[used]), rows.theta(columns[used]))
+        out = compiled(Samples(x, y, s_used, offset), points)
     r, h, RX = (engine.to_numpy(v)[:n] for v in out)
     total = np.maximum(s.sum(axis=1, dtype=float), np.finfo(float).tiny)
     curvature = h.sum(axis=1, dtype=float) / total

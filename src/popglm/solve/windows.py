@@ -11,6 +11,7 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.engines.protocol import Engine
+from popglm.solve.samples import Samples, Shape, Window
 from popglm.solve.sparse.rows import SparseRows
 
 __all__ = ["Windows"]
@@ -30,10 +31,7 @@ class Windows:
     Parameters
     ----------
     engine : engine
-    X : ndarray, shape (n_samples, n_features), or anything with such rows under ``X[first:last]``
-    Y : ndarray, shape (n_neurons, n_samples)
-    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
-    offset : ndarray, shape (n_samples,), or None
+    samples : Samples
     fits : list of list of (first, last)
         Rows that each fit counts.
 
@@ -47,16 +45,8 @@ class Windows:
         Which fits those are.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        X: Any,
-        Y: np.ndarray,
-        weights: np.ndarray | None,
-        offset: np.ndarray | None,
-        fits: list[list[tuple[int, int]]],
-    ) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, samples: Samples, fits: list[list[tuple[int, int]]]) -> None:
+        self.engine, X = engine, samples.X
         self.chunks: list[tuple[int, int]] = []
         self.kind: list[int] = []
         kinds: dict[tuple[bool, ...], int] = {}
@@ -69,8 +59,8 @@ class Windows:
                 self.chunks += [(first + a, first + b) for a, b in chunks]
                 self.kind += [kinds.setdefault(counting, len(kinds))] * len(chunks)
         self.members = np.array(list(kinds), bool)
-        self._n_samples = Y.shape[1]
-        self._others = tuple(engine.place(a) for a in (Y, weights, offset))
+        self._n_samples = samples.Y.shape[1]
+        self._Y, self._weights, self._offset = map(engine.place, samples[1:])
         self._host, self._placed = X, None
         if isinstance(X, np.ndarray):
             try:
@@ -103,19 +93,21 @@ class Windows:
         start = self._window(k)[0]
         return slice(first - start, last - start)
 
-    def read(self, k: int, with_x: bool = True) -> tuple[Any, ...]:
-        """X, Y, weights, offset, size, masked and ``at`` of window k, for the functions of `popglm.solve.passes`."""
+    def read(self, k: int, with_x: bool = True) -> tuple[Shape, Window]:
+        """Window k, for the functions of `popglm.solve.passes`; without X where that is not needed."""
         first, last = self.chunks[k]
         start, size = self._window(k)
-        X, here = self._placed, start
-        if X is None:
-            X, here = self._host, 0
-            if with_x:
-                sparse = isinstance(X, SparseRows)
-                X = X.window(first, last) if sparse else self.engine.asarray(X[start : start + size])
+        X, here = self._placed if with_x else None, start
+        if self._placed is None:
+            here = 0
+            if with_x and isinstance(self._host, SparseRows):
+                X = self._host.window(first, last)
+            elif with_x:
+                X = self.engine.asarray(self._host[start : start + size])
         at = (here, start, first, last)
         masked = self.engine.window is not None
-        return X, *self._others, size, masked, np.array(at, np.int32) if masked else at
+        window = Window(X, self._Y, self._weights, self._offset, np.array(at, np.int32) if masked else at)
+        return Shape(type(self.engine), size, masked), window
 
     def map(self, function: Callable[[int], Any]) -> list[Any]:
         """``function(k)`` for every window, in order."""

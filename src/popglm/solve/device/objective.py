@@ -13,6 +13,7 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.objective import RowObjective
 from popglm.solve.passes import moment_sums, spread_sums
 from popglm.solve.row_sums import RowSums
+from popglm.solve.samples import Shape, Window
 from popglm.solve.stack import Stack
 
 __all__ = ["DeviceObjective"]
@@ -34,10 +35,9 @@ class DeviceSums(RowSums):
         """Σs, Σsy, and Σsyx on the device."""
         engine, q = self.engine, len(self.Y)
 
-        def chunk(window: tuple[Any, ...], _k: int, _name: Any) -> tuple[Any, ...]:
+        def chunk(shape: Shape, window: Window, _k: int, _name: Any) -> tuple[Any, ...]:
             """Sums over one window of samples."""
-            X, Y, s, _, size, masked, at = window
-            return engine.compile(moment_sums, type(engine), size, masked)(X, Y, s, at)
+            return engine.compile(moment_sums, shape)(window)
 
         (total, y_sum, YX), _ = self._add_up(chunk, self.stack(np.arange(q), None, None), q)
         return total, y_sum, YX
@@ -48,7 +48,7 @@ class DeviceSums(RowSums):
 
     def _add_up(
         self,
-        function: Callable[[tuple[Any, ...], int, Any], tuple[Any, ...]],
+        function: Callable[[Shape, Window, int, Any], tuple[Any, ...]],
         batches: dict[Any, Stack],
         n: int,
         every: int | None = None,
@@ -61,7 +61,7 @@ class DeviceSums(RowSums):
             """Sums over all windows."""
             numbers, product, some = [], None, []
             for k in range(len(windows.chunks)):
-                out = list(function(windows.read(k, with_x), k, name))
+                out = list(function(*windows.read(k, with_x), k, name))
                 if every is not None:
                     some.append(out.pop())
                 wide = [i for i, v in enumerate(out) if len(v.shape) == 2]

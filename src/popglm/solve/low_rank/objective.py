@@ -11,32 +11,13 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.low_rank.layout import Layout, Weights
 from popglm.solve.low_rank.passes import gradient_sums, low_rank_sums, predictors, signal_sums
+from popglm.solve.samples import Samples
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
 from popglm.statistics.nuisance import estimate_parameters
 from popglm.statistics.responses import ResponseSums
 
-__all__ = ["Evaluated", "LowRankObjective", "Samples"]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Arrays over the samples of one fit, of neurons that can be fitted.
-
-    Attributes
-    ----------
-    X : ndarray, shape (n_samples, n_features)
-    Y : ndarray, shape (n_neurons, n_samples)
-        0 where `weights` are.
-    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
-        0 where a neuron was not recorded.
-    offset : ndarray, shape (n_samples,), or None
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
+__all__ = ["Evaluated", "LowRankObjective"]
 
 
 @dataclass
@@ -108,7 +89,7 @@ class LowRankObjective:
         whole = centred if np.array_equal(used, np.arange(X.shape[1])) else np.ascontiguousarray(centred[:, used])
         weights = None if samples.weights is None else samples.weights.astype(engine.dtype)
         offset = None if samples.offset is None else samples.offset.astype(engine.dtype)
-        self.windows = Windows(engine, whole, Y, weights, offset, [[(0, len(X))]])
+        self.windows = Windows(engine, Samples(whole, Y, weights, offset), [[(0, len(X))]])
         self.own = None if own is None else engine.place(own)
         self._held = own, whole
         self._ones = engine.place(np.ones(len(X), engine.dtype))
@@ -150,7 +131,7 @@ class LowRankObjective:
         m = len(self.layout.low)
 
         def window(k: int) -> dict[int, tuple[Any, ...]]:
-            X, Y, s, offset, size, masked, at = self.windows.read(k)
+            (_, size, masked), (X, Y, s, offset, at) = self.windows.read(k)
             call = self._pass(function, size, masked, self.loss, m)
             return {0: call(X, Y, s, self.own, offset, *arrays, self._theta(), *more, at)}
 
@@ -207,7 +188,7 @@ class LowRankObjective:
         A = place(A)
 
         def window(k: int) -> dict[int, tuple[Any, ...]]:
-            X, _, _, _, size, masked, at = self.windows.read(k)
+            (_, size, masked), (X, _, _, _, at) = self.windows.read(k)
             return {0: self._pass(signal_sums, size, masked, m)(X, self._ones, A, at)}
 
         return self.windows.add_up(window)[0][0][0] / self.windows.n_rows
@@ -218,7 +199,7 @@ class LowRankObjective:
         Y, s, shift = self.samples.Y, self.samples.weights, self.shift[:, None]
 
         def eta(k: int) -> np.ndarray:
-            X, _, _, offset, size, _, at = self.windows.read(k)
+            (_, size, _), (X, _, _, offset, at) = self.windows.read(k)
             found = self._pass(_predictors_alone, size, m)(X, self.own, offset, *arrays, at)
             return np.asarray(self.engine.to_numpy(found), float)[:, self.windows.counted(k)]
 

@@ -10,7 +10,8 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.low_rank.descent import Fitted, fit_rank
 from popglm.solve.low_rank.layout import Layout
-from popglm.solve.low_rank.objective import LowRankObjective, Samples
+from popglm.solve.low_rank.objective import LowRankObjective
+from popglm.solve.samples import Samples
 from popglm.statistics.families import Family
 from popglm.statistics.responses import response_sums
 

@@ -13,6 +13,7 @@ from popglm.numbers import first_not_finite
 from popglm.solve.coordinates import gram
 from popglm.solve.held_out import HeldOut
 from popglm.solve.row_sums import RowSums
+from popglm.solve.samples import Samples
 from popglm.solve.sums import response_products
 from popglm.statistics.families import Family
 
@@ -152,15 +153,15 @@ class Share:
         self, name: int, loss: Family, arrays: list[int | None], fits: list[Ranges], fit_intercept: bool, every: int
     ) -> None:
         """Begin `RowSums`."""
-        Y, weights, offset = self._kept(arrays)
-        self._made[name] = RowSums(self.engine, loss, self.X, Y, weights, offset, fits, fit_intercept, every)
+        samples = Samples(self.X, *self._kept(arrays))
+        self._made[name] = RowSums(self.engine, loss, samples, fits, fit_intercept, every)
 
     def open_held_out(
         self, name: int, loss: Family, arrays: list[int | None], ranges: Ranges, parameters: np.ndarray | None
     ) -> None:
         """Begin `HeldOut`."""
-        Y, weights, offset = self._kept(arrays)
-        self._made[name] = HeldOut(self.engine, loss, self.X, Y, weights, offset, ranges, None, parameters)
+        samples = Samples(self.X, *self._kept(arrays))
+        self._made[name] = HeldOut(self.engine, loss, samples, ranges, None, parameters)
 
     def _kept(self, names: list[int | None]) -> list[Any]:
         """The arrays of these names; None for None."""

@@ -11,6 +11,7 @@ from scipy.linalg import qr
 from popglm.engines.protocol import Engine
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.row_sums import spread_stride
+from popglm.solve.samples import Samples
 from popglm.statistics.families import Family
 
 __all__ = ["RemoteSums", "RemoteValues", "values_together"]
@@ -48,7 +49,7 @@ class RemoteSums:
 
     Parameters
     ----------
-    engine, loss, X, Y, weights, offset, fits, fit_intercept
+    engine, loss, samples, fits, fit_intercept
         As for `RowSums`.
     """
 
@@ -56,16 +57,14 @@ class RemoteSums:
         self,
         engine: Engine,
         loss: Family,
-        X: RemoteRows,
-        Y: np.ndarray,
-        weights: np.ndarray | None,
-        offset: np.ndarray | None,
+        samples: Samples,
         fits: list[Ranges],
         fit_intercept: bool,
     ) -> None:
-        self.X, self.q, self.n_fits, self.n_features = X, len(Y), len(fits), X.shape[1]
+        X: RemoteRows = samples.X
+        self.X, self.q, self.n_fits, self.n_features = X, len(samples.Y), len(fits), X.shape[1]
         # what shares know by name lives as long as this
-        self.arrays = Y, weights, offset
+        self.arrays = samples[1:]
         names = [X.shares.put(array) for array in self.arrays]
         each = [X.shares.ranges(ranges) for ranges in fits]
         #: Of every share, the fits that count rows of it.
@@ -214,21 +213,13 @@ class RemoteValues:
 
     Parameters
     ----------
-    loss, X, Y, weights, offset, ranges, parameters
+    loss, samples, ranges, parameters
         As for `HeldOut`.
     """
 
-    def __init__(
-        self,
-        loss: Family,
-        X: RemoteRows,
-        Y: np.ndarray,
-        weights: np.ndarray | None,
-        offset: np.ndarray | None,
-        ranges: Ranges,
-        parameters: np.ndarray | None,
-    ) -> None:
-        self.X, self.arrays = X, (Y, weights, offset)
+    def __init__(self, loss: Family, samples: Samples, ranges: Ranges, parameters: np.ndarray | None) -> None:
+        X: RemoteRows = samples.X
+        self.X, self.arrays = X, samples[1:]
         names = [X.shares.put(array) for array in self.arrays]
         self.inside = X.shares.ranges(ranges)
         given = [(loss, names, own, parameters) if own else None for own in self.inside]
