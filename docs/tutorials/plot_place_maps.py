@@ -100,6 +100,25 @@ plt.show()
 {name: float(np.sqrt(np.mean((rates - true) ** 2)).round(3)) for name, rates in maps.items() if name != "truth"}
 
 # %%
+# How sure a map is
+# -----------------
+# `bootstrap` fits again to minutes that are drawn with replacement, at the strengths that were chosen. The standard
+# error of this map is largest in the corners, where the animal hardly was, and small in the field.
+
+map_of_cell = pg.bootstrap(
+    fits["REML"], design, X, spikes, trial=session["minute"], n_resamples=30, n_points=41
+)["x × y"]  # fmt: skip
+fig, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained", sharex=True, sharey=True)
+for ax, (quantity, label) in zip(axes, (("kernel", "log rate"), ("sem", "its standard error")), strict=True):
+    values = map_of_cell[quantity].isel(neuron=0)
+    image = ax.pcolormesh(values["x"], values["y"], values.transpose("y", "x"), rasterized=True)
+    fig.colorbar(image, ax=ax, label=label.capitalize())
+    ax.set_xlabel("x (cm)")
+axes[1].plot(x, y, color="w", linewidth=0.3, alpha=0.5)
+axes[0].set_ylabel("Cell 0\ny (cm)")
+plt.show()
+
+# %%
 # Other shapes
 # ------------
 # A product with `cyclic_splines` closes along that axis, and one with `categories` is smooth within each category and

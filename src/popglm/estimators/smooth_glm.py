@@ -115,8 +115,9 @@ class SmoothGLM(PopulationGLM):
     The weights that are penalised are those of the basis functions as they were before z-scoring, where X is a
     DataFrame of `Design`, so that the curve is what is smooth; of other X those of its columns.
 
-    What re-fits a model (`compare`, `significance`, `bootstrap`) works with `GLMCV` or `GLM`. `breakdown`, `kernels`,
-    `goodness_of_fit`, `decode` and all pictures of these take a `SmoothGLM`.
+    `breakdown`, `kernels`, `bootstrap`, `goodness_of_fit`, `decode` and all pictures of these take a `SmoothGLM`, and
+    so does `compare` with ``test``: nothing is held out by the fit itself. `significance` and others that need folds
+    work with `GLMCV`.
 
     References
     ----------

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from popglm.checks import check_flag, is_number
-from popglm.estimators import GLMCV, ClassifierGLMCV, TwoPartGLM
+from popglm.estimators import GLMCV, ClassifierGLMCV, SmoothGLM, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, check_offset
@@ -31,6 +31,7 @@ from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.given_models import check_activity
 from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits, warn_of_late_refits
+from popglm.explain.smooth_refits import add_smooth_refits, curves_of_fit
 from popglm.explain.two_parts import part_of_test, tally_of_parts
 from popglm.messages import shown
 from popglm.variables import Variables, group_columns, resolve_variables
@@ -39,7 +40,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    model: GLMCV | TwoPartGLM | ClassifierGLMCV,
+    model: GLMCV | TwoPartGLM | ClassifierGLMCV | SmoothGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -61,7 +62,7 @@ def compare(
 
     Parameters
     ----------
-    model : GLMCV, TwoPartGLM or ClassifierGLMCV
+    model : GLMCV, TwoPartGLM or ClassifierGLMCV; or SmoothGLM with ``test``
         Fitted to X and Y: the full model. Both parts of a `TwoPartGLM` are fitted again, and scored together. Responses
         of a classifier stand in the place of neurons, and a variable is there or not for all of their classes.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)
@@ -79,8 +80,8 @@ def compare(
         Score all models on these rows by the weights of the fits to all rows of X; unless given, each row of X is
         scored by the fold that held it out. The offset is needed if the fit had one; 0 asks for none.
     reselect : bool
-        Select a strength for every re-fit; without, a neuron keeps the strength of the full model, and the re-fits
-        take less than half the time.
+        Select a strength for every re-fit, or choose those of smoothing; without, a neuron keeps those of the full
+        model, and the re-fits take less than half the time.
     weaker : int or None
         With ``reselect``, a re-fit goes at least this many strengths below the best one of the full model, and to the
         last at which the full model's held-out deviance falls again, near its minimum. It ends once its own held-out
@@ -99,7 +100,7 @@ def compare(
     -------
     xarray.Dataset
         As of `breakdown`, and ``selected_strength`` (neuron, variable), the λ of each re-fit; of a `TwoPartGLM` with a
-        dimension ``part`` before these.
+        dimension ``part`` before these; none of a `SmoothGLM`.
 
     Raises
     ------
@@ -155,13 +156,13 @@ def compare(
     if not isinstance(model, TwoPartGLM):
         tally, strengths = comparison.of(model, Y, test)
         found = tally.dataset(method == "add", **about)
-        return found.assign(selected_strength=(("neuron", "variable"), strengths))
+        return found if strengths is None else found.assign(selected_strength=(("neuron", "variable"), strengths))
     chosen = []
 
     def tally_of(part: PopulationGLM, activity: Any, own_offset: Any) -> Tally:
         own = replace(comparison, offset=own_offset)
         tally, strengths = own.of(part, activity, part_of_test(model, part, test))
-        chosen.append(strengths)
+        chosen.append(np.asarray(strengths))
         return tally
 
     found = tally_of_parts(model, Y, offset, tally_of, "compare").dataset(method == "add", **about)
@@ -184,20 +185,30 @@ class _Comparison:
     offset: Any
     map: Callable[..., Iterable[Any]]
 
-    def of(self, model: Any, Y: Any, test: Any) -> tuple[Tally, np.ndarray]:
+    def _of_curves(self, model: SmoothGLM, Y: Any, test: Any) -> Tally:
+        """Deviances of curves, which have no folds to be scored by."""
+        if test is None:
+            raise ValueError(
+                "compare: a SmoothGLM holds nothing out; give test=(X_test, Y_test) of trials that it was not fitted "
+                "to, or a popglm.GLMCV."
+            )
+        data = curves_of_fit(model, self.X, Y, self.sample_weight, self.offset, "compare")
+        chosen = resolve_variables(self.variables, model.feature_group_names_)
+        X_scored, Y_scored, offset = _check_test(model, test)
+        full = Predictor.make(model, X_scored, offset, held_out=False)
+        axis = check_bins(self.by, len(X_scored), rows_of(model, test[0], held_out=False))
+        tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, None, axis), list(chosen))
+        add_smooth_refits(model, data, full, tally, chosen, self.method, self.reselect, self.map)
+        return tally
+
+    def of(self, model: Any, Y: Any, test: Any) -> tuple[Tally, np.ndarray | None]:
         """Deviances of a model with and without variables, and the strengths of re-fits (n_neurons, n_variables)."""
         if isinstance(model, CategoricalGLM):
             given = self.X, Y, self.sample_weight, self.offset
-            return tally_of_class_refits(
-                model,
-                given,
-                test,
-                self.variables,
-                self.by,
-                self.method,
-                self.reselect,
-                self.map,
-            )
+            options = self.variables, self.by, self.method, self.reselect, self.map
+            return tally_of_class_refits(model, given, test, *options)
+        if isinstance(model, SmoothGLM):
+            return self._of_curves(model, Y, test), None
         values = check_design_matrix(model, self.X, "compare", held_out=True)
         check_splits(model, "compare")
         check_refittable(model, "compare")
@@ -232,7 +243,7 @@ class _Comparison:
         return tally, strengths
 
 
-def _check_test(model: GLMCV, test: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
+def _check_test(model: PopulationGLM, test: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """X_test, Y_test and the offset as arrays, in the order of the model's columns and neurons."""
     if not isinstance(test, tuple | list) or len(test) not in (2, 3):
         found = f"a {type(test).__name__} of {len(test)}" if isinstance(test, tuple | list) else type(test).__name__

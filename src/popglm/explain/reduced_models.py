@@ -308,6 +308,6 @@ def warn_of_late_refits(model: Any, late: dict[str, int]) -> None:
         told = listed(f"{name!r} ({count} {model.noun}s)" for name, count in late.items() if count)
         warn(
             f"compare: re-fits left {model.noun}s outside tol={model.tol:g}: {told}. Fit the model with a larger "
-            "max_iter or tol, or precision='float64'.",
+            f"max_iter or tol{'' if model.precision == 'float64' else ', or precision=' + repr('float64')}.",
             ConvergenceWarning,
         )

@@ -12,7 +12,7 @@ import xarray as xr
 
 from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
 from popglm.design import Design
-from popglm.estimators import GLM, GLMCV
+from popglm.estimators import GLM, GLMCV, SmoothGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.class_refits import class_samples_of_fit
@@ -28,6 +28,7 @@ from popglm.explain.data_of_fit import (
     way_down,
 )
 from popglm.explain.maps import check_map
+from popglm.explain.smooth_refits import curves_of_fit, refit_curves
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
 from popglm.messages import listed, shown
@@ -66,7 +67,7 @@ def bootstrap(
 
     Parameters
     ----------
-    model : GLM or GLMCV, or one of the classifiers
+    model : GLM, GLMCV or SmoothGLM, or one of the classifiers
         Fitted to X and Y.
     design : Design
         Made X.
@@ -113,11 +114,11 @@ def bootstrap(
     Notes
     -----
     A trial that is drawn k times enters with weight k, and re-fits start from the model's weights. Each neuron is
-    re-fitted at the strength selected for it, so the bands hold the noise of the data, but neither that of the
-    selection nor the bias of the penalty: they lie around the shrunken kernel, and a group that is without weights in
-    almost every re-fit has a band of width 0, as all groups have of a neuron that ended at its null model. All re-fits
-    are centred on the samples of the fit, as in `kernels`: the band of a straight line narrows to nothing at the
-    variable's mean.
+    re-fitted at the strength selected for it, or at its strengths of smoothing. So the bands hold the noise of the
+    data, but neither that of the selection nor the bias of the penalty: they lie around the shrunken kernel, and a
+    group that is without weights in almost every re-fit has a band of width 0, as all groups have of a neuron that
+    ended at its null model. All re-fits are centred on the samples of the fit, as in `kernels`: the band of a straight
+    line narrows to nothing at the variable's mean.
 
     References
     ----------
@@ -146,7 +147,8 @@ def bootstrap(
     results = kernels(model, design, n_points=n_points, units=units)
     given = X, Y, sample_weight, offset
     of_classes = isinstance(model, CategoricalGLM)
-    codes, refit = (_of_classes if of_classes else _of_activity)(model, given, trial)
+    prepare = _of_classes if of_classes else _of_curves if isinstance(model, SmoothGLM) else _of_activity
+    codes, refit = prepare(model, given, trial)
     if not codes.any():
         raise ValueError("trial holds a single trial; at least 2 are needed to draw from.")
     n_trials, n_neurons, n_features = codes.max() + 1, len(model.neuron_names_), len(design.scales_)
@@ -155,7 +157,8 @@ def bootstrap(
     check_room(f"bootstrap: n_resamples={n_resamples:,} re-fits", 8.0 * n_resamples * (n_trials + n_rows * n_features))
     drawn = np.random.default_rng(seed).integers(n_trials, size=(n_resamples, n_trials))
     weights = np.empty((n_resamples, n_rows, n_features))
-    selected, free = np.isfinite(model.lambda_), model.penalty_.free
+    selected = np.isfinite(model.lambda_)
+    free = None if selected.all() else model.penalty_.free
     at_null = np.repeat(~selected, per_neuron)
     unfinished, null = np.zeros((2, n_resamples, n_neurons), bool)
     for i, (coef, gap, null_fitted) in enumerate(map(refit, drawn)):
@@ -195,6 +198,13 @@ def _of_classes(model: Any, given: tuple[Any, Any, Any, Any], trial: Any) -> Pre
     data = class_samples_of_fit(model, *given, "bootstrap")
     codes = check_trials(trial, len(data.X), data.labels)
     return codes, partial(refit_classes, model, data, min(model.tol, LOOSEST_TOL), ALMOST_NULL, codes)
+
+
+def _of_curves(model: Any, given: tuple[Any, Any, Any, Any], trial: Any) -> Prepared:
+    """The same of models whose smoothness was chosen."""
+    data = curves_of_fit(model, *given, "bootstrap")
+    codes = check_trials(trial, len(data.X), data.labels)
+    return codes, partial(refit_curves, model, data, codes)
 
 
 def _refit(
