@@ -2,7 +2,7 @@
 
 Run in popglm's environment, on Linux::
 
-    python benchmarks/streaming.py [--cap-mb 600] [--cold]
+    python benchmarks/streaming.py [--cap-mb 600] [--cold] [--classes]
 
 Writes a float32 X of 3 × the cap to a temporary file and fits it in a process of its own, whose ``RLIMIT_DATA`` is the
 cap above what Python and the libraries have reserved after a first small fit. All private writable memory counts: Y,
@@ -11,7 +11,8 @@ then timed without a cap on the first third of the rows. Poisson group lasso, th
 refit.
 
 With ``--cold`` the kernel is told to forget every block after it was read, so that each pass reads the disk; without,
-passes after the first come from the page cache as far as the machine has room.
+passes after the first come from the page cache as far as the machine has room. With ``--classes`` a classifier is
+fitted, to which of three neurons is the most active.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def write(folder: Path, n_samples: int) -> None:
     np.save(folder / "Y.npy", activity)
 
 
-def fit(folder: Path, way: str, n_samples: int, cap: int, held: int) -> dict[str, float]:
+def fit(folder: Path, way: str, n_samples: int, cap: int, held: int, classes: int) -> dict[str, float]:
     """One fit under the cap (0: none); ``way`` is how X is given, ``held`` the bytes of rows of a stream."""
     import popglm as pg
     from popglm.solve.stream import RowStream
@@ -77,15 +78,17 @@ def fit(folder: Path, way: str, n_samples: int, cap: int, held: int) -> dict[str
     settings = {"penalty": "group_lasso", "feature_groups": [GROUP] * (N_FEATURES // GROUP), "tol": 1e-3}
     small = np.random.default_rng(0).standard_normal((600, N_FEATURES), np.float32)
     counts = np.random.default_rng(1).poisson(1.0, (600, 2))
+    estimator = pg.ClassifierGLMCV if classes else pg.GLMCV
     with warnings.catch_warnings():
         # compiles everything; too small a problem to reach the tolerance
         warnings.simplefilter("ignore")
-        pg.GLMCV(lambdas=LAMBDAS[:1], cv=2, max_iter=2, **settings).fit(small, counts)
+        estimator(lambdas=LAMBDAS[:1], cv=2, max_iter=2, **settings).fit(small, counts)
     before = status()["RssAnon"]
     if cap:
         limit = status()["VmData"] + cap
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     Y = np.load(folder / "Y.npy")[:n_samples]
+    Y = Y[:, :3].argmax(axis=1) if classes else Y
     path = folder / "X.bin"
     if way == "memory":
         X = np.fromfile(path, np.float32, n_samples * N_FEATURES).reshape(-1, N_FEATURES)
@@ -94,7 +97,7 @@ def fit(folder: Path, way: str, n_samples: int, cap: int, held: int) -> dict[str
     else:
         X = RowStream(np.memmap(path, np.float32, "r").reshape(-1, N_FEATURES), memory=held)
     began = perf_counter()
-    model = pg.GLMCV(lambdas=LAMBDAS, cv=3, **settings).fit(X, Y, groups=np.arange(n_samples) // TRIAL)
+    model = estimator(lambdas=LAMBDAS, cv=3, **settings).fit(X, Y, groups=np.arange(n_samples) // TRIAL)
     return {
         "seconds": perf_counter() - began,
         "libraries": before,
@@ -116,27 +119,27 @@ def watch(peak: dict[str, int]) -> None:
         sleep(0.02)
 
 
-def child(folder: Path, way: str, n_samples: int, cap: int, held: int) -> None:
+def child(folder: Path, way: str, n_samples: int, cap: int, held: int, classes: int) -> None:
     """Fit and print what came of it, as JSON."""
     peak = {"peak": 0}
     threading.Thread(target=watch, args=(peak,), daemon=True).start()
     try:
-        result = fit(folder, way, n_samples, cap, held)
+        result = fit(folder, way, n_samples, cap, held, classes)
     except MemoryError as error:
         result = {"error": f"MemoryError: {error}"}
     print(json.dumps(result | peak))
 
 
-def run(folder: Path, way: str, n_samples: int, cap: int, held: int = 0) -> dict[str, float]:
+def run(folder: Path, way: str, n_samples: int, cap: int, held: int, classes: bool) -> dict[str, float]:
     """`child` in a process of its own."""
-    arguments = [sys.executable, __file__, "--child", str(folder), way, str(n_samples), str(cap), str(held)]
+    arguments = [sys.executable, __file__, "--child", str(folder), way, *map(str, (n_samples, cap, held, int(classes)))]
     done = subprocess.run(arguments, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(cap_mb: int, cold: bool) -> None:
+def main(cap_mb: int, cold: bool, classes: bool) -> None:
     """Write X, fit it three ways, print a table."""
     cap = cap_mb * MB
     n_samples = 3 * cap // (4 * N_FEATURES)
@@ -147,12 +150,12 @@ def main(cap_mb: int, cold: bool) -> None:
         write(folder, n_samples)
         print(f"X: {n_samples:,} x {N_FEATURES:,} float32, {3 * cap_mb:,} MB on disk; {N_NEURONS} neurons", end="; ")
         print(f"written in {perf_counter() - began:.0f} s. Cap: {cap_mb:,} MB above the libraries (RLIMIT_DATA).")
-        whole = run(folder, "memory", n_samples, cap)
+        whole = run(folder, "memory", n_samples, cap, 0, classes)
         print(f"in memory, capped: {whole.get('error', 'was fitted: the cap does not bite here')}")
         n_part = n_samples // 3
         fits = {
-            (f"streamed ({way}), capped", n_samples): run(folder, way, n_samples, cap, cap // 6),
-            ("in memory, no cap", n_part): run(folder, "memory", n_part, 0),
+            (f"streamed ({way}), capped", n_samples): run(folder, way, n_samples, cap, cap // 6, classes),
+            ("in memory, no cap", n_part): run(folder, "memory", n_part, 0, 0, classes),
         }
         # peak: memory in use above that of the libraries
         print(f"{'':26}{'samples':>10}{'seconds':>9}{'passes':>8}{'s/100,000 rows':>16}{'peak MB':>12}{'D.E.':>7}")
@@ -173,5 +176,6 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("--cap-mb", type=int, default=600, help="memory for arrays, in MB; X is three times this")
         parser.add_argument("--cold", action="store_true", help="read the disk in every pass")
+        parser.add_argument("--classes", action="store_true", help="fit a classifier")
         arguments = parser.parse_args()
-        main(arguments.cap_mb, arguments.cold)
+        main(arguments.cap_mb, arguments.cold, arguments.classes)
