@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from popglm.checks import check_choice
-from popglm.engines import get_engine
-from popglm.estimators.arguments import feature_group_sizes
+from popglm.engines import Engine, get_engine
+from popglm.estimators.arguments import check_feature_mask, feature_group_sizes
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.group_shapes import group_shapes
 from popglm.estimators.smooth_constraints import (
@@ -26,13 +25,17 @@ from popglm.estimators.smooth_penalties import (
     check_penalties,
     check_smoothing,
     group_penalties,
+    kinds_of_mask,
+    live_penalties,
     penalty_on,
 )
+from popglm.estimators.smooth_storage import SmoothStorage
 from popglm.estimators.validation import warn_neurons
 from popglm.shapes import Shape
 from popglm.solve.curves.population import SmoothFits, determined_columns, fit_smooth
 from popglm.solve.curves.shape_constrained import Cone
 from popglm.solve.stream import RowStream
+from popglm.statistics.curve_penalties import CurvePenalty
 from popglm.statistics.families import Family
 from popglm.statistics.null import null_models
 from popglm.statistics.penalties import Penalty
@@ -42,7 +45,7 @@ from popglm.warnings import ConvergenceWarning
 __all__ = ["SmoothGLM"]
 
 
-class SmoothGLM(PopulationGLM):
+class SmoothGLM(SmoothStorage, PopulationGLM):
     """Generalized additive models of many neurons: how smooth each curve is, is chosen for every neuron and term.
 
     A neuron minimises over b, w the mean of ℓ(y, b + Xw + offset) plus ½ Σ_k σ_k wᵀS_kw, and its strengths σ by
@@ -77,8 +80,8 @@ class SmoothGLM(PopulationGLM):
         ``Design(..., standardize=False)`` avoids.
     smoothing : float or array-like, shape (n_penalties,) or (n_neurons, n_penalties), optional
         Strengths that are given, in the order of the columns of `smoothing_`; None chooses them.
-    feature_groups, feature_shapes : optional
-        As in `GLM`.
+    feature_groups, feature_shapes, feature_mask : optional
+        As in `GLM`. A term that is closed for a neuron has no strength there, and every neuron needs an open column.
     fit_intercept : bool
     tol : float
         Largest derivative of the criterion by the logarithm of a strength, in units of log-likelihood, at which a
@@ -144,7 +147,7 @@ class SmoothGLM(PopulationGLM):
     # what predictions ask of an estimator, and is no choice here
     penalty, l1_ratio, smoothness = "smooth", None, 0.0
     engine, device, schedule, precision, solver, verbose = "numpy", None, "host", "float64", "auto", 0
-    feature_mask = penalty_factors = lambdas = None
+    penalty_factors = lambdas = None
 
     def __init__(
         self,
@@ -162,6 +165,7 @@ class SmoothGLM(PopulationGLM):
         tol: float = 1e-3,
         max_iter: int = 200,
         power: float | None = None,
+        feature_mask: Any = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -177,6 +181,7 @@ class SmoothGLM(PopulationGLM):
         self.tol = tol
         self.max_iter = max_iter
         self.power = power
+        self.feature_mask = feature_mask
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> SmoothGLM:
         """Choose strengths and fit all neurons.
@@ -223,19 +228,36 @@ class SmoothGLM(PopulationGLM):
         s = known * (1.0 if weights is None else weights if weights.ndim == 2 else weights[:, None])
         sums = response_sums(loss, np.where(known, responses, 0.0).T, s.T, [(0, len(values))], offset)
         engine = get_engine("numpy", None, "float64", [])
-        settings = self.method, self.tol, int(self.max_iter), bool(self.fit_intercept), given
+        data = values, responses, weights, offset
         with np.errstate(all="ignore"), engine.session():
-            fits = fit_smooth(
-                loss, (values, responses, weights, offset), (sums.fittable(loss), null.intercept),
-                self._penalty_on(self._columns), settings, engine, self._columns, self._cone(),
-            )  # fmt: skip
+            fits = self._fit_kinds(loss, data, (sums.fittable(loss), null.intercept), given, engine)
         self.loss_, self.null_fitted_ = loss, np.isnan(fits.criterion)
         self.n_events_, self.null_margin_, self.null_intercept_ = null.n_events, null.margin, null.intercept
-        self._order_constants(fits, values)
         self._keep_fits(fits, np.asarray(sums.null, float))
         self._warn_of_smoothing(fits, given is None)
         self.timings_ = {"total": time.perf_counter() - began}
         return self
+
+    def _fit_kinds(
+        self, loss: Family, data: tuple, null: tuple, given: np.ndarray | None, engine: Engine
+    ) -> SmoothFits:
+        """The fits of all neurons, of those with the same open columns at a time."""
+        values, responses, weights, offset = data
+        fittable, intercept = null
+        shape = responses.shape[1], values.shape[1], len(self._penalties)
+        fits = SmoothFits.empty(*shape, intercept)
+        for neurons, columns in self._kinds:
+            live = live_penalties(self._penalties, self.feature_group_sizes_, columns)
+            s = weights if weights is None or weights.ndim == 1 else weights[:, neurons]
+            strengths = None if given is None else given[np.ix_(neurons, live)]
+            settings = self.method, self.tol, int(self.max_iter), bool(self.fit_intercept), strengths
+            own = fit_smooth(
+                loss, (values, responses[:, neurons], s, offset), (fittable[neurons], intercept[neurons]),
+                self._penalty_on(columns, live), settings, engine, columns, self._cone(columns),
+            )  # fmt: skip
+            self._order_constants(own, values, columns)
+            fits.take(own, neurons, live)
+        return fits
 
     def _check_settings(self) -> None:
         check_choice("SmoothGLM", "method", self.method, ("reml", "gcv"))
@@ -258,7 +280,8 @@ class SmoothGLM(PopulationGLM):
         sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1], required=False)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, True)
-        self.feature_mask_ = self.penalty_factors_ = None
+        self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
+        self.penalty_factors_ = None
         self._penalties = self._group_penalties()
         check_order(int(self.order), self._shapes, names, {str(group) for group in self.penalties or ()})
         centred = values.astype(float)
@@ -267,11 +290,19 @@ class SmoothGLM(PopulationGLM):
         # a constant adds to an intercept alone, and stands for one where there is none
         tells = centred.std(axis=0) > 0 if self.fit_intercept else (centred != 0).any(axis=0)
         # what was never visited has no scale, and is 0
-        here = np.flatnonzero(np.isfinite(self._scale) & tells)
-        determined = here[determined_columns(centred[:, here], self._penalty_on(here))]
+        usable = np.isfinite(self._scale) & tells
+        self._kinds = [
+            (neurons, self._determined(centred, np.flatnonzero(usable & open_)))
+            for neurons, open_ in kinds_of_mask(self.feature_mask_, self.neuron_names_, values.shape[1])
+        ]
+
+    def _determined(self, centred: np.ndarray, here: np.ndarray) -> np.ndarray:
+        """Those of some columns that have a weight."""
+        penalty = self._penalty_on(here, live_penalties(self._penalties, self.feature_group_sizes_, here))
+        determined = here[determined_columns(centred[:, here], penalty)]
         # what moves along a direction that changes no prediction may still leave the constraints
-        held = here[constrained_columns(self._constraints(), sizes)[here]]
-        self._columns = np.union1d(determined, held)
+        held = here[constrained_columns(self._constraints(), self.feature_group_sizes_)[here]]
+        return np.union1d(determined, held)
 
     def _group_penalties(self) -> list[tuple[int, str, np.ndarray]]:
         names = self.feature_group_names_
@@ -285,19 +316,19 @@ class SmoothGLM(PopulationGLM):
     def _constraints(self) -> dict[int, str]:
         return check_constraints(self.constraints, self._shapes, self.feature_group_names_)
 
-    def _cone(self) -> Cone | None:
+    def _cone(self, columns: np.ndarray) -> Cone | None:
         found = self._constraints()
         sizes, scale = self.feature_group_sizes_, self._scale
-        return cone_on(found, self._shapes, sizes, scale, self._columns) if found else None
+        return cone_on(found, self._shapes, sizes, scale, columns) if found else None
 
-    def _order_constants(self, fits: SmoothFits, values: np.ndarray) -> None:
+    def _order_constants(self, fits: SmoothFits, values: np.ndarray, columns: np.ndarray) -> None:
         """Give columns that do not vary the weights of their neighbours where an order is asked; say where none can."""
         found, names = self._constraints(), self.feature_group_names_
         if not found:
             return
         layout = self._shapes, self.feature_group_sizes_, self._scale
         before = fits.coef.copy()
-        fill_orders(fits.coef, found, layout, self._columns)
+        fill_orders(fits.coef, found, layout, columns)
         if self.fit_intercept:
             # what a constant adds to every sample is the intercept's
             fits.intercept -= (fits.coef - before) @ values.mean(axis=0, dtype=float)
@@ -308,8 +339,9 @@ class SmoothGLM(PopulationGLM):
         """What the columns were divided by."""
         return np.ones(self.n_features_in_) if self.feature_scaling_ is None else self.feature_scaling_[1]
 
-    def _penalty_on(self, columns: np.ndarray) -> Any:
-        return penalty_on(self._penalties, self.feature_group_sizes_, self._scale, columns)
+    def _penalty_on(self, columns: np.ndarray, live: np.ndarray) -> CurvePenalty:
+        penalties = [self._penalties[k] for k in live]
+        return penalty_on(penalties, self.feature_group_sizes_, self._scale, columns)
 
     def _keep_fits(self, fits: SmoothFits, null: np.ndarray) -> None:
         neurons = pd.Index(self.neuron_names_, name="neuron")
@@ -336,9 +368,10 @@ class SmoothGLM(PopulationGLM):
     def penalty_of(self, neuron: int) -> Penalty:
         """The penalty of one neuron, by its number."""
         p = self.n_features_in_
-        R, columns = np.zeros((p, p)), self._columns
-        strengths = np.nan_to_num(self.smoothing_.to_numpy()[neuron])
-        R[np.ix_(columns, columns)] = self._penalty_on(columns).total(strengths)
+        R, columns = np.zeros((p, p)), next(own for neurons, own in self._kinds if neuron in neurons)
+        live = live_penalties(self._penalties, self.feature_group_sizes_, columns)
+        strengths = np.nan_to_num(self.smoothing_.to_numpy()[neuron, live])
+        R[np.ix_(columns, columns)] = self._penalty_on(columns, live).total(strengths)
         return Penalty(0.0, 1.0, np.ones(p, int), np.ones(p), R)
 
     def _warn_of_smoothing(self, fits: SmoothFits, is_chosen: bool) -> None:
@@ -359,40 +392,3 @@ class SmoothGLM(PopulationGLM):
                 "raise max_iter or tol",
                 np.flatnonzero(fits.slope > self.tol), names, ConvergenceWarning,
             )  # fmt: skip
-
-    def to_xarray(self) -> xr.Dataset:
-        """Everything fitted as an `xarray.Dataset`, as of `GLM`, with dimensions ``curve_penalty`` and ``term`` too."""
-        data, neuron = super().to_xarray(), ("neuron",)
-        of_neurons = {name: (neuron, getattr(self, f"{name}_")) for name in ("criterion", "dispersion", "slope")}
-        names = [f"{self.feature_group_names_[g]}: {name}" for g, name, _ in self._penalties]
-        return data.assign(
-            {
-                "smoothing": (("neuron", "curve_penalty"), self.smoothing_.to_numpy()),
-                "edf": (("neuron", "term"), self.edf_.to_numpy()),
-                **of_neurons,
-            }
-        ).assign_coords(curve_penalty=np.array(names, str), term=np.array(self.feature_group_names_, str))
-
-    def _description(self) -> dict[str, Any]:
-        about = super()._description()
-        given = check_penalties(self.penalties, self.feature_group_sizes_, self.feature_group_names_)
-        matrices = {name: [S.tolist() for S in found] for name, found in given.items()}
-        about["parameters"]["penalties"] = matrices or None
-        about["parameters"]["constraints"] = None if self.constraints is None else {**self.constraints}
-        return about | {"columns": self._columns.tolist()}
-
-    def restore(self, data: xr.Dataset, about: dict[str, Any]) -> Self:
-        self._columns = np.array(about["columns"], int)
-        super().restore(data, about)
-        names = [(self.feature_group_names_[g], name) for g, name, _ in self._penalties]
-        neurons = pd.Index(self.neuron_names_, name="neuron")
-        columns = pd.MultiIndex.from_tuples(names, names=["group", "penalty"]) if names else None
-        self.smoothing_ = pd.DataFrame(data["smoothing"].to_numpy(), index=neurons, columns=columns)
-        self.edf_ = pd.DataFrame(data["edf"].to_numpy(), index=neurons, columns=list(self.feature_group_names_))
-        for name in ("criterion", "dispersion", "slope"):
-            setattr(self, f"{name}_", data[name].to_numpy())
-        return self
-
-    def _restored_penalty(self, about: dict[str, Any]) -> None:
-        self._penalties = self._group_penalties()
-        self._keep_what_is_fixed()

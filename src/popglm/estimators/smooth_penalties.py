@@ -14,7 +14,15 @@ from popglm.numbers import numbers_of
 from popglm.shapes import Shape
 from popglm.statistics.curve_penalties import CurvePenalty, curve_penalties
 
-__all__ = ["check_order", "check_penalties", "check_smoothing", "group_penalties", "penalty_on"]
+__all__ = [
+    "check_order",
+    "check_penalties",
+    "check_smoothing",
+    "group_penalties",
+    "kinds_of_mask",
+    "live_penalties",
+    "penalty_on",
+]
 
 #: How far a matrix may be from symmetric, or hold a direction by less than nothing, in shares of what it holds most.
 ROUNDING = 1e-8
@@ -92,6 +100,34 @@ def group_penalties(
         else:
             found += [(g, name, S) for name, S in curve_penalties(shape, order, shrink).items()]
     return found
+
+
+def live_penalties(
+    penalties: Sequence[tuple[int, str, np.ndarray]], sizes: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Numbers of the penalties whose groups have some of the columns."""
+    there = np.isin(np.arange(len(sizes)), np.repeat(np.arange(len(sizes)), sizes)[columns])
+    return np.array([k for k, (g, _, _) in enumerate(penalties) if there[g]], int)
+
+
+def kinds_of_mask(
+    mask: np.ndarray | None, names: Sequence[str], n_features: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of the neurons that have the same open columns, and these columns, bool (n_features,).
+
+    Raises
+    ------
+    ValueError
+        If a neuron has none.
+    """
+    if mask is None:
+        return [(np.arange(len(names)), np.ones(n_features, bool))]
+    if (closed := ~mask.any(axis=0)).any():
+        raise ValueError(
+            f"feature_mask closes all features for neuron {names[int(closed.argmax())]!r}; leave it out, or open one."
+        )
+    patterns, kind = np.unique(mask.T, axis=0, return_inverse=True)
+    return [(np.flatnonzero(kind.ravel() == k), own) for k, own in enumerate(patterns)]
 
 
 def penalty_on(

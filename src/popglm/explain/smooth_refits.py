@@ -45,21 +45,23 @@ class SmoothRefits:
         Returns the variable, the columns, weights (n_neurons, n_kept), intercepts (n_neurons,), and how many neurons
         have strengths that are not at a minimum.
         """
-        model, q = self.model, len(self.model.neuron_names_)
-        if not len(kept):
-            return variable, kept, np.zeros((q, 1)), np.asarray(model.null_intercept_, float), 0
-        refit, chooses = unfitted_smooth(model, kept), self.reselect and model.smoothing is None
+        model, data, q = self.model, self.data, len(self.model.neuron_names_)
+        coef, intercept = np.zeros((q, max(len(kept), 1))), np.array(model.null_intercept_, float)
+        mask = model.feature_mask_
+        neurons = np.arange(q) if mask is None else np.flatnonzero(mask[kept].any(axis=0))
+        if not len(kept) or not len(neurons):
+            return variable, kept, coef, intercept, 0
+        refit, chooses = unfitted_smooth(model, kept, neurons), self.reselect and model.smoothing is None
         if chooses:
             refit.set_params(smoothing=None)
+        weight = data.weight if data.weight is None or data.weight.ndim == 1 else data.weight[:, neurons]
         with warnings.catch_warnings():
             # the model's own fit has told of neurons without a fit, and what does not converge is counted
             warnings.simplefilter("ignore", PopglmWarning)
             warnings.simplefilter("ignore", ConvergenceWarning)
-            refit.fit(
-                table_of(model, self.data.X, kept), self.data.Y, sample_weight=self.data.weight, offset=self.data.offset
-            )
-        late = int((refit.slope_ > refit.tol).sum()) if chooses else 0
-        return variable, kept, np.atleast_2d(refit.coef_), np.atleast_1d(refit.intercept_), late
+            refit.fit(table_of(model, data.X, kept), data.Y[:, neurons], sample_weight=weight, offset=data.offset)
+        coef[neurons], intercept[neurons] = refit.coef_, refit.intercept_
+        return variable, kept, coef, intercept, int((refit.slope_ > refit.tol).sum()) if chooses else 0
 
 
 def add_smooth_refits(
@@ -118,7 +120,7 @@ def refit_curves(
     times = np.bincount(trials, minlength=codes.max() + 1)[codes]
     weight = np.ones(len(times)) if data.weight is None else data.weight
     everything = np.arange(model.n_features_in_)
-    refit = unfitted_smooth(model, everything)
+    refit = unfitted_smooth(model, everything, np.arange(len(model.neuron_names_)))
     with warnings.catch_warnings():
         # `bootstrap` sums them up
         warnings.simplefilter("ignore", PopglmWarning)
@@ -127,14 +129,14 @@ def refit_curves(
     return np.atleast_2d(refit.coef_), refit.gap_[-1], refit.null_fitted_
 
 
-def unfitted_smooth(model: SmoothGLM, kept: np.ndarray) -> SmoothGLM:
-    """An estimator of the columns ``kept``, which are whole groups, at the strengths of a model."""
+def unfitted_smooth(model: SmoothGLM, kept: np.ndarray, neurons: np.ndarray) -> SmoothGLM:
+    """An estimator of the columns ``kept``, which are whole groups, and some neurons, at the strengths of a model."""
     group = np.repeat(np.arange(len(model.feature_group_sizes_)), model.feature_group_sizes_)
     there = np.unique(group[kept])
     names = [model.feature_group_names_[g] for g in there]
     shapes = model.feature_shapes_
-    strengths = model.smoothing_.loc[:, [own in names for own, _ in model.smoothing_.columns]].to_numpy()
-    # a neuron that is fitted as its null model has none
+    strengths = model.smoothing_.loc[:, [own in names for own, _ in model.smoothing_.columns]].to_numpy()[neurons]
+    # a neuron that is fitted as its null model has none, nor has a term that is closed
     strengths = np.where(np.isnan(strengths), 1.0, strengths)
 
     def of_names(given: Any) -> Any:
@@ -146,6 +148,7 @@ def unfitted_smooth(model: SmoothGLM, kept: np.ndarray) -> SmoothGLM:
         penalties=of_names(model.penalties),
         constraints=of_names(model.constraints),
         smoothing=strengths if strengths.shape[1] else None,
+        feature_mask=None if model.feature_mask_ is None else model.feature_mask_[np.ix_(kept, neurons)],
     )
 
 

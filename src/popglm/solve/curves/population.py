@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.linalg import LinAlgError
@@ -58,6 +58,13 @@ class SmoothFits:
         a, b, c, d, e = np.full((5, n_neurons), np.nan)
         none = np.zeros(n_neurons, int)
         return cls(coef, coef.copy(), intercept.copy(), strengths, a, b, c, d, e, none, none.astype(bool))
+
+    def take(self, own: SmoothFits, neurons: np.ndarray, penalties: np.ndarray) -> None:
+        """Take in fits of some neurons, which have some of the penalties."""
+        self.strengths[np.ix_(neurons, penalties)] = own.strengths
+        for each in fields(self):
+            if each.name != "strengths":
+                getattr(self, each.name)[neurons] = getattr(own, each.name)
 
     def put(self, j: int, found: Smoothed, columns: np.ndarray, n_open: int, n: float) -> None:
         """Take in the fit of a neuron to some columns."""
