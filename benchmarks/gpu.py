@@ -35,6 +35,7 @@ from jobs import LAMBDAS, N_FOLDS
 import popglm as pg
 from popglm.engines import get_engine
 from popglm.solve.population import Settings, fit_population
+from popglm.solve.samples import FitData
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
@@ -83,7 +84,7 @@ def fit(engine, arrays):
     )  # fmt: skip
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(N_FOLDS)]
     with engine.session():
-        found = fit_population(engine, X, Y, None, None, splits, settings, schedule="device")
+        found = fit_population(FitData(engine, X, Y, None, None, splits), settings, schedule="device")
         engine.synchronize()
     return found
 

@@ -11,7 +11,7 @@ import popglm as pg
 from popglm import GLMCV
 from popglm.engines import NumpyEngine
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import Points
+from popglm.solve.samples import FitData, Points
 from popglm.solve.trace import Trace
 from popglm.statistics.ends import ClearTurn, Patience
 from popglm.statistics.families import get_family
@@ -140,7 +140,7 @@ def counted_fit(ends, **members):
     settings = Settings(get_family("poisson"), penalty, lambdas, tol=1e-6, ends=ends)
     engine = type("Own", (Counting,), members)("float64")
     with engine.session():
-        fit = fit_population(engine, X, Y, None, None, list(KFold(4).split(X)), settings)
+        fit = fit_population(FitData(engine, X, Y, None, None, list(KFold(4).split(X))), settings)
     assert engine.points >= fit.n_iter.sum() + fit.cv_n_iter.sum()
     return fit, engine.points
 

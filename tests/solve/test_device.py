@@ -11,6 +11,7 @@ from popglm import GLM, GLMCV, ConvergenceWarning, PopglmWarning
 from popglm.engines import NumpyEngine
 from popglm.engines.memory import is_out_of_memory
 from popglm.solve.population import Settings, fit_population
+from popglm.solve.samples import FitData
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
@@ -211,7 +212,7 @@ def fit(engine, case, tol=1e-6, schedule="device", **more):
         get_family(case.family, case.link), Penalty.make(case.penalty, None, 0.0, np.array(SIZES)), lambdas, tol=tol
     )
     with engine.session():
-        return fit_population(engine, case.X, case.Y, None, None, [], settings, schedule=schedule, **more)
+        return fit_population(FitData(engine, case.X, case.Y, None, None, []), settings, schedule=schedule, **more)
 
 
 def test_a_guide_at_the_minimum_needs_one_evaluation():

@@ -10,6 +10,7 @@ from popglm.engines import NumpyEngine, get_engine
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.fit import Fit
 from popglm.solve.population import Settings, fit_population
+from popglm.solve.samples import FitData
 from popglm.solve.walk import Walk
 from popglm.statistics.ends import Patience
 from popglm.statistics.families import get_family
@@ -71,9 +72,8 @@ class Case:
         Y = MISSING if self.missing else ACTIVITY[self.family]
         start = np.full((3, 4, Q, len(X.T)), 0.05) if self.start else None
         with engine.session():
-            found = fit_population(
-                engine, X, Y, None, None, SPLITS, settings, start=start, schedule=self.schedule, checkpoint=checkpoint
-            )
+            data = FitData(engine, X, Y, None, None, SPLITS)
+            found = fit_population(data, settings, start=start, schedule=self.schedule, checkpoint=checkpoint)
         return {name: array for name, array in found.state().items() if "seconds" not in name}
 
     def __str__(self):

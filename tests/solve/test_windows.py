@@ -10,7 +10,7 @@ from popglm.estimators.predictions import means_on_device
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.held_out import HeldOut
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import Points, Samples
+from popglm.solve.samples import FitData, Points, Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
@@ -64,7 +64,7 @@ def fit(engine, X, Y, **settings):
     )
     splits = [(np.arange(1000, N), np.arange(1000)), (np.arange(1000), np.arange(1000, N))]
     with engine.session():
-        return fit_population(engine, X, Y, None, None, splits, settings)
+        return fit_population(FitData(engine, X, Y, None, None, splits), settings)
 
 
 X_ALONE, PASSES = {"largest": N * P}, {"beside_X": False}

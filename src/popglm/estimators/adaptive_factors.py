@@ -12,6 +12,7 @@ from sklearn.base import clone
 from popglm.checks import is_number
 from popglm.estimators.arguments import LARGEST_FACTOR
 from popglm.messages import shown
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import PENALTIES
 
@@ -130,7 +131,7 @@ class AdaptiveFactors:
 
 
 def first_factors(
-    model: Any, template: Any, settings: Settings, data: tuple, parts: list[tuple[np.ndarray, list]]
+    model: Any, template: Any, settings: Settings, data: FitData, parts: list[tuple[np.ndarray, list]]
 ) -> np.ndarray:
     """Factors of every fit, block and neuron, shape (n_fits, n_blocks, n_neurons), as its own rows have them.
 
@@ -140,7 +141,7 @@ def first_factors(
         Whose arguments are checked.
     template : GLMCV
         Whose settings first fits have, but for what ``model`` knows of features.
-    data : engine, X, Y, weights, offset, splits
+    data : FitData
     parts : list of (rows, folds)
         Of every fit its rows, and the folds among them, by their positions there.
     """

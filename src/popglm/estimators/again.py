@@ -14,6 +14,7 @@ from popglm.estimators.relaxed import blend_weights
 from popglm.solve.factors.own_columns import fit_each
 from popglm.solve.relaxed import relax
 from popglm.solve.result import PopulationFit
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 
 __all__ = ["Again"]
@@ -56,28 +57,28 @@ class Again(GLM):
             again.folds = inner_folds(rows, model.splits_)
         return again
 
-    def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
+    def _searched(self, settings: Settings, data: FitData, shares: list) -> Settings:
         """See `PopulationGLM._searched`."""
         if not isinstance(self.penalty_factors, AdaptiveFactors):
             return super()._searched(settings, data, shares)
-        with np.errstate(all="ignore"), data[0].session():
-            parts = [(np.arange(len(data[2])), self.folds)]
+        with np.errstate(all="ignore"), data.engine.session():
+            parts = [(np.arange(len(data.Y)), self.folds)]
             found = first_factors(self, self.template, settings, data, parts)
         self.adaptive_factors_ = found[0, settings.penalty.block_of_column]
         return settings
 
-    def _fitted(self, data: tuple, settings: Settings, more: tuple) -> PopulationFit:
+    def _fitted(self, data: FitData, settings: Settings, more: tuple) -> PopulationFit:
         """See `PopulationGLM._fitted`."""
         if self.adaptive_factors_ is None:
             return super()._fitted(data, settings, more)
         return fit_each(data, settings, self.adaptive_factors_[None, settings.penalty.starts[:-1]], *more[:3])
 
-    def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
+    def _relax(self, settings: Settings, data: FitData, fit: PopulationFit, refit: bool) -> None:
         """See `PopulationGLM._relax`."""
         self.gamma_ = self.blend
         if self.blend is None:
             return
-        with np.errstate(all="ignore"), data[0].session():
+        with np.errstate(all="ignore"), data.engine.session():
             found = relax(data, settings, replace(fit, fittable=fit.fittable & (self.blend < 1)), refit)
         self.relaxed_coef_path_, self.relaxed_intercept_path_ = found.coef[0], found.intercept[0]
         self.relaxed_family_parameters_path_ = {

@@ -43,6 +43,7 @@ from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
 from popglm.solve.factors.own_factors import fit_neurons
 from popglm.solve.population import PopulationFit, Settings
+from popglm.solve.samples import FitData
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream, released
@@ -110,7 +111,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         n_fits = len(splits) + int(refit)
         # what overflows on the way shows in a certificate, and so in a warning that names the neuron
         quiet = np.errstate(all="ignore")
-        data = engine, values, responses, weights, offset, splits
+        data = FitData(engine, values, responses, weights, offset, splits)
 
         self.factor_search_ = self.adaptive_factors_ = self.cv_adaptive_factors_ = None
         settings = self._searched(settings, data, shares)
@@ -182,22 +183,21 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         self._far_from_zero = loss.is_unbounded and far_from_zero(responses)
         self.sample_labels_ = rows.labels
 
-    def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
+    def _searched(self, settings: Settings, data: FitData, shares: list) -> Settings:
         """The settings with the penalty factors that are still to be searched for; only cross-validation has some."""
         if isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors):
             kind = type(self.penalty_factors).__name__
             raise ValueError(f"penalty_factors: {kind} chooses by held-out activity, which a GLM has not; use GLMCV.")
         return settings
 
-    def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
+    def _relax(self, settings: Settings, data: FitData, fit: PopulationFit, refit: bool) -> None:
         """Fit without a penalty to what was chosen; only cross-validation can tell how much of that is good."""
 
-    def _fitted(self, data: tuple, settings: Settings, more: tuple) -> PopulationFit:
+    def _fitted(self, data: FitData, settings: Settings, more: tuple) -> PopulationFit:
         """The fits of all neurons over all strengths; ``more`` are the other arguments of `fit_neurons`, in order."""
-        arguments: Any = (*data, settings, *more)
-        return fit_neurons(*arguments)
+        return fit_neurons(data, settings, *more)
 
-    def _about(self, settings: Settings, data: tuple, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
+    def _about(self, settings: Settings, data: FitData, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
         engine, X, Y, weights, offset, splits = data
         folds = np.concatenate([np.zeros(0, int), *(np.r_[len(rows), rows] for pair in splits for rows in pair)])

@@ -19,6 +19,7 @@ from popglm.labels import is_counted
 from popglm.messages import shown
 from popglm.numbers import holds_flags, numbers_of
 from popglm.solve.factors.search import search_factors
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.variables import Variables, resolve_variables
 
@@ -205,7 +206,7 @@ class _Candidates:
 
 
 def run_search(
-    model: Attributes, settings: Settings, data: tuple, shares: list
+    model: Attributes, settings: Settings, data: FitData, shares: list
 ) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
     """What the search of a `GLMCV` found: its `factor_search_`, factors (n_groups, n_neurons), and strengths.
 
@@ -213,7 +214,7 @@ def run_search(
     ----------
     model : GLMCV
         Whose arguments are checked.
-    data : engine, X, Y, weights, offset, splits
+    data : FitData
     """
     search, (engine, X, *_) = model.penalty_factors, data
     if model.penalty == "none":
@@ -226,7 +227,7 @@ def run_search(
     candidates = search.drawn(model.feature_group_names_)
     factors = candidates.factors
     of_blocks = np.stack([np.asarray(penalty_with(model, own).factors) for own in factors])
-    n_neurons = data[2].shape[1]
+    n_neurons = data.Y.shape[1]
     with (
         np.errstate(all="ignore"),
         engine.session(),

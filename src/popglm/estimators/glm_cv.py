@@ -27,6 +27,7 @@ from popglm.estimators.validation import check_weights, over_neurons
 from popglm.labels import Rows
 from popglm.solve.factors.own_columns import fit_each
 from popglm.solve.result import PopulationFit
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.ends import Patience
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
@@ -258,24 +259,24 @@ schedule, precision, verbose, power, concavity
         check_relaxed(self, settings)
         return settings
 
-    def _fitted(self, data: tuple, settings: Settings, more: tuple) -> PopulationFit:
+    def _fitted(self, data: FitData, settings: Settings, more: tuple) -> PopulationFit:
         """See `PopulationGLM._fitted`."""
         if self.adaptive_factors_ is None or self.cv_adaptive_factors_ is None:
             return super()._fitted(data, settings, more)
         factors = np.concatenate([self.adaptive_factors_[None], self.cv_adaptive_factors_])
         return fit_each(data, settings, factors[:, settings.penalty.starts[:-1]], *more[:3])
 
-    def _relax(self, settings: Settings, data: tuple, fit: PopulationFit, refit: bool) -> None:
+    def _relax(self, settings: Settings, data: FitData, fit: PopulationFit, refit: bool) -> None:
         """See `PopulationGLM._relax`."""
         forget_relaxed(self)
         if (gammas := check_relaxed(self, settings)) is not None:
             fit_relaxed(self, gammas, data, settings, fit, refit)
 
-    def _searched(self, settings: Settings, data: tuple, shares: list) -> Settings:
+    def _searched(self, settings: Settings, data: FitData, shares: list) -> Settings:
         """See `PopulationGLM._searched`."""
         if isinstance(self.penalty_factors, AdaptiveFactors):
-            with np.errstate(all="ignore"), data[0].session():
-                parts = parts_with_folds(len(data[2]), data[-1])
+            with np.errstate(all="ignore"), data.engine.session():
+                parts = parts_with_folds(len(data.Y), data.splits)
                 factors = first_factors(self, self, settings, data, parts)[:, settings.penalty.block_of_column]
             self.adaptive_factors_, self.cv_adaptive_factors_ = factors[0], factors[1:]
             return settings

@@ -17,6 +17,7 @@ from popglm.numbers import holds_flags, numbers_of
 from popglm.solve.coordinates import product64
 from popglm.solve.relaxed import RelaxedFits, relax
 from popglm.solve.result import PopulationFit
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of, some_rows
 from popglm.statistics.selection import at_strengths, select_strengths
@@ -95,13 +96,13 @@ def forget_relaxed(model: Attributes) -> None:
 
 
 def fit_relaxed(
-    model: Attributes, gammas: np.ndarray, data: tuple, settings: Settings, fit: PopulationFit, refit: bool
+    model: Attributes, gammas: np.ndarray, data: FitData, settings: Settings, fit: PopulationFit, refit: bool
 ) -> None:
     """Set paths of relaxed weights and the held-out deviance of blends.
 
     Parameters
     ----------
-    data : engine, X, Y, weights, offset, splits
+    data : FitData
 
     Warns
     -----
@@ -111,10 +112,10 @@ def fit_relaxed(
         Names neurons whose relaxed fits did not reach `tol`.
     """
     began = time.perf_counter()
-    n_neurons, n_fits = data[2].shape[1], len(data[-1]) + int(refit)
+    n_neurons, n_fits = data.Y.shape[1], len(data.splits) + int(refit)
     with (
         np.errstate(all="ignore"),
-        data[0].session(),
+        data.engine.session(),
         fit_progress(model.verbose, n_neurons, n_fits, 1, "relaxed fit") as advance,
     ):
         told = None if advance is None else lambda i, share: advance(i, -1, share=share)
@@ -150,7 +151,7 @@ def fit_relaxed(
     )
 
 
-def _held_out(model: Any, data: tuple, fit: PopulationFit, found: RelaxedFits, first: int) -> np.ndarray:
+def _held_out(model: Any, data: FitData, fit: PopulationFit, found: RelaxedFits, first: int) -> np.ndarray:
     """Held-out deviance of all blends, shape (n_gammas, n_folds, n_lambdas, n_neurons)."""
     _, X, Y, weights, offset, splits = data
     deviance = np.stack([fit.cv_deviance] * len(model.gammas_))

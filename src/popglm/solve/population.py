@@ -1,47 +1,39 @@
-"""From arrays to a fitted population: working coordinates, folds as row ranges, the path of every cohort."""
+"""From arrays to a fitted population: the path of every cohort, in units of its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from popglm.engines.protocol import Engine
-from popglm.solve.cohorts import cohorts_of, unheld
-from popglm.solve.folds import Folds, order_by_fold
+from popglm.solve.cohorts import Cohort, cohorts_of, unheld
+from popglm.solve.folds import Folds
 from popglm.solve.grams import GramFits
+from popglm.solve.prepared import Prepared, prepared
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits, Rows
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings, reporter, strengths
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 from popglm.solve.sparse.limits import check_sparse
 from popglm.solve.sparse.rows import SparseRows
-from popglm.solve.stream import RowStream, read_rows
-from popglm.solve.sums import feature_sums
+from popglm.solve.stream import RowStream
 from popglm.solve.units import Units
 from popglm.solve.varying import varying_columns
-from popglm.statistics.penalties import Penalty
 
-__all__ = ["PopulationFit", "Settings", "center_of", "centred_copy", "fit_population"]
+__all__ = ["PopulationFit", "Settings", "fit_population"]
 
 #: Neurons of a cohort, its fits, and the units that these work in.
 Fitted = tuple[np.ndarray, GramFits | RowFits, Units]
-#: Row ranges on disk that are shorter on average are not worth a matrix product each.
-SHORT_RANGE = 64
 
 
 def fit_population(
-    engine: Engine,
-    X: Any,
-    Y: np.ndarray,
-    weights: np.ndarray | None,
-    offset: np.ndarray | None,
-    splits: list[tuple[np.ndarray, np.ndarray]],
+    data: FitData,
     settings: Settings,
     refit: bool = True,
     on_strength: Callable[..., Any] | None = None,
@@ -54,14 +46,6 @@ def fit_population(
 
     Parameters
     ----------
-    X : ndarray or RowStream, shape (n_samples, n_features)
-        A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are, and
-        `SparseRows` sparse.
-    Y : ndarray, shape (n_samples, n_neurons)
-        NaN where a neuron was not recorded.
-    weights : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
-    offset : ndarray, shape (n_samples,), or None
-    splits : list of (train, test) row indices
     on_strength : callable, optional
         Called with the numbers of a strength and a split (-1 for all rows) that some neurons have behind them;
         ``share`` says which part of all they are, ``kept`` whether an earlier call did the work.
@@ -71,7 +55,7 @@ def fit_population(
         rows leave undetermined, so they may come from nothing that has met its held-out activity: not from a fit to all
         rows, nor from that of another split.
     shares : sequence of engine
-        Engines on several devices, each of which takes a share of the neurons; ``engine`` does the rest.
+        Engines on several devices, each of which takes a share of the neurons; that of ``data`` does the rest.
     schedule : {"auto", "host", "device"}
         Where the weights lie: on the host, or on the device, one fit after the other; "auto" takes the second on an
         accelerator or several devices, unless X is a stream.
@@ -79,109 +63,123 @@ def fit_population(
         Where the fit is kept while it goes on, and taken up again: of these very arguments.
     """
     began = time.perf_counter()
-    if isinstance(X, RemoteRows):
+    if isinstance(data.X, RemoteRows):
         _check_remote(settings, schedule, shares)
-    sparse = isinstance(X, SparseRows)
-    if sparse:
-        check_sparse(X, settings, engine, schedule, shares)
-    n, q = len(X), Y.shape[1]
-    streamed = isinstance(X, RowStream) and not sparse
-    edges = X.shares.edges if isinstance(X, RemoteRows) else None
-    shortest = max(SHORT_RANGE, (engine.window or 0) // 2) if streamed else None
-    order, folds = order_by_fold(n, splits, shortest, edges)
-    weights, own_weights = _shared(weights)
-    center = center_of(X, weights, settings.fit_intercept)
-    penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
-    settings = replace(settings, penalty=penalty)
-    weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order], settings)
-    level, offset = _centred_offset(None if offset is None else np.asarray(offset, float)[order], weights, settings)
-    if isinstance(X, RemoteRows):
-        work: Any = X.centred_for(engine, order, center, column_unit)
-    elif isinstance(X, SparseRows):
-        work = X.centred_for(order, center, engine.dtype, column_unit)
-    elif streamed:
-        work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
-    else:
-        work = centred_copy(X, order, center, engine.dtype, column_unit)
-    if column_unit is not None:
-        start = None if start is None else start * column_unit
-    own_center = center if column_unit is None else center / column_unit
-    features, held = feature_sums(engine, work, weights, folds, penalty.free)
-    if features[0].XX.ndim == 1 and settings.lambdas is None and penalty.l1_ratio < 1:
-        features[0] = replace(features[0], largest=work.largest_variance(weights, penalty.free))
-    seconds = {"prepare": time.perf_counter() - began}
-
-    missing = np.isnan(Y.T[:, order])
-    if own_weights is not None:
-        own_weights = own_weights.T[:, order] / weight_unit
-        missing |= own_weights == 0
-    is_gaussian = settings.loss.is_least_squares
-    # an offset of the mean itself is as good as taken from the activity
-    in_response, offset = (offset, None) if is_gaussian else (None, offset)
+    elif isinstance(data.X, SparseRows):
+        check_sparse(data.X, settings, data.engine, schedule, shares)
+    common = prepared(data, settings)
+    settings, q = common.settings, data.Y.shape[1]
+    seconds = time.perf_counter() - began
+    if start is not None and common.column_unit is not None:
+        start = start * common.column_unit
     cohorts: list[Fitted] = []
-    varying = varying_columns(X, missing, weights, order, folds, unheld(settings))
-    for cohort in cohorts_of(settings, Y.T[:, order], missing, weights, folds, varying, own_weights is None):
-        chosen = np.flatnonzero(cohort.wanted.any(axis=0))
-        on_grams = is_gaussian and cohort.complete and settings.first_order is None and features[0].XX.ndim > 1
-        dtype = float if on_grams else engine.dtype
-        y = np.ascontiguousarray(Y.T[np.ix_(chosen, order)], dtype=float)
-        np.nan_to_num(y, copy=False, nan=0.0)
-        if in_response is not None:
-            y -= in_response
-        recorded = weights
-        if own_weights is not None:
-            recorded = np.where(missing[chosen], 0.0, own_weights[chosen])
-        elif missing[chosen].any():
-            recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
-        far_off = cohort.far and not on_grams
-        shift = _means(y, recorded, folds, int(cohort.wanted.any(axis=1).argmax())) if far_off else np.zeros(len(y))
-        units = settings.loss.units(cohort.decade, shift, settings.penalty.l1_ratio > 0)
-        if far_off:
-            y -= shift[:, None]
-        if cohort.decade:
-            y /= units.size[:, None]
-        own = settings.in_units(units).closing(cohort.closed)
-        if not cohort.fractional:
-            own = replace(own, loss=own.loss.of_events())
-        if own.ends is not None:
-            own = replace(own, ends=own.ends.of(chosen, units.loss * weight_unit))
-        y = y.astype(dtype)
-        recorded, plain, o = (None if a is None else a.astype(dtype) for a in (recorded, weights, offset))
-        scored = Rows(work, y, recorded, o, [(0, n)])
-        # in the rows of its fits a complete neuron has no other weights than the rows
-        data = replace(scored, weights=plain) if cohort.complete else scored
-        near = None if start is None else start[:, :, chosen] / units.weight[:, None]
-        common: dict[str, Any] = {
-            "engine": engine, "data": data, "scored": scored, "center": own_center, "features": features,
-            "folds": folds, "settings": own, "wanted": cohort.wanted[:, chosen], "refit": refit,
+    varying = varying_columns(data.X, common.missing, common.weights, common.order, common.folds, unheld(settings))
+    activity = data.Y.T[:, common.order]
+    for cohort in cohorts_of(
+        settings, activity, common.missing, common.weights, common.folds, varying, common.own_weights is None
+    ):
+        rows = _rows_of(cohort, data, common)
+        near = None if start is None else start[:, :, rows.chosen] / rows.units.weight[:, None]
+        given: dict[str, Any] = {
+            "engine": data.engine, "data": rows.counted, "scored": rows.scored, "center": common.own_center,
+            "features": common.features, "folds": common.folds, "settings": rows.settings,
+            "wanted": cohort.wanted[:, rows.chosen], "refit": refit,
             "on_strength": _of_cohort(on_strength, cohort.wanted), "start": near,
             "checkpoint": checkpoint.part(f"cohort{len(cohorts)}"),
         }  # fmt: skip
         fits: GramFits | RowFits
-        if on_grams:
-            fits = GramFits(partition_features=held, **common)
+        if rows.on_grams:
+            fits = GramFits(partition_features=common.held, **given)
         else:
-            fits = RowFits(shares=shares, schedule=schedule, **common)
-        cohorts.append((chosen, fits, units))
+            fits = RowFits(shares=shares, schedule=schedule, **given)
+        cohorts.append((rows.chosen, fits, rows.units))
 
     lambdas = _automatic_strengths(cohorts, settings.n_lambdas, q) if settings.lambdas is None else settings.lambdas
-    result, bare = _fit_cohorts(cohorts, lambdas, level, weight_unit)
-    if column_unit is not None:
-        result.in_columns(column_unit, center)
-    if bare is not None and (free := penalty.free) is not None:
-        if column_unit is not None:
-            bare.in_columns(column_unit[free], center[free])
-        result.bare = bare.widened(free)
-        _leave_out_unscored(bare, missing, weights, folds)
+    result = _finished(*_fit_cohorts(cohorts, lambdas, common.level, common.weight_unit), common)
     # as they were given: a unit and back is not always the same number
     result.lambdas = lambdas
-    for name, value in seconds.items():
-        result.seconds[name] = result.seconds.get(name, 0.0) + value
-    if streamed:
-        work.close()
-    _leave_out_unscored(result, missing, weights, folds)
+    result.seconds["prepare"] = result.seconds.get("prepare", 0.0) + seconds
+    if isinstance(common.X, RowStream) and not isinstance(common.X, SparseRows):
+        common.X.close()
     if settings.ends is not None:
         result.cut(settings.ends(result.cv_deviance))
+    return result
+
+
+@dataclass(frozen=True)
+class _CohortRows:
+    """The rows of a cohort in its units.
+
+    Attributes
+    ----------
+    chosen : ndarray of int
+        Neurons.
+    counted, scored : Rows
+        Those of its fits, and those by which held-out deviance is told.
+    units : Units
+    settings : Settings
+    on_grams : bool
+        Whether second moments say everything of the samples.
+    """
+
+    chosen: np.ndarray
+    counted: Rows
+    scored: Rows
+    units: Units
+    settings: Settings
+    on_grams: bool
+
+
+def _rows_of(cohort: Cohort, data: FitData, common: Prepared) -> _CohortRows:
+    """The activity of a cohort in its units, with what its samples count."""
+    settings, weights, missing, order = common.settings, common.weights, common.missing, common.order
+    chosen, loss = np.flatnonzero(cohort.wanted.any(axis=0)), settings.loss
+    wide = common.features[0].XX.ndim == 1
+    on_grams = loss.is_least_squares and cohort.complete and settings.first_order is None and not wide
+    dtype = float if on_grams else data.engine.dtype
+    y = np.ascontiguousarray(data.Y.T[np.ix_(chosen, order)], dtype=float)
+    np.nan_to_num(y, copy=False, nan=0.0)
+    # an offset of the mean itself is as good as taken from the activity
+    offset = common.offset
+    if loss.is_least_squares and offset is not None:
+        y, offset = y - offset, None
+    recorded = weights
+    if common.own_weights is not None:
+        recorded = np.where(missing[chosen], 0.0, common.own_weights[chosen])
+    elif missing[chosen].any():
+        recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
+    far_off = cohort.far and not on_grams
+    first = int(cohort.wanted.any(axis=1).argmax())
+    shift = _means(y, recorded, common.folds, first) if far_off else np.zeros(len(y))
+    units = loss.units(cohort.decade, shift, settings.penalty.l1_ratio > 0)
+    if far_off:
+        y -= shift[:, None]
+    if cohort.decade:
+        y /= units.size[:, None]
+    own = settings.in_units(units).closing(cohort.closed)
+    if not cohort.fractional:
+        own = replace(own, loss=own.loss.of_events())
+    if own.ends is not None:
+        own = replace(own, ends=own.ends.of(chosen, units.loss * common.weight_unit))
+    y = y.astype(dtype)
+    recorded, plain, offset = (None if a is None else a.astype(dtype) for a in (recorded, weights, offset))
+    scored = Rows(common.X, y, recorded, offset, [(0, len(order))])
+    # in the rows of its fits a complete neuron has no other weights than the rows
+    counted = replace(scored, weights=plain) if cohort.complete else scored
+    return _CohortRows(chosen, counted, scored, units, own, on_grams)
+
+
+def _finished(result: PopulationFit, bare: PopulationFit | None, common: Prepared) -> PopulationFit:
+    """The fits of all cohorts in the user's columns, with those of the columns that are never penalised."""
+    unit, free = common.column_unit, common.settings.penalty.free
+    if unit is not None:
+        result.in_columns(unit, common.center)
+    if bare is not None and free is not None:
+        if unit is not None:
+            bare.in_columns(unit[free], common.center[free])
+        result.bare = bare.widened(free)
+        _leave_out_unscored(bare, common.missing, common.weights, common.folds)
+    _leave_out_unscored(result, common.missing, common.weights, common.folds)
     return result
 
 
@@ -261,68 +259,3 @@ def _means(y: np.ndarray, weights: np.ndarray | None, folds: Folds, fit: int) ->
     s = folds.counts(y.shape[1])[fit] * (1.0 if weights is None else weights)
     total = s.sum(axis=-1)
     return (y * s).sum(axis=1) / np.where(total > 0, total, 1)
-
-
-def _shared(weights: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Weights of samples that neurons have on average, for what they share, and those of each where they differ."""
-    if weights is None or weights.ndim == 1:
-        return weights, None
-    return weights.mean(axis=1), weights
-
-
-def _scaled(weights: np.ndarray | None, settings: Settings) -> tuple[float, np.ndarray | None]:
-    """A power of two, and weights over it, of about 1: only their ratios matter, unless they are numbers of trials."""
-    if weights is None or settings.loss.has_trials:
-        return 1.0, weights
-    unit = float(np.exp2(np.round(np.log2(weights.mean()))))
-    return unit, weights / unit
-
-
-def _centred_offset(
-    offset: np.ndarray | None, weights: np.ndarray | None, settings: Settings
-) -> tuple[float, np.ndarray | None]:
-    """The mean of the offset, and the offset less that: what all samples have is the intercept's."""
-    if offset is None or not settings.fit_intercept:
-        return 0.0, offset
-    level = float(np.average(offset, weights=weights))
-    return level, offset - level
-
-
-def center_of(X: Any, weights: np.ndarray | None, fit_intercept: bool) -> np.ndarray:
-    """What is taken from every column: its mean, or nothing where no intercept could make up for it."""
-    if not fit_intercept:
-        return np.zeros(X.shape[1])
-    s = np.ones(len(X)) if weights is None else np.asarray(weights, float)
-    if isinstance(X, RemoteRows | SparseRows):
-        return X.weighted_sum(s) / s.sum()
-    total = np.zeros(X.shape[1])
-    for first, last, rows in read_rows(X):
-        for a in range(0, last - first, 1024):
-            # piecewise: this product is in float64, whatever the numbers of X, and would be twice the block
-            total += s[first:last][a : a + 1024] @ rows[a : a + 1024]
-    return total / s.sum()
-
-
-def _variances(X: Any, center: np.ndarray, penalty: Penalty) -> np.ndarray:
-    """Mean square of every column about ``center``, where columns that are never penalised need a unit; else 0."""
-    total = np.zeros(X.shape[1])
-    if penalty.free is None:
-        return total
-    if isinstance(X, RemoteRows | SparseRows):
-        return X.square_sum(center) / len(X)
-    for first, last, rows in read_rows(X):
-        for a in range(0, last - first, 1024):
-            total += np.square(rows[a : a + 1024] - center).sum(axis=0)
-    return total / len(X)
-
-
-def centred_copy(
-    X: np.ndarray, order: np.ndarray, center: np.ndarray, dtype: Any, unit: np.ndarray | None
-) -> np.ndarray:
-    """The rows of X in ``order`` less ``center``, columns divided by ``unit`` (n_features,) unless that is None."""
-    work = np.empty(X.shape, dtype)
-    for a in range(0, len(X), 4096):
-        # the difference in float64: a column with a large mean keeps its digits
-        rows = X[order[a : a + 4096]] - center
-        work[a : a + 4096] = rows if unit is None else rows / unit
-    return work

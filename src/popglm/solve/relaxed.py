@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.factors.own_factors import narrowed, of_columns
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit
+from popglm.solve.samples import FitData
 from popglm.solve.separation import separated
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import Penalty
@@ -41,7 +41,7 @@ class RelaxedFits:
 
 
 def relax(
-    data: tuple,
+    data: FitData,
     settings: Settings,
     fit: PopulationFit,
     refit: bool,
@@ -53,8 +53,7 @@ def relax(
 
     Parameters
     ----------
-    data : engine, X, Y, weights, offset, splits
-        As for `fit_population`.
+    data : FitData
     settings : Settings
         Of the penalised fits.
     fit : PopulationFit
@@ -65,7 +64,7 @@ def relax(
         Called with the number of a fit and the share of its neurons that were fitted since.
     """
     first: list[Any] = [(fit.coef, fit.intercept, fit.parameters, fit.fittable, [])] if refit else []
-    folds = zip(fit.cv_coef, fit.cv_intercept, fit.cv_parameters, fit.cv_fittable, data[-1], strict=True)
+    folds = zip(fit.cv_coef, fit.cv_intercept, fit.cv_parameters, fit.cv_fittable, data.splits, strict=True)
     paths = [*first, *((*path, [split]) for *path, split in folds)]
     found = RelaxedFits(
         *(np.stack([path[i] for path in paths]).copy() for i in range(3)),
@@ -98,22 +97,21 @@ def _sets(
 
 
 def _fit_set(
-    data: tuple, settings: Settings, found: RelaxedFits, i: int, split: list, columns: np.ndarray, places: dict
+    data: FitData, settings: Settings, found: RelaxedFits, i: int, split: list, columns: np.ndarray, places: dict
 ) -> None:
     """Fit the neurons that have a set of columns, and put the weights where they had it."""
-    engine, X, Y, weights, offset, _ = data
     own = np.array(list(places))
-    x, y, w = narrowed(X, columns), Y[:, own], of_columns(weights, own)
+    mine = data.of(own).narrowed(columns)._replace(splits=split)
     # from the weakest of the strengths, which is the nearest
     last = np.array([strengths[-1] for strengths in places.values()])
     start = found.coef[i, last, own][:, columns].astype(float)
     bare = _without_penalty(settings, columns, len(own))
-    fit = fit_population(engine, x, y, w, offset, split, bare, not split, None, start[None, None], schedule="host")
+    fit = fit_population(mine, bare, not split, None, start[None, None], schedule="host")
     coef, intercept, parameters, gap = (
         getattr(fit, f"cv_{name}" if split else name) for name in ("coef", "intercept", "parameters", "gap")
     )
     coef, intercept, parameters, gap = (a[0] if split else a for a in (coef, intercept, parameters, gap))
-    unbounded = _unbounded(bare, x, y, w, split, coef[0])
+    unbounded = _unbounded(bare, mine, coef[0])
     for m, (j, strengths) in enumerate(places.items()):
         if unbounded[m] or not np.isfinite(coef[0, m]).all():
             found.unbounded[i, strengths, j] = True
@@ -134,17 +132,15 @@ def _without_penalty(settings: Settings, columns: np.ndarray, n_neurons: int) ->
     )  # fmt: skip
 
 
-def _unbounded(
-    settings: Settings, X: Any, Y: np.ndarray, weights: np.ndarray | None, split: list, coef: np.ndarray
-) -> np.ndarray:
+def _unbounded(settings: Settings, data: FitData, coef: np.ndarray) -> np.ndarray:
     """Neurons whose events some columns separate in the rows of a fit, shape (n_neurons,)."""
     if settings.penalty.R is not None or not settings.loss.can_separate:
         return np.zeros(len(coef), bool)
-    counted = ~np.isnan(Y)
+    counted, weights = ~np.isnan(data.Y), data.weights
     if weights is not None:
         counted &= (weights if weights.ndim == 2 else weights[:, None]) > 0
-    if split:
-        inside = np.zeros((len(Y), 1), bool)
-        inside[split[0][0]] = True
+    if data.splits:
+        inside = np.zeros((len(data.Y), 1), bool)
+        inside[data.splits[0][0]] = True
         counted &= inside
-    return separated(settings.loss, X, Y, counted, coef.astype(float), settings.fit_intercept)
+    return separated(settings.loss, data.X, data.Y, counted, coef.astype(float), settings.fit_intercept)

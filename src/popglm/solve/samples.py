@@ -4,9 +4,48 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Points", "Samples", "Shape", "Window"]
+import numpy as np
+
+from popglm.engines.protocol import Engine
+from popglm.solve.stream import RowStream
+
+__all__ = ["FitData", "Points", "Samples", "Shape", "Window"]
 
 Array = Any
+
+
+class FitData(NamedTuple):
+    """What a population is fitted to, as users give it: samples first.
+
+    Attributes
+    ----------
+    engine : engine
+    X : ndarray or RowStream, shape (n_samples, n_features)
+        A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are, and
+        `SparseRows` sparse.
+    Y : ndarray, shape (n_samples, n_neurons)
+        NaN where a neuron was not recorded.
+    weights : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
+    offset : ndarray, shape (n_samples,), or None
+    splits : list of (train, test) row indices
+    """
+
+    engine: Engine
+    X: Any
+    Y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    splits: list[tuple[np.ndarray, np.ndarray]]
+
+    def of(self, neurons: np.ndarray) -> FitData:
+        """The data of some neurons."""
+        own = None if self.weights is None or self.weights.ndim == 1 else self.weights[:, neurons]
+        return self._replace(Y=self.Y[:, neurons], weights=self.weights if own is None else own)
+
+    def narrowed(self, columns: np.ndarray) -> FitData:
+        """The data in some columns (n_features,) of bool."""
+        on_disk = isinstance(self.X, RowStream)
+        return self._replace(X=self.X.with_columns(np.flatnonzero(columns)) if on_disk else self.X[:, columns])
 
 
 class Samples(NamedTuple):

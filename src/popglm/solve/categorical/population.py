@@ -15,7 +15,7 @@ from popglm.solve.categorical.descent import Begun, Descent
 from popglm.solve.categorical.problem import ClassFit, ClassRows
 from popglm.solve.categorical.results import CategoricalFits, HeldOutRows
 from popglm.solve.folds import Part, order_by_fold
-from popglm.solve.population import SHORT_RANGE, center_of, centred_copy
+from popglm.solve.prepared import SHORT_RANGE, center_of, centred_copy
 from popglm.solve.settings import Settings, strengths
 from popglm.solve.snapshot import UNKEPT, Checkpoint
 from popglm.solve.sparse.limits import check_sparse

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.factors.own_factors import narrowed, of_columns
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit, merge
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 
 __all__ = ["fit_each"]
@@ -20,7 +20,7 @@ _OF_FOLDS = ("coef", "intercept", "gap", "n_iter", "deviance", "fittable", "para
 
 
 def fit_each(
-    data: tuple,
+    data: FitData,
     settings: Settings,
     factors: np.ndarray,
     refit: bool,
@@ -33,7 +33,7 @@ def fit_each(
 
     Parameters
     ----------
-    data : engine, X, Y, weights, offset, splits
+    data : FitData
     factors : ndarray, shape (1 + n_folds, n_blocks, n_neurons)
         Infinite for blocks that are left out.
     start : ndarray, shape (n_fits, n_lambdas, n_neurons, n_features), optional
@@ -42,7 +42,7 @@ def fit_each(
     def one(i: int) -> PopulationFit:
         told = None if on_strength is None or not (i > 0 or refit) else _of_fold(on_strength, i - 1)
         near = start[i - (not refit)] if start is not None and (i > 0 or refit) else None
-        return _fit(data, settings, factors[i], data[-1][i - 1 : i] if i else [], told, near)
+        return _fit(data, settings, factors[i], data.splits[i - 1 : i] if i else [], told, near)
 
     result = one(0)
     _borrow_grid(result, np.isfinite(factors[0]).any(axis=0), settings)
@@ -63,7 +63,7 @@ def _borrow_grid(result: PopulationFit, has_columns: np.ndarray, settings: Setti
 
 
 def _fit(
-    data: tuple,
+    data: FitData,
     settings: Settings,
     factors: np.ndarray,
     split: list,
@@ -71,8 +71,7 @@ def _fit(
     start: np.ndarray | None,
 ) -> PopulationFit:
     """All neurons to all rows, or to the training rows of a ``split``; factors (n_blocks, n_neurons)."""
-    engine, X, Y, weights, offset, _ = data
-    q = Y.shape[1]
+    q = data.Y.shape[1]
     sets, which = np.unique(factors, axis=1, return_inverse=True)
     result: PopulationFit | None = None
     for i, own_factors in enumerate(sets.T):
@@ -80,8 +79,8 @@ def _fit(
         part, columns = _narrowed(settings, own_factors, own)
         near = None if start is None else start[None][:, :, own][..., columns]
         found = fit_population(
-            engine, narrowed(X, columns), Y[:, own], of_columns(weights, own), offset, split, part, not split,
-            _of_share(told, len(own) / q), near, schedule="host",
+            data.of(own).narrowed(columns)._replace(splits=split), part, not split, _of_share(told, len(own) / q), near,
+            schedule="host",
         )  # fmt: skip
         result = merge(result, found.widened(columns), own, np.ones((1 + len(split), len(own)), bool), q)
     assert result is not None

@@ -9,23 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from popglm.engines.protocol import Engine
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit, merge
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
-from popglm.solve.stream import RowStream
 
-__all__ = ["fit_neurons", "narrowed", "of_columns"]
+__all__ = ["fit_neurons"]
 
 
 def fit_neurons(
-    engine: Engine,
-    X: Any,
-    Y: np.ndarray,
-    weights: np.ndarray | None,
-    offset: np.ndarray | None,
-    splits: list[tuple[np.ndarray, np.ndarray]],
+    data: FitData,
     settings: Settings,
     refit: bool = True,
     on_strength: Callable[..., Any] | None = None,
@@ -40,9 +34,8 @@ def fit_neurons(
     fitted together, one set after the other.
     """
     if settings.factors is None:
-        data = engine, X, Y, weights, offset, splits
-        return fit_population(*data, settings, refit, on_strength, start, shares, schedule, checkpoint)
-    q = Y.shape[1]
+        return fit_population(data, settings, refit, on_strength, start, shares, schedule, checkpoint)
+    q, n_fits = data.Y.shape[1], 1 + len(data.splits)
     sets, which = np.unique(settings.factors, axis=1, return_inverse=True)
     result: PopulationFit | None = None
     bare: PopulationFit | None = None
@@ -50,12 +43,11 @@ def fit_neurons(
         own = np.flatnonzero(which.reshape(-1) == i)
         told, kept = _of_share(on_strength, len(own) / q), checkpoint.part(f"factors{i}")
         fit = partial(
-            fit_population, engine, X, Y[:, own], of_columns(weights, own), offset, splits,
-            _of_neurons(settings, own, factors), refit, told, None if start is None else start[:, :, own], shares,
-            schedule, kept,
+            fit_population, data.of(own), _of_neurons(settings, own, factors), refit, told,
+            None if start is None else start[:, :, own], shares, schedule, kept,
         )  # fmt: skip
-        part = concluded(kept, PopulationFit, fit, partial(_skip, told, settings, len(splits), refit))
-        every = np.ones((1 + len(splits), len(own)), bool)
+        part = concluded(kept, PopulationFit, fit, partial(_skip, told, settings, n_fits - 1, refit))
+        every = np.ones((n_fits, len(own)), bool)
         if part.bare is not None:
             bare = merge(bare, part.bare, own, every, q)
         result = merge(result, part, own, every, q)
@@ -74,16 +66,6 @@ def _of_neurons(settings: Settings, neurons: np.ndarray, factors: np.ndarray) ->
         allowed=None if allowed is None else allowed[:, neurons],
         ends=None if ends is None else ends.of(neurons, np.ones(len(neurons))),
     )
-
-
-def of_columns(weights: np.ndarray | None, neurons: np.ndarray) -> np.ndarray | None:
-    """Weights of samples, or of samples and neurons, of some neurons."""
-    return weights if weights is None or weights.ndim == 1 else weights[:, neurons]
-
-
-def narrowed(X: Any, columns: np.ndarray) -> Any:
-    """Some columns (n_features,) of bool of X."""
-    return X.with_columns(np.flatnonzero(columns)) if isinstance(X, RowStream) else X[:, columns]
 
 
 def _of_share(on_strength: Callable[..., Any] | None, part: float) -> Callable[..., Any] | None:

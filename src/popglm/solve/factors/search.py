@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from popglm.engines.protocol import Engine
-from popglm.solve.factors.own_factors import fit_neurons, of_columns
+from popglm.solve.factors.own_factors import fit_neurons
 from popglm.solve.factors.ridge_moments import FoldMoments
 from popglm.solve.factors.working_responses import working_responses
 from popglm.solve.folds import Folds, order_by_fold
-from popglm.solve.population import center_of, centred_copy
+from popglm.solve.prepared import center_of, centred_copy
 from popglm.solve.result import PopulationFit
 from popglm.solve.rows import Rows
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.sums import FeatureSums, feature_sums, largest_eigenvalue
 from popglm.statistics.selection import LEAST_GAIN, at_strengths, mean_and_error, select_strengths
@@ -28,8 +28,6 @@ __all__ = ["search_factors"]
 
 #: Strengths at which a candidate is fitted, around the one that its approximation prefers.
 STRENGTHS = 7
-
-Data = tuple[Engine, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None, list[tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass
@@ -53,7 +51,7 @@ class FactorsFound:
 
 
 def search_factors(
-    data: Data,
+    data: FitData,
     settings: Settings,
     candidates: np.ndarray,
     n_fitted: int | None,
@@ -65,8 +63,8 @@ def search_factors(
 
     Parameters
     ----------
-    data : engine, X, Y, weights, offset, splits
-        As for `popglm.solve.population.fit_population`; X is an array.
+    data : FitData
+        X is an array.
     settings : Settings
         Without factors.
     candidates : ndarray, shape (n_candidates, n_blocks)
@@ -81,7 +79,7 @@ def search_factors(
         ``shares`` and ``schedule`` of the fits.
     """
     search = _Search(data, replace(settings, ends=None), candidates, n_fitted, min_lambda, on_candidate, how)
-    Y = data[2]
+    Y = data.Y
     exact = search.is_exact()
     lambdas = np.zeros((settings.n_lambdas if settings.lambdas is None else len(settings.lambdas), Y.shape[1]))
     if exact.any():
@@ -102,7 +100,7 @@ def search_factors(
 class _Search:
     """The search of `search_factors`; see there."""
 
-    data: Data
+    data: FitData
     settings: Settings
     candidates: np.ndarray
     n_fitted: int | None
@@ -115,7 +113,7 @@ class _Search:
     center: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        shape = len(self.candidates), self.data[2].shape[1]
+        shape = len(self.candidates), self.data.Y.shape[1]
         self.deviance, self.strength = np.full(shape, np.nan), np.full(shape, np.nan)
 
     @property
@@ -143,7 +141,7 @@ class _Search:
     def behind(self, candidate: int, n_neurons: int) -> None:
         """Tell of a candidate of so many neurons."""
         if self.on_candidate is not None:
-            self.on_candidate(candidate, n_neurons / self.data[2].shape[1])
+            self.on_candidate(candidate, n_neurons / self.data.Y.shape[1])
 
     # Gaussian activity, complete
 
@@ -163,7 +161,7 @@ class _Search:
 
     def _deviances(self, neurons: np.ndarray, moments: list[FoldMoments], lambdas: np.ndarray) -> Iterator:
         """Number and held-out deviance (n_folds, n_lambdas, n_own) of every candidate."""
-        engine, kinds = self.data[0], self._kinds(neurons)
+        engine, kinds = self.data.engine, self._kinds(neurons)
         parts = [(own, [one.of_neurons(own).closed(closed) for one in moments]) for own, closed in kinds]
         factors_of_columns = self.candidates[:, self.settings.penalty.block_of_column]
         for i, factors in enumerate(factors_of_columns):
@@ -193,7 +191,7 @@ class _Search:
     def _moments(self, rows: Rows, folds: Folds, features: list, held: list, fold: int) -> FoldMoments:
         parts = rows.part(folds.train[fold]), rows.part(folds.test[fold])
         sums = features[1 + fold], held[fold]
-        found = FoldMoments.of(self.data[0], parts, sums, self.settings.fit_intercept)
+        found = FoldMoments.of(self.data.engine, parts, sums, self.settings.fit_intercept)
         if (R := self.settings.penalty.R) is not None:
             found = replace(found, G=found.G + self.settings.penalty.smoothness * R)
         return found
@@ -239,7 +237,6 @@ class _Search:
 
     def _fit(self, neurons: np.ndarray, factors: np.ndarray | None, lambdas: np.ndarray | None) -> PopulationFit:
         """Fits of the folds with the factors (n_blocks,), all 1 for None, at strengths (n_lambdas, n_own)."""
-        engine, X, Y, weights, offset, splits = self.data
         allowed = self.settings.allowed
         settings = replace(
             self.settings,
@@ -247,8 +244,7 @@ class _Search:
             allowed=None if allowed is None else allowed[:, neurons],
             factors=None if factors is None else np.repeat(factors[:, None], len(neurons), axis=1),
         )
-        own = Y[:, neurons], of_columns(weights, neurons)
-        return fit_neurons(engine, X, *own, offset, splits, settings, refit=False, **self.how)
+        return fit_neurons(self.data.of(neurons), settings, refit=False, **self.how)
 
     def _ranked(self, neurons: np.ndarray, plain: PopulationFit) -> tuple[np.ndarray, np.ndarray]:
         """Rank of every candidate by the approximation, 0 for the first, and its best strength, both (…, n_own)."""
