@@ -11,7 +11,7 @@ from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel
-from popglm.solve.rounds import walk_paths
+from popglm.solve.rounds import Course, walk_paths
 from popglm.solve.rows import evaluate_fits
 from popglm.solve.samples import Samples
 from popglm.solve.trace import Trace
@@ -220,7 +220,7 @@ def test_slow_neurons_get_models_of_their_own(penalty):
     for kind in (Watched, Patient):
         fits = begun(rows, terms, kind)
         with rows.engine.session():
-            paths[kind] = walk_paths(fits, evaluate_fits, lambdas, 1e-7, 200)
+            paths[kind] = walk_paths(fits, evaluate_fits, Course(lambdas, 1e-7, 200))
         for fit, path in zip(fits, paths[kind], strict=True):
             assert path.gap.max() <= 1e-7
             assert bool(fit.given) == (max(fit.held) > 0) == (kind is Watched)
@@ -299,6 +299,7 @@ def test_a_loss_that_rounding_made_too_low_holds_no_neuron_up(penalty):
     rows = Lucky(NumpyEngine("float32"), get_family("poisson"), Samples(X, Y), [[(0, 600)]])
     fits = begun(rows, Penalty.make(penalty, None, 0.0, np.array([4, 4, 4])))
     with rows.engine.session():
-        (path,) = walk_paths(fits, evaluate_fits, np.repeat(10.0 ** -np.arange(1, 6)[:, None], 5, axis=1), 1e-7, 200)
+        lambdas = np.repeat(10.0 ** -np.arange(1, 6)[:, None], 5, axis=1)
+        (path,) = walk_paths(fits, evaluate_fits, Course(lambdas, 1e-7, 200))
     assert path.gap.max() <= 1e-7
     assert path.n_iter.max() <= 10

@@ -5,6 +5,8 @@ A step costs as many multiplications as columns times curvature pairs: no matrix
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -35,9 +37,40 @@ def _bound_block(diagonal, Q, held, lam2, lo, hi, bound):
             bound[k] = max(bound[k] - below, 1e-3 * bound[k])
 
 
+class _Model(NamedTuple):
+    """g + Bd of one neuron, B = diag + QJQᵀ with J of 1 and −1; ``bound`` is a diagonal above the blocks of B + λ₂I."""
+
+    diagonal: np.ndarray
+    Q: np.ndarray
+    bound: np.ndarray
+    w: np.ndarray
+    grad: np.ndarray
+
+
+class _Norms(NamedTuple):
+    """Σ_b τ_b‖w_b‖ + λ₂/2‖w‖² of one neuron."""
+
+    starts: np.ndarray
+    tau: np.ndarray
+    lam2: float
+
+
+class _State(NamedTuple):
+    """The step d, QᵀJd, the blocks in use, and room for two blocks."""
+
+    step: np.ndarray
+    inner: np.ndarray
+    used: np.ndarray
+    r: np.ndarray
+    z: np.ndarray
+
+
 @njit(**INNER)
-def _sweep(diagonal, Q, bound, starts, tau, lam2, w, grad, step, inner, used, all_blocks, r, z):
-    """One pass over all blocks, or those in use; ``step`` and ``inner`` (QᵀJd) are updated. Returns the decrease."""
+def _sweep(model, norms, state, all_blocks):
+    """One pass over all blocks, or those in use, which brings the state up to date; returns the decrease."""
+    diagonal, Q, bound, w, grad = model
+    starts, tau, lam2 = norms
+    step, inner, used, r, z = state
     gained, n = 0.0, Q.shape[1]
     held = n // 2
     for b in range(len(tau)):
@@ -115,11 +148,11 @@ def diagonal_descent(G, norms, pairs, rows, c, W, grad, limits):
             diagonal[k] = c[j] * G[j, k] + eps * size
         for b in range(len(starts) - 1):
             _bound_block(diagonal, Q, held, lam2[j], starts[b], starts[b + 1], bound)
+        model, own = _Model(diagonal, Q, bound, W[j], grad[j]), _Norms(starts, tau[j], lam2[j])
+        state = _State(D[j], inner, used, r, z)
         total, inside, everywhere = 0.0, 0, True
         for _ in range(limits.max_sweeps):
-            gained = _sweep(
-                diagonal, Q, bound, starts, tau[j], lam2[j], W[j], grad[j], D[j], inner, used, everywhere, r, z
-            )
+            gained = _sweep(model, own, state, everywhere)
             total += gained
             settled = gained <= limits.accuracy * total
             if settled and everywhere:

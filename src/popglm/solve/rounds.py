@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,24 @@ def evaluate_alone(asked: Asked) -> list[Evaluation]:
     return [fit.objective.evaluate(*point) for fit, *point in asked]
 
 
+class Course(NamedTuple):
+    """What walks descend, and how far.
+
+    Attributes
+    ----------
+    lambdas : ndarray, shape (n_lambdas, n_problems)
+        Strengths, descending.
+    tol : float
+        A problem is at its minimum where its certificate says that it is this near.
+    max_iter : int
+        Steps at each strength, at most.
+    """
+
+    lambdas: np.ndarray
+    tol: float
+    max_iter: int
+
+
 def walk_path(
     fit: Problems,
     lambdas: np.ndarray,
@@ -49,21 +67,19 @@ def walk_path(
     """
     follow = None if report is None else lambda level: report(level[0])
     guides = None if guide is None else [guide]
-    return walk_paths([fit], evaluate_alone, lambdas, tol, max_iter, guides, follow, checkpoint=checkpoint)[0]
+    return walk_paths([fit], evaluate_alone, Course(lambdas, tol, max_iter), guides, follow, checkpoint=checkpoint)[0]
 
 
 def walk_paths(
     fits: Sequence[Problems],
     evaluate: Callable[[Asked], list[Evaluation]],
-    lambdas: np.ndarray,
-    tol: float,
-    max_iter: int,
+    course: Course,
     guides: list[np.ndarray] | None = None,
     report: Callable[[np.ndarray], None] | None = None,
     stop: Stop | None = None,
     checkpoint: Checkpoint = UNKEPT,
 ) -> list[Path]:
-    """Descend the strengths with several fits, every problem at its own pace to within ``tol`` of its minimum at each.
+    """Descend the strengths with several fits, every problem at its own pace to near its minimum at each.
 
     Every fit begins at its own null model and hears nothing of the others; they meet where X is read, no more. So a
     fold ends where a fit to its training rows alone ends.
@@ -76,8 +92,7 @@ def walk_paths(
     fits : list of Fit
     evaluate : callable
         From (fit, problems, W, b) of several fits to the `Evaluation` of each.
-    lambdas : ndarray, shape (n_lambdas, n_problems)
-        Descending.
+    course : Course
     guides : list of ndarray, shape (n_lambdas, n_problems, n_features), optional
         Of every fit.
     report : callable, optional
@@ -91,7 +106,7 @@ def walk_paths(
     # so that what is held for all problems of a round stays small
     most = max(MAX_PROBLEMS // len(fits), LEAST_TOGETHER)
     starts: Sequence[np.ndarray | None] = [None] * len(fits) if guides is None else guides
-    walks = [Walk(fit, lambdas, tol, max_iter, guide, most) for fit, guide in zip(fits, starts, strict=True)]
+    walks = [Walk(fit, *course, guide, most) for fit, guide in zip(fits, starts, strict=True)]
     run_walks(walks, evaluate, report, stop, checkpoint)
     return [walk.finished_path() for walk in walks]
 

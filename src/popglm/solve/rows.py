@@ -25,7 +25,7 @@ from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
-from popglm.solve.rounds import run_walks, walk_paths
+from popglm.solve.rounds import Course, run_walks, walk_paths
 from popglm.solve.samples import Samples
 from popglm.solve.settings import Settings, all_of, begin, constant_start, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
@@ -283,9 +283,7 @@ class RowFits:
         paths = walk_paths(
             fits,
             evaluate_fits,
-            lambdas,
-            settings.tol,
-            settings.max_iter,
+            Course(lambdas, settings.tol, settings.max_iter),
             guides(self.start, [self.coordinates[f] for f in self._fits]),
             reporter(self.on_strength, len(fits), -int(self.refit)),
             stop,

@@ -14,7 +14,7 @@ from popglm.solve.categorical.results import CategoricalFits, HeldOutRows
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path
-from popglm.solve.rounds import evaluate_alone, walk_paths
+from popglm.solve.rounds import Course, evaluate_alone, walk_paths
 from popglm.solve.settings import all_of, reporter
 from popglm.solve.snapshot import Checkpoint, Resumable, concluded
 from popglm.statistics.ends import Ends
@@ -194,7 +194,7 @@ class Descent:
         stop = _Stop(score, len(held), len(lambdas), ends)
         walking = [begun[f].fit[0] for f in going]  # type: ignore[index]
         paths = walk_paths(
-            walking, evaluate_alone, lambdas, settings.tol, settings.max_iter, guides, follow, stop,
+            walking, evaluate_alone, Course(lambdas, settings.tol, settings.max_iter), guides, follow, stop,
             self.kept.part("walks"),
         )  # fmt: skip
         n = int(ends(stop.deviance)[0])

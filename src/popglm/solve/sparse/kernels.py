@@ -6,20 +6,33 @@ order of rows and columns: its bits do not depend on what neurons stand beside.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from popglm.solve.compact import INNER, JIT
 
-__all__ = ["across", "along", "along_both"]
+__all__ = ["CompressedRows", "across", "along", "along_both"]
 
 #: Rows whose results are turned at a time: a cache line of float32.
 TILE = 16
 
 
+class CompressedRows(NamedTuple):
+    """Rows first … last of a matrix in compressed sparse row form."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    first: int
+    last: int
+
+
 @njit(**JIT)
-def across(data, indices, indptr, first, last, W, shift, out):
-    """out = Σ (x − shift) w of rows first … last; W (n_features, n), shift (n_features,), out (n, n_rows)."""
+def across(rows, W, shift, out):
+    """out = Σ (x − shift) w of rows; W (n_features, n), shift (n_features,), out (n, n_rows)."""
+    data, indices, indptr, first, last = rows
     n = W.shape[1]
     total, level = np.empty((TILE, n), W.dtype), np.zeros(n)
     for k in range(len(W)):
@@ -64,8 +77,9 @@ def _turn(R, first, size, turned, total):
 
 
 @njit(**JIT)
-def along(data, indices, indptr, first, last, R, shift, out):
-    """Add Σ (x − shift) r over rows first … last to out (n_features, n), for R (n, n_rows) and shift (n_features,)."""
+def along(rows, R, shift, out):
+    """Add Σ (x − shift) r over rows to out (n_features, n), for R (n, n_rows) and shift (n_features,)."""
+    data, indices, indptr, first, last = rows
     n = len(R)
     turned, total = np.empty((TILE, n), R.dtype), np.zeros(n)
     for start in range(first, last, TILE):
@@ -85,8 +99,9 @@ def along(data, indices, indptr, first, last, R, shift, out):
 
 
 @njit(**JIT)
-def along_both(data, indices, indptr, first, last, R, shift, out, squares):
+def along_both(rows, R, shift, out, squares):
     """`along`, and Σ (x − shift)² r added to squares (n_features, n)."""
+    data, indices, indptr, first, last = rows
     n = len(R)
     turned, total = np.empty((TILE, n), R.dtype), np.zeros(n)
     for start in range(first, last, TILE):

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from popglm.solve.sparse.kernels import across, along, along_both
+from popglm.solve.sparse.kernels import CompressedRows, across, along, along_both
 from popglm.solve.stream import MEMORY, RowStream, read_rows
 
 __all__ = ["SparseBlock", "SparseRows", "parts_of", "rows_of", "some_rows", "times_rows"]
@@ -221,19 +221,19 @@ class SparseBlock:
     def across(self, W: np.ndarray) -> np.ndarray:
         """WXᵀ, shape (n_neurons, n_rows); W (n_neurons, n_features)."""
         out = np.empty((len(W), self.last - self.first), W.dtype)
-        across(*self._rows, np.ascontiguousarray(W.T), self._shift, out)
+        across(self._rows, np.ascontiguousarray(W.T), self._shift, out)
         return out
 
     def along(self, R: np.ndarray) -> np.ndarray:
         """RX, shape (n_neurons, n_features); R (n_neurons, n_rows)."""
         out = np.zeros((self.X.shape[1], len(R)), R.dtype)
-        along(*self._rows, np.ascontiguousarray(R), self._shift, out)
+        along(self._rows, np.ascontiguousarray(R), self._shift, out)
         return out.T
 
     def along_both(self, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """RX, and R times the squares of X, shape (n_neurons, n_features); R (n_neurons, n_rows)."""
         x, xx = np.zeros((2, self.X.shape[1], len(R)), R.dtype)
-        along_both(*self._rows, np.ascontiguousarray(R), self._shift, x, xx)
+        along_both(self._rows, np.ascontiguousarray(R), self._shift, x, xx)
         return x.T, xx.T
 
     def columns(self, chosen: np.ndarray) -> np.ndarray:
@@ -242,9 +242,9 @@ class SparseBlock:
         return found - self._shift[chosen].astype(found.dtype)
 
     @property
-    def _rows(self) -> tuple[Any, ...]:
+    def _rows(self) -> CompressedRows:
         A = self.X.source
-        return A.data, A.indices, A.indptr, self.first, self.last
+        return CompressedRows(A.data, A.indices, A.indptr, self.first, self.last)
 
     @property
     def _shift(self) -> np.ndarray:
