@@ -55,8 +55,10 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
 
     Parameters
     ----------
-    family : {"poisson", "gaussian", "bernoulli", "binomial", "gamma", "tweedie"}
-        As in `GLM`.
+    family : {"poisson", "gaussian", "bernoulli", "binomial", "gamma", "tweedie", "negative_binomial", \
+"censored_gaussian"}
+        As in `GLM`. The dispersion of the negative binomial, and the standard deviation of the censored Gaussian, have
+        the largest likelihood beside the curves, and strengths are chosen again at each, until both stay.
     inverse_link : {"identity", "exp", "sigmoid", "softplus"}, optional
         As in `GLM`; the loss must be convex.
     method : {"reml", "gcv"}
@@ -105,7 +107,8 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
         Of the activity: the residual variance of Gaussian activity, 1 for counts and events.
     slope_ : ndarray, shape (n_neurons,)
         Certificate: what `tol` bounds.
-    coef_, intercept_, null_intercept_, neuron_names_, feature_group_names_, feature_shapes_, loss_, null_fitted_
+    coef_, intercept_, null_intercept_, neuron_names_, feature_group_names_, feature_shapes_, loss_, null_fitted_, \
+family_parameters_, deviance_parameters_
         As in `GLM`. `lambda_` is 0: there is no ridge beside the penalties.
     gap_ : ndarray, shape (1, n_neurons)
         How far the penalised objective can still fall at these strengths, and within the constraints, in units of half
@@ -216,9 +219,7 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
         self._check_settings()
         values, responses, weights, offset, rows = self._checked(X, y, sample_weight, offset)
         if isinstance(values, RowStream):
-            raise ValueError(
-                "X is larger than memory, or large and sparse: SmoothGLM does not fit it; use GLM or GLMCV."
-            )
+            raise ValueError("X is larger than memory, or large and sparse: SmoothGLM does not fit it; use GLMCV.")
         loss = self._loss()
         self._lay_out(X, values)
         self._keep_about(X, (values, responses, weights, offset, rows), loss)
@@ -230,9 +231,10 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
         engine = get_engine("numpy", None, "float64", [])
         data = values, responses, weights, offset
         with np.errstate(all="ignore"), engine.session():
-            fits = self._fit_kinds(loss, data, (sums.fittable(loss), null.intercept), given, engine)
+            fits = self._fit_kinds(loss, data, (sums.fittable(loss), null.intercept, null.parameters), given, engine)
         self.loss_, self.null_fitted_ = loss, np.isnan(fits.criterion)
         self.n_events_, self.null_margin_, self.null_intercept_ = null.n_events, null.margin, null.intercept
+        self._keep_parameters_of(fits.parameters, null.parameters)
         self._keep_fits(fits, np.asarray(sums.null, float))
         self._warn_of_smoothing(fits, given is None)
         self.timings_ = {"total": time.perf_counter() - began}
@@ -243,16 +245,14 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
     ) -> SmoothFits:
         """The fits of all neurons, of those with the same open columns at a time."""
         values, responses, weights, offset = data
-        fittable, intercept = null
-        shape = responses.shape[1], values.shape[1], len(self._penalties)
-        fits = SmoothFits.empty(*shape, intercept)
+        fits = SmoothFits.empty(responses.shape[1], values.shape[1], len(self._penalties), *null[1:])
         for neurons, columns in self._kinds:
             live = live_penalties(self._penalties, self.feature_group_sizes_, columns)
             s = weights if weights is None or weights.ndim == 1 else weights[:, neurons]
             strengths = None if given is None else given[np.ix_(neurons, live)]
             settings = self.method, self.tol, int(self.max_iter), bool(self.fit_intercept), strengths
             own = fit_smooth(
-                loss, (values, responses[:, neurons], s, offset), (fittable[neurons], intercept[neurons]),
+                loss, (values, responses[:, neurons], s, offset), tuple(own[neurons] for own in null),
                 self._penalty_on(columns, live), settings, engine, columns, self._cone(columns),
             )  # fmt: skip
             self._order_constants(own, values, columns)
@@ -268,10 +268,10 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
 
     def _loss(self) -> Family:
         loss = super()._loss()
-        if not (loss.is_convex and loss.is_smooth) or loss.parameters or loss.has_barrier:
+        if not (loss.is_convex and loss.is_smooth) or loss.has_barrier:
             raise ValueError(
                 f"SmoothGLM does not fit family={self.family!r} with inverse_link={loss.link.name!r}, whose loss is "
-                "not convex and smooth everywhere, or has a parameter of its own; use GLMCV with smoothness."
+                "not convex and smooth everywhere; use GLMCV with smoothness."
             )
         return loss
 
@@ -357,13 +357,17 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
         self.gap_, self.loss_path_ = (np.nan_to_num(fits.left) / scale)[None], fits.objective[None]
         self.n_iter_ = fits.n_evaluations[None]
         self.lambda_path_, self.lambdas_ = np.zeros((1, len(neurons))), np.zeros(1)
-        self._keep_what_is_fixed()
+        self.null_coef_ = None
         self._keep(np.zeros(len(neurons), int))
 
-    def _keep_what_is_fixed(self) -> None:
-        """Set what other estimators have, and is the same for all fits here."""
-        self.null_coef_ = None
-        self.family_parameters_path_ = self.null_family_parameters_ = self.deviance_parameters_ = {}
+    def _keep_parameters_of(self, fitted: np.ndarray, null: np.ndarray) -> None:
+        """Set the parameters of the family, by their names, where it has some."""
+
+        def named(values: np.ndarray) -> dict[str, np.ndarray]:
+            return {own.name: values[..., i].copy() for i, own in enumerate(self.loss_.parameters)}
+
+        self.family_parameters_path_, self.null_family_parameters_ = named(fitted[None]), named(null)
+        self.deviance_parameters_ = named(null)
 
     def penalty_of(self, neuron: int) -> Penalty:
         """The penalty of one neuron, by its number."""
@@ -386,6 +390,11 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
             np.flatnonzero(fits.failed), names,
         )  # fmt: skip
         self._warn_of_few_events(~self.null_fitted_)
+        warn_neurons(
+            "Parameters of the family still changed from one fit to the next; look at their activity, or give "
+            "strengths by smoothing=",
+            np.flatnonzero(fits.unsettled), names, ConvergenceWarning,
+        )  # fmt: skip
         if is_chosen:
             warn_neurons(
                 f"Strengths are not at a minimum of the criterion within tol={self.tol:g} (slope_ has what is left); "

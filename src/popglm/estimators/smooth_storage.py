@@ -25,7 +25,6 @@ class SmoothStorage(Storage):
     _kinds: list[tuple[np.ndarray, np.ndarray]]
     _penalties: list[tuple[int, str, np.ndarray]]
     _group_penalties: Callable[[], list[tuple[int, str, np.ndarray]]]
-    _keep_what_is_fixed: Callable[[], None]
 
     def to_xarray(self) -> xr.Dataset:
         """Everything fitted as an `xarray.Dataset`, as of `GLM`, with dimensions ``curve_penalty`` and ``term`` too."""
@@ -65,4 +64,3 @@ class SmoothStorage(Storage):
 
     def _restored_penalty(self, about: dict[str, Any]) -> None:
         self._penalties = self._group_penalties()
-        self._keep_what_is_fixed()

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from popglm.estimators import SmoothGLM
+from popglm.estimators.deviance_loss import fitted_loss
 from popglm.explain.contributions import Activity, Predictor, Tally, neuron_blocks
 from popglm.explain.data_of_fit import DataOfFit, data_of_fit
 from popglm.explain.reduced_models import warn_of_late_refits
@@ -97,7 +98,9 @@ def curves_of_fit(model: SmoothGLM, X: Any, Y: Any, sample_weight: Any, offset: 
     activity = Activity.make(model, data.Y, len(data.X), predictor.rows, data.weight, None)
     coef = np.atleast_2d(model.coef_).astype(float)
     for neurons in neuron_blocks(len(data.X), len(coef)):
-        deviance, null = activity.deviance(predictor.eta(neurons), neurons)[0], activity.null_deviance(neurons)[0]
+        s, null = activity.weights[:, neurons], activity.null_deviance(neurons)[0]
+        unit = fitted_loss(model, neurons).deviance(predictor.eta(neurons), activity.y[:, neurons])
+        deviance = np.where(s > 0, s * np.where(s > 0, unit, 0), 0).sum(axis=0)
         for j, own, around in zip(neurons, deviance, null, strict=True):
             fitted, total = model.loss_path_[0, j], 2 * activity.weights[:, j].sum()
             found = own / total + float(model.penalty_of(int(j)).value(coef[[j]], np.zeros(1))[0])

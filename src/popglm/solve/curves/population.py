@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 from scipy.linalg import LinAlgError
@@ -19,6 +21,8 @@ __all__ = ["SmoothFits", "determined_columns", "fit_smooth"]
 
 #: Columns that are combinations of others to this share of their variance, where no penalty tells them apart.
 DEPENDENT = 1e-10
+#: Fits beside estimates of a family's parameters at most, and the change of these, in their own size, that ends them.
+ROUNDS, SETTLED = 40, 1e-5
 
 
 @dataclass(eq=False)
@@ -37,6 +41,10 @@ class SmoothFits:
     n_evaluations : ndarray of int, shape (n_neurons,)
     failed : ndarray of bool, shape (n_neurons,)
         Neurons whose fit broke down.
+    parameters : ndarray, shape (n_neurons, n_parameters)
+        Of the family, of the largest likelihood beside the fits.
+    unsettled : ndarray of bool, shape (n_neurons,)
+        Neurons whose parameters still changed from one fit to the next.
     """
 
     coef: np.ndarray
@@ -50,14 +58,21 @@ class SmoothFits:
     left: np.ndarray
     n_evaluations: np.ndarray
     failed: np.ndarray
+    parameters: np.ndarray
+    unsettled: np.ndarray
 
     @classmethod
-    def empty(cls, n_neurons: int, n_features: int, n_penalties: int, intercept: np.ndarray) -> SmoothFits:
+    def empty(
+        cls, n_neurons: int, n_features: int, n_penalties: int, intercept: np.ndarray, parameters: np.ndarray
+    ) -> SmoothFits:
         """Null models."""
         coef, strengths = np.zeros((n_neurons, n_features)), np.full((n_neurons, n_penalties), np.nan)
         a, b, c, d, e = np.full((5, n_neurons), np.nan)
         none = np.zeros(n_neurons, int)
-        return cls(coef, coef.copy(), intercept.copy(), strengths, a, b, c, d, e, none, none.astype(bool))
+        return cls(
+            coef, coef.copy(), intercept.copy(), strengths, a, b, c, d, e, none, none.astype(bool), parameters.copy(),
+            none.astype(bool),
+        )  # fmt: skip
 
     def take(self, own: SmoothFits, neurons: np.ndarray, penalties: np.ndarray) -> None:
         """Take in fits of some neurons, which have some of the penalties."""
@@ -108,7 +123,7 @@ def determined_columns(X: np.ndarray, penalty: CurvePenalty) -> np.ndarray:
 def fit_smooth(
     loss: Family,
     data: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None],
-    null: tuple[np.ndarray, np.ndarray],
+    null: tuple[np.ndarray, ...],
     penalty: CurvePenalty,
     settings: tuple[str, float, int, bool, np.ndarray | None],
     engine: Engine,
@@ -121,8 +136,8 @@ def fit_smooth(
     ----------
     data : (X, Y, weights or None, offset or None)
         Y (n_samples, n_neurons) is NaN where a neuron was not recorded.
-    null : (fittable, intercept)
-        Which neurons to fit, and where their fits begin.
+    null : (fittable, intercept, parameters)
+        Which neurons to fit, and where their fits begin; parameters of the family (n_neurons, n_parameters).
     penalty : CurvePenalty
         Of the columns that may have a weight.
     settings : (method, tol, max_iter, fit_intercept, strengths)
@@ -134,12 +149,12 @@ def fit_smooth(
     """
     X, Y, weights, offset = data
     method, tol, max_iter, fit_intercept, given = settings
-    fittable, intercept = null
+    fittable, intercept, parameters = null
     n_open = int(fit_intercept)
     center = X.mean(axis=0, dtype=float)[columns] if fit_intercept else np.zeros(len(columns))
     Z = np.column_stack([np.ones((len(X), n_open)), X[:, columns].astype(float) - center])
     beside = np.zeros(len(X)) if offset is None else offset
-    fits = SmoothFits.empty(Y.shape[1], X.shape[1], len(penalty.matrices), intercept)
+    fits = SmoothFits.empty(Y.shape[1], X.shape[1], len(penalty.matrices), intercept, parameters)
     held = None if cone is None else cone.with_open(n_open)
     # neurons that are complete, and weighted alike, share their second moments
     shared = None
@@ -156,16 +171,25 @@ def fit_smooth(
             return LeastSquares.of(z, y, s, o, shared if not np.isnan(Y[:, j]).any() else None)
         return RowLikelihood(loss, z, y, s, o)
 
-    def fit(j: int) -> None:
-        samples = likelihood(j)
+    def fitted(j: int, samples: Likelihood) -> Smoothed:
         start = np.zeros(Z.shape[1])
         start[:n_open] = intercept[j]
         smoother = Smoother(samples, penalty, n_open, method, loss.has_dispersion, loss.is_least_squares, start)
+        found = smoother.choose(tol, max_iter) if given is None else smoother.at(given[j] * samples.n)
+        if held is None:
+            return found
+        S = smoother.penalty_matrix(found.strengths)
+        return found.within(minimise_within(samples, S, found.w, held))
+
+    def fit(j: int) -> None:
+        samples = likelihood(j)
         try:
-            found = smoother.choose(tol, max_iter) if given is None else smoother.at(given[j] * samples.n)
-            if held is not None:
-                S = smoother.penalty_matrix(found.strengths)
-                found = found.within(minimise_within(samples, S, found.w, held))
+            if isinstance(samples, RowLikelihood) and loss.parameters:
+                found, fits.parameters[j], fits.unsettled[j] = with_parameters(
+                    samples, parameters[j], partial(fitted, j)
+                )
+            else:
+                found = fitted(j, samples)
         except LinAlgError:
             fits.failed[j] = True
             return
@@ -177,3 +201,31 @@ def fit_smooth(
 
     engine.map(fit, [(int(j),) for j in np.flatnonzero(fittable)])
     return fits
+
+
+def with_parameters(
+    samples: RowLikelihood, start: np.ndarray, fit: Callable[[Likelihood], Smoothed]
+) -> tuple[Smoothed, np.ndarray, bool]:
+    """A fit beside parameters of the family that have the largest likelihood beside the fit, in turn.
+
+    Returns the fit, the parameters (n_parameters,), and whether they still change.
+
+    Parameters
+    ----------
+    samples : RowLikelihood
+        Its family without values of the parameters.
+    start : ndarray, shape (n_parameters,)
+    fit : callable
+        From the samples to a fit.
+    """
+    loss, values = samples.family, start
+    for _ in range(ROUNDS):
+        found = fit(replace(samples, family=loss.given(*values)))
+        eta = samples.Z @ found.w + samples.offset
+        before, one = values, (samples.y[None], samples.s[None], eta[None])
+        values = loss.estimate(lambda _, one=one: iter([one]), values[None], False)[0]  # type: ignore[misc]
+        if not np.isfinite(values).all():
+            raise LinAlgError("a parameter of the family is not finite")
+        if np.allclose(values, before, rtol=SETTLED, atol=SETTLED**2):
+            return found, values, False
+    return found, values, True
