@@ -52,7 +52,7 @@ X.iloc[:3, :6].round(2)
 # Ranks and strengths are tried in folds that keep trials together. A rank of 0 is no coupling at all, beside each
 # neuron's own past, which has free weights and is no part of the low-rank matrix:
 
-model = pg.LowRankGLM(low_rank=range(5), lambdas=[0.15, 0.05], cv=3).fit(X, counts, groups=trial)
+model = pg.LowRankGLM(low_rank=range(5), lambdas=[0.15, 0.05, 0.015], cv=3).fit(X, counts, groups=trial)
 table = model.candidates_.pivot_table("deviance_explained", "low_rank", "lambda")
 
 _, ax = plt.subplots(figsize=(5, 3), layout="constrained")

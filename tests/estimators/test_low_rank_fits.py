@@ -201,6 +201,35 @@ def test_activity_far_from_zero_keeps_its_digits_in_float32():
     np.testing.assert_allclose(far.coef_, near.coef_, atol=2e-3)
 
 
+@pytest.mark.parametrize(("family", "unit"), [("gaussian", 1e-6), ("gaussian", 1e6), ("poisson", 1e-5)])
+def test_units_change_nothing_but_the_unit(family, unit):
+    X, Y = gaussian()
+    Y = Y if family == "gaussian" else np.random.default_rng(0).poisson(np.exp(0.02 * Y))
+    one = pg.LowRankGLM(family, low_rank=2, lambdas=0.1, tol=1e-5).fit(X, Y)
+    other = pg.LowRankGLM(family, low_rank=2, lambdas=0.1 * unit, tol=1e-5).fit(X, Y * unit)
+    np.testing.assert_allclose(other.coef_ / (unit if family == "gaussian" else 1), one.coef_, atol=1e-3)
+    stretched = pg.LowRankGLM(family, low_rank=2, lambdas=0.1 * unit, tol=1e-5).fit(X * unit, Y)
+    np.testing.assert_allclose(stretched.coef_ * unit, one.coef_, atol=1e-3)
+
+
+def test_a_stimulus_has_free_weights_where_the_mask_allows(counts):
+    cue = np.random.default_rng(3).normal(size=(N, 2))
+    session = counts.assign(cue=cue[:, 0], tone=cue[:, 1])
+    X = pg.Design([pg.linear("cue"), *pg.coupling(NAMES, BASIS), pg.linear("tone")]).fit_transform(session)
+    mask = np.ones((Q + 2, Q), bool)
+    mask[0, ::2] = mask[-1, 1:] = mask[3, 5] = False
+    model = pg.LowRankGLM(low_rank=Q, lambdas=0.03, ridge=0.01, feature_mask=mask, **EXACT).fit(X, counts)
+    assert model.is_global_
+    assert (model.coef_[~model.feature_mask_.T] == 0).all()
+    assert (model.coef_[1::2, 0] != 0).all()
+    assert list((model.coef_[:, -1] != 0).nonzero()[0]) == [0]
+    assert (model.coef_[5, 5:7] == 0).all()
+    largest, along, free, intercept = conditions(model, X, counts)
+    assert largest < 1 + 1e-5
+    assert along < 1e-3
+    assert max(free, intercept) < 1e-6
+
+
 @pytest.mark.parametrize("engine", ["torch", "jax", "tensorflow"])
 def test_engines_agree(counts, engine):
     pytest.importorskip(engine)

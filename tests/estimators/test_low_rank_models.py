@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from estimators.low_rank import TRIAL, Q, coupled, network, quietly
 from sklearn.base import clone
+from sklearn.model_selection import GroupKFold
 
 import popglm as pg
 
@@ -128,6 +129,33 @@ def test_explanations_take_the_model_or_say_why_not(recorded):
     assert np.isnan(np.diag(pg.connectivity(zero, design)["net"])).all()
     with pytest.raises(ValueError, match=r"breakdown scores held-out.*LowRankGLM without folds.*is a sequence"):
         pg.breakdown(zero, X, counts)
+
+
+def test_other_data_than_those_of_the_fit_are_told(recorded):
+    X, counts, _, model = recorded
+    with pytest.raises(ValueError, match="goodness_of_fit: X, Y, sample_weight or offset are not those of the fit"):
+        pg.goodness_of_fit(model, X, counts[::-1].reset_index(drop=True))
+
+
+def test_a_choice_at_an_end_is_told(recorded):
+    X, counts, *_ = recorded
+    with pytest.warns(pg.PopglmWarning, match=r"lies at an end: the rank 1 is the largest of low_rank;") as said:
+        pg.LowRankGLM(low_rank=[0, 1], lambdas=0.05, cv=2).fit(X, counts)
+    assert len(said) == 1
+    with pytest.warns(pg.PopglmWarning, match=r"the strength 0\.2 is the smallest that was tried"):
+        pg.LowRankGLM(low_rank=2, lambdas=[0.4, 0.2], cv=2).fit(X, counts)
+    with pytest.warns(pg.PopglmWarning, match=r"the strength 0\.01 is the largest that was tried"):
+        pg.LowRankGLM(low_rank=3, lambdas=[0.01, 1e-4], cv=2).fit(X, counts)
+
+
+def test_splitters_make_folds_and_files_count_them(recorded, tmp_path):
+    X, counts, *_ = recorded
+    model = pg.LowRankGLM(low_rank=[1, 2], lambdas=0.05, cv=GroupKFold(3)).fit(X, counts, groups=TRIAL)
+    model.save(tmp_path / "model.nc")
+    assert pg.load(tmp_path / "model.nc").cv == 3
+    model.set_params(low_rank=1).fit(X, counts)
+    model.save(tmp_path / "model.nc")
+    assert pg.load(tmp_path / "model.nc").cv == 5
 
 
 def test_a_fit_without_folds_forgets_those_of_the_one_before(recorded):

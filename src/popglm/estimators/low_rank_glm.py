@@ -130,6 +130,8 @@ class LowRankGLM(LowRankResults):
     Pairs that are closed, as those of `own`, are left out of the loss alone: the low-rank matrix may be anything there,
     as in the completion of a matrix. The problem stays convex, and what is certified holds.
 
+    Rank 0 is a candidate for all neurons together. No neuron for itself falls back on its null model, as in `GLMCV`.
+
     `predict`, `score`, `evaluate`, `kernels`, `connectivity`, `simulate`, `decode`, `breakdown` and all pictures of
     these take a `LowRankGLM`; with held-out predictions where there are folds. What fits a model again, or tests its
     weights, does not: `compare`, `significance`, `bootstrap`, `wald`. X has to fit in memory.
@@ -235,7 +237,8 @@ class LowRankGLM(LowRankResults):
         Warns
         -----
         PopglmWarning
-            Names neurons that are fitted as the null model.
+            Names neurons that are fitted as the null model; tells of a chosen rank or strength at an end of what was
+            tried.
         ConvergenceWarning
             If the gradient of the fit is not within `tol`.
         """

@@ -21,7 +21,7 @@ from popglm.solve.low_rank.population import LowRankFit
 from popglm.statistics.null import NullModels
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import at_strengths, fraction_explained, mean_and_error
-from popglm.warnings import ConvergenceWarning, warn
+from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
 __all__ = ["LowRankResults"]
 
@@ -240,12 +240,31 @@ class LowRankResults(CrossValidated):
             self.neuron_names_,
         )
         self._warn_of_few_events(~self.null_fitted_)
+        self._warn_of_ends()
         if not self.slope_ <= self.tol:
             warn(
                 f"The gradient is not within tol={self.tol:g} after {fit.found.n_iter} of max_iter={self.max_iter} "
                 f"evaluations, or as far as precision={self.precision!r} goes: slope_ is {self.slope_:.2g}. Raise "
                 "max_iter or tol, or use precision='float64'.",
                 ConvergenceWarning,
+            )
+
+    def _warn_of_ends(self) -> None:
+        """Tell of a choice at an end of what was tried, beyond which more might be gained."""
+        if not hasattr(self, "fold_"):
+            return
+        ranks, strengths = self.candidates_["low_rank"], self.candidates_["lambda"]
+        strength, found = self.lambdas_[0], []
+        if ranks.nunique() > 1 and self.low_rank_ == ranks.max() and self.rank_ == self.low_rank_:
+            found.append(f"the rank {self.low_rank_} is the largest of low_rank")
+        if strengths.nunique() > 1 and self.rank_ and strength == strengths.min():
+            found.append(f"the strength {strength:.3g} is the smallest that was tried")
+        if strengths.nunique() > 1 and self.rank_ and strength == strengths.max():
+            found.append(f"the strength {strength:.3g} is the largest that was tried")
+        if found:
+            warn(
+                f"The best of candidates_ lies at an end: {' and '.join(found)}; others beyond may do better.",
+                PopglmWarning,
             )
 
     def to_xarray(self) -> xr.Dataset:

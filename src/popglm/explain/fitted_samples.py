@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.cross_validated import CrossValidated
 from popglm.explain.contributions import check_data_of_fit
 from popglm.explain.data_of_fit import data_of_fit
 from popglm.explain.trials import check_trials
@@ -108,7 +108,7 @@ def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int, eta: np.n
 def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, offset: Any, who: str) -> FittedSamples:
     """The arguments of a statistic, if they are those of the fit; ``who`` asks, for the complaints."""
     X, y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, who)
-    if isinstance(model, GLMCV) and model.held_out_once_:
+    if isinstance(model, CrossValidated) and getattr(model, "held_out_once_", False):
         check_data_of_fit(model, X, y, weight, offset, who)
     X = np.asarray(X, float)
     beside = 0.0 if offset is None else offset[:, None]

@@ -21,12 +21,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.optimize import minimize
 
 from popglm.solve.low_rank.layout import Weights
 from popglm.solve.low_rank.objective import Evaluated, LowRankObjective
 
-__all__ = ["Fitted", "fit_rank"]
+__all__ = ["Fitted", "fit_rank", "leading"]
 
 #: Curvature pairs of L-BFGS; rounds of descents, each with its certificate; and by how much a descent goes on further
 #: where its end leaves too large a gap.
@@ -97,14 +98,15 @@ def fit_rank(objective: LowRankObjective, rank: int, start: Weights, tol: float,
         if objective.loss.parameters and objective.renew_parameters(weights) > SETTLED and not over:
             continue
         forces, chi = objective.forces(weights)
-        largest = float(np.linalg.norm(forces, 2))
+        largest = float(leading(forces, 1)[1][0])
         gap = _gap(objective, weights, found, forces, largest, chi)
         if over or gap <= tol:
             break
         if (longer := _with_sizes(objective, weights, found, forces, tol)) is not None:
             weights = longer
             continue
-        room, (U, sizes, V) = rank - weights.rank, _new_directions(weights, forces)
+        room = rank - weights.rank
+        U, sizes, V = _new_directions(weights, forces, max(room, 1))
         is_new = sizes > lam * (1 + tol)
         if n := min(room, int(is_new.sum())):
             weights = _with_directions(objective, weights, found, U[:, :n], sizes[:n], V[:, :n])
@@ -145,11 +147,8 @@ class _Descent:
     def __init__(self, objective: LowRankObjective, start: Weights, aim: float, max_iter: int) -> None:
         self.objective, self.aim, self.max_iter, self.scale = objective, aim, max_iter, objective.scale
         self.weights, self.found, self.count = start, objective.evaluate(start), 1
-        root = np.sqrt(np.maximum(self.found.curvature, np.finfo(np.float32).tiny))[:, None]
-        self.sizes = Weights(
-            np.ones_like(start.A), root * np.ones_like(start.B), root * np.ones_like(start.common),
-            root * np.ones_like(start.own), root[:, 0],
-        ).vector()  # fmt: skip
+        curvatures = objective.curvatures(start, self.found).vector()
+        self.sizes = np.sqrt(np.maximum(curvatures, np.finfo(float).tiny))
         self.far = TOO_FAR * (1 + abs(self.found.value) / self.scale)
         self.slope = self._slope(start, self.found)
 
@@ -219,13 +218,30 @@ def _gap(
     return (total + rest) / objective.scale
 
 
-def _new_directions(weights: Weights, forces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Directions −u, σ and v of the steepest descent that the factors do not have, σ falling."""
+def leading(M: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The n largest singular values of M, falling, between their left and right singular vectors.
+
+    Examples
+    --------
+    >>> leading(np.diag([3.0, -5.0, 1.0]), 2)[1]
+    array([5., 3.])
+    """
+    if M.shape[0] < M.shape[1]:
+        V, sizes, U = leading(M.T, n)
+        return U, sizes, V
+    q = M.shape[1]
+    squares, V = eigh(M.T @ M, subset_by_index=[max(q - n, 0), q - 1])
+    sizes, V = np.sqrt(np.maximum(squares[::-1], 0.0)), V[:, ::-1]
+    return M @ V / np.where(sizes > 0, sizes, 1.0), sizes, V
+
+
+def _new_directions(weights: Weights, forces: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The n directions −u, σ and v of the steepest descent that the factors do not have, σ falling."""
     U, _, V = weights.factored()
     left = forces - U @ (U.T @ forces)
     left -= (left @ V) @ V.T
-    u, sizes, vt = np.linalg.svd(left, full_matrices=False)
-    return -u, sizes, vt.T
+    u, sizes, v = leading(left, n)
+    return -u, sizes, v
 
 
 def _with_sizes(

@@ -61,6 +61,8 @@ class LowRankObjective:
         λ.
     parameters : ndarray, shape (n_neurons, n_parameters)
         Of the family.
+    spread : ndarray, shape (n_features,)
+        Mean squares of the columns, less their means where there is an intercept.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class LowRankObjective:
         # what columns have in common is the intercept's; in float32 it would cost digits
         self.center = X.mean(axis=0, dtype=float) if fit_intercept else np.zeros(X.shape[1])
         centred = np.subtract(X, self.center, dtype=float if X.dtype == float else None).astype(engine.dtype)
+        self.spread = np.einsum("ij,ij->j", centred, centred).astype(float) / len(X)
         # activity far from 0 keeps its digits as a difference
         self.shift = sums.intercept if loss.is_least_squares and fit_intercept else np.zeros(len(Y))
         Y = (Y - self.shift[:, None]).astype(engine.dtype)
@@ -192,6 +195,23 @@ class LowRankObjective:
             return {0: self._pass(signal_sums, size, masked, m)(X, self._ones, A, at)}
 
         return self.windows.add_up(window)[0][0][0] / self.windows.n_rows
+
+    def curvatures(self, weights: Weights, found: Evaluated) -> Weights:
+        """About the second derivative of the objective in each weight alone; all factors count as their mean."""
+        layout, lam, ridge, c = self.layout, self.strength, self.ridge, found.curvature
+        rank = weights.rank
+        # the sizes of factors change much on the way, and each by itself would make the variables of some far too long
+        heard = np.full(rank, (c @ weights.B**2).sum() / max(rank, 1))
+        latent = np.full(rank, self.variances(weights.A).mean() if rank else 0.0)
+        sizes = Weights(
+            np.outer(self.spread[layout.low], heard) + lam,
+            np.outer(c, latent) + lam,
+            np.outer(c, self.spread[layout.common]) + ridge,
+            c[:, None] * self.spread[layout.columns] + ridge,
+            c,
+        )
+        least = np.finfo(np.float32).eps
+        return Weights(*(np.maximum(part, least * part.max(initial=0.0)) for part in sizes.parts))
 
     def renew_parameters(self, weights: Weights) -> float:
         """Estimate the family's parameters beside some weights; returns the largest relative change."""

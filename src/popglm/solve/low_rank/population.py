@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.low_rank.descent import Fitted, fit_rank
+from popglm.solve.low_rank.descent import Fitted, fit_rank, leading
 from popglm.solve.low_rank.layout import Layout
 from popglm.solve.low_rank.objective import LowRankObjective
 from popglm.solve.samples import Samples
@@ -109,7 +109,7 @@ class LowRankFits:
         if self.objective is None:
             return 0.0
         weights = self._walked([0], np.array([1.0]))[0, 0].weights
-        return float(np.linalg.norm(self.objective.forces(weights)[0], 2))
+        return float(leading(self.objective.forces(weights)[0], 1)[1][0])
 
     def walk(self, ranks: list[int], strengths: np.ndarray) -> dict[tuple[int, int], LowRankFit]:
         """Fits at all ranks (ascending) and strengths (descending), by the numbers of both."""
