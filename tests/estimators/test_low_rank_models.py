@@ -76,9 +76,10 @@ def test_latent_signals_make_the_predictor(recorded):
     signals = model.latent_signals(X)
     eta = signals @ (model.singular_values_[:, None] * model.target_loadings_.to_numpy().T) + model.intercept_
     np.testing.assert_allclose(np.exp(eta), model.predict(X), rtol=1e-4)
-    for loadings in (model.source_loadings_, model.target_loadings_):
-        np.testing.assert_allclose(loadings.T @ loadings, np.eye(2), atol=1e-6)
-    assert (np.abs(model.target_loadings_).max() == model.target_loadings_.max()).all()
+    more = pg.LowRankGLM(low_rank=6, lambdas=0.01, own="low_rank").fit(X, counts)
+    for loadings in (more.source_loadings_, more.target_loadings_):
+        np.testing.assert_allclose(loadings.T @ loadings, np.eye(6), atol=1e-6)
+    assert (np.abs(more.target_loadings_).max() == more.target_loadings_.max()).all()
     assert list(model.source_loadings_.index) == list(X.columns)
 
 

@@ -102,9 +102,6 @@ def fit_rank(objective: LowRankObjective, rank: int, start: Weights, tol: float,
         gap = _gap(objective, weights, found, forces, largest, chi)
         if over or gap <= tol:
             break
-        if (longer := _with_sizes(objective, weights, found, forces, tol)) is not None:
-            weights = longer
-            continue
         room = rank - weights.rank
         U, sizes, V = _new_directions(weights, forces, max(room, 1))
         is_new = sizes > lam * (1 + tol)
@@ -242,28 +239,6 @@ def _new_directions(weights: Weights, forces: np.ndarray, n: int) -> tuple[np.nd
     left -= (left @ V) @ V.T
     u, sizes, v = leading(left, n)
     return -u, sizes, v
-
-
-def _with_sizes(
-    objective: LowRankObjective, weights: Weights, found: Evaluated, forces: np.ndarray, tol: float
-) -> Weights | None:
-    """The weights with other singular values, where these promise more than the tolerance; None where they do not.
-
-    Factors that are nearly 0 have hardly a gradient, however wrong they are.
-    """
-    U, sizes, V = weights.factored()
-    slope = np.einsum("ik,jk,ij->k", U, V, forces, optimize=True) + objective.strength
-    curvature = (found.curvature @ V**2) * objective.variances(U) + np.finfo(float).tiny if len(sizes) else slope
-    step, length = -slope / curvature, 1.0
-    if (slope**2 / curvature).sum() <= 2 * tol * objective.scale:
-        return None
-    for _ in range(HALVINGS):
-        root = np.sqrt(np.maximum(sizes + length * step, 0.0))
-        other = weights.with_factors(U * root, V * root)
-        if objective.evaluate(other).value < found.value:
-            return other
-        length /= 2
-    return None
 
 
 def _with_directions(
