@@ -19,7 +19,7 @@ def layout():
     for j in range(M):
         closed[j, j] = free[j, j] = True
     free[6], free[7, 0], closed[2, 9] = True, True, True
-    return Layout(np.arange(M), closed, free)
+    return Layout(np.arange(M), closed, free, np.array([0, 0, 0, 1, 1, 1, 2, 3]))
 
 
 @pytest.fixture

@@ -116,4 +116,4 @@ def layout_of(model: Any, low: np.ndarray, mask: np.ndarray | None, own: Any) ->
     free = allowed & ~is_low[:, None]
     if own == "free":
         free |= allowed & itself & ~with_history
-    return Layout(low, (~allowed | itself)[low], free)
+    return Layout(low, (~allowed | itself)[low], free, of_group)

@@ -144,8 +144,7 @@ class _Descent:
     def __init__(self, objective: LowRankObjective, start: Weights, aim: float, max_iter: int) -> None:
         self.objective, self.aim, self.max_iter, self.scale = objective, aim, max_iter, objective.scale
         self.weights, self.found, self.count = start, objective.evaluate(start), 1
-        curvatures = objective.curvatures(start, self.found).vector()
-        self.sizes = np.sqrt(np.maximum(curvatures, np.finfo(float).tiny))
+        self.metric = objective.metric(start, self.found)
         self.far = TOO_FAR * (1 + abs(self.found.value) / self.scale)
         self.slope = self._slope(start, self.found)
 
@@ -159,7 +158,7 @@ class _Descent:
         for exact in (True, False):
             if self.is_over:
                 break
-            here = self.weights.vector() * self.sizes
+            here = self.metric.variables(self.weights)
             # where differences of the objective are rounding, they are taken from the gradients at both ends
             origin = None if exact else (here, self._gradient(self.found))
             with suppress(_Done):
@@ -167,14 +166,14 @@ class _Descent:
         return self
 
     def _slope(self, weights: Weights, found: Evaluated) -> float:
-        size = max(float(np.linalg.norm(weights.vector() * self.sizes)), np.sqrt(self.scale))
+        size = max(float(np.linalg.norm(self.metric.variables(weights))), np.sqrt(self.scale))
         return float(np.linalg.norm(self._gradient(found))) * size
 
     def _gradient(self, found: Evaluated) -> np.ndarray:
-        return found.gradient.vector() / self.sizes / self.scale
+        return self.metric.gradient(found.gradient) / self.scale
 
     def _value(self, z: np.ndarray, origin: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, np.ndarray]:
-        weights = self.weights.like(z / self.sizes)
+        weights = self.metric.weights(z, self.weights)
         found, self.count = self.objective.evaluate(weights), self.count + 1
         gradient = self._gradient(found)
         if not (np.isfinite(found.value) and np.isfinite(gradient).all()):

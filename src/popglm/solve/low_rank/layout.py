@@ -84,11 +84,14 @@ class Layout:
         Pairs of these that have no part in it.
     free : ndarray of bool, shape (n_features, n_neurons)
         Pairs that have weights of their own.
+    group : ndarray of int, shape (n_features,)
+        Number of the feature group of each column.
     """
 
     low: np.ndarray
     closed: np.ndarray
     free: np.ndarray
+    group: np.ndarray
 
     @property
     def n_neurons(self) -> int:
@@ -96,7 +99,7 @@ class Layout:
 
     def take(self, neurons: np.ndarray) -> Layout:
         """That of some neurons."""
-        return Layout(self.low, self.closed[:, neurons], self.free[:, neurons])
+        return Layout(self.low, self.closed[:, neurons], self.free[:, neurons], self.group)
 
     @cached_property
     def common(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from popglm.engines.protocol import Engine
 from popglm.solve.low_rank.layout import Layout, Weights
+from popglm.solve.low_rank.metric import Axes, Metric
 from popglm.solve.low_rank.passes import gradient_sums, low_rank_sums, predictors, signal_sums
 from popglm.solve.samples import Samples
 from popglm.solve.windows import Windows
@@ -61,8 +62,8 @@ class LowRankObjective:
         λ.
     parameters : ndarray, shape (n_neurons, n_parameters)
         Of the family.
-    spread : ndarray, shape (n_features,)
-        Mean squares of the columns, less their means where there is an intercept.
+    axes : Axes
+        Of the columns, less their means where there is an intercept.
     """
 
     def __init__(
@@ -82,7 +83,6 @@ class LowRankObjective:
         # what columns have in common is the intercept's; in float32 it would cost digits
         self.center = X.mean(axis=0, dtype=float) if fit_intercept else np.zeros(X.shape[1])
         centred = np.subtract(X, self.center, dtype=float if X.dtype == float else None).astype(engine.dtype)
-        self.spread = np.einsum("ij,ij->j", centred, centred).astype(float) / len(X)
         # activity far from 0 keeps its digits as a difference
         self.shift = sums.intercept if loss.is_least_squares and fit_intercept else np.zeros(len(Y))
         Y = (Y - self.shift[:, None]).astype(engine.dtype)
@@ -95,6 +95,7 @@ class LowRankObjective:
         self.windows = Windows(engine, Samples(whole, Y, weights, offset), [[(0, len(X))]])
         self.own = None if own is None else engine.place(own)
         self._held = own, whole
+        self.axes = Axes.of(layout, whole, own)
         self._ones = engine.place(np.ones(len(X), engine.dtype))
         self._compiled: dict[Any, Any] = {}
 
@@ -196,22 +197,10 @@ class LowRankObjective:
 
         return self.windows.add_up(window)[0][0][0] / self.windows.n_rows
 
-    def curvatures(self, weights: Weights, found: Evaluated) -> Weights:
-        """About the second derivative of the objective in each weight alone; all factors count as their mean."""
-        layout, lam, ridge, c = self.layout, self.strength, self.ridge, found.curvature
-        rank = weights.rank
-        # the sizes of factors change much on the way, and each by itself would make the variables of some far too long
-        heard = np.full(rank, (c @ weights.B**2).sum() / max(rank, 1))
-        latent = np.full(rank, self.variances(weights.A).mean() if rank else 0.0)
-        sizes = Weights(
-            np.outer(self.spread[layout.low], heard) + lam,
-            np.outer(c, latent) + lam,
-            np.outer(c, self.spread[layout.common]) + ridge,
-            c[:, None] * self.spread[layout.columns] + ridge,
-            c,
-        )
-        least = np.finfo(np.float32).eps
-        return Weights(*(np.maximum(part, least * part.max(initial=0.0)) for part in sizes.parts))
+    def metric(self, weights: Weights, found: Evaluated) -> Metric:
+        """Variables for a descent from some weights."""
+        latent = self.variances(weights.A) if weights.rank else np.zeros(0)
+        return Metric(self.axes, self.layout, weights, found.curvature, latent, self.strength, self.ridge)
 
     def renew_parameters(self, weights: Weights) -> float:
         """Estimate the family's parameters beside some weights; returns the largest relative change."""
