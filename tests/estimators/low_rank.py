@@ -62,6 +62,6 @@ def conditions(model, X, Y, s=None, offset=None):
     is_low[low] = np.isclose(model.coef_.T[low], part, atol=1e-6) & mask[low]
     forces = np.where(is_low, G, 0.0)[low]
     lam = float(model.lambda_[0])
-    free = np.where(mask & ~is_low, G + model.ridge * model.coef_.T, 0.0)
+    free = np.where(mask & ~is_low, G + model.ridge_ * model.coef_.T, 0.0)
     along = max(np.abs(forces @ V + lam * U).max(initial=0), np.abs(forces.T @ U + lam * V).max(initial=0))
     return np.linalg.norm(forces, 2) / lam, along / lam, np.abs(free).max(), np.abs(r.sum(axis=0)).max()

@@ -112,7 +112,7 @@ def objective(model, X, Y):
     off = ~np.repeat(np.eye(Q, dtype=bool), 2, axis=0)
     loss = (np.exp(eta) - np.asarray(Y) * eta).mean(axis=0).sum()
     own = model.coef_.T[~off].astype(float)
-    return loss + model.lambda_[0] * model.singular_values_.sum() + model.ridge / 2 * (own**2).sum()
+    return loss + model.lambda_[0] * model.singular_values_.sum() + model.ridge_ / 2 * (own**2).sum()
 
 
 @pytest.mark.parametrize("settings", [{"low_rank": 1}, {"low_rank": Q, "tol": 0.03}, {"low_rank": Q, "max_iter": 12}])

@@ -31,8 +31,8 @@ def objective():
     loss, engine = get_family("poisson", None, None), get_engine("numpy", None, "float64")
     sums = response_sums(loss, Y, weights, [(0, N)])
     with engine.session():
-        found = LowRankObjective(engine, loss, layout(), Samples(X, Y, weights, None), sums, 0.01, True)
-        found.strength = 0.05
+        found = LowRankObjective(engine, loss, layout(), Samples(X, Y, weights, None), sums, True)
+        found.strength, found.ridge = 0.05, 0.01
         yield found
 
 

@@ -20,22 +20,39 @@ __all__ = ["Candidates", "HeldOutFits", "fit_folds"]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Ranks, ascending, and strengths, descending; every pair is one, the smallest ranks first."""
+    """Ranks, ascending, and strengths of the low-rank part and of the ridge, descending; all combinations, in order."""
 
     ranks: list[int]
     strengths: np.ndarray
+    ridges: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.ranks), len(self.strengths), len(self.ridges)
 
     def __len__(self) -> int:
-        return len(self.ranks) * len(self.strengths)
+        return int(np.prod(self.shape))
 
-    def at(self, number: int) -> tuple[int, int]:
-        """Numbers of the rank and of the strength of a candidate."""
-        return divmod(number, len(self.strengths))
+    def at(self, number: int) -> tuple[int, int, int]:
+        """Numbers of the rank, of the strength and of the ridge of a candidate."""
+        i, k, r = np.unravel_index(number, self.shape)
+        return int(i), int(k), int(r)
+
+    def up_to(self, number: int) -> Candidates:
+        """The rank and the ridge of a candidate, with all strengths on the way to its own."""
+        i, k, r = self.at(number)
+        return Candidates([self.ranks[i]], self.strengths[: k + 1], self.ridges[[r]])
+
+    def fitted_by(self, fits: LowRankFits) -> list[LowRankFit]:
+        """The fits of all candidates."""
+        found = [fits.walk(self.ranks, self.strengths, float(ridge)) for ridge in self.ridges]
+        places = map(self.at, range(len(self)))
+        return [found[r][i, k] for i, k, r in places]
 
     def table(self) -> pd.DataFrame:
-        """A row for each, with ``low_rank`` and ``lambda``."""
-        ranks = np.repeat(self.ranks, len(self.strengths))
-        return pd.DataFrame({"low_rank": ranks, "lambda": np.tile(self.strengths, len(self.ranks))})
+        """A row for each, with ``low_rank``, ``lambda`` and ``ridge``."""
+        columns = np.meshgrid(self.ranks, self.strengths, self.ridges, indexing="ij")
+        return pd.DataFrame(dict(zip(("low_rank", "lambda", "ridge"), map(np.ravel, columns), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -44,13 +61,13 @@ class HeldOutFits:
 
     Attributes
     ----------
-    fits : list of dict
-        Of each fold, by the numbers of rank and strength.
+    fits : list of list
+        Of each fold, of all candidates.
     deviance : ndarray, shape (n_folds, n_candidates, n_neurons)
         Of held-out samples, summed; NaN where there are none.
     """
 
-    fits: list[dict[tuple[int, int], LowRankFit]]
+    fits: list[list[LowRankFit]]
     deviance: np.ndarray
 
     def choose(self, se_fraction: float) -> int:
@@ -84,11 +101,9 @@ def fit_folds(
         own, held = engine(), _rows_of_data(data, test)
         with own.session():
             start = null.cv_intercept[fold], null.cv_parameters[fold]
-            found = LowRankFits(own, loss, layout, _rows_of_data(data, train), start, settings).walk(
-                candidates.ranks, candidates.strengths
-            )
-        for number in range(len(candidates)):
-            fit = found[candidates.at(number)]
+            fits_of_fold = LowRankFits(own, loss, layout, _rows_of_data(data, train), start, settings)
+            found = candidates.fitted_by(fits_of_fold)
+        for number, fit in enumerate(found):
             deviance[fold, number] = held_out_deviance(loss, null.cv_parameters[fold], fit, held)
         fits.append(found)
     return HeldOutFits(fits, deviance)

@@ -13,7 +13,7 @@ from popglm.engines import Engine, as_numpy, get_engine
 from popglm.estimators.arguments import check_feature_mask, check_lambdas, check_rule, feature_group_sizes
 from popglm.estimators.group_shapes import group_shapes
 from popglm.estimators.low_rank_folds import Candidates, fit_folds
-from popglm.estimators.low_rank_groups import check_ranks, layout_of, low_rank_columns
+from popglm.estimators.low_rank_groups import check_ranks, check_ridges, layout_of, low_rank_columns
 from popglm.estimators.low_rank_results import LowRankResults
 from popglm.estimators.parameters import PRECISIONS
 from popglm.estimators.splits import check_folds
@@ -60,8 +60,9 @@ class LowRankGLM(LowRankResults):
         from which on there is no coupling and ``lambda_min_ratio`` of it.
     n_lambdas : int
     lambda_min_ratio : float
-    ridge : float
-        Strength of the penalty on all other weights, per neuron as of `GLM`.
+    ridge : float, or sequence of float
+        Strength of the penalty on all other weights, per neuron as of `GLM`; or strengths that cross-validation chooses
+        from, one for all neurons.
     feature_groups : optional
         As in `GLM`.
     feature_mask : array-like of bool, optional
@@ -72,9 +73,9 @@ class LowRankGLM(LowRankResults):
     max_iter : int
         Evaluations of all neurons together, at each rank and strength.
     cv, se_fraction
-        As in `GLMCV`, for ranks and strengths. Folds are fitted where `low_rank` or `lambdas` is a sequence or there is
-        a grid, and whole trials are dealt to them where `fit` gets ``groups``. Within ``se_fraction`` standard errors
-        of the best, the smallest rank is chosen, and with it the largest strength.
+        As in `GLMCV`, for ranks and strengths. Folds are fitted where `low_rank`, `lambdas` or `ridge` is a sequence or
+        there is a grid, and whole trials are dealt to them where `fit` gets ``groups``. Within ``se_fraction`` standard
+        errors of the best, the smallest rank is chosen, and with it the largest strengths.
     engine, device, precision
         As in `GLM`.
 
@@ -107,8 +108,8 @@ class LowRankGLM(LowRankResults):
         Whether ``gap_`` is at most `tol`: then no other weights, of whatever rank, do better. Else the fit is a
         stationary point among weights of rank ``low_rank_``, and only a local minimum is certified.
     candidates_ : DataFrame
-        ``low_rank`` and ``lambda`` of every pair that was tried; and, with folds, ``deviance``, the mean over folds of
-        all neurons' held-out deviance, its ``standard_error``, and ``deviance_explained``, the fraction over all.
+        ``low_rank``, ``lambda`` and ``ridge`` of all that was tried; and, with folds, ``deviance``, the mean over folds
+        of all neurons' held-out deviance, its ``standard_error``, and ``deviance_explained``, the fraction over all.
     candidate_ : int
         The row that was taken.
     cv_candidate_deviance_ : ndarray, shape (n_folds, n_candidates, n_neurons)
@@ -117,6 +118,8 @@ class LowRankGLM(LowRankResults):
         With folds, as of `GLMCV` at the chosen rank and strength; not there without.
     lambda_ : ndarray, shape (n_neurons,)
         The strength, the same for all.
+    ridge_ : float
+        That of all other weights.
     null_intercept_, neuron_names_, feature_group_names_, loss_, null_fitted_, family_parameters_
         As in `GLM`.
 
@@ -177,7 +180,7 @@ class LowRankGLM(LowRankResults):
         lambdas: Any = None,
         n_lambdas: int = 5,
         lambda_min_ratio: float = 1e-2,
-        ridge: float = 1e-4,
+        ridge: Any = 1e-2,
         feature_groups: Any = None,
         feature_mask: Any = None,
         fit_intercept: bool = True,
@@ -243,7 +246,7 @@ class LowRankGLM(LowRankResults):
             If the gradient of the fit is not within `tol`.
         """
         began = time.perf_counter()
-        ranks, strengths, choose = self._check_settings()
+        given, choose = self._check_settings()
         values, responses, weights, offset, rows = self._checked(X, y, sample_weight, offset)
         if isinstance(values, RowStream):
             raise ValueError(
@@ -254,37 +257,37 @@ class LowRankGLM(LowRankResults):
         self._keep_about(X, (values, responses, weights, offset, rows), loss)
         splits = check_folds(self.cv, len(values), groups, rows, responses) if choose else []
         engine = self._engines([X, y, sample_weight, offset])
-        settings = Settings(float(self.ridge), bool(self.fit_intercept), float(self.tol), int(self.max_iter))
+        settings = Settings(bool(self.fit_intercept), float(self.tol), int(self.max_iter))
         null = null_models(loss, responses, weights, offset, splits, settings.fit_intercept)
         data, start = (values, responses, weights, offset), (null.intercept, null.parameters)
         with np.errstate(all="ignore"):
-            candidates = Candidates(ranks, strengths)
-            if not len(strengths):
+            candidates = given
+            if not len(given.strengths):
                 with (one := engine()).session():
-                    largest = LowRankFits(one, loss, layout, data, start, settings).largest_strength()
-                grid = np.geomspace(1, self.lambda_min_ratio, int(self.n_lambdas))
-                candidates = Candidates(ranks, (largest if largest > 0 else 1.0) * grid)
+                    fits = LowRankFits(one, loss, layout, data, start, settings)
+                    largest = fits.largest_strength(float(given.ridges[0])) or 1.0
+                grid = largest * np.geomspace(1, self.lambda_min_ratio, int(self.n_lambdas))
+                candidates = Candidates(given.ranks, grid, given.ridges)
             held = fit_folds(engine, loss, layout, data, splits, null, candidates, settings) if choose else None
             number = held.choose(float(self.se_fraction)) if held else 0
-            i, k = candidates.at(number)
             with (one := engine()).session():
                 fits = LowRankFits(one, loss, layout, data, start, settings)
-                fit = fits.walk([ranks[i]], candidates.strengths[: k + 1])[0, k]
+                fit = candidates.up_to(number).fitted_by(fits)[-1]
         self.loss_, self.null_fitted_ = loss, ~fits.fittable
         self.n_events_, self.null_margin_ = null.n_events, null.margin
         self.null_intercept_, self.null_coef_ = null.intercept, None
         self._keep_candidates(candidates, number, held, splits, responses, weights, null)
         self._keep_fit(fit, layout, null)
         if held is not None:
-            self._keep_held_out([own[candidates.at(number)] for own in held.fits])
+            self._keep_held_out([own[number] for own in held.fits])
         self._keep(np.zeros(len(self.neuron_names_), int))
         self._X_fit = X
         self._warn_of_fit(fit)
         self.timings_ = {"total": time.perf_counter() - began}
         return self
 
-    def _check_settings(self) -> tuple[list[int], np.ndarray, bool]:
-        """Ranks; strengths, none for a grid; and whether folds have to choose."""
+    def _check_settings(self) -> tuple[Candidates, bool]:
+        """Candidates, without strengths where these are a grid; and whether folds have to choose."""
         ranks, choose = check_ranks(self.low_rank)
         for name in ("tol", "lambda_min_ratio"):
             self._check_number(name, 0, strict=True)
@@ -292,16 +295,17 @@ class LowRankGLM(LowRankResults):
             raise ValueError(f"lambda_min_ratio={shown(self.lambda_min_ratio)} must lie between 0 and 1.")
         for name in ("max_iter", "n_lambdas"):
             self._check_number(name, 1, whole=True)
-        self._check_number("ridge", 0)
+        ridges = check_ridges(self.ridge)
+        choose |= not is_number(self.ridge)
         check_rule(self.se_fraction, 0.0)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
         if self.lambdas is None:
-            return ranks, np.zeros(0), True
+            return Candidates(ranks, np.zeros(0), ridges), True
         if np.ndim(as_numpy(self.lambdas)) > 1:
             raise ValueError("lambdas must be a strength, or a sequence of them: all neurons of a LowRankGLM share it.")
         strengths = check_lambdas(self.lambdas, ["all"], False)[:, 0]
-        return ranks, strengths, choose or not is_number(self.lambdas)
+        return Candidates(ranks, strengths, ridges), choose or not is_number(self.lambdas)
 
     def _loss(self) -> Family:
         loss = super()._loss()

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from popglm.checks import check_choice, check_names
+from popglm.checks import check_choice, check_names, is_number
 from popglm.messages import listed, shown
 from popglm.solve.low_rank.layout import Layout
 
-__all__ = ["check_ranks", "layout_of", "low_rank_columns"]
+__all__ = ["check_ranks", "check_ridges", "layout_of", "low_rank_columns"]
 
 #: What becomes of weights from a neuron's past to itself.
 OWN = ("free", "zero", "low_rank")
@@ -37,6 +37,24 @@ def check_ranks(low_rank: Any) -> tuple[list[int], bool]:
     raise ValueError(
         f"low_rank={shown(low_rank)} must be a rank, such as 3, or different ranks to choose from, such as range(6); 0 "
         "is no coupling."
+    )
+
+
+def check_ridges(ridge: Any) -> np.ndarray:
+    """Strengths of the ridge, descending.
+
+    Raises
+    ------
+    ValueError
+    """
+    found = [ridge] if is_number(ridge) else ridge
+    if isinstance(found, np.ndarray | list | tuple) and np.ndim(found) == 1 and 0 < len(found) <= MOST_RANKS:
+        numbers = [float(one) for one in found if is_number(one) and one >= 0]
+        if len(numbers) == len(found) == len(set(numbers)):
+            return np.sort(numbers)[::-1]
+    raise ValueError(
+        f"ridge={shown(ridge)} must be a strength of at least 0, or different strengths to choose from, such as "
+        "[0.1, 0.01]."
     )
 
 

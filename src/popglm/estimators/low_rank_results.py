@@ -49,6 +49,7 @@ class LowRankResults(CrossValidated):
         self.slope_, self.is_global_ = float(found.slope), bool(found.gap <= self.tol)
         strength = float(self.candidates_["lambda"][self.candidate_])
         self.low_rank_ = int(self.candidates_["low_rank"][self.candidate_])
+        self.ridge_ = float(self.candidates_["ridge"][self.candidate_])
         self.lambda_path_, self.lambdas_ = np.full((1, q), strength), np.array([strength])
         own = self.loss_.parameters
         self.family_parameters_path_ = {one.name: fit.parameters[None, :, i] for i, one in enumerate(own)}
@@ -221,6 +222,7 @@ class LowRankResults(CrossValidated):
             "rank, at most": self.low_rank_,
             "rank": self.rank_,
             "strength": float(self.lambdas_[0]),
+            "ridge": self.ridge_,
             "gap": float(self.gap_[0, 0]),
             "slope": self.slope_,
         }
@@ -261,6 +263,9 @@ class LowRankResults(CrossValidated):
             found.append(f"the strength {strength:.3g} is the smallest that was tried")
         if strengths.nunique() > 1 and self.rank_ and strength == strengths.max():
             found.append(f"the strength {strength:.3g} is the largest that was tried")
+        ridges = self.candidates_["ridge"]
+        if ridges.nunique() > 1 and self.ridge_ in (ridges.min(), ridges.max()):
+            found.append(f"the ridge {self.ridge_:.3g} is at an end of those tried")
         if found:
             warn(
                 f"The best of candidates_ lies at an end: {' and '.join(found)}; others beyond may do better.",
@@ -299,6 +304,7 @@ class LowRankResults(CrossValidated):
         stored = {str(name): data[name].to_numpy() for name in data.data_vars if data[name].dims == ("candidate",)}
         self.candidates_ = pd.DataFrame({name.removeprefix("candidate_"): v for name, v in stored.items()})
         self.low_rank_ = int(self.candidates_["low_rank"][self.candidate_])
+        self.ridge_ = float(self.candidates_["ridge"][self.candidate_])
         self.is_global_ = bool(self.gap_[0, 0] <= self.tol)
         if "cv_candidate_deviance" in data:
             self.cv_candidate_deviance_ = data["cv_candidate_deviance"].to_numpy()

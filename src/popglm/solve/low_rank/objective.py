@@ -53,13 +53,12 @@ class LowRankObjective:
     samples : Samples
     sums : ResponseSums
         Of the neurons, over these samples.
-    ridge : float
     fit_intercept : bool
 
     Attributes
     ----------
-    strength : float
-        λ.
+    strength, ridge : float
+        λ, and that of the free weights.
     parameters : ndarray, shape (n_neurons, n_parameters)
         Of the family.
     axes : Axes
@@ -73,11 +72,10 @@ class LowRankObjective:
         layout: Layout,
         samples: Samples,
         sums: ResponseSums,
-        ridge: float,
         fit_intercept: bool,
     ) -> None:
-        self.engine, self.loss, self.layout, self.ridge, self.fit_intercept = engine, loss, layout, ridge, fit_intercept
-        self.strength, self.samples, self.total = 0.0, samples, sums.total
+        self.engine, self.loss, self.layout, self.fit_intercept = engine, loss, layout, fit_intercept
+        self.strength, self.ridge, self.samples, self.total = 0.0, 0.0, samples, sums.total
         self.parameters, self.sums = sums.parameters.copy(), sums
         X, Y = samples.X, samples.Y
         # what columns have in common is the intercept's; in float32 it would cost digits

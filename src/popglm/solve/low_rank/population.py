@@ -25,7 +25,6 @@ Data = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 class Settings:
     """What to minimise, and how far."""
 
-    ridge: float
     fit_intercept: bool
     tol: float
     max_iter: int
@@ -100,21 +99,23 @@ class LowRankFits:
             own = s if s is None or s.ndim == 1 else s[some]
             samples = Samples(X, y[some], own, offset)
             self.objective = LowRankObjective(
-                engine, loss, layout.take(some), samples, sums.take(some), settings.ridge, settings.fit_intercept
+                engine, loss, layout.take(some), samples, sums.take(some), settings.fit_intercept
             )
         self.sums = sums
 
-    def largest_strength(self) -> float:
+    def largest_strength(self, ridge: float) -> float:
         """The strength from which on there is no weight of low rank."""
         if self.objective is None:
             return 0.0
+        self.objective.ridge = ridge
         weights = self._walked([0], np.array([1.0]))[0, 0].weights
         return float(leading(self.objective.forces(weights)[0], 1)[1][0])
 
-    def walk(self, ranks: list[int], strengths: np.ndarray) -> dict[tuple[int, int], LowRankFit]:
+    def walk(self, ranks: list[int], strengths: np.ndarray, ridge: float) -> dict[tuple[int, int], LowRankFit]:
         """Fits at all ranks (ascending) and strengths (descending), by the numbers of both."""
         if self.objective is None:
             return {(i, k): self._nothing() for i in range(len(ranks)) for k in range(len(strengths))}
+        self.objective.ridge, self.objective.parameters = ridge, self.objective.sums.parameters.copy()
         return {at: self._whole(found) for at, found in self._walked(ranks, strengths).items()}
 
     def _walked(self, ranks: list[int], strengths: np.ndarray) -> dict[tuple[int, int], Fitted]:
