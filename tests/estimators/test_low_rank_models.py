@@ -96,7 +96,7 @@ def test_files_keep_the_model(recorded, family, tmp_path):
             np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
         for name in ("source_loadings_", "target_loadings_", "candidates_"):
             pd.testing.assert_frame_equal(getattr(again, name), getattr(model, name))
-        for name in ("rank_", "low_rank_", "slope_", "is_global_", "candidate_"):
+        for name in ("rank_", "low_rank_", "ridge_", "slope_", "is_global_", "candidate_"):
             assert getattr(again, name) == getattr(model, name)
         np.testing.assert_array_equal(again.latent_signals(X), model.latent_signals(X))
         assert hasattr(again, "fold_") == isinstance(low_rank, list)
@@ -130,6 +130,19 @@ def test_explanations_take_the_model_or_say_why_not(recorded):
     assert np.isnan(np.diag(pg.connectivity(zero, design)["net"])).all()
     with pytest.raises(ValueError, match=r"breakdown scores held-out.*LowRankGLM without folds.*is a sequence"):
         pg.breakdown(zero, X, counts)
+
+
+def test_folds_choose_the_ridge_of_free_weights(recorded):
+    X, counts, *_ = recorded
+    model = pg.LowRankGLM(low_rank=1, lambdas=0.05, ridge=[0.003, 1.0, 0.03], cv=2)
+    quietly(model.fit, X, counts)
+    table = model.candidates_
+    assert list(table["ridge"]) == [1.0, 0.03, 0.003]
+    assert model.ridge_ == table["ridge"][table["deviance"].argmin()] < 1.0
+    alone = pg.LowRankGLM(low_rank=1, lambdas=0.05, ridge=model.ridge_).fit(X, counts)
+    np.testing.assert_allclose(model.coef_, alone.coef_, atol=1e-3)
+    with pytest.warns(pg.PopglmWarning, match=r"the ridge 1 is at an end of those tried"):
+        pg.LowRankGLM(low_rank=1, lambdas=0.05, ridge=[1.0, 100.0], cv=2).fit(X, counts)
 
 
 def test_other_data_than_those_of_the_fit_are_told(recorded):
