@@ -1,6 +1,7 @@
 """Curves of families with a parameter of each neuron: against plain fits, scores by scipy, and the truth."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.optimize import approx_fprime
 import popglm as pg
 
 N = 800
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +126,19 @@ def test_what_does_not_settle_is_named(recording, monkeypatch):
     with pytest.warns(pg.warnings.ConvergenceWarning, match="Parameters of the family still changed.*neuron0, neuron1"):
         fitted_ = pg.SmoothGLM("negative_binomial").fit(*recording[1:])
     assert np.isfinite(fitted_.coef_).all()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings are not beside the repository")
+def test_strengths_and_dispersion_settle_together_in_a_recorded_cell():
+    """Between two strengths that the criterion hardly tells apart they might go on in turn."""
+    data = np.load(SHARED / "ca1_lineartrack_nelpy.npz")
+    x = data["x_px"].astype(float)
+    rows = np.flatnonzero(np.isfinite(x))[:9000]
+    x, y = x[rows], data["counts"][rows, 4].astype(float)
+    speed = np.abs(np.gradient(x))
+    session = {"x": x, "speed": np.minimum(speed, np.quantile(speed, 0.99))}
+    design = pg.Design([pg.bumps("x", n=12, low=x.min(), high=x.max()), pg.splines("speed", n=6)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pg.warnings.ConvergenceWarning)
+        model = pg.SmoothGLM("negative_binomial").fit(design.fit_transform(session), y)
+    assert model.family_parameters_["alpha"][0] == pytest.approx(9.496, rel=1e-3)

@@ -23,6 +23,10 @@ __all__ = ["SmoothFits", "determined_columns", "fit_smooth"]
 DEPENDENT = 1e-10
 #: Fits beside estimates of a family's parameters at most, and the change of these, in their own size, that ends them.
 ROUNDS, SETTLED = 40, 1e-5
+#: Changes that shrink by less than this from one to the next are added up, to so many of the last at most.
+SLOW, FURTHEST = 0.3, 30.0
+#: Change of the parameters from which on strengths are sought from those of the fit before.
+NEARLY = 0.02
 
 
 @dataclass(eq=False)
@@ -171,11 +175,11 @@ def fit_smooth(
             return LeastSquares.of(z, y, s, o, shared if not np.isnan(Y[:, j]).any() else None)
         return RowLikelihood(loss, z, y, s, o)
 
-    def fitted(j: int, samples: Likelihood) -> Smoothed:
+    def fitted(j: int, samples: Likelihood, near: Smoothed | None = None) -> Smoothed:
         start = np.zeros(Z.shape[1])
         start[:n_open] = intercept[j]
         smoother = Smoother(samples, penalty, n_open, method, loss.has_dispersion, loss.is_least_squares, start)
-        found = smoother.choose(tol, max_iter) if given is None else smoother.at(given[j] * samples.n)
+        found = smoother.choose(tol, max_iter, near) if given is None else smoother.at(given[j] * samples.n)
         if held is None:
             return found
         S = smoother.penalty_matrix(found.strengths)
@@ -204,7 +208,7 @@ def fit_smooth(
 
 
 def with_parameters(
-    samples: RowLikelihood, start: np.ndarray, fit: Callable[[Likelihood], Smoothed]
+    samples: RowLikelihood, start: np.ndarray, fit: Callable[[Likelihood, Smoothed | None], Smoothed]
 ) -> tuple[Smoothed, np.ndarray, bool]:
     """A fit beside parameters of the family that have the largest likelihood beside the fit, in turn.
 
@@ -216,16 +220,27 @@ def with_parameters(
         Its family without values of the parameters.
     start : ndarray, shape (n_parameters,)
     fit : callable
-        From the samples to a fit.
+        From the samples, and the fit before, to a fit.
     """
-    loss, values = samples.family, start
+    loss, values, change = samples.family, start, np.full(len(start), np.nan)
+    near: Smoothed | None = None
+    least, most = np.array([own.range for own in loss.parameters]).T
     for _ in range(ROUNDS):
-        found = fit(replace(samples, family=loss.given(*values)))
+        found = fit(replace(samples, family=loss.given(*values)), near)
         eta = samples.Z @ found.w + samples.offset
         before, one = values, (samples.y[None], samples.s[None], eta[None])
-        values = loss.estimate(lambda _, one=one: iter([one]), values[None], False)[0]  # type: ignore[misc]
+        values = loss.estimate(lambda _, one=one: iter([one]), before[None], False)[0]  # type: ignore[misc]
         if not np.isfinite(values).all():
             raise LinAlgError("a parameter of the family is not finite")
+        step = values - before
         if np.allclose(values, before, rtol=SETTLED, atol=SETTLED**2):
             return found, values, False
+        # a term that was smoothed away beside a large dispersion may come back: only near the end do fits go on
+        near = found if np.allclose(values, before, rtol=NEARLY) else None
+        # where changes shrink slowly, as far as they add up to
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = step / change
+            ahead = values + step * np.minimum(ratio / (1 - ratio), FURTHEST)
+        slow = (ratio > SLOW) & (ratio < 1) & (ahead > least) & (ahead < most)
+        values, change = np.where(slow, ahead, values), np.where(slow.any(), np.nan, step)
     return found, values, True

@@ -107,14 +107,17 @@ class Smoother:
         # as strong as the likelihood where they look
         self.even = np.log(np.maximum(self.penalty.traces(H), np.maximum(least, tiny)) / np.maximum(own, tiny))
 
-    def choose(self, tol: float, max_iter: int) -> Smoothed:
+    def choose(self, tol: float, max_iter: int, near: Smoothed | None = None) -> Smoothed:
         """The fit at the strengths of the least criterion, by a quasi-Newton method within bounds.
 
-        It goes no further than `REACH` before it looks around again: where a strength is far too large or small the
+        It begins at those of a fit that is ``near``: where the criterion is flat to within ``tol`` it stays there. It
+        goes no further than `REACH` before it looks around again: where a strength is far too large or small the
         criterion is flat, and a long step would end there.
         """
         low, high = self.even + np.log(WEAKEST), self.even + np.log(STRONGEST)
         at, slopes, n_left, aim = self.even, np.zeros(0), max_iter, max(tol, NEAR)
+        if near is not None:
+            at, self.w = np.clip(np.log(near.strengths), low, high), near.w
         while len(at):
             bounds = np.column_stack([np.maximum(low, at - REACH), np.minimum(high, at + REACH)])
             options = {"maxiter": n_left, "maxfun": 5 * n_left, "gtol": aim, "ftol": 0.0}
