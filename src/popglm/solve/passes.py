@@ -19,6 +19,8 @@ from popglm.solve.sparse.rows import SparseBlock
 from popglm.statistics.families import Family
 
 __all__ = [
+    "activity",
+    "counted_rows",
     "event_floor",
     "exp_sums",
     "intercept_sums",
@@ -39,7 +41,7 @@ LEAST_WEIGHT = 0.003
 NEAR_KINK = 0.05
 
 
-def _counted(shape: Shape, at: Array) -> Array | None:
+def counted_rows(shape: Shape, at: Array) -> Array | None:
     """Which rows of the window count, shape (size,); None for all."""
     if not shape.masked:
         return None
@@ -47,11 +49,11 @@ def _counted(shape: Shape, at: Array) -> Array | None:
     return (row >= at[2]) & (row < at[3])
 
 
-def _activity(shape: Shape, window: Window, neurons: Any) -> tuple[Array, Array | None]:
+def activity(shape: Shape, window: Window, neurons: Any) -> tuple[Array, Array | None]:
     """The activity of some neurons, and its weights: 0 where rows do not count, None for 1 everywhere."""
     xp, at = shape.ops.xp, window.at
     y = shape.ops.block(window.Y, neurons, at[1], shape.size)
-    keep = _counted(shape, at)
+    keep = counted_rows(shape, at)
     s = None if window.weights is None else shape.ops.block(window.weights, neurons, at[1], shape.size)
     if keep is not None:
         s = xp.ones_like(y) if s is None else s
@@ -76,7 +78,7 @@ def _sampled(ops: Any, h: Array, s: Array | None, every: int) -> Array:
 def moment_sums(shape: Shape, window: Window) -> tuple[Array, ...]:
     """Σs, Σsy and Σsyx of all neurons."""
     xp = shape.ops.xp
-    y, s = _activity(shape, window, None)
+    y, s = activity(shape, window, None)
     s = xp.ones_like(y) if s is None else s + xp.zeros_like(y)
     sy = s * y
     return xp.sum(s, axis=1), xp.sum(sy, axis=1), _along(shape, sy, window)
@@ -115,7 +117,7 @@ def exp_sums(shape: Shape, every: int, window: Window, points: Points) -> tuple[
     """Σsμ, Σsy²/μ, Σsμx, Σsy·offset for μ = exp(η), and μ at every ``every``-th row."""
     ops, xp = shape.ops, shape.ops.xp
     eta = linear_predictor(shape, window, points)
-    y, s = _activity(shape, window, points.neurons)
+    y, s = activity(shape, window, points.neurons)
     mu = ops.exp(eta)
     some = _sampled(ops, mu, s, every)
     ratio = y * y
@@ -140,7 +142,7 @@ def loss_terms(
     """
     xp, loss = shape.ops.xp, loss.at(points.theta)
     eta = eta + points.b[:, None]
-    y, s = _activity(shape, window, points.neurons)
+    y, s = activity(shape, window, points.neurons)
     value, r, h = loss.excess_and_derivatives(xp, eta, y)
     pearson = r * r / xp.maximum(h, tiny)
     if s is not None:
@@ -150,7 +152,7 @@ def loss_terms(
     beyond = xp.zeros_like(sums[0])
     if loss.has_barrier:
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
-        keep = _counted(shape, window.at)
+        keep = counted_rows(shape, window.at)
         outside = near if keep is None else near & keep
         beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
     return *sums, beyond, xp.sum(r, axis=1), r, _sampled(shape.ops, h, s, every)
@@ -167,7 +169,7 @@ def loss_sums(
 def intercept_sums(shape: Shape, loss: Family, window: Window, points: Points, eta: Array) -> tuple[Array, ...]:
     """Σsr, Σsh, Σ|sr|."""
     xp, loss = shape.ops.xp, loss.at(points.theta)
-    y, s = _activity(shape, window, points.neurons)
+    y, s = activity(shape, window, points.neurons)
     r, h = loss.derivatives(xp, eta + points.b[:, None], y)
     if s is not None:
         r, h = xp.where(s > 0, s * r, 0 * s), xp.where(s > 0, s * h, 0 * s)
@@ -177,7 +179,7 @@ def intercept_sums(shape: Shape, loss: Family, window: Window, points: Points, e
 def event_floor(shape: Shape, window: Window, neurons: Any, eta: Array) -> Array:
     """Smallest η of a sample with events, shape (n_points,)."""
     xp = shape.ops.xp
-    y, s = _activity(shape, window, neurons)
+    y, s = activity(shape, window, neurons)
     events = y > 0 if s is None else (y > 0) & (s > 0)
     return xp.min(xp.where(events, eta, xp.inf * xp.ones_like(eta)), axis=1)
 
@@ -198,7 +200,7 @@ def value_sums(shape: Shape, loss: Family, n_lambdas: int, window: Window, point
     The parameters are the same at all strengths. Where there is one strength, points may have neurons of their own.
     """
     xp, loss = shape.ops.xp, loss.at(points.theta)
-    y, s = _activity(shape, window, points.neurons)
+    y, s = activity(shape, window, points.neurons)
     eta = linear_predictor(shape, window, points)[: n_lambdas * y.shape[0]]
     value = loss.excess(xp, xp.reshape(eta, (n_lambdas, y.shape[0], shape.size)), y)
     if s is not None:

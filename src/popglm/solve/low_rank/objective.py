@@ -11,8 +11,8 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.low_rank.layout import Layout, Weights
 from popglm.solve.low_rank.metric import Axes, Metric
-from popglm.solve.low_rank.passes import gradient_sums, low_rank_sums, predictors, signal_sums
-from popglm.solve.samples import Samples
+from popglm.solve.low_rank.passes import Placed, gradient_sums, low_rank_sums, predictors, signal_sums
+from popglm.solve.samples import Samples, Shape, Window
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
 from popglm.statistics.nuisance import estimate_parameters
@@ -94,8 +94,6 @@ class LowRankObjective:
         self.own = None if own is None else engine.place(own)
         self._held = own, whole
         self.axes = Axes.of(layout, whole, own)
-        self._ones = engine.place(np.ones(len(X), engine.dtype))
-        self._compiled: dict[Any, Any] = {}
 
     @property
     def scale(self) -> float:
@@ -110,40 +108,31 @@ class LowRankObjective:
         """Intercepts beside the columns as they were given."""
         return weights.b + self.shift - coef @ self.center
 
-    def _arrays(self, weights: Weights) -> list[Any]:
+    def _placed(self, weights: Weights) -> Placed:
         """Weights as passes take them, in the engine's library."""
         layout, place = self.layout, self.engine.asarray
         common = place(weights.common) if weights.common.shape[1] else None
         gathered = place(layout.gathered_weights(weights)) if weights.own.shape[1] else None
         # products of no columns are not in every library
         A, B = (own if weights.rank else np.zeros((len(own), 1)) for own in (weights.A, weights.B))
-        return [place(A), place(B), common, gathered, place(weights.b)]
+        theta = place(self.parameters) if self.loss.parameters else None
+        return Placed(place(A), place(B), common, gathered, place(weights.b), theta)
 
-    def _theta(self) -> Any:
-        return self.engine.asarray(self.parameters) if self.loss.parameters else None
-
-    def _pass(self, function: Any, *static: Any) -> Any:
-        key = function, *static
-        if key not in self._compiled:
-            self._compiled[key] = self.engine.fuse(function, *static)
-        return self._compiled[key]
-
-    def _add_up(self, function: Any, arrays: list[Any], *more: Any) -> list[np.ndarray]:
+    def _add_up(self, function: Any, weights: Placed, more: Any) -> list[np.ndarray]:
         """Sums of a pass over all windows."""
         m = len(self.layout.low)
 
         def window(k: int) -> dict[int, tuple[Any, ...]]:
-            (_, size, masked), (X, Y, s, offset, at) = self.windows.read(k)
-            call = self._pass(function, size, masked, self.loss, m)
-            return {0: call(X, Y, s, self.own, offset, *arrays, self._theta(), *more, at)}
+            shape, read = self.windows.read(k)
+            return {0: self.engine.compile(function, shape, self.loss, m)(read, self.own, weights, more)}
 
         sums, _ = self.windows.add_up(window)
         return sums[0]
 
     def evaluate(self, weights: Weights) -> Evaluated:
         """Value and gradient at some weights, in one pass over the samples."""
-        arrays, total, layout = self._arrays(weights), self.total, self.layout
-        found = self._add_up(low_rank_sums, arrays, self.engine.asarray(1 / total))
+        total, layout = self.total, self.layout
+        found = self._add_up(low_rank_sums, self._placed(weights), self.engine.asarray(1 / total))
         losses, slope, curvature = (own / total for own in found[:3])
         if self.loss.has_exp_sums:
             losses = losses - self.sums.saturated
@@ -181,7 +170,7 @@ class LowRankObjective:
         Shapes (n_low, n_neurons) and (n_neurons,).
         """
         tiny = self.engine.asarray(np.array(np.finfo(np.float32).tiny))
-        found, chi = self._add_up(gradient_sums, self._arrays(weights), tiny)
+        found, chi = self._add_up(gradient_sums, self._placed(weights), tiny)
         return np.where(self.layout.closed, 0.0, found.T / self.total), chi / self.total
 
     def variances(self, A: np.ndarray) -> np.ndarray:
@@ -190,8 +179,8 @@ class LowRankObjective:
         A = place(A)
 
         def window(k: int) -> dict[int, tuple[Any, ...]]:
-            (_, size, masked), (X, _, _, _, at) = self.windows.read(k)
-            return {0: self._pass(signal_sums, size, masked, m)(X, self._ones, A, at)}
+            shape, read = self.windows.read(k)
+            return {0: self.engine.compile(signal_sums, shape, m)(read, A)}
 
         return self.windows.add_up(window)[0][0][0] / self.windows.n_rows
 
@@ -202,12 +191,12 @@ class LowRankObjective:
 
     def renew_parameters(self, weights: Weights) -> float:
         """Estimate the family's parameters beside some weights; returns the largest relative change."""
-        arrays, m = self._arrays(weights), len(self.layout.low)
+        placed, m = self._placed(weights), len(self.layout.low)
         Y, s, shift = self.samples.Y, self.samples.weights, self.shift[:, None]
 
         def eta(k: int) -> np.ndarray:
-            (_, size, _), (X, _, _, offset, at) = self.windows.read(k)
-            found = self._pass(_predictors_alone, size, m)(X, self.own, offset, *arrays, at)
+            shape, read = self.windows.read(k)
+            found = self.engine.compile(_predictors_alone, shape, m)(read, self.own, placed)
             return np.asarray(self.engine.to_numpy(found), float)[:, self.windows.counted(k)]
 
         etas = self.windows.map(eta)
@@ -225,5 +214,5 @@ class LowRankObjective:
         return float(change.max(initial=0))
 
 
-def _predictors_alone(ops: Any, size: int, m: int, *arrays: Any) -> Any:
-    return predictors(ops, size, m, *arrays)[0]
+def _predictors_alone(shape: Shape, m: int, window: Window, own: Any, weights: Placed) -> Any:
+    return predictors(shape, m, window, own, weights)[0]
