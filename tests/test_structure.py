@@ -218,3 +218,22 @@ def test_nothing_is_exported_that_nobody_uses():
         if (module, name) not in used
     ]
     assert stale == []
+
+
+def test_no_function_of_the_solver_is_too_long_or_takes_too_much():
+    for name, tree in TREES.items():
+        if not name.startswith("popglm.solve."):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                arguments = [a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
+                own = [a for a in arguments if a not in ("self", "cls")]
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                n_lines = node.end_lineno - body[0].lineno + 1 if body else 0
+                assert len(own) <= 8, f"{name}.{node.name} takes {len(own)} arguments"
+                assert n_lines <= 60, f"{name}.{node.name} has {n_lines} lines"
+
+
+def test_no_file_of_the_solver_is_too_long():
+    for path in (SOURCE / "solve").rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path

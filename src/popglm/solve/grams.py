@@ -19,8 +19,8 @@ from popglm.solve.path import Path
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rounds import walk_path
-from popglm.solve.rows import Rows, of_columns, stand_at_null
-from popglm.solve.samples import Samples
+from popglm.solve.rows import stand_at_null
+from popglm.solve.samples import Rows, Samples, of_columns
 from popglm.solve.settings import Settings, all_of, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, response_products, without_each

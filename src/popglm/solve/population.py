@@ -16,8 +16,8 @@ from popglm.solve.grams import GramFits
 from popglm.solve.prepared import Prepared, prepared
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, merge
-from popglm.solve.rows import RowFits, Rows
-from popglm.solve.samples import FitData
+from popglm.solve.rows import RowFits
+from popglm.solve.samples import FitData, Rows
 from popglm.solve.settings import Settings, reporter, strengths
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 from popglm.solve.sparse.limits import check_sparse

@@ -17,75 +17,23 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.fit import MAX_PROBLEMS, Fit
 from popglm.solve.fit_rows import FitRows
-from popglm.solve.folds import Folds, Part, Ranges
+from popglm.solve.folds import Folds
 from popglm.solve.held_out import EarlyStop, HeldOut, deviances
 from popglm.solve.objective import RowObjective
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import Course, run_walks, walk_paths
-from popglm.solve.samples import Samples
+from popglm.solve.samples import Rows, of_columns
 from popglm.solve.settings import Settings, all_of, begin, constant_start, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
-from popglm.solve.sparse.rows import SparseRows, some_rows
-from popglm.solve.stream import read_rows
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
 from popglm.statistics.concave import ConcavePenalty
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowFits", "Rows", "of_columns", "stand_at_null"]
-
-
-@dataclass
-class Rows:
-    """The arrays of a fit, neurons first in Y, and the row ranges that count.
-
-    Attributes
-    ----------
-    X : ndarray or RowStream, shape (n_samples, n_features)
-    Y : ndarray, shape (n_neurons, n_samples)
-    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
-    offset : ndarray, shape (n_samples,), or None
-    ranges : list of (first, last)
-    """
-
-    X: Any
-    Y: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
-    ranges: Ranges
-
-    @property
-    def samples(self) -> Samples:
-        """The arrays without the ranges."""
-        return Samples(self.X, self.Y, self.weights, self.offset)
-
-    def part(self, part: Part) -> Rows:
-        """Some of the rows: the same arrays wherever the part is not a copy."""
-        if part.index is not None:
-            weights, offset = (
-                None if a is None else np.ascontiguousarray(a[..., part.index]) for a in (self.weights, self.offset)
-            )
-            Y = np.ascontiguousarray(self.Y[:, part.index])
-            return Rows(some_rows(self.X, part.index), Y, weights, offset, part.ranges)
-        return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
-
-    def displace(self, engine: Engine, others: Rows) -> None:
-        """Let go of what the engine placed of these arrays, but for those that other rows have too."""
-        kept = {id(others.X), id(others.Y), id(others.weights), id(others.offset)}
-        for array in (self.X, self.Y, self.weights, self.offset):
-            if array is not None and id(array) not in kept:
-                engine.displace(array)
-
-    def of(self, neurons: np.ndarray) -> Rows:
-        """The rows of some neurons: the same arrays where these are all."""
-        if len(neurons) == len(self.Y):
-            return self
-        weights = self.weights if self.weights is None or self.weights.ndim < 2 else self.weights[neurons]
-        return replace(self, Y=self.Y[neurons], weights=weights)
+__all__ = ["RowFits", "stand_at_null"]
 
 
 #: The path of every fit, and held-out deviance (n_folds, n_lambdas, n_neurons).
@@ -341,17 +289,6 @@ class RowFits:
     def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
         points = [(path.W, path.b) for path in paths[self.refit :]]
         return deviances([self._held_out(i) for i in range(len(points))], points)
-
-
-def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
-    """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
-    if isinstance(data.X, RemoteRows):
-        X: Any = data.X.fetched_columns(columns)
-    elif isinstance(data.X, SparseRows):
-        X = data.X.with_columns(np.flatnonzero(columns))
-    else:
-        X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
-    return replace(data, X=X), replace(scored, X=X)
 
 
 def stand_at_null(fit: Fit, bare: PopulationFit, f: int, coordinates: Coordinates) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.stream import RowStream
+from popglm.solve.folds import Part, Ranges
+from popglm.solve.remote.rows import RemoteRows
+from popglm.solve.sparse.rows import SparseRows, some_rows
+from popglm.solve.stream import RowStream, read_rows
 
-__all__ = ["FitData", "Points", "Samples", "Shape", "Window"]
+__all__ = ["FitData", "Points", "Rows", "Samples", "Shape", "Window", "of_columns"]
 
 Array = Any
 
@@ -64,6 +68,66 @@ class Samples(NamedTuple):
     Y: Array
     weights: Array = None
     offset: Array = None
+
+
+@dataclass
+class Rows:
+    """The arrays of a fit, neurons first in Y, and the row ranges that count.
+
+    Attributes
+    ----------
+    X : ndarray or RowStream, shape (n_samples, n_features)
+    Y : ndarray, shape (n_neurons, n_samples)
+    weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
+    offset : ndarray, shape (n_samples,), or None
+    ranges : list of (first, last)
+    """
+
+    X: Any
+    Y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    ranges: Ranges
+
+    @property
+    def samples(self) -> Samples:
+        """The arrays without the ranges."""
+        return Samples(self.X, self.Y, self.weights, self.offset)
+
+    def part(self, part: Part) -> Rows:
+        """Some of the rows: the same arrays wherever the part is not a copy."""
+        if part.index is not None:
+            weights, offset = (
+                None if a is None else np.ascontiguousarray(a[..., part.index]) for a in (self.weights, self.offset)
+            )
+            Y = np.ascontiguousarray(self.Y[:, part.index])
+            return Rows(some_rows(self.X, part.index), Y, weights, offset, part.ranges)
+        return Rows(self.X, self.Y, part.weighted(self.weights, self.Y.dtype), self.offset, part.ranges)
+
+    def displace(self, engine: Engine, others: Rows) -> None:
+        """Let go of what the engine placed of these arrays, but for those that other rows have too."""
+        kept = {id(others.X), id(others.Y), id(others.weights), id(others.offset)}
+        for array in (self.X, self.Y, self.weights, self.offset):
+            if array is not None and id(array) not in kept:
+                engine.displace(array)
+
+    def of(self, neurons: np.ndarray) -> Rows:
+        """The rows of some neurons: the same arrays where these are all."""
+        if len(neurons) == len(self.Y):
+            return self
+        weights = self.weights if self.weights is None or self.weights.ndim < 2 else self.weights[neurons]
+        return replace(self, Y=self.Y[neurons], weights=weights)
+
+
+def of_columns(columns: np.ndarray, data: Rows, scored: Rows) -> tuple[Rows, Rows]:
+    """The same rows with some of the columns, of bool, shape (n_features,); both share one array of them."""
+    if isinstance(data.X, RemoteRows):
+        X: Any = data.X.fetched_columns(columns)
+    elif isinstance(data.X, SparseRows):
+        X = data.X.with_columns(np.flatnonzero(columns))
+    else:
+        X = np.concatenate([rows[:, columns] for _, _, rows in read_rows(data.X)])
+    return replace(data, X=X), replace(scored, X=X)
 
 
 class Shape(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from popglm.engines.protocol import Engine
-from popglm.solve.rows import Rows
+from popglm.solve.samples import Rows
 from popglm.solve.sums import FeatureSums, response_products
 
 __all__ = ["FoldMoments"]
