@@ -23,7 +23,8 @@ __all__ = ["AdaptiveFactors", "first_factors", "inner_folds", "parts_with_folds"
 class AdaptiveFactors:
     r"""Penalty factors from the weights of a first fit: the adaptive lasso and the adaptive group lasso.
 
-    For the ``penalty_factors`` of `GLMCV`. Each neuron is fitted twice. Where a group has the weights :math:`w_g` in
+    For the ``penalty_factors`` of `GLMCV` and `ClassifierGLMCV`, whose groups and columns have the weights of all
+    classes. Each neuron is fitted twice. Where a group has the weights :math:`w_g` in
     the first fit, its factor in the second is
 
     .. math:: c_g = \left(\frac{\max_h \lVert w_h \rVert}{\lVert w_g \rVert}\right)^{\gamma},

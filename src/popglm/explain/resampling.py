@@ -195,6 +195,11 @@ def _of_activity(model: PopulationGLM, given: tuple[Any, Any, Any, Any], trial: 
 
 def _of_classes(model: Any, given: tuple[Any, Any, Any, Any], trial: Any) -> Prepared:
     """The same of classifiers."""
+    if model.adaptive_factors_ is not None:
+        raise ValueError(
+            "bootstrap: the model has AdaptiveFactors, which a resample of trials would not find anew; give a "
+            "classifier with penalty_factors=None."
+        )
     data = class_samples_of_fit(model, *given, "bootstrap")
     codes = check_trials(trial, len(data.X), data.labels)
     return codes, partial(refit_classes, model, data, min(model.tol, LOOSEST_TOL), ALMOST_NULL, codes)

@@ -15,6 +15,7 @@ from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.attributes import no_attribute
 from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
+from popglm.estimators.classifier.adaptive import adaptive_penalties, class_first_factors
 from popglm.estimators.classifier.labels import check_class_weight, check_classes, weights_by_class
 from popglm.estimators.classifier.predictions import ClassPredictions, class_predictors
 from popglm.estimators.classifier.starts import check_class_start
@@ -37,7 +38,7 @@ from popglm.solve.sparse.rows import parts_of
 from popglm.solve.stream import released
 from popglm.statistics.categorical import SOFTMAX
 from popglm.statistics.null import FEW_EVENTS
-from popglm.statistics.penalties import PENALTIES
+from popglm.statistics.penalties import PENALTIES, Penalty
 from popglm.statistics.selection import at_strengths
 from popglm.warnings import ConvergenceWarning, PopglmWarning, warn
 
@@ -93,8 +94,8 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         self._check_size(settings, values.shape[1], codes.shape[1] * n_classes, len(splits) + int(refit))
         self.loss_ = settings.loss
         self.penalty_ = settings.penalty
-        penalties = [self.penalty_of(j) for j in range(codes.shape[1])]
         engine = self._engine([X, sample_weight])
+        penalties = self._penalties_of_fits(values, codes, weights, settings, splits)
         choices = Choices(values, codes, n_classes, weights, splits, penalties, self.penalty == "group_lasso")
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         n_fits = len(splits) + int(refit)
@@ -121,13 +122,26 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         self._X_fit = X
         return fits, (codes, weights)
 
+    def _penalties_of_fits(
+        self, values: Any, codes: np.ndarray, weights: np.ndarray | None, settings: Settings, splits: list
+    ) -> list[list[Penalty]]:
+        """The penalties of all responses, in the fit to all rows and in those of the folds."""
+        self.adaptive_factors_ = self.cv_adaptive_factors_ = None
+        if not isinstance(self.penalty_factors, AdaptiveFactors):
+            return [[self.penalty_of(j) for j in range(codes.shape[1])]] * (1 + len(splits))
+        kinds = np.array([*self.classes_.tolist(), None], object)
+        factors = class_first_factors(self, settings, values, kinds[codes], weights, splits)
+        self.adaptive_factors_, self.cv_adaptive_factors_ = factors[0], factors[1:]
+        return [adaptive_penalties(self.penalty_, own, self.feature_mask_) for own in factors]
+
     def _about(self, engine: Engine, choices: Choices, settings: Settings, start: np.ndarray | None) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
         folds = np.concatenate([np.zeros(0, int), *(np.r_[len(a), a] for pair in choices.splits for a in pair)])
         arrays = {"X": choices.X, "y": choices.codes, "sample_weight and class_weight": choices.weights, "start": start}
         arrays |= {"the folds (cv and groups)": folds, "feature_groups": self.feature_group_sizes_}
         arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
-        arrays |= {"lambdas": settings.lambdas}
+        arrays |= {"lambdas": settings.lambdas, "adaptive factors": self.adaptive_factors_}
+        arrays |= {"adaptive factors of folds": self.cv_adaptive_factors_}
         if self.feature_shapes_ is not None:
             arrays |= {"feature_shapes": settings.penalty.R}
         return about_arrays(engine, arrays) | about_settings(self, settings, engine, 1)
@@ -147,8 +161,13 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         self._check_names()
         self._check_flag("fit_intercept")
         check_class_weight(self.class_weight)
-        if isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors):
+        if isinstance(self.penalty_factors, FactorSearch):
             raise ValueError(f"penalty_factors: {who} does not search for factors; give one for every feature group.")
+        if isinstance(self.penalty_factors, AdaptiveFactors) and not hasattr(self, "cv"):
+            raise ValueError(
+                f"penalty_factors: AdaptiveFactors choose by held-out labels, which a {who} has not; use "
+                "ClassifierGLMCV."
+            )
         values = check_features(self, X, reset=True)
         if isinstance(values, RemoteRows):
             raise ValueError(

@@ -34,8 +34,10 @@ class ClassifierGLMCV(CategoricalGLM):
 
     Parameters
     ----------
-    penalty, l1_ratio, smoothness, feature_groups, feature_mask, penalty_factors, lambdas, n_lambdas, lambda_min_ratio
+    penalty, l1_ratio, smoothness, feature_groups, feature_mask, lambdas, n_lambdas, lambda_min_ratio
         As in `ClassifierGLM`.
+    penalty_factors : optional
+        As in `ClassifierGLM`; or `AdaptiveFactors`, which each fit has from a first fit to its own rows.
     fit_intercept, class_weight, tol, max_iter, engine, device, precision, verbose, feature_shapes
         As in `ClassifierGLM`. Held-out samples count by their weights and those of their classes, too, also in
         `breakdown`; not in `evaluate` and `score`.
@@ -70,6 +72,9 @@ class ClassifierGLMCV(CategoricalGLM):
     cv_class_counts_ : ndarray, shape (n_folds, n_responses, n_classes)
         Summed weights of the training samples of every class.
     cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_responses)
+    adaptive_factors_, cv_adaptive_factors_ : ndarray, or None
+        With `AdaptiveFactors`, penalty factors of every column, (n_features, n_responses), of all rows, and of the
+        folds; infinite where a column was left out.
     n_lambdas_fitted_ : ndarray of int, shape (n_responses,)
         Strengths that a response went down to: all of them without `patience`.
     fold_ : ndarray of int, shape (n_samples,)

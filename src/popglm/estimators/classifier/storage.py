@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_fitted
+from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.classifier.labels import plain_classes
 from popglm.estimators.storage import Storage, stored_name
 
@@ -44,10 +45,19 @@ _DIMENSIONS = {
     "cv_deviance_explained_path_": ("strength", "neuron"),
     "cv_deviance_explained_": ("neuron",),
     "n_lambdas_fitted_": ("neuron",),
+    "adaptive_factors_": ("feature", "neuron"),
+    "cv_adaptive_factors_": ("fold", "feature", "neuron"),
 }
 
 #: Arrays that some models do without.
-_OPTIONAL = ("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_")
+_OPTIONAL = (
+    "coef_path_",
+    "intercept_path_",
+    "deviance_explained_path_",
+    "n_lambdas_fitted_",
+    "adaptive_factors_",
+    "cv_adaptive_factors_",
+)
 
 
 class ClassStorage(Storage):
@@ -123,7 +133,11 @@ class ClassStorage(Storage):
         ClassifierGLM or ClassifierGLMCV
             Itself, with all that `fit` left but the training data.
         """
-        self.set_params(**about["parameters"])
+        parameters = about["parameters"]
+        if isinstance(factors := parameters.get("penalty_factors"), dict):
+            parameters = parameters | {"penalty_factors": AdaptiveFactors(**factors)}
+        self.set_params(**parameters)
+        self.adaptive_factors_ = self.cv_adaptive_factors_ = None
         if about.get("class_weight") is not None:
             self.set_params(class_weight=dict(about["class_weight"]))
         for name in _DIMENSIONS:

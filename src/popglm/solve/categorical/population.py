@@ -41,8 +41,8 @@ class Choices:
         Of all responses together.
     weights : ndarray, shape (n_samples, n_responses) or (n_samples,), or None
     splits : list of (train, test) row indices
-    penalties : list of Penalty, one per response
-        Of features.
+    penalties : list of list of Penalty
+        Of features: of every response, in the fit to all rows and in that of every split.
     grouped : bool
         Whether their norms are of groups.
     """
@@ -52,7 +52,7 @@ class Choices:
     n_classes: int
     weights: np.ndarray | None
     splits: list[tuple[np.ndarray, np.ndarray]]
-    penalties: list[Penalty]
+    penalties: list[list[Penalty]]
     grouped: bool
 
     def weights_of(self, response: int) -> np.ndarray | None:
@@ -94,19 +94,20 @@ def fit_categorical(
     order, folds = order_by_fold(len(X), choices.splits, SHORT_RANGE if on_disk else None)
     center = center_of(X, None, settings.fit_intercept)
     work = _centred(engine, X, order, center)
-    free = choices.penalties[0].free
+    free = choices.penalties[0][0].free
     own_columns = None if free is None else _of_columns(work, free)
     shared = feature_sums(engine, work, None, folds, free)[0]
     fits: list[list[ClassFit]] = []
     for response in range(n_responses):
-        rows = _rows_of(engine, work, choices, order, response, settings, _variances(shared[0]), own_columns)
+        own = _rows_of(engine, work, choices, order, response, settings, _variances(shared[0]), own_columns)
         weights = choices.weights_of(response)
         weights = None if weights is None else weights[order]
         features = shared if weights is None else feature_sums(engine, work, weights, folds, free)[0]
-        if rows.needs_largest and settings.lambdas is None:
-            features = [replace(features[0], largest=_largest_variance(rows, weights)), *features[1:]]
+        if own[0].needs_largest and settings.lambdas is None:
+            features = [replace(features[0], largest=_largest_variance(own[0], weights)), *features[1:]]
         parts = [Part([(0, len(X))]), *folds.train]
-        fits.append([_class_fit(rows, weights, *each) for each in zip(parts, features, strict=True)])
+        given = zip(own, parts, features, strict=True)
+        fits.append([_class_fit(rows, weights, part, sums) for rows, part, sums in given])
     grid = settings.lambdas
     tasks = _Tasks(engine, side_by_side=engine.name == "numpy" and not on_disk)
     if grid is None:
@@ -180,12 +181,19 @@ def _variances(features: FeatureSums) -> np.ndarray:
 def _rows_of(
     engine: Engine, work: Any, choices: Choices, order: np.ndarray, response: int, settings: Settings,
     variances: np.ndarray, free: np.ndarray | None,
-) -> ClassRows:  # fmt: skip
-    penalty, unit = choices.penalties[response].evened(variances)
+) -> list[ClassRows]:  # fmt: skip
+    """What the fits of a response share, of every fit: the same wherever the penalty is."""
     codes, weights = choices.codes[:, response], choices.weights_of(response)
     n_own = len(np.unique(codes[codes >= 0] if weights is None else codes[weights > 0]))
-    own = replace(settings, penalty=penalty, lambdas=None)
-    return ClassRows(engine, work, free, codes[order], own, unit, choices.n_classes, n_own, choices.grouped)
+    found: list[ClassRows] = []
+    for f, given in enumerate(choices.penalties):
+        if f and given[response] is choices.penalties[f - 1][response]:
+            found.append(found[-1])
+            continue
+        penalty, unit = given[response].evened(variances)
+        own = replace(settings, penalty=penalty, lambdas=None)
+        found.append(ClassRows(engine, work, free, codes[order], own, unit, choices.n_classes, n_own, choices.grouped))
+    return found
 
 
 def _largest_variance(rows: ClassRows, weights: np.ndarray | None) -> float:

@@ -130,8 +130,9 @@ class ClassFit:
 
     @property
     def is_fittable(self) -> bool:
-        """Whether there are two classes to tell apart."""
-        return len(self.present) > 1
+        """Whether there are two classes to tell apart, and a column that may do so."""
+        mask = self.rows.settings.penalty.mask
+        return len(self.present) > 1 and (mask is None or bool(mask.any()))
 
     @property
     def null_intercepts(self) -> np.ndarray:
