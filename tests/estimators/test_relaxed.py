@@ -107,8 +107,9 @@ def test_all_of_it_by_scipy(recording, family, penalty):
         if np.isinf(model.lambda_[j]):
             assert mean[..., j].min() > model.cv_null_model_deviance_[:, j].mean() * (1 - 1e-6)
             continue
-        g, k = np.unravel_index(mean[..., j].argmin(), mean.shape[:2])
-        assert (model.gamma_[j], model.lambda_index_[j]) == (gammas[g], k)
+        g, k = int(np.flatnonzero(gammas == model.gamma_[j])[0]), int(model.lambda_index_[j])
+        # strengths that choose the same columns have the same relaxed fits, to rounding
+        assert mean[g, k, j] <= mean[..., j].min() * (1 + 1e-9)
         blend = gammas[g] * plain.coef_path_[k, j] + (1 - gammas[g]) * model.relaxed_coef_path_[k, j]
         np.testing.assert_allclose(model.coef_[j], blend, rtol=1e-12)
         blend = gammas[g] * plain.cv_coef_path_[:, k, j] + (1 - gammas[g]) * model.cv_relaxed_coef_path_[:, k, j]

@@ -169,11 +169,11 @@ def _held_out(model: Any, data: FitData, fit: PopulationFit, found: RelaxedFits,
             y = np.nan_to_num(y, nan=0.0)
             for k, own in ((k, np.flatnonzero(one)) for k, one in enumerate(moved[i])):
                 penalised = product64(x, fit.cv_coef[i, k, own]) + fit.cv_intercept[i, k, own] + shift
-                step = product64(x, coef[i, k, own]) + intercept[i, k, own] + shift - penalised
+                free = product64(x, coef[i, k, own]) + intercept[i, k, own] + shift
                 loss = deviance_loss(model, own, folds=i)
                 for g, gamma in enumerate(model.gammas_):
                     if gamma < 1:
-                        unit = loss.deviance(penalised + (1 - gamma) * step, y[:, own])
+                        unit = loss.deviance(gamma * penalised + (1 - gamma) * free, y[:, own])
                         deviance[g, i, k, own] += np.sum(s[:, own] * unit, axis=0, where=s[:, own] > 0)
     return deviance
 

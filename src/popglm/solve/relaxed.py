@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.few_columns import Few, fit_few, is_eligible
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit
 from popglm.solve.samples import FitData
@@ -71,10 +72,14 @@ def relax(
         *(np.zeros((len(paths), *fit.intercept.shape), kind) for kind in (float, bool)),
     )
     for i, (coef, _, _, fittable, split) in enumerate(paths):
-        for columns, places in _sets(settings, coef, fittable, fit.n_fitted):
-            _fit_set(data, settings, found, i, split, columns, places)
+        own = data._replace(splits=split)
+        sets = list(_sets(settings, coef, fittable, fit.n_fitted))
+        if sure := is_eligible(settings, data.X):
+            sets = _fit_together(own, settings, found, i, sets)
+        for each in sets:
+            _fit_set(own, settings, found, i, each, sure)
             if on_share is not None:
-                on_share(i, len(places) / max(int(fittable.sum()), 1))
+                on_share(i, 1 / len(sets))
     return found
 
 
@@ -96,12 +101,57 @@ def _sets(
         yield np.frombuffer(key, bool), {j: np.array(strengths) for j, strengths in places.items()}
 
 
+def _fit_together(data: FitData, settings: Settings, found: RelaxedFits, i: int, sets: list) -> list:
+    """Fit all sets of all neurons side by side; returns those that need more than that."""
+    problems, places = [], []
+    for columns, own in sets:
+        for j, strengths in own.items():
+            k = strengths[-1]
+            problems.append(Few(j, columns, found.coef[i, k, j].astype(float), float(found.intercept[i, k, j])))
+            places.append(strengths)
+    fit_few(data, settings, problems)
+    rest: dict[bytes, tuple[np.ndarray, dict[int, np.ndarray]]] = {}
+    separated = _separated_sets(data, settings, problems)
+    for few, strengths, is_separated in zip(problems, places, separated, strict=True):
+        at = i, strengths, few.neuron
+        if is_separated:
+            found.unbounded[at] = True
+        elif few.ended:
+            found.coef[at], found.intercept[at], found.gap[at] = few.w, few.b, few.gap
+        else:
+            rest.setdefault(few.columns.tobytes(), (few.columns, {}))[1][few.neuron] = strengths
+    return list(rest.values())
+
+
+def _separated_sets(data: FitData, settings: Settings, problems: list[Few]) -> np.ndarray:
+    """Of problems that are not known to have a minimum, which have none: bool (n_problems,).
+
+    What separates samples by some columns does so by more. So of a neuron's sets the middle one is asked first.
+    """
+    found, open_ = np.zeros(len(problems), bool), {m for m, few in enumerate(problems) if not few.bounded}
+    while open_:
+        neuron = problems[min(open_)].neuron
+        own = sorted((m for m in open_ if problems[m].neuron == neuron), key=lambda m: problems[m].columns.sum())
+        middle = problems[own[len(own) // 2]]
+        columns, bare = middle.columns, _without_penalty(settings, middle.columns, 1)
+        (none,) = _unbounded(bare, data.of(np.array([neuron])).narrowed(columns), middle.w[None, columns])
+        told = [m for m in own if (middle.within(problems[m]) if none else problems[m].within(middle))]
+        found[told] = none
+        open_ -= set(told)
+    return found
+
+
 def _fit_set(
-    data: FitData, settings: Settings, found: RelaxedFits, i: int, split: list, columns: np.ndarray, places: dict
+    data: FitData, settings: Settings, found: RelaxedFits, i: int, which: tuple[np.ndarray, dict], sure: bool
 ) -> None:
-    """Fit the neurons that have a set of columns, and put the weights where they had it."""
+    """Fit the neurons that have a set of columns, and put the weights where they had it.
+
+    ``sure``: all are known to have a minimum.
+    """
+    columns, places = which
+    split = data.splits
     own = np.array(list(places))
-    mine = data.of(own).narrowed(columns)._replace(splits=split)
+    mine = data.of(own).narrowed(columns)
     # from the weakest of the strengths, which is the nearest
     last = np.array([strengths[-1] for strengths in places.values()])
     start = found.coef[i, last, own][:, columns].astype(float)
@@ -111,7 +161,7 @@ def _fit_set(
         getattr(fit, f"cv_{name}" if split else name) for name in ("coef", "intercept", "parameters", "gap")
     )
     coef, intercept, parameters, gap = (a[0] if split else a for a in (coef, intercept, parameters, gap))
-    unbounded = _unbounded(bare, mine, coef[0])
+    unbounded = np.zeros(len(own), bool) if sure else _unbounded(bare, mine, coef[0])
     for m, (j, strengths) in enumerate(places.items()):
         if unbounded[m] or not np.isfinite(coef[0, m]).all():
             found.unbounded[i, strengths, j] = True
