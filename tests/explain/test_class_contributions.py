@@ -133,7 +133,7 @@ def test_what_cannot_be(model, session, tmp_path):
             explain(model, X, other)
         with pytest.raises(ValueError, match=r"'hop' for response 'state' in row \d+, which the fit did not have"):
             explain(model, X, Y.replace({"state": {Y["state"][1]: "hop"}}))
-        with pytest.raises(ValueError, match=r"needs a fitted popglm\.ClassifierGLMCV"):
+        with pytest.raises(ValueError, match=r"needs a fitted popglm\.ClassifierGLMCV; found ClassifierGLM\."):
             explain(fitted_once(X, Y), X, Y)
         with pytest.raises(ValueError, match="has sample_weight=, but the model was fitted without"):
             explain(model, X, Y, sample_weight=np.arange(N) + 1.0)

@@ -44,6 +44,11 @@ def class_data_of_fit(
     TypeError, ValueError
         If they are not, by number, labels or held-out deviance, or the model tells no folds.
     """
+    if not isinstance(model, ClassifierGLMCV):
+        raise ValueError(
+            f"{who} scores held-out predictions and needs a fitted popglm.ClassifierGLMCV; found "
+            f"{type(model).__name__}."
+        )
     values = check_class_matrix(model, X, who, held_out=True, whole=whole)
     check_splits(model, who)
     data = _checked(model, values, rows_of(model, X, held_out=True), Y, sample_weight, offset, who)
