@@ -46,9 +46,9 @@ def test_select_is_the_fit_that_had_the_rule(recording, tmp_path, family):
         np.testing.assert_array_equal(found.draw(X, seed=1), ruled.draw(X, seed=1))
     loaded = quietly(pg.load(tmp_path / "model.nc").select, X, Y, sample_weight=s)
     np.testing.assert_array_equal(loaded.dispersion_, before)
-    with pytest.raises(ValueError, match=r"select: X, Y or sample_weight are not those of the fit.*neuron"):
+    with pytest.raises(ValueError, match=r"select: X, Y, sample_weight or offset are not those of the fit.*neuron"):
         model.select(X.to_numpy()[::-1], Y.to_numpy(), sample_weight=s)
-    with pytest.raises(ValueError, match=r"select: X, Y or sample_weight are not those of the fit"):
+    with pytest.raises(ValueError, match=r"select: X, Y, sample_weight or offset are not those of the fit"):
         model.select(X, Y)
     with pytest.raises(ValueError, match="899 rows"):
         model.select(X.to_numpy()[1:], Y, sample_weight=s)
@@ -141,11 +141,9 @@ def test_statistics_say_to_give_a_part(recording):
     model = quietly(pg.TwoPartGLM(pg.GLMCV("gamma", n_lambdas=3, cv=3)).fit, X, Y)
     data, trials = (model, X, Y), {"trial": TRIAL}
     for ask in (
-        *(lambda call=call: call(*data) for call in (pg.shapley, pg.calibration, pg.goodness_of_fit, pg.wald)),
+        *(lambda call=call: call(*data) for call in (pg.calibration, pg.goodness_of_fit, pg.wald)),
         *(lambda call=call: call(*data) for call in (pg.debiased, pg.likelihood_ratio)),
         *(lambda call=call: call(*data, **trials) for call in (pg.significance, pg.stability_selection)),
-        lambda: pg.bootstrap(model, design, X, Y, trial=TRIAL),
-        lambda: pg.kernels(model, design),
         lambda: pg.simulate(model, design, session),
         lambda: pg.predicted_tuning(model, design, session, by="a"),
     ):

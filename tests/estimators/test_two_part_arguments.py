@@ -187,3 +187,30 @@ def test_folders_of_something_else_are_refused(tmp_path):
     quietly(a_model().fit, X, Y, checkpoint=tmp_path / "two")
     with pytest.raises(ValueError, match="y had other values"):
         quietly(a_model().fit, X, Y[::-1], checkpoint=tmp_path / "two")
+
+
+def test_kernels_and_bands_are_those_of_the_parts():
+    session = {name: X[:, k] for k, name in enumerate("vwxyz")}
+    design = pg.Design([pg.splines(name, n=4) for name in "vy"])
+    Z = design.fit_transform(session)
+    job = {"lambdas": [0.03, 0.01], "cv": 3, "precision": "float64"}
+    model = quietly(pg.TwoPartGLM(pg.GLMCV("gamma", **job)).fit, Z, Y, groups=TRIAL, offset=OFFSET)
+    plain = pg.kernels(model, design, n_points=4)
+    given = {"trial": TRIAL, "n_resamples": 5, "n_points": 4, "seed": 2}
+    bands = quietly(pg.bootstrap, model, design, Z, Y, offset=OFFSET, **given)
+    for (name, part), own in zip(parts(model), model.split(Y), strict=True):
+        alone = quietly(pg.bootstrap, part, design, Z, own, offset=OFFSET[name], **given)
+        for group in ("v", "y"):
+            for which in alone[group]:
+                np.testing.assert_array_equal(bands[group][which].sel(part=name), alone[group][which])
+            np.testing.assert_array_equal(plain[group]["kernel"].sel(part=name), alone[group]["kernel"])
+    assert bands["v"]["lower"].dims == ("part", "neuron", "v")
+    # only the amounts are under exp
+    assert np.isnan(bands["v"]["gain"].sel(part="events")).all()
+    assert bands["v"].attrs["n_resamples"] == 5
+    ax = pg.plot.kernel_curves(bands["v"].sel(part="amounts"))
+    assert ax.get_title() == "v, 3 neurons, 95 % band"
+    with pytest.raises(ValueError, match=r"choose a place on the others first with \.sel"):
+        pg.plot.kernel_curves(bands["v"])
+    with pytest.raises(ValueError, match="bootstrap needs offset=: the events"):
+        pg.bootstrap(model, design, Z, Y, **given)

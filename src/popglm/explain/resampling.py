@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popglm.checks import MOST_DRAWS, check_count, check_room, check_seed, is_number
+from popglm.checks import MOST_DRAWS, check_count, check_fitted, check_room, check_seed, is_number
 from popglm.design import Design
-from popglm.estimators import GLM, GLMCV, SmoothGLM
+from popglm.estimators import GLM, GLMCV, SmoothGLM, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
+from popglm.estimators.part_arguments import PARTS, check_offset_given, offset_of
 from popglm.explain.class_refits import class_samples_of_fit
 from popglm.explain.class_resampling import refit_classes
 from popglm.explain.contributions import check_data_of_fit
@@ -28,6 +29,7 @@ from popglm.explain.data_of_fit import (
     way_down,
 )
 from popglm.explain.maps import check_map
+from popglm.explain.part_kernels import kernels_of_parts
 from popglm.explain.smooth_refits import curves_of_fit, refit_curves
 from popglm.explain.trials import check_trials
 from popglm.explain.tuning_kernels import check_design_of, group_slices, kernel_grid, kernels
@@ -48,7 +50,7 @@ _NOTHING = {
 
 
 def bootstrap(
-    model: PopulationGLM | CategoricalGLM,
+    model: PopulationGLM | CategoricalGLM | TwoPartGLM,
     design: Design,
     X: Any,
     Y: Any,
@@ -67,8 +69,8 @@ def bootstrap(
 
     Parameters
     ----------
-    model : GLM, GLMCV or SmoothGLM, or one of the classifiers
-        Fitted to X and Y.
+    model : GLM, GLMCV, SmoothGLM or TwoPartGLM, or one of the classifiers
+        Fitted to X and Y. Both parts of a `TwoPartGLM` have the same trials drawn.
     design : Design
         Made X.
     X : DataFrame, array-like or RowStream, shape (n_samples, n_features)
@@ -86,7 +88,7 @@ def bootstrap(
     n_points, units
         As in `kernels`.
     sample_weight, offset : array-like, optional
-        Those of the fit.
+        Those of the fit; the offset of a `TwoPartGLM` is a mapping.
     map : callable, optional
         As Python's ``map``, which is taken unless given: `popglm.dask_map` has the re-fits done by workers of Dask.
 
@@ -143,6 +145,18 @@ def bootstrap(
     check_map("bootstrap", map, X)
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
+    if isinstance(model, TwoPartGLM):
+        check_fitted(model, "cv_deviance_explained_", "bootstrap")
+        check_offset_given(model, offset, "bootstrap")
+        parts = zip(PARTS, (model.events_, model.amounts_), model.split(Y), strict=True)
+        each = (
+            bootstrap(
+                part, design, X, own, trial=trial, n_resamples=n_resamples, level=level, seed=seed, n_points=n_points,
+                units=units, sample_weight=sample_weight, offset=offset_of(offset, name), map=map,
+            )
+            for name, part, own in parts
+        )  # fmt: skip
+        return kernels_of_parts(*each)
     check_design_of(model, design, "bootstrap", classes=True)
     results = kernels(model, design, n_points=n_points, units=units)
     given = X, Y, sample_weight, offset

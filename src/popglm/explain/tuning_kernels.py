@@ -16,9 +16,11 @@ from popglm.design.lags import Kernel, Shifts
 from popglm.design.past import Past
 from popglm.design.terms import Product, Term
 from popglm.design.variables import SessionVariables
+from popglm.estimators import TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.given_models import check_model
+from popglm.explain.part_kernels import kernels_of_parts
 from popglm.messages import shown
 from popglm.scaling import other_scaling
 
@@ -43,7 +45,7 @@ _RESERVED = (
 
 
 def kernels(
-    model: PopulationGLM | CategoricalGLM,
+    model: PopulationGLM | CategoricalGLM | TwoPartGLM,
     design: Design,
     *,
     n_points: int = 200,
@@ -53,9 +55,10 @@ def kernels(
 
     Parameters
     ----------
-    model : GLM or GLMCV, or one of the classifiers
+    model : GLM, GLMCV or TwoPartGLM, or one of the classifiers
         Fitted to what `design` makes; its weights at the selected strengths are taken. Kernels of a classifier have a
-        dimension ``class`` after ``neuron``, its responses.
+        dimension ``class`` after ``neuron``, its responses; those of a `TwoPartGLM` a dimension ``part`` before all
+        others, "events" and "amounts", and gains are NaN where a part has none.
     design : Design
         Fitted.
     n_points : int
@@ -141,6 +144,10 @@ def kernels(
     'cm'
     """
     check_count("kernels", "n_points", n_points, least=2, most=MOST_POINTS)
+    if isinstance(model, TwoPartGLM):
+        check_fitted(model, "cv_deviance_explained_", "kernels")
+        parts = (kernels(part, design, n_points=n_points, units=units) for part in (model.events_, model.amounts_))
+        return kernels_of_parts(*parts)
     of_classes = isinstance(model, CategoricalGLM)
     weights, baseline = raw_weights(model, design, classes=True)
     head = {"neuron": len(model.neuron_names_)} | ({"class": len(model.classes_)} if of_classes else {})
