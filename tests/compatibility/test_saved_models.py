@@ -8,7 +8,8 @@ from save_models import SAVED, answers
 
 import popglm as pg
 
-NAMES = sorted(path.stem for path in SAVED.glob("*.json") if not path.stem.endswith(("-result", "-classes", "-zeros")))
+OTHERS = ("-result", "-classes", "-low-rank", "-zeros")
+NAMES = sorted(path.stem for path in SAVED.glob("*.json") if not path.stem.endswith(OTHERS))
 
 
 @pytest.mark.parametrize("kind", ["path", "cross-validated"])

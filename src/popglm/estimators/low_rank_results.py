@@ -65,7 +65,7 @@ class LowRankResults(CrossValidated):
         largest = np.take_along_axis(V, np.abs(V).argmax(axis=0)[None], axis=0)[0] if V.shape[1] else np.ones(0)
         sign = np.where(largest < 0, -1.0, 1.0)
         self.low_rank_features_ = layout.low
-        self._name_factors(U * sign, V * sign)
+        self._name_factors(U * sign + 0.0, V * sign + 0.0)
 
     def _name_factors(self, U: np.ndarray, V: np.ndarray) -> None:
         self.rank_ = len(self.singular_values_)
