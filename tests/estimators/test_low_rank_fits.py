@@ -107,6 +107,21 @@ def test_a_higher_rank_changes_nothing_once_the_minimum_is_certified(counts):
     assert (found[0].gap_ == found[0].gap_[0, 0]).all()
 
 
+def test_a_detour_finds_a_better_minimum_where_the_rank_binds():
+    counts = network(600, seed=3)
+    X, _ = coupled(counts)
+    settings = {"low_rank": 1, "lambdas": 0.05, "precision": "float64", "tol": 1e-6}
+    models = [pg.LowRankGLM(detours=n, **settings).fit(X, counts) for n in (0, 1, 5)]
+    values = [objective(model, X, counts) for model in models]
+    assert values[0] > values[1] + 0.005
+    assert abs(values[1] - values[2]) < 1e-6
+    # each of them is a stationary point
+    for model in models:
+        assert model.slope_ <= 1e-6
+        assert conditions(model, X, counts)[1] < 1e-3
+        assert not model.is_global_
+
+
 def objective(model, X, Y):
     eta = np.asarray(X) @ model.coef_.T.astype(float) + model.intercept_
     off = ~np.repeat(np.eye(Q, dtype=bool), 2, axis=0)

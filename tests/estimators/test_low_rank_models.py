@@ -202,6 +202,7 @@ BAD = {
     "precision='half' is unknown": {"precision": "half"},
     "does not fit family='poisson' with inverse_link='identity'": {"inverse_link": "identity"},
     "max_iter=0 must be at least 1": {"max_iter": 0},
+    "detours=-1 must be at least 0": {"detours": -1},
     "feature_mask has 3 columns": {"feature_mask": np.ones((Q, 3), bool)},
 }
 

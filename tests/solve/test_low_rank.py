@@ -79,6 +79,16 @@ def test_more_rank_is_never_worse(objective):
     assert values[0] - values[1] > 0.01
 
 
+def test_a_start_far_away_takes_new_variables(objective):
+    rng = np.random.default_rng(2)
+    best = fit_rank(objective, 1, objective.start(), 1e-7, 1000)
+    start = objective.start().with_factors(2 * rng.normal(size=(M, 1)), rng.normal(size=(Q, 1)))
+    assert objective.evaluate(start).value > 1e4 * best.value
+    found = fit_rank(objective, 1, start, 1e-7, 1000)
+    np.testing.assert_allclose(found.value, best.value, rtol=1e-7)
+    assert found.slope <= 1e-7
+
+
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9), (5, 5), (3, 1)])
 def test_leading_singular_vectors(shape):
     A = np.random.default_rng(0).normal(size=shape)

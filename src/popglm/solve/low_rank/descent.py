@@ -18,7 +18,7 @@ the χ² for canonical links alone. The best intercepts are not quite reached; w
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
@@ -29,9 +29,13 @@ from popglm.solve.low_rank.objective import Evaluated, LowRankObjective
 
 __all__ = ["Fitted", "fit_rank", "leading"]
 
-#: Curvature pairs of L-BFGS; rounds of descents, each with its certificate; and by how much a descent goes on further
-#: where its end leaves too large a gap.
-PAIRS, ROUNDS, FURTHER, LEAST = 20, 30, 0.1, 1e-3
+#: Curvature pairs of L-BFGS; rounds of descents, each with its certificate; by how much a descent goes on further where
+#: its end leaves too large a gap, and by how much at most.
+PAIRS, ROUNDS, FURTHER, LEAST = 20, 60, 0.1, 1e-3
+#: Steps after which a descent takes new variables.
+RENEW = 100
+#: Tolerance on a detour.
+ROUGH = 1e-3
 #: Relative change of a family's parameter that ends their estimates.
 SETTLED = 1e-3
 #: Share of the largest singular value below which one may be rounding.
@@ -80,7 +84,9 @@ class _Done(Exception):
     """The descent is at its end."""
 
 
-def fit_rank(objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int) -> Fitted:
+def fit_rank(
+    objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int, detours: int = 0
+) -> Fitted:
     """Minimise the objective over weights of at most ``rank``, from ``start``.
 
     Parameters
@@ -88,13 +94,41 @@ def fit_rank(objective: LowRankObjective, rank: int, start: Weights, tol: float,
     tol : float
         Of the slope; and of the gap, where the rank does not bind.
     max_iter : int
-        Evaluations.
+        Evaluations of a descent.
+    detours : int
+        How often a fit whose rank binds takes up one direction more, and drops the weakest again, as long as that leads
+        to a better minimum.
     """
-    weights, aim, n_iter, lam = start.balanced(), tol, 0, objective.strength
-    for _ in range(ROUNDS):
+    found = _fit_from(objective, rank, start, tol, max_iter)
+    for _ in range(detours):
+        if found.gap <= tol or not 0 < rank == found.weights.rank < min(found.weights.A.shape[0], len(found.losses)):
+            break
+        wide = _fit_from(objective, rank + 1, found.weights, max(tol, ROUGH), max_iter)
+        narrow = wide.weights.with_factors(wide.weights.A[:, :rank], wide.weights.B[:, :rank])
+        other = _fit_from(objective, rank, narrow, tol, max_iter)
+        n_iter = found.n_iter + wide.n_iter + other.n_iter
+        # under the same parameters of the family
+        is_better = other.value < objective.evaluate(found.weights).value - FURTHER * tol * objective.scale
+        found = replace(other if is_better else found, n_iter=n_iter)
+        objective.parameters = found.parameters.copy()
+        if not is_better:
+            break
+    return found
+
+
+def _fit_from(objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int) -> Fitted:
+    """`fit_rank` without detours."""
+    weights, aim, n_iter, lam, before = start.balanced(), tol, 0, objective.strength, np.inf
+    for k in range(ROUNDS):
         descent = _Descent(objective, weights, aim, max_iter - n_iter).run()
         n_iter += descent.count
-        weights, found, slope, over = descent.weights.balanced(), descent.found, descent.slope, n_iter >= max_iter
+        weights, found, slope = descent.weights.balanced(), descent.found, descent.slope
+        over = n_iter >= max_iter or k == ROUNDS - 1
+        if slope > aim and (descent.goes_on or slope < before / 2) and not over:
+            # far from where it began other variables suit it better
+            before = slope
+            continue
+        before = np.inf
         if objective.loss.parameters and objective.renew_parameters(weights) > SETTLED and not over:
             continue
         forces, chi = objective.forces(weights)
@@ -139,12 +173,14 @@ class _Descent:
         At the best point so far.
     count : int
         Evaluations.
+    goes_on : bool
+        Whether it was still going down where it ended.
     """
 
     def __init__(self, objective: LowRankObjective, start: Weights, aim: float, max_iter: int) -> None:
         self.objective, self.aim, self.max_iter, self.scale = objective, aim, max_iter, objective.scale
         self.weights, self.found, self.count = start, objective.evaluate(start), 1
-        self.metric = objective.metric(start, self.found)
+        self.metric, self.goes_on = objective.metric(start, self.found), False
         self.far = TOO_FAR * (1 + abs(self.found.value) / self.scale)
         self.slope = self._slope(start, self.found)
 
@@ -154,15 +190,18 @@ class _Descent:
 
     def run(self) -> _Descent:
         """Go down; returns itself."""
-        options = {"maxcor": PAIRS, "maxiter": self.max_iter, "maxfun": self.max_iter, "ftol": 0.0, "gtol": 0.0}
+        options = {"maxcor": PAIRS, "maxiter": RENEW, "maxfun": self.max_iter, "ftol": 0.0, "gtol": 0.0}
         for exact in (True, False):
-            if self.is_over:
+            if self.is_over or self.goes_on:
                 break
             here = self.metric.variables(self.weights)
             # where differences of the objective are rounding, they are taken from the gradients at both ends
             origin = None if exact else (here, self._gradient(self.found))
             with suppress(_Done):
-                minimize(self._value, here, (origin,), "L-BFGS-B", True, callback=self._after_step, options=options)
+                end = minimize(
+                    self._value, here, (origin,), "L-BFGS-B", True, callback=self._after_step, options=options
+                )
+                self.goes_on = end.nit >= RENEW
         return self
 
     def _slope(self, weights: Weights, found: Evaluated) -> float:

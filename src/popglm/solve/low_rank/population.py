@@ -28,6 +28,7 @@ class Settings:
     fit_intercept: bool
     tol: float
     max_iter: int
+    detours: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class LowRankFits:
                 if near:
                     best = min(near, key=lambda one: objective.evaluate(one.weights).value)
                     start, objective.parameters = best.weights, best.parameters
-                fits[i, k] = fit_rank(objective, rank, start, settings.tol, settings.max_iter)
+                fits[i, k] = fit_rank(objective, rank, start, settings.tol, settings.max_iter, settings.detours)
         return fits
 
     def _whole(self, found: Fitted) -> LowRankFit:
