@@ -52,7 +52,7 @@ X.iloc[:3, :6].round(2)
 # Ranks and strengths are tried in folds that keep trials together. A rank of 0 is no coupling at all, beside each
 # neuron's own past, which has free weights and is no part of the low-rank matrix:
 
-model = pg.LowRankGLM(low_rank=range(5), lambdas=[0.15, 0.05, 0.015], cv=3).fit(X, counts, groups=trial)
+model = pg.LowRankGLM(low_rank=range(4), lambdas=[0.15, 0.05, 0.015], cv=3).fit(X, counts, groups=trial)
 table = model.candidates_.pivot_table("deviance_explained", "low_rank", "lambda")
 
 _, ax = plt.subplots(figsize=(5, 3), layout="constrained")
@@ -77,7 +77,7 @@ model.summary()
 later = network(4_000, seed=1)
 X_later = design.transform(later.assign(trial=np.arange(4_000) // 50))
 factors = np.where(np.eye(n_neurons, dtype=bool), 1e-3, 1.0)
-ridge = pg.GLMCV(cv=model.splits_, lambdas=[3.0, 1.0, 0.3, 0.1, 0.03], penalty_factors=factors).fit(X, counts)
+ridge = pg.GLMCV(cv=model.splits_, lambdas=[3.0, 0.3, 0.1], penalty_factors=factors).fit(X, counts)
 alone = pg.LowRankGLM(low_rank=0, lambdas=0.1).fit(X, counts)
 fits = {"own pasts alone": alone, "ridge of all weights": ridge, "two latent signals": model}
 scores = pd.DataFrame({name: fit.evaluate(X_later, later)["deviance_explained"] for name, fit in fits.items()})
