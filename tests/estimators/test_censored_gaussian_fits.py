@@ -377,3 +377,24 @@ def test_bad_activity_and_arguments_are_told(recording):
         pg.GLM("censored_gaussian", "exp").fit(X, Y)
     with pytest.raises(ValueError, match="power=2 has no effect under family='censored_gaussian'"):
         pg.GLM("censored_gaussian", power=2).fit(X, Y)
+
+
+def test_fewer_events_than_weights_are_told_before_the_fit():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((60, 8)), np.zeros((60, 3))
+    Y[:50, 0] = rng.uniform(1, 2, 50)
+    # seven events, and a fold that has six of them, beside eight weights and an intercept
+    Y[[3, 13, 23, 33, 43, 53, 58], 1] = rng.uniform(1, 2, 7)
+    # enough in all rows, too few in a fold
+    Y[[0, 1, 2, 20, 21, 22, 23, 40, 41, 42], 2] = rng.uniform(1, 2, 10)
+    given = {"lambdas": [1.0], "tol": 1e-2}
+    with pytest.warns(pg.PopglmWarning, match=r"Fewer samples above 0 than weights.*sigma runs to 0.*: neuron1\.$"):
+        pg.GLM("censored_gaussian", **given).fit(X, Y)
+    with pytest.warns(pg.PopglmWarning, match=r"Fewer samples above 0 than weights.*: neuron1, neuron2\.$"):
+        pg.GLMCV("censored_gaussian", cv=3, **given).fit(X, Y)
+    closed = np.ones((8, 3), bool)
+    closed[3:, 1] = False
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pg.GLM("censored_gaussian", feature_mask=closed, **given).fit(X, Y)
+    assert not any("Fewer samples above 0" in str(one.message) for one in caught)

@@ -17,6 +17,7 @@ from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.attributes import no_attribute
 from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
+from popglm.estimators.collapse import warn_of_collapse
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.features import check_features
@@ -113,6 +114,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         quiet = np.errstate(all="ignore")
         data = FitData(engine, values, responses, weights, offset, splits)
 
+        warn_of_collapse(self, settings, data)
         self.factor_search_ = self.adaptive_factors_ = self.cv_adaptive_factors_ = None
         settings = self._searched(settings, data, shares)
 

@@ -113,6 +113,7 @@ class CensoredGaussian(Family):
     is_convex = True
     has_events = True
     can_separate = True
+    can_collapse = True
     scale = "proportional"
 
     def given(self, *values: Array) -> CensoredGaussian:

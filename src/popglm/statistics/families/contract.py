@@ -99,6 +99,8 @@ class Family(ABC):
         y strictly between 0 and 1 takes another form of `excess` than y of 0 or 1; see `of_events`.
     can_separate : bool
         ℓ of some sample falls for ever as η goes to infinity; see `sides`.
+    can_collapse : bool
+        ℓ with its parameters has no least value where predictors meet all responses above 0.
     intercept_steps : {"newton", "ratio", "logits"}
         How the best intercept beside given weights is found from Σr and Σh over samples, r and h those of
         `derivatives`: by b − Σr/Σh; by b + log(1 − Σr/Σh) where one such step is all; by Newton's method on
@@ -128,6 +130,7 @@ class Family(ABC):
     has_events: ClassVar[bool] = False
     has_fractions: ClassVar[bool] = False
     can_separate: ClassVar[bool] = False
+    can_collapse: ClassVar[bool] = False
     intercept_steps: ClassVar[Literal["newton", "ratio", "logits"]] = "newton"
     has_trials: ClassVar[bool] = False
     has_dispersion: ClassVar[bool] = False
