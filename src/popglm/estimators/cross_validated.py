@@ -21,7 +21,7 @@ __all__ = ["CrossValidated"]
 
 
 class CrossValidated(PopulationGLM):
-    """Base of `GLMCV`; see there."""
+    """Base of `GLMCV` and of `LowRankGLM`; see there."""
 
     def _restore_folds(self, about: dict[str, Any]) -> None:
         self.held_out_once_ = about["held_out_once"]
