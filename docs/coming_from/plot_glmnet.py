@@ -29,6 +29,9 @@ fits. popglm does both for all neurons of a recording, with groups of columns an
      - ``GLMCV(relaxed=True)``, ``relaxed=[0, 0.5, 1]``
    * - ``cvfit$relaxed$gamma.min``
      - ``gamma_``, one per neuron
+   * - ``ncvreg(X, y, penalty = "MCP", gamma = 3)``, ``grpreg(X, y, group, "grSCAD")``
+     - ``penalty="mcp"``, ``concavity=3``; ``penalty="group_scad"``. ncvreg scales γ by the curvature at the present
+       weights, popglm by that at the neuron's null model, so that GLMs differ where rates are far from the mean
    * - ``hdi::lasso.proj(x, y)``
      - ``debiased(model, X, Y)``, for all families but ``"censored_gaussian"``; tests of groups, errors over trials
    * - ``hdi::stability(x, y)``

@@ -153,7 +153,7 @@ schedule, precision, verbose, power, concavity
     training rows alone. A ``smoothness`` stays in relaxed fits, which take λ for 0, and groups with a penalty factor of
     0 are in all of them. Where no finite weights are best, as for a neuron that is silent in a place, the penalised
     ones stay, with a warning. Parameters of a family are blended as the weights. Relaxed fits take place once the path
-    has ended, on the host, one set of columns after the other; a ``checkpoint`` does not keep them. `compare`,
+    has ended, on the host; a ``checkpoint`` does not keep them. `compare`,
     `bootstrap` and others that fit again relax in each fit.
 
     At strengths that a neuron did not go down to, the paths of coefficients and intercepts repeat those of the last one
