@@ -288,3 +288,19 @@ def test_bad_arguments_are_told():
         assert_complaint("variables must be 10 at most", lambda v: pg.shapley(wide, many, y, method=v), method)
     relu = pg.GLMCV("poisson", "relu", feature_groups=list("abcdefghijk"), lambdas=[0.1]).fit(many, y)
     assert_complaint("relu", lambda v: pg.shapley(relu, many, y, v), ["a", "b"])
+
+
+def test_neurons_that_some_variables_predict_far_off_are_named():
+    rng, trial = np.random.default_rng(0), np.arange(400) // 10
+    X = rng.normal(0, 0.5, (400, 3))
+    # in a trial that is held out as a whole, two variables cancel that go apart elsewhere: either alone explodes
+    X[200:210, :2] = 12.0
+    Y = rng.poisson(np.exp(np.column_stack([X[:, 0] - X[:, 1], X[:, 2]])))
+    X = pd.DataFrame(X, columns=pd.MultiIndex.from_tuples([(name, name) for name in ("left", "right", "speed")]))
+    Y = pd.DataFrame(Y, columns=["apart", "running"])
+    model = pg.GLMCV(penalty="ridge", lambdas=[1e-3]).fit(X, Y, groups=trial)
+    for method in ("ablation", "refit"):
+        with pytest.warns(pg.PopglmWarning, match="times the null model's deviance") as caught:
+            pg.shapley(model, X, Y, method=method)
+        (told,) = [str(w.message) for w in caught if "null model's deviance" in str(w.message)]
+        assert told.endswith(": apart.")

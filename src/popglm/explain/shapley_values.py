@@ -10,7 +10,7 @@ import xarray as xr
 from popglm.checks import check_choice
 from popglm.estimators import GLMCV, ClassifierGLMCV, TwoPartGLM
 from popglm.estimators.classifier.base import CategoricalGLM
-from popglm.estimators.validation import check_as_in_fit, over_neurons
+from popglm.estimators.validation import check_as_in_fit, over_neurons, warn_neurons
 from popglm.explain.ablated_subsets import AblatedSubsets
 from popglm.explain.class_refits import class_data_of_fit
 from popglm.explain.class_subsets import AblatedClassSubsets, RefittedClassSubsets
@@ -25,6 +25,9 @@ from popglm.variables import Variables, group_columns, resolve_variables
 from popglm.warnings import ConvergenceWarning, warn
 
 __all__ = ["shapley"]
+
+#: Null deviances from which a model of some variables is worth telling of.
+MOST_NULLS = 2.0
 
 
 def shapley(
@@ -84,6 +87,9 @@ def shapley(
     -----
     ConvergenceWarning
         If re-fits ended outside the model's `tol`.
+    PopglmWarning
+        Names neurons of which a model of some variables is off by more than twice the null deviance on held-out
+        samples. Their shares say how wrong such models are, and so does a mean over neurons with them.
 
     Notes
     -----
@@ -145,6 +151,7 @@ def shapley(
         refits = RefittedSubsets(model, values, y, weight, offset, columns)
         deviances = refits.deviances()
         _warn_of_late(model, refits.late, refits.n_fitted)
+        _warn_of_far_off(model, deviances)
         return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
     known = ~np.isnan(y)
     weights = known * over_neurons(weight)
@@ -153,6 +160,7 @@ def shapley(
         *found, without = ablated.products()
         return _dataset(model, list(chosen), method, np.array(found), without)
     deviances = ablated.deviances()
+    _warn_of_far_off(model, deviances)
     return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
 
 
@@ -170,6 +178,7 @@ def _of_classes(
     else:
         deviances, late = RefittedClassSubsets(model, data, columns).deviances()
         _warn_of_late(model, late, (len(deviances) - 1) * deviances.shape[1])
+    _warn_of_far_off(model, deviances)
     return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
 
 
@@ -189,6 +198,21 @@ def _warn_of_late(model: Any, late: int, n_fitted: int) -> None:
             f"shapley: {late:,} of {n_fitted:,} re-fits, each of a {model.noun} to some variables, ended outside "
             f"tol={model.tol:g}. Fit the model with a larger max_iter or tol.",
             ConvergenceWarning,
+        )
+
+
+def _warn_of_far_off(model: Any, deviances: np.ndarray) -> None:
+    """Name neurons that models of some variables predict far worse than no variable at all; (n_subsets, n_neurons)."""
+    with np.errstate(invalid="ignore"):
+        worst = np.max(deviances, axis=0) / model.cv_null_deviance_
+    far_off = np.flatnonzero(worst > MOST_NULLS)
+    if len(far_off):
+        warn_neurons(
+            f"shapley: models of some of the variables have up to {np.max(worst[far_off]):.3g} times the null model's "
+            "deviance on held-out samples. Shares are ruled by these, and so are means over neurons; leave such "
+            "neurons out, or fit with stronger lambdas",
+            far_off,
+            model.neuron_names_,
         )
 
 
