@@ -156,6 +156,50 @@ def test_history_is_for_its_own_neuron_and_stands_in_for_its_coupling(counts):
     assert free < 1e-6
 
 
+@pytest.fixture(scope="module")
+def both(counts):
+    """X with couplings and histories of the first four, its design, and settings of quick fits."""
+    design = pg.Design([*(pg.history(n, BASIS) for n in NAMES[:4]), *pg.coupling(NAMES[:4], BASIS)])
+    return design.fit_transform(counts), design, {"low_rank": 1, "lambdas": 0.05, "detours": 0}
+
+
+def test_histories_of_neurons_that_y_does_not_hold_explain_nobody(counts, both):
+    X, design, settings = both
+    model = pg.LowRankGLM(**settings).fit(X, counts[["n2", "n3"]])
+    own = np.zeros((8, 2), bool)
+    own[4:6, 0] = own[6:, 1] = True
+    np.testing.assert_array_equal(model.feature_mask_[:8], own)
+    assert (model.coef_[:, :4] == 0).all()
+    kept = X.drop(columns=["n0 history", "n1 history"], level=0)
+    np.testing.assert_allclose(model.coef_[:, 4:], pg.LowRankGLM(**settings).fit(kept, counts[["n2", "n3"]]).coef_)
+    assert pg.connectivity(model, design)["net"].sizes == {"source": 4, "target": 2}
+    # what only sounds like a history is for everyone
+    reward = X.rename(columns={"n0 history": "reward history"}, level=0)
+    assert (pg.LowRankGLM(**settings).fit(reward, counts[["n2", "n3"]]).coef_[:, :2] != 0).all()
+
+
+@pytest.mark.parametrize("own", ["free", "zero", "low_rank"])
+def test_histories_of_no_neuron_of_y_are_told(counts, both, own):
+    X, _, settings = both
+    with pytest.raises(ValueError, match=r"X has 'n0 history', and Y has no names.*take 'n0 history', 'n1 history',"):
+        pg.LowRankGLM(own=own, **settings).fit(X, counts.to_numpy())
+    with pytest.raises(ValueError, match=r"Y holds 'm4', 'm5'"):
+        pg.LowRankGLM(own=own, **settings).fit(X, counts[["n4", "n5"]].rename(columns=lambda name: f"m{name[1:]}"))
+
+
+def test_zero_closes_histories_and_free_takes_them_out_of_the_low_rank_part(counts, both):
+    X, _, settings = both
+    Y = counts[NAMES[:4]]
+    zero = pg.LowRankGLM(own="zero", **settings).fit(X, Y)
+    assert not zero.feature_mask_[:8].any()
+    np.testing.assert_array_equal(zero.feature_mask_[8::2], ~np.eye(4, dtype=bool))
+    alone = pg.LowRankGLM(own="zero", **settings).fit(X[[f"{n} coupling" for n in NAMES[:4]]], Y)
+    np.testing.assert_allclose(zero.coef_[:, 8:], alone.coef_, atol=1e-6)
+    free = pg.LowRankGLM(**settings).fit(X, Y)
+    within = pg.LowRankGLM(low_rank_groups="*", **settings).fit(X, Y)
+    np.testing.assert_allclose(within.coef_, free.coef_, atol=1e-3)
+
+
 def test_groups_and_masks_say_what_is_of_low_rank(counts):
     X, _ = coupled(counts)
     mask = np.ones((Q, Q), bool)
@@ -214,6 +258,18 @@ def test_activity_far_from_zero_keeps_its_digits_in_float32():
     near = pg.LowRankGLM("gaussian", low_rank=2, lambdas=0.1).fit(X, Y)
     far = pg.LowRankGLM("gaussian", low_rank=2, lambdas=0.1).fit(X + 1e4, Y + 1e6)
     np.testing.assert_allclose(far.coef_, near.coef_, atol=2e-3)
+
+
+@pytest.mark.parametrize("cv", [None, 2])
+def test_large_means_do_not_shift_predictions_in_float32(cv):
+    X, Y = gaussian()
+    X[:, 0] += 1e7
+    model = pg.LowRankGLM("gaussian", low_rank=1 if cv is None else [0, 1, 2, 3], lambdas=0.05, cv=cv or 2)
+    quietly(model.fit, X, Y)
+    assert np.abs((model.predict(X) - Y).mean(axis=0)).max() < 1e-5
+    if cv:
+        near = pg.LowRankGLM("gaussian", low_rank=model.low_rank_, lambdas=[0.05], cv=2).fit(X - X.mean(axis=0), Y)
+        np.testing.assert_allclose(model.predict_held_out(), near.predict_held_out(), atol=1e-2)
 
 
 @pytest.mark.parametrize(("family", "unit"), [("gaussian", 1e-6), ("gaussian", 1e6), ("poisson", 1e-5)])

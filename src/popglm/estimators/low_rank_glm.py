@@ -54,8 +54,9 @@ class LowRankGLM(LowRankResults):
         What becomes of weights from a neuron's past to itself, which are often the strongest and of full rank.
         "free" takes them out of the low-rank part and gives each neuron its own: of its `history` where X has one, else
         of the columns of its coupling. "zero" leaves them out, with `history` or without. "low_rank" treats a neuron as
-        any other. Neurons are known by name: "n0 coupling" and "n0 history" are the past of the column "n0" of Y, and
-        a `history` that was given another name is a group like any other, for all neurons.
+        any other. Neurons are known by name: "n0 coupling" and "n0 history" are the past of the column "n0" of Y. The
+        history of a neuron whose coupling X has, and which Y does not hold, explains nobody. A `history` that was given
+        another name, or is of a neuron in neither, is a group like any other, for all neurons.
     lambdas : float, or sequence of float, optional
         λ, or strengths that cross-validation chooses from; 0 for none. Unless given ``n_lambdas`` between the strength
         from which on there is no coupling and ``lambda_min_ratio`` of it.
@@ -67,7 +68,7 @@ class LowRankGLM(LowRankResults):
     feature_groups : optional
         As in `GLM`.
     feature_mask : array-like of bool, optional
-        As in `GLM`: what may explain whom. A `history` is for its own neuron without being told.
+        As in `GLM`: what may explain whom. A `history` is for its own neuron without being told; see `own`.
     fit_intercept : bool
     tol : float
         Of ``slope_``; and of ``gap_``, where the rank allows.

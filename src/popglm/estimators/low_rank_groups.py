@@ -110,28 +110,54 @@ def layout_of(model: Any, low: np.ndarray, mask: np.ndarray | None, own: Any) ->
     shape = int(np.sum(sizes)), len(names)
     allowed = np.ones(shape, bool) if mask is None else mask.copy()
     of_group = np.repeat(np.arange(len(groups)), sizes)
-    with_history = np.zeros(len(names), bool)
+    history, coupling = np.zeros(shape, bool), np.zeros(shape, bool)
     number = {name: j for j, name in enumerate(names)}
-    for g, group in enumerate(groups):
-        j = number.get(group.removesuffix(HISTORY)) if group.endswith(HISTORY) else None
+    for g, j in _histories(model, number).items():
+        # that of a neuron which Y does not hold is nobody's
         if j is not None:
-            allowed[of_group == g] &= np.arange(len(names)) == j
-            with_history[j] = True
+            history[of_group == g, j] = True
+        allowed[of_group == g] &= history[of_group == g]
     is_low = np.zeros(shape[0], bool)
     is_low[low] = True
-    itself = np.zeros(shape, bool)
     coupled = [g for g, group in enumerate(groups) if group.endswith(COUPLING) and is_low[of_group == g].all()]
     for g in coupled:
         if (j := number.get(groups[g].removesuffix(COUPLING))) is not None:
-            itself[of_group == g, j] = True
-    if coupled and own != "low_rank" and not itself.any() and not model.neurons_are_named_:
+            coupling[of_group == g, j] = True
+    if coupled and own != "low_rank" and not coupling.any() and not model.neurons_are_named_:
         raise ValueError(
             f"own={own!r}: Y has no names, so that nobody knows whose past {groups[coupled[0]]!r} is. Give Y as a "
             "DataFrame whose columns have the names of the neurons, or own='low_rank'."
         )
-    if own == "low_rank":
-        itself[:] = False
-    free = allowed & ~is_low[:, None]
-    if own == "free":
-        free |= allowed & itself & ~with_history
-    return Layout(low, (~allowed | itself)[low], free, of_group)
+    if own == "zero":
+        allowed &= ~(history | coupling)
+    # a history stands in for the coupling
+    itself = history | coupling & ~history.any(axis=0) if own == "free" else np.zeros(shape, bool)
+    closed = ~allowed | (coupling | history if own == "free" else False)
+    return Layout(low, closed[low], allowed & (itself | ~is_low[:, None]), of_group)
+
+
+def _histories(model: Any, number: dict[str, int]) -> dict[int, int | None]:
+    """Groups that are a neuron's history, by number, with the number of that neuron; None if Y does not hold it.
+
+    Raises
+    ------
+    ValueError
+        If Y holds none of these neurons.
+    """
+    groups = model.feature_group_names_
+    sources = {g: group.removesuffix(HISTORY) for g, group in enumerate(groups) if group.endswith(HISTORY)}
+    # whoever sends to others is a neuron; "reward history" may be of anything
+    senders = set(groups)
+    found = {g: number.get(one) for g, one in sources.items() if one in number or f"{one}{COUPLING}" in senders}
+    if found and all(j is None for j in found.values()):
+        first = groups[next(iter(found))]
+        raise ValueError(
+            f"X has {first!r}, and Y {_holds(model)}: nobody knows whose past that is. Give Y as a DataFrame whose "
+            f"columns have the names of the neurons, or take {listed([repr(groups[g]) for g in found])} out of X."
+        )
+    return found
+
+
+def _holds(model: Any) -> str:
+    """What Y has in place of the names that a history asks for."""
+    return f"holds {listed(map(repr, model.neuron_names_))}" if model.neurons_are_named_ else "has no names"

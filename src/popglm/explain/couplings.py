@@ -139,8 +139,8 @@ def _of_model(model: Any, design: Any) -> xr.Dataset:
     sources = _sources(design)
     weights, _ = raw_weights(model, design, "connectivity")
     targets = [str(name) for name in model.neuron_names_]
-    _check_histories(design, targets)
     columns = group_slices(design)
+    _check_histories(design, model, targets, columns)
     kernels: dict[str, np.ndarray] = {}
     allowed = np.zeros((len(sources), len(targets)), bool)
     for group, term in design.terms_.items():
@@ -158,9 +158,11 @@ def _of_model(model: Any, design: Any) -> xr.Dataset:
     return xr.Dataset({name: (dims, one) for name, one in found.items()}, coords={"source": sources, "target": targets})
 
 
-def _check_histories(design: Design, targets: list[str]) -> None:
-    """Complain of histories of neurons that a model does not have: nobody's own past is among them."""
-    own = [term.source for term in design.terms_.values() if isinstance(term, Past) and term.own]
+def _check_histories(design: Design, model: Any, targets: list[str], columns: dict[str, slice]) -> None:
+    """Complain of histories of neurons that a model does not have, unless they explain nobody."""
+    mask = model.feature_mask_
+    used = [group for group in design.terms_ if mask is None or mask[columns[group]].any()]
+    own = [term.source for term in map(design.terms_.get, used) if isinstance(term, Past) and term.own]
     # the model of a single neuron knows it by another name where Y had none
     strange = [source for source in own if source not in targets] if len(targets) > 1 else []
     if strange:

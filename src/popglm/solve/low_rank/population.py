@@ -38,6 +38,7 @@ class LowRankFit:
     Attributes
     ----------
     coef : ndarray, shape (n_neurons, n_features)
+        With the digits of the engine's type.
     intercept : ndarray, shape (n_neurons,)
     A, B : ndarray, shape (n_low, rank) and (n_neurons, rank)
         Factors of the low-rank part.
@@ -144,6 +145,8 @@ class LowRankFits:
         """A fit with the neurons that could not be fitted, and in the user's columns."""
         assert self.objective is not None
         own, empty = self.objective.layout.coef(found.weights), self._nothing()
+        # the intercept is that of weights as they are kept: beside a large mean the digits that are lost would show
+        own = own.astype(self.objective.engine.dtype).astype(float)
         coef, B = empty.coef, np.zeros((len(empty.coef), found.weights.rank))
         coef[self.fittable], B[self.fittable] = own, found.weights.B
         empty.intercept[self.fittable] = self.objective.intercepts(found.weights, own)
