@@ -125,6 +125,42 @@ def test_pictures_take_the_results(model, session):
     assert ax.get_legend_handles_labels()[1] == ["explained", "place", "speed", "cue", "noise"]
 
 
+def test_without_any_column_a_mask_leaves_the_frequencies_of_the_classes(session):
+    X, _, choice = session
+    mask = np.array([[True], [True], [False], [True], [True]])
+    model = fitted(pg.ClassifierGLMCV("ridge", lambdas=[0.01], cv=3, feature_mask=mask), X, choice)
+    found = pg.compare(model, X, choice, {"all": "*"})
+    shares = [choice[model.fold_ != f].mean() for f in range(3)]
+    p = np.array(shares)[model.fold_]
+    alone = -2 * np.log(np.where(choice == 1, p, 1 - p)).sum()
+    np.testing.assert_allclose(found.reduced_deviance, alone, rtol=1e-6)
+    values = pg.shapley(model, X, choice, {"seen": ["place", "cue", "noise"], "closed": ["speed"]}, method="refit")
+    np.testing.assert_allclose(values.shapley.sel(variable="closed"), 0, atol=0.01)
+    np.testing.assert_allclose(values.shapley.sel(variable="seen"), alone - found.full_deviance, rtol=1e-3)
+
+
+def test_labels_of_samples_that_do_not_count_need_not_be_known(model, session):
+    X, _, choice = session
+    plain, given = choice.astype(object), choice.astype(object)
+    given[::7], weight = 2, np.where(np.arange(N) % 7, 1.0, 0.0)
+    setting = {"lambdas": [0.01], "cv": 3}
+    ours = fitted(pg.ClassifierGLMCV("ridge", **setting), X, given, sample_weight=weight)
+    theirs = fitted(pg.ClassifierGLMCV("ridge", **setting), X, plain, sample_weight=weight)
+    for name in ("compare", "breakdown", "calibration", "shapley"):
+        more = {} if name == "calibration" else {"variables": ["cue"]}
+        found, expected = (
+            getattr(pg, name)(own, X, y, sample_weight=weight, **more) for own, y in ((ours, given), (theirs, plain))
+        )
+        found = found.sel({"class": expected["class"].values}) if "class" in found.dims else found
+        for name in expected:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    new = np.where(weight > 0, choice, 3)
+    pd.testing.assert_frame_equal(ours.evaluate(X, new, weight), ours.evaluate(X, given, weight))
+    assert ours.score(X, new, weight) == theirs.score(X, plain, weight)
+    with pytest.raises(ValueError, match=r"label 3 for response .* which the fit did not have"):
+        ours.evaluate(X, new)
+
+
 def test_what_cannot_be(model, session, tmp_path):
     X, Y, choice = session
     other = Y.iloc[::-1].reset_index(drop=True)

@@ -105,8 +105,8 @@ class ClassActivity(Activity):
         folds: np.ndarray | None = None,
     ) -> ClassActivity:
         """Check Y; only ``rows`` are scored, and there no class that the fold of a sample does not train on."""
-        codes = check_known_classes(Y, n_samples, labels or Rows(), model)
         weights = check_weights(sample_weight, n_samples, model.neuron_names_, labels, "response")
+        codes = check_known_classes(Y, n_samples, labels or Rows(), model, weights)
         scored = np.zeros((n_samples, 1))
         scored[rows] = 1.0
         if folds is not None:

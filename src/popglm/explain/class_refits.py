@@ -80,7 +80,7 @@ def _checked(
     model: CategoricalGLM, values: Any, labels: Rows, Y: Any, sample_weight: Any, offset: Any, who: str
 ) -> ClassDataOfFit:
     weight, _ = check_as_in_fit(model, sample_weight, offset, len(values), labels, who, refits=True)
-    codes = check_known_classes(Y, len(values), labels, model)
+    codes = check_known_classes(Y, len(values), labels, model, weight)
     kinds = np.array([*model.classes_.tolist(), None], object)
     y = pd.DataFrame(kinds[codes], columns=model.neuron_names_)
     return ClassDataOfFit(values, y, codes, weight, labels)

@@ -119,7 +119,8 @@ def settings_of_columns(model: Any, kept: np.ndarray, neurons: np.ndarray | slic
     return {
         "feature_groups": np.repeat(groups, model.feature_group_sizes_)[kept].tolist() or ["none"],
         "feature_shapes": _of_groups(model, model.feature_shapes_, kept),
-        "feature_mask": None if mask is None else mask[kept][:, neurons],
+        # no columns are a fit to one of zeros, which every neuron may have
+        "feature_mask": None if mask is None or not len(kept) else mask[kept][:, neurons],
         # those of the adaptive lasso are found anew
         "penalty_factors": factors if model.adaptive_factors_ is None else model.penalty_factors,
     }

@@ -230,8 +230,8 @@ class ClassifierGLM(CategoricalGLM):
         check_rule(0.0, min_lambda)
         values = check_features(self, X, reset=False)
         rows = Rows(row_labels(X))
-        codes = check_known_classes(y, len(values), rows, self)
         weights = check_weights(sample_weight, len(values), self.neuron_names_, rows, "response")
+        codes = check_known_classes(y, len(values), rows, self, weights)
         s = (codes >= 0) * over_neurons(weights)
         pairs = [*zip(self.coef_path_, self.intercept_path_, strict=True), (self.null_coef_, self.null_intercept_)]
         deviance = np.stack([class_deviances(class_predictors(values, *own), codes, s).sum(axis=0) for own in pairs])

@@ -67,8 +67,13 @@ def check_classes(y: Any, n_samples: int, rows: Rows) -> tuple[np.ndarray, np.nd
     return np.stack(codes, axis=1), plain_classes(classes)
 
 
-def check_known_classes(y: Any, n_samples: int, rows: Rows, fitted: Any) -> np.ndarray:
+def check_known_classes(
+    y: Any, n_samples: int, rows: Rows, fitted: Any, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Numbers of the classes of all samples, (n_samples, n_responses), which a fitted model must know.
+
+    Samples whose ``weights``, (n_samples,) or (n_samples, n_responses), are 0 may have any label, as in `fit`; one
+    that no response had there is −1.
 
     Raises
     ------
@@ -88,6 +93,8 @@ def check_known_classes(y: Any, n_samples: int, rows: Rows, fitted: Any) -> np.n
     found = number[codes]
     known = fitted.class_counts_ > 0
     strange = (found == -2) | ((found >= 0) & ~known[np.arange(found.shape[1]), np.maximum(found, 0)])
+    if weights is not None:
+        strange &= weights.reshape(n_samples, -1) > 0
     if strange.any():
         row, j = np.argwhere(strange)[0]
         label = classes.tolist()[codes[row, j]]
@@ -96,7 +103,7 @@ def check_known_classes(y: Any, n_samples: int, rows: Rows, fitted: Any) -> np.n
             f"y holds the label {label!r} for response {fitted.neuron_names_[j]!r} in row {row}, which the fit did not "
             f"have: its classes are {had}. Leave these samples out, or give None there."
         )
-    return found
+    return np.maximum(found, -1)
 
 
 def _columns(y: Any, n_samples: int, rows: Rows) -> list[Any]:

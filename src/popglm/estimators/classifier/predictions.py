@@ -142,8 +142,8 @@ class ClassPredictions(Attributes):
         """`evaluate` for ``who`` asks."""
         eta = self._predictors(who, X)
         rows = Rows(row_labels(X))
-        codes = check_known_classes(y, len(eta), rows, self)
         weights = check_weights(sample_weight, len(eta), self.neuron_names_, rows, "response")
+        codes = check_known_classes(y, len(eta), rows, self, weights)
         s = (codes >= 0) * over_neurons(weights)
         deviance, null = class_deviances(eta, codes, s).sum(axis=0), null_class_deviances(codes, s, eta.shape[2])
         total = s.sum(axis=0)
