@@ -178,6 +178,24 @@ def test_resamples_without_a_class_are_left_out_and_counted(session, design):
         pg.bootstrap(model, design[0], design[1], y, trial=np.zeros(N))
 
 
+@pytest.mark.parametrize(
+    ("penalty", "more"),
+    [("ridge", {}), ("lasso", {"class_weight": "balanced"}), ("group_lasso", {"fit_intercept": False}), ("none", {})],
+)
+def test_bands_without_folds_ask_for_the_data_of_the_fit(session, design, penalty, more):
+    y = np.column_stack([session[1], np.where(session[1] == "none", None, session[1])])
+    strength = {} if penalty == "none" else {"lambdas": [0.01]}
+    plain = fitted(pg.ClassifierGLM(penalty, precision="float64", **strength, **more), design[1], y)
+    job = {"trial": TRIAL, "n_resamples": 2, "n_points": 3}
+    assert np.isfinite(pg.bootstrap(plain, design[0], design[1], y, **job)["contrast"]["sem"][0]).all()
+    swapped, lacking = y.copy(), y.copy()
+    swapped[:, 0] = np.where(y[:, 0] == "left", "right", np.where(y[:, 0] == "right", "left", y[:, 0]))
+    lacking[:, 1] = np.where(y[:, 1] == "left", None, y[:, 1])
+    for other, name in ((swapped, "neuron0"), (lacking, "neuron1"), (y[::-1], "neuron0")):
+        with pytest.raises(ValueError, match=f"not those of the fit: the objective .* of response '{name}' are others"):
+            pg.bootstrap(plain, design[0], design[1], other, **job)
+
+
 def test_bands_of_other_labels_are_refused(model, session, design):
     with pytest.raises(ValueError, match="bootstrap: X, Y or sample_weight are not those of the fit"):
         pg.bootstrap(model, design[0], design[1], session[1][::-1], trial=TRIAL)

@@ -12,16 +12,22 @@ from sklearn.base import clone
 
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
-from popglm.estimators.classifier.labels import check_known_classes
+from popglm.estimators.classifier.labels import check_known_classes, weights_by_class
+from popglm.estimators.classifier.predictions import class_deviances
 from popglm.estimators.starts import OwnPaths, positions
-from popglm.estimators.validation import check_as_in_fit
+from popglm.estimators.validation import check_as_in_fit, over_neurons
 from popglm.explain.class_ablation import ClassActivity, ClassPredictor, check_class_matrix
 from popglm.explain.contributions import check_splits, neuron_blocks, other_than_in_fit, rows_of, take_columns
 from popglm.explain.reduced_models import OF_TOL, settings_of_columns
 from popglm.labels import Rows
+from popglm.solve.categorical.problem import over_classes
 from popglm.solve.sparse.rows import some_rows
+from popglm.statistics.categorical import class_counts, null_loss
 
 __all__ = ["ClassDataOfFit", "ClassRefits", "class_data_of_fit", "class_samples_of_fit"]
+
+#: Objectives of the fit and of the data given differ by less than this share of the null model's, which is rounding.
+SAME = 0.001
 
 
 class ClassDataOfFit(NamedTuple):
@@ -59,7 +65,7 @@ def class_data_of_fit(
 def class_samples_of_fit(
     model: CategoricalGLM, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str
 ) -> ClassDataOfFit:
-    """The same of what needs no folds; held-out deviance tells other data where there is one.
+    """The same of what needs no folds; without one held-out deviance the penalised objective tells other data.
 
     Raises
     ------
@@ -73,6 +79,8 @@ def class_samples_of_fit(
         if len(values) != len(model.fold_):
             raise ValueError(f"{who}: X has {len(values)} rows, but the model was fitted to {len(model.fold_)}.")
         _check_deviance(model, data, who)
+    else:
+        _check_objective(model, data, who)
     return data
 
 
@@ -97,6 +105,33 @@ def _check_deviance(model: ClassifierGLMCV, data: ClassDataOfFit, who: str) -> N
                 f"{who}: X, Y or sample_weight are not those of the fit: {said}. Give the data that the model was "
                 "fitted to, in its order."
             )
+
+
+def _check_objective(model: CategoricalGLM, data: ClassDataOfFit, who: str) -> None:
+    """Complain of data with another penalised objective than in the fit, or of a null model with other frequencies."""
+    codes, n = data.codes, len(model.classes_)
+    weight = weights_by_class(model.class_weight, codes, model.classes_, data.weight)
+    s = (codes >= 0) * over_neurons(weight)
+    predictor = ClassPredictor.make(model, data.X, None, held_out=False)
+    _, coef, _ = predictor.parts[0]
+    for responses in neuron_blocks(len(data.X), len(model.neuron_names_)):
+        deviance = class_deviances(predictor.eta(responses), codes[:, responses], s[:, responses]).sum(axis=0)
+        for j, own in zip(responses, deviance, strict=True):
+            counts = class_counts(codes[:, j], s[:, j], n)
+            same = np.allclose(counts, model.class_counts_[j], rtol=SAME)
+            if same and not model.null_fitted_[j] and (k := model.lambda_index_[j]) < len(model.lambda_path_):
+                there = model.has_class_[j]
+                grouped = model.penalty == "group_lasso"
+                penalty = over_classes(model.penalty_of(int(j)), there.sum(), there.sum(), grouped)
+                W, lam = coef[j][there].T.reshape(1, -1).astype(float), model.lambda_path_[k, [j]]
+                found, fitted = own / (2 * counts.sum()) + penalty.value(W, lam)[0], model.loss_path_[k, j]
+                same = abs(found - fitted) <= SAME * max(fitted, float(null_loss(counts)))
+            if not same:
+                raise ValueError(
+                    f"{who}: X, Y or sample_weight are not those of the fit: the objective or the classes' frequencies "
+                    f"of response {model.neuron_names_[j]!r} are others. Give the data that the model was fitted to, "
+                    "in its order."
+                )
 
 
 def _deviances(activity: ClassActivity, predictor: ClassPredictor, responses: np.ndarray) -> tuple[Any, Any]:
