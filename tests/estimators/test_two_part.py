@@ -295,6 +295,19 @@ def test_neurons_with_little_to_say_spoil_no_other(recording):
     assert abs(gap.dispersion_[0] - model.dispersion_[7]) < 0.05
 
 
+@pytest.mark.parametrize("family", ["gamma", "inverse_gaussian", "gaussian"])
+def test_neurons_without_an_event_have_no_amount_in_any_unit(recording, family):
+    X, Y, _ = recording
+    few = np.column_stack([Y[:, 0], np.zeros(N), np.full(N, np.nan)])
+    model, alone = (quietly(a_model(family, lambdas=[0.1]).fit, X, y, groups=TRIAL) for y in (few, few[:, 1]))
+    for predicted in (model.predict(X), model.predict_held_out(), model.predict_parts(X)[1], model.draw(X, seed=0)[0]):
+        assert (predicted[:, 1:] == 0).all()
+        assert predicted[:, 0].any()
+    assert not alone.predict(X).any()
+    assert not alone.draw(X, n=20, seed=0).any()
+    assert (model.predict_parts(X)[0][:, 1] > 0).all()
+
+
 @pytest.mark.parametrize("engine", ["torch", "jax", "tensorflow"])
 def test_every_engine_gives_the_same(recording, fitted, engine):
     pytest.importorskip(engine)

@@ -70,7 +70,8 @@ class TwoPartGLM(TwoPartPredictions, RegressorMixin, BaseEstimator):
     of the scored samples. Fractions of both parts are thus averaged with the deviance that each has to explain.
 
     `breakdown` and `compare` take the model as a whole, and give contributions to the joint deviance; both take its
-    parts, too. `shapley` shares out the joint deviance. A neuron with fewer than two events has null models.
+    parts, too. `shapley` shares out the joint deviance. A neuron with fewer than two events has null models, and
+    one without any has amounts of 0 in `predict` and `draw`.
 
     References
     ----------

@@ -54,7 +54,10 @@ class TwoPartPredictions(SaidTogether):
         return q * mu
 
     def predict_parts(self, X: Any, offset: Any = None) -> tuple[Any, Any]:
-        """Probability q that a sample is above 0, and the mean μ of the amount if it is; arguments as in `predict`."""
+        """Probability q that a sample is above 0, and the mean μ of the amount if it is; arguments as in `predict`.
+
+        μ is 0 for neurons that the fit saw no amount of, whatever their unit.
+        """
         return self._parts(X, offset, "predict_parts")
 
     def _parts(self, X: Any, offset: Any, who: str) -> tuple[Any, Any]:
@@ -86,12 +89,15 @@ class TwoPartPredictions(SaidTogether):
         return q * self._mean_amount(mu, X, phi[:, 0] if phi.shape[1] == 1 and mu.ndim == 1 else phi)
 
     def _mean_amount(self, predicted: Any, X: Any, phi: np.ndarray) -> Any:
-        """Mean amounts from what their model predicts."""
-        if not self._is_logarithmic:
+        """Mean amounts from what their model predicts, 0 of neurons that never had one."""
+        happened = self.amounts_.n_events_ > 0
+        if happened.all() and not self._is_logarithmic:
             return predicted
-        values = as_numpy(predicted)
-        with np.errstate(over="ignore"):
-            found = np.exp(values.astype(float) + phi / 2).astype(values.dtype)
+        found = as_numpy(predicted)
+        if self._is_logarithmic:
+            with np.errstate(over="ignore"):
+                found = np.exp(found.astype(float) + phi / 2).astype(found.dtype)
+        found = np.where(happened if found.ndim > 1 else happened[0], found, np.zeros((), found.dtype))
         return found if X is None else like(found, X)
 
     def evaluate(self, X: Any, Y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
@@ -166,7 +172,9 @@ class TwoPartPredictions(SaidTogether):
         rng = np.random.default_rng(seed)
         both = (part.predict(X, offset=offset_of(offset, name)) for name, part in self._both())
         q, mean = (as_numpy(own).astype(float) for own in both)
-        happened = rng.random((n, *q.shape)) < q
+        # without any amount nothing says how much an event would be
+        has_amounts = self.amounts_.n_events_ > 0
+        happened = (rng.random((n, *q.shape)) < q) & (has_amounts if q.ndim > 1 else has_amounts[0])
         phi = self.dispersion_ if q.ndim > 1 else self.dispersion_[0]
         mean = np.broadcast_to(mean, happened.shape)
         # amounts that do not vary are their mean
