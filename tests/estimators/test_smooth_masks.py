@@ -72,6 +72,37 @@ def test_single_columns_may_be_closed_and_count_as_0(recording):
     assert np.abs(slope[8:10]).max() > 1e-4
 
 
+def test_strengths_of_another_fit_are_found_by_their_labels(recording):
+    X, Y = recording
+    Y = pd.DataFrame(np.column_stack([Y, np.zeros(N)]), columns=["a", "b", "c", "silent"])
+    job = {"feature_mask": np.column_stack([MASK, MASK[:, 0]]), "max_iter": 30}
+    model = fitted(X, Y, **job)
+    strengths = model.smoothing_
+    assert strengths.isna().any(axis=None)
+    expected = fitted(X, Y, smoothing=strengths.to_numpy(), **job)
+    np.testing.assert_allclose(expected.coef_, model.coef_, atol=1e-5)
+    for given in (strengths, strengths.iloc[::-1], strengths.iloc[:, ::-1], strengths.sample(frac=1, random_state=0)):
+        np.testing.assert_array_equal(fitted(X, Y, smoothing=given, **job).coef_, expected.coef_)
+    everything = Y[["a", "b"]]
+    one, same = strengths.loc["a"], strengths.loc["a"].to_numpy()
+    np.testing.assert_array_equal(
+        fitted(X, everything, smoothing=one.iloc[::-1]).coef_, fitted(X, everything, smoothing=same).coef_
+    )
+    negative = strengths.copy()
+    negative.iloc[0, 0] = -2.0
+    for given, message in (
+        (strengths.rename(index={"b": "z"}), "smoothing lacks neuron 'b' of the fit and has neuron 'z'"),
+        (strengths.iloc[:, 1:], r"smoothing lacks \('phase', '.*'\): its labels must be those of the penalties"),
+        (strengths.rename(columns={"phase": "angle"}), r"smoothing lacks \('phase', 'axis 1'\)"),
+        (one.rename(index={"cue": "place"}), r"smoothing lacks \('cue', '.*'\)"),
+        (pd.concat([strengths, strengths.iloc[:, :1]], axis=1), "smoothing has a penalty twice"),
+        (negative, r"smoothing of neuron 'a' for 'axis 1' of group 'phase' is -2; it must be finite and above 0"),
+        ([1.0] * (strengths.shape[1] - 1) + [-2.0], "smoothing for '.*' of group 'cue' is -2; it must be"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            fitted(X, Y, smoothing=given, **job)
+
+
 def test_files_and_explanations_know_it(recording, session, tmp_path):
     X, Y = recording
     names = pd.Index(["a", "b", "c"])

@@ -81,7 +81,8 @@ class SmoothGLM(SmoothStorage, PopulationGLM):
         `Design` sets to 0 in all data keep a weight of 0; a warning tells where that breaks the order, which
         ``Design(..., standardize=False)`` avoids.
     smoothing : float or array-like, shape (n_penalties,) or (n_neurons, n_penalties), optional
-        Strengths that are given, in the order of the columns of `smoothing_`; None chooses them.
+        Strengths that are given, in the order of the columns of `smoothing_`; None chooses them. A DataFrame or Series
+        with the labels of `smoothing_` may have another order. NaN where a neuron has no strength, as in `smoothing_`.
     feature_groups, feature_shapes, feature_mask : optional
         As in `GLM`. A term that is closed for a neuron has no strength there, and every neuron needs an open column.
     fit_intercept : bool
@@ -223,11 +224,11 @@ family_parameters_, deviance_parameters_
         loss = self._loss()
         self._lay_out(X, values)
         self._keep_about(X, (values, responses, weights, offset, rows), loss)
-        given = check_smoothing(self.smoothing, responses.shape[1], len(self._penalties))
         null = null_models(loss, responses, weights, offset, [], bool(self.fit_intercept))
         known = ~np.isnan(responses)
         s = known * (1.0 if weights is None else weights if weights.ndim == 2 else weights[:, None])
         sums = response_sums(loss, np.where(known, responses, 0.0).T, s.T, [(0, len(values))], offset)
+        given = check_smoothing(self.smoothing, self._penalty_names, self._has_strength(sums.fittable(loss)), self)
         engine = get_engine("numpy", None, "float64", [])
         data = values, responses, weights, offset
         with np.errstate(all="ignore"), engine.session():
@@ -313,6 +314,18 @@ family_parameters_, deviance_parameters_
     def _shapes(self) -> list[Shape]:
         return self.feature_shapes_ or [Shape.of("line", int(n)) for n in self.feature_group_sizes_]
 
+    @property
+    def _penalty_names(self) -> list[tuple[str, str]]:
+        """Group and penalty of every strength."""
+        return [(str(self.feature_group_names_[g]), name) for g, name, _ in self._penalties]
+
+    def _has_strength(self, fittable: np.ndarray) -> np.ndarray:
+        """Which penalties act on which neurons, (n_neurons, n_penalties)."""
+        found = np.zeros((len(fittable), len(self._penalties)), bool)
+        for neurons, columns in self._kinds:
+            found[np.ix_(neurons, live_penalties(self._penalties, self.feature_group_sizes_, columns))] = True
+        return found & fittable[:, None]
+
     def _constraints(self) -> dict[int, str]:
         return check_constraints(self.constraints, self._shapes, self.feature_group_names_)
 
@@ -345,7 +358,7 @@ family_parameters_, deviance_parameters_
 
     def _keep_fits(self, fits: SmoothFits, null: np.ndarray) -> None:
         neurons = pd.Index(self.neuron_names_, name="neuron")
-        names = [(self.feature_group_names_[g], name) for g, name, _ in self._penalties]
+        names = self._penalty_names
         columns = pd.MultiIndex.from_tuples(names, names=["group", "penalty"]) if names else None
         self.smoothing_ = pd.DataFrame(fits.strengths, index=neurons, columns=columns)
         starts = np.cumsum(self.feature_group_sizes_) - self.feature_group_sizes_

@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from popglm.engines import as_numpy
 from popglm.estimators.arguments import check_group_names
-from popglm.messages import shown
+from popglm.labels import is_counted, neuron_order
+from popglm.messages import listed, shown
 from popglm.numbers import numbers_of
 from popglm.shapes import Shape
 from popglm.statistics.curve_penalties import CurvePenalty, curve_penalties
@@ -149,8 +151,18 @@ def penalty_on(
     return CurvePenalty(matrices, len(columns))
 
 
-def check_smoothing(given: Any, n_neurons: int, n_penalties: int) -> np.ndarray | None:
-    """Strengths (n_neurons, n_penalties) that users give; None to choose them.
+def check_smoothing(
+    given: Any, penalties: Sequence[tuple[str, str]], asked: np.ndarray, fitted: Any
+) -> np.ndarray | None:
+    """Strengths (n_neurons, n_penalties) that users give, by their labels where they have some; None to choose them.
+
+    Parameters
+    ----------
+    penalties : sequence of (group, penalty)
+    asked : ndarray of bool, shape (n_neurons, n_penalties)
+        Where a strength has an effect; elsewhere it may be NaN, as in `smoothing_`.
+    fitted : SmoothGLM
+        Its neurons have names.
 
     Raises
     ------
@@ -158,14 +170,47 @@ def check_smoothing(given: Any, n_neurons: int, n_penalties: int) -> np.ndarray 
     """
     if given is None:
         return None
+    order = None
+    if isinstance(given, pd.DataFrame):
+        order = neuron_order(given.T, fitted.neuron_names_, fitted.neurons_are_named_, "smoothing", "Y")
+        given = given.iloc[:, _order_of_penalties(given.columns, penalties)]
+    elif isinstance(given, pd.Series):
+        given = given.iloc[_order_of_penalties(given.index, penalties)]
     found = numbers_of(given, "smoothing").astype(float)
-    if found.shape not in ((), (n_penalties,), (n_neurons, n_penalties)):
+    if found.shape not in ((), asked.shape[1:], asked.shape):
         raise ValueError(
-            f"smoothing must be one number, or have shape ({n_penalties},) or ({n_neurons}, {n_penalties}), a column "
-            f"per penalty; it has {found.shape}. None chooses strengths for each neuron."
+            f"smoothing must be one number, or have shape ({asked.shape[1]},) or {asked.shape}, a column per penalty; "
+            f"it has {found.shape}. None chooses strengths for each neuron."
         )
-    if not (np.isfinite(found) & (found > 0)).all():
+    each = np.broadcast_to(found if order is None else found[order], asked.shape)
+    bad = asked & ~(np.isfinite(each) & (each > 0))
+    if bad.any():
+        j, k = np.argwhere(bad)[0]
+        of_neuron = f" of neuron {fitted.neuron_names_[j]!r}" if found.ndim == 2 else ""
         raise ValueError(
-            "smoothing must be finite and above 0; penalties={group: []} leaves a group without a penalty."
+            f"smoothing{of_neuron} for {penalties[k][1]!r} of group {penalties[k][0]!r} is {each[j, k]:g}; it must be "
+            f"finite and above 0. penalties={{{penalties[k][0]!r}: []}} leaves that group without a penalty."
         )
-    return np.broadcast_to(found, (n_neurons, n_penalties))
+    return np.where(asked, each, 1.0)
+
+
+def _order_of_penalties(labels: pd.Index, penalties: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Where the penalties stand among some labels; labels that only count leave them where they are.
+
+    Raises
+    ------
+    ValueError
+        If labels are others, or repeat.
+    """
+    if is_counted(labels):
+        return np.arange(len(labels))
+    found = [tuple(map(str, label)) if isinstance(label, tuple) else label for label in labels]
+    if sorted(map(str, found)) != sorted(map(str, penalties)):
+        lacks = [label for label in penalties if label not in found]
+        strange = [label for label in found if label not in penalties]
+        which = f"lacks {lacks[0]}" if lacks else f"has {strange[0]!r}" if strange else "has a penalty twice"
+        raise ValueError(
+            f"smoothing {which}: its labels must be those of the penalties, (group, penalty) as in smoothing_, which "
+            f"are {listed(map(str, penalties))}. An array without labels has them in that order."
+        )
+    return np.array([found.index(label) for label in penalties], int)
