@@ -145,7 +145,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("groups", "sentence"),
         [
-            (None, "feature_groups is needed"),
+            (None, "feature_groups is needed by penalty='group_lasso'"),
             ([3, 2], "feature_groups has sizes that sum to 5, but X has 6 columns"),
             (["a"] * 5, "feature_groups has 5 labels, but X has 6 columns"),
             (["a", "b", "a", "a", "b", "b"], "group 'a' are not next to each other"),

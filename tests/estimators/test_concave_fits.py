@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -205,6 +206,18 @@ def test_objective_is_that_of_the_penalty(recording):
             np.testing.assert_allclose(model.loss_path_[k, 0], loss + penalty, rtol=1e-7)
             value = model.penalty_.at_null(np.ones(1)).value(w[None], np.array([lam]))
             np.testing.assert_allclose(value, penalty, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["lasso", "ridge", "group_lasso", "mcp", "group_scad"])
+def test_the_penalty_of_a_null_model_is_0(kind):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((200, 3)), rng.poisson(1.0, (200, 2))
+    model = pg.GLMCV(penalty=kind, lambdas=[0.05], cv=2, feature_groups=["a", "b", "c"]).fit(X, Y)
+    bent = {"null_curvature": np.ones(2)} if kind in ("mcp", "group_scad") else {}
+    W, strengths = np.array([[0.0, 0, 0], [0, 1, 0]]), np.array([np.inf, np.inf])
+    np.testing.assert_array_equal(replace(model.penalty_, **bent).value(W, strengths), [0, np.inf])
+    kept = replace(model.penalty_, **bent, factors=np.array([1.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(kept.value(W, strengths), [0, 0])
 
 
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from estimators.low_rank import TRIAL, Q, coupled, network, quietly
+from estimators.low_rank import BASIS, TRIAL, N, Q, coupled, network, quietly
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 
@@ -203,6 +203,11 @@ BAD = {
     "does not fit family='poisson' with inverse_link='identity'": {"inverse_link": "identity"},
     "max_iter=0 must be at least 1": {"max_iter": 0},
     "detours=-1 must be at least 0": {"detours": -1},
+    "se_fraction=1 asks for standard errors over folds": {
+        "low_rank": [1],
+        "cv": [(range(600), range(600, N))],
+        "se_fraction": 1,
+    },
     "feature_mask has 3 columns": {"feature_mask": np.ones((Q, 3), bool)},
 }
 
@@ -224,6 +229,44 @@ def test_activity_without_names_is_told_to_have_some(recorded):
     # other neurons, of another area, have no past of their own in X
     targets = counts.rename(columns=lambda name: f"target {name}")
     pg.LowRankGLM(lambdas=0.05).fit(X, targets)
+
+
+def test_one_fold_has_no_standard_error(recorded):
+    X, counts, *_ = recorded
+    model = pg.LowRankGLM(low_rank=[0, 1], lambdas=0.05, cv=[(range(600), range(600, N))], detours=0)
+    table = quietly(model.fit, X, counts).candidates_
+    assert table["standard_error"].isna().all()
+    assert table["deviance"].notna().all()
+    split = pg.GLMCV(lambdas=[0.1], cv=[(range(600), range(600, N))], tol=1e-2).fit(X, counts)
+    sentence = "se_fraction=1 asks for standard errors over folds, and cv has a single one"
+    with pytest.raises(ValueError, match=sentence):
+        split.select(se_fraction=1)
+    with pytest.raises(ValueError, match=sentence):
+        split.set_params(se_fraction=1).fit(X, counts)
+
+
+def test_models_without_folds_and_groups_without_names_are_told_how_to_get_them(recorded):
+    X, counts, *_ = recorded
+    model = pg.LowRankGLM(low_rank=1, lambdas=0.05, detours=0).fit(X, counts)
+    with pytest.raises(
+        ValueError, match=r"predict_held_out: this is a LowRankGLM without folds.*lambdas or ridge is a"
+    ):
+        model.predict_held_out()
+    with pytest.raises(TypeError, match="compare: re-fits of a LowRankGLM are not made"):
+        pg.compare(model, X, counts)
+    for test in (pg.wald, pg.likelihood_ratio):
+        with pytest.raises(ValueError, match=r"it a popglm.GLM with penalty='none' and no smoothness\.$"):
+            test(model, X, counts)
+    with pytest.raises(ValueError, match=r"the same order\. X lacks 'n0 coupling / bump0'\.$"):
+        model.predict(X.iloc[:, 1:])
+    flat = X.set_axis([f"c{k}" for k in range(X.shape[1])], axis=1)
+    with pytest.raises(ValueError, match=r"matches \('feature0'.*give it \(group, feature\) columns.*feature_groups"):
+        pg.LowRankGLM(low_rank_groups=["c0"], lambdas=0.05).fit(flat, counts)
+    whole = pg.Design([pg.linear("n0"), pg.history("n1", BASIS)])
+    other = pg.LowRankGLM(low_rank=1, lambdas=0, low_rank_groups="n0", max_iter=50)
+    quietly(other.fit, whole.fit_transform(counts), counts[["n1", "n2"]])
+    with pytest.raises(ValueError, match="low-rank part, only 'n0'; look at source_loadings_"):
+        pg.latent_couplings(other, whole)
 
 
 def test_what_is_not_fitted_is_told(recorded):

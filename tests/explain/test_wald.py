@@ -192,7 +192,9 @@ def test_wrong_arguments_are_told(options, told):
 def test_penalised_fits_are_refused():
     X, Y, _ = samples()
     model = pg.GLM(lambdas=[0.1]).fit(X, Y["poisson"])
-    with pytest.raises(ValueError, match=r"penalty='ridge', and penalised weights have no standard errors; fit with"):
+    with pytest.raises(
+        ValueError, match=r"penalty='ridge', and penalised weights have no standard errors; fit a popglm.GLM with"
+    ):
         pg.wald(model, X, Y["poisson"])
     smooth = pg.GLM(penalty="none", smoothness=0.1, feature_groups=[X.shape[1]]).fit(X, Y["poisson"])
     with pytest.raises(ValueError, match=r"smoothness=0.1, and penalised weights have no standard errors"):

@@ -270,23 +270,25 @@ def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
     return np.full(len(names), found) if found.ndim == 0 else found
 
 
-def feature_group_sizes(feature_groups: Any, X: Any, n_features: int, required: bool) -> tuple[np.ndarray, list[str]]:
+def feature_group_sizes(
+    feature_groups: Any, X: Any, n_features: int, needed_by: str | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Sizes and names of consecutive feature groups.
 
     Parameters
     ----------
     feature_groups : None, sequence of int, or sequence of labels
         None reads them from MultiIndex columns of X (first level); a list of sizes; or a label per column.
-    required : bool
-        Whether the penalty has no meaning without groups.
+    needed_by : str, optional
+        The argument that has no meaning without groups, where there is one.
     """
     if feature_groups is None:
         if isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex):
             return _runs(list(X.columns.get_level_values(0)))
-        if required:
+        if needed_by is not None:
             raise ValueError(
-                "feature_groups is needed by penalty='group_lasso' or smoothness > 0: give a list of sizes or a label "
-                "per column, or an X with (group, feature) columns as popglm.Design makes it."
+                f"feature_groups is needed by {needed_by}: give a list of sizes or a label per column, or an X with "
+                "(group, feature) columns as popglm.Design makes it."
             )
         return np.ones(n_features, int), [f"feature{k}" for k in range(n_features)]
     labels = _group_labels(feature_groups, X)
@@ -346,8 +348,8 @@ def _runs(labels: list) -> tuple[np.ndarray, list[str]]:
     return np.diff([*starts, len(labels)]), [str(name) for name in names]
 
 
-def check_rule(se_fraction: Any, min_lambda: Any) -> None:
-    """Complain unless strengths can be selected by both.
+def check_rule(se_fraction: Any, min_lambda: Any, n_folds: int | None = None) -> None:
+    """Complain unless strengths can be selected by both, among those of some folds once these are known.
 
     Raises
     ------
@@ -356,6 +358,11 @@ def check_rule(se_fraction: Any, min_lambda: Any) -> None:
     for name, value in (("se_fraction", se_fraction), ("min_lambda", min_lambda)):
         if not is_number(value) or value < 0:
             raise ValueError(f"{name}={shown(value)} must be a finite number of at least 0.")
+    if n_folds == 1 and se_fraction > 0:
+        raise ValueError(
+            f"se_fraction={shown(se_fraction)} asks for standard errors over folds, and cv has a single one; give it "
+            "more, or se_fraction=0."
+        )
 
 
 def check_verbose(verbose: Any) -> None:

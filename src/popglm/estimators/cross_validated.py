@@ -17,7 +17,10 @@ from popglm.estimators.validation import check_offset
 from popglm.labels import Rows
 from popglm.solve.sparse.rows import parts_of, some_rows
 
-__all__ = ["CrossValidated"]
+__all__ = ["WITHOUT_FOLDS", "CrossValidated"]
+
+#: What a fit without folds is, to messages.
+WITHOUT_FOLDS = "a LowRankGLM without folds, which are fitted where low_rank, lambdas or ridge is a sequence"
 
 
 class CrossValidated(PopulationGLM):
@@ -54,9 +57,11 @@ class CrossValidated(PopulationGLM):
         Raises
         ------
         ValueError
-            If rows are held out by more than one fold, X has other rows than in `fit`, or X is not given and the
-            model comes from a file; if the model was fitted with an offset and none is given.
+            If there are no folds, rows are held out by more than one of them, X has other rows than in `fit`, or X is
+            not given and the model comes from a file; if the model was fitted with an offset and none is given.
         """
+        if hasattr(self, "lambda_index_") and not hasattr(self, "fold_"):
+            raise ValueError(f"predict_held_out: this is {WITHOUT_FOLDS}.")
         check_fitted(self, "fold_", "predict_held_out")
         if not self.held_out_once_:
             raise ValueError("cv holds some rows out more than once, so their held-out prediction is not one number.")

@@ -57,7 +57,7 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
     except (TypeError, ValueError) as error:
         raise type(error)(f"X must hold numbers: {error}") from error
     if not reset:
-        _check_width(estimator, values.shape[1])
+        _check_width(estimator, values.shape[1], labels)
         # models that were pickled by earlier revisions have none
         if complaint := of_other_session(getattr(estimator, "feature_scaling_", None), X, order):
             raise ValueError(f"{who or type(estimator).__name__}: {complaint}")
@@ -88,7 +88,7 @@ def _check_sparse(estimator: Any, X: Any, reset: bool, who: str | None) -> Spars
     order = _check_columns(estimator, labels, reset, who)
     A = canonical(X)
     if not reset:
-        _check_width(estimator, A.shape[1])
+        _check_width(estimator, A.shape[1], labels)
     names = vars(estimator).pop("feature_names_in_", None)
     values = SparseRows(A)
     validate_data(estimator, values, reset=reset, skip_check_array=True)
@@ -199,15 +199,28 @@ def _check_numbers(X: Any) -> None:
         raise ValueError(f"X holds {what} in {_column_name(X, k)}{where}. Make numbers of it first{remedy}.")
 
 
-def _check_width(estimator: Any, n_features: int) -> None:
+def _check_width(estimator: Any, n_features: int, labels: list | None = None) -> None:
     """Complain of another number of columns than in the fit."""
     expected = getattr(estimator, "n_features_in_", n_features)
     if n_features != expected:
         # scikit-learn's words, which its checks of estimators look for
         raise ValueError(
             f"X has {n_features} features, but {type(estimator).__name__} is expecting {expected} features as input: "
-            "the columns of the fit, in the same order."
+            f"the columns of the fit, in the same order.{_other_columns(estimator, labels)}"
         )
+
+
+def _other_columns(estimator: Any, labels: list | None) -> str:
+    """Which named columns are too many or too few, as a sentence."""
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if labels is None or fitted is None:
+        return ""
+    found, wanted = ([column_text(label) for label in some] for some in (labels, fitted))
+    lacking, new = (
+        sorted(set(some) - set(others), key=some.index) for some, others in ((wanted, found), (found, wanted))
+    )
+    parts = [f"{has} {listed(map(repr, names))}" for has, names in (("lacks", lacking), ("adds", new)) if names]
+    return f" X {' and '.join(parts)}." if parts else ""
 
 
 def _check_columns(estimator: Any, labels: list | None, reset: bool, who: str | None) -> np.ndarray | None:

@@ -104,8 +104,8 @@ class GLM(PopulationGLM):
     concavity : float, optional
         γ of MCP (3 unless given, above 1) and SCAD (3.7 unless given, above 2): how soon the penalty of a column or
         group levels off. Beyond a norm of γλ/h, times √p_g for a group, it is flat, with h the mean curvature of the
-        loss at the neuron's null model: 1 for a Gaussian, the mean rate for Poisson counts. An infinite γ would be the
-        lasso. For columns of unit variance. See the Notes.
+        loss at the neuron's intercept alone, without groups that are never penalised: 1 for a Gaussian, the mean rate
+        for Poisson counts. An infinite γ would be the lasso. For columns of unit variance. See the Notes.
     power : float, optional
         p of Tweedie activity, whose variance is μ^p: between 1 and 2, 1.5 unless given. No other family has a choice.
 

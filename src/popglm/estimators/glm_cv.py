@@ -49,7 +49,8 @@ class GLMCV(CrossValidated):
         splitter is given Y, with shape (n_samples,) if there is a single neuron: for more, those that stratify by one
         label per sample are called beforehand, ``cv=list(splitter.split(X, label))``.
     se_fraction : float
-        Choose the largest strength whose mean held-out deviance is within this many standard errors of the best.
+        Choose the largest strength whose mean held-out deviance is within this many standard errors of the best: the
+        standard deviation over folds (ddof 0) over the square root of their number.
     min_lambda : float
         No smaller strength is chosen; where all are smaller, the largest or the null model, with a warning.
     refit : bool
@@ -339,6 +340,7 @@ schedule, precision, verbose, power, concavity
 
         def split(n_samples: int, rows: Rows, responses: np.ndarray) -> list:
             splits.extend(check_folds(self.cv, n_samples, groups, rows, responses))
+            check_rule(self.se_fraction, self.min_lambda, len(splits))
             return splits
 
         fit, responses = self._fit(X, y, split, sample_weight, offset, bool(self.refit), start, checkpoint)
@@ -382,7 +384,7 @@ schedule, precision, verbose, power, concavity
         check_fitted(self, "cv_deviance_", "select")
         se_fraction = self.se_fraction if se_fraction is None else se_fraction
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
-        check_rule(se_fraction, min_lambda)
+        check_rule(se_fraction, min_lambda, len(self.cv_deviance_))
         self.selection_rule_ = float(se_fraction), float(min_lambda)
         if self.gammas_ is None:
             rule = se_fraction, min_lambda, self.cv_null_model_deviance_, self.null_margin_

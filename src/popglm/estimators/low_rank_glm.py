@@ -114,7 +114,9 @@ class LowRankGLM(LowRankResults):
         stationary point among weights of rank ``low_rank_``, and only a local minimum is certified.
     candidates_ : DataFrame
         ``low_rank``, ``lambda`` and ``ridge`` of all that was tried; and, with folds, ``deviance``, the mean over folds
-        of all neurons' held-out deviance, its ``standard_error``, and ``deviance_explained``, the fraction over all.
+        of all neurons' held-out deviance, its ``standard_error`` (the standard deviation over folds, with ddof 0, over
+        the square root of their number; NaN for one fold), and ``deviance_explained``, the fraction over all. Rank 0 is
+        the same model at every strength, and is fitted once.
     candidate_ : int
         The row that was taken.
     cv_candidate_deviance_ : ndarray, shape (n_folds, n_candidates, n_neurons)
@@ -141,9 +143,10 @@ class LowRankGLM(LowRankResults):
 
     Rank 0 is a candidate for all neurons together. No neuron for itself falls back on its null model, as in `GLMCV`.
 
-    `predict`, `score`, `evaluate`, `kernels`, `connectivity`, `simulate`, `decode`, `breakdown` and all pictures of
-    these take a `LowRankGLM`; with held-out predictions where there are folds. What fits a model again, or tests its
-    weights, does not: `compare`, `significance`, `bootstrap`, `wald`. X has to fit in memory.
+    `predict`, `score`, `evaluate`, `kernels`, `connectivity`, `simulate`, `decode`, `breakdown`, `shapley` by ablation
+    and all pictures of these take a `LowRankGLM`; with held-out predictions where there are folds. What fits a model
+    again, or tests its weights, does not: `compare`, `significance`, `bootstrap`, `stability_selection`, `wald`,
+    `likelihood_ratio`. X has to fit in memory.
 
     References
     ----------
@@ -264,6 +267,7 @@ class LowRankGLM(LowRankResults):
         loss, layout = self._loss(), self._lay_out(X, values)
         self._keep_about(X, (values, responses, weights, offset, rows), loss)
         splits = check_folds(self.cv, len(values), groups, rows, responses) if choose else []
+        check_rule(self.se_fraction, 0.0, len(splits))
         engine = self._engines([X, y, sample_weight, offset])
         settings = Settings(bool(self.fit_intercept), float(self.tol), int(self.max_iter), int(self.detours))
         null = null_models(loss, responses, weights, offset, splits, settings.fit_intercept)
@@ -327,12 +331,14 @@ class LowRankGLM(LowRankResults):
 
     def _lay_out(self, X: Any, values: np.ndarray) -> Layout:
         """Set groups and what may explain whom."""
-        sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1], required=False)
+        sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1])
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_shapes_ = group_shapes(None, X, sizes, names, False)
         self.penalty_factors_ = self.feature_mask_ = None
         mask = check_feature_mask(self.feature_mask, X, sizes, names, self)
-        layout = layout_of(self, low_rank_columns(self.low_rank_groups, names, sizes), mask, self.own)
+        named = self.feature_groups is not None or names != [f"feature{k}" for k in range(values.shape[1])]
+        low = low_rank_columns(self.low_rank_groups, names, sizes, named)
+        layout = layout_of(self, low, mask, self.own)
         is_open = layout.free.copy()
         is_open[layout.low] |= ~layout.closed
         self.feature_mask_ = None if is_open.all() else is_open

@@ -17,6 +17,11 @@ __all__ = ["check_ranks", "check_ridges", "layout_of", "low_rank_columns"]
 #: What becomes of weights from a neuron's past to itself.
 OWN = ("free", "zero", "low_rank")
 COUPLING, HISTORY = " coupling", " history"
+#: What to do where groups have no names.
+UNNAMED = (
+    "X has no named groups: give it (group, feature) columns, as popglm.Design makes them, or name the group of every "
+    "column with feature_groups."
+)
 #: Ranks that are tried, at most.
 MOST_RANKS = 1000
 
@@ -58,13 +63,15 @@ def check_ridges(ridge: Any) -> np.ndarray:
     )
 
 
-def low_rank_columns(given: Any, groups: Sequence[str], sizes: np.ndarray) -> np.ndarray:
+def low_rank_columns(given: Any, groups: Sequence[str], sizes: np.ndarray, named: bool = True) -> np.ndarray:
     """Columns of the low-rank part, ascending.
 
     Parameters
     ----------
     given : str or sequence of str, or None
         Names or shell patterns of groups; None for those of `coupling`, or all where there are none.
+    named : bool
+        Whether groups have names of the user's, and are not just columns that are counted.
 
     Raises
     ------
@@ -80,7 +87,8 @@ def low_rank_columns(given: Any, groups: Sequence[str], sizes: np.ndarray) -> np
             if not found.any():
                 raise ValueError(
                     f"low_rank_groups names {shown(pattern)}, which no feature group matches "
-                    f"({listed(map(repr, groups))}); give names or patterns of these, such as '* coupling'."
+                    f"({listed(map(repr, groups))}); "
+                    + ("give names or patterns of these, such as '* coupling'." if named else UNNAMED)
                 )
             chosen |= found
         if not chosen.any():

@@ -111,7 +111,9 @@ class LowRankResults(CrossValidated):
         total = np.nansum(held.deviance, axis=(0, 2))
         explained = fraction_explained(total, np.nansum(self.cv_null_deviance_))
         self.candidates_ = self.candidates_.assign(
-            deviance=mean[:, 0], standard_error=error[:, 0], deviance_explained=explained
+            deviance=mean[:, 0],
+            standard_error=error[:, 0] if len(splits) > 1 else np.nan,
+            deviance_explained=explained,
         )
 
     def _keep_splits(self, splits: list[tuple[np.ndarray, np.ndarray]], n_samples: int) -> None:

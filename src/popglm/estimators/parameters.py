@@ -65,8 +65,9 @@ class Parameters(Attributes):
             raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule={self.schedule!r} is unknown; use one of {', '.join(SCHEDULES)}.")
-        grouped = self.penalty.startswith("group_") or self.smoothness > 0
-        sizes, names = feature_group_sizes(self.feature_groups, X, n_features, grouped)
+        grouped = f"penalty={self.penalty!r}" if self.penalty.startswith("group_") else None
+        needed_by = grouped or ("smoothness > 0" if self.smoothness > 0 else None)
+        sizes, names = feature_group_sizes(self.feature_groups, X, n_features, needed_by)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)
         searched = isinstance(self.penalty_factors, FactorSearch | AdaptiveFactors)

@@ -278,7 +278,7 @@ family_parameters_, deviance_parameters_
 
     def _lay_out(self, X: Any, values: np.ndarray) -> None:
         """Set groups, shapes, penalties, and which columns may have a weight."""
-        sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1], required=False)
+        sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1])
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
         self.feature_shapes_ = group_shapes(self.feature_shapes, X, sizes, names, True)
         self.feature_mask_ = check_feature_mask(self.feature_mask, X, sizes, names, self)

@@ -56,7 +56,8 @@ def breakdown(
     Parameters
     ----------
     model : GLMCV or TwoPartGLM, or GLM with ``held_out=False``; or one of the classifiers likewise
-        Fitted. Of a `TwoPartGLM` the joint deviance is scored, with a variable ablated in both parts. Responses of a
+        Fitted. A `LowRankGLM` with folds is taken as a GLMCV, one without as a GLM.
+        Of a `TwoPartGLM` the joint deviance is scored, with a variable ablated in both parts. Responses of a
         classifier stand in the place of neurons. What a variable adds to the predictors of all classes is ablated
         together, and a class weight counts with ``held_out=True``, as in the fit.
     X : array-like, DataFrame, RowStream or sparse matrix, shape (n_samples, n_features)

@@ -209,9 +209,9 @@ class _Comparison:
             return tally_of_class_refits(model, given, test, *options)
         if isinstance(model, SmoothGLM):
             return self._of_curves(model, Y, test), None
+        check_refittable(model, "compare")
         values = check_design_matrix(model, self.X, "compare", held_out=True)
         check_splits(model, "compare")
-        check_refittable(model, "compare")
         groups, sizes = model.feature_group_names_, model.feature_group_sizes_
         chosen = resolve_variables(self.variables, groups)
         labels = rows_of(model, self.X, held_out=True)

@@ -23,7 +23,7 @@ def connectivity(model: PopulationGLM | Mapping[str, PopulationGLM], design: Des
 
     Parameters
     ----------
-    model : GLM or GLMCV, or mapping of str to these
+    model : GLM, GLMCV or LowRankGLM, or mapping of str to GLM or GLMCV
         Of a population, fitted to what `design` makes, and to Y whose columns have the names of the neurons that
         `history` and `coupling` name. Or the models of single neurons by name, each fitted to the columns of
         ``design.for_neuron(name)``.

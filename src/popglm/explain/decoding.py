@@ -44,7 +44,7 @@ def decode(
 
     Parameters
     ----------
-    model : GLMCV, or GLM with ``held_out=False``
+    model : GLMCV or LowRankGLM with folds; or GLM, or a LowRankGLM without, with ``held_out=False``
         Fitted to ``design.fit_transform(session)`` and Y.
     design : Design
         Of the fit. Terms of the variable must look at the present alone.

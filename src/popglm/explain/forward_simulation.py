@@ -52,7 +52,7 @@ def simulate(
 
     Parameters
     ----------
-    model : GLM or GLMCV
+    model : GLM, GLMCV or LowRankGLM
         Fitted to ``design.fit_transform(session)``, and to Y whose columns have the names of the neurons that `history`
         and `coupling` name.
     design : Design

@@ -10,7 +10,7 @@ from popglm.checks import check_fitted
 from popglm.estimators import GLMCV, LowRankGLM, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
-from popglm.estimators.cross_validated import CrossValidated
+from popglm.estimators.cross_validated import WITHOUT_FOLDS, CrossValidated
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.labels import Rows
 
@@ -52,7 +52,7 @@ def check_cross_validated(model: Any, who: str) -> None:
     if not isinstance(model, CrossValidated) or not hasattr(model, "fold_"):
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
         if isinstance(model, LowRankGLM):
-            found = "a LowRankGLM without folds, which are fitted where low_rank or lambdas is a sequence"
+            found = WITHOUT_FOLDS
         raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
     if not model.held_out_once_:
         raise ValueError(

@@ -122,8 +122,9 @@ def _kernels(design: Design, loadings: np.ndarray, is_low: np.ndarray) -> dict[s
             kernel = sum(np.pad(one, ((0, 0), (0, n_lags - one.shape[1]))) for one in (before, kernel))
         found[term.source] = kernel
     if not found:
+        others = [group for group in design.terms_ if is_low[columns[group]].any()]
         raise ValueError(
             "latent_couplings: no history or coupling term is in the low-rank part, only "
-            f"{listed(map(repr, design.terms_))}; look at source_loadings_ of the model instead."
+            f"{listed(map(repr, others))}; look at source_loadings_ of the model instead."
         )
     return found

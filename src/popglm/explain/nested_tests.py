@@ -9,6 +9,7 @@ import xarray as xr
 from scipy import stats
 from sklearn.base import clone
 
+from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FLAT, FittedSamples, pearson_dispersion, samples_of_fit
 from popglm.explain.given_models import check_model
@@ -84,9 +85,10 @@ def likelihood_ratio(
     check_model(model, "likelihood_ratio")
     if model.penalty != "none" or model.smoothness > 0:
         has = f"penalty={model.penalty!r}" if model.penalty != "none" else f"smoothness={model.smoothness:g}"
+        others = ", or take significance" if isinstance(model, GLM | GLMCV) else ""
         raise ValueError(
-            f"likelihood_ratio: the model has {has}; likelihoods of penalised fits are not compared by χ². Fit with "
-            "penalty='none' and no smoothness, or take significance."
+            f"likelihood_ratio: the model has {has}; likelihoods of penalised fits are not compared by χ². Fit a "
+            f"popglm.GLM with penalty='none' and no smoothness{others}."
         )
     samples = samples_of_fit(model, X, Y, None, sample_weight, offset, "likelihood_ratio")
     names, sizes = model.feature_group_names_, model.feature_group_sizes_

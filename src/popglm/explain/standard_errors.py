@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_choice, is_number, shown
+from popglm.estimators import GLM, GLMCV
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FittedSamples, pearson_dispersion, samples_of_fit
 from popglm.explain.given_models import check_model
@@ -119,9 +120,10 @@ def wald(
     check_model(model, "wald")
     if model.penalty != "none" or model.smoothness > 0:
         has = f"penalty={model.penalty!r}" if model.penalty != "none" else f"smoothness={model.smoothness:g}"
+        others = ", or take bootstrap for bands and significance for tests"
         raise ValueError(
-            f"wald: the model has {has}, and penalised weights have no standard errors; fit with penalty='none' and no "
-            "smoothness, or take bootstrap for bands and significance for tests."
+            f"wald: the model has {has}, and penalised weights have no standard errors; fit a popglm.GLM with "
+            f"penalty='none' and no smoothness{others if isinstance(model, GLM | GLMCV) else ''}."
         )
     check_choice("wald", "dispersion", dispersion, ("family", "pearson"))
     if not (is_number(level) and 0 < level < 1):

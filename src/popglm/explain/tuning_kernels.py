@@ -55,7 +55,7 @@ def kernels(
 
     Parameters
     ----------
-    model : GLM, GLMCV or TwoPartGLM, or one of the classifiers
+    model : GLM, GLMCV, LowRankGLM or TwoPartGLM, or one of the classifiers
         Fitted to what `design` makes; its weights at the selected strengths are taken. Kernels of a classifier have a
         dimension ``class`` after ``neuron``, its responses; those of a `TwoPartGLM` a dimension ``part`` before all
         others, "events" and "amounts", and gains are NaN where a part has none.

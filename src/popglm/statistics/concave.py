@@ -33,7 +33,8 @@ def least_concavity(kind: str) -> float:
 class ConcavePenalty(Penalty):
     r"""Σ_b p(‖w_b‖) + (σ/2) wᵀRw, with p as steep as the lasso at 0 and flat far from it.
 
-    With τ = λcω of a block, t = ‖w_b‖, and h the mean curvature of the loss at the neuron's null model, its slope is
+    With τ = λcω of a block, t = ‖w_b‖, and h the mean curvature of the loss at the neuron's intercept alone, its slope
+    is
 
     - MCP: (τ − ht/γ)₊;
     - SCAD: τ up to ht = τ, then (γτ − ht)₊/(γ − 1).
@@ -117,8 +118,8 @@ class ConcavePenalty(Penalty):
         """See `Penalty.norm`: the tangent at weights ``at``, less what it has there beyond the penalty."""
         return np.einsum("ij,ij->i", self.block_norms(W), self.norm_strengths(lam, at, problems))
 
-    def value(self, W: np.ndarray, lam: np.ndarray, problems: np.ndarray | None = None) -> np.ndarray:
-        """Σ_b p(‖w_b‖) + (σ/2) wᵀRw of every neuron."""
+    def _penalised(self, W: np.ndarray, lam: np.ndarray, problems: np.ndarray | None) -> np.ndarray:
+        """Σ_b p(‖w_b‖) of every neuron."""
         tau, h, gamma = super().norm_strengths(lam), self._curvatures(len(W), problems), self.concavity
         t = h * self.block_norms(W)
         if self.shape == "mcp":
@@ -126,5 +127,4 @@ class ConcavePenalty(Penalty):
         else:
             bent = (2 * gamma * tau * t - t**2 - tau**2) / (2 * (gamma - 1))
             near, flat = np.where(t <= tau, tau * t, bent), (gamma + 1) * tau**2 / 2
-        total = np.sum(np.where(t <= gamma * tau, near, flat) / h, axis=1)
-        return total + 0.5 * np.einsum("ij,ij->i", W, self.smooth_gradient(W))
+        return np.sum(np.where(t <= gamma * tau, near, flat) / h, axis=1)

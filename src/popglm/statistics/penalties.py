@@ -301,8 +301,18 @@ class Penalty:
         return factors[self.block_of_column]
 
     def value(self, W: np.ndarray, lam: np.ndarray, problems: np.ndarray | None = None) -> np.ndarray:
-        """λP(w) + (σ/2) wᵀRw of every neuron."""
-        return self.norm_value(W, lam) + 0.5 * np.einsum("ij,ij->i", W, self.smooth_gradient(W))
+        """λP(w) + (σ/2) wᵀRw of every neuron.
+
+        At an infinite λ, that of null models, P adds nothing where no penalised block has a weight.
+        """
+        never = np.isinf(lam)
+        total = self._penalised(W, np.where(never, 1.0, lam), problems)
+        total = np.where(never & (total > 0), np.inf, total)
+        return total + 0.5 * np.einsum("ij,ij->i", W, self.smooth_gradient(W))
+
+    def _penalised(self, W: np.ndarray, lam: np.ndarray, problems: np.ndarray | None) -> np.ndarray:
+        """λP(w) of every neuron, at finite strengths."""
+        return self.norm_value(W, lam)
 
     @property
     def is_isotropic(self) -> bool:

@@ -209,6 +209,7 @@ class ClassifierGLMCV(CategoricalGLM):
 
         def split(n_samples: int, rows: Rows, codes: np.ndarray) -> list:
             splits.extend(check_folds(self.cv, n_samples, groups, rows, codes))
+            check_rule(self.se_fraction, self.min_lambda, len(splits))
             return splits
 
         fits, (codes, weights) = self._fit(X, y, split, sample_weight, bool(self.refit), start, checkpoint)
@@ -269,7 +270,7 @@ class ClassifierGLMCV(CategoricalGLM):
         check_fitted(self, "cv_deviance_", "select")
         se_fraction = self.se_fraction if se_fraction is None else se_fraction
         min_lambda = self.min_lambda if min_lambda is None else min_lambda
-        check_rule(se_fraction, min_lambda)
+        check_rule(se_fraction, min_lambda, len(self.cv_deviance_))
         self.selection_rule_ = float(se_fraction), float(min_lambda)
         nulls = self.cv_null_model_deviance_
         self._keep(select_strengths(self.cv_deviance_, self.lambda_path_, se_fraction, min_lambda, nulls))
