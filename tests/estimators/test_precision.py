@@ -1,5 +1,7 @@
 """Large counts, large means and large offsets in float32, against closed forms, scikit-learn and float64."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.special import xlogy
@@ -239,3 +241,19 @@ def test_a_group_that_is_no_longer_penalised_does_not_follow_rounding(family):
         assert np.abs(model.coef_path_[-1]).max() < 10
         assert model.gap_[-1, 0] <= 1e-4
     assert abs(models[0].loss_path_[-1, 0] - models[1].loss_path_[-1, 0]) < 1e-4
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6])
+def test_what_is_certified_in_float32_of_a_neuron_that_is_silent_in_most_places(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 1, 3000)
+    X = pg.Design([pg.bumps("x", n=8, low=0, high=1)]).fit_transform({"x": x})
+    y = rng.poisson(np.where(x > 0.85, 0.6, 0.0))[:, None]
+    settings = {"penalty": "group_lasso", "lambdas": 10.0 ** np.arange(-1, -6, -1) * y.mean()}
+    with warnings.catch_warnings():
+        # where rates are below the rounding of others, precision can end before tol is met, and is told
+        warnings.simplefilter("ignore", pg.ConvergenceWarning)
+        low, high = (pg.GLM(precision=name, **settings).fit(X, y) for name in ("float32", "float64"))
+    null = mean_poisson_deviance(y[:, 0], np.full(len(y), y.mean())) / 2
+    excess = (low.loss_path_ - high.loss_path_)[:, 0] / null
+    assert (excess <= low.gap_[:, 0] + 2e-6).all()

@@ -31,6 +31,9 @@ MAX_PROBLEMS = 384
 #: Bytes of neurons' own models in a fit at most: a neuron that finds no room for one may take thousands of evaluations.
 OWN_BYTES = 100e6
 
+#: A model that promises more than so many times the null deviance has pairs that rounding has made indefinite.
+MOST_PROMISE = 1e4
+
 #: What minimises the local model of some problems.
 Model = QuadraticModel | RotatedModel | OwnModels | DiagonalModels
 
@@ -162,6 +165,10 @@ class Fit(Problems):
             )
 
         self.with_models(solve, problems)
+        broken = np.flatnonzero(promise > MOST_PROMISE * self.scale[problems])
+        if len(broken):
+            self.memory.forget(problems[broken])
+            self.with_models(lambda model, own: solve(model, broken[own]), problems[broken])
         self.steps[problems] = step
         return np.where(np.isfinite(step).all(axis=1), promise, np.nan)
 

@@ -89,6 +89,8 @@ class OwnModels(Resumable):
         def turn(at: np.ndarray) -> None:
             """Write the models of the rows ``at``."""
             principal_blocks(G[at], self.penalty.starts, slots[at], self.G, self.V)
+            for slot in slots[at]:
+                make_definite(self.G[slot])
 
         self._share_out(turn, len(problems))
 
@@ -159,6 +161,18 @@ def principal_blocks(G: np.ndarray, starts: np.ndarray, slots: np.ndarray, out: 
     for lo, hi in pairwise(starts):
         axes = V[slots, lo:hi, lo:hi].astype(float)
         out[slots, lo:hi] = axes.transpose(0, 2, 1) @ G[:, lo:hi]
+
+
+def make_definite(G: np.ndarray) -> None:
+    """Raise the diagonal of a Gram matrix (n_features, n_features) that rounding has made indefinite.
+
+    Its model would fall without end along the direction of negative curvature.
+    """
+    one, least = np.eye(len(G), dtype=G.dtype), np.finfo(G.dtype).eps * np.trace(G)
+    try:
+        np.linalg.cholesky(G + least * one)
+    except np.linalg.LinAlgError:
+        G += max(least - np.linalg.eigvalsh(G.astype(float))[0], 0) * one
 
 
 @njit(**JIT)

@@ -55,8 +55,9 @@ RAISE, RAISE_FAR, RELAX = 2.0, 16.0, 1.25
 #: promised, went far past where its model holds: under exp a few units of η are enough. Its pair is not kept. It would
 #: close its direction, and by what the closed model promises the problem would seem to be done.
 FAR_PAST = 16.0
-#: c times this is still a float32.
-MOST_DAMPING = 1e20
+#: c times this is still a float32. What a model promises that is damped more than the second number is no estimate: its
+#: steps are so short that rounding is all of them.
+MOST_DAMPING, MOST_BELIEVED = 1e20, 1e3
 #: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
 #: Fewer leave problems above the tolerance that could still get there.
 QUIET_STEPS, QUIET = 3, 1 / 4
@@ -229,7 +230,7 @@ class Walk(Resumable):
         # a kink is not in the model: no estimate then
         with np.errstate(over="ignore", invalid="ignore"):
             estimate = safety * promise / scale
-        known = fit.at.smooth[problems] & np.isfinite(estimate)
+        known = fit.at.smooth[problems] & np.isfinite(estimate) & (fit.damping[problems] <= MOST_BELIEVED)
         crowded = self._crowding(problems) > self.most_crowding[problems]
         ends, provable = known & (estimate <= self.tol), fit.can_prove(problems, lam)
         self.unbelieved = problems[ends & crowded & ~provable]
@@ -335,10 +336,9 @@ class Walk(Resumable):
 
     def _keep_parameters(self, here: Round) -> None:
         """Take the objective at new parameters, which has another saturated value."""
-        problems, lam = here.problems[here.renews], here.lam[here.renews]
-        if len(problems):
+        if len(problems := here.problems[here.renews]):
             self.fit.take_level(problems)
-            self.value[problems] = self.fit.value(problems, lam)
+            self.value[problems] = self.fit.value(problems, here.lam[here.renews])
             self.stale[problems] = ~self.fit.objective.nuisance.exact[problems]
             self.estimates[problems] += 1
 
