@@ -137,6 +137,17 @@ def test_shares_of_one_alone_are_the_plain_fit(recording):
     assert fitted(model.set_params(relaxed=False), X, activity["poisson"], groups=TRIAL).gamma_ is None
 
 
+def test_large_means_do_not_shift_predictions_in_float32():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 3))
+    Y = X[:, :1] * [1.0, 0.5] + 0.1 * rng.standard_normal((300, 2))
+    X[:, 0] += 1e7
+    for shares in ([0], [0.5]):
+        model = pg.GLMCV("gaussian", penalty="lasso", relaxed=shares, lambdas=[0.1, 0.01], cv=2).fit(X, Y)
+        assert np.abs((model.predict(X) - Y).mean(axis=0)).max() < 1e-5
+        assert np.abs((model.predict_held_out() - Y).mean(axis=0)).max() < 0.02
+
+
 def test_rule_of_one_standard_error_prefers_strength_and_then_the_penalised(recording):
     X, activity, *_ = recording
     model = fitted(relaxing("poisson"), X, activity["poisson"], groups=TRIAL)

@@ -166,7 +166,7 @@ class LowRankResults(CrossValidated):
         """What the population tells all of its neurons: X times `source_loadings_`.
 
         The low-rank part of a neuron's linear predictor is these signals times `singular_values_` times its row of
-        `target_loadings_`.
+        `target_loadings_`, to the digits of `coef_`. Beside a column with a large mean these show: standardise columns.
 
         Parameters
         ----------

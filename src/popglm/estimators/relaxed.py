@@ -200,6 +200,8 @@ def of_gammas(model: Any) -> np.ndarray:
 def blended(gamma: np.ndarray, penalised: np.ndarray, path: np.ndarray, index: np.ndarray, axis: int = 0) -> np.ndarray:
     """γ of the penalised weights and 1 − γ of those at the strengths of a relaxed path; the first for the null model.
 
+    In float64: rounded, blends of weights would not fit those of intercepts where a column has a large mean.
+
     Parameters
     ----------
     gamma : ndarray, shape (n_neurons,)
@@ -219,7 +221,7 @@ def blended(gamma: np.ndarray, penalised: np.ndarray, path: np.ndarray, index: n
     shape[axis] = len(gamma)
     share = np.where(index == path.shape[axis], 1.0, gamma).reshape(shape)
     mixed = share * penalised + (1 - share) * np.where(share < 1, relaxed, 0)
-    return np.where(share < 1, mixed, penalised).astype(penalised.dtype)
+    return np.where(share < 1, mixed, penalised)
 
 
 def blend_weights(model: Any) -> None:

@@ -222,7 +222,8 @@ def _fit(rows: _Rows, center: np.ndarray, batch: list[Few]) -> None:
     ended = np.flatnonzero((gap <= rows.tol) & np.isfinite(W).all(axis=1))
     sure[again] = _bounded(rows, neurons, columns, at, metrics, again)
     for m in ended.tolist():
-        own, w = batch[m], W[m, :p]
+        # the intercept is that of weights as they are kept
+        own, w = batch[m], W[m, :p].astype(rows.Z.dtype).astype(float)
         own.ended, own.w, own.b, own.gap = True, w, float(W[m, p:].sum() - w @ center), float(gap[m])
         # what has a minimum among more columns has one among these
         others = [batch[i] for i in np.flatnonzero(sure & (neurons == own.neuron))]
