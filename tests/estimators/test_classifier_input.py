@@ -232,6 +232,8 @@ def test_models_that_are_not_fitted_say_so():
             call(pg.ClassifierGLM())
     with pytest.raises(ValueError, match="not fitted yet"):
         pg.ClassifierGLMCV().predict_proba_held_out(X)
+    with pytest.raises(AttributeError, match="has no predict_held_out; predict_proba_held_out has the probabilities"):
+        pg.ClassifierGLMCV().predict_held_out(X)
 
 
 def test_few_samples_of_a_class_are_counted():

@@ -149,6 +149,8 @@ def test_statistics_say_to_give_a_part(recording):
     ):
         with pytest.raises(TypeError, match=r"takes one part of a TwoPartGLM.*events_ or model.amounts_.*split\(Y\)"):
             ask()
+    with pytest.raises(TypeError, match=r"model\.draw draws of both"):
+        pg.simulate(model, design, session)
     for part in (model.events_, model.amounts_):
         for ask in (pg.breakdown, pg.compare, pg.debiased, pg.goodness_of_fit):
             with pytest.raises(ValueError, match=r"part of a TwoPartGLM comes from its split\(Y\)"):

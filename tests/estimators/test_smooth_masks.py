@@ -72,7 +72,7 @@ def test_single_columns_may_be_closed_and_count_as_0(recording):
     assert np.abs(slope[8:10]).max() > 1e-4
 
 
-def test_strengths_of_another_fit_are_found_by_their_labels(recording):
+def test_strengths_of_another_fit_are_found_by_their_labels(recording, tmp_path):
     X, Y = recording
     Y = pd.DataFrame(np.column_stack([Y, np.zeros(N)]), columns=["a", "b", "c", "silent"])
     job = {"feature_mask": np.column_stack([MASK, MASK[:, 0]]), "max_iter": 30}
@@ -83,6 +83,8 @@ def test_strengths_of_another_fit_are_found_by_their_labels(recording):
     np.testing.assert_allclose(expected.coef_, model.coef_, atol=1e-5)
     for given in (strengths, strengths.iloc[::-1], strengths.iloc[:, ::-1], strengths.sample(frac=1, random_state=0)):
         np.testing.assert_array_equal(fitted(X, Y, smoothing=given, **job).coef_, expected.coef_)
+    fitted(X, Y, smoothing=strengths.iloc[::-1, ::-1], **job).save(tmp_path / "model.nc")
+    np.testing.assert_array_equal(pg.load(tmp_path / "model.nc").smoothing, strengths)
     everything = Y[["a", "b"]]
     one, same = strengths.loc["a"], strengths.loc["a"].to_numpy()
     np.testing.assert_array_equal(

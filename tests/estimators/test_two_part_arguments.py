@@ -116,6 +116,11 @@ def test_a_model_from_a_file_asks_for_its_offsets(model, tmp_path):
     ):
         with pytest.raises(ValueError, match="needs offset=: the events of this TwoPartGLM were fitted with"):
             call()
+    with pytest.raises(ValueError, match="or offset=0 to do without on purpose"):
+        pg.breakdown(again, X, Y)
+    for call in (lambda: pg.compare(again, X, Y), lambda: pg.shapley(again, X, Y), lambda: model.select(X, Y)):
+        with pytest.raises(ValueError, match=r"Give offset=\{'events': array\} as in the fit\."):
+            call()
 
 
 def test_wrong_offsets_are_told():
@@ -210,7 +215,9 @@ def test_kernels_and_bands_are_those_of_the_parts():
     assert bands["v"].attrs["n_resamples"] == 5
     ax = pg.plot.kernel_curves(bands["v"].sel(part="amounts"))
     assert ax.get_title() == "v, 3 neurons, 95 % band"
-    with pytest.raises(ValueError, match=r"choose a place on the others first with \.sel"):
-        pg.plot.kernel_curves(bands["v"])
+    for draw, more in ((pg.plot.kernel_curves, {"group": "v"}), (pg.plot.mean_absolute_kernels, {"groups": "v"})):
+        with pytest.raises(ValueError, match=r"both parts of a TwoPartGLM.*choose it first: .*sel\(part='events'\)"):
+            draw(bands, **more)
+        draw({group: own.sel(part="events") for group, own in bands.items()}, **more)
     with pytest.raises(ValueError, match="bootstrap needs offset=: the events"):
         pg.bootstrap(model, design, Z, Y, **given)

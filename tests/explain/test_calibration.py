@@ -274,7 +274,9 @@ def test_bad_arguments_are_told():
         assert_complaint("bins", lambda v: pg.calibration(model, X, Y, bins=v), value)
     assert_complaint("trial", lambda v: pg.calibration(model, X, Y, trial=v), b["trial"][:-1])
     assert_complaint("held_out", lambda v: pg.calibration(model, X, Y, held_out=v), "no")
-    with pytest.raises(ValueError, match=r"calibration scores held-out predictions and needs a fitted popglm\.GLMCV"):
+    with pytest.raises(
+        ValueError, match=r"calibration scores held-out predictions and needs a fitted popglm\.GLMCV, or held_out=False"
+    ):
         pg.calibration(pg.GLM(lambdas=[0.1]).fit(X, Y), X, Y)
     with pytest.raises(ValueError, match="calibration has sample_weight=, but the model was fitted without"):
         pg.calibration(model, X, Y, sample_weight=np.arange(len(X)))

@@ -224,7 +224,8 @@ def test_predicted_tuning_needs_folds_or_to_be_told(fitted):
     by = pg.bins(session["position"], [60], 10)
     one = pg.GLM(lambdas=[0.1]).fit(X, Y["place"])
     with pytest.raises(
-        ValueError, match=r"predicted_tuning scores held-out predictions and needs a fitted popglm\.GLMCV"
+        ValueError,
+        match=r"predicted_tuning scores held-out predictions and needs a fitted popglm\.GLMCV, or held_out=False",
     ):
         pg.predicted_tuning(one, X, Y["place"], by)
     got = pg.predicted_tuning(one, X, Y["place"], by, held_out=False)

@@ -131,4 +131,9 @@ def no_attribute(model: Any, name: str) -> AttributeError:
             f"{name} does not exist: the model was fitted with refit=False, to its folds alone. Their weights are "
             f"in cv_{name.removesuffix('_')}_path_; use refit=True for weights of all rows."
         )
+    if name == "predict_held_out" and hasattr(type(model), "predict_proba_held_out"):
+        return AttributeError(
+            f"{type(model).__name__} has no predict_held_out; predict_proba_held_out has the probabilities of classes, "
+            "whose largest is that of the class predicted."
+        )
     return AttributeError(f"{type(model).__name__!r} object has no attribute {name!r}")

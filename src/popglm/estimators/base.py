@@ -16,7 +16,7 @@ from popglm.engines import as_numpy, get_engine
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.attributes import no_attribute
-from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
+from popglm.estimators.checkpoints import about_arrays, about_folds, about_settings, kept_in
 from popglm.estimators.collapse import warn_of_collapse
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
@@ -202,14 +202,14 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
     def _about(self, settings: Settings, data: FitData, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
         engine, X, Y, weights, offset, splits = data
-        folds = np.concatenate([np.zeros(0, int), *(np.r_[len(rows), rows] for pair in splits for rows in pair)])
         arrays = {"X": X, "y": Y, "sample_weight": weights, "offset": offset, "start": start}
-        arrays |= {"the folds (cv and groups)": folds, "feature_groups": self.feature_group_sizes_}
+        arrays |= {"feature_groups": self.feature_group_sizes_}
         arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
         arrays |= {"lambdas": settings.lambdas}
         if self.feature_shapes_ is not None:
             arrays |= {"feature_shapes": settings.penalty.R}
-        return about_arrays(engine, arrays) | about_settings(self, settings, engine, n_devices)
+        settled = about_settings(self, settings, engine, n_devices)
+        return about_arrays(engine, arrays) | about_folds(engine, splits) | settled
 
     def _keep_null_models(self, null: NullModels, bare: PopulationFit | None) -> None:
         """Set what is known of the null models, which have the columns that are never penalised where there are any."""

@@ -17,11 +17,12 @@ import numpy as np
 from popglm.checks import is_number
 from popglm.engines.protocol import Engine
 from popglm.io.checkpoints import CheckpointFolder
+from popglm.messages import counted
 from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint
 from popglm.solve.stream import RowStream
 
-__all__ = ["about_arrays", "about_settings", "kept_in"]
+__all__ = ["about_arrays", "about_folds", "about_settings", "kept_in"]
 
 #: Bytes of an array that are hashed at a time; it is part of what the hash is.
 PIECE = 2**22
@@ -104,6 +105,20 @@ def about_arrays(engine: Engine, arrays: dict[str, Any]) -> dict[str, str]:
     {'X': 'float64 (2, 3) #0ae09d9b45a0291e4e64260ba1e6ad1c', 'offset': 'none'}
     """
     return {name: _about(engine, array) for name, array in arrays.items()}
+
+
+def about_folds(engine: Engine, splits: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:
+    """How many folds there are, and a hash of their rows.
+
+    Examples
+    --------
+    >>> from popglm.engines import NumpyEngine
+    >>> found = about_folds(NumpyEngine(), [(np.array([0, 1]), np.array([2])), (np.array([2]), np.array([0, 1]))])
+    >>> found["the folds (cv and groups)"].split(" #")[0]
+    '2 folds'
+    """
+    rows = np.concatenate([np.zeros(0, int), *(np.r_[len(own), own] for pair in splits for own in pair)])
+    return {"the folds (cv and groups)": f"{counted(len(splits), 'fold')} #{_about(engine, rows).split(' #')[1]}"}
 
 
 def _about(engine: Engine, array: Any) -> str:

@@ -49,8 +49,8 @@ def offset_of(offset: Any, part: str) -> Any:
     return offset.get(part)
 
 
-def check_offset_given(model: Any, offset: Any, who: str) -> None:
-    """Complain where a part was fitted with an offset and none is given.
+def check_offset_given(model: Any, offset: Any, who: str, refits: bool = False) -> None:
+    """Complain where a part was fitted with an offset and none is given; what ``refits`` takes no 0 in its place.
 
     Raises
     ------
@@ -60,7 +60,8 @@ def check_offset_given(model: Any, offset: Any, who: str) -> None:
         if getattr(model, f"{name}_").fitted_with_offset_ and offset_of(offset, name) is None:
             raise ValueError(
                 f"{who} needs offset=: the {name} of this TwoPartGLM were fitted with an offset, and predictions "
-                f"without would be others. Give offset={{{name!r}: array}}, or offset=0 to do without on purpose."
+                f"without would be others. Give offset={{{name!r}: array}}"
+                f"{' as in the fit' if refits else ', or offset=0 to do without on purpose'}."
             )
 
 

@@ -31,12 +31,13 @@ from popglm.estimators.smooth_penalties import (
 )
 from popglm.estimators.smooth_storage import SmoothStorage
 from popglm.estimators.validation import warn_neurons
+from popglm.messages import listed
 from popglm.shapes import Shape
 from popglm.solve.curves.population import SmoothFits, determined_columns, fit_smooth
 from popglm.solve.curves.shape_constrained import Cone
 from popglm.solve.stream import RowStream
 from popglm.statistics.curve_penalties import CurvePenalty
-from popglm.statistics.families import Family
+from popglm.statistics.families import FAMILIES, Family
 from popglm.statistics.null import null_models
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
@@ -269,10 +270,13 @@ family_parameters_, deviance_parameters_
 
     def _loss(self) -> Family:
         loss = super()._loss()
-        if not (loss.is_convex and loss.is_smooth) or loss.has_barrier:
+        if not _is_fitted(loss):
+            links = [name for name, own in FAMILIES[self.family].items() if _is_fitted(own)]
+            families = [name for name, own in FAMILIES.items() if any(map(_is_fitted, own.values()))]
+            instead = f"use inverse_link={links[0]!r}, or" if links else f"it fits {listed(families)}. Or use"
             raise ValueError(
                 f"SmoothGLM does not fit family={self.family!r} with inverse_link={loss.link.name!r}, whose loss is "
-                "not convex and smooth everywhere; use GLMCV with smoothness."
+                f"not convex and smooth everywhere; {instead} GLMCV with smoothness."
             )
         return loss
 
@@ -414,3 +418,8 @@ family_parameters_, deviance_parameters_
                 "raise max_iter or tol",
                 np.flatnonzero(fits.slope > self.tol), names, ConvergenceWarning,
             )  # fmt: skip
+
+
+def _is_fitted(loss: Family) -> bool:
+    """Whether a `SmoothGLM` takes it."""
+    return loss.is_convex and loss.is_smooth and not loss.has_barrier

@@ -19,6 +19,7 @@ class SmoothStorage(Storage):
     """How a `SmoothGLM` becomes a Dataset or a file, and comes back."""
 
     penalties: Any
+    smoothing: Any
     constraints: Any
     smoothing_: pd.DataFrame
     edf_: pd.DataFrame
@@ -45,6 +46,9 @@ class SmoothStorage(Storage):
         matrices = {name: [S.tolist() for S in found] for name, found in given.items()}
         about["parameters"]["penalties"] = matrices or None
         about["parameters"]["constraints"] = None if self.constraints is None else {**self.constraints}
+        if isinstance(self.smoothing, pd.DataFrame | pd.Series):
+            # a file keeps no labels of arguments
+            about["parameters"]["smoothing"] = self.smoothing_.to_numpy().tolist()
         kinds = [[own.tolist() for own in kind] for kind in self._kinds]
         return about | ({"columns": kinds[0][1]} if self.feature_mask_ is None else {"kinds": kinds})
 

@@ -202,7 +202,7 @@ class TwoPartGLM(TwoPartPredictions, RegressorMixin, BaseEstimator):
         check_fitted(self, "events_", "select")
         if self.events_.splits_ is None:
             raise ValueError("select: a model from a file carries no folds that train on part of the rest; fit again.")
-        check_offset_given(self, offset, "select")
+        check_offset_given(self, offset, "select", refits=True)
         samples = SamplesOfFit(self, X, *split_activity(y), sample_weight, offset)
         samples.check("select")
         for part in (self.events_, self.amounts_):

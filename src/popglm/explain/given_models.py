@@ -19,6 +19,9 @@ __all__ = ["check_activity", "check_cross_validated", "check_model"]
 #: Families of the parts of a `TwoPartGLM` that refuse its activity as it is.
 OF_PARTS = ("bernoulli", "gamma", "inverse_gaussian")
 
+#: What takes the fit to all rows where ``held_out=False`` asks for that.
+MAY_TAKE_ALL = ("breakdown", "calibration", "decode", "predicted_tuning")
+
 #: What says of a classifier what others say of models of activity.
 INSTEAD = {
     **dict.fromkeys(("predicted_tuning", "simulate"), "its predict_proba"),
@@ -53,7 +56,10 @@ def check_cross_validated(model: Any, who: str) -> None:
         found = f"{'an unfitted ' if isinstance(model, GLMCV) else ''}{type(model).__name__}"
         if isinstance(model, LowRankGLM):
             found = WITHOUT_FOLDS
-        raise ValueError(f"{who} scores held-out predictions and needs a fitted popglm.GLMCV; found {found}.")
+        otherwise = ", or held_out=False" if who in MAY_TAKE_ALL else ""
+        raise ValueError(
+            f"{who} scores held-out predictions and needs a fitted popglm.GLMCV{otherwise}; found {found}."
+        )
     if not model.held_out_once_:
         raise ValueError(
             f"{who}: cv holds some rows out more than once, so their held-out prediction is not one number."
@@ -75,5 +81,5 @@ def _check_whole(model: Any, who: str) -> None:
     if isinstance(model, TwoPartGLM):
         raise TypeError(
             f"{who} takes one part of a TwoPartGLM; found both. Give model.events_ or model.amounts_, with its "
-            "activity: happened, amount = model.split(Y)."
+            f"activity: happened, amount = model.split(Y){'; model.draw draws of both' if who == 'simulate' else ''}."
         )

@@ -147,7 +147,7 @@ def bootstrap(
         raise ValueError(f"bootstrap: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")
     if isinstance(model, TwoPartGLM):
         check_fitted(model, "cv_deviance_explained_", "bootstrap")
-        check_offset_given(model, offset, "bootstrap")
+        check_offset_given(model, offset, "bootstrap", refits=True)
         parts = zip(PARTS, (model.events_, model.amounts_), model.split(Y), strict=True)
         each = (
             bootstrap(

@@ -38,7 +38,7 @@ def tally_of_parts(
     """
     check_fitted(model, "cv_deviance_explained_", who)
     happened, amount = model.split(Y)
-    check_offset_given(model, offset, who)
+    check_offset_given(model, offset, who, refits=who == "compare")
     events = tally(model.events_, happened, offset_of(offset, "events"))
     amounts = tally(model.amounts_, amount, offset_of(offset, "amounts"))
     share = share_of(model.deviance_dispersion_)
@@ -77,7 +77,7 @@ def shares_of_parts(model: TwoPartGLM, of_part: Callable[..., xr.Dataset], Y: An
         Takes a part, its activity and its offset, and returns what `shapley` does.
     """
     check_fitted(model, "cv_deviance_explained_", "shapley")
-    check_offset_given(model, offset, "shapley")
+    check_offset_given(model, offset, "shapley", refits=True)
     happened, amount = model.split(Y)
     events = of_part(model.events_, happened, offset_of(offset, "events"))
     amounts = of_part(model.amounts_, amount, offset_of(offset, "amounts"))

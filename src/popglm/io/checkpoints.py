@@ -301,5 +301,6 @@ def _differences(kept: dict[str, str], about: dict[str, str]) -> list[str]:
         before, now = str(kept.get(name, "unknown")), str(about.get(name, "unknown"))
         was, is_ = before.split(" #")[0], now.split(" #")[0]
         if before != now:
-            found.append(f"{name} had other values" if was == is_ else f"{name} was {was} (now {is_})")
+            verb = "were" if " and " in name else "was"
+            found.append(f"{name} had other values" if was == is_ else f"{name} {verb} {was} (now {is_})")
     return found

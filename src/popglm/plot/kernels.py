@@ -329,6 +329,11 @@ def _as_groups(kernels: Kernels) -> Mapping[str, xr.Dataset]:
         raise TypeError(f"kernels must be what popglm.kernels returns, or one of its Datasets; found {shown(kernels)}")
     for data in groups.values():
         check_dataset(data, ["kernel"], "kernels", "popglm.kernels")
+        if "part" in data["kernel"].dims:
+            raise ValueError(
+                "kernels are those of both parts of a TwoPartGLM, and a picture shows one; choose it first: "
+                "{group: own.sel(part='events') for group, own in kernels.items()}, or 'amounts'"
+            )
     return groups
 
 

@@ -14,7 +14,7 @@ from popglm.engines import Engine, get_engine
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.arguments import check_strength_index
 from popglm.estimators.attributes import no_attribute
-from popglm.estimators.checkpoints import about_arrays, about_settings, kept_in
+from popglm.estimators.checkpoints import about_arrays, about_folds, about_settings, kept_in
 from popglm.estimators.classifier.adaptive import adaptive_penalties, class_first_factors
 from popglm.estimators.classifier.labels import check_class_weight, check_classes, weights_by_class
 from popglm.estimators.classifier.predictions import ClassPredictions, class_predictors
@@ -136,15 +136,15 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
 
     def _about(self, engine: Engine, choices: Choices, settings: Settings, start: np.ndarray | None) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
-        folds = np.concatenate([np.zeros(0, int), *(np.r_[len(a), a] for pair in choices.splits for a in pair)])
         arrays = {"X": choices.X, "y": choices.codes, "sample_weight and class_weight": choices.weights, "start": start}
-        arrays |= {"the folds (cv and groups)": folds, "feature_groups": self.feature_group_sizes_}
+        arrays |= {"feature_groups": self.feature_group_sizes_}
         arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
         arrays |= {"lambdas": settings.lambdas, "adaptive factors": self.adaptive_factors_}
         arrays |= {"adaptive factors of folds": self.cv_adaptive_factors_}
         if self.feature_shapes_ is not None:
             arrays |= {"feature_shapes": settings.penalty.R}
-        return about_arrays(engine, arrays) | about_settings(self, settings, engine, 1)
+        settled = about_settings(self, settings, engine, 1)
+        return about_arrays(engine, arrays) | about_folds(engine, choices.splits) | settled
 
     def _engine(self, given: list[Any]) -> Engine:
         if isinstance(self.device, list | tuple):
