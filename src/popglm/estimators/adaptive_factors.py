@@ -61,7 +61,8 @@ class AdaptiveFactors:
 
     The first fit has an automatic grid of ``n_lambdas`` strengths and the rule of best held-out deviance. Where it is
     the null model, so is the second. `adaptive_factors_` and `cv_adaptive_factors_` of the model have what was found.
-    `compare`, `bootstrap` and others that fit again find the factors anew in each fit.
+    `compare`, `bootstrap` and others that fit again find the factors anew in each fit. `bootstrap` refuses classifiers
+    that have such factors.
 
     References
     ----------

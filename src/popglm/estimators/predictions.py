@@ -54,6 +54,8 @@ class Predictions(Attributes):
             In the units of Y, in the type of X; in float64 if that is float32 and Gaussian activity lies so far from 0
             that float32 would round it by more than 1e-4 of its deviation. For a tensor of PyTorch, TensorFlow or JAX,
             one of the same kind and device.
+            A neuron that the fit knew in no sample has no mean to predict: that of its null model is an arbitrary
+            number, and `null_fitted_` says which neurons these models stand for.
 
         Raises
         ------

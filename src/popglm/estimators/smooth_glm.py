@@ -123,8 +123,9 @@ family_parameters_, deviance_parameters_
     The weights that are penalised are those of the basis functions as they were before z-scoring, where X is a
     DataFrame of `Design`, so that the curve is what is smooth; of other X those of its columns.
 
-    `breakdown`, `kernels`, `bootstrap`, `goodness_of_fit`, `decode` and all pictures of these take a `SmoothGLM`, and
-    so does `compare` with ``test``: nothing is held out by the fit itself. `significance` and others that need folds
+    `kernels`, `bootstrap`, `goodness_of_fit`, and with ``held_out=False`` `breakdown`, `calibration`,
+    `predicted_tuning` and `decode`, take a `SmoothGLM`, and so do all pictures of these, and `compare` with ``test``:
+    nothing is held out by the fit itself. `significance` and others that need folds
     work with `GLMCV`.
 
     References

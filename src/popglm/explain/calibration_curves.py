@@ -70,7 +70,8 @@ def calibration(
         a trial are alike. Over fewer than about five trials they are too small as well.
     held_out : bool
         Predict each row by the weights of the fold that held it out; else by the weights of the fit to all rows. On the
-        samples of an unpenalised fit with a canonical link the slope is 1 and the intercept 0, whatever the model.
+        samples of an unpenalised fit with a canonical link the slope is 1 and the intercept 0, whatever the model; of a
+        classifier where it has two classes.
     sample_weight, offset : array-like, shape (n_samples,), optional
         As in the fit, and needed if that had them; ``sample_weight=1`` and ``offset=0`` ask for none on purpose, and
         then Y may also be known of fewer samples than in the fit, such as those of one condition. With
@@ -108,7 +109,8 @@ def calibration(
 
     .. math:: \mu_t = h(a + b \, \eta_t),
 
-    logistic regression for the Bernoulli family. Where :math:`a = 0, b = 1` predictions need no change on average;
+    logistic regression for the Bernoulli family. Of a class, :math:`\eta_t = \log(p_t / (1 - p_t))` of its probability.
+    Where :math:`a = 0, b = 1` predictions need no change on average;
     Van Calster et al. call that weak calibration, and observed equal to predicted in every bin moderate calibration. Of
     all neurons together one line is fitted. Errors are those of the sandwich, as of `wald` with trials, and of a ratio
     in bins (Cochran 1977, section 6.3); folds are taken for given. Held-out slopes scatter below 1 where little is
