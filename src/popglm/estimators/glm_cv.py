@@ -179,7 +179,7 @@ schedule, precision, verbose, power, concavity
     >>> relaxed = GLMCV(penalty="lasso", relaxed=True).fit(X, Y, groups=trial)
     >>> relaxed.coef_.round(1) + 0
     array([[ 0.8,  0. ,  0. ,  0. ],
-           [ 0. ,  0. , -0.4,  0. ]], dtype=float32)
+           [ 0. ,  0. , -0.4,  0. ]])
     >>> relaxed.gamma_
     array([0., 0.])
 
