@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
     "write_computation_times": False,
+    "parallel": 2,  # tutorials run beside each other
     "show_signature": False,
     "capture_repr": ("_repr_html_",),  # tables, but neither fitted models nor Axes
     "ignore_repr_types": r"matplotlib|popglm",

@@ -10,7 +10,7 @@ except ImportError:
 else:
     settings.register_profile(
         "popglm",
-        max_examples=int(os.environ.get("POPGLM_EXAMPLES", "15")),
+        max_examples=int(os.environ.get("POPGLM_EXAMPLES", "10")),
         derandomize=True,
         database=None,
         deadline=None,

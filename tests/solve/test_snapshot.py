@@ -138,7 +138,7 @@ def test_a_fit_that_goes_on_ends_with_the_same_bits(case):
     n_pauses = whole.pauses
     assert n_pauses >= 3
     # stopped again and again, and once; libraries that compile take their time
-    stops = [n_pauses // 2] if case.engine != "numpy" else [max(n_pauses // 6, 1), int(RNG.integers(2, n_pauses))]
+    stops = [n_pauses // 2] if case.engine != "numpy" else [max(n_pauses // 3, 1), int(RNG.integers(2, n_pauses))]
     for stop in stops:
         found, times = resumed(case.fit, stop)
         assert times >= 1
