@@ -66,7 +66,7 @@ plt.show()
 # %%
 # Two signals are chosen, as many as there are. More would follow noise:
 
-model.summary()
+model.summary().to_frame().map(lambda value: f"{value:.3g}")
 
 # %%
 # Beside weights without structure
