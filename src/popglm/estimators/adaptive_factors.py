@@ -16,7 +16,7 @@ from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import PENALTIES
 
-__all__ = ["AdaptiveFactors", "first_factors", "inner_folds", "parts_with_folds"]
+__all__ = ["AdaptiveFactors", "first_factors", "in_rows", "inner_folds", "parts_with_folds"]
 
 
 @dataclass(frozen=True)
@@ -169,16 +169,8 @@ def first_factors(
     )
     found = []
     for rows, folds in parts:
-        own, some = clone(first).set_params(cv=folds), rows
-        x, weight = X, weights
-        if isinstance(X, np.ndarray):
-            x = X[rows]
-        else:
-            # rows that are not copied count for nothing
-            some = np.arange(len(Y))
-            own.set_params(cv=[(rows[train], rows[test]) for train, test in folds])
-            inside = np.isin(some, rows).astype(float)
-            weight = inside if weights is None else (weights.T * inside).T
+        x, some, weight, inner = in_rows(X, weights, len(Y), rows, folds)
+        own = clone(first).set_params(cv=inner)
         with warnings.catch_warnings():
             # what can be said of the second fit is
             warnings.simplefilter("ignore")
@@ -190,6 +182,21 @@ def first_factors(
         norms = settings.penalty.block_norms(np.reshape(own.coef_, (Y.shape[1], -1)).astype(float))
         found.append(adaptive.of(norms).T)
     return np.stack(found)
+
+
+def in_rows(
+    X: Any, weights: np.ndarray | None, n: int, rows: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]
+) -> tuple[Any, np.ndarray, np.ndarray | None, list[tuple[np.ndarray, np.ndarray]]]:
+    """X, samples, weights of all samples and folds of a fit to some of n rows; ``folds`` are positions among these.
+
+    An X that is no array is not copied: its other rows count for nothing.
+    """
+    if isinstance(X, np.ndarray):
+        return X[rows], rows, weights, folds
+    every = np.arange(n)
+    inside = np.isin(every, rows).astype(float)
+    weights = inside if weights is None else (weights.T * inside).T
+    return X, every, weights, [(rows[train], rows[test]) for train, test in folds]
 
 
 def parts_with_folds(n: int, splits: list) -> list[tuple[np.ndarray, list]]:

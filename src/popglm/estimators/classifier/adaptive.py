@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from popglm.estimators.adaptive_factors import parts_with_folds
+from popglm.estimators.adaptive_factors import in_rows, parts_with_folds
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import Penalty
 
@@ -57,16 +57,8 @@ def class_first_factors(
     )
     found, q = [], y.shape[1]
     for rows, folds in parts_with_folds(len(y), splits):
-        some, own = rows, clone(first).set_params(cv=folds)
-        x, weight = X, weights
-        if isinstance(X, np.ndarray):
-            x = X[rows]
-        else:
-            # rows that are not copied count for nothing
-            some = np.arange(len(y))
-            own.set_params(cv=[(rows[train], rows[test]) for train, test in folds])
-            inside = np.isin(some, rows).astype(float)
-            weight = inside if weights is None else (weights.T * inside).T
+        x, some, weight, inner = in_rows(X, weights, len(y), rows, folds)
+        own = clone(first).set_params(cv=inner)
         with warnings.catch_warnings():
             # what can be said of the second fit is
             warnings.simplefilter("ignore")
