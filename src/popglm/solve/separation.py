@@ -82,11 +82,17 @@ def separated(
 
 
 def _by_program(X: np.ndarray, upper: np.ndarray, lower: np.ndarray, fit_intercept: bool) -> bool:
-    """Whether any combination of columns separates, by a linear program (Konis 2007)."""
+    """Whether any combination of columns separates, by a linear program (Konis 2007).
+
+    Columns are shifted to a value that they have and scaled by powers of two: values that are alike stay alike to the
+    last bit. Splines that add up to 1 are collinear, and rounding errors along such directions may keep the program
+    from an end.
+    """
     deviation = X.std(axis=0)
-    Z = (X - X.mean(axis=0) * fit_intercept) / np.where(deviation > 0, deviation, 1)
+    Z = X - np.quantile(X, 0.5, axis=0, method="lower") * fit_intercept
+    Z /= 2 ** np.ceil(np.log2(np.where(deviation > 0, deviation, 1)))
     Z = np.column_stack([Z, np.full(len(Z), float(fit_intercept))])
     signed = np.concatenate([Z[upper], -Z[lower]])
     bounds = [(-1, 1)] * (Z.shape[1] - 1) + [(-Z.shape[1], Z.shape[1])]
-    answer = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=bounds)
-    return answer.status == 0 and -answer.fun > 1e-6
+    answer = linprog(-signed.mean(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=bounds)
+    return answer.status == 0 and -answer.fun * len(signed) > 1e-6
