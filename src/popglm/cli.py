@@ -362,13 +362,19 @@ def info(
 def _summary(result: Any) -> dict[str, Any]:
     """A few numbers of a result."""
     neurons = result.neurons
+    of_classes = result.kind == "ClassifierGLMCV"
+    of_rows = {} if result.is_held_out else {"deviance_explained_of": "the fitted samples"}
     return {
-        "neurons": len(neurons),
+        "kind": result.kind,
+        "responses" if of_classes else "neurons": len(neurons),
         "samples": int(result.part("grid").sizes["time"]),
         "columns": int(result.part("design").sizes["column"]),
         "deviance_explained_median": float(neurons["deviance_explained"].median()),
         "deviance_explained_best": float(neurons["deviance_explained"].max()),
-        "neurons_beyond_the_null_model": int((neurons["deviance_explained"] > 0).sum()),
+        **of_rows,
+        f"{'responses' if of_classes else 'neurons'}_beyond_the_null_model": int(
+            (neurons["deviance_explained"] > 0).sum()
+        ),
         "largest_certificate": float(neurons["gap"].max()),
     }
 

@@ -13,7 +13,9 @@ import xarray as xr
 from popglm.analysis.collinear import ALIKE, MOST_COLUMNS, ROWS_PER_COLUMN, WHOLLY, collinearity_of
 from popglm.analysis.cost import FitShape, Rates, parts_of_cost, with_threads
 from popglm.analysis.explaining import bins_of_recipe, variables_to_explain
+from popglm.analysis.kinds import has_known_cost, shortened
 from popglm.analysis.recipe import Recipe
+from popglm.analysis.responses import class_counts, responses_of
 from popglm.analysis.running import (
     Matrices,
     build,
@@ -101,7 +103,10 @@ def _look(recipe: Recipe, findings: Findings) -> None:
     findings.warnings.extend(line for line in str(data.attrs["notes"]).splitlines() if line)
     _look_at_time(data, findings)
     findings.facts["trials_in_all"] = _number_of_trials(recipe, session) or findings.facts["trials"]
-    _look_at_activity(data, findings)
+    if "activity" in data:
+        _look_at_activity(data, findings)
+    if recipe.content.fit.responses:
+        _look_at_responses(recipe, data, findings)
     try:
         matrices = build(recipe, data)
     except (ValueError, TypeError) as error:
@@ -118,22 +123,32 @@ def _look(recipe: Recipe, findings: Findings) -> None:
 
 def _try_model(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
     """Whether the model can be fitted at all: one neuron, one step at each strength."""
-    short = recipe.content.model_copy(update={"model": {**recipe.content.model, "max_iter": 1}})
+    short = recipe.content.model_copy(update={"model": shortened(recipe.content.model)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             # every neuron's activity, since one alone is tried
             check_activity(recipe, matrices)
-            fit_recipe(replace(recipe, content=short), matrices.of_neurons(slice(0, 1)))
+            fit_recipe(replace(recipe, content=short), matrices.of_neurons(_one_to_try(matrices)))
         except (ValueError, TypeError, ImportError) as error:
             findings.faults.append(str(error))
+
+
+def _one_to_try(matrices: Matrices) -> slice:
+    """The first neuron with samples of 0 and others, or the first; all responses of a classifier, which are few."""
+    if matrices.Y.dtype == object:
+        return slice(None)
+    values = matrices.Y.transpose("time", "neuron").values
+    both = (values == 0).any(axis=0) & (values != 0).any(axis=0)
+    j = int(both.argmax())
+    return slice(j, j + 1)
 
 
 def _try_explanation(recipe: Recipe, data: xr.Dataset, matrices: Matrices, findings: Findings) -> None:
     """Whether the variables to explain are there."""
     try:
         variables_to_explain(recipe, matrices)
-        bins_of_recipe(recipe, data, matrices)
+        bins_of_recipe(recipe, data, matrices.fitted)
     except (ValueError, TypeError) as error:
         findings.faults.append(str(error))
 
@@ -230,6 +245,19 @@ def _look_at_activity(data: xr.Dataset, findings: Findings) -> None:
         findings.warnings.append(f"{len(silent):,} neurons are silent all the time: {some}")
 
 
+def _look_at_responses(recipe: Recipe, data: xr.Dataset, findings: Findings) -> None:
+    """Classes of the responses of a classifier, and responses that the design reads, too."""
+    responses = recipe.content.fit.responses
+    findings.facts["classes"] = class_counts(responses_of(data, responses))
+    read = {name: term for term in recipe.design().terms for name in getattr(term, "variables", ())}
+    for name in responses:
+        if name in read:
+            findings.warnings.append(
+                f"{name!r} is a response, and a variable of the term {read[name].name!r}: what it is at the time tells "
+                "itself; leave that term out, or read its past alone, with shifts"
+            )
+
+
 def _look_at_design(X: Any, findings: Findings) -> None:
     """Columns, and the condition number of every group."""
     groups = X.columns.get_level_values("group")
@@ -306,7 +334,9 @@ def _look_at_masks(recipe: Recipe, matrices: Matrices, findings: Findings) -> No
 
 
 def _expect(recipe: Recipe, shape: tuple[int, int], n_neurons: int, findings: Findings) -> None:
-    """Time and memory that a fit takes, about."""
+    """Time and memory that a fit takes, about, if it is of a kind whose cost was measured."""
+    if not has_known_cost(recipe.content.model):
+        return
     expected = FitShape.of_recipe(recipe, *shape, n_neurons)
     seconds = sum(with_threads(parts_of_cost(expected, rates=Rates.here()), usable_cores()).values())
     findings.facts.update(

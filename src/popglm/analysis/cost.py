@@ -77,6 +77,8 @@ class FitShape:
     def of_recipe(cls, recipe: Recipe, n_samples: int, n_features: int, n_neurons: int) -> FitShape:
         """Of the fit of a recipe to data of a shape."""
         model = recipe.content.model
+        # of a model of two parts that of the amounts stands for both
+        model = model.get("amounts", model)
         given, folds = model.get("lambdas"), model.get("cv", 5)
         return cls(
             n_samples,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from popglm.analysis.fitted import is_held_out
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.result import Result, fingerprint
 from popglm.analysis.running import Matrices, build, grid_of, session_of
 from popglm.design.past import Past
-from popglm.estimators import GLMCV
+from popglm.estimators import SmoothGLM
 from popglm.explain import bins, bootstrap, breakdown, compare, kernels
 from popglm.explain.binning import Bins
 from popglm.io.netcdf import storable
@@ -43,15 +45,22 @@ def with_explanation(
     recipe: Recipe, result: Result, data: xr.Dataset, matrices: Matrices, tell: Callable[[str], None] = lambda _: None
 ) -> Result:
     """`explain_result` where the data are at hand."""
-    model = result.model
+    model: Any = result.model
     explain = recipe.content.explain
     variables = variables_to_explain(recipe, matrices)
-    by = bins_of_recipe(recipe, data, matrices)
+    by = bins_of_recipe(recipe, data, matrices.fitted)
     tell("contributions of variables")
-    parts = {"/contributions": storable(breakdown(model, matrices.X, matrices.Y, variables, by, **matrices.given))}
+    contributions = breakdown(
+        model, matrices.X, matrices.Y, variables, by, held_out=is_held_out(model), **matrices.given
+    )
+    parts = {"/contributions": storable(contributions)}
     if explain.compare:
         tell("models without each variable")
-        parts["/unique"] = storable(compare(model, matrices.X, matrices.Y, variables, by, **matrices.given))
+        # curves have no folds, and are scored on the trials that were kept
+        test = _test_of(matrices) if isinstance(model, SmoothGLM) else None
+        by = by if test is None else bins_of_recipe(recipe, data, ~matrices.fitted)
+        unique = compare(model, matrices.X, matrices.Y, variables, by, test=test, **matrices.given)
+        parts["/unique"] = storable(unique)
     tell("kernels")
     found = kernels(model, matrices.design, n_points=explain.n_points)
     if explain.bootstrap:
@@ -91,22 +100,25 @@ def _variables_of_design(matrices: Matrices) -> Mapping[str, list[str]]:
     return found
 
 
-def bins_of_recipe(recipe: Recipe, data: xr.Dataset, matrices: Matrices) -> list[Bins] | None:
-    """The bins along variables that the recipe asks for."""
+def _test_of(matrices: Matrices) -> tuple[Any, ...]:
+    """The trials that were kept from the fit, as `compare` takes them."""
+    return matrices.X_test, matrices.Y_test, *(one for name, one in matrices.given_test.items() if name == "offset")
+
+
+def bins_of_recipe(recipe: Recipe, data: xr.Dataset, rows: np.ndarray) -> list[Bins] | None:
+    """The bins along variables that the recipe asks for, of some rows of the grid."""
     made = []
     for name, one in recipe.content.explain.by.items():
         if name not in data:
             raise ValueError(f"{recipe.place(('explain', 'by', name))}: {name!r} is no variable of this recipe")
         centers = np.linspace(one.low, one.high, one.n)
         spacing = (one.high - one.low) / max(one.n - 1, 1)
-        values = data[name].isel(time=matrices.fitted)
+        values = data[name].isel(time=rows)
         made.append(bins(values, centers, one.half_width or spacing / 2 or 1.0, name=name, unit=one.unit))
     return made or None
 
 
-def _with_bands(
-    found: dict[str, xr.Dataset], model: GLMCV, matrices: Matrices, recipe: Recipe
-) -> dict[str, xr.Dataset]:
+def _with_bands(found: dict[str, xr.Dataset], model: Any, matrices: Matrices, recipe: Recipe) -> dict[str, xr.Dataset]:
     """Kernels with the limits of their bootstrapped bands."""
     explain = recipe.content.explain
     bands = bootstrap(

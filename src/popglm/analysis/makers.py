@@ -1,4 +1,4 @@
-"""The functions that a recipe's terms and model name, and the arguments that they take."""
+"""The functions that a recipe's terms name, and the arguments that they take."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 from popglm import design
 from popglm.analysis.transformers import make_transformer
 from popglm.checks import is_number
-from popglm.estimators import GLMCV
 from popglm.recording.grid import as_fraction
 
-__all__ = ["EXPLAINED_BY_CODE", "MODEL_OPTIONS", "OF_NEURONS", "TERM_OPTIONS", "make_term", "missing_of"]
+__all__ = ["OF_NEURONS", "TERM_OPTIONS", "make_term", "missing_of"]
 
 _BASES: dict[str, Callable[..., Any]] = {
     name: getattr(design, name)
@@ -48,9 +47,6 @@ TERM_OPTIONS: dict[str, list[str]] = {
     ]
     for name, make in _BASES.items()
 }
-#: Arguments of the model that come from elsewhere in a recipe, or cannot be written in it.
-EXPLAINED_BY_CODE = ("feature_groups", "feature_shapes", "feature_mask", "verbose", "refit")
-MODEL_OPTIONS = [name for name in inspect.signature(GLMCV).parameters if name not in EXPLAINED_BY_CODE]
 
 
 def missing_of(basis: str, given: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from popglm.messages import listed, shown
 from popglm.recording.neuron_query import select
 from popglm.variables import resolve_variables
 
-__all__ = ["factors_of_groups", "mask_of", "neuron_table", "neurons_of_term", "with_activity_of"]
+__all__ = ["mask_of", "neuron_table", "neurons_of_term", "with_activity_of"]
 
 #: Stands for all neurons where there are no data yet.
 ANY = "neuron"
@@ -26,7 +26,7 @@ ANY = "neuron"
 
 def neuron_table(data: xr.Dataset) -> pd.DataFrame:
     """The neurons of a session on a grid, a row each, as queries read them: "neuron" and the columns of its table."""
-    table = {"neuron": data["neuron"].values}
+    table = {"neuron": data["neuron"].values if "neuron" in data.coords else np.array([], object)}
     for name, column in data.coords.items():
         if column.dims == ("neuron",) and name != "neuron":
             # a column that a variable has the name of is called otherwise on the grid
@@ -54,7 +54,7 @@ def neurons_of_term(term: Factor, table: pd.DataFrame | None) -> list[dict[str, 
     left_out = set() if table is None else set(_names("exclude", exclude, table))
     kept = [name for name in chosen if name not in left_out]
     if not kept:
-        raise ValueError("exclude leaves no source of coupling")
+        raise ValueError("exclude leaves no source of coupling" if chosen else "there are no neurons to couple with")
     return [{**options, argument: kept}]
 
 
@@ -103,6 +103,9 @@ def with_activity_of(data: xr.Dataset, design: Design) -> xr.Dataset:
             f"history and coupling: the neuron {taken[0]!r} has the name of a variable; give the variable another name "
             "in [variables]"
         )
+    if not sources:
+        # of a classifier there may be no activity at all
+        return data
     activity = data["activity"].transpose("time", "neuron").values
     return data.assign(
         {name: ("time", activity[:, j]) for j, name in enumerate(map(str, data["neuron"].values)) if name in sources}
@@ -146,30 +149,3 @@ def mask_of(masks: Mapping[str, str], design: Design, table: pd.DataFrame) -> pd
     if allowed.all():
         return None
     return pd.DataFrame(allowed, index=design.groups_, columns=table["neuron"].to_numpy())
-
-
-def factors_of_groups(factors: Any, groups: list[str]) -> Any:
-    """Penalty factors by names of groups, where a recipe gives them by names or patterns; a name outdoes a pattern.
-
-    Raises
-    ------
-    KeyError
-        With the key that fits no group, and the nearest names.
-    ValueError
-        If two patterns fit the same group.
-    """
-    if not isinstance(factors, Mapping):
-        return factors
-    by_pattern: dict[str, str] = {}
-    for key in (key for key in factors if key not in groups):
-        try:
-            fits = resolve_variables({key: key}, groups)[key]
-        except ValueError as error:
-            raise KeyError(key, str(error)) from None
-        for group in fits:
-            if group in by_pattern and group not in factors:
-                raise KeyError(key, f"{by_pattern[group]!r} and {key!r} both fit the group {group!r}; name one of them")
-            by_pattern[group] = key
-    return {group: factors[by_pattern[group]] for group in by_pattern} | {
-        group: factor for group, factor in factors.items() if group in groups
-    }

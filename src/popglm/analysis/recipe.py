@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from popglm.analysis.between_tables import fault_between_tables
 from popglm.analysis.makers import OF_NEURONS, make_term
 from popglm.analysis.neurons import neurons_of_term
 from popglm.analysis.schema import Factor, RecipeModel
@@ -118,7 +119,7 @@ class Recipe:
     def variables_read(self) -> list[str]:
         """Names of the variables that the design and the fit read, but for the activity of neurons."""
         terms = [term for term in self.design().terms if not isinstance(term, Past)]
-        fit = [name for name in self.content.fit.model_dump().values() if name is not None]
+        fit = [*self.content.fit.beside.values(), *self.content.fit.responses]
         return list(dict.fromkeys([*(variable for term in terms for variable in term.variables), *fit]))
 
     def place(self, keys: tuple[Any, ...]) -> str:
@@ -190,6 +191,9 @@ def parse_recipe(text: str, path: Path) -> Recipe:
         raise ValueError("\n".join(_faults(error, path.name, text, found))) from None
     recipe = Recipe(content, text, path.resolve())
     recipe.design()
+    if fault := fault_between_tables(content):
+        keys, sentence = fault
+        raise ValueError(f"{recipe.place(keys)}: {sentence}")
     return recipe
 
 
@@ -226,8 +230,9 @@ def _faults(error: ValidationError, name: str, text: str, found: dict[str, Any])
             message = _unknown(str(fault["loc"][-1]), known)
         elif message.startswith("unknown|"):
             _, unknown, *known = message.split("|")
-            message = _unknown(unknown, known)
-            keys = (*keys, unknown) if unknown in _all_keys(found) else keys
+            message = _unknown(unknown.rpartition(".")[2], known)
+            # that of a table within has the names of those around it
+            keys = (*keys, *(key for key in unknown.split(".") if key in _all_keys(found)))
         elif fault["type"] == "missing":
             message = f"{fault['loc'][-1]!r} is missing"
         elif not isinstance(fault["input"], dict):

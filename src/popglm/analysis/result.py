@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.analysis.fitted import grid_with_predictions, is_held_out, parts_of_model, seconds_of, table_of_fits
+from popglm.analysis.kinds import Model
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.running import Matrices
-from popglm.estimators import GLMCV
-from popglm.estimators.loading import model_of
+from popglm.estimators.loading import model_from
 from popglm.io.files import check_source, check_target, write_whole
-from popglm.io.netcdf import described, description_of, storable, write_netcdf
+from popglm.io.netcdf import description_of, storable, write_netcdf
 from popglm.labels import column_text
 
 __all__ = ["Result", "fingerprint", "has_table", "make_result", "open_result"]
@@ -43,7 +44,8 @@ class Result:
     Attributes
     ----------
     tree : DataTree
-        "/model" as `GLMCV.to_xarray` gives it; "/grid": time, trial, variables, recorded and predicted activity;
+        "/model" as its ``to_xarray`` gives it, with "/events" and "/amounts" beside that of a `TwoPartGLM`; "/grid":
+        time, trial, variables, recorded and predicted activity, or of a classifier labels and their probabilities;
         "/neurons": a row per neuron; "/design": columns, means and scales; "/trials"; and after `explain`
         "/contributions", "/unique" and "/kernels". Its attributes hold the recipe, versions and the fingerprint of
         the data.
@@ -70,14 +72,36 @@ class Result:
         return json.loads(self.tree.attrs["about"])
 
     @property
-    def model(self) -> GLMCV:
+    def model(self) -> Model:
         """The fitted model, which predicts as the one that was saved."""
-        data = self.part("model").load()
-        return model_of(data, description_of(data, "the result"), "the result")
+
+        def read(name: str | None) -> tuple[xr.Dataset, dict[str, Any]]:
+            data = self.part(name or "model").load()
+            return data, description_of(data, "the result")
+
+        return model_from(read, "the result")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Arguments of the model as its file has them; those of the amounts of a model of two parts."""
+        about = description_of(self.part("model"), "the result")
+        if about["class"] == "TwoPartGLM":
+            about = description_of(self.part("amounts"), "the result")
+        return dict(about["parameters"])
+
+    @property
+    def kind(self) -> str:
+        """The name of the model's class."""
+        return str(description_of(self.part("model"), "the result")["class"])
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether predictions of fitted rows are by folds that did not see them."""
+        return bool(self.about.get("held_out", True))
 
     @property
     def neurons(self) -> pd.DataFrame:
-        """A row per neuron: its columns in the recording, strength, deviance explained, certificate."""
+        """A row per neuron, or response: its columns in the recording, strength, deviance explained, certificate."""
         return self.part("neurons").to_dataframe()
 
     def part(self, name: str) -> xr.Dataset:
@@ -223,7 +247,7 @@ def open_result(path: str | Path) -> Result:
     # files of earlier revisions have numbers for labels in some parts and their text in others
     for name in ("grid", "neurons"):
         part = tree.children[name].to_dataset(inherit=False)
-        if part["neuron"].dtype.kind not in "OUT":
+        if "neuron" in part.coords and part["neuron"].dtype.kind not in "OUT":
             tree.children[name].dataset = _labelled_by_text(part)
     return Result(tree, source.parent)
 
@@ -235,7 +259,7 @@ def _labelled_by_text(data: xr.Dataset) -> xr.Dataset:
 
 
 def make_result(
-    recipe: Recipe, data: xr.Dataset, matrices: Matrices, model: GLMCV, trials: pd.DataFrame | None
+    recipe: Recipe, data: xr.Dataset, matrices: Matrices, model: Model, trials: pd.DataFrame | None
 ) -> Result:
     """A result from its parts."""
     about = {
@@ -244,7 +268,9 @@ def make_result(
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": fingerprint(matrices),
         "notes": str(data.attrs.get("notes", "")),
-        "seconds": model.timings_,
+        "seconds": seconds_of(model),
+        "kind": type(model).__name__,
+        "held_out": is_held_out(model),
         "data": recipe.content.data.path,
     }
     attrs = {
@@ -253,18 +279,17 @@ def make_result(
         "recipe_path": recipe.path.name,
         "about": json.dumps(about),
     }
-    predicted, fold = _predictions(matrices, model)
-    data = _labelled_by_text(data)
-    grid = data.assign(predicted=(("time", "neuron"), predicted), fold=("time", fold)).reset_coords(
+    data = _labelled_by_text(data) if "neuron" in data.coords else data
+    grid = grid_with_predictions(data, matrices, model).reset_coords(
         [name for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"], drop=True
     )
     # the recipe says where the data are; a path of this machine means nothing on another
     grid.attrs.pop("source", None)
     parts = {
         "/": xr.Dataset(attrs=attrs),
-        "/model": described(*model.described()),
+        **parts_of_model(model),
         "/grid": storable(grid),
-        "/neurons": storable(_neurons(data, matrices, model, predicted)),
+        "/neurons": storable(table_of_fits(data, matrices, model)),
         "/design": _design(matrices),
         "/trials": storable(xr.Dataset() if trials is None else xr.Dataset.from_dataframe(trials.rename_axis("trial"))),
     }
@@ -276,50 +301,13 @@ def fingerprint(matrices: Matrices) -> str:
     found = blake2b(digest_size=16)
     mask = [] if matrices.mask is None else [matrices.mask.to_numpy()]
     trial = np.unique(matrices.trial, return_inverse=True)[1]
-    for array in (matrices.X.to_numpy(), matrices.Y.values, trial, *mask, *matrices.given.values()):
+    Y = matrices.Y.values
+    # labels of a classifier
+    Y = Y.astype(str) if Y.dtype == object else Y
+    for array in (matrices.X.to_numpy(), Y, trial, *mask, *matrices.given.values()):
         found.update(str((array.shape, array.dtype.str)).encode())
         found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()
-
-
-def _predictions(matrices: Matrices, model: GLMCV) -> tuple[np.ndarray, np.ndarray]:
-    """Activity as predicted by the fold that held a row out, or of the test by the whole fit; and folds, -1 there."""
-    n, q = len(matrices.fitted), matrices.Y.sizes["neuron"]
-    predicted, fold = np.full((n, q), np.nan, np.float32), np.full(n, -1)
-    offset, offset_test = matrices.given.get("offset"), matrices.given_test.get("offset")
-    predicted[matrices.fitted] = np.asarray(model.predict_held_out(matrices.X, offset)).reshape(-1, q)
-    fold[matrices.fitted] = model.fold_
-    if matrices.X_test is not None:
-        predicted[~matrices.fitted] = np.asarray(model.predict(matrices.X_test, offset_test)).reshape(-1, q)
-    return predicted, fold
-
-
-def _neurons(data: xr.Dataset, matrices: Matrices, model: GLMCV, predicted: np.ndarray) -> xr.Dataset:
-    """A row per neuron."""
-    table = {name: at.variable for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"}
-    names = data["neuron"].values
-    at = np.arange(len(names)), np.asarray(model.lambda_index_)
-    at_null = np.asarray(model.lambda_index_) >= model.gap_.shape[0]
-    inside = np.minimum(at[1], model.gap_.shape[0] - 1)
-    scores = {
-        "strength": np.asarray(model.lambda_),
-        "deviance_explained": np.asarray(model.cv_deviance_explained_),
-        "gap": np.where(at_null, 0.0, model.gap_[inside, at[0]]),
-        "evaluations": model.n_iter_.sum(axis=0),
-        # of the rows that were fitted
-        "mean_activity": matrices.Y.mean("time", skipna=True).values,
-        "features_in_use": (np.atleast_2d(model.coef_) != 0).sum(axis=1),
-    }
-    if matrices.X_test is not None:
-        test = data["activity"].isel(time=~matrices.fitted)
-        scores["deviance_explained_test"] = model.evaluate(matrices.X_test, test, **matrices.given_test)[
-            "deviance_explained"
-        ].to_numpy()
-    taken = {name: variable for name, variable in table.items() if name not in scores}
-    return xr.Dataset(
-        {**taken, **{name: ("neuron", np.asarray(values)) for name, values in scores.items()}},
-        coords={"neuron": names},
-    )
 
 
 def _design(matrices: Matrices) -> xr.Dataset:

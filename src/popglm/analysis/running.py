@@ -14,12 +14,14 @@ import xarray as xr
 from sklearn.model_selection import GroupShuffleSplit
 
 from popglm.analysis.faults import as_of_recipe
-from popglm.analysis.neurons import factors_of_groups, mask_of, neuron_table, with_activity_of
+from popglm.analysis.kinds import Model, kind_of, make_model, of_fit
+from popglm.analysis.neurons import mask_of, neuron_table, with_activity_of
 from popglm.analysis.recipe import Recipe
+from popglm.analysis.responses import responses_of, table_of_responses
 from popglm.analysis.schema import Source, VariableOfRecipe
 from popglm.design import Design
 from popglm.design.variables import starts_of_trials
-from popglm.estimators import GLMCV
+from popglm.estimators import GLMCV, TwoPartGLM
 from popglm.messages import listed, shown
 from popglm.recording import Session, Variable
 from popglm.recording.reading import read
@@ -119,9 +121,9 @@ def grid_of(recipe: Recipe, session: Session) -> xr.Dataset:
         starts_of_trials(pd.Series(data["trial"].values), str(content.trials.source))
     except ValueError as error:
         raise ValueError(as_of_recipe(recipe, error, {name: one.source for name, one in chosen.items()})) from error
-    if "activity" not in data:
+    if "activity" not in data and not content.fit.responses:
         raise ValueError(f"{recipe.place(('data',))}: the session has no activity to fit")
-    if content.data.activity_scale != 1:
+    if "activity" in data and content.data.activity_scale != 1:
         data["activity"] = (data["activity"] * content.data.activity_scale).astype(data["activity"].dtype)
     return data
 
@@ -136,10 +138,13 @@ class Matrices:
         Fitted to the rows of the fit alone.
     X : DataFrame, shape (n_rows, n_features)
     Y : DataArray, shape (n_rows, n_neurons)
+        Activity; of a classifier the labels of its responses.
     trial : ndarray, shape (n_rows,)
     fitted : ndarray of bool, shape (n_samples,)
         Rows of the grid that are fitted; the others are of the trials kept for the test.
     X_test : DataFrame, or None
+    Y_test : DataArray, shape (n_rows, n_neurons)
+        Of the rows that are not fitted.
     mask : DataFrame of bool, shape (n_groups, n_neurons), or None
         Which neurons each feature group may explain.
     given, given_test : dict of str to ndarray, shape (n_rows,)
@@ -152,6 +157,7 @@ class Matrices:
     trial: np.ndarray
     fitted: np.ndarray
     X_test: pd.DataFrame | None
+    Y_test: xr.DataArray
     mask: pd.DataFrame | None = None
     given: dict[str, Any] = field(default_factory=dict)
     given_test: dict[str, Any] = field(default_factory=dict)
@@ -159,7 +165,7 @@ class Matrices:
     def of_neurons(self, neurons: slice) -> Matrices:
         """The same for some of the neurons."""
         mask = None if self.mask is None else self.mask.iloc[:, neurons]
-        return replace(self, Y=self.Y.isel(neuron=neurons), mask=mask)
+        return replace(self, Y=self.Y.isel(neuron=neurons), Y_test=self.Y_test.isel(neuron=neurons), mask=mask)
 
 
 def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
@@ -181,21 +187,22 @@ def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
         X_test = design.transform(session.isel(time=~fitted)) if not fitted.all() else None
     except ValueError as error:
         raise ValueError(as_of_recipe(recipe, error, {name: name for name in recipe.variables_read()})) from error
+    responses = recipe.content.fit.responses
+    Y = responses_of(data, responses) if responses else data["activity"]
     try:
-        mask = mask_of(recipe.content.masks, design, neurons)
+        mask = mask_of(recipe.content.masks, design, table_of_responses(responses) if responses else neurons)
     except KeyError as error:
         key, fault = error.args
         raise ValueError(f"{recipe.place(('masks', key))}: {fault}") from None
     in_fit, in_test = ({name: values[rows] for name, values in given.items()} for rows in (fitted, ~fitted))
-    return Matrices(design, X, data["activity"].isel(time=fitted), trial[fitted], fitted, X_test, mask, in_fit, in_test)
+    rows = Y.isel(time=fitted), Y.isel(time=~fitted)
+    return Matrices(design, X, rows[0], trial[fitted], fitted, X_test, rows[1], mask, in_fit, in_test)
 
 
 def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
     """Sample weights and the offset of every bin, where the recipe names them."""
     found = {}
-    for argument, name in recipe.content.fit.model_dump().items():
-        if name is None:
-            continue
+    for argument, name in recipe.content.fit.beside.items():
         values = data[name].values
         place = recipe.place(("fit", argument))
         if values.dtype.kind not in "biuf":
@@ -219,15 +226,18 @@ def check_activity(recipe: Recipe, matrices: Matrices) -> None:
     ValueError
     """
     Y, model = matrices.Y.transpose("time", "neuron"), recipe.content.model
-    values = Y.values
+    values, kind = Y.values, kind_of(model)
+    if kind == "ClassifierGLMCV":
+        return
     faults: list[tuple[np.ndarray, str, tuple[str, ...], str]] = [
         (np.isinf(values), "an infinite value", ("data",), "put NaN there in the file, for unknown")
     ]
-    # a family that is not there is told where the model is made
+    # a family that is not there is told where the model is made, and so is activity that is not in two parts
     with suppress(ValueError, TypeError):
         family = get_family(model.get("family", DEFAULT_FAMILY), model.get("inverse_link"))
         what, remedy = family.out_of_range
-        faults.append((family.is_outside(values), what, ("model", "family"), remedy.rstrip(".")))
+        if kind != "TwoPartGLM":
+            faults.append((family.is_outside(values), what, ("model", "family"), remedy.rstrip(".")))
     for is_wrong, what, place, remedy in faults:
         wrong = is_wrong.any(axis=0)
         if not wrong.any():
@@ -243,25 +253,44 @@ def check_activity(recipe: Recipe, matrices: Matrices) -> None:
         )
 
 
-def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_options: Any) -> GLMCV:
-    """The model of a recipe, fitted; with ``verbose`` a progress bar is shown."""
-    options = dict(recipe.content.model)
-    if "penalty_factors" in options:
-        try:
-            options["penalty_factors"] = factors_of_groups(options["penalty_factors"], matrices.design.groups_)
-        except KeyError as error:
-            key, fault = error.args
-            raise ValueError(f"{recipe.place(('model', 'penalty_factors', key))}: {fault}") from None
-    if matrices.mask is not None:
-        options["feature_mask"] = matrices.mask
+def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_options: Any) -> Model:
+    """The model of a recipe, fitted; with ``verbose`` a progress bar is shown, if the model has one.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As of the model, with the line of the recipe; if a checkpoint is asked for and the model keeps none.
+    """
+    options, kind = recipe.content.model, kind_of(recipe.content.model)
+    taken = of_fit(kind)
+    if fit_options.get("checkpoint") is not None and "checkpoint" not in taken:
+        raise ValueError(f"{recipe.place(('model', 'kind'))}: a {kind} keeps no checkpoint; leave --checkpoint out")
     check_activity(recipe, matrices)
+    labels = list(pd.unique(matrices.Y.values.ravel())) if kind == "ClassifierGLMCV" else []
+    given = {"groups": matrices.trial, **matrices.given, **fit_options}
     try:
-        model = GLMCV(**options, verbose=verbose)
+        model = make_model(options, matrices.design.groups_, labels, feature_mask=matrices.mask, verbose=verbose)
+    except KeyError as error:
+        keys, fault = error.args
+        raise ValueError(f"{recipe.place(('model', *keys))}: {fault}") from None
+    try:
+        model.fit(matrices.X, matrices.Y, **{name: one for name, one in given.items() if name in taken})
         # a progress bar is of this fit, not of the model that is kept
-        model.fit(matrices.X, matrices.Y, groups=matrices.trial, **matrices.given, **fit_options)
-        return model.set_params(verbose=0)
+        for part in (model.events_, model.amounts_) if isinstance(model, TwoPartGLM) else (model,):
+            if "verbose" in part.get_params(deep=False):
+                part.set_params(verbose=0)
+        return model
     except (ValueError, TypeError) as error:
-        named = next((name for name in options if f"{name}=" in str(error) or f"{name} " in str(error)), None)
-        of_fit = next((name for name in matrices.given if name in str(error)), None)
-        where = ("model", named) if named else ("fit", of_fit) if of_fit else ("model",)
-        raise type(error)(f"{recipe.place(where)}: {error}") from error
+        raise type(error)(f"{recipe.place(_keys_of_fault(recipe, str(error)))}: {error}") from error
+
+
+def _keys_of_fault(recipe: Recipe, message: str) -> tuple[str, ...]:
+    """Where a recipe says what the fit complains of: an argument of the model, or a variable beside the fit."""
+    options, fit = recipe.content.model, recipe.content.fit
+    inner = [(name, key) for name, table in options.items() if isinstance(table, dict) for key in table]
+    for keys in [*((name,) for name in options), *inner]:
+        if f"{keys[-1]}=" in message or f"{keys[-1]} " in message:
+            return ("model", *keys)
+    if fit.responses and message.startswith(("y ", "Unknown label type")):
+        return ("fit", "response")
+    return next((("fit", name) for name in fit.beside if name in message), ("model",))

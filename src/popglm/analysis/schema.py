@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from popglm.analysis.makers import EXPLAINED_BY_CODE, MODEL_OPTIONS, OF_NEURONS, TERM_OPTIONS, missing_of
+from popglm.analysis.kinds import KINDS, check_options, kind_of
+from popglm.analysis.makers import OF_NEURONS, TERM_OPTIONS, missing_of
 
 __all__ = ["RecipeModel", "Source", "VariableOfRecipe"]
 
@@ -166,10 +167,29 @@ class DesignOfRecipe(_Strict):
 
 
 class FitOfRecipe(_Strict):
-    """Arguments of `GLMCV.fit` with a value per bin: names of variables."""
+    """Arguments of the model's ``fit`` with a value per bin: names of variables.
+
+    Attributes
+    ----------
+    sample_weight, offset : str, optional
+    response : str or list of str, optional
+        What a classifier tells the classes of, in the place of activity.
+    """
 
     sample_weight: str | None = None
     offset: str | None = None
+    response: str | list[str] | None = None
+
+    @property
+    def responses(self) -> list[str]:
+        """Names of the responses of a classifier."""
+        return [self.response] if isinstance(self.response, str) else list(self.response or ())
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """Names of the variables of sample weights and the offset, by argument."""
+        given = {"sample_weight": self.sample_weight, "offset": self.offset}
+        return {argument: name for argument, name in given.items() if name is not None}
 
 
 class Test(_Strict):
@@ -237,12 +257,9 @@ class RecipeModel(_Strict):
     @field_validator("model")
     @classmethod
     def _known_options(cls, model: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of `GLMCV`."""
-        for option in model:
-            if option == "feature_mask":
-                raise ValueError("feature_mask is told by [masks]: the neurons that a feature group may explain")
-            if option in EXPLAINED_BY_CODE:
-                raise ValueError(f"{option} is told by the design, and has no place in a recipe")
-            if option not in MODEL_OPTIONS:
-                raise ValueError(f"unknown|{option}|{'|'.join(MODEL_OPTIONS)}")
+        """The name of a model in ``kind``, and arguments of that model."""
+        kind = kind_of(model)
+        if kind not in KINDS:
+            raise ValueError(f"unknown|kind.{kind}|{'|'.join(KINDS)}")
+        check_options({name: value for name, value in model.items() if name != "kind"}, kind)
         return model

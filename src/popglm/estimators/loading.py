@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from popglm.estimators.classifier.storage import missing_class_parts
 from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.low_rank_glm import LowRankGLM
+from popglm.estimators.part_arguments import PARTS
 from popglm.estimators.smooth_glm import SmoothGLM
 from popglm.estimators.storage import missing_parts
 from popglm.estimators.two_part import TwoPartGLM
 from popglm.io.netcdf import damaged, read_described
 from popglm.messages import listed
 
-__all__ = ["load", "model_of"]
+__all__ = ["load", "model_from", "model_of"]
 
 Model = GLM | GLMCV | SmoothGLM | LowRankGLM | ClassifierGLM | ClassifierGLMCV
 
@@ -54,10 +56,15 @@ def load(path: str | Path) -> Model | TwoPartGLM:
     ...     popglm.load(os.path.join(folder, "model.nc"))
     GLM(family='gaussian')
     """
-    data, about = read_described(path)
+    return model_from(lambda part: read_described(path, part), path)
+
+
+def model_from(read: Callable[[str | None], tuple[xr.Dataset, dict[str, Any]]], path: str | Path) -> Model | TwoPartGLM:
+    """The model of which ``read`` gives Dataset and description, or those of a part by its name."""
+    data, about = read(None)
     if about.get("class") != "TwoPartGLM":
         return model_of(data, about, path)
-    parts = [model_of(*read_described(path, part), path) for part in ("events", "amounts")]
+    parts = [model_of(*read(part), path) for part in PARTS]
     try:
         return TwoPartGLM().restore(data, *parts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

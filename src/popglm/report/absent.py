@@ -11,6 +11,13 @@ from popglm.report.places import place_of
 
 __all__ = ["absences"]
 
+#: Why there is no picture of strengths, by the kind of model.
+_NO_STRENGTH = {
+    "TwoPartGLM": "Each part has strengths of its own: the columns strength_events and strength_amounts of a neuron.",
+    "SmoothGLM": "Strengths are of every neuron and term, and chosen without folds; the column degrees_of_freedom has "
+    "what curves take in all.",
+}
+
 
 def absences(
     result: Result, table: pd.DataFrame, kernels: Kernels | None, clusters: Clusters | None
@@ -34,14 +41,21 @@ def absences(
             "Contributions were not binned: give the recipe a table such as [explain.by.position] with low, high and "
             "n, and run popglm explain with --recipe.",
         )
+    if "strength" not in table:
+        tell("strengths", _NO_STRENGTH[result.kind])
     if "contributions" in parts and "unique" not in parts:
         tell(
+            "contributions",
+            "What only a variable explains is not known: no LowRankGLM is fitted again without a variable.",
+        ) if result.kind == "LowRankGLM" else tell(
             "contributions",
             "What only a variable explains is not known: set explain.compare = true in the recipe and run popglm "
             "explain with --recipe.",
         )
     if kernels is None:
         tell("kernels", "This result has no kernels yet: popglm explain adds them.")
+    elif not any(map(has_band, kernels.groups)) and result.kind == "LowRankGLM":
+        tell("bands", "Kernels have no bands: no LowRankGLM is fitted again to trials that were drawn.")
     elif not any(map(has_band, kernels.groups)):
         tell(
             "bands",

@@ -81,11 +81,21 @@ def kernels_of(result: Result) -> Kernels | None:
         return None
     groups = []
     for node in result.tree.children["kernels"].children.values():
-        group = node.to_dataset(inherit=False).load()
-        # lags may come in any order
-        groups.append(group.sortby([axis for axis in axes_of(group) if group[axis].dtype.kind in "iuf"]))
+        for group in _parts_of(node.to_dataset(inherit=False).load()):
+            # lags may come in any order
+            groups.append(group.sortby([axis for axis in axes_of(group) if group[axis].dtype.kind in "iuf"]))
     largest = [np.abs(group["kernel"].values).reshape(group.sizes["neuron"], -1).max(axis=1) for group in groups]
     return Kernels(groups, np.array(largest)) if groups else None
+
+
+def _parts_of(group: xr.Dataset) -> list[xr.Dataset]:
+    """A kernel by itself, or those of both parts of a model, each under its name and the part's."""
+    if "part" not in group.dims:
+        return [group]
+    return [
+        group.sel(part=part, drop=True).assign_attrs(group=f"{group.attrs['group']}, {part}")
+        for part in map(str, group["part"].values)
+    ]
 
 
 def axes_of(group: xr.Dataset) -> list[str]:

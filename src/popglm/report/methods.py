@@ -8,10 +8,9 @@ import numpy as np
 
 from popglm.analysis.recipe import parse_recipe
 from popglm.analysis.result import Result
-from popglm.io.netcdf import description_of
 from popglm.messages import listed
 from popglm.report.clusters import LEAST_EXPLAINED, LEAST_SILHOUETTE, Clusters
-from popglm.statistics.families import get_family
+from popglm.report.model_sentences import model_sentences
 
 __all__ = ["methods_of"]
 
@@ -45,42 +44,21 @@ SOURCES = {
     "coordinate descent. Journal of Statistical Software 33(1), 1-22.",
     "relaxed": "Hastie T., Tibshirani R. & Tibshirani R. (2020). Best subset, forward stepwise or lasso? Analysis and "
     "recommendations based on extensive comparisons. Statistical Science 35, 579-592.",
+    "two_part": "Wei X.-X., Zhou D., Grosmark A., Ajabi Z., Sparks F., Zhou P., Brandon M., Losonczy A. & Paninski L. "
+    "(2020). A zero-inflated gamma model for deconvolved calcium imaging traces. Neurons, Behavior, Data Analysis, and "
+    "Theory 3.",
+    "smooth": "Wood S. N. (2011). Fast stable restricted maximum likelihood and marginal likelihood estimation of "
+    "semiparametric generalized linear models. Journal of the Royal Statistical Society B 73, 3-36.",
+    "low_rank": "Semedo J. D., Zandvakili A., Machens C. K., Yu B. M. & Kohn A. (2019). Cortical areas interact "
+    "through a communication subspace. Neuron 102, 249-259.",
+    "banded": "Dupré la Tour T., Eickenberg M., Nunez-Elizalde A. O. & Gallant J. L. (2022). Feature-space selection "
+    "with banded ridge regression. NeuroImage 264, 119728.",
     "bootstrap": "Efron B. & Tibshirani R. J. (1993). An introduction to the bootstrap. Chapman & Hall.",
     "pooled": "Cochran W. G. (1977). Sampling techniques, 3rd edition. Wiley.",
     "silhouette": "Rousseeuw P. J. (1987). Silhouettes: a graphical aid to the interpretation and validation of "
     "cluster analysis. Journal of Computational and Applied Mathematics 20, 53-65.",
     "scikit-learn": "Pedregosa F. et al. (2011). Scikit-learn: machine learning in Python. Journal of Machine Learning "
     "Research 12, 2825-2830.",
-}
-
-#: How families and penalties are called in a sentence.
-_FAMILIES = {
-    "poisson": "Poisson",
-    "gaussian": "Gaussian",
-    "bernoulli": "Bernoulli",
-    "binomial": "binomial",
-    "gamma": "gamma",
-    "negative_binomial": "negative binomial",
-    "inverse_gaussian": "inverse Gaussian",
-    "censored_gaussian": "censored Gaussian (tobit)",
-    "tweedie": "Tweedie (variance μ^{power:g})",
-}
-_LINKS = {
-    "exp": "an exponential inverse link",
-    "identity": "an identity link",
-    "sigmoid": "a logistic inverse link",
-    "softplus": "a softplus inverse link",
-    "relu": "a rectified linear inverse link",
-}
-_PENALTIES = {
-    "group_lasso": "a group lasso, which takes in or leaves out all columns of a group together",
-    "lasso": "a lasso",
-    "elastic_net": "an elastic net",
-    "ridge": "a ridge penalty",
-    "mcp": "a minimax concave penalty (MCP)",
-    "scad": "a smoothly clipped absolute deviation penalty (SCAD)",
-    "group_mcp": "a group minimax concave penalty (MCP), which takes in or leaves out all columns of a group together",
-    "group_scad": "a group SCAD penalty, which takes in or leaves out all columns of a group together",
 }
 
 
@@ -95,12 +73,11 @@ def methods_of(result: Result, clusters: Clusters | None) -> tuple[list[str], li
                 cited.append(key)
         return "[" + ", ".join(str(cited.index(key) + 1) for key in keys) + "]"
 
-    about = description_of(result.part("model"), "the result")
     paragraphs = [
         " ".join(sentences)
         for sentences in (
             [*_data_sentences(result), *_design_sentences(result)],
-            _model_sentences(result, about, cite),
+            [*model_sentences(result, cite), *_weight_sentences(result)],
             [*_explanation_sentences(result, cite), *_cluster_sentences(clusters, cite)],
             _software_sentences(result),
         )
@@ -161,79 +138,6 @@ def _past_sentences(terms: list[Any]) -> list[str]:
     return [sentence for kind, sentence in said.items() if kind in kinds]
 
 
-def _model_sentences(result: Result, about: dict[str, Any], cite: Any) -> list[str]:
-    """Family, penalty, selection and certificate."""
-    parameters = about["parameters"]
-    family = get_family(parameters["family"], parameters["inverse_link"], parameters.get("power"))
-    model, neurons = result.part("model"), result.neurons
-    penalty = parameters["penalty"]
-    called = _FAMILIES[family.name].format(power=getattr(family, "power", 0))
-    said = [
-        f"{'An' if called[0] in 'aeiou' else 'A'} {called} generalized linear model {cite('glm')} with "
-        f"{_LINKS[family.link.name]} was fitted to every neuron with popglm {cite('popglm')}."
-    ]
-    if penalty in _PENALTIES:
-        mixed = parameters["l1_ratio"]
-        share = f" (share of the L1 norm {mixed:g})" if penalty == "elastic_net" and mixed is not None else ""
-        said.append(
-            f"Weights were penalised by {_PENALTIES[penalty]}{share} {cite(penalty)}, at {model.sizes['strength']} "
-            f"strengths from the strongest to the weakest {cite('path')}."
-        )
-    if "gamma" in model:
-        said.append(
-            "The columns that a strength had chosen were fitted again without a penalty, and weights are blends of "
-            f"both fits {cite('relaxed')}; share and strength are the pair with the best held-out deviance."
-        )
-    said += [*_factor_sentences(about), *_weight_sentences(result)]
-    if parameters["smoothness"]:
-        said.append(
-            f"Squared differences of neighbouring weights of a group were penalised with {parameters['smoothness']:g}."
-        )
-    folds = model.sizes["fold"]
-    errors = parameters["se_fraction"]
-    rule = (
-        f"the strongest within {errors:g} standard error{'s' * (errors != 1)} of the best held-out deviance"
-        if errors
-        else "the one with the best held-out deviance"
-    )
-    at_null = int(np.isinf(neurons["strength"]).sum())
-    said.append(
-        f"Each neuron has a strength of its own: {rule} in {folds}-fold cross-validation, in which all samples of a "
-        "trial were in the same fold and the null model was a candidate, too."
-    )
-    if at_null:
-        said.append(f"The null model was best for {at_null:,} neuron{'s' * (at_null > 1)}.")
-    said.append(
-        "Deviance explained is 1 minus the deviance over that of the mean, of samples predicted by the fold that had "
-        "not seen them."
-    )
-    said.append(
-        f"Every fit carries a certificate: its objective lies above the minimum by at most {parameters['tol']:g} of "
-        "half the mean null deviance where it has converged; the largest certificate of a selected fit is "
-        f"{neurons['gap'].max():.2g}."
-    )
-    return said
-
-
-def _factor_sentences(about: dict[str, Any]) -> list[str]:
-    """Groups that are penalised more or less than others."""
-    factors = about["parameters"].get("penalty_factors")
-    if factors is None:
-        return []
-    if isinstance(factors, dict):
-        return [
-            "The strength of every group and neuron was multiplied by a factor: the norm of its weights in a first fit "
-            f"to the same samples, to the power of −{factors['exponent']:g}."
-        ]
-    if np.ndim(factors) == 2:
-        return ["The strength of feature groups was multiplied by factors of each neuron’s own."]
-    named = list(zip(about["group_names"], factors, strict=True))
-    free = [name for name, factor in named if factor == 0]
-    other = [f"{name} ({factor:g})" for name, factor in named if factor not in (0, 1)]
-    said = [f"These groups were not penalised: {listed(free)}."] if free else []
-    return said + ([f"The strength of some groups was multiplied by a factor: {listed(other)}."] if other else [])
-
-
 def _weight_sentences(result: Result) -> list[str]:
     """Sample weights and the offset."""
     fit = parse_recipe(result.recipe_text, result.recipe_path).content.fit
@@ -241,18 +145,24 @@ def _weight_sentences(result: Result) -> list[str]:
     return said + ([f"The variable “{fit.offset}” was added to the linear predictor."] if fit.offset else [])
 
 
+def _rows_of(result: Result) -> str:
+    """Whose predictions are scored."""
+    return "held-out" if result.is_held_out else "in-sample"
+
+
 def _explanation_sentences(result: Result, cite: Any) -> list[str]:
     """Contributions, kernels and bands."""
     said = []
     if "contributions" in result.tree.children:
         said.append(
-            "What a variable contributes is the deviance that held-out predictions lose when its columns are set to 0, "
+            f"What a variable contributes is the deviance that {_rows_of(result)} predictions lose when its columns "
+            "are set to 0, "
             f"over the explained or the null deviance {cite('breakdown')}."
         )
     if "unique" in result.tree.children:
         said.append(
-            "What only a variable explains is the deviance that is lost when models are fitted again without it, in "
-            "the same folds."
+            "What only a variable explains is the deviance that is lost when models are fitted again without it, "
+            + ("in the same folds." if result.is_held_out else "on the trials that were kept as a test.")
         )
     if said:
         said.append(

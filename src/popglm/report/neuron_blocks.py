@@ -181,6 +181,8 @@ def _by_neuron(name: str, means: np.ndarray, shape: tuple[int, ...], levels: int
 def neuron_source(result: Result, kernels: Kernels | None) -> NeuronSource:
     """Read from a result what the blocks are made from."""
     grid, model = result.part("grid"), result.part("model")
+    # a model without a path of strengths has one that is not known
+    no_path = np.full((1, grid.sizes["neuron"]), np.nan)
     # in one piece: parts of compressed arrays would each be decompressed anew
     activity = np.array(grid["activity"].transpose("time", "neuron").values, np.float32)
     predicted = np.array(grid["predicted"].transpose("time", "neuron").values, np.float32)
@@ -196,8 +198,8 @@ def neuron_source(result: Result, kernels: Kernels | None) -> NeuronSource:
         _along(grid, contributions),
         kernels,
         contributions,
-        model["cv_deviance_explained_path"].values,
-        model["lambdas"].values,
+        model["cv_deviance_explained_path"].values if "cv_deviance_explained_path" in model else no_path,
+        model["lambdas"].values if "cv_deviance_explained_path" in model else no_path,
     )
 
 

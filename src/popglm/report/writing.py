@@ -17,7 +17,6 @@ from matplotlib import colormaps
 
 from popglm.analysis.result import Result
 from popglm.io.files import check_target, write_whole
-from popglm.io.netcdf import description_of
 from popglm.report.absent import absences
 from popglm.report.clusters import Clusters, cluster_by_contribution
 from popglm.report.kernel_fields import kernels_of
@@ -67,9 +66,21 @@ def write_report(result: Result, path: str | Path) -> int:
 def make_page(result: Result) -> str:
     """A result as the text of an HTML page.
 
+    Raises
+    ------
+    ValueError
+        If the result is of a classifier.
+
+    Notes
+    -----
     The page holds its own styles and scripts and a policy that forbids any connection. Names of neurons and variables
     are shown as text, whatever is in them.
     """
+    if result.kind == "ClassifierGLMCV":
+        raise ValueError(
+            "a page is of neurons and their activity, and this result is of a ClassifierGLMCV; popglm info tells what "
+            "it holds, and popglm.plot.reliability, breakdown and kernels draw it in Python"
+        )
     kernels = kernels_of(result)
     table = table_of_neurons(result)
     clusters = _clusters(result)
@@ -82,7 +93,7 @@ def make_page(result: Result) -> str:
         "neuron": source.described(detail),
         "neuron_layout": layout,
         "activity": _label_of_activity(result),
-        "tolerance": _tolerance(result),
+        "certificate": _certificate(result),
         "colours": {name: _colours(of) for name, of in (("even", "cividis"), ("around_zero", "RdBu_r"))},
     }
     style, script = _joined("style", STYLES), _joined("script", SCRIPTS)
@@ -92,6 +103,7 @@ def make_page(result: Result) -> str:
         title=escape(f"popglm report: {name}"),
         name=escape(name),
         policy=_policy(style, script),
+        score_of="held out in cross-validation" if result.is_held_out else "fitted",
         style=style,
         script=script,
         summary=_summary(result),
@@ -149,9 +161,16 @@ def _label_of_activity(result: Result) -> str:
     return f"Activity ({unit})" if unit else f"Activity per {1000 * float(grid.attrs['bin_width']):.3g} ms"
 
 
-def _tolerance(result: Result) -> float:
-    """The certificate at which a fit is done."""
-    return float(description_of(result.part("model"), "the result")["parameters"]["tol"])
+def _certificate(result: Result) -> dict[str, Any]:
+    """What the certificate of a neuron bounds, and the column and value of what says that a fit is done."""
+    of_what = {
+        "SmoothGLM": "at the chosen strengths of smoothing ",
+        "LowRankGLM": "of all neurons together, over weights of any rank, ",
+        "TwoPartGLM": "of either part ",
+    }
+    # what the tolerance of these bounds is another number than the certificate
+    column = {"SmoothGLM": "slope", "LowRankGLM": None}.get(result.kind, "gap")
+    return {"of": of_what.get(result.kind, ""), "column": column, "tolerance": float(result.parameters["tol"])}
 
 
 def _colours(name: str) -> list[str]:
@@ -173,6 +192,8 @@ def _summary(result: Result) -> str:
         "Columns of the design": f"{result.part('design').sizes['column']:,}",
         "Largest certificate": f"{neurons['gap'].max():.2g}",
     }
+    if not result.is_held_out:
+        facts["Deviance explained"] = "of the fitted samples themselves"
     return "\n".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
 
 
@@ -186,7 +207,7 @@ def _notes(result: Result) -> str:
 
 def _absent(said: dict[str, list[str]]) -> dict[str, str]:
     """Paragraphs for what is not there, by the name of their place in the page."""
-    places = ("deviance", "contributions", "along", "kernels", "bands", "places", "clusters", "neuron")
+    places = ("deviance", "strengths", "contributions", "along", "kernels", "bands", "places", "clusters", "neuron")
     return {
         f"absent_{place}": "\n".join(f'<p class="absent">{escape(sentence)}</p>' for sentence in said.get(place, ()))
         for place in places

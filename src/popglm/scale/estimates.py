@@ -78,7 +78,7 @@ def estimate(recipe: Recipe, session: Session) -> Estimate:
         if design.terms:
             design.fit(data.isel(time=slice(None, None, max(n_samples // ROWS, 1))))
             n_features += len(design.columns_)
-    return of_shape(FitShape.of_recipe(recipe, n_samples, n_features, n_neurons))
+    return of_shape(FitShape.of_recipe(recipe, n_samples, n_features, len(content.fit.responses) or n_neurons))
 
 
 def of_shape(shape: FitShape) -> Estimate:

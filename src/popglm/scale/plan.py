@@ -15,6 +15,7 @@ import pandas as pd
 
 from popglm.analysis.cost import FitShape, cpu_seconds
 from popglm.analysis.explaining import with_explanation
+from popglm.analysis.kinds import has_known_cost, kind_of
 from popglm.analysis.recipe import Recipe, read_recipe
 from popglm.analysis.result import make_result
 from popglm.analysis.running import build, fit_recipe, grid_of, session_of
@@ -155,6 +156,11 @@ def plan(
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     if not (is_number(pilot_seconds) and pilot_seconds >= 0):
         raise ValueError(f"plan: pilot_seconds must be a number that is not negative; found {shown(pilot_seconds)}")
+    if not has_known_cost(recipe.content.model):
+        raise ValueError(
+            f"{recipe.place(('model',))}: plan knows what a plain GLMCV takes, and no {kind_of(recipe.content.model)} "
+            "or search for factors; fit one session, whose result says its seconds (popglm info)"
+        )
     cluster = Cluster() if cluster is None else cluster
     named = distinct_names(sessions)
     shapes = {name: _shape(recipe, name, one) for name, one in named.items()}

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from popglm.analysis.explaining import with_explanation
+from popglm.analysis.kinds import Model, kind_of, of_fit
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.result import LIBRARIES, fingerprint, has_table, make_result, open_result
 from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
 from popglm.engines.threads import at_most_threads
-from popglm.estimators import GLMCV
 from popglm.recording import Session
 from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.estimates import Estimate, estimate
@@ -252,7 +252,8 @@ def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, sta
             _complete(target)
         return int(matrices.Y.sizes["neuron"])
     folder = place.checkpoints / f"{key}-{key_of([block, task.threads, whole, _versions()])}"
-    model = _model(recipe, matrices, folder if checkpoint else None, is_written)
+    keeps = checkpoint and "checkpoint" in of_fit(kind_of(recipe.content.model))
+    model = _model(recipe, matrices, folder if keeps else None, is_written)
     if model is not None:
         result = make_result(recipe, data, matrices, model, session.trials)
         result = with_explanation(recipe, result, data, matrices).with_about(session=about, fingerprint=whole)
@@ -262,7 +263,7 @@ def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, sta
     return int(matrices.Y.sizes["neuron"])
 
 
-def _model(recipe: Recipe, matrices: Matrices, folder: Path | None, is_written: Callable[[], bool]) -> GLMCV | None:
+def _model(recipe: Recipe, matrices: Matrices, folder: Path | None, is_written: Callable[[], bool]) -> Model | None:
     """The fit; None where another process that had its checkpoint has written the store meanwhile.
 
     A process that was given up, and yet goes on, ends with the same bits: neither needs to know of the other.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from popglm.analysis.kinds import has_known_cost, kind_of
 from popglm.analysis.recipe import Recipe, read_recipe
 from popglm.checks import check_count, check_flag
 from popglm.io.files import write_whole
@@ -108,7 +109,8 @@ def fit_sessions(
         Threads of a fit, and of BLAS, numba and XLA in it. With a client 1 unless given, for Dask runs as many fits in
         a worker as it has threads; without, as many as there are cores. The last bits of a fit depend on it.
     neurons_per_task : int, optional
-        Neurons of a block at most. Estimates decide unless it is given.
+        Neurons of a block at most. Estimates decide unless it is given. Models other than a GLMCV, and searches for
+        factors, are fitted to all neurons of a session at a time.
     replace : bool
         Whether a store of another recipe, or of a recording that has changed since, is replaced; it is refused unless
         asked for.
@@ -178,6 +180,11 @@ def fit_sessions(
     named = named_sessions(sessions)
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     check_further_files(recipe, len(named))
+    if neurons_per_task is not None and not has_known_cost(recipe.content.model):
+        raise ValueError(
+            f"fit_sessions: neurons_per_task={neurons_per_task} divides the neurons of a plain GLMCV; a session is "
+            f"fitted whole by this recipe ({kind_of(recipe.content.model)}): leave it out"
+        )
     # of all sessions alike: whether the recipe can be written for another
     recipe_of_session(recipe, *next(iter(named.items())))
     threads = threads_per_task if client is None else threads_per_task or 1
@@ -278,6 +285,8 @@ class _Run:
         largest = max((expected.of_neurons(block[1] - block[0]).memory for block in kept), default=0.0)
         if kept and kept[-1][1] == expected.n_neurons and largest <= self.jobs.largest:
             return kept
+        if not has_known_cost(task.recipe.content.model):
+            return [(0, expected.n_neurons)]
         blocks = blocks_of(expected, share, self.jobs.largest, self.neurons_per_task)
         if len(blocks) > 1:
             plan = task.place.plan(found.key)

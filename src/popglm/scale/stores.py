@@ -339,6 +339,9 @@ def ingredients(recipe: Recipe, session: Session | None) -> dict[str, Any]:
     A `Session` in memory has no files; its matrices are hashed where they are made.
     """
     content = recipe.content.model_dump(mode="json")
+    if content["fit"]["response"] is None:
+        # stores of revisions without classifiers stay those of their recipe
+        del content["fit"]["response"]
     own, files = content["data"], recipe.further_files().splitlines()
     path = own.pop("path")
     own["also"] = [{**one, "path": ""} if isinstance(one, dict) else "" for one in own["also"]]

@@ -22,7 +22,7 @@ function drawPopulation() {
   document.getElementById("score-control").hidden = !column("deviance_explained_test");
   score.addEventListener("change", () => showDeviance(deviance, score.value));
   showDeviance(deviance, score.value);
-  showStrengths(new Figure(document.getElementById("figure-strengths")));
+  if (column("strength")) showStrengths(new Figure(document.getElementById("figure-strengths")));
   if (FACTS.population.measures.length) drawContributions();
   const multiples = document.getElementById("figure-mean-kernels");
   for (const one of FACTS.population.mean_kernels) showMeanKernel(new Figure(multiples), one);
