@@ -164,15 +164,16 @@ def test_neurons_with_other_features_or_samples_are_their_share_of_the_bar(more,
     assert counted.kept == 0
 
 
-@pytest.mark.parametrize("more", [{}, {"schedule": "device"}, {"family": "gaussian"}])
-def test_what_was_kept_is_told_of_as_kept(more, monkeypatch, tmp_path):
+# cohorts of other columns are told of together where they walk together
+@pytest.mark.parametrize(("more", "stop_at"), [({}, 7), ({"schedule": "device"}, 20), ({"family": "gaussian"}, 20)])
+def test_what_was_kept_is_told_of_as_kept(more, stop_at, monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(checkpoints, "SHARE", 1e9)
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(90, 2)), rng.poisson(1.0, (90, 4))
     mask = np.array([[True, True, True, False], [True, True, False, True]])
     model = pg.GLMCV(**{"penalty": "lasso", "lambdas": [0.1, 0.03, 0.01, 0.003], "cv": 2, "feature_mask": mask} | more)
-    first = Counted(stop_at=20).follow(monkeypatch)
+    first = Counted(stop_at=stop_at).follow(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y, checkpoint=tmp_path)
     second = Counted().follow(monkeypatch)

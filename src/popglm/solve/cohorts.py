@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from popglm.solve.folds import Folds
 from popglm.solve.settings import Settings
 from popglm.solve.units import decades
 
-__all__ = ["cohorts_of", "unheld"]
+__all__ = ["Cohort", "cohorts_of", "kin", "unheld"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ def cohorts_of(
         )
         for i, row in enumerate(every)
     ]  # fmt: skip
+
+
+def kin(cohorts: Sequence[Cohort]) -> list[list[Cohort]]:
+    """Cohorts that differ in their columns alone, and in their neurons."""
+    found: dict[Any, list[Cohort]] = {}
+    for i, cohort in enumerate(cohorts):
+        # what is far from 0 is centred by the rows of its own fit
+        alike = i if cohort.far else (cohort.complete, cohort.fractional, cohort.decade)
+        found.setdefault((cohort.far, alike), []).append(cohort)
+    return list(found.values())
 
 
 def _complete(missing: np.ndarray, folds: Folds, alike: bool) -> np.ndarray:

@@ -79,6 +79,10 @@ class GramObjective:
     ) -> None:
         self.engine, self.G, self.C, self.y_variance, self.y_mean = engine, G, C, y_variance, y_mean
 
+    def at_null(self, neurons: np.ndarray, b: np.ndarray) -> Evaluation:
+        """Where the weights are 0."""
+        return self.evaluate(neurons, np.zeros((len(neurons), len(self.G))), b)
+
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `popglm.solve.objective`."""
         WG, C = W * self.G if self.G.ndim == 1 else self.engine.product(W, self.G), self.C[neurons]

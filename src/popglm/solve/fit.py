@@ -329,7 +329,7 @@ def start_fit(
     W, at = np.zeros((q, p)), at_rest(intercept, p)
     for first in range(0, len(fittable), MAX_PROBLEMS):
         problems = fittable[first : first + MAX_PROBLEMS]
-        null = objective.evaluate(problems, W[problems], intercept[problems])
+        null = objective.at_null(problems, intercept[problems])
         at.put(problems, null, np.arange(len(problems)))
     model.penalty = model.penalty.at_null(at.curvature)
     # where G is the curvature there is nothing to learn, and pairs would take time and memory

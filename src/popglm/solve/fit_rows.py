@@ -21,11 +21,17 @@ class FitRows:
     ----------
     rows : RowObjective
     fit : int
+    neurons : ndarray of int, shape (n_problems,), optional
+        Rows of Y that are the problems, each as often as it is wanted: all unless given. For families without
+        parameters, of which every problem has its own.
     """
 
-    def __init__(self, rows: RowObjective, fit: int = 0) -> None:
+    def __init__(self, rows: RowObjective, fit: int = 0, neurons: np.ndarray | None = None) -> None:
         self.rows, self.fit = rows, fit
-        self.by_sums = rows.by_sums[self.columns(np.arange(len(rows.Y)))]
+        self.neurons = np.arange(len(rows.Y)) if neurons is None else neurons
+        self.by_sums = rows.by_sums[self.columns(np.arange(len(self.neurons)))]
+        #: The null models of all rows of Y, where they are known.
+        self.null: Evaluation | None = None
 
     @property
     def nuisance(self) -> Nuisance | None:
@@ -34,12 +40,24 @@ class FitRows:
         return None if every is None else every.of(slice(self.fit * q, (self.fit + 1) * q))
 
     def columns(self, neurons: np.ndarray) -> np.ndarray:
-        """Columns of `RowObjective` that are neurons of this fit."""
-        return self.fit * len(self.rows.Y) + neurons
+        """Columns of `RowObjective` that are problems of this fit."""
+        return self.fit * len(self.rows.Y) + self.neurons[neurons]
 
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `RowObjective`."""
         return self.rows.evaluate(self.columns(neurons), W, b)
+
+    def of_problems(self, neurons: np.ndarray) -> FitRows:
+        """The same fit with ``neurons`` (n_problems,) for its problems."""
+        found = FitRows(self.rows, self.fit, self.neurons[neurons])
+        found.null = self.null
+        return found
+
+    def at_null(self, neurons: np.ndarray, b: np.ndarray) -> Evaluation:
+        """Where the weights are 0, from intercepts (n_neurons,)."""
+        if self.null is not None:
+            return self.null.take(self.neurons[neurons])
+        return self.evaluate(neurons, np.zeros((len(neurons), self.rows.X.shape[1])), b)
 
     def weighted_grams(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
@@ -51,7 +69,7 @@ class FitRows:
 
     def project(self, neurons: np.ndarray, *point: Any) -> Projections:
         """See `popglm.solve.free_columns.project`."""
-        return project(self.rows, self.fit, neurons, *point)
+        return project(self.rows, self.fit, self.neurons[neurons], *point)
 
     def derivatives(self, neuron: int, w: np.ndarray, b: float) -> tuple[np.ndarray, np.ndarray]:
         """See `RowObjective`."""

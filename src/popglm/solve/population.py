@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from popglm.solve.cohorts import Cohort, cohorts_of, unheld
+from popglm.solve.cohort_fits import CohortFits, Fitted
+from popglm.solve.cohorts import cohorts_of, kin, unheld
 from popglm.solve.folds import Folds
 from popglm.solve.grams import GramFits
 from popglm.solve.prepared import Prepared, prepared
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, merge
 from popglm.solve.rows import RowFits
-from popglm.solve.samples import FitData, Rows
+from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings, reporter, strengths
+from popglm.solve.side_by_side import SideBySide
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 from popglm.solve.sparse.limits import check_sparse
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream
-from popglm.solve.units import Units
 from popglm.solve.varying import varying_columns
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
-
-#: Neurons of a cohort, its fits, and the units that these work in.
-Fitted = tuple[np.ndarray, GramFits | RowFits, Units]
 
 
 def fit_population(
@@ -75,24 +72,15 @@ def fit_population(
     cohorts: list[Fitted] = []
     varying = varying_columns(data.X, common.missing, common.weights, common.order, common.folds, unheld(settings))
     activity = data.Y.T[:, common.order]
-    for cohort in cohorts_of(
+    every = cohorts_of(
         settings, activity, common.missing, common.weights, common.folds, varying, common.own_weights is None
-    ):
-        rows = _rows_of(cohort, data, common)
-        near = None if start is None else start[:, :, rows.chosen] / rows.units.weight[:, None]
-        given: dict[str, Any] = {
-            "engine": data.engine, "data": rows.counted, "scored": rows.scored, "center": common.own_center,
-            "features": common.features, "folds": common.folds, "settings": rows.settings,
-            "wanted": cohort.wanted[:, rows.chosen], "refit": refit,
-            "on_strength": _of_cohort(on_strength, cohort.wanted), "start": near,
-            "checkpoint": checkpoint.part(f"cohort{len(cohorts)}"),
-        }  # fmt: skip
-        fits: GramFits | RowFits
-        if rows.on_grams:
-            fits = GramFits(partition_features=common.held, **given)
+    )
+    making = CohortFits(data, common, refit, start, shares, schedule, checkpoint)
+    for some in kin(every):
+        if making.may_share(some):
+            cohorts += making.side_by_side(some, on_strength)
         else:
-            fits = RowFits(shares=shares, schedule=schedule, **given)
-        cohorts.append((rows.chosen, fits, rows.units))
+            cohorts += [making.alone(cohort, on_strength) for cohort in some]
 
     lambdas = _automatic_strengths(cohorts, settings.n_lambdas, q) if settings.lambdas is None else settings.lambdas
     result = _finished(*_fit_cohorts(cohorts, lambdas, common.level, common.weight_unit), common)
@@ -104,69 +92,6 @@ def fit_population(
     if settings.ends is not None:
         result.cut(settings.ends(result.cv_deviance))
     return result
-
-
-@dataclass(frozen=True)
-class _CohortRows:
-    """The rows of a cohort in its units.
-
-    Attributes
-    ----------
-    chosen : ndarray of int
-        Neurons.
-    counted, scored : Rows
-        Those of its fits, and those by which held-out deviance is told.
-    units : Units
-    settings : Settings
-    on_grams : bool
-        Whether second moments say everything of the samples.
-    """
-
-    chosen: np.ndarray
-    counted: Rows
-    scored: Rows
-    units: Units
-    settings: Settings
-    on_grams: bool
-
-
-def _rows_of(cohort: Cohort, data: FitData, common: Prepared) -> _CohortRows:
-    """The activity of a cohort in its units, with what its samples count."""
-    settings, weights, missing, order = common.settings, common.weights, common.missing, common.order
-    chosen, loss = np.flatnonzero(cohort.wanted.any(axis=0)), settings.loss
-    wide = common.features[0].XX.ndim == 1
-    on_grams = loss.is_least_squares and cohort.complete and settings.first_order is None and not wide
-    dtype = float if on_grams else data.engine.dtype
-    y = np.ascontiguousarray(data.Y.T[np.ix_(chosen, order)], dtype=float)
-    np.nan_to_num(y, copy=False, nan=0.0)
-    # an offset of the mean itself is as good as taken from the activity
-    offset = common.offset
-    if loss.is_least_squares and offset is not None:
-        y, offset = y - offset, None
-    recorded = weights
-    if common.own_weights is not None:
-        recorded = np.where(missing[chosen], 0.0, common.own_weights[chosen])
-    elif missing[chosen].any():
-        recorded = np.where(missing[chosen], 0.0, 1.0 if weights is None else weights)
-    far_off = cohort.far and not on_grams
-    first = int(cohort.wanted.any(axis=1).argmax())
-    shift = _means(y, recorded, common.folds, first) if far_off else np.zeros(len(y))
-    units = loss.units(cohort.decade, shift, settings.penalty.l1_ratio > 0)
-    if far_off:
-        y -= shift[:, None]
-    if cohort.decade:
-        y /= units.size[:, None]
-    own = settings.in_units(units).closing(cohort.closed)
-    if not cohort.fractional:
-        own = replace(own, loss=own.loss.of_events())
-    if own.ends is not None:
-        own = replace(own, ends=own.ends.of(chosen, units.loss * common.weight_unit))
-    y = y.astype(dtype)
-    recorded, plain, offset = (None if a is None else a.astype(dtype) for a in (recorded, weights, offset))
-    scored = Rows(common.X, y, recorded, offset, [(0, len(order))])
-    # in the rows of its fits a complete neuron has no other weights than the rows
-    counted = replace(scored, weights=plain) if cohort.complete else scored
-    return _CohortRows(chosen, counted, scored, units, own, on_grams)
 
 
 def _finished(result: PopulationFit, bare: PopulationFit | None, common: Prepared) -> PopulationFit:
@@ -183,14 +108,7 @@ def _finished(result: PopulationFit, bare: PopulationFit | None, common: Prepare
     return result
 
 
-def _of_cohort(on_strength: Callable[..., Any] | None, wanted: np.ndarray) -> Callable[..., Any] | None:
-    """Tells of strengths of the neurons wanted in the fit to all rows and in each fold, bool (n_fits, n_neurons)."""
-    if on_strength is None:
-        return None
-    return lambda k, fold, kept: on_strength(k, fold, kept=kept, share=wanted[fold + 1].mean())
-
-
-def _skip(fits: GramFits | RowFits, n_lambdas: int) -> None:
+def _skip(fits: GramFits | RowFits | SideBySide, n_lambdas: int) -> None:
     """Tell of all strengths of fits that an earlier call did."""
     for fold in range(-int(fits.refit), len(fits.wanted) - 1):
         if (report := reporter(fits.on_strength, 1, fold)) is not None:
@@ -214,12 +132,20 @@ def _check_remote(settings: Settings, schedule: str, shares: Sequence[Any]) -> N
 def _automatic_strengths(cohorts: list[Fitted], n_lambdas: int, q: int) -> np.ndarray:
     """A grid for every neuron, shape (n_lambdas, n_neurons), from its fit to all rows."""
     lambdas = np.zeros((n_lambdas, q))
-    for chosen, fits, units in cohorts:
-        own = fits.wanted[0]
-        if own.any():
-            found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
-            lambdas[:, chosen[own]] = (found * units.strength)[:, own]
+    for chosen, some, units in cohorts:
+        for at, fits in _each(some):
+            own = fits.wanted[0]
+            if own.any():
+                found = strengths(fits.settings, fits.fittable & own, fits.largest, fits.null)
+                lambdas[:, chosen[at][own]] = (found * units.strength[at])[:, own]
     return lambdas
+
+
+def _each(fits: GramFits | RowFits | SideBySide) -> list[tuple[Any, GramFits | RowFits]]:
+    """The fits of every cohort, and which of the neurons it has."""
+    if isinstance(fits, SideBySide):
+        return [(member.at, member.fits) for member in fits.members]
+    return [(slice(None), fits)]
 
 
 def _fit_cohorts(
@@ -252,10 +178,3 @@ def _leave_out_unscored(result: PopulationFit, missing: np.ndarray, weights: np.
         tested = part.counted(missing.shape[1]) * (1.0 if weights is None else weights) > 0
         scored = (~missing[:, tested]).any(axis=1)
         deviance[:, ~scored] = np.nan
-
-
-def _means(y: np.ndarray, weights: np.ndarray | None, folds: Folds, fit: int) -> np.ndarray:
-    """Mean activity of every neuron in the rows that a fit counts; y (n_neurons, n_samples)."""
-    s = folds.counts(y.shape[1])[fit] * (1.0 if weights is None else weights)
-    total = s.sum(axis=-1)
-    return (y * s).sum(axis=1) / np.where(total > 0, total, 1)

@@ -114,6 +114,10 @@ class RotatedObjective:
         """See `RowObjective`."""
         return self.rotated(self.objective.evaluate(neurons, self.coordinates.unrotate(W), b))
 
+    def at_null(self, neurons: np.ndarray, b: np.ndarray) -> Evaluation:
+        """See `FitRows`."""
+        return self.rotated(self.objective.at_null(neurons, b))
+
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `RowObjective`."""
         G = self.objective.weighted_grams(columns, self.coordinates.unrotate(W), b)

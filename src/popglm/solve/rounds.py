@@ -14,7 +14,7 @@ from popglm.solve.problems import Problems
 from popglm.solve.snapshot import UNKEPT, Checkpoint, Together
 from popglm.solve.walk import Round, Walk
 
-__all__ = ["evaluate_alone", "run_walks", "walk_path", "walk_paths"]
+__all__ = ["LEAST_TOGETHER", "evaluate_alone", "run_walks", "walk_path", "walk_paths"]
 
 #: Problems of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64
@@ -107,18 +107,23 @@ def walk_paths(
     most = max(MAX_PROBLEMS // len(fits), LEAST_TOGETHER)
     starts: Sequence[np.ndarray | None] = [None] * len(fits) if guides is None else guides
     walks = [Walk(fit, *course, guide, most) for fit, guide in zip(fits, starts, strict=True)]
-    run_walks(walks, evaluate, report, stop, checkpoint)
+    follow = None if report is None else lambda levels: report(np.stack(levels))
+    run_walks(walks, evaluate, follow, stop, checkpoint)
     return [walk.finished_path() for walk in walks]
 
 
 def run_walks(
     walks: list[Walk],
     evaluate: Callable[[Asked], list[Evaluation]] = evaluate_alone,
-    report: Callable[[np.ndarray], None] | None = None,
+    report: Callable[[list[np.ndarray]], None] | None = None,
     stop: Stop | None = None,
     checkpoint: Checkpoint = UNKEPT,
 ) -> None:
-    """Rounds of all walks until no problem has a strength before it; see `walk_paths`."""
+    """Rounds of all walks until no problem has a strength before it; see `walk_paths`.
+
+    ``report`` is called with the number of strengths that the problems of every walk have behind them. Only with
+    ``stop`` need all walks have the same number of problems.
+    """
     paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
     timed = walks[0].path.timed
     # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
@@ -132,22 +137,19 @@ def run_walks(
         walk.accept_or_stay(here, found)
         walk.renew_models(here)
 
-    def told() -> np.ndarray:
-        level = np.stack([walk.level for walk in walks])
+    def tell() -> None:
         if stop is not None:
-            stopped, limit = stop(paths, level)
+            stopped, limit = stop(paths, np.stack([walk.level for walk in walks]))
             for walk in walks:
                 walk.level[stopped], walk.limit = walk.n_lambdas, limit
-            level[:, stopped] = walks[0].n_lambdas
         if report is not None:
-            report(level)
-        return level
+            report([walk.level for walk in walks])
 
     changing = Together(*walks, stop)
     if (kept := checkpoint.last()) is not None:
         changing.restore(kept)
 
-    told()
+    tell()
     while any(walk.is_going for walk in walks):
         with timed("blocks"):
             chosen = side_by_side(choose, [(walk,) for walk in walks if walk.can_go])
@@ -156,7 +158,7 @@ def run_walks(
             found = evaluate([(walk.fit, *point) for walk, _, point in trying])
         with timed("blocks"):
             side_by_side(learn, [(*each[:2], trial) for each, trial in zip(trying, found, strict=True)])
-        level = told()
-        for walk, own in zip(walks, level, strict=True):
-            walk.fit.drop_models(own == walk.n_lambdas)
+        tell()
+        for walk in walks:
+            walk.fit.drop_models(walk.level == walk.n_lambdas)
         checkpoint.pause(changing.state)

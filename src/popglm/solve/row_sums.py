@@ -71,15 +71,19 @@ class RowSums:
         every: int | None = None,
     ) -> None:
         self.engine, self.loss, self.fits, self.fit_intercept = engine, loss, fits, fit_intercept
-        self.X, self.Y, self.weights, self.offset = X, Y, _, _ = samples
+        self.X, self.Y, self.weights, self.offset = samples
         self.windows = Windows(engine, samples, fits)
         # compiled for all folds alike where calls have one shape
-        n_rows = self.windows.n_rows if engine.window is None else Y.shape[1]
+        n_rows = self.windows.n_rows if engine.window is None else self.Y.shape[1]
         self.every = every or spread_stride(n_rows)
         #: Whether the columns of several fits may share a product.
-        self.stacks = len(fits) > 1 and (
-            isinstance(X, SparseRows)
-            or all(engine.keeps_bits(X[a:b], len(Y), len(fits)) for a, b in self.windows.shapes())
+        self.stacks = len(fits) > 1 and self.may_stack(len(self.Y))
+
+    def may_stack(self, n_rows: int) -> bool:
+        """Whether products of up to ``n_rows`` columns of every fit keep the bits that each column has alone."""
+        shapes, X = self.windows.shapes(), self.X
+        return isinstance(X, SparseRows) or all(
+            self.engine.keeps_bits(X[a:b], n_rows, len(self.fits)) for a, b in shapes
         )
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, Any]:

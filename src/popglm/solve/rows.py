@@ -16,10 +16,8 @@ from popglm.solve.device.shares import walk_in_shares
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.fit import MAX_PROBLEMS, Fit
-from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import EarlyStop, HeldOut, deviances
-from popglm.solve.objective import RowObjective
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.result import PopulationFit, collect
@@ -27,13 +25,14 @@ from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import Course, run_walks, walk_paths
 from popglm.solve.samples import Rows, of_columns
 from popglm.solve.settings import Settings, all_of, begin, constant_start, guides, reporter
+from popglm.solve.shared_rows import RowsOfProblems, objectives, sums_of
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue
 from popglm.solve.walk import Walk
 from popglm.statistics.concave import ConcavePenalty
 from popglm.statistics.responses import ResponseSums, response_sums
 
-__all__ = ["RowFits", "stand_at_null"]
+__all__ = ["RowFits", "evaluate_fits", "stand_at_null"]
 
 
 #: The path of every fit, and held-out deviance (n_folds, n_lambdas, n_neurons).
@@ -61,6 +60,8 @@ class RowFits:
     refit : bool
         Whether the fit to all rows is among the fits.
     start, shares, schedule, checkpoint : see `popglm.solve.population.fit_population`
+    shared : RowsOfProblems, optional
+        Where the rows are those of other cohorts too; ``data`` and ``scored`` have the neurons of all then.
     """
 
     engine: Engine
@@ -77,6 +78,7 @@ class RowFits:
     shares: Sequence[Any]
     schedule: str
     checkpoint: Checkpoint
+    shared: RowsOfProblems | None = None
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
     principal: bool = field(init=False)
@@ -93,18 +95,18 @@ class RowFits:
             self.schedule = "host"
         if self.schedule == "auto" or not resident:
             self.schedule = "device" if (self.engine.is_accelerator or self.shares) and resident else "host"
-        self.parts = [self.data, *map(self.data.part, self.folds.train)]
-        self.tested = [self.scored.part(part) for part in self.folds.test]
+        if self.shared is None:
+            self.parts = [self.data, *map(self.data.part, self.folds.train)]
+            self.tested = [self.scored.part(part) for part in self.folds.test]
+        else:
+            self.parts, self.tested = self.shared.shared.parts, self.shared.shared.tested
         # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal
         self.principal = settings.has_axes and settings.first_order is None
         every = [settings.covariance(own) for own in self.features]
         self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
-        self.sums = [
-            response_sums(settings.loss, rows.Y, rows.weights, rows.ranges, rows.offset, settings.units)
-            for rows in self.parts
-        ]
+        self.sums = sums_of(settings, self.parts) if self.shared is None else self.shared.sums
         if self.start is None and free is None and not (settings.fit_intercept or settings.first_order):
-            sums = [(self.features[f], self.sums[f].intercept) for f in self._fits]
+            sums = [(self.features[f], self.sums[f].intercept) for f in self.numbers]
             self.start = constant_start(sums, settings.closed)
         if free is not None:
             bare, zeros = self._bare(free), np.zeros((1, len(self.data.Y)))
@@ -138,7 +140,7 @@ class RowFits:
 
     def null(self) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (n_neurons, n_features) and curvature (n_neurons,) of the null models of all rows."""
-        at = self._start([0])[0].at
+        at = self.begun([0])[0].at
         return self.coordinates[0].unrotate(at.grad), at.curvature
 
     def fit(self, lambdas: np.ndarray) -> PopulationFit:
@@ -149,6 +151,10 @@ class RowFits:
             paths, deviance = self.on_devices(lambdas)
         else:
             paths, deviance = self.along_paths(lambdas)
+        return self.collected(paths, deviance, lambdas)
+
+    def collected(self, paths: list[Path], deviance: Any, lambdas: np.ndarray) -> PopulationFit:
+        """The paths of all fits in the user's columns, with held-out deviance (n_folds, n_lambdas, n_neurons)."""
         full, of_folds = (paths[0], paths[1:]) if self.refit else (None, paths)
         fittable = np.array([sums.fittable(self.settings.loss) for sums in self.sums])
         result = collect(full, of_folds, self.coordinates, lambdas, fittable[0], fittable[1:])
@@ -159,20 +165,20 @@ class RowFits:
     def by_first_order(self, optimiser: FirstOrder, lambdas: np.ndarray) -> Fitted:
         """One fit after the other, by an optimiser that sees gradients alone."""
         settings, paths = self.settings, []
-        for f in self._fits:
+        for f in self.numbers:
             report = reporter(self.on_strength, 1, f - 1)
-            (fit,) = self._start([f])
+            (fit,) = self.begun([f])
             kept = self.checkpoint.part(f"fit{f}")
             given = optimiser, fit, lambdas, settings.tol, settings.max_iter, report, kept
             skipped = all_of(report, len(lambdas))
             paths.append(concluded(kept, Path, partial(walk_first_order, *given), skipped))
-        return paths, self._deviance(paths)
+        return paths, self.deviance(paths)
 
     def on_devices(self, lambdas: np.ndarray) -> Fitted:
         """One fit after the other, its weights on the device, or with neurons shared out over several."""
-        near = guides(self.start, [self.coordinates[f] for f in self._fits])
+        near = guides(self.start, [self.coordinates[f] for f in self.numbers])
         paths = []
-        for i, f in enumerate(self._fits):
+        for i, f in enumerate(self.numbers):
             # neurons without a fit stay at their null model
             sums, p = self.sums[f], len(self.center)
             intercept = sums.intercept if self.settings.fit_intercept else np.zeros(len(sums.n))
@@ -196,7 +202,7 @@ class RowFits:
                 report(np.full(1, len(lambdas)))
             self.parts[f].displace(self.engine, self.data)
             paths.append(path)
-        return paths, self._deviance(paths)
+        return paths, self.deviance(paths)
 
     def _on_device(
         self, engine: Engine, f: int, neurons: np.ndarray, lambdas: np.ndarray, guide: np.ndarray | None, report: Any,
@@ -216,7 +222,7 @@ class RowFits:
         follow = None if report is None else lambda level: report(level[0])
         run_walks([walk], report=follow, checkpoint=kept.part("device"))
         if (walk.handed_over >= 0).any():
-            (rows_of_fit,) = _objectives(engine, settings, [rows], [sums])
+            (rows_of_fit,) = objectives(engine, settings, [rows], [sums])
             host = begin(settings, RotatedObjective(rows_of_fit, own), model, sums, everyone)
             run_walks([walk.continued_by(host, MAX_PROBLEMS)], checkpoint=kept.part("host"))
         rows.displace(engine, self.parts[f])
@@ -224,7 +230,7 @@ class RowFits:
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
         """Every neuron of every fit at its own pace; the fits meet where X is read."""
-        settings, fits, stop = self.settings, self._start(self._fits), None
+        settings, fits, stop = self.settings, self.begun(self.numbers), None
         if settings.ends is not None and self.wanted.all():
             held_out = [self._held_out(fold) for fold in range(len(self.tested))]
             stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.ends)
@@ -232,15 +238,15 @@ class RowFits:
             fits,
             evaluate_fits,
             Course(lambdas, settings.tol, settings.max_iter),
-            guides(self.start, [self.coordinates[f] for f in self._fits]),
+            guides(self.start, [self.coordinates[f] for f in self.numbers]),
             reporter(self.on_strength, len(fits), -int(self.refit)),
             stop,
             self.checkpoint,
         )
-        return paths, self._deviance(paths) if stop is None else stop.deviance
+        return paths, self.deviance(paths) if stop is None else stop.deviance
 
     @property
-    def _fits(self) -> list[int]:
+    def numbers(self) -> list[int]:
         """Numbers of the fits: 0 to all rows, 1 + i to the training rows of fold i."""
         return list(range(int(not self.refit), len(self.parts)))
 
@@ -256,13 +262,16 @@ class RowFits:
 
     def _model(self, f: int) -> QuadraticModel:
         # fits side by side keep all workers busy: each is one part then
-        n_parts = 1 if len(self._fits) >= self.engine.n_workers else None
+        n_parts = 1 if len(self.numbers) >= self.engine.n_workers else None
         diagonal = self.features[f].XX.ndim == 1
         return self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts, diagonal)
 
-    def _start(self, fits: list[int]) -> list[Fit]:
+    def begun(self, fits: list[int]) -> list[Fit]:
         """Some of the fits at their null models."""
-        rows = _objectives(self.engine, self.settings, [self.parts[f] for f in fits], [self.sums[f] for f in fits])
+        if self.shared is None:
+            rows = objectives(self.engine, self.settings, [self.parts[f] for f in fits], [self.sums[f] for f in fits])
+        else:
+            rows = self.shared.objectives(fits)
         begun = [
             begin(
                 self.settings, RotatedObjective(own, self.coordinates[f]), self._model(f), self.sums[f], self.wanted[f]
@@ -286,7 +295,8 @@ class RowFits:
         parameters = self.sums[1 + fold].parameters
         return HeldOut(self.engine, self.settings.loss, rows.samples, rows.ranges, own, parameters)
 
-    def _deviance(self, paths: list[Path]) -> list[np.ndarray]:
+    def deviance(self, paths: list[Path]) -> list[np.ndarray]:
+        """Held-out deviance (n_lambdas, n_neurons) of every fold."""
         points = [(path.W, path.b) for path in paths[self.refit :]]
         return deviances([self._held_out(i) for i in range(len(points))], points)
 
@@ -326,19 +336,3 @@ def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -
         for i, (own, neurons, _, _), end in zip(some, points, last, strict=True):
             found[i] = own.rotated(at.take(slice(end - len(neurons), end)))
     return found
-
-
-def _objectives(engine: Engine, settings: Settings, parts: list[Rows], sums: list[ResponseSums]) -> list[FitRows]:
-    """The loss over each part: of one objective where the arrays are the same, so that they are read once for all."""
-
-    def over(some: list[Rows], own: list[ResponseSums]) -> RowObjective:
-        ranges = [rows.ranges for rows in some]
-        joined = ResponseSums.join(own)
-        return RowObjective(
-            engine, settings.loss, some[0].samples, ranges, settings.fit_intercept, joined, settings.units
-        )
-
-    if all(rows.X is parts[0].X and rows.weights is parts[0].weights for rows in parts):
-        joint = over(parts, sums)
-        return [FitRows(joint, i) for i in range(len(parts))]
-    return [FitRows(over([rows], [own])) for rows, own in zip(parts, sums, strict=True)]
