@@ -181,13 +181,17 @@ def test_units_with_few_events_do_not_lose_by_their_weights():
 def test_a_fold_that_holds_out_no_weight_has_no_deviance():
     """Of 0 the null model would look perfect there."""
     rng = np.random.default_rng(0)
-    Y = rng.poisson(1.0, (60, 2)).astype(float)
-    halves = [(np.arange(30, 60), np.arange(30)), (np.arange(30), np.arange(30, 60))]
-    weights = np.repeat([0.0, 1.0], 30)
+    Y = rng.poisson(1.0, (90, 2)).astype(float)
+    parts = np.arange(90).reshape(3, 30)
+    thirds = [(np.setdiff1d(parts, part), part) for part in parts]
+    weights = np.repeat([0.0, 1.0, 1.0], 30)
     for family in ("poisson", "gaussian"):
-        found = null_models(get_family(family), Y, weights, None, halves, fit_intercept=True)
+        found = null_models(get_family(family), Y, weights, None, thirds, fit_intercept=True)
         assert np.isnan(found.cv_deviance[0]).all()
-        assert (found.cv_deviance[1] > 0).all()
+        assert (found.cv_deviance[1:] > 0).all()
+        # nor has one that trains on none
+        found = null_models(get_family(family), Y, weights, None, [(parts[0], parts[1])], fit_intercept=True)
+        assert np.isnan(found.cv_deviance).all()
 
 
 @pytest.mark.parametrize("mean", [0.002, 0.5])

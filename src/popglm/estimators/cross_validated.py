@@ -10,12 +10,14 @@ import pandas as pd
 from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.deviance_loss import fitted_loss
+from popglm.estimators.deviance_loss import fitted_loss, scored_by_folds, trained_folds
 from popglm.estimators.features import check_features
 from popglm.estimators.grid_ends import at_ends
 from popglm.estimators.validation import check_offset
 from popglm.labels import Rows
+from popglm.messages import listed
 from popglm.solve.sparse.rows import parts_of, some_rows
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["WITHOUT_FOLDS", "CrossValidated"]
 
@@ -26,7 +28,25 @@ WITHOUT_FOLDS = "a LowRankGLM without folds, which are fitted where low_rank, la
 class CrossValidated(PopulationGLM):
     """Base of `GLMCV` and of `LowRankGLM`; see there."""
 
+    cv_trained_: np.ndarray
+
+    def _keep_trained(self, s: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Set which folds train on anything of a neuron, whose samples ``s`` counts, and name those that do not."""
+        # of a neuron that is known nowhere nothing is scored
+        self.cv_trained_ = trained_folds(s, splits) | ~(s > 0).any(axis=0)
+        held_out = np.array([(s[test] > 0).any(axis=0) for _, test in splits])
+        lost = np.argwhere(~self.cv_trained_ & held_out)
+        if len(lost):
+            some = listed(f"{self.neuron_names_[j]} (fold {fold})" for fold, j in lost)
+            warn(
+                f"Some fold trains on no sample of a neuron that it holds samples out of, and neither predicts nor "
+                f"scores these: {some}. Use folds that all train on samples of every neuron, or leave it out.",
+                PopglmWarning,
+            )
+
     def _restore_folds(self, about: dict[str, Any]) -> None:
+        if hasattr(self, "cv_trained_"):
+            self.cv_trained_ = self.cv_trained_.astype(bool)
         self.held_out_once_ = about["held_out_once"]
         se_fraction, min_lambda = about.get("rule") or (self.se_fraction, self.min_lambda)
         self.selection_rule_ = float(se_fraction), float(min_lambda)
@@ -52,7 +72,8 @@ class CrossValidated(PopulationGLM):
         Returns
         -------
         ndarray, shape (n_samples, n_neurons) or (n_samples,)
-            NaN in rows that no fold held out. Its type is that of `predict`.
+            NaN in rows that no fold held out, and where the fold that did trained on no sample of the neuron. Its
+            type is that of `predict`.
 
         Raises
         ------
@@ -85,6 +106,7 @@ class CrossValidated(PopulationGLM):
                 eta = self._eta(some_rows(block, held), self.cv_coef_[fold], self.cv_intercept_[fold], shift)
                 with np.errstate(over="ignore"):
                     mu[first + held] = link.mean(np, eta)
+        mu[scored_by_folds(self, np.ones(mu.shape), self.fold_) == 0] = np.nan
         if np.isinf(mu).any():
             fold = self.fold_[np.flatnonzero(np.isinf(mu).any(axis=1))[0]]
             self._warn_of_infinite(mu, values, self.cv_coef_[fold], offset, "predict_held_out")

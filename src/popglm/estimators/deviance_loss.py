@@ -10,7 +10,14 @@ from popglm.statistics.families import Family
 from popglm.statistics.nuisance import first_parameters
 from popglm.statistics.responses import response_sums
 
-__all__ = ["deviance_loss", "fitted_loss", "held_out_null_deviance", "null_unit_deviance"]
+__all__ = [
+    "deviance_loss",
+    "fitted_loss",
+    "held_out_null_deviance",
+    "null_unit_deviance",
+    "scored_by_folds",
+    "trained_folds",
+]
 
 
 def deviance_loss(model: Any, neurons: Any = slice(None), folds: Any = None) -> Family:
@@ -79,6 +86,27 @@ def _best_constant(model: Any, y: np.ndarray, s: np.ndarray, folds: np.ndarray |
     return np.stack([intercept(int(fold)) for fold in every])[place]
 
 
+def trained_folds(s: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Whether a fold trains on anything of a neuron, shape (n_folds, n_neurons); ``s`` (n_samples, n_neurons) counts.
+
+    Examples
+    --------
+    >>> trained_folds(np.array([[1, 0], [1, 1]]), [(np.array([0]), np.array([1])), (np.array([1]), np.array([0]))])
+    array([[ True, False],
+           [ True,  True]])
+    """
+    return np.array([(s[train] > 0).any(axis=0) for train, _ in splits], bool).reshape(len(splits), s.shape[1])
+
+
+def scored_by_folds(model: Any, s: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Weights of held-out samples (n_samples, n_neurons), 0 where the fold of a sample trained on nothing of a neuron.
+
+    Models from files of earlier revisions scored such samples, too, and still do.
+    """
+    trained = getattr(model, "cv_trained_", None)
+    return s if trained is None else s * trained[folds]
+
+
 def held_out_null_deviance(model: Any, y: np.ndarray, s: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Deviance of held-out samples around their mean, shape (n_neurons,); NaN where none counts.
 
@@ -88,5 +116,6 @@ def held_out_null_deviance(model: Any, y: np.ndarray, s: np.ndarray, folds: np.n
         Activity and its weights, 0 where it is not known.
     folds : ndarray of int, shape (n_samples,)
     """
+    s = scored_by_folds(model, s, folds)
     null = np.einsum("ij,ij->j", s, null_unit_deviance(model, y, s, folds))
     return np.where((s > 0).any(axis=0), null, np.nan)

@@ -92,7 +92,10 @@ schedule, precision, verbose, power, concavity
     cv_family_parameters_, cv_null_family_parameters_, cv_deviance_parameters_ : dict of str to ndarray
         As in `GLM`, from the training rows of every fold; held-out deviances are taken at the last.
     cv_deviance_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
-        Summed over the fold's held-out samples; NaN where these hold no activity of a neuron, or no weight.
+        Summed over the fold's held-out samples; NaN where these hold no activity of a neuron, or no weight, and where
+        the fold trains on none.
+    cv_trained_ : ndarray of bool, shape (n_folds, n_neurons)
+        Whether a fold trains on some sample of a neuron. One that does not predicts and scores none; a warning says so.
     cv_gap_, cv_n_iter_ : ndarray, shape (n_folds, n_lambdas, n_neurons)
     cv_null_deviance_ : ndarray, shape (n_neurons,)
         Of all held-out samples around their mean; NaN, as the fractions below, where no fold holds out a sample of a
@@ -355,6 +358,7 @@ schedule, precision, verbose, power, concavity
         scored = ~np.isnan(responses)
         weights = check_weights(sample_weight, len(responses), self.neuron_names_, Rows(self.sample_labels_))
         weighted = scored * over_neurons(weights)
+        self._keep_trained(weighted, splits)
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
         known = np.nan_to_num(responses[tested], nan=0.0)
         self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested].astype(float), folds)

@@ -104,6 +104,8 @@ def fit_folds(
             fits_of_fold = LowRankFits(own, loss, layout, _rows_of_data(data, train), start, settings)
             found = candidates.fitted_by(fits_of_fold)
         for number, fit in enumerate(found):
-            deviance[fold, number] = held_out_deviance(loss, null.cv_parameters[fold], fit, held)
+            found_of_fold = held_out_deviance(loss, null.cv_parameters[fold], fit, held)
+            # what nothing was trained on is not scored, nor is its null model
+            deviance[fold, number] = np.where(np.isnan(null.cv_deviance[fold]), np.nan, found_of_fold)
         fits.append(found)
     return HeldOutFits(fits, deviance)

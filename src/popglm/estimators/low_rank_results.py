@@ -27,7 +27,16 @@ __all__ = ["LowRankResults"]
 
 #: What folds leave, and a fit without has not.
 _OF_FOLDS = (
-    *("fold_", "splits_", "held_out_once_", "selection_rule_", "cv_candidate_deviance_", "cv_coef_path_", "cv_coef_"),
+    *(
+        "fold_",
+        "splits_",
+        "held_out_once_",
+        "cv_trained_",
+        "selection_rule_",
+        "cv_candidate_deviance_",
+        "cv_coef_path_",
+        "cv_coef_",
+    ),
     *("cv_intercept_path_", "cv_intercept_", "cv_gap_", "cv_n_iter_", "cv_deviance_", "cv_null_deviance_"),
     *("cv_deviance_explained_", "cv_deviance_explained_path_", "n_lambdas_fitted_", "cv_family_parameters_path_"),
     *("cv_family_parameters_", "cv_null_family_parameters_", "cv_deviance_parameters_", "cv_null_intercept_"),
@@ -102,10 +111,11 @@ class LowRankResults(CrossValidated):
         self.cv_deviance_parameters_ = {one.name: null.cv_parameters[..., i] for i, one in enumerate(own)}
         self.cv_null_family_parameters_ = {name: v.copy() for name, v in self.cv_deviance_parameters_.items()}
         tested = np.concatenate([test for _, test in splits])
-        weighted = (~np.isnan(responses) * over_neurons(weights))[tested].astype(float)
+        weighted = (~np.isnan(responses) * over_neurons(weights)).astype(float)
+        self._keep_trained(weighted, splits)
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
         known = np.nan_to_num(responses[tested], nan=0.0)
-        self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted, folds)
+        self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested], folds)
         self.cv_candidate_deviance_ = held.deviance
         mean, error = mean_and_error(np.nansum(held.deviance, axis=2)[:, :, None])
         total = np.nansum(held.deviance, axis=(0, 2))

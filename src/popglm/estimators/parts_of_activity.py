@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import polygamma, psi
 from sklearn.base import clone
 
+from popglm.estimators.deviance_loss import scored_by_folds
 from popglm.estimators.features import check_features
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.part_arguments import PARTS, offset_of, plus
@@ -286,9 +287,9 @@ class SamplesOfFit:
         for name, (part, y, s) in zip(("events", "amounts"), parts, strict=True):
             deviance = np.zeros(y.shape[1])
             for fold, (_, test) in enumerate(part.splits_):
-                deviance += np.where(
-                    s[test] > 0, s[test] * part.loss_.deviance(self.eta(part, fold)[test], y[test]), 0
-                ).sum(axis=0)
+                own = scored_by_folds(part, s[test], np.full(len(test), fold))
+                unit = part.loss_.deviance(self.eta(part, fold)[test], y[test])
+                deviance += np.where(own > 0, own * unit, 0).sum(axis=0)
             fitted, null = held_out_deviances(part)
             if (np.abs(deviance - fitted) > SAME * np.maximum(null, fitted)).any():
                 j = int(np.argmax(np.abs(deviance - fitted)))

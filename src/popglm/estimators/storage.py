@@ -48,6 +48,7 @@ _DIMENSIONS = {
     "cv_gap_": ("fold", "strength", "neuron"),
     "cv_n_iter_": ("fold", "strength", "neuron"),
     "cv_null_deviance_": ("neuron",),
+    "cv_trained_": ("fold", "neuron"),
     "cv_deviance_explained_path_": ("strength", "neuron"),
     "cv_deviance_explained_": ("neuron",),
     "adaptive_factors_": ("feature", "neuron"),
@@ -81,7 +82,7 @@ _SEARCH = "factor_search_"
 #: Arrays that some models do without, and those that only cross-validation makes.
 _OPTIONAL = (
     *("coef_path_", "intercept_path_", "deviance_explained_path_", "n_lambdas_fitted_"),
-    *("null_coef_", "cv_null_coef_", "cv_constant_deviance_", "gammas_", "gamma_"),
+    *("null_coef_", "cv_null_coef_", "cv_constant_deviance_", "cv_trained_", "gammas_", "gamma_"),
     *("adaptive_factors_", "cv_adaptive_factors_"),
     *("relaxed_coef_path_", "relaxed_intercept_path_", "relaxed_gap_", "cv_relaxed_coef_path_"),
     *("cv_relaxed_intercept_path_", "cv_relaxed_gap_", "cv_relaxed_deviance_"),

@@ -71,7 +71,9 @@ class TwoPartGLM(TwoPartPredictions, RegressorMixin, BaseEstimator):
 
     `breakdown` and `compare` take the model as a whole, and give contributions to the joint deviance; both take its
     parts, too. `shapley` shares out the joint deviance. A neuron with fewer than two events has null models, and
-    one without any has amounts of 0 in `predict` and `draw`.
+    one without any has amounts of 0 in `predict` and `draw`. Where all amounts of a neuron are held out by one fold,
+    that fold has learned of none: its held-out amounts are not scored, its `predict_held_out` is 0, and a warning names
+    it.
 
     References
     ----------

@@ -86,7 +86,12 @@ class TwoPartPredictions(SaidTogether):
         check_offset_given(self, offset, "predict_held_out")
         q, mu = (part.predict_held_out(X, offset=offset_of(offset, name)) for name, part in self._both())
         phi = self.cv_dispersion_[self.fold_]
-        return q * self._mean_amount(mu, X, phi[:, 0] if phi.shape[1] == 1 and mu.ndim == 1 else phi)
+        mean = as_numpy(self._mean_amount(mu, X, phi[:, 0] if phi.shape[1] == 1 and mu.ndim == 1 else phi))
+        q, held = as_numpy(q), self.fold_ >= 0
+        # what a fold has seen no amount of has none, as in the fit to all samples
+        unseen = np.isnan(mean) & ~np.isnan(q) & (held if mean.ndim == 1 else held[:, None])
+        found = q * np.where(unseen, np.zeros((), mean.dtype), mean)
+        return found if X is None else like(found, X, exact=True)
 
     def _mean_amount(self, predicted: Any, X: Any, phi: np.ndarray) -> Any:
         """Mean amounts from what their model predicts, 0 of neurons that never had one."""

@@ -54,7 +54,7 @@ class AblatedSubsets:
                 base, parts = self._predictors(f, neurons)
                 for i, j in enumerate(neurons):
                     known = self.weights[rows, j] > 0
-                    if not (known & is_test).any():
+                    if not (known & is_test).any() or not (known & ~is_test).any():
                         continue
                     own, loss = rows[known], deviance_loss(self.model, j, f)
                     samples = _Samples(
@@ -80,7 +80,8 @@ class AblatedSubsets:
                 shift = (s * parts)[:, :, train].sum(axis=2) / total
                 # the intercept goes with what no variable has
                 base, parts = base + shift.sum(axis=0)[:, None], parts - shift[..., None]
-            held = s[:, test]
+            # a fold that was trained on nothing of a neuron is not scored
+            held = s[:, test] * (s[:, train] > 0).any(axis=1)[:, None]
             residual, parts = (y - base)[:, test], parts[..., test]
             found[:-1] += (held * parts * (2 * residual - parts.sum(axis=0))).sum(axis=2)
             found[-1] += (held * residual**2).sum(axis=1)

@@ -14,7 +14,7 @@ import xarray as xr
 from popglm.checks import check_flag
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.deviance_loss import deviance_loss, null_unit_deviance
+from popglm.estimators.deviance_loss import deviance_loss, null_unit_deviance, scored_by_folds
 from popglm.estimators.features import check_features
 from popglm.estimators.sparse_features import stays_sparse
 from popglm.estimators.validation import check_weights, over_neurons
@@ -264,7 +264,9 @@ class Activity:
         weight = check_weights(sample_weight, n_samples, model.neuron_names_, labels)
         scored = np.zeros((n_samples, 1))
         scored[rows] = 1.0
-        return cls(model, np.nan_to_num(y, nan=0.0), ~np.isnan(y) * scored * over_neurons(weight), axis, folds)
+        s = ~np.isnan(y) * scored * over_neurons(weight)
+        s = s if folds is None else scored_by_folds(model, s, folds)
+        return cls(model, np.nan_to_num(y, nan=0.0), s, axis, folds)
 
     def deviance(self, eta: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Deviance of linear predictors, summed (n_neurons,) and the mean in every bin (n_neurons, n_bins).

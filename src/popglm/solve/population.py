@@ -173,8 +173,9 @@ def _fit_cohorts(
 
 
 def _leave_out_unscored(result: PopulationFit, missing: np.ndarray, weights: np.ndarray | None, folds: Folds) -> None:
-    """Set held-out deviance to NaN where a fold holds out no sample of a neuron that has a weight."""
-    for deviance, part in zip(result.cv_deviance, folds.test, strict=True):
-        tested = part.counted(missing.shape[1]) * (1.0 if weights is None else weights) > 0
-        scored = (~missing[:, tested]).any(axis=1)
-        deviance[:, ~scored] = np.nan
+    """Set held-out deviance to NaN where a fold holds out, or trains on, no sample of a neuron that has a weight."""
+    s = 1.0 if weights is None else weights
+    for deviance, *parts in zip(result.cv_deviance, folds.test, folds.train, strict=True):
+        for part in parts:
+            rows = part.counted(missing.shape[1]) * s > 0
+            deviance[:, missing[:, rows].all(axis=1)] = np.nan

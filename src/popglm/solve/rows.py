@@ -284,10 +284,10 @@ class RowFits:
         return begun
 
     def _scored(self) -> np.ndarray:
-        """Whether a fold holds out anything of a neuron, shape (n_folds, n_neurons)."""
+        """Whether a fold holds out anything of a neuron, and trains on something, shape (n_folds, n_neurons)."""
         loss, parameters = self.settings.loss, self.sums[0].parameters
         each = (response_sums(loss, rows.Y, rows.weights, rows.ranges, parameters=parameters) for rows in self.tested)
-        return np.array([sums.n > 0 for sums in each])
+        return np.array([(held.n > 0) & (own.n > 0) for held, own in zip(each, self.sums[1:], strict=True)])
 
     def _held_out(self, fold: int) -> HeldOut:
         rows, own = self.tested[fold], self.coordinates[1 + fold]

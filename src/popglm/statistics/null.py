@@ -31,7 +31,7 @@ class NullModels:
     intercept : ndarray, shape (n_neurons,)
     cv_intercept : ndarray, shape (n_folds, n_neurons)
     cv_deviance : ndarray, shape (n_folds, n_neurons)
-        Of the rows that each fold holds out, summed; NaN where there are none.
+        Of the rows that each fold holds out, summed; NaN where there are none, and in folds that train on none.
     n_events : ndarray of int, shape (n_neurons,)
         Samples of positive weight with activity; all samples for families without events; successes of trials.
     margin : ndarray, shape (n_neurons,)
@@ -109,7 +109,9 @@ def null_models(
             unit = loss.at(found.cv_parameters[fold, at]).deviance(eta, y[:, test])
             scored = s[:, test] > 0
             total = np.where(scored, s[:, test] * np.where(scored, unit, 0), 0).sum(axis=1)
-            found.cv_deviance[fold, at] = np.where(scored.any(axis=1), total, np.nan)
+            # a fold that knows nothing of a neuron predicts nothing of it
+            is_known = scored.any(axis=1) & (s[:, train] > 0).any(axis=1)
+            found.cv_deviance[fold, at] = np.where(is_known, total, np.nan)
     return found
 
 
