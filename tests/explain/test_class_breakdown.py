@@ -160,7 +160,6 @@ def test_what_cannot_be_broken_down(model, session):
 @pytest.mark.parametrize(
     ("name", "given", "instead"),
     [
-        ("significance", {"trial": 0}, "compare"),
         ("stability_selection", {"trial": 0}, "compare"),
         ("wald", {}, "compare"),
         ("debiased", {}, "compare"),

@@ -26,7 +26,7 @@ MAY_TAKE_ALL = ("breakdown", "calibration", "decode", "predicted_tuning")
 INSTEAD = {
     **dict.fromkeys(("predicted_tuning", "simulate"), "its predict_proba"),
     **dict.fromkeys(("goodness_of_fit", "time_rescaling"), "its evaluate, or cv_deviance_explained_"),
-    **dict.fromkeys(("significance", "stability_selection"), "compare, which scores without a variable, held out"),
+    "stability_selection": "compare, which scores without a variable, held out",
     **dict.fromkeys(("wald", "debiased", "likelihood_ratio"), "compare, which scores without a variable, held out"),
     "connectivity": "kernels",
 }

@@ -16,7 +16,7 @@ from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSi
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
 
-__all__ = ["LocalTest"]
+__all__ = ["EXCEEDANCES", "TIE", "LocalTest", "sequential_p_values", "stages"]
 
 #: A neuron's surrogates end once as many of them did at least as well.
 EXCEEDANCES = 10
@@ -157,7 +157,7 @@ class LocalTest:
 
         for neurons in batches(tested, 1):
             statistic[neurons] = score(neurons, None)[0]
-        for draws in self._stages(n_draws, len(X)):
+        for draws in stages(n_draws, max(1, min(COLUMNS, BLOCK // len(X)))):
             enough = (null >= statistic - TIE).sum(axis=0) >= EXCEEDANCES
             going = tested if surrogates.complete else tested[~enough[tested]]
             for neurons in batches(going, draws.stop - draws.start):
@@ -165,14 +165,20 @@ class LocalTest:
         p = np.where(skip, 1.0, sequential_p_values(statistic, null, surrogates.complete))
         return statistic, null, p
 
-    @staticmethod
-    def _stages(n_draws: int, n_samples: int) -> Iterator[slice]:
-        """Draws between two looks at which neurons have had enough: more and more."""
-        most, first, size = max(1, min(COLUMNS, BLOCK // n_samples)), 0, EXCEEDANCES
-        while first < n_draws:
-            last = min(first + min(size, most), n_draws)
-            yield slice(first, last)
-            first, size = last, 2 * size
+
+def stages(n_draws: int, most: int) -> Iterator[slice]:
+    """Draws between two looks at which neurons have had enough: more and more, ``most`` at most.
+
+    Examples
+    --------
+    >>> [draws.stop for draws in stages(100, 32)]
+    [10, 30, 62, 94, 100]
+    """
+    first, size = 0, EXCEEDANCES
+    while first < n_draws:
+        last = min(first + min(size, most), n_draws)
+        yield slice(first, last)
+        first, size = last, 2 * size
 
 
 def sequential_p_values(statistic: np.ndarray, null: np.ndarray, complete: bool = False) -> np.ndarray:

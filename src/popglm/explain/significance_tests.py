@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import false_discovery_control
 
 from popglm.checks import MOST_DRAWS, check_count, check_flag, check_room, check_seed
-from popglm.estimators import GLMCV
+from popglm.estimators import GLMCV, ClassifierGLMCV
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.ablation import breakdown
-from popglm.explain.choice import METHODS, Layout, spread
+from popglm.explain.choice import METHODS, Layout, Method, spread
+from popglm.explain.class_significance import TestedClasses, test_classes
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.data_of_fit import check_refittable, has_one_minimum, has_stages
 from popglm.explain.full_refits import full_refits
@@ -23,7 +24,7 @@ from popglm.explain.shift_p_values import degrees_of_freedom, widened
 from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.surrogate_maker import SurrogateMaker
 from popglm.explain.surrogates import draw_offsets
-from popglm.explain.tested import TestedData
+from popglm.explain.tested import TestedData, table_of_tests
 from popglm.messages import shown
 from popglm.statistics.selection import select_strengths
 from popglm.variables import Variables, group_columns, resolve_variables
@@ -35,7 +36,7 @@ TIE = 1e-9
 
 
 def significance(
-    model: GLMCV,
+    model: GLMCV | ClassifierGLMCV,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -54,8 +55,8 @@ def significance(
 
     Parameters
     ----------
-    model : GLMCV
-        Fitted to X and Y.
+    model : GLMCV or ClassifierGLMCV
+        Fitted to X and Y. Responses of a classifier stand in the place of neurons, see Notes.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
         Rows in order of time.
@@ -172,6 +173,13 @@ def significance(
     recordings ``tol`` should be far below columns over samples, what chance alone explains, or p-values are too
     large.
 
+    *Labels* have no residuals. For a classifier they are themselves shifted, or exchanged by trials: "auto" takes
+    trials where labels are constant within them. Of a variable, what is shifted or exchanged against labels and all
+    other columns is what these leave of its own columns (Smith's method in Winkler et al. 2014). Every surrogate is
+    fitted by the classifier itself, and `statistic` is its held-out deviance explained, with and without a variable's
+    own course. Surrogates of labels are responses of one fit; those of a variable take a fit each, so a hundred
+    `n_shifts` may do. Degrees of freedom and warnings go by the commonest class of a response.
+
     *refit=False* keeps the fitted weights. Every loss here is :math:`a(\eta) - y\,\theta(\eta)` plus a constant in η,
     so the deviance at all shifts is a circular cross-correlation. Two corrections stand for the fits. Folds share
     training rows, so the sum over folds has twice the variance that shifts with given weights show (Bengio &
@@ -196,6 +204,7 @@ def significance(
     Freedman & Lane (1983), Journal of Business & Economic Statistics 1, 292-298.
     Besag & Clifford (1991), Biometrika 78, 301-304.
     Bengio & Grandvalet (2004), Journal of Machine Learning Research 5, 1089-1105.
+    Winkler, Ridgway, Webster, Smith & Nichols (2014), NeuroImage 92, 381-397.
     Phipson & Smyth (2010), Statistical Applications in Genetics and Molecular Biology 9, 39.
     Satterthwaite (1946), Biometrics Bulletin 2, 110-114.
     McCullagh & Nelder (1989), Generalized Linear Models, 2nd edition, section 2.5.
@@ -239,6 +248,11 @@ def significance(
         )
     check_seed(seed, "significance")
     check_map("significance", map)
+    if isinstance(model, CategoricalGLM):
+        if refit is False:
+            raise ValueError("significance: surrogates of labels are fitted anew; leave refit=None.")
+        tested = TestedClasses.make(model, X, Y, trial, strata, sample_weight, offset)
+        return _of_classes(tested, method, variables, (n_shifts, seed), map)
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
     check_refittable(model, "significance")
     data = TestedData.make(model, values, X, Y, trial, strata, sample_weight, offset)
@@ -270,6 +284,28 @@ def significance(
             )
         return _by_local_refits(data, method, chosen, columns, own, (n_shifts, seed), map)
     return _by_shifts(data, refit, chosen, columns, own, (n_shifts, seed), map)
+
+
+def _of_classes(
+    tested: TestedClasses, method: str, variables: Variables, drawn: tuple[int, int], map: Callable[..., Iterable[Any]]
+) -> xr.Dataset:
+    """Surrogates of labels, or of what a variable alone says, each by fits of the classifier itself."""
+    model, (n_shifts, seed) = tested.model, drawn
+    chosen = {} if variables is None else resolve_variables(variables, model.feature_group_names_)
+    found, share, methods = test_classes(tested, method, chosen, drawn, map)
+    attrs = {
+        "method": methods[0].name, "reason": methods[0].reason, "refit": "full", "n_shifts": n_shifts, "seed": seed
+    }  # fmt: skip
+    result = table_of_tests(model, list(chosen), share, *found, attrs)
+    return _with_methods(result, methods) if chosen else result
+
+
+def _with_methods(result: xr.Dataset, methods: list[Method]) -> xr.Dataset:
+    """The table with the methods of variables, which come after that of the model."""
+    return result.assign(
+        contribution_method=("variable", [took.name for took in methods[1:]]),
+        contribution_reason=("variable", [took.reason for took in methods[1:]]),
+    )
 
 
 def _by_local_refits(
@@ -315,11 +351,8 @@ def _by_local_refits(
         "method": methods[0].name, "reason": methods[0].reason, "refit": "local", "n_shifts": n_shifts, "seed": seed
     }  # fmt: skip
     statistic, p = (np.stack([run[i] for run in found], axis=1) for i in (0, 2))
-    result = _dataset(model, list(chosen), share, statistic, null, p, attrs)
-    if chosen:
-        result["contribution_method"] = ("variable", [took.name for took in methods[1:]])
-        result["contribution_reason"] = ("variable", [took.reason for took in methods[1:]])
-    return result
+    result = table_of_tests(model, list(chosen), share, statistic, null, p, attrs)
+    return _with_methods(result, methods) if chosen else result
 
 
 def _tested(test: LocalTest, skip: np.ndarray, mine, alone, surrogates) -> tuple[np.ndarray, ...]:
@@ -363,7 +396,7 @@ def _by_shifts(
         "method": "circular_shift", "reason": reason, "refit": "full" if refit else "none", "n_shifts": n_shifts,
         "seed": seed,
     }  # fmt: skip
-    return _dataset(model, list(chosen), share, statistic, null, p, attrs)
+    return table_of_tests(model, list(chosen), share, statistic, null, p, attrs)
 
 
 def _contributions(data: TestedData, chosen: dict) -> np.ndarray:
@@ -379,27 +412,3 @@ def _rule(model: GLMCV) -> tuple[float, float] | None:
     # shifts are scored by the best strength; neurons at their null model are at none
     at_strength = np.isfinite(model.lambda_)
     return rule if np.array_equal(index[at_strength], model.lambda_index_[at_strength]) else None
-
-
-def _dataset(model, variables, share, statistic, null, p, attrs) -> xr.Dataset:
-    """``statistic`` and ``p`` (n_neurons, 1 + n_variables), ``null`` (n_draws, the same); the model comes first."""
-    q = false_discovery_control(p, axis=0)
-    contents: dict[str, Any] = {
-        "deviance_explained": ("neuron", model.cv_deviance_explained_),
-        "statistic": ("neuron", statistic[:, 0]),
-        "deviance_explained_null": (("shift", "neuron"), null[..., 0]),
-        "p_value": ("neuron", p[:, 0]),
-        "q_value": ("neuron", q[:, 0]),
-    }
-    coords: dict[str, Any] = {"neuron": model.neuron_names_}
-    if variables:
-        coords["variable"] = variables
-        dims = ("neuron", "variable")
-        contents |= {
-            "contribution": (dims, share),
-            "contribution_statistic": (dims, statistic[:, 1:]),
-            "contribution_null": (("shift", *dims), null[..., 1:]),
-            "contribution_p_value": (dims, p[:, 1:]),
-            "contribution_q_value": (dims, q[:, 1:]),
-        }
-    return xr.Dataset(contents, coords=coords, attrs=attrs)

@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.explain.choice import FEWEST_TRIALS, Layout, Method, drift_together, independent_samples
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
-from popglm.explain.tested import TestedData
+from popglm.explain.tested import Tested
 from popglm.warnings import warn
 
 __all__ = ["SurrogateMaker"]
@@ -30,7 +30,7 @@ FEWEST_DRAWS = 19
 class SurrogateMaker:
     """Chooses methods, makes their surrogates, and tells where these promise too much."""
 
-    data: TestedData
+    data: Tested
     layout: Layout
     n_shifts: int
     seed: int

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+from scipy.stats import false_discovery_control
 
 from popglm.estimators import GLMCV
 from popglm.estimators.splits import check_labels
@@ -14,9 +16,26 @@ from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_data_of_fit, rows_of
 from popglm.explain.given_models import check_activity
 from popglm.explain.trials import check_trials
-from popglm.labels import check_order
+from popglm.labels import Rows, check_order
 
-__all__ = ["TestedData"]
+__all__ = ["Tested", "TestedData", "table_of_tests", "trials_of_rows"]
+
+
+class Tested(Protocol):
+    """What surrogates are made of, of activity or of labels: see `TestedData`."""
+
+    y: np.ndarray
+    rows: np.ndarray
+    trial: np.ndarray
+    strata: np.ndarray | None
+
+    @property
+    def longest(self) -> int:
+        """Samples of the longest trial."""
+
+    @property
+    def empty(self) -> np.ndarray:
+        """Neurons whose model has no weights, shape (n_neurons,)."""
 
 
 @dataclass(eq=False)
@@ -53,11 +72,7 @@ class TestedData:
             )
         check_data_of_fit(model, values, y, weight, offset, "significance")
         rows = np.flatnonzero(model.fold_ >= 0)
-        codes = _check_order(check_trials(trial, len(values), labels), rows, trial)
-        check_order(None if labels.labels is None else labels.labels[rows], labels.owner, "significance", codes)
-        if strata is not None:
-            strata = _check_strata(check_labels(strata, "strata", len(values), labels)[0], codes, rows, trial)
-        return cls(model, values, X, y, weight, offset, rows, codes, strata)
+        return cls(model, values, X, y, weight, offset, rows, *trials_of_rows(labels, rows, len(values), trial, strata))
 
     @property
     def longest(self) -> int:
@@ -98,6 +113,23 @@ class TestedData:
         return None if a is None else a[self.rows]
 
 
+def trials_of_rows(
+    labels: Rows, rows: np.ndarray, n_samples: int, trial: Any, strata: Any
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Numbers of the trials of some rows, in order of time, and of their strata, if there are any.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, the rows of a trial do not follow each other, or a trial has several strata.
+    """
+    codes = _check_order(check_trials(trial, n_samples, labels), rows, trial)
+    check_order(None if labels.labels is None else labels.labels[rows], labels.owner, "significance", codes)
+    if strata is not None:
+        strata = _check_strata(check_labels(strata, "strata", n_samples, labels)[0], codes, rows, trial)
+    return codes, strata
+
+
 def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
     """Trials of the rows, numbered anew, if the rows of each follow each other."""
     numbers = pd.factorize(codes[rows])[0]
@@ -121,3 +153,27 @@ def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial
             f"strata changes in row {row}, within trial {np.asarray(trial)[row]}; a trial has one stratum."
         )
     return numbers
+
+
+def table_of_tests(model: Any, variables, share, statistic, null, p, attrs) -> xr.Dataset:
+    """``statistic`` and ``p`` (n_neurons, 1 + n_variables), ``null`` (n_draws, the same); the model comes first."""
+    q = false_discovery_control(p, axis=0)
+    contents: dict[str, Any] = {
+        "deviance_explained": ("neuron", model.cv_deviance_explained_),
+        "statistic": ("neuron", statistic[:, 0]),
+        "deviance_explained_null": (("shift", "neuron"), null[..., 0]),
+        "p_value": ("neuron", p[:, 0]),
+        "q_value": ("neuron", q[:, 0]),
+    }
+    coords: dict[str, Any] = {"neuron": model.neuron_names_}
+    if variables:
+        coords["variable"] = variables
+        dims = ("neuron", "variable")
+        contents |= {
+            "contribution": (dims, share),
+            "contribution_statistic": (dims, statistic[:, 1:]),
+            "contribution_null": (("shift", *dims), null[..., 1:]),
+            "contribution_p_value": (dims, p[:, 1:]),
+            "contribution_q_value": (dims, q[:, 1:]),
+        }
+    return xr.Dataset(contents, coords=coords, attrs=attrs)

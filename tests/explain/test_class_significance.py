@@ -1,0 +1,134 @@
+"""Tests of classifiers against chance, beside fits by hand to the same surrogates."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import popglm as pg
+from popglm.explain.surrogates import CircularShifts, TrialPermutations, draw_offsets
+
+N, LENGTH = 160, 8
+TRIAL = np.arange(N) // LENGTH
+SETTINGS = {"lambdas": [0.1, 0.01], "cv": 2, "tol": 1e-3}
+
+
+def recorded():
+    """A response that follows the first group, and one of noise, which lacks some labels; columns that share a part."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((N, 3))
+    X[:, 1] += 0.7 * X[:, 0]
+    drive = np.column_stack([1.5 * X[:, 0], -1.5 * X[:, 0]]) + rng.gumbel(size=(N, 2))
+    noise = np.where(rng.random(N) < 0.2, None, np.array(["u", "v", "w"], object)[rng.integers(3, size=N)])
+    Y = pd.DataFrame({"state": np.array(["run", "rest"], object)[drive.argmax(axis=1)], "noise": noise})
+    return X, Y
+
+
+def quietly(call, *args, **kwargs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        return call(*args, **kwargs)
+
+
+def fit(X, Y):
+    return quietly(pg.ClassifierGLMCV(feature_groups=["a", "b", "b"], **SETTINGS).fit, X, Y, groups=TRIAL)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit(*recorded())
+
+
+@pytest.fixture(scope="module")
+def shifted(model):
+    X, Y = recorded()
+    return quietly(pg.significance, model, X, Y, ["a", "b"], trial=TRIAL, n_shifts=24, seed=1)
+
+
+def test_surrogates_of_labels_are_fitted_as_the_labels_were(model, shifted):
+    X, Y = recorded()
+    assert shifted.attrs["method"] == "circular_shift"
+    assert shifted.attrs["reason"] == "labels change within trials"
+    surrogates = CircularShifts(draw_offsets(N, LENGTH, 24, 2, 1))
+    for j, name in enumerate(Y):
+        for k in (0, 3):
+            own = surrogates.apply(Y[name].to_numpy(), j, slice(k, k + 1), np.arange(N))[0]
+            by_hand = fit(X, own).cv_deviance_explained_[0]
+            np.testing.assert_allclose(shifted.deviance_explained_null[k, j], by_hand, rtol=1e-6)
+    np.testing.assert_array_equal(shifted.statistic, model.cv_deviance_explained_)
+    # no surrogate does as well, and one in 25 is the labels themselves; few degrees of freedom widen that a little
+    assert 1 / 25 <= shifted.p_value[0] < 0.05
+    assert shifted.p_value[1] > 0.1
+
+
+def test_surrogates_of_a_variable_move_what_others_leave_of_it(model, shifted):
+    X, Y = recorded()
+    centred = X - X.mean(axis=0)
+    alone = centred[:, 1:] - centred[:, :1] @ np.linalg.lstsq(centred[:, :1], centred[:, 1:], rcond=None)[0]
+    surrogates = CircularShifts(draw_offsets(N, LENGTH, 24, 2, 1))
+    for k in (0, 3):
+        moved = [surrogates.apply(own, 0, slice(k, k + 1), np.arange(N))[0] for own in alone.T]
+        other = X.copy()
+        other[:, 1:] += np.stack(moved, axis=1) - alone
+        by_hand = fit(other, Y[["state"]]).cv_deviance_explained_[0]
+        np.testing.assert_allclose(shifted.contribution_null.sel(variable="b")[k, 0], by_hand, rtol=1e-6)
+    assert shifted.contribution_p_value.sel(neuron="state", variable="a") < 0.05
+    assert shifted.contribution_p_value.sel(neuron="state", variable="b") > 0.06
+    share = pg.breakdown(model, X, Y).fraction_null_deviance
+    np.testing.assert_allclose(shifted.contribution, share, rtol=1e-12)
+
+
+def test_labels_of_whole_trials_are_exchanged():
+    rng = np.random.default_rng(0)
+    trial = np.repeat(np.arange(6), [8, 9, 10, 8, 9, 10])
+    side = np.array(["left", "right"])[[0, 1, 0, 0, 1, 1]]
+    X = rng.standard_normal((len(trial), 1)) + 2.0 * (side[trial] == "left")[:, None]
+    model = quietly(pg.ClassifierGLMCV(**SETTINGS).fit, X, side[trial], groups=trial)
+    found = quietly(pg.significance, model, X, side[trial], trial=trial, n_shifts=30)
+    assert found.attrs["method"] == "trial_permutation"
+    assert "constant within trials" in found.attrs["reason"]
+    orders = TrialPermutations(trial, np.zeros(6, int), 30, 0, False).orders
+    for k in (0, 4):
+        by_hand = quietly(pg.ClassifierGLMCV(**SETTINGS).fit, X, side[orders[k]][trial], groups=trial)
+        np.testing.assert_allclose(found.deviance_explained_null[k, 0], by_hand.cv_deviance_explained_[0], rtol=1e-6)
+    # of strata there are few orders: all of them are tried
+    strata = (np.arange(6) // 3)[trial]
+    found = quietly(pg.significance, model, X, side[trial], trial=trial, n_shifts=99, strata=strata)
+    assert found.sizes["shift"] == 35
+    assert found.p_value[0] == (1 + (found.deviance_explained_null[:, 0] >= found.statistic[0] - 1e-9).sum()) / 36
+
+
+def test_what_cannot_be_tested_is_told(model):
+    X, Y = recorded()
+
+    def told(kind, words, model=model, X=X, Y=Y, **more):
+        with pytest.raises(kind, match=words):
+            pg.significance(model, X, Y, **({"trial": TRIAL, "n_shifts": 20} | more))
+
+    told(ValueError, "surrogates of labels are fitted anew", refit=False)
+    told(ValueError, "time_in_trial' flips residuals, which labels have not", method="time_in_trial")
+    told(
+        ValueError,
+        "cannot be exchanged, for labels change within them",
+        method="trial_permutation",
+        trial=np.repeat(np.arange(19), [16, *[8] * 18]),
+    )
+    told(ValueError, "X, Y or sample_weight are not those of the fit", Y=Y[::-1].reset_index(drop=True))
+    told(ValueError, "no group fits", variables=["speed"])
+    single = quietly(pg.ClassifierGLM(lambdas=[0.1]).fit, X, Y)
+    told(ValueError, "needs a fitted popglm.ClassifierGLMCV; found ClassifierGLM", model=single)
+    by_hand = fit(X, Y).take_strengths((model.lambda_index_ + 1) % 3)
+    told(ValueError, "strengths were taken by hand", model=by_hand)
+    locked = np.column_stack([X[:, :2], np.arange(N) % LENGTH - 3.5])
+    own = quietly(pg.ClassifierGLMCV(**SETTINGS).fit, locked, Y, groups=TRIAL)
+    told(ValueError, "'feature2' holds time in trial", model=own, X=locked, variables=["feature2"])
+
+
+def test_time_in_trial_is_kept_by_exchanged_trials():
+    X, Y = recorded()
+    locked = np.column_stack([X[:, :2], np.arange(N) % LENGTH - 3.5])
+    model = quietly(pg.ClassifierGLMCV(**SETTINGS).fit, locked, Y, groups=TRIAL)
+    found = quietly(pg.significance, model, locked, Y, trial=TRIAL, n_shifts=10)
+    assert found.attrs["method"] == "trial_permutation"
+    assert "holds time in trial, which exchanged trials keep" in found.attrs["reason"]
