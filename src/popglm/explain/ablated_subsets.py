@@ -81,7 +81,7 @@ class AblatedSubsets:
                 # the intercept goes with what no variable has
                 base, parts = base + shift.sum(axis=0)[:, None], parts - shift[..., None]
             # a fold that was trained on nothing of a neuron is not scored
-            held = s[:, test] * (s[:, train] > 0).any(axis=1)[:, None]
+            held = s[:, test] * np.any(s[:, train] > 0, axis=1, keepdims=True)
             residual, parts = (y - base)[:, test], parts[..., test]
             found[:-1] += (held * parts * (2 * residual - parts.sum(axis=0))).sum(axis=2)
             found[-1] += (held * residual**2).sum(axis=1)
