@@ -9,6 +9,7 @@ import numpy as np
 
 from popglm.statistics.concave import CONCAVE, ConcavePenalty
 from popglm.statistics.penalties import Penalty
+from popglm.statistics.sparse_groups import SPARSE_GROUPS, SparseGroupPenalty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,8 @@ def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
             model.penalty, model.concavity, model.smoothness, model.feature_group_sizes_, factors,
             shapes=model.feature_shapes_,
         )  # fmt: skip
+    if model.penalty == SPARSE_GROUPS:
+        return SparseGroupPenalty.of_share(model.l1_ratio, model.feature_group_sizes_, factors, model.feature_shapes_)
     return Penalty.make(
         model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
         shapes=model.feature_shapes_,

@@ -39,11 +39,14 @@ class GLM(PopulationGLM):
     inverse_link : {"identity", "exp", "sigmoid", "softplus", "relu"}, optional
         Mean as a function of the linear predictor. Unless given: identity for Gaussian and censored Gaussian, sigmoid
         for Bernoulli and binomial, exp for all others.
-    penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso", "mcp", "scad", "group_mcp", "group_scad"}
-        ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂; and concave ones of columns or of groups, which
-        choose as the lasso and the group lasso do, and leave large weights unpenalised: see `concavity`.
+    penalty : {"ridge", "none", "lasso", "elastic_net", "group_lasso", "sparse_group_lasso", "mcp", "scad", \
+"group_mcp", "group_scad"}
+        ½‖w‖²; nothing; ‖w‖₁; α‖w‖₁ + (1−α)/2‖w‖²; Σ_g √p_g ‖w_g‖₂; α‖w‖₁ + (1−α) Σ_g √p_g ‖w_g‖₂, which chooses groups
+        and columns within them; and concave ones of columns or of groups, which choose as the lasso and the group
+        lasso do, and leave large weights unpenalised: see `concavity`.
     l1_ratio : float, optional
-        α of the elastic net (0.5 unless given), or the share of the norm term in a group lasso with a ridge part.
+        α of the elastic net and of the sparse group lasso (0.5 unless given), or the share of the norm term in a group
+        lasso with a ridge part.
     smoothness : float
         σ of the penalty ½σwᵀRw on squared differences of neighbouring weights within feature groups, with 0 beyond the
         ends of a line, summed over the axes that `feature_shapes` tells. R is 2 on its diagonal and −1 beside it.

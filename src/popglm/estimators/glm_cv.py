@@ -66,7 +66,8 @@ class GLMCV(CrossValidated):
         Whether the columns that a strength has chosen are fitted again without a penalty, and weights are blends: γ of
         the penalised ones and 1 − γ of the others. Each neuron gets the pair of λ and γ that predicts held-out samples
         best, among the shares given, or 0, 0.25, 0.5, 0.75 and 1 for True. For penalties that choose: "lasso",
-        "group_lasso" (all columns of the groups that it has chosen) and "elastic_net". See the Notes.
+        "group_lasso" (all columns of the groups that it has chosen), "sparse_group_lasso" and "elastic_net". See the
+        Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
 lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
 schedule, precision, verbose, power, concavity

@@ -26,6 +26,7 @@ from popglm.solve.population import Settings
 from popglm.statistics.concave import CONCAVE, least_concavity
 from popglm.statistics.families import Family, get_family
 from popglm.statistics.penalties import PENALTIES, Penalty
+from popglm.statistics.sparse_groups import SPARSE_GROUPS
 
 __all__ = ["Parameters"]
 
@@ -55,17 +56,22 @@ class Parameters(Attributes):
             self._check_number("l1_ratio", 0)
             if self.l1_ratio > 1:
                 raise ValueError(f"l1_ratio={shown(self.l1_ratio)} must lie between 0 and 1.")
-            if self.penalty not in ("elastic_net", "group_lasso"):
+            if self.penalty not in ("elastic_net", "group_lasso", SPARSE_GROUPS):
                 raise ValueError(
                     f"l1_ratio={shown(self.l1_ratio)} has no effect under penalty={self.penalty!r}; use "
-                    "penalty='elastic_net' or 'group_lasso'."
+                    f"penalty='elastic_net', 'group_lasso' or {SPARSE_GROUPS!r}."
                 )
+        if self.penalty == SPARSE_GROUPS and self.smoothness > 0:
+            raise ValueError(
+                f"penalty={SPARSE_GROUPS!r} leaves single columns out, which smoothness={shown(self.smoothness)} over "
+                "their neighbours would give a weight again; use smoothness=0, or penalty='group_lasso'."
+            )
         self._check_concavity()
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule={self.schedule!r} is unknown; use one of {', '.join(SCHEDULES)}.")
-        grouped = f"penalty={self.penalty!r}" if self.penalty.startswith("group_") else None
+        grouped = f"penalty={self.penalty!r}" if "group_" in self.penalty else None
         needed_by = grouped or ("smoothness > 0" if self.smoothness > 0 else None)
         sizes, names = feature_group_sizes(self.feature_groups, X, n_features, needed_by)
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
@@ -88,7 +94,7 @@ class Parameters(Attributes):
 
     def _known_penalties(self) -> tuple[str, ...]:
         """Names that ``penalty`` may have."""
-        return (*PENALTIES, *CONCAVE)
+        return (*PENALTIES, SPARSE_GROUPS, *CONCAVE)
 
     def _check_concavity(self) -> None:
         """Complain of a concavity that is none, or has no effect."""

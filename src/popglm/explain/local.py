@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.linalg import eigh
 
+from popglm.statistics import norms
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["LocalModel", "thinned"]
@@ -320,10 +321,14 @@ class ProximalFold:
         """Proximal operator of the norms, in place; ``step`` is alike within a block."""
         penalty = self.fit.penalty
         starts = penalty.starts[:-1]
+        if penalty.blocks.nested:
+            each = np.broadcast_to(step, w.shape)
+            w[:] = norms.shrink(np, penalty.blocks, w, threshold * np.concatenate([each, each[:, starts]], axis=1))
+            return
         threshold = threshold * step[..., starts]
         if len(starts) == w.shape[1]:
             w -= np.clip(w, -threshold, threshold)
             return
-        norms = np.sqrt(np.add.reduceat(w * w, starts, axis=1))
-        factor = np.maximum(1 - threshold / np.maximum(norms, np.finfo(np.float32).tiny), 0)
+        sizes = np.sqrt(np.add.reduceat(w * w, starts, axis=1))
+        factor = np.maximum(1 - threshold / np.maximum(sizes, np.finfo(np.float32).tiny), 0)
         w *= factor[:, penalty.block_of_column]

@@ -15,6 +15,7 @@ from popglm.explain.moments import moments
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
+from popglm.statistics.sparse_groups import SPARSE_GROUPS, SparseGroupPenalty
 
 __all__ = ["EXCEEDANCES", "TIE", "LocalTest", "sequential_p_values", "stages"]
 
@@ -120,6 +121,8 @@ class LocalTest:
             sizes = sizes[sizes > 0]
         # the local problem is that of working responses, in units of the mean curvature
         smoothness = model.smoothness / float(np.median(self.curvature))
+        if model.penalty == SPARSE_GROUPS:
+            return SparseGroupPenalty.of_share(model.l1_ratio, sizes, factors, shapes)
         return Penalty.make(model.penalty, model.l1_ratio, smoothness, sizes, factors, shapes=shapes)
 
     def _run(self, X, penalty, mean, deviation, surrogates: Surrogates, skip) -> tuple[np.ndarray, ...]:

@@ -26,6 +26,8 @@ SOURCES = {
     "coding across posterior cortical areas for dynamic navigation decisions. Neuron 110, 2484-2502.",
     "group_lasso": "Yuan M. & Lin Y. (2006). Model selection and estimation in regression with grouped variables. "
     "Journal of the Royal Statistical Society B 68, 49-67.",
+    "sparse_group_lasso": "Simon N., Friedman J., Hastie T. & Tibshirani R. (2013). A sparse-group lasso. Journal of "
+    "Computational and Graphical Statistics 22, 231-245.",
     "lasso": "Tibshirani R. (1996). Regression shrinkage and selection via the lasso. Journal of the Royal Statistical "
     "Society B 58, 267-288.",
     "elastic_net": "Zou H. & Hastie T. (2005). Regularization and variable selection via the elastic net. Journal of "

@@ -12,6 +12,7 @@ from popglm.analysis.result import Result
 from popglm.io.netcdf import description_of
 from popglm.messages import listed
 from popglm.statistics.families import get_family
+from popglm.statistics.sparse_groups import SPARSE_GROUPS
 
 __all__ = ["model_sentences"]
 
@@ -39,6 +40,7 @@ _LINKS = {
 }
 _PENALTIES = {
     "group_lasso": "a group lasso, which takes in or leaves out all columns of a group together",
+    "sparse_group_lasso": "a sparse group lasso, which takes in or leaves out groups and single columns within them",
     "lasso": "a lasso",
     "elastic_net": "an elastic net",
     "ridge": "a ridge penalty",
@@ -85,7 +87,8 @@ def _of_path(model: xr.Dataset, about: dict[str, Any], cite: Cite) -> list[str]:
     said = [_of_family(parameters, cite)]
     if penalty in _PENALTIES:
         mixed = parameters["l1_ratio"]
-        share = f" (share of the L1 norm {mixed:g})" if penalty == "elastic_net" and mixed is not None else ""
+        has_share = penalty in ("elastic_net", SPARSE_GROUPS) and mixed is not None
+        share = f" (share of the L1 norm {mixed:g})" if has_share else ""
         said.append(
             f"Weights were penalised by {_PENALTIES[penalty]}{share} {cite(penalty)}, at {model.sizes['strength']} "
             f"strengths from the strongest to the weakest {cite('path')}."

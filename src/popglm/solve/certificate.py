@@ -26,7 +26,7 @@ import numpy as np
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
 from popglm.statistics import norms
-from popglm.statistics.blockwise import Blocks, HostBlocks, block_norms
+from popglm.statistics.blockwise import Blocks, HostBlocks
 from popglm.statistics.families import Family
 
 __all__ = ["DECREMENT_SAFETY", "certificate", "decrement", "gap_of", "gap_sums"]
@@ -62,7 +62,7 @@ def gap_sums(
         theta, over, omega = xp.where(lam2 > 0, one, 0 * one), xp.sum(grad * grad, axis=1), 0 * wg
     else:
         theta, over = norms.dual_scale(xp, blocks, grad, tau)
-        omega = tau * block_norms(xp, blocks, W)
+        omega = norms.terms(xp, blocks, W, tau)
     finite = xp.where(xp.isfinite(xp.sum(grad, axis=1)), one, 0 * one)
     scaled, plain = xp.sum(omega + theta[:, None] * wg, axis=1), xp.sum(omega + wg, axis=1)
     parts = [theta, scaled, plain, xp.sum(W * W, axis=1), xp.sum(W * RW, axis=1), over, finite]

@@ -80,6 +80,7 @@ class ModelArrays(NamedTuple):
     rows: np.ndarray
     pairs: Pairs
     middle: np.ndarray
+    starts: np.ndarray
 
 
 @dataclass(eq=False)
@@ -97,6 +98,7 @@ class LocalModel:
     penalty : Penalty
     c, lam2 : ndarray, shape (n_neurons,)
     tau : ndarray, shape (n_neurons, n_blocks)
+        Of columns and then of groups, where the penalty has norms of both.
     rows : ndarray of int, shape (n_neurons,)
         Of these neurons in ``pairs``.
     pairs : Pairs
@@ -130,6 +132,11 @@ class LocalModel:
     def arrays(self) -> ModelArrays:
         """The arrays alone, for compiled functions."""
         return ModelArrays(*(getattr(self, name) for name in ModelArrays._fields))
+
+    @property
+    def starts(self) -> np.ndarray:
+        """First column of every group whose norm is beside those of its columns, and their number; 0 without any."""
+        return self.penalty.starts if self.penalty.blocks.nested else np.zeros(1, int)
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""

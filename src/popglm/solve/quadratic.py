@@ -68,12 +68,9 @@ class QuadraticModel:
         self.engine, self.G, self.penalty, self.thin, self.coordinates = engine, G, penalty, thin, coordinates
         self.n_parts, self.diagonal = n_parts or engine.n_workers, diagonal
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
-        self.split = G.ndim > 1 and penalty.l1_ratio > 0 and penalty.R is None and len(penalty.block_sizes) == len(G)
+        self.split = G.ndim > 1 and penalty.shrinks_columns and penalty.R is None
         if self.split:
-            # in columns of unit variance, whatever units they were given in; the penalty's weights go with them
-            # of a model of its own, rounding may leave less than none
-            deviation = np.sqrt(np.maximum(np.diag(G), 0))
-            self.deviation = np.where(deviation > 0, deviation, 1.0)
+            self.deviation, self.norm_deviation = _deviations(G, penalty)
             G = G / np.outer(self.deviation, self.deviation)
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         self._spectrum: dict[float | None, tuple[np.ndarray, np.ndarray | None]] = {}
@@ -168,7 +165,7 @@ class QuadraticModel:
         tau = self.penalty.norm_strengths(lam, W, neurons)
         before, (W, grad, unit) = W, self._scaled(W, grad, c)
         W, grad, c, tau, _ = self._point(W, grad, c, tau, lam)
-        tau = tau / (self.deviation * unit).astype(tau.dtype)
+        tau = tau / (self.norm_deviation * unit).astype(tau.dtype)
         lam2 = np.outer(self.penalty.ridge_strength(lam), self.deviation**-2.0)
         least = lam2.min(axis=1)
         ridge, least = (lam2 - least[:, None]).astype(W.dtype), least.astype(W.dtype)
@@ -343,6 +340,21 @@ class QuadraticModel:
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))
         return np.maximum(values, 0), solve_triangular(L.T, Q)
+
+
+def _deviations(G: np.ndarray, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
+    """Units of the columns in a split model (n_features,), and of the penalty's norms.
+
+    In columns of unit variance it does not matter what units they were given in, and the penalty's weights go with
+    them. Columns that have a norm together share one.
+    """
+    # of a model of its own, rounding may leave less than none
+    variance = np.maximum(np.diag(G), 0)
+    if penalty.blocks.nested:
+        variance = np.bincount(penalty.block_of_column, variance) / penalty.block_sizes
+    of_block = np.sqrt(np.where(variance > 0, variance, 1.0))
+    each = of_block[penalty.block_of_column] if penalty.blocks.nested else of_block
+    return each, np.concatenate([each, of_block]) if penalty.blocks.nested else each
 
 
 def decrease(

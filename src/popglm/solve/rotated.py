@@ -33,7 +33,7 @@ class RotatedModel:
     shares_out = False
 
     def __init__(self, engine: Engine, G: np.ndarray, penalty: Penalty) -> None:
-        own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.block_sizes)
+        own = Coordinates.fit(engine, np.zeros(len(G)), G, penalty.turning_sizes)
         # many neurons may have one: in the precision of the steps
         self._take(own, own.rotate_matrix(G).astype(engine.dtype), penalty)
 
@@ -50,8 +50,8 @@ class RotatedModel:
     @classmethod
     def of(cls, state: State, engine: Engine, penalty: Penalty) -> RotatedModel:
         """The model that handed out a state."""
-        G, stops = state["G"], np.cumsum(penalty.block_sizes)
-        blocks = [slice(int(a), int(b)) for a, b in zip(stops - penalty.block_sizes, stops, strict=True) if b - a > 1]
+        G, stops = state["G"], np.cumsum(penalty.turning_sizes)
+        blocks = [slice(int(a), int(b)) for a, b in zip(stops - penalty.turning_sizes, stops, strict=True) if b - a > 1]
         rotation: list = [(columns, state[f"axes{i}"]) for i, columns in enumerate(blocks)]
         found = cls.__new__(cls)
         found._take(Coordinates(engine, np.zeros(len(G)), rotation), G, penalty)

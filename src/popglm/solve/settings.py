@@ -90,7 +90,7 @@ class Settings:
             still = np.zeros(0, int) if self.closed is None else self.closed
         # with smoothness every axis has a curvature
         free = self.penalty.free if self.penalty.R is None else None
-        return Coordinates.fit(engine, center, G, self.penalty.block_sizes, still if len(still) else None, free)
+        return Coordinates.fit(engine, center, G, self.penalty.turning_sizes, still if len(still) else None, free)
 
     def covariance(self, features: FeatureSums) -> np.ndarray:
         """Of the columns in some rows: 0 for those that are closed or do not vary there."""

@@ -116,7 +116,8 @@ def split_steps(
     own, todo = model, np.arange(len(W))
     # x minimises the quadratic and z the penalty; the multiplier ρu is a subgradient of that, and starts as one that
     # is nearly in balance with the gradient, which saves iterations
-    held = np.where(W != 0, model.tau * np.sign(W) + ridge * W, np.clip(-force, -model.tau, model.tau))
+    tau = model.tau[:, : W.shape[1]]
+    held = np.where(W != 0, tau * np.sign(W) + ridge * W, np.clip(-force, -tau, tau))
     V = W + held / rho[:, None]
     past = empty_past(len(W), W.shape[1], kind)
     split = _Split(*resolvent(model, rho), model.product(force, model.vectors), W, rho, ridge)
@@ -127,7 +128,7 @@ def split_steps(
         Z, missing, gained, left, share = _look(tile, arrays, split, V)
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
         factor = np.clip((1 + BALANCE * share) * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
-        go = left > ACCURACY * gained + np.finfo(kind).eps * row_dots(own.tau, np.abs(split.start))
+        go = left > ACCURACY * gained + np.finfo(kind).eps * row_dots(own.tau[:, : W.shape[1]], np.abs(split.start))
         told = np.flatnonzero(~go & (gained + left <= most))
         if len(told):
             left[told] = decrement(own.take(told), missing[told])
@@ -156,6 +157,19 @@ def _shrink(v, rho, tau, ridge):
     return (v - min(max(v, -threshold), threshold)) * (rho / (rho + ridge))
 
 
+@njit(**INNER)
+def _keep_shares(v, rho, tau, starts, keep):
+    """What the norms of groups leave of columns that `_shrink` has shrunk, into ``keep``; 1 where there are none."""
+    p = len(v)
+    for b in range(len(starts) - 1):
+        square, strength = 0.0, tau[p + b] / rho
+        for k in range(starts[b], starts[b + 1]):
+            square += _shrink(v[k], rho, tau[k], 0.0) ** 2
+        share = 1 - strength / np.sqrt(square) if square > strength**2 else 0.0
+        for k in range(starts[b], starts[b + 1]):
+            keep[k] = share
+
+
 @njit(**JIT)
 def _iterate(n_times, tile, model, split, V, past):
     """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
@@ -163,23 +177,19 @@ def _iterate(n_times, tile, model, split, V, past):
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
     each took 1.5 × the time, and workers waited for each other.
     """
-    vectors, transposed, c, rows, tau, pairs = (
-        model.vectors,
-        model.transposed,
-        model.c,
-        model.rows,
-        model.tau,
-        model.pairs,
-    )
+    _, vectors, transposed, c, _, tau, rows, pairs, _, starts = model
     inverse, core, pull, start, rho, ridge = split
     differences, gram, held = past
     n, p = V.shape
     A, mapped = np.zeros((-(-n // tile) * tile if tile else n, p), V.dtype), np.empty(p, V.dtype)
+    before, after = np.ones(p, V.dtype), np.ones(p, V.dtype)
     primal, dual = np.zeros(n), np.zeros(n)
     for left in range(n_times - 1, -1, -1):
         for j in range(n):
+            _keep_shares(V[j], rho[j], tau[j], starts, before)
             for k in range(p):
-                A[j, k] = 2 * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]) - V[j, k] - start[j, k]
+                z = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                A[j, k] = 2 * z - V[j, k] - start[j, k]
         R = np.dot(A, vectors) if tile else thin_product(A, vectors)
         for j in range(n):
             for k in range(p):
@@ -192,11 +202,17 @@ def _iterate(n_times, tile, model, split, V, past):
         X = np.dot(R, transposed) if tile else thin_product(R, transposed)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
+            _keep_shares(V[j], rho[j], tau[j], starts, before)
+            if len(starts) > 1:
+                for k in range(p):
+                    z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                    mapped[k] = RELAXATION * (start[j, k] + X[j, k] - z_before) + V[j, k]
+                _keep_shares(mapped, rho[j], tau[j], starts, after)
             for k in range(p):
                 x = start[j, k] + X[j, k]
-                z_before = _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
                 v = RELAXATION * (x - z_before) + V[j, k]
-                z = _shrink(v, rho[j], tau[j, k], ridge[j, k])
+                z = after[k] * _shrink(v, rho[j], tau[j, k], ridge[j, k])
                 u = v - z
                 mapped[k] = v
                 apart += (x - z) ** 2
@@ -218,19 +234,22 @@ def _look(tile, model, split, V):
 
     One compiled call: NumPy's passes took 1.5 × the time.
     """
-    values, vectors, _, c, lam2, tau, rows, pairs, middle = model
+    values, vectors, _, c, lam2, tau, rows, pairs, middle, starts = model
     inverse, core, pull, start, rho, ridge = split
     n, p = V.shape
     Z, missing, scaled = np.empty((n, p), V.dtype), np.empty((n, p), V.dtype), np.empty(p, V.dtype)
+    keep = np.ones(p, V.dtype)
     A = np.zeros((-(-2 * n // tile) * tile if tile else 2 * n, p), V.dtype)
     gained, left, share = np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
         shrunk, used = 0.0, 0
+        _keep_shares(V[j], rho[j], tau[j], starts, keep)
         for k in range(p):
-            z, before = _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), start[j, k]
+            z, before = keep[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), start[j, k]
             Z[j, k], A[j, k], A[n + j, k] = z, z - before, V[j, k] - z
             shrunk += tau[j, k] * (abs(before) - abs(z)) + ridge[j, k] / 2 * (before - z) * (before + z)
             used += z != 0
+        shrunk += _fallen(start[j], Z[j], tau[j], starts)
         gained[j], share[j] = shrunk, used / p
     R = np.dot(A, vectors) if tile else thin_product(A, vectors)
     for j in range(n):
@@ -249,6 +268,19 @@ def _look(tile, model, split, V):
         gained[j] -= quadratic
         left[j] = square / 2
     return Z, missing, gained, left, share
+
+
+@njit(**INNER)
+def _fallen(before, after, tau, starts):
+    """By how much the norms of groups fall."""
+    total, p = 0.0, len(before)
+    for b in range(len(starts) - 1):
+        square_before, square_after = 0.0, 0.0
+        for k in range(starts[b], starts[b + 1]):
+            square_before += before[k] ** 2
+            square_after += after[k] ** 2
+        total += tau[p + b] * (np.sqrt(square_before) - np.sqrt(square_after))
+    return total
 
 
 def decrement(model: LocalModel, missing: np.ndarray) -> np.ndarray:

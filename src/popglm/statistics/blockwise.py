@@ -21,10 +21,13 @@ class HostBlocks:
     starts : ndarray of int, shape (n_blocks,)
         First column of every block.
     of_column : ndarray of int, shape (n_features,)
+    nested : bool
+        Whether every column has a norm of its own beside that of its block.
     """
 
     starts: np.ndarray
     of_column: np.ndarray
+    nested: bool = False
 
     @property
     def single(self) -> bool:
@@ -48,15 +51,23 @@ class Blocks(NamedTuple):
     member : array, shape (n_features, n_blocks), or None
         1 where a column belongs to a block; None where every column is its own.
     of_column : array of int, shape (n_features,)
+    columns : array, shape (n_features,), or None
+        Something where every column has a norm of its own beside that of its block.
     """
 
     member: Array
     of_column: Array
+    columns: Array = None
 
     @property
     def single(self) -> bool:
         """Whether every column is its own block."""
         return self.member is None
+
+    @property
+    def nested(self) -> bool:
+        """Whether every column has a norm of its own beside that of its block."""
+        return self.columns is not None
 
     def sums(self, xp: Any, A: Array) -> Array:
         """Sums of columns by block, shape (n_rows, n_blocks)."""

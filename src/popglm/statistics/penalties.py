@@ -182,6 +182,16 @@ class Penalty:
         """How columns form blocks."""
         return HostBlocks(self.starts[:-1], self.block_of_column)
 
+    @property
+    def turning_sizes(self) -> np.ndarray:
+        """Numbers of neighbouring columns whose axes may be turned without a change of the penalty."""
+        return self.block_sizes
+
+    @property
+    def shrinks_columns(self) -> bool:
+        """Whether every column has a norm of its own."""
+        return self.l1_ratio > 0 and len(self.block_sizes) == len(self.block_of_column)
+
     def block_norms(self, W: np.ndarray) -> np.ndarray:
         """‖w_b‖₂ for rows of W, shape (n_neurons, n_blocks)."""
         return block_norms(np, self.blocks, W)
@@ -251,6 +261,8 @@ class Penalty:
         if self.R is not None:
             found += self.smoothness * self.R
         (strengths,), (sizes,) = self.norm_strengths(np.array([lam]), w[None]), self.block_norms(w[None])
+        # a norm of a single column has none
+        strengths = strengths[len(strengths) - len(sizes) :]
         for first, last, strength, size in zip(self.starts[:-1], self.starts[1:], strengths, sizes, strict=True):
             if size > 0:
                 own = w[first:last] / size

@@ -73,10 +73,11 @@ class Diagonals(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Root of the variance of blocks: by column (n_features,), and by block (n_blocks,)."""
+    """Root of the variance of blocks: by column (n_features,), by block (n_blocks,), and by norm of the penalty."""
 
     of_column: Array
     of_block: Array
+    of_norm: Array
 
 
 def choose(ops: Any, mask: Array, *arrays: Array) -> tuple[Array, ...]:
@@ -177,12 +178,12 @@ def open_split(
         What W and grad were divided by, beyond the units of their columns.
     start : tuple of array
     """
-    xp, (W, grad, strength, tau), (deviation, of_block) = ops.xp, at, units
+    xp, (W, grad, strength, tau), (deviation, of_block, of_norm) = ops.xp, at, units
     W, grad = W * deviation[None, :], grad / deviation[None, :]
     largest = [xp.max(xp.abs(W), axis=1), xp.max(xp.abs(grad), axis=1) / xp.where(c > 0, c, xp.ones_like(c))]
     unit = xp.where(largest[0] > largest[1], largest[0], largest[1])
     unit = xp.where(xp.isfinite(unit) & (unit > 0), unit, xp.ones_like(unit))
-    W, grad, tau = W / rows(unit), grad / rows(unit), tau / (rows(unit) * of_block[None, :])
+    W, grad, tau = W / rows(unit), grad / rows(unit), tau / (rows(unit) * of_norm[None, :])
     each = rows(strength) / (of_block * of_block)[None, :]
     lam2 = xp.min(each, axis=1)
     Q, K = compact_form(xp, pairs, c, order)

@@ -69,7 +69,11 @@ class BatchModel:
         p, n_blocks = len(G), len(penalty.block_sizes)
         self.normed = penalty.l1_ratio > 0
         of_column = penalty.block_of_column
-        self.blocks = Blocks(None if n_blocks == p else put(np.eye(n_blocks)[of_column]), engine.index(of_column))
+        self.blocks = Blocks(
+            None if n_blocks == p else put(np.eye(n_blocks)[of_column]),
+            engine.index(of_column),
+            put(np.ones(p)) if penalty.blocks.nested else None,
+        )
         self.G = put(G)
         self.R = None if penalty.R is None else put(penalty.smoothness * penalty.R)
         diagonal = np.zeros(p) if penalty.R is None else penalty.smoothness * np.diag(penalty.R)
@@ -83,7 +87,9 @@ class BatchModel:
             variance = np.bincount(of_column, np.diag(G)) / penalty.block_sizes
             of_block = np.sqrt(np.where(variance > 0, variance, 1))
             each = of_block[of_column]
-            self.units = kernels.Units(put(each), put(of_block))
+            self.units = kernels.Units(
+                put(each), put(of_block), put(np.concatenate([each, of_block]) if penalty.blocks.nested else of_block)
+            )
             self.spectrum = tuple(put(a) for a in principal_axes(G / np.outer(each, each)))
         elif not self.normed:
             self.spectrum = self._placed(*model.eigen(penalty.smoothness, 0.0))

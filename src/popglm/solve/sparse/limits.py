@@ -40,6 +40,10 @@ def check_sparse(X: SparseRows, settings: Any, engine: Engine, schedule: str, sh
             f"{found} a fit without a penalty has no certificate. Use a penalty with strengths above 0; a small one, "
             "such as 1e-6, hardly matters."
         )
+    if penalty.blocks.nested:
+        raise ValueError(
+            f"{found} a sparse group lasso is out of reach. Use penalty='lasso' or 'group_lasso', or leave columns out."
+        )
     if isinstance(penalty, ConcavePenalty):
         raise ValueError(
             f"{found} fits under a concave penalty have no certificate. Use penalty='lasso' or 'group_lasso', or leave "
