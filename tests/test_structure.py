@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -51,12 +52,13 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-#: The syntax tree of every module; the stub of the package says what it imports on demand.
-TREES = {
-    name_of(path): ast.parse(path.read_text(encoding="utf-8"))
-    for path in [*(p for p in sorted(SOURCE.rglob("*.py")) if p.parent != SOURCE or p.stem != "__init__"),
-                 SOURCE / "__init__.pyi"]
-}  # fmt: skip
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The syntax tree of every module; the stub of the package says what it imports on demand."""
+    paths = [path for path in sorted(SOURCE.rglob("*.py")) if path.parent != SOURCE or path.stem != "__init__"]
+    return {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in [*paths, SOURCE / "__init__.pyi"]}
+
+
 PACKAGES = {name_of(path.parent / "__init__.py") for path in SOURCE.rglob("__init__.py")}
 
 
@@ -69,33 +71,41 @@ def imported_from(module: str, statement: ast.ImportFrom) -> str:
     return ".".join([*above, *([statement.module] if statement.module else [])])
 
 
+def last_name(function: ast.expr) -> str:
+    """What stands behind the last dot of a name; "" of what is called without one."""
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
 def named(node: ast.AST) -> list[str]:
     """Modules that match a name given to ``import_module``, wherever a part of it is a variable."""
-    if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args):
+    if not (isinstance(node, ast.Call) and last_name(node.func) == "import_module" and node.args):
         return []
     name = node.args[0]
     parts = name.values if isinstance(name, ast.JoinedStr) else [name]
     if not any(isinstance(part, ast.Constant) for part in parts):
         return []
     pattern = "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in parts)
-    return [other for other in TREES if re.fullmatch(pattern, other)]
+    return [other for other in modules() if re.fullmatch(pattern, other)]
 
 
 def arrows(module: str) -> set[str]:
     """Modules of the package that a module imports, at its head, in a function, or for its types alone."""
     found = set()
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(modules()[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             source = imported_from(module, node)
-            found |= {inner if (inner := f"{source}.{alias.name}") in TREES else source for alias in node.names}
+            found |= {inner if (inner := f"{source}.{alias.name}") in modules() else source for alias in node.names}
         else:
             found |= set(named(node))
-    return {other for other in found if other in TREES and other != module}
+    return {other for other in found if other in modules() and other != module}
 
 
-ARROWS = {module: arrows(module) for module in TREES}
+@cache
+def every_arrow() -> dict[str, set[str]]:
+    """What each module imports of the package."""
+    return {module: arrows(module) for module in modules()}
 
 
 def room(module: str) -> str:
@@ -104,13 +114,13 @@ def room(module: str) -> str:
 
 
 def test_every_room_has_its_floor():
-    assert {room(module) for module in TREES} == set(FLOOR)
+    assert {room(module) for module in modules()} == set(FLOOR)
 
 
 def test_no_import_goes_up():
     wrong = [
         f"{module} imports {other}"
-        for module, others in ARROWS.items()
+        for module, others in every_arrow().items()
         for other in sorted(others)
         if room(module) != room(other)
         and not FLOOR[room(other)] < FLOOR[room(module)]
@@ -121,7 +131,7 @@ def test_no_import_goes_up():
 
 def test_no_circle_of_imports():
     try:
-        TopologicalSorter(ARROWS).prepare()
+        TopologicalSorter(every_arrow()).prepare()
     except CycleError as error:
         pytest.fail(" → ".join(reversed(error.args[1])))
 
@@ -130,10 +140,10 @@ def test_functions_do_not_shadow_modules():
     wrong = [
         f"{package}.{alias.asname or alias.name}"
         for package in PACKAGES
-        for node in TREES[package].body
+        for node in modules()[package].body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if (name := f"{package}.{alias.asname or alias.name}") in TREES
+        if (name := f"{package}.{alias.asname or alias.name}") in modules()
         and f"{imported_from(package, node)}.{alias.name}" != name
     ]
     assert wrong == []
@@ -149,7 +159,7 @@ def reaches(tree: ast.AST) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             owner, name = ast.unparse(node.value), node.attr
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr", "delattr"):
+        elif isinstance(node, ast.Call) and last_name(node.func) in ("getattr", "hasattr", "setattr", "delattr"):
             owner, name = ast.unparse(node.args[0]), getattr(node.args[1], "value", None)
         elif isinstance(node, ast.ImportFrom):
             found += [f"{node.module}.{alias.name}" for alias in node.names if is_private(alias.name)]
@@ -163,7 +173,7 @@ def reaches(tree: ast.AST) -> list[str]:
 
 def test_private_members_stay_private():
     wrong = [
-        f"{module}: {name}" for module, tree in TREES.items() if room(module) in DISCREET for name in reaches(tree)
+        f"{module}: {name}" for module, tree in modules().items() if room(module) in DISCREET for name in reaches(tree)
     ]
     assert wrong == []
 
@@ -174,7 +184,7 @@ NAMESPACES = ("popglm.engines.tensorflow_namespace", "popglm.engines.torch_names
 
 def exported(module: str) -> list[str]:
     """The names in a module's ``__all__``."""
-    for node in TREES[module].body:
+    for node in modules()[module].body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return [ast.literal_eval(name) for name in getattr(node.value, "elts", [])]
     return []
@@ -185,7 +195,7 @@ def used_names() -> set[tuple[str, str]]:
     root = Path(__file__).parents[1]
     rooms = (root / room for room in ("tests", "benchmarks", "docs", "examples"))
     others = [path for room in rooms for path in room.rglob("*.py") if "/." not in path.relative_to(root).as_posix()]
-    trees = {**TREES, **{str(path): ast.parse(path.read_text(encoding="utf-8")) for path in others}}
+    trees = {**modules(), **{str(path): ast.parse(path.read_text(encoding="utf-8")) for path in others}}
     reference = (root / "docs" / "api.rst").read_text(encoding="utf-8")
     used = {(f"popglm.{module}", name) for module, name in re.findall(r"^   ([\w.]+)\.(\w+)$", reference, re.MULTILINE)}
     for module, tree in trees.items():
@@ -201,7 +211,7 @@ def used_names() -> set[tuple[str, str]]:
             if isinstance(node, ast.Attribute):
                 owner = ast.unparse(node.value)
                 used.add((called.get(owner, owner), node.attr))
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            elif isinstance(node, ast.Call) and last_name(node.func).endswith("setattr"):
                 owner = ast.unparse(node.args[0])
                 used.add((called.get(owner, owner), getattr(node.args[1], "value", "")))
     return used
@@ -209,10 +219,10 @@ def used_names() -> set[tuple[str, str]]:
 
 def test_nothing_is_exported_that_nobody_uses():
     used = used_names()
-    engines = {name for name in TREES if name.endswith("_engine")}
+    engines = {name for name in modules() if name.endswith("_engine")}
     stale = [
         f"{module}.{name}"
-        for module in TREES
+        for module in modules()
         if module not in (*NAMESPACES, *engines, *PACKAGES)
         for name in exported(module)
         if (module, name) not in used
@@ -221,7 +231,7 @@ def test_nothing_is_exported_that_nobody_uses():
 
 
 def test_no_function_of_the_solver_is_too_long_or_takes_too_much():
-    for name, tree in TREES.items():
+    for name, tree in modules().items():
         if not name.startswith("popglm.solve."):
             continue
         for node in ast.walk(tree):

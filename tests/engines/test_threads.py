@@ -1,9 +1,12 @@
 """The number of BLAS threads of the process, while sessions of several threads overlap."""
 
+import sys
+from types import ModuleType
+
 import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from popglm.engines import NumpyEngine
+from popglm.engines import NumpyEngine, threads
 
 
 def blas_threads() -> set[int]:
@@ -21,3 +24,20 @@ def test_sessions_that_overlap_put_back_what_stood_before_the_first():
         assert blas_threads() == {1}
         second.__exit__(None, None, None)
         assert blas_threads() == before
+
+
+def test_libraries_are_searched_anew_where_modules_were_imported(monkeypatch):
+    searches = []
+
+    def search():
+        searches.append(1)
+        return ThreadpoolController()
+
+    with NumpyEngine().session():
+        pass
+    monkeypatch.setattr(threads, "ThreadpoolController", search)
+    for n_searches in (0, 1, 1):
+        with NumpyEngine().session():
+            assert blas_threads() == {1}
+        assert len(searches) == n_searches
+        monkeypatch.setitem(sys.modules, "a_library", ModuleType("a_library"))

@@ -7,12 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["at_most_threads", "single_blas_thread", "usable_cores"]
+
+
+@lru_cache(maxsize=1)
+def _libraries(_n_modules: int) -> Any:
+    """The thread pools of this process: a search of milliseconds, made anew where modules were imported since."""
+    return ThreadpoolController()
 
 
 class _Limit:
@@ -30,7 +37,7 @@ class _Limit:
         """
         with self.lock:
             if self.n_users == 0:
-                self.limits = threadpool_limits(n_threads, **of)
+                self.limits = _libraries(len(sys.modules)).limit(limits=n_threads, **of)
             self.n_users += 1
         try:
             yield
