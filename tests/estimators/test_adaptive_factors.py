@@ -18,7 +18,7 @@ from popglm.solve.stream import RowStream
 
 N = 240
 TRIAL = np.arange(N) // 10
-STRENGTHS = [0.2, 0.1, 0.05, 0.01]
+STRENGTHS = [0.2, 0.05, 0.01]
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -39,10 +39,10 @@ def adaptive(family, penalty="group_lasso", factors=None, **more):
     given = {
         "feature_groups": SIZES,
         "lambdas": STRENGTHS,
-        "n_lambdas": 8,
+        "n_lambdas": 5,
         "cv": 3,
         "precision": "float64",
-        "tol": 1e-9,
+        "tol": 1e-7,
     }
     return GLMCV(family, penalty=penalty, penalty_factors=factors, **given | more)
 
@@ -56,9 +56,9 @@ def test_two_fits_by_hand(recording, family, penalty):
     factors = AdaptiveFactors(exponent=1.5, first="ridge" if penalty == "lasso" else None)
     rng = np.random.default_rng(0)
     s, offset = rng.uniform(0.5, 2, N), None if family == "gaussian" else 0.1 * rng.normal(size=N)
-    model = fitted(adaptive(family, penalty, factors), X, Y, groups=TRIAL, sample_weight=s, offset=offset)
+    model = fitted(adaptive(family, penalty, factors, tol=1e-8), X, Y, groups=TRIAL, sample_weight=s, offset=offset)
     kind, blocks = factors.first or penalty, GROUP if penalty == "group_lasso" else np.arange(10)
-    first = {"penalty": kind, "feature_groups": SIZES, "n_lambdas": 8, "precision": "float64", "tol": 1e-9}
+    first = {"penalty": kind, "feature_groups": SIZES, "n_lambdas": 5, "precision": "float64", "tol": 1e-8}
     paths = [(np.arange(N), model.adaptive_factors_, model.coef_path_)]
     paths += [(model.splits_[i][0], model.cv_adaptive_factors_[i], model.cv_coef_path_[i]) for i in range(3)]
     for f, (rows, found, path) in enumerate(paths):
@@ -105,7 +105,7 @@ def test_as_scikit_learn_on_scaled_columns(recording):
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_conditions_of_the_minimum(recording, family):
     X, Y = recording[0], recording[1][family]
-    model = fitted(adaptive(family, tol=1e-12), X, Y, groups=TRIAL)
+    model = fitted(adaptive(family, tol=1e-10), X, Y, groups=TRIAL)
     mean = {"poisson": np.exp, "bernoulli": expit}[family]
     n_active = 0
     for k, lam in enumerate(STRENGTHS):
@@ -129,7 +129,7 @@ def test_conditions_of_the_minimum(recording, family):
                 if w[g == GROUP].any()
             )
             np.testing.assert_allclose(penalty.value(w[None], np.array([lam]))[0], lam * usual, rtol=1e-10)
-    assert n_active >= 8
+    assert n_active >= 6
 
 
 def test_nothing_of_a_fold_knows_what_it_holds_out(recording):
@@ -146,7 +146,7 @@ def test_nothing_of_a_fold_knows_what_it_holds_out(recording):
 
 def test_units_of_the_activity_do_not_matter(recording):
     X, Y = recording[0], recording[1]["gaussian"]
-    given = {"lambdas": None, "n_lambdas": 6}
+    given = {"lambdas": None, "n_lambdas": 4, "tol": 1e-9}
     # a neuron without columns borrows a grid
     one, other = (fitted(adaptive("gaussian", **given), X, unit * Y, groups=TRIAL) for unit in (1.0, 1e-3))
     np.testing.assert_allclose(other.adaptive_factors_, one.adaptive_factors_, rtol=1e-5)
@@ -197,8 +197,7 @@ def test_x_that_is_not_copied(recording, kind):
     X, activity = recording
     rng = np.random.default_rng(4)
     given = {"sample_weight": rng.uniform(0.5, 2, len(X)), "groups": TRIAL}
-    usual = fitted(adaptive("poisson"), X, activity["poisson"], **given)
-    found = fitted(adaptive("poisson"), kind(X), activity["poisson"], **given)
+    usual, found = (fitted(adaptive("poisson", tol=1e-6), x, activity["poisson"], **given) for x in (X, kind(X)))
     np.testing.assert_allclose(found.adaptive_factors_, usual.adaptive_factors_, rtol=1e-3)
     np.testing.assert_allclose(found.cv_coef_path_, usual.cv_coef_path_, atol=1e-4)
     np.testing.assert_array_equal(found.lambda_, usual.lambda_)
@@ -261,7 +260,7 @@ def test_linear_track_of_a_rat():
     low, high = track["x"].min(), track["x"].max()
     terms = [pg.bumps("x", 8, float(low), float(high)), *(pg.linear(f"drift {i}") for i in range(6))]
     X, lap = pg.Design(terms).fit_transform(track), np.arange(n) // 60
-    given = {"penalty": "group_lasso", "n_lambdas": 8, "cv": 4, "tol": 1e-3}
+    given = {"penalty": "group_lasso", "n_lambdas": 6, "cv": 3, "tol": 1e-3}
     plain = fitted(GLMCV("poisson", **given), X, Y, groups=lap)
     twice = fitted(GLMCV("poisson", penalty_factors=AdaptiveFactors(), **given), X, Y, groups=lap)
     used = [int((model.coef_[:, 8:] != 0).sum()) for model in (plain, twice)]

@@ -141,8 +141,8 @@ def test_it_finds_what_was_planted(family):
     }[family].astype(float)
     train, test = slice(200), slice(200, 400)
     spaces = {"a": "group0", "b": "group1", "c": "group2"}
-    given = {"feature_groups": [15, 15, 15], "tol": 1e-6}
-    search = FactorSearch(spaces, n_candidates=40, seed=1)
+    given = {"feature_groups": [15, 15, 15], "tol": 1e-5}
+    search = FactorSearch(spaces, n_candidates=30, n_fitted=4, seed=1)
     model = fitted(searching(search, family, **given), X[train], Y[train])
     assert list(model.factor_search_["space"].values) == ["a", "b", "c"]
     np.testing.assert_array_equal(model.penalty_factors_.argmin(axis=0), [0, 1, 2])
@@ -161,13 +161,13 @@ def test_it_finds_what_was_planted(family):
 def test_the_fit_is_that_of_the_factors_given_by_hand(recording, family, penalty):
     X, Y = recording[0], recording[1][family]
     given = {"penalty": penalty, "lambdas": [0.3, 0.1, 0.03]}
-    search = FactorSearch(n_candidates=6, n_fitted=None)
+    search = FactorSearch(n_candidates=4, n_fitted=None)
     model = fitted(searching(search, family, **given), X, Y, groups=TRIAL)
     by_hand = fitted(searching(model.penalty_factors_, family, **given), X, Y, groups=TRIAL)
     for name in ("coef_", "intercept_", "lambda_", "cv_deviance_", "cv_coef_", "gap_"):
         np.testing.assert_array_equal(getattr(model, name), getattr(by_hand, name))
     about = model.factor_search_
-    for i in range(6):
+    for i in range(4):
         factors = 1 / (3 * about["weight"].values[i])
         each = fitted(searching(factors, family, **given), X, Y, groups=TRIAL).cv_deviance_.mean(axis=0)
         np.testing.assert_allclose(about["deviance"][i], each.min(axis=0), rtol=1e-5)
@@ -177,29 +177,29 @@ def test_the_fit_is_that_of_the_factors_given_by_hand(recording, family, penalty
 
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_few_fits_find_nearly_what_all_find(recording, family):
-    X, Y = recording[0], recording[1][family]
+    X, Y = recording[0], recording[1][family][:, :3]
     few, every = (
         fitted(
             searching(
-                FactorSearch(n_candidates=15, n_fitted=n), family, tol=1e-6, lambdas=10.0 ** np.linspace(1, -3, 16)
+                FactorSearch(n_candidates=6, n_fitted=n), family, tol=1e-6, lambdas=10.0 ** np.linspace(1, -3, 16), cv=3
             ),
             X,
             Y,
             groups=TRIAL,
         ).factor_search_
-        for n in (4, None)
+        for n in (3, None)
     )
     assert np.isfinite(few["deviance"][0]).all()
-    assert (np.isfinite(few["deviance"][1:]).sum("candidate") <= 4).all()
-    assert (np.isfinite(few["deviance"]).sum("candidate") >= 4).all()
+    assert (np.isfinite(few["deviance"][1:]).sum("candidate") <= 3).all()
+    assert (np.isfinite(few["deviance"]).sum("candidate") >= 3).all()
     best, all_best = few["deviance"].min("candidate"), every["deviance"].min("candidate")
     gain = every["deviance"][0] - all_best
     assert float((best - all_best).sum() / gain.sum()) < 0.05
     # what was fitted is the same, up to strengths that were left out
-    same = few["deviance"].values[few["chosen"], range(Q)]
-    np.testing.assert_allclose(same, every["deviance"].values[few["chosen"], range(Q)], rtol=1e-4)
+    same = few["deviance"].values[few["chosen"], range(3)]
+    np.testing.assert_allclose(same, every["deviance"].values[few["chosen"], range(3)], rtol=1e-4)
     # seven strengths of sixteen hold the best one
-    strengths = [found["strength"].values[few["chosen"], range(Q)] for found in (few, every)]
+    strengths = [found["strength"].values[few["chosen"], range(3)] for found in (few, every)]
     np.testing.assert_allclose(*strengths)
 
 
@@ -236,9 +236,9 @@ def test_one_bad_neuron_never_spoils_others(recording):
         Y = recording[1][family]
         bad = np.column_stack([Y, np.zeros(N), np.full(N, np.nan), Y[:, 0]])
         bad[5:40, 6] = np.nan
-        search = FactorSearch(n_candidates=12)
-        model = fitted(searching(search, family), X, Y, groups=TRIAL)
-        more = fitted(searching(search, family), X, bad, groups=TRIAL)
+        search = FactorSearch(n_candidates=8, n_fitted=3)
+        model = fitted(searching(search, family, cv=3), X, Y, groups=TRIAL)
+        more = fitted(searching(search, family, cv=3), X, bad, groups=TRIAL)
         np.testing.assert_allclose(more.coef_[:Q], model.coef_, atol=1e-5)
         np.testing.assert_array_equal(more.factor_search_["chosen"][:Q], model.factor_search_["chosen"])
         np.testing.assert_array_equal(more.factor_search_["chosen"][4:6], 0)
@@ -288,8 +288,9 @@ def test_seeds_and_concentrations(recording):
     even, few = one[2::2], one[1::2]
     np.testing.assert_allclose(few.var(axis=0), 2 / (9 * 4), rtol=0.25)
     np.testing.assert_allclose(even.var(axis=0), 2 / (9 * 1.3), rtol=0.25)
-    X, Y = recording[0], recording[1]["poisson"]
-    first, second = (fitted(searching(FactorSearch(n_candidates=5), "poisson"), X, Y, groups=TRIAL) for _ in range(2))
+    X, Y = recording[0], recording[1]["poisson"][:, :2]
+    search, given = FactorSearch(n_candidates=5, n_fitted=2), {"cv": 3, "tol": 1e-4}
+    first, second = (fitted(searching(search, "poisson", **given), X, Y, groups=TRIAL) for _ in range(2))
     np.testing.assert_array_equal(first.coef_, second.coef_)
 
 
@@ -331,7 +332,7 @@ def test_a_search_is_kept_in_files_and_not_made_again(recording, tmp_path, monke
 def test_spaces_share_what_the_model_explains(recording, family):
     X, Y = recording[0], recording[1][family]
     X = X - X.mean(axis=0)
-    model = fitted(searching(FactorSearch(n_candidates=20), family), X, Y, groups=TRIAL)
+    model = fitted(searching(FactorSearch(n_candidates=20, n_fitted=3), family, tol=1e-6), X, Y, groups=TRIAL)
     spaces = [f"group{g}" for g in range(3)]
     shares = pg.shapley(model, X, Y, spaces)
     total = shares.shapley.sum("variable") + shares.rest
