@@ -143,7 +143,7 @@ def test_without_a_zero_it_is_gaussian(recording, penalty):
 
 def test_predictions_are_means_at_each_neurons_own_sigma(recording):
     X, Y, _ = recording
-    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=4, cv=3, precision="float64").fit, X, Y)
+    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=3, cv=3, precision="float64").fit, X, Y)
     eta, sigma = X @ model.coef_.T + model.intercept_, model.family_parameters_["sigma"]
     z = eta / sigma
     np.testing.assert_allclose(model.predict(X), eta * norm.cdf(z) + sigma * norm.pdf(z), rtol=1e-9)
@@ -182,8 +182,10 @@ def test_a_fold_knows_nothing_of_what_it_holds_out(recording, schedule):
         assert (mine[0] != yours[0]).all()
 
 
-@pytest.mark.parametrize(("penalty", "power"), [("group_lasso", 1), ("ridge", 2), ("none", 0)])
-@pytest.mark.parametrize("unit", [1e-6, 1e5])
+@pytest.mark.parametrize(
+    ("penalty", "power", "unit"),
+    [("group_lasso", 1, 1e-6), ("group_lasso", 1, 1e5), ("ridge", 2, 1e-6), ("none", 0, 1e5)],
+)
 def test_another_unit_changes_nothing_but_the_unit(recording, penalty, power, unit):
     X, Y, _ = recording
     given = {"penalty": penalty, "feature_groups": SIZES, **EXACT}
@@ -205,7 +207,7 @@ def test_streams_first_order_solvers_and_no_intercept(recording):
     whole = pg.GLM("censored_gaussian", **given).fit(X, Y, sample_weight=s)
     stream = pg.GLM("censored_gaussian", **given).fit(RowStream(X, memory=8_000), Y, sample_weight=s)
     np.testing.assert_allclose(stream.coef_, whole.coef_, atol=1e-6)
-    given |= {"tol": 1e-6, "solver": FirstOrder("adam"), "max_iter": 4000}
+    given |= {"tol": 1e-6, "solver": FirstOrder("adam"), "max_iter": 1000}
     slow = quietly(pg.GLM("censored_gaussian", **given).fit, X, Y, sample_weight=s)
     np.testing.assert_allclose(slow.loss_path_, whole.loss_path_, atol=1e-4)
     bare = pg.GLM("censored_gaussian", penalty="none", fit_intercept=False, **EXACT).fit(X, Y)
@@ -241,13 +243,13 @@ def test_neurons_with_little_to_say_spoil_no_other(recording):
 
 def test_files_keep_sigma(recording, tmp_path):
     X, Y, _ = recording
-    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=3, cv=3).fit, X, Y)
+    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=2, cv=2).fit, X, Y[:, :2])
     model.save(tmp_path / "model.nc")
     again = pg.load(tmp_path / "model.nc")
     np.testing.assert_array_equal(again.family_parameters_["sigma"], model.family_parameters_["sigma"])
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     np.testing.assert_array_equal(again.predict_held_out(X), model.predict_held_out(X))
-    np.testing.assert_array_equal(again.evaluate(X, Y), model.evaluate(X, Y))
+    np.testing.assert_array_equal(again.evaluate(X, Y[:, :2]), model.evaluate(X, Y[:, :2]))
 
 
 def test_wald_errors_are_those_of_the_whole_information(recording):
@@ -303,7 +305,7 @@ def test_nested_tests_leave_sigma_free(recording):
 
 def test_calibration_lines_have_the_largest_likelihood(recording):
     X, Y, _ = recording
-    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=4, cv=3, precision="float64").fit, X, Y)
+    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=3, cv=3, precision="float64").fit, X, Y)
     found, fold = pg.calibration(model, X, Y), model.fold_
     eta = np.einsum("ij,ikj->ik", X, model.cv_coef_[fold]) + model.cv_intercept_[fold]
     for j, y in enumerate(Y.T):
@@ -321,12 +323,12 @@ def test_calibration_lines_have_the_largest_likelihood(recording):
 
 def test_positions_are_decoded_by_the_censored_likelihood():
     rng = np.random.default_rng(0)
-    position, trial = rng.uniform(0, 1, 2400), np.arange(2400) // 40
+    position, trial = rng.uniform(0, 1, 1200), np.arange(1200) // 40
     design = pg.Design([pg.bumps("position", n=8, low=0, high=1)])
     X = design.fit_transform({"position": position})
-    fields = 2 * np.exp(-0.5 * ((position[:, None] - np.linspace(0, 1, 15)) / 0.1) ** 2) - 0.5
+    fields = 2 * np.exp(-0.5 * ((position[:, None] - np.linspace(0, 1, 12)) / 0.1) ** 2) - 0.5
     Y = np.maximum(fields + 0.6 * rng.normal(size=fields.shape), 0)
-    model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=4, cv=3).fit, X, Y, groups=trial)
+    model = quietly(pg.GLMCV("censored_gaussian", lambdas=[0.01], cv=2).fit, X, Y, groups=trial)
     found = quietly(pg.decode, model, design, {"position": position}, Y, "position", np.linspace(0, 1, 41))
     best = found["posterior"].values.argmax(axis=1) / 40
     assert np.median(np.abs(best - position)) < 0.05

@@ -54,9 +54,15 @@ def assert_as_without(masked, X, Y, columns, settings, atol=2e-3, **more):
         np.testing.assert_allclose(masked.loss_path_[:, j], alone.loss_path_[:, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("schedule", ["host", "device"])
-@pytest.mark.parametrize("penalty", PENALTIES)
-@pytest.mark.parametrize("family", FAMILIES)
+#: Every pair of family, penalty and schedule, not every triple.
+TRIPLES = [
+    (family, penalty, ("host", "device")[(i + k) % 2])
+    for i, family in enumerate(FAMILIES)
+    for k, penalty in enumerate(PENALTIES)
+]
+
+
+@pytest.mark.parametrize(("family", "penalty", "schedule"), TRIPLES)
 def test_masked_columns_might_as_well_not_be_there(recording, family, penalty, schedule):
     X, Y = recording[0], recording[1][family]
     settings = {"family": family, "penalty": penalty, "n_lambdas": 3, "lambda_min_ratio": 1e-2, "tol": 1e-8}
@@ -81,7 +87,7 @@ def test_weights_offsets_missing_samples_and_folds(recording):
     rng = np.random.default_rng(1)
     Y[rng.random(Y.shape) < 0.05] = np.nan
     s, o, trial = rng.uniform(0.5, 2, N), 0.3 * rng.normal(size=N), np.arange(N) // 26
-    settings = {"penalty": "lasso", "lambdas": [0.1, 0.01], "tol": 1e-8, "precision": "float64", "cv": 5}
+    settings = {"penalty": "lasso", "lambdas": [0.1, 0.01], "tol": 1e-8, "precision": "float64", "cv": 3}
     masked = quietly(
         GLMCV(**settings, feature_groups=SIZES, feature_mask=COLUMNS), X, Y, sample_weight=s, offset=o, groups=trial
     )

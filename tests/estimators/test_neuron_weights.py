@@ -49,7 +49,7 @@ CASES = [
 def test_a_neuron_has_the_fit_that_it_has_alone(recording, family, penalty, way):
     X, weights, activity = recording
     Y = activity[family]
-    options = {"penalty": penalty, "feature_groups": SIZES, "cv": 3, "precision": "float64", "tol": 1e-10}
+    options = {"penalty": penalty, "feature_groups": SIZES, "cv": 2, "precision": "float64", "tol": 1e-10}
     options |= {} if penalty == "none" else {"lambdas": [0.1, 0.02]}
     alone = [
         quietly(pg.GLMCV(family, **options).fit, X, Y[:, j], groups=TRIAL, sample_weight=weights[:, j])

@@ -1,6 +1,7 @@
 """Fits that must agree because they are the same problem in other words."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,6 +33,12 @@ def fit(model, *args, **kwargs):
         return model.fit(*args, **kwargs)
 
 
+@cache
+def fitted(family, link, penalty):
+    """The fit of a whole population, which several tests compare with."""
+    return fit(glm(family, link, penalty), *population(family, link))
+
+
 def same(one, other):
     np.testing.assert_allclose(one.coef_path_, other.coef_path_, **CLOSE)
     np.testing.assert_allclose(one.intercept_path_, other.intercept_path_, **CLOSE)
@@ -41,7 +48,7 @@ def same(one, other):
 @every_fit
 def test_together_is_one_by_one(family, link, penalty):
     X, Y = population(family, link)
-    together = fit(glm(family, link, penalty), X, Y)
+    together = fitted(family, link, penalty)
     for j, y in enumerate(Y.T):
         alone = fit(glm(family, link, penalty), X, y)
         np.testing.assert_allclose(together.coef_path_[:, j], alone.coef_path_[:, 0], **CLOSE)
@@ -52,7 +59,7 @@ def test_together_is_one_by_one(family, link, penalty):
 def test_permutations(family, link, penalty):
     X, Y = population(family, link)
     rng = np.random.default_rng(7)
-    base = fit(glm(family, link, penalty), X, Y)
+    base = fitted(family, link, penalty)
     neurons, rows = rng.permutation(Y.shape[1]), rng.permutation(len(X))
     starts = np.cumsum([0, *SIZES[:-1]])
     columns = np.concatenate([a + rng.permutation(size) for a, size in zip(starts, SIZES, strict=True)])
@@ -146,7 +153,7 @@ def test_a_row_of_weight_zero_may_hold_anything(family, link, penalty):
 @every_fit
 def test_a_constant_offset_shifts_the_intercept(family, link, penalty):
     X, Y = population(family, link)
-    base = fit(glm(family, link, penalty), X, Y)
+    base = fitted(family, link, penalty)
     moved = fit(glm(family, link, penalty), X, Y, offset=np.full(len(X), 0.4))
     np.testing.assert_allclose(moved.coef_path_, base.coef_path_, **CLOSE)
     np.testing.assert_allclose(moved.intercept_path_, base.intercept_path_ - 0.4, **CLOSE)
@@ -155,7 +162,7 @@ def test_a_constant_offset_shifts_the_intercept(family, link, penalty):
 @every_fit
 def test_shifting_columns_moves_only_the_intercept(family, link, penalty):
     X, Y = population(family, link)
-    base = fit(glm(family, link, penalty), X, Y)
+    base = fitted(family, link, penalty)
     shift = np.linspace(-20, 50, X.shape[1])
     moved = fit(glm(family, link, penalty), X + shift, Y)
     np.testing.assert_allclose(moved.coef_path_, base.coef_path_, **CLOSE)

@@ -12,7 +12,7 @@ from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.remote.share import Share
 from popglm.solve.remote.shares import Shares
 
-N, P, Q = 1200, 9, 4
+N, P, Q = 600, 9, 3
 
 
 class Here:
@@ -80,7 +80,7 @@ def recording() -> dict[str, np.ndarray]:
 
 def fit(X, Y, recording, **settings):
     beside = {name: settings.pop(name) for name in ("sample_weight", "offset") if name in settings}
-    settings = {"feature_groups": [4, 3, 2], "n_lambdas": 4, "cv": 3, "tol": 1e-7, "precision": "float64"} | settings
+    settings = {"feature_groups": [4, 3, 2], "n_lambdas": 3, "cv": 2, "tol": 1e-7, "precision": "float64"} | settings
     return pg.GLMCV(**settings).fit(X, Y, groups=recording["trial"], **beside)
 
 
@@ -123,14 +123,14 @@ def test_shares_of_uneven_size_give_the_same_fit(recording, family, penalty, mor
         Y[::7, 2] = np.nan
         more |= {"sample_weight": recording["weights"], "offset": recording["offset"]}
     more = {"family": family, "penalty": penalty} | more
-    assert_same(fit(remote(X, [130, 900]), Y, recording, **more), fit(X, Y, recording, **more))
+    assert_same(fit(remote(X, [130, 450]), Y, recording, **more), fit(X, Y, recording, **more))
 
 
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])
 def test_weights_of_each_neuron(recording, family):
     X, Y, weights = recording["X"], recording[family], np.random.default_rng(1).uniform(0.2, 2, recording[family].shape)
     more = {"family": family, "penalty": "lasso", "sample_weight": weights}
-    assert_same(fit(remote(X, [130, 900]), Y, recording, **more), fit(X, Y, recording, **more))
+    assert_same(fit(remote(X, [130, 450]), Y, recording, **more), fit(X, Y, recording, **more))
 
 
 def test_shuffled_folds_count_rows_by_weights(recording):
@@ -138,14 +138,14 @@ def test_shuffled_folds_count_rows_by_weights(recording):
     folds = np.array_split(np.random.default_rng(1).permutation(N), 3)
     splits = [(np.setdiff1d(np.arange(N), test), np.sort(test)) for test in folds]
     settings = {"penalty": "lasso", "cv": splits, "n_lambdas": 3, "tol": 1e-7, "precision": "float64"}
-    found = pg.GLMCV(**settings).fit(remote(X, [500]), Y)
+    found = pg.GLMCV(**settings).fit(remote(X, [250]), Y)
     assert_same(found, pg.GLMCV(**settings).fit(X, Y))
 
 
 @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
 def test_lost_shares_are_read_anew_without_a_trace(recording, family):
     X, Y = recording["X"], recording[family]
-    whole, lossy = remote(X, [700]), remote(X, [700], losses=(9, 20, 31, 44, 51))
+    whole, lossy = remote(X, [350]), remote(X, [350], losses=(9, 20, 31, 44, 51))
     expected = fit(whole, Y, recording, family=family, penalty="group_lasso")
     found = fit(lossy, Y, recording, family=family, penalty="group_lasso")
     assert lossy.shares.carrier.placed == 7
@@ -154,13 +154,13 @@ def test_lost_shares_are_read_anew_without_a_trace(recording, family):
 
 
 def test_a_share_that_is_lost_again_and_again_is_given_up(recording):
-    lossy = remote(recording["X"], [700], losses=tuple(range(30, 60)))
+    lossy = remote(recording["X"], [350], losses=tuple(range(30, 60)))
     with pytest.raises(RuntimeError, match=r"rows [\d,]+ to [\d,]+ of X was lost 4 times in a row.*checkpoint="):
         fit(lossy, recording["poisson"], recording, penalty="lasso")
 
 
 def test_what_is_not_finite_is_named_by_column_and_row(recording):
     X = recording["X"].copy()
-    X[1000, 3] = np.nan
-    with pytest.raises(ValueError, match=r"X contains NaN in column 3, first in row 1000\."):
-        fit(remote(X, [130, 900]), recording["poisson"], recording)
+    X[500, 3] = np.nan
+    with pytest.raises(ValueError, match=r"X contains NaN in column 3, first in row 500\."):
+        fit(remote(X, [130, 450]), recording["poisson"], recording)
