@@ -106,8 +106,8 @@ def test_what_cannot_be_tested_is_told(model):
         with pytest.raises(kind, match=words):
             pg.significance(model, X, Y, **({"trial": TRIAL, "n_shifts": 20} | more))
 
-    told(ValueError, "surrogates of labels are fitted anew", refit=False)
-    told(ValueError, "time_in_trial' flips residuals, which labels have not", method="time_in_trial")
+    told(ValueError, "surrogates of a ClassifierGLMCV are fitted by the model itself", refit=False)
+    told(ValueError, "time_in_trial' flips the residuals of local refits", method="time_in_trial")
     told(
         ValueError,
         "cannot be exchanged, for labels change within them",

@@ -124,9 +124,9 @@ family_parameters_, deviance_parameters_
     DataFrame of `Design`, so that the curve is what is smooth; of other X those of its columns.
 
     `kernels`, `bootstrap`, `goodness_of_fit`, and with ``held_out=False`` `breakdown`, `calibration`,
-    `predicted_tuning` and `decode`, take a `SmoothGLM`, and so do all pictures of these, and `compare` with ``test``:
-    nothing is held out by the fit itself. `significance` and others that need folds
-    work with `GLMCV`.
+    `predicted_tuning` and `decode`, take a `SmoothGLM`, and so do all pictures of these, and `compare` and
+    `shapley` with ``test``: nothing is held out by the fit itself. `significance` moves X against the activity. What
+    needs folds works with `GLMCV`. X has to fit in memory: a search for strengths goes through it hundreds of times.
 
     References
     ----------

@@ -14,7 +14,7 @@ from popglm.checks import check_flag, is_number
 from popglm.estimators import GLMCV, ClassifierGLMCV, SmoothGLM, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
-from popglm.estimators.validation import check_as_in_fit, check_offset
+from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.binning import Bins, check_bins
 from popglm.explain.class_comparison import tally_of_class_refits
 from popglm.explain.contributions import (
@@ -27,7 +27,7 @@ from popglm.explain.contributions import (
     neuron_blocks,
     rows_of,
 )
-from popglm.explain.data_of_fit import check_refittable
+from popglm.explain.data_of_fit import check_refittable, check_test
 from popglm.explain.given_models import check_activity
 from popglm.explain.maps import check_map
 from popglm.explain.reduced_models import Refits, warn_of_late_refits
@@ -194,7 +194,7 @@ class _Comparison:
             )
         data = curves_of_fit(model, self.X, Y, self.sample_weight, self.offset, "compare")
         chosen = resolve_variables(self.variables, model.feature_group_names_)
-        X_scored, Y_scored, offset = _check_test(model, test)
+        X_scored, Y_scored, offset = check_test(model, test, "compare")
         full = Predictor.make(model, X_scored, offset, held_out=False)
         axis = check_bins(self.by, len(X_scored), rows_of(model, test[0], held_out=False))
         tally = Tally(Activity.make(model, Y_scored, len(X_scored), full.rows, None, axis), list(chosen))
@@ -220,7 +220,7 @@ class _Comparison:
         )
         Y = check_activity(model, Y, len(values), labels)
         check_data_of_fit(model, values, Y, sample_weight, offset, "compare")
-        X_scored, Y_scored, scored_offset = (values, Y, offset) if test is None else _check_test(model, test)
+        X_scored, Y_scored, scored_offset = (values, Y, offset) if test is None else check_test(model, test, "compare")
         scored_weight = sample_weight if test is None else None
         full = Predictor.make(model, X_scored, scored_offset, test is None)
         axis = check_bins(self.by, len(X_scored), labels if test is None else rows_of(model, test[0], held_out=False))
@@ -241,13 +241,3 @@ class _Comparison:
                 tally.add_reduced(neurons, v, reduced.eta(neurons))
         warn_of_late_refits(model, late)
         return tally, strengths
-
-
-def _check_test(model: PopulationGLM, test: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """X_test, Y_test and the offset as arrays, in the order of the model's columns and neurons."""
-    if not isinstance(test, tuple | list) or len(test) not in (2, 3):
-        found = f"a {type(test).__name__} of {len(test)}" if isinstance(test, tuple | list) else type(test).__name__
-        raise ValueError(f"compare: test must be (X_test, Y_test) or (X_test, Y_test, offset_test); found {found}.")
-    X, labels = check_design_matrix(model, test[0], "compare", False), rows_of(model, test[0], held_out=False)
-    offset = check_offset(model, test[2] if len(test) == 3 else None, len(X), labels, "compare: test")
-    return X, check_activity(model, test[1], len(X), labels), offset

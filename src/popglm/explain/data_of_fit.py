@@ -9,7 +9,7 @@ import numpy as np
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.again import Again
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.validation import check_as_in_fit
+from popglm.estimators.validation import check_as_in_fit, check_offset
 from popglm.explain.contributions import check_design_matrix, rows_of
 from popglm.explain.given_models import check_activity, check_model
 from popglm.labels import Rows
@@ -19,6 +19,7 @@ from popglm.statistics.concave import CONCAVE
 __all__ = [
     "DataOfFit",
     "check_refittable",
+    "check_test",
     "data_of_fit",
     "has_one_minimum",
     "has_stages",
@@ -64,6 +65,22 @@ def check_refittable(model: Any, who: str) -> None:
     """
     if isinstance(model, PopulationGLM) and not isinstance(model, GLM | GLMCV):
         raise TypeError(f"{who}: re-fits of a {type(model).__name__} are not made; give a popglm.GLM or popglm.GLMCV.")
+
+
+def check_test(model: PopulationGLM, test: Any, who: str) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """X_test, Y_test and the offset as arrays, in the order of the model's columns and neurons.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are none, or not of this model; ``who`` asks, for the complaints.
+    """
+    if not isinstance(test, tuple | list) or len(test) not in (2, 3):
+        found = f"a {type(test).__name__} of {len(test)}" if isinstance(test, tuple | list) else type(test).__name__
+        raise ValueError(f"{who}: test must be (X_test, Y_test) or (X_test, Y_test, offset_test); found {found}.")
+    X, labels = check_design_matrix(model, test[0], who, False), rows_of(model, test[0], held_out=False)
+    offset = check_offset(model, test[2] if len(test) == 3 else None, len(X), labels, f"{who}: test")
+    return X, check_activity(model, test[1], len(X), labels), offset
 
 
 def has_stages(model: PopulationGLM) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import check_choice
-from popglm.estimators import GLMCV, ClassifierGLMCV, TwoPartGLM
+from popglm.estimators import GLMCV, ClassifierGLMCV, SmoothGLM, TwoPartGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.validation import check_as_in_fit, over_neurons, warn_neurons
 from popglm.explain.ablated_subsets import AblatedSubsets
@@ -19,6 +19,7 @@ from popglm.explain.contributions import check_data_of_fit, check_design_matrix,
 from popglm.explain.data_of_fit import check_refittable
 from popglm.explain.given_models import check_activity
 from popglm.explain.refitted_subsets import RefittedSubsets
+from popglm.explain.smooth_subsets import SmoothSubsets
 from popglm.explain.two_parts import shares_of_parts
 from popglm.statistics.selection import fraction_explained
 from popglm.variables import Variables, group_columns, resolve_variables
@@ -31,12 +32,13 @@ MOST_NULLS = 2.0
 
 
 def shapley(
-    model: GLMCV | ClassifierGLMCV | TwoPartGLM,
+    model: GLMCV | ClassifierGLMCV | TwoPartGLM | SmoothGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
     *,
     method: str = "ablation",
+    test: tuple[Any, ...] | None = None,
     sample_weight: Any = None,
     offset: Any = None,
 ) -> xr.Dataset:
@@ -48,7 +50,7 @@ def shapley(
 
     Parameters
     ----------
-    model : GLMCV, ClassifierGLMCV or TwoPartGLM
+    model : GLMCV, ClassifierGLMCV or TwoPartGLM; or SmoothGLM with ``test``
         Fitted to X and Y. Of a `TwoPartGLM` the joint deviance is shared out, which is a sum over both parts. Responses
         of a classifier stand in the place of neurons; a variable has its weights of all classes or none, and the
         intercepts are those of the classes.
@@ -62,6 +64,8 @@ def shapley(
         What a model of some variables is. "ablation": the fitted model with the weights of the others at 0, and the
         intercept that is then best for the training samples of each fold. "refit": a model that is fitted to these
         variables, with the folds and the strength of the full one; the others take over as far as they can.
+    test : tuple of (X_test, Y_test) or (X_test, Y_test, offset_test), optional
+        For a `SmoothGLM`, which holds nothing out: the rows that are scored, by the fit to all rows of X.
     sample_weight, offset : array-like, shape (n_samples,), optional
         As in the fit, and needed if that had them; the offset of a `TwoPartGLM` is a mapping.
 
@@ -124,6 +128,13 @@ def shapley(
     {'speed': 0.21, 'pace': 0.21, 'touch': 0.58}
     """
     check_choice("shapley", "method", method, ("ablation", "refit"))
+    if isinstance(model, SmoothGLM):
+        return _of_curves(SmoothSubsets.make(model, X, Y, sample_weight, offset, test), variables, method)
+    if test is not None:
+        raise ValueError(
+            "shapley: test is for a SmoothGLM, which holds nothing out; of this model each row is scored by the fold "
+            "that did not see it. Leave it out."
+        )
     if isinstance(model, TwoPartGLM):
         own: dict[str, Any] = {"method": method, "sample_weight": sample_weight}
         return shares_of_parts(model, lambda part, y, o: shapley(part, X, y, variables, offset=o, **own), Y, offset)
@@ -164,6 +175,25 @@ def shapley(
     return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0])
 
 
+def _of_curves(subsets: SmoothSubsets, variables: Variables, method: str) -> xr.Dataset:
+    """The values of a model whose smoothness was chosen."""
+    model, null = subsets.model, subsets.null_deviance
+    groups, sizes = model.feature_group_names_, model.feature_group_sizes_
+    chosen = resolve_variables(variables, groups)
+    columns = [group_columns(names, groups, sizes) for names in chosen.values()]
+    if method == "ablation" and model.loss_.is_least_squares:
+        *found, without = subsets.ablated(columns).products()
+        return _dataset(model, list(chosen), method, np.array(found), without, null)
+    _check_number_of(chosen)
+    if method == "ablation":
+        deviances = subsets.ablated(columns).deviances()
+    else:
+        deviances, late = subsets.refitted(columns)
+        _warn_of_late(model, late, (len(deviances) - 1) * deviances.shape[1])
+    _warn_of_far_off(model, deviances, null)
+    return _dataset(model, list(chosen), method, shapley_of(-deviances), deviances[0], null)
+
+
 def _of_classes(
     model: ClassifierGLMCV, X: Any, Y: Any, variables: Variables, method: str, sample_weight: Any, offset: Any
 ) -> xr.Dataset:
@@ -201,10 +231,10 @@ def _warn_of_late(model: Any, late: int, n_fitted: int) -> None:
         )
 
 
-def _warn_of_far_off(model: Any, deviances: np.ndarray) -> None:
+def _warn_of_far_off(model: Any, deviances: np.ndarray, null: np.ndarray | None = None) -> None:
     """Name neurons that models of some variables predict far worse than no variable at all; (n_subsets, n_neurons)."""
     with np.errstate(invalid="ignore"):
-        worst = np.max(deviances, axis=0) / model.cv_null_deviance_
+        worst = np.max(deviances, axis=0) / (model.cv_null_deviance_ if null is None else null)
     far_off = np.flatnonzero(worst > MOST_NULLS)
     if len(far_off):
         warn_neurons(
@@ -217,10 +247,18 @@ def _warn_of_far_off(model: Any, deviances: np.ndarray) -> None:
 
 
 def _dataset(
-    model: GLMCV | ClassifierGLMCV, names: list[str], method: str, found: np.ndarray, without: np.ndarray
+    model: GLMCV | ClassifierGLMCV | SmoothGLM,
+    names: list[str],
+    method: str,
+    found: np.ndarray,
+    without: np.ndarray,
+    null: np.ndarray | None = None,
 ) -> xr.Dataset:
-    """The values (n_variables, n_neurons), beside the deviance without any of the variables (n_neurons,)."""
-    null = model.cv_null_deviance_
+    """The values (n_variables, n_neurons), beside the deviance without any of the variables (n_neurons,).
+
+    ``null`` is that of the scored rows; unless given, those that the folds held out.
+    """
+    null = model.cv_null_deviance_ if null is None else null
     unknown = np.isnan(null)
     found, without = np.where(unknown, np.nan, found).T, np.where(unknown, np.nan, without)
     full = without - found.sum(axis=1)

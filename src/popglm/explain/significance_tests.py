@@ -10,18 +10,20 @@ import numpy as np
 import xarray as xr
 
 from popglm.checks import MOST_DRAWS, check_count, check_flag, check_room, check_seed
-from popglm.estimators import GLMCV, ClassifierGLMCV
+from popglm.estimators import GLMCV, ClassifierGLMCV, SmoothGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import METHODS, Layout, Method, spread
-from popglm.explain.class_significance import TestedClasses, test_classes
+from popglm.explain.class_significance import TestedClasses
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.data_of_fit import check_refittable, has_one_minimum, has_stages
 from popglm.explain.full_refits import full_refits
 from popglm.explain.maps import check_map
+from popglm.explain.moved_columns import MovedTest
 from popglm.explain.refits import LocalTest
 from popglm.explain.shift_p_values import degrees_of_freedom, widened
 from popglm.explain.shifts import ShiftTest, unique_columns
+from popglm.explain.smooth_significance import TestedCurves
 from popglm.explain.surrogate_maker import SurrogateMaker
 from popglm.explain.surrogates import draw_offsets
 from popglm.explain.tested import TestedData, table_of_tests
@@ -36,7 +38,7 @@ TIE = 1e-9
 
 
 def significance(
-    model: GLMCV | ClassifierGLMCV,
+    model: GLMCV | ClassifierGLMCV | SmoothGLM,
     X: Any,
     Y: Any,
     variables: Variables = None,
@@ -55,8 +57,8 @@ def significance(
 
     Parameters
     ----------
-    model : GLMCV or ClassifierGLMCV
-        Fitted to X and Y. Responses of a classifier stand in the place of neurons, see Notes.
+    model : GLMCV, ClassifierGLMCV or SmoothGLM
+        Fitted to X and Y. Responses of a classifier stand in the place of neurons; see Notes for both others.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
         Rows in order of time.
@@ -180,6 +182,10 @@ def significance(
     own course. Surrogates of labels are responses of one fit; those of a variable take a fit each, so a hundred
     `n_shifts` may do. Degrees of freedom and warnings go by the commonest class of a response.
 
+    *Curves* are tested in the same way: X is moved against the activity, whole or what other terms leave of a term's
+    columns, and the `SmoothGLM` chooses its strengths anew for every surrogate. `statistic` is the deviance explained
+    of the fitted samples themselves, by which chance does as well as it can.
+
     *refit=False* keeps the fitted weights. Every loss here is :math:`a(\eta) - y\,\theta(\eta)` plus a constant in η,
     so the deviance at all shifts is a circular cross-correlation. Two corrections stand for the fits. Folds share
     training rows, so the sum over folds has twice the variance that shifts with given weights show (Bengio &
@@ -248,11 +254,14 @@ def significance(
         )
     check_seed(seed, "significance")
     check_map("significance", map)
-    if isinstance(model, CategoricalGLM):
+    if isinstance(model, CategoricalGLM | SmoothGLM):
         if refit is False:
-            raise ValueError("significance: surrogates of labels are fitted anew; leave refit=None.")
-        tested = TestedClasses.make(model, X, Y, trial, strata, sample_weight, offset)
-        return _of_classes(tested, method, variables, (n_shifts, seed), map)
+            raise ValueError(
+                f"significance: surrogates of a {type(model).__name__} are fitted by the model itself; leave refit out."
+            )
+        kind = TestedClasses if isinstance(model, CategoricalGLM) else TestedCurves
+        tested = kind.make(model, X, Y, trial, strata, sample_weight, offset)
+        return _by_moved_columns(tested, method, variables, (n_shifts, seed), map)
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
     check_refittable(model, "significance")
     data = TestedData.make(model, values, X, Y, trial, strata, sample_weight, offset)
@@ -286,17 +295,18 @@ def significance(
     return _by_shifts(data, refit, chosen, columns, own, (n_shifts, seed), map)
 
 
-def _of_classes(
-    tested: TestedClasses, method: str, variables: Variables, drawn: tuple[int, int], map: Callable[..., Iterable[Any]]
+def _by_moved_columns(
+    tested: MovedTest, method: str, variables: Variables, drawn: tuple[int, int], map: Callable[..., Iterable[Any]]
 ) -> xr.Dataset:
-    """Surrogates of labels, or of what a variable alone says, each by fits of the classifier itself."""
+    """Surrogates of labels, or of what the columns of a variable alone say, each by fits of the model itself."""
     model, (n_shifts, seed) = tested.model, drawn
     chosen = {} if variables is None else resolve_variables(variables, model.feature_group_names_)
-    found, share, methods = test_classes(tested, method, chosen, drawn, map)
+    found, methods = tested.run(method, chosen, drawn, map)
+    share = tested.contributions(chosen) if chosen else np.zeros((tested.y.shape[1], 0))
     attrs = {
         "method": methods[0].name, "reason": methods[0].reason, "refit": "full", "n_shifts": n_shifts, "seed": seed
     }  # fmt: skip
-    result = table_of_tests(model, list(chosen), share, *found, attrs)
+    result = table_of_tests(model, list(chosen), share, *found, attrs, tested.explained())
     return _with_methods(result, methods) if chosen else result
 
 

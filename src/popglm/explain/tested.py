@@ -155,11 +155,13 @@ def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial
     return numbers
 
 
-def table_of_tests(model: Any, variables, share, statistic, null, p, attrs) -> xr.Dataset:
+def table_of_tests(
+    model: Any, variables, share, statistic, null, p, attrs, explained: np.ndarray | None = None
+) -> xr.Dataset:
     """``statistic`` and ``p`` (n_neurons, 1 + n_variables), ``null`` (n_draws, the same); the model comes first."""
     q = false_discovery_control(p, axis=0)
     contents: dict[str, Any] = {
-        "deviance_explained": ("neuron", model.cv_deviance_explained_),
+        "deviance_explained": ("neuron", model.cv_deviance_explained_ if explained is None else explained),
         "statistic": ("neuron", statistic[:, 0]),
         "deviance_explained_null": (("shift", "neuron"), null[..., 0]),
         "p_value": ("neuron", p[:, 0]),
