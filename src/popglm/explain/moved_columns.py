@@ -17,7 +17,7 @@ from popglm.explain.shifts import unique_columns
 from popglm.explain.surrogate_maker import SurrogateMaker
 from popglm.variables import group_columns
 
-__all__ = ["MovedTest", "Tests"]
+__all__ = ["MovedTest"]
 
 #: Statistics (n_neurons, n_targets), nulls (n_draws, the same) and p-values; and the method of each target.
 Tests = tuple[tuple[np.ndarray, np.ndarray, np.ndarray], list[Method]]
