@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 
 from popglm.solve.snapshot import Resumable
 from popglm.statistics.families import Family, Samples, Units
-from popglm.statistics.nuisance import estimate_parameters, mean_levels
+from popglm.statistics.nodes import Nodes
+from popglm.statistics.nuisance import estimate_at_nodes, estimate_parameters, mean_levels
 from popglm.statistics.responses import ResponseSums
 
 __all__ = ["Nuisance", "renew_parameters"]
@@ -86,11 +86,20 @@ class Nuisance(Resumable):
     ) -> np.ndarray:
         """Take the best parameters of some problems beside the predictors of their samples; returns who still moves."""
         units = None if self.units is None else self.units.take(problems)
+        return self._take(problems, estimate_parameters(loss, samples, self.values[problems], units, with_intercept))
+
+    def estimate_at_nodes(
+        self, loss: Family, problems: np.ndarray, nodes: Nodes, responses: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        """The same beside `Nodes`, of responses and weights as `DistinctResponses` has them."""
+        units = None if self.units is None else self.units.take(problems)
+        return self._take(problems, estimate_at_nodes(loss, nodes, responses, self.values[problems], units))
+
+    def _take(self, problems: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """Take estimates of some problems where they are finite; returns who still moves."""
         before = self.values[problems]
-        found = estimate_parameters(loss, samples, before, units, with_intercept)
-        found = np.where(np.isfinite(found), found, before)
-        self.values[problems] = found
-        return ~np.isclose(found, before, rtol=SETTLED, atol=0).all(axis=1)
+        self.values[problems] = np.where(np.isfinite(found), found, before)
+        return ~np.isclose(self.values[problems], before, rtol=SETTLED, atol=0).all(axis=1)
 
     def go_ahead(self, loss: Family, problems: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Go on from the estimates of some problems where these change slowly; returns who did.
@@ -122,96 +131,29 @@ class Nuisance(Resumable):
         self.level[problems] = mean_levels(loss, samples, self.values[problems], units).sum(axis=0)
 
 
-@dataclass
-class _Predictors:
-    """Samples of some columns of one fit, with their predictors less the intercepts, in the windows that count.
-
-    Attributes
-    ----------
-    objective : RowObjective
-    at : ndarray of int, shape (n_columns,)
-        Positions of the columns among those that are evaluated.
-    neurons : ndarray of int, shape (n_columns,)
-        Their rows of Y.
-    windows : list of ((first, last), eta)
-    """
-
-    objective: Any
-    at: np.ndarray
-    neurons: np.ndarray
-    windows: list[tuple[tuple[int, int], np.ndarray]]
-
-    def samples(self, some: np.ndarray, b: np.ndarray) -> Samples:
-        """Those of some columns, by their numbers here, at intercepts (n_columns,) of all that are evaluated."""
-        Y, weights = self.objective.Y, self.objective.weights
-
-        def of(which: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-            own = some[which]
-            neurons, intercept = self.neurons[own], b[self.at[own], None]
-            for (first, last), eta in self.windows:
-                y = Y[neurons, first:last].astype(float)
-                s = np.ones(last - first)
-                if weights is not None:
-                    s = (weights if weights.ndim == 1 else weights[neurons])[..., first:last].astype(float)
-                yield y, np.broadcast_to(s, y.shape), eta[own] + intercept
-
-        return of
-
-
-def renew_parameters(objective: Any, columns: np.ndarray, batches: Any, etas: Any, b: np.ndarray) -> np.ndarray:
+def renew_parameters(objective: Any, columns: np.ndarray, beside: Any, b: np.ndarray) -> np.ndarray:
     """Estimate the parameters of columns that are due, each with the best intercept beside them; returns intercepts.
 
     Parameters
     ----------
     objective : RowObjective
     columns : ndarray of int, shape (n_columns,)
-    batches
-        What its sums made of the columns; their parameters are brought up to date.
-    etas
-        Predictors less the intercepts, as its sums keep them.
+    beside : BesideSamples or BesideNodes
+        Where they are; its parameters are brought up to date.
     b : ndarray, shape (n_columns,)
     """
-    engine, nuisance, rows, q = objective.engine, objective.nuisance, objective.rows, len(objective.Y)
+    nuisance = objective.nuisance
     # a batch of a fixed shape may have columns more than once
     first = np.isin(np.arange(len(columns)), np.unique(columns, return_index=True)[1])
-    due = nuisance.due[columns] & first
-    moving, before = due.copy(), nuisance.values[columns]
+    due = np.flatnonzero(nuisance.due[columns] & first)
+    before, moving = nuisance.values[columns], due
     nuisance.due[columns] = False
-
-    places = {fit: np.flatnonzero(columns // q == fit) for fit in np.unique(columns // q).tolist()}
-
-    def held(fit: int, at: np.ndarray) -> _Predictors:
-        own = rows.predictors(etas, fit, np.searchsorted(places[fit], at))
-        return _Predictors(objective, at, columns[at] % q, own)
-
-    parts = [
-        held(fit, at)
-        for fit, own in places.items()
-        for at in np.array_split(own[moving[own]], engine.n_workers)
-        if len(at)
-    ]
-
-    def estimate(part: _Predictors) -> None:
-        some = np.flatnonzero(moving[part.at])
-        own = part.at[some]
-        moving[own] = nuisance.estimate(objective.loss, columns[own], part.samples(some, b), objective.fit_intercept)
-
-    def beside(some: np.ndarray) -> np.ndarray:
-        """The best intercepts of some columns at their parameters."""
-        rows.with_parameters(batches, nuisance.values[columns])
-        has = objective.fit_intercept and some.any()
-        return objective.best_intercept(columns, batches, etas, b, some) if has else b
-
-    def level(part: _Predictors) -> None:
-        nuisance.take_levels(objective.loss, columns[part.at], part.samples(np.arange(len(part.at)), b))
-
     for _ in range(ROUNDS):
-        engine.map(estimate, [(part,) for part in parts if moving[part.at].any()])
-        if not (objective.fit_intercept and moving.any()):
+        moving = beside.estimate(moving, b)
+        if not (objective.fit_intercept and len(moving)):
             break
-        b = beside(moving)
-    ahead = np.zeros(len(columns), bool)
-    ahead[due] = nuisance.go_ahead(objective.loss, columns[due], before[due])
-    b = beside(ahead)
-    engine.map(level, [(part,) for part in parts])
+        b = beside.intercepts(moving, b)
+    ahead = due[nuisance.go_ahead(objective.loss, columns[due], before[due])]
+    b = beside.intercepts(ahead, b)
+    beside.levels(due, b)
     return b

@@ -7,13 +7,17 @@ Pearson's χ².
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.beside import BesideNodes, BesideSamples
 from popglm.solve.curvature_grams import weighted_grams, weighted_variances
+from popglm.solve.distinct import DistinctResponses
 from popglm.solve.evaluation import Evaluation
+from popglm.solve.gathering import bins_of, nodes_of
 from popglm.solve.hessian import derivatives
 from popglm.solve.nuisance import Nuisance, renew_parameters
 from popglm.solve.remote.rows import RemoteRows
@@ -60,7 +64,9 @@ class RowObjective:
     nuisance : Nuisance or None
         Parameters of the family, where it has some.
     by_sums : ndarray of bool, shape (n_columns,)
-        Where the loss is the difference of a few sums over samples; elsewhere it is summed sample by sample.
+        Where the loss is the difference of a few sums over samples.
+    at_nodes : ndarray of bool, shape (n_columns,)
+        Where it is summed at nodes of the predictors; elsewhere it is sample by sample.
     """
 
     #: What sums over rows in this process.
@@ -83,20 +89,38 @@ class RowObjective:
         self.total, y_sum, YX = self.rows.moments()
         safe = np.where(self.total > 0, self.total, 1)
         self.y_mean, self.YX = y_sum / safe, self._means(YX, safe)
-        self.by_sums, self.floor = np.zeros(len(self.total), bool), np.zeros(len(self.total))
+        self.by_sums, self.at_nodes = np.zeros((2, len(self.total)), bool)
+        self.floor = np.zeros(len(self.total))
         self.nuisance: Nuisance | None = None
+        self.distinct: DistinctResponses | None = None
         by_sums = loss.has_exp_sums and fit_intercept
-        if loss.parameters or by_sums:
+        # float64 asks for all its digits
+        at_nodes = loss.gathers and not by_sums and self.rows.gathers and engine.dtype == np.float32
+        if loss.parameters or by_sums or at_nodes:
             every = (response_sums(loss, self.Y, self.weights, rows, self.offset, units) for rows in fits)
             sums = sums or ResponseSums.join(list(every))
+            rough, self.floor = ~is_fine(sums, engine.dtype), sums.saturated
+            self.by_sums, self.at_nodes = rough & by_sums, rough & at_nodes
         if sums is not None and loss.parameters:
             self.nuisance = Nuisance.of_null_models(sums, units)
-        if sums is not None and by_sums:
-            self.by_sums, self.floor = ~is_fine(sums, engine.dtype), sums.saturated
+        if loss.parameters and self.at_nodes.any():
+            self.distinct = DistinctResponses(self.Y, self.weights, fits)
+            self.at_nodes &= self.distinct.few
 
     def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module. A point outside the loss's domain, or one that overflows, has loss +inf."""
-        ways = (self._poisson_exp, self.by_sums[columns]), (self._general, ~self.by_sums[columns])
+        by_sums, at_nodes = self.by_sums[columns], self.at_nodes[columns]
+        ways = (self._poisson_exp, by_sums), (self._by_nodes, at_nodes), (self._general, ~(by_sums | at_nodes))
+        out = self._each_way(ways, columns, W, b)
+        bad = ~(np.isfinite(out.loss) & np.isfinite(out.grad).all(axis=1) & np.isfinite(out.b))
+        out.loss[bad] = np.inf
+        return out
+
+    def _each_way(
+        self, ways: Sequence[tuple[Callable[..., Evaluation], np.ndarray]], columns: np.ndarray, W: np.ndarray,
+        b: np.ndarray,
+    ) -> Evaluation:  # fmt: skip
+        """Points of some columns, each the way that was chosen for it."""
         parts = [(way, np.flatnonzero(chosen)) for way, chosen in ways if chosen.any() or not len(columns)]
         found = []
         for way, at in parts:
@@ -106,8 +130,6 @@ class RowObjective:
         out = found[0]
         if len(found) > 1:
             out = Evaluation.join(found).take(np.argsort(np.concatenate([at for _, at in parts])))
-        bad = ~(np.isfinite(out.loss) & np.isfinite(out.grad).all(axis=1) & np.isfinite(out.b))
-        out.loss[bad] = np.inf
         return out
 
     def parameters(self, columns: np.ndarray) -> np.ndarray | None:
@@ -141,18 +163,63 @@ class RowObjective:
 
     def _general(self, columns: np.ndarray, batches: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
         etas = self.rows.predict(batches, len(W))
-        if self.fit_intercept:
-            b = self.best_intercept(columns, batches, etas, b)
-        if self.nuisance is not None and self.nuisance.due[columns].any():
-            b = renew_parameters(self, columns, batches, etas, b)
-        b = b.astype(self.engine.dtype)
+        b = self._settled(columns, BesideSamples(self, columns, batches, etas), b)
         sums, parts = self.rows.losses(batches, etas, b)
-        beyond = sums.pop(3)
-        loss, weight, chi, slope = (v / self.total[columns] for v in sums[:-1])
-        grad = self._scaled(1 / self.total[columns], sums[-1])
+        return self._evaluation(columns, b, sums[0], sums[1:], parts)
+
+    def _by_nodes(self, columns: np.ndarray, batches: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
+        # intercepts, parameters and losses from nodes of the predictors; the rest is one pass over samples
+        etas = self.rows.predict(batches, len(W))
+        first, n_bins, far = bins_of(*self.rows.ends(batches, etas, len(W)))
+        if far.any():
+            return self._each_way(((self._by_nodes, ~far), (self._general, far)), columns, W, b)
+        nodes = nodes_of(self.rows.moments_in_bins(batches, etas, first, n_bins), first)
+        beside = BesideNodes(self, columns, nodes)
+        b = self._settled(columns, beside, b)
+        if self.nuisance is not None:
+            self.rows.with_parameters(batches, self.nuisance.values[columns])
+        sums, parts = self.rows.losses(batches, etas, b, valued=False)
+        return self._evaluation(columns, b, beside.losses(b.astype(float)), sums, parts)
+
+    def _settled(self, columns: np.ndarray, beside: BesideSamples | BesideNodes, b: np.ndarray) -> np.ndarray:
+        """Intercepts in the engine's precision, the best where they are fitted, beside new parameters that are due."""
+        b = beside.intercepts(np.arange(len(b)), b)
+        if self.nuisance is not None and self.nuisance.due[columns].any():
+            b = renew_parameters(self, columns, beside, b)
+        return b.astype(self.engine.dtype)
+
+    def _evaluation(
+        self, columns: np.ndarray, b: np.ndarray, loss: np.ndarray, sums: list[Any], parts: Any
+    ) -> Evaluation:
+        """From Σsℓ and the other sums of `popglm.solve.passes.loss_sums`."""
+        weight, chi, beyond, slope, along = sums
+        loss, weight, chi, slope = (v / self.total[columns] for v in (loss, weight, chi, slope))
+        grad = self._scaled(1 / self.total[columns], along)
         slope = slope_at_kink(self.loss, self.fit_intercept, slope, self.engine.dtype)
         spread = spread_of(parts, weight)
         return Evaluation(loss, b.astype(float), grad, weight, chi, spread, beyond == 0, slope)
+
+    def best_intercept(
+        self,
+        columns: np.ndarray,
+        sums: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]],
+        b: np.ndarray,
+        moving: np.ndarray | None = None,
+        lowest: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Best intercepts of columns that are ``moving``, from ``sums(b, moving)``: see `InterceptSteps`.
+
+        ``lowest`` is where the domain of the loss ends.
+        """
+        lowest = np.full(len(b), -np.inf) if lowest is None else lowest
+        steps = InterceptSteps(self.loss, self.engine.dtype, b, lowest, self.y_mean[columns], self.total[columns])
+        if moving is not None:
+            steps.moving &= moving
+        for _ in range(MAX_STEPS):
+            steps.take(*sums(steps.b, steps.moving))
+            if not steps.moving.any():
+                break
+        return steps.b
 
     # what is done to arrays over features, here in NumPy and in float64
 
@@ -171,20 +238,6 @@ class RowObjective:
     def _scaled(self, factor: np.ndarray, A: np.ndarray) -> np.ndarray:
         """Rows of A times a factor each."""
         return factor[:, None] * A
-
-    def best_intercept(
-        self, columns: np.ndarray, batches: Any, etas: Any, b: np.ndarray, moving: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Best intercepts beside weights, of columns that are ``moving``: see `popglm.statistics.intercepts`."""
-        lowest = self.rows.floors(batches, etas, len(b)) if self.loss.has_barrier else np.full(len(b), -np.inf)
-        steps = InterceptSteps(self.loss, self.engine.dtype, b, lowest, self.y_mean[columns], self.total[columns])
-        if moving is not None:
-            steps.moving &= moving
-        for _ in range(MAX_STEPS):
-            steps.take(*self.rows.intercepts(batches, etas, steps.b, steps.moving))
-            if not steps.moving.any():
-                break
-        return steps.b
 
     def weighted_grams(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `popglm.solve.curvature_grams`; the columns are of one fit."""

@@ -29,6 +29,7 @@ __all__ = [
     "loss_terms",
     "moment_sums",
     "residuals",
+    "slope_terms",
     "spread_sums",
     "value_sums",
 ]
@@ -140,17 +141,37 @@ def loss_terms(
 
     ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight; ``eta`` has no intercept yet.
     """
-    xp, loss = shape.ops.xp, loss.at(points.theta)
+    loss = loss.at(points.theta)
     eta = eta + points.b[:, None]
     y, s = activity(shape, window, points.neurons)
-    value, r, h = loss.excess_and_derivatives(xp, eta, y)
-    pearson = r * r / xp.maximum(h, tiny)
+    value, r, h = loss.excess_and_derivatives(shape.ops.xp, eta, y)
+    return _summed(shape, every, loss.has_barrier, tiny, window, eta, s, (value,), r, h)
+
+
+def slope_terms(
+    shape: Shape, every: int, loss: Family, tiny: float, window: Window, points: Points, eta: Array
+) -> tuple[Array, ...]:
+    """The same without Σsℓ."""
+    loss = loss.at(points.theta)
+    eta = eta + points.b[:, None]
+    y, s = activity(shape, window, points.neurons)
+    return _summed(shape, every, loss.has_barrier, tiny, window, eta, s, (), *loss.derivatives(shape.ops.xp, eta, y))
+
+
+def _summed(
+    shape: Shape, every: int, has_barrier: bool, tiny: float, window: Window, eta: Array, s: Array | None,
+    value: tuple[Array, ...], r: Array, h: Array,
+) -> tuple[Array, ...]:  # fmt: skip
+    """What `loss_terms` returns, from ℓ, if it is asked for, r and h of every sample."""
+    xp = shape.ops.xp
+    terms = (*value, r, h, r * r / xp.maximum(h, tiny))
     if s is not None:
         # a sample of weight 0 may hold anything, an infinite loss too
-        value, r, h, pearson = (xp.where(s > 0, s * v, 0 * s) for v in (value, r, h, pearson))
-    sums = [xp.sum(v, axis=1) for v in (value, h, pearson)]
+        terms = tuple(xp.where(s > 0, s * v, 0 * s) for v in terms)
+    r, h = terms[-3:-1]
+    sums = [xp.sum(v, axis=1) for v in (*terms[:-3], h, terms[-1])]
     beyond = xp.zeros_like(sums[0])
-    if loss.has_barrier:
+    if has_barrier:
         near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
         keep = counted_rows(shape, window.at)
         outside = near if keep is None else near & keep
@@ -161,7 +182,7 @@ def loss_terms(
 def loss_sums(
     shape: Shape, every: int, loss: Family, tiny: float, window: Window, points: Points, eta: Array
 ) -> tuple[Array, ...]:
-    """The same with Σsrx in place of sr."""
+    """What `loss_terms` returns, with Σsrx in place of sr."""
     *sums, r, some = loss_terms(shape, every, loss, tiny, window, points, eta)
     return *sums, _along(shape, r, window), some
 

@@ -15,14 +15,17 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.curvature_grams import curvature_squares, curvature_sums
 from popglm.solve.free_columns import curvature_along, forces_along
+from popglm.solve.gathering import N_NODES, gather
 from popglm.solve.hessian import derivative_sums
 from popglm.solve.passes import (
+    activity,
     event_floor,
     exp_sums,
     intercept_sums,
     linear_predictor,
     loss_sums,
     loss_terms,
+    slope_terms,
     spread_sums,
 )
 from popglm.solve.samples import Points, Samples, Shape, Window
@@ -201,8 +204,40 @@ class RowSums:
 
         return self._add_up(chunk, batches, len(b), with_x=False)[0]
 
-    def losses(self, batches: Batches, etas: Predictors, b: np.ndarray) -> tuple[list[Any], Any]:
-        """`popglm.solve.passes.loss_sums` at intercepts (n_columns,), and `spread` of h."""
+    @property
+    def gathers(self) -> bool:
+        """Whether `ends` and `moments_in_bins` are there: for NumPy's arrays."""
+        return self.engine.window is None and self.engine.xp is np
+
+    def ends(self, batches: Batches, etas: Predictors, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest predictor without the intercept, (n,); NaN where one is NaN."""
+        low, high = np.full(n, np.inf), np.full(n, -np.inf)
+        for each in self.windows.map(lambda k: {f: (eta.min(axis=1), eta.max(axis=1)) for f, eta in etas[k].items()}):
+            for fit, (least, largest) in each.items():
+                at = batches[fit].places[fit]
+                low[at] = np.minimum(low[at], least[: len(at)])
+                high[at] = np.maximum(high[at], largest[: len(at)])
+        return low, high
+
+    def moments_in_bins(self, batches: Batches, etas: Predictors, first: np.ndarray, n_bins: int) -> np.ndarray:
+        """`popglm.solve.gathering.gather`, of all columns."""
+
+        def chunk(shape: Shape, window: Window, k: int, fit: int) -> tuple[np.ndarray]:
+            batch = batches[fit]
+            found = np.zeros((batch.counts[0], n_bins, 2 * N_NODES))
+            for rows, index, _ in batch.pieces():
+                y, s = activity(shape, window, index)
+                weight = y if s is None else np.array(np.broadcast_to(s, y.shape))
+                gather(etas[k][fit][rows], y, weight, s is not None, first[batch.at[rows]], found[rows])
+            return (found,)
+
+        return self._add_up(chunk, batches, len(first), with_x=False)[0][0]
+
+    def losses(self, batches: Batches, etas: Predictors, b: np.ndarray, valued: bool = True) -> tuple[list[Any], Any]:
+        """`popglm.solve.passes.loss_sums` at intercepts (n_columns,), and `spread` of h; without Σsℓ if not ``valued``.
+
+        That may be where `gathers` is.
+        """
         engine, tiny = self.engine, float(np.finfo(self.engine.dtype).tiny)
         shared, b_now = self._shared(batches), self._placed(batches, b)
 
@@ -212,7 +247,7 @@ class RowSums:
             return sums(window, Points(batch.neurons, None, b_now[fit], batch.theta), etas[k][fit])
 
         def in_pieces(shape: Shape, window: Window, k: int, name: Any) -> tuple[Any, ...]:
-            terms = engine.compile(loss_terms, shape, self.every, self.loss, tiny)
+            terms = engine.compile(loss_terms if valued else slope_terms, shape, self.every, self.loss, tiny)
             found = [
                 terms(window, Points(index, None, b_now[fit][rows], theta), etas[k][fit][rows])
                 for fit in shared[name].fits
@@ -223,8 +258,8 @@ class RowSums:
             x = X if isinstance(X, SparseBlock) else engine.rows(X, window.at[0], shape.size)
             return *sums, times_rows(engine.product, r, x), some
 
-        free = engine.window is None and engine.xp is np
-        sums, parts = self._add_up(in_pieces if free else whole, shared if free else batches, len(b), self.every)
+        function, stacks = (in_pieces, shared) if self.gathers else (whole, batches)
+        sums, parts = self._add_up(function, stacks, len(b), self.every)
         return sums, self.spread(parts, len(b))
 
     def spread(self, some: list[Any], n: int) -> np.ndarray:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from popglm.statistics.families import Family, Samples, Units
+from popglm.statistics.families.elementary import row_totals
+from popglm.statistics.nodes import Nodes
 
-__all__ = ["estimate_parameters", "first_parameters", "mean_levels"]
+__all__ = ["estimate_at_nodes", "estimate_parameters", "first_parameters", "mean_levels"]
 
 
 def first_parameters(loss: Family, n_neurons: int) -> np.ndarray:
@@ -29,9 +31,23 @@ def estimate_parameters(
     A likelihood of counts knows their unit: it is that of the recording. ``with_intercept`` as in `Family.estimate`.
     """
     factor = _parameter_units(loss, units)
-    found = loss.estimate(_recorded(samples, units), start * factor, with_intercept)
+    return _within(loss, loss.estimate(_recorded(samples, units), start * factor, with_intercept)) / factor
+
+
+def estimate_at_nodes(
+    loss: Family, nodes: Nodes, responses: tuple[np.ndarray, np.ndarray], start: np.ndarray, units: Units | None
+) -> np.ndarray:
+    """The same from `Nodes`, and responses, each once, with the sums of their weights (n_neurons, n_responses)."""
+    factor, (y, s) = _parameter_units(loss, units), responses
+    if units is not None:
+        y = units.shift[:, None] + units.size[:, None] * y
+    return _within(loss, loss.estimate_at_nodes(nodes.recorded(units), (y, s), start * factor)) / factor
+
+
+def _within(loss: Family, values: np.ndarray) -> np.ndarray:
+    """Values of the parameters, inside their ranges."""
     low, high = np.array([own.range for own in loss.parameters]).T
-    return np.clip(found, low, high) / factor
+    return np.clip(values, low, high)
 
 
 def mean_levels(loss: Family, samples: Samples, values: np.ndarray, units: Units | None) -> np.ndarray:
@@ -43,8 +59,8 @@ def mean_levels(loss: Family, samples: Samples, values: np.ndarray, units: Units
     sums, total = np.zeros((2, len(values))), np.zeros(len(values))
     for y, s, _ in _recorded(samples, units)(np.arange(len(values))):
         for own, level in zip(sums, (known.saturated(y), known.normaliser(y)), strict=True):
-            own += np.where(s > 0, s * level, 0).sum(axis=1)
-        total += s.sum(axis=1)
+            own += row_totals(np.where(s > 0, s * level, 0))
+        total += row_totals(s)
     return sums / np.where(total > 0, total, 1)
 
 

@@ -76,6 +76,9 @@ class RemoteSums:
         ]
         self.name = X.shares.open(self, "open_sums", given)
 
+    #: See `RowSums`.
+    gathers = False
+
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `RowSums`."""
         every = self.batches(np.arange(self.n_fits * self.q), np.zeros((self.n_fits * self.q, 0)), None)

@@ -142,6 +142,11 @@ class Family(ABC):
         return self.link.is_smooth
 
     @property
+    def gathers(self) -> bool:
+        """Whether sums over samples may be taken at nodes of η: ℓ is smooth in it, and a line in y > 0 or of 0."""
+        return self.is_exponential and self.is_smooth and not (self.has_barrier or self.is_unbounded)
+
+    @property
     def is_unbounded(self) -> bool:
         """Whether any number is a response: 0 means nothing then, and all activity may lie far from it."""
         return self.valid_range == (-np.inf, np.inf)
@@ -185,6 +190,10 @@ class Family(ABC):
             well to let it move along.
         """
         return start
+
+    def estimate_at_nodes(self, nodes: Any, responses: tuple[np.ndarray, np.ndarray], start: np.ndarray) -> np.ndarray:
+        """`estimate` from `Nodes`, and responses, each once, with their weights (n_neurons, n_responses)."""
+        raise NotImplementedError
 
     def normaliser(self, y: np.ndarray) -> np.ndarray:
         """What ℓ leaves out of the negative log-likelihood that depends on a parameter."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import digamma, gammaln, polygamma, xlogy
 
 from popglm.statistics.families.contract import Family, Parameter, Samples
-from popglm.statistics.families.elementary import SMALL, log1p_over
+from popglm.statistics.families.elementary import SMALL, log1p_over, row_totals
 from popglm.statistics.families.links import Exp
 from popglm.statistics.families.units import Units
 
@@ -165,34 +165,60 @@ class NegativeBinomial(Family):
             found = [_largest_likelihood(_Beside.means(samples(own), len(own)), start[own, 0]) for own in groups]
         return np.concatenate(found)[:, None]
 
+    def estimate_at_nodes(self, nodes: Any, responses: tuple[np.ndarray, np.ndarray], start: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _largest_likelihood(_Beside.at_nodes(nodes, *responses), start[:, 0])[:, None]
+
 
 @dataclass
 class _Beside:
-    """Samples of some neurons beside their means.
+    """Samples of some neurons beside their means, or nodes in their place.
 
     Attributes
     ----------
-    pieces : list of (y, s, mu)
-        Arrays (n_neurons, n_rows); None for weights that are all 1.
+    pieces : list of (s, sy, mu)
+        Arrays (n_neurons, n_rows); None for weights that are all 1. What has no weight has a mean of 0.
+    squares : ndarray, shape (n_neurons,)
+        Σsy².
     tails : ndarray, shape (n_neurons, n_few)
         Weight of the samples with more than 0, 1, … events, of those that have few.
     rare : (row, y, s)
         Neurons, events and weights of the other samples with events.
     """
 
-    pieces: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]
+    pieces: list[tuple[np.ndarray | None, np.ndarray, np.ndarray]]
+    squares: np.ndarray
     tails: np.ndarray
     rare: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     @classmethod
     def means(cls, chunks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], n_neurons: int) -> _Beside:
         """Samples ``(y, s, eta)`` of the neurons."""
-        pieces: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
-        counts, rare = np.zeros((n_neurons, FEW + 1)), []
+        pieces: list[tuple[np.ndarray | None, np.ndarray, np.ndarray]] = []
+        responses = []
         for some in _together(chunks, n_neurons):
             parts = zip(*(np.broadcast_arrays(*own) for own in some), strict=True)
             y, s, eta = (np.concatenate(arrays, axis=1) for arrays in parts)
-            pieces.append((y, None if (s == 1).all() else s, np.exp(eta)))
+            mu = np.exp(eta)
+            if (s == 1).all():
+                pieces.append((None, y, mu))
+            else:
+                # a sample of weight 0 may hold anything
+                y, mu = np.where(s > 0, y, 0), np.where(s > 0, mu, 0)
+                pieces.append((s, s * y, mu))
+            responses.append((y, s))
+        return cls._with(pieces, responses, n_neurons)
+
+    @classmethod
+    def at_nodes(cls, nodes: Any, y: np.ndarray, s: np.ndarray) -> _Beside:
+        """`Nodes` of the neurons, and their responses with weights, each response once (n_neurons, n_responses)."""
+        return cls._with([(nodes.weight, nodes.response, np.exp(nodes.eta))], [(y, s)], len(y))
+
+    @classmethod
+    def _with(cls, pieces: list[Any], responses: list[tuple[np.ndarray, np.ndarray]], n_neurons: int) -> _Beside:
+        squares, counts, rare = np.zeros(n_neurons), np.zeros((n_neurons, FEW + 1)), []
+        for y, s in responses:
+            squares += row_totals(s * y * y)
             row, column = np.nonzero((y > 0) & (s > 0))
             events, weight = y[row, column], s[row, column]
             few = (events <= FEW) & (events == np.floor(events))
@@ -201,37 +227,38 @@ class _Beside:
             rare.append((row[~few], events[~few], weight[~few]))
         tails = np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]
         row, events, weight = (np.concatenate(arrays) for arrays in zip(*rare, strict=True))
-        return cls(pieces, tails[:, : np.flatnonzero(tails.any(axis=0)).max(initial=-1) + 1], (row, events, weight))
+        tails = tails[:, : np.flatnonzero(tails.any(axis=0)).max(initial=-1) + 1]
+        return cls(pieces, squares, tails, (row, events, weight))
 
-    def total(self, of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-        """Weighted sums of ``of(y, mu)``, shape (n_neurons,)."""
-        return np.sum([_weighed(of(y, mu), s) for y, s, mu in self.pieces], axis=0)
-
-    @property
-    def events(self) -> np.ndarray:
-        """Weighted sums of the responses, shape (n_neurons,)."""
-        return self.total(lambda y, mu: y)
+    def sums(self, of: Callable[[np.ndarray], tuple[tuple[Any, Any], ...]], some: np.ndarray) -> np.ndarray:
+        """Σ s·a(μ) + sy·d(μ) of some neurons, for pairs ``(a, d)`` that ``of(mu)`` has, shape (n_pairs, n_neurons)."""
+        everyone, found = len(some) == len(self.tails), []
+        for s, sy, mu in self.pieces:
+            if not everyone:
+                s, sy, mu = None if s is None else s[some], sy[some], mu[some]
+            found.append([row_totals((a if s is None else s * a) + sy * d) for a, d in of(mu)])
+        return np.sum(found, axis=0)
 
     def slopes(self, alpha: np.ndarray, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivative of the log-likelihood of some neurons in log α, shape (n_neurons,)."""
-        a, everyone = alpha[:, None], len(some) == len(self.tails)
-        first, second = _few_slopes(self.tails[some], a)
-        for y, s, mu in self.pieces:
-            if not everyone:
-                y, s, mu = y[some], None if s is None else s[some], mu[some]
-            # −log(1 + αμ)/α − y log(1 + αμ), of all samples
-            v, off = a * mu, mu - y
+        alphas = alpha[:, None]
+
+        def of(mu: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+            # −log(1 + αμ)/α − y log(1 + αμ)
+            v = alphas * mu
             w, (rest, bend) = 1 / (1 + v), _log1p_rest(v)
-            first += _weighed(mu * (mu * rest + off * w), s)
-            second += _weighed(mu * mu * (mu * bend - off * (w * w)), s)
+            share, square = mu * w, mu * mu
+            return (square * (rest + w), -share), (square * mu * (bend - w * w), share * share)
+
+        first, second = self.sums(of, some) + _few_slopes(self.tails[some], alphas)
         row, events, weight = self.rare
         if len(row):
             place = np.full(len(self.tails), -1)
             place[some] = np.arange(len(some))
             asked = place[row] >= 0
             own = place[row[asked]]
-            for total, each in zip((first, second), _gamma_slopes(events[asked], own, alpha), strict=True):
-                total += np.bincount(own, weight[asked] * each, len(some))
+            for sums, each in zip((first, second), _gamma_slopes(events[asked], own, alpha), strict=True):
+                sums += np.bincount(own, weight[asked] * each, len(some))
         return alpha * first, alpha * first + alpha**2 * second
 
 
@@ -247,17 +274,16 @@ def _together(chunks: Iterable[tuple[np.ndarray, ...]], n_neurons: int) -> Itera
         yield waiting
 
 
-def _weighed(values: np.ndarray, s: np.ndarray | None) -> np.ndarray:
-    """Sums over rows, with weights; a sample of weight 0 may hold anything."""
-    return values.sum(axis=1) if s is None else np.where(s > 0, s * values, 0).sum(axis=1)
-
-
 def _largest_likelihood(beside: _Beside, start: np.ndarray) -> np.ndarray:
     """The dispersions of some neurons, shape (n_neurons,); see `NegativeBinomial.estimate`."""
-    slope = beside.total(lambda y, mu: (y - mu) ** 2 - y)
-    square = beside.total(lambda y, mu: mu * mu)
+
+    def of(mu: np.ndarray) -> tuple[tuple[Any, Any], ...]:
+        return (0, 1), (mu * mu, 0), (mu * mu, -2 * mu - 1)
+
+    events, square, slope = beside.sums(of, np.arange(len(start)))
+    slope = beside.squares + slope
     # of a silent neuron nothing is known, and a mean that overflows says nothing
-    usable = (slope > 0) & (beside.events > 0) & np.isfinite(slope) & (square > 0)
+    usable = (slope > 0) & (events > 0) & np.isfinite(slope) & (square > 0)
     first = np.where(start > 0, start, slope / square)
     x = np.log(np.clip(np.where(usable, first, 1), 1e-12, MOST))
     going = np.flatnonzero(usable)
@@ -289,11 +315,11 @@ def _next(
     return np.where(np.isfinite(ahead), ahead, x), moving & np.isfinite(ahead)
 
 
-def _few_slopes(tails: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _few_slopes(tails: np.ndarray, a: np.ndarray) -> np.ndarray:
     """Sums of `_gamma_slopes` over counts, each of which has Σ j/(1 + αj) and −Σ j²/(1 + αj)² over j < y."""
     j = np.arange(tails.shape[1])
     each = j / (1 + a * j)
-    return (tails * each).sum(axis=1), -(tails * each * each).sum(axis=1)
+    return np.array([row_totals(tails * each), -row_totals(tails * each * each)])
 
 
 def _gamma_slopes(y: np.ndarray, row: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
