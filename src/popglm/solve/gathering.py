@@ -10,58 +10,96 @@ all η by an intercept is a shift of the nodes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
 from popglm.solve.compact import JIT
 from popglm.statistics.nodes import Nodes
 
-__all__ = ["WIDEST", "bins_of", "gather", "nodes_of"]
+__all__ = ["N_NODES", "Bins", "gather"]
 
 #: Bins in a unit of η, and nodes of a bin.
 PER_UNIT, N_NODES = 2, 8
 #: Predictors of a problem that reach further are not gathered.
-WIDEST = 64.0
+WIDEST = 512.0
 POINTS = np.cos(np.pi * (np.arange(N_NODES) + 0.5) / N_NODES)
 #: Row j has the weight of node j by powers of the place in a bin, from −1 to 1.
 WEIGHTS = np.linalg.inv(np.vander(POINTS, increasing=True)).T
 
 
-def bins_of(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
-    """Where the first bin of predictors between two numbers begins, the bins that all have, and who has too many.
+@dataclass(frozen=True)
+class Bins:
+    """The bins of some problems, in one row: each has those from its least to its largest predictor.
 
-    Parameters
+    Attributes
     ----------
-    low, high : ndarray, shape (n_problems,)
-        Least and largest predictor; not finite where one of them is not.
-
-    Returns
-    -------
     first : ndarray, shape (n_problems,)
-        A problem's own, whatever others there are.
-    n_bins : int
-    far : ndarray of bool, shape (n_problems,)
+        Where its first bin begins.
+    start, size : ndarray of int, shape (n_problems,)
+        Which of all bins that is, and how many it has.
     """
-    far = ~(high - low <= WIDEST)
-    first = np.floor(np.where(far, 0.0, low) * PER_UNIT) / PER_UNIT
-    n_bins = np.floor((np.where(far, 0.0, high) - first) * PER_UNIT).max(initial=0)
-    return first, int(n_bins) + 1, far
+
+    first: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def between(cls, low: np.ndarray, high: np.ndarray) -> Bins:
+        """Those of predictors between two numbers, (n_problems,)."""
+        first = np.floor(low * PER_UNIT) / PER_UNIT
+        size = np.floor((high - first) * PER_UNIT).astype(int) + 1
+        return cls(first, np.cumsum(size) - size, size)
+
+    @staticmethod
+    def suit(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether predictors between two numbers can be gathered, shape (n_problems,): not where one is not finite."""
+        return high - low <= WIDEST
+
+    def empty(self) -> np.ndarray:
+        """Moments of no samples."""
+        return np.zeros((self.size.sum(), 2 * N_NODES))
+
+    def add(
+        self, problems: np.ndarray, eta: np.ndarray, y: np.ndarray, s: np.ndarray | None, moments: np.ndarray
+    ) -> None:
+        """Add samples of some problems, arrays (n_problems, n_rows); s may be (n_rows,), or None for 1."""
+        weight = y if s is None else np.array(np.broadcast_to(s, y.shape))
+        gather(eta, y, weight, s is not None, self.first[problems], self.start[problems], moments)
+
+    def nodes(self, moments: np.ndarray) -> Nodes:
+        """The nodes with these moments, in the bins that have samples."""
+        used = np.flatnonzero(moments[:, 0] > 0)
+        # term by term: of a product of matrices the bits would depend on their size
+        powers = moments[used].reshape(-1, 2, N_NODES)
+        weights = np.zeros(powers.shape)
+        for m in range(N_NODES):
+            weights += powers[..., m, None] * WEIGHTS[:, m]
+        problem = np.repeat(np.arange(len(self.size)), self.size)[used]
+        left = self.first[problem] + (used - self.start[problem]) / PER_UNIT
+        each = np.bincount(problem, minlength=len(self.size))
+        place = np.arange(len(used)) - (np.cumsum(each) - each)[problem]
+        found = np.zeros((3, len(self.size), each.max(initial=0), N_NODES))
+        found[0] = self.first[:, None, None]
+        found[0, problem, place] = left[:, None] + (POINTS + 1) / (2 * PER_UNIT)
+        found[1:, problem, place] = weights.swapaxes(0, 1)
+        return Nodes(*found.reshape(3, len(self.size), -1))
 
 
 @njit(**JIT)
-def gather(eta, y, s, weighted, first, moments):
-    """Add the moments of samples, (n, n_bins, 2·N_NODES): powers 0 to 7 of places in bins, with s and with sy.
+def gather(eta, y, s, weighted, first, start, moments):
+    """Add the moments of samples to those of all bins, (n_bins, 2·N_NODES): powers 0 to 7 of places, with s and sy.
 
-    eta and y (n, n_rows); s like them where they are weighted, and anything of two axes elsewhere.
+    eta, y and, where they are weighted, s: (n, n_rows).
     """
-    n_bins = moments.shape[1]
     for i in range(len(eta)):
         for t in range(eta.shape[1]):
             p = s[i, t] if weighted else 1.0
             if p > 0.0:
                 u = (eta[i, t] - first[i]) * PER_UNIT
-                k = min(max(int(u), 0), n_bins - 1)
-                x, q, own = 2.0 * (u - k) - 1.0, p * y[i, t], moments[i, k]
+                k = int(u)
+                x, q, own = 2.0 * (u - k) - 1.0, p * y[i, t], moments[start[i] + k]
                 # written out: a loop over powers takes twice as long
                 x2 = x * x
                 x3, x4 = x * x2, x2 * x2
@@ -82,15 +120,3 @@ def gather(eta, y, s, weighted, first, moments):
                 own[13] += q * x5
                 own[14] += q * x6
                 own[15] += q * x7
-
-
-def nodes_of(moments: np.ndarray, first: np.ndarray) -> Nodes:
-    """The nodes that have the ``moments`` (n_problems, n_bins, 2·N_NODES) of bins from ``first`` (n_problems,) on."""
-    n, n_bins, _ = moments.shape
-    powers = moments.reshape(n, n_bins, 2, N_NODES)
-    # term by term: of a product of matrices the bits would depend on their size
-    weights = np.zeros(powers.shape)
-    for m in range(N_NODES):
-        weights += powers[..., m, None] * WEIGHTS[:, m]
-    place = (np.arange(n_bins)[:, None] + (POINTS + 1) / 2) / PER_UNIT
-    return Nodes(first[:, None] + place.ravel(), *(weights[:, :, i].reshape(n, -1) for i in range(2)))

@@ -17,7 +17,7 @@ from popglm.solve.beside import BesideNodes, BesideSamples
 from popglm.solve.curvature_grams import weighted_grams, weighted_variances
 from popglm.solve.distinct import DistinctResponses
 from popglm.solve.evaluation import Evaluation
-from popglm.solve.gathering import bins_of, nodes_of
+from popglm.solve.gathering import Bins
 from popglm.solve.hessian import derivatives
 from popglm.solve.nuisance import Nuisance, renew_parameters
 from popglm.solve.remote.rows import RemoteRows
@@ -170,10 +170,11 @@ class RowObjective:
     def _by_nodes(self, columns: np.ndarray, batches: Any, W: np.ndarray, b: np.ndarray) -> Evaluation:
         # intercepts, parameters and losses from nodes of the predictors; the rest is one pass over samples
         etas = self.rows.predict(batches, len(W))
-        first, n_bins, far = bins_of(*self.rows.ends(batches, etas, len(W)))
-        if far.any():
-            return self._each_way(((self._by_nodes, ~far), (self._general, far)), columns, W, b)
-        nodes = nodes_of(self.rows.moments_in_bins(batches, etas, first, n_bins), first)
+        ends = self.rows.ends(batches, etas, len(W))
+        suit = Bins.suit(*ends)
+        if not suit.all():
+            return self._each_way(((self._by_nodes, suit), (self._general, ~suit)), columns, W, b)
+        nodes = self.rows.gathered(batches, etas, Bins.between(*ends))
         beside = BesideNodes(self, columns, nodes)
         b = self._settled(columns, beside, b)
         if self.nuisance is not None:

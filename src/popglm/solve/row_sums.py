@@ -15,7 +15,7 @@ import numpy as np
 from popglm.engines.protocol import Engine
 from popglm.solve.curvature_grams import curvature_squares, curvature_sums
 from popglm.solve.free_columns import curvature_along, forces_along
-from popglm.solve.gathering import N_NODES, gather
+from popglm.solve.gathering import Bins
 from popglm.solve.hessian import derivative_sums
 from popglm.solve.passes import (
     activity,
@@ -33,6 +33,7 @@ from popglm.solve.sparse.rows import SparseBlock, SparseRows, rows_of, times_row
 from popglm.solve.stack import Stack, stacked
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
+from popglm.statistics.nodes import Nodes
 
 __all__ = ["RowSums", "spread_stride"]
 
@@ -206,7 +207,7 @@ class RowSums:
 
     @property
     def gathers(self) -> bool:
-        """Whether `ends` and `moments_in_bins` are there: for NumPy's arrays."""
+        """Whether `ends` and `gathered` are there: for NumPy's arrays."""
         return self.engine.window is None and self.engine.xp is np
 
     def ends(self, batches: Batches, etas: Predictors, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -219,19 +220,19 @@ class RowSums:
                 high[at] = np.maximum(high[at], largest[: len(at)])
         return low, high
 
-    def moments_in_bins(self, batches: Batches, etas: Predictors, first: np.ndarray, n_bins: int) -> np.ndarray:
-        """`popglm.solve.gathering.gather`, of all columns."""
+    def gathered(self, batches: Batches, etas: Predictors, bins: Bins) -> Nodes:
+        """Samples of all columns at nodes of their predictors without the intercept."""
 
-        def chunk(shape: Shape, window: Window, k: int, fit: int) -> tuple[np.ndarray]:
-            batch = batches[fit]
-            found = np.zeros((batch.counts[0], n_bins, 2 * N_NODES))
-            for rows, index, _ in batch.pieces():
-                y, s = activity(shape, window, index)
-                weight = y if s is None else np.array(np.broadcast_to(s, y.shape))
-                gather(etas[k][fit][rows], y, weight, s is not None, first[batch.at[rows]], found[rows])
-            return (found,)
+        def part(windows: list[int]) -> np.ndarray:
+            moments = bins.empty()
+            for k in windows:
+                shape, window = self.windows.read(k, with_x=False)
+                for fit, eta in etas[k].items():
+                    for rows, index, _ in batches[fit].pieces():
+                        bins.add(batches[fit].at[rows], eta[rows], *activity(shape, window, index), moments)
+            return moments
 
-        return self._add_up(chunk, batches, len(first), with_x=False)[0][0]
+        return bins.nodes(sum(self.engine.map(part, self.windows.runs())))
 
     def losses(self, batches: Batches, etas: Predictors, b: np.ndarray, valued: bool = True) -> tuple[list[Any], Any]:
         """`popglm.solve.passes.loss_sums` at intercepts (n_columns,), and `spread` of h; without Σsℓ if not ``valued``.

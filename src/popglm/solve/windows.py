@@ -115,7 +115,7 @@ class Windows:
         def part(windows: list[int]) -> list[Any]:
             return [function(k) for k in windows]
 
-        outs = self.guarded(lambda: self.engine.map(part, self._batches()))
+        outs = self.guarded(lambda: self.engine.map(part, self.runs()))
         return [out for some in outs for out in some]
 
     def add_up(
@@ -151,7 +151,7 @@ class Windows:
             add(*waiting)
             return totals, samples
 
-        parts = self.guarded(lambda: self.engine.map(part, self._batches(n_threads)))
+        parts = self.guarded(lambda: self.engine.map(part, self.runs(n_threads)))
         sums: Sums = {}
         for totals, _ in parts:
             for key, values in totals.items():
@@ -180,7 +180,7 @@ class Windows:
         row = start + np.arange(0, size, every)
         return some[:, (row >= first) & (row < last)]
 
-    def _batches(self, n_threads: int | None = None) -> list[tuple[list[int]]]:
+    def runs(self, n_threads: int | None = None) -> list[tuple[list[int]]]:
         """Contiguous runs of windows, one per thread, so that sums have a fixed order."""
         n_threads = n_threads or self.engine.n_streams
         bounds = np.linspace(0, len(self.chunks), n_threads + 1).astype(int)
