@@ -125,6 +125,13 @@ def test_value_is_linear_in_a_function_of_the_predictor(family):
     theta = a - family.value(np, eta, 1.0) + family.constant(1.0)
     for y in responses(family):
         np.testing.assert_allclose(family.value(np, eta, y), a - y * theta + family.constant(y), rtol=1e-10, atol=1e-10)
+    if family.gathers:
+        # so are its slopes, with Fisher weights that are the same for all responses
+        (none, weight), (one, _) = (family.derivatives(np, eta, y) for y in (np.float64(0), np.float64(1)))
+        for y in responses(family):
+            r, h = family.derivatives(np, eta, np.full(30, y))
+            np.testing.assert_allclose(r, none + y * (one - none), rtol=1e-10, atol=1e-10)
+            np.testing.assert_allclose(h, weight, rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
