@@ -85,7 +85,6 @@ def test_dispersions_at_nodes_are_those_beside_samples(weighted):
     s = rng.choice([0.0, 0.5, 2.0], eta.shape) if weighted else np.ones(eta.shape)
     family, start = get_family("negative_binomial"), np.zeros((6, 1))
     responses = DistinctResponses(y, s, [[(0, N)]])
-    assert responses.few.all()
     found = family.estimate_at_nodes(nodes_of(eta, y, s), responses.of(np.arange(6)), start)
     expected = family.estimate(lambda own: iter([(y[own], s[own], eta[own])]), start)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
@@ -102,9 +101,19 @@ def test_distinct_responses_carry_the_weights_of_their_samples():
         for value in np.unique(Y):
             expected = s[rows][Y[neuron, rows] == value].sum(dtype=float)
             assert held[own == value].sum() == pytest.approx(expected, rel=1e-6)
-    continuous = np.vstack([Y, rng.random((1, 900))])
-    assert MOST < 900
-    assert DistinctResponses(continuous, None, fits).few.tolist() == [True, True, False] * 2
+
+
+def test_of_many_different_responses_nodes_of_their_logarithms_are_taken():
+    rng = np.random.default_rng(4)
+    Y, s = rng.gamma(0.5, 3.0, (1, N)), rng.random(N)
+    Y[0, ::5] = 0
+    rows = np.r_[100:2000]
+    y, weight = DistinctResponses(Y, s, [[(0, N)], [(100, 2000)]]).of(np.array([1]))
+    assert y.shape[1] < MOST < (Y > 0).sum()
+    family = get_family("negative_binomial").given(0.7)
+    for of in (np.ones_like, family.saturated, family.normaliser, np.square):
+        values = of(Y[0, rows])
+        assert (weight * of(y)).sum() == pytest.approx(s[rows] @ values, abs=1e-9 * (s[rows] @ np.abs(values)))
 
 
 @pytest.mark.parametrize(
@@ -130,8 +139,9 @@ def test_points_are_those_of_sums_over_samples(family, link, kind):
         assert objective.at_nodes.all() == (precision == "float32")
         if objective.nuisance is not None:
             objective.nuisance.due[:] = True
-        points.append((objective.evaluate(columns, W, b), objective.parameters(columns)))
-    (found, theta), (expected, known) = points
+        level = objective.nuisance.level if objective.nuisance is not None else np.zeros(6)
+        points.append((objective.evaluate(columns, W, b), objective.parameters(columns), level))
+    (found, theta, level), (expected, known, exact) = points
     some = np.isfinite(expected.loss) & (np.abs(W).max(axis=1) < 50)
     assert some[:5].all()
     for name in ("loss", "b", "grad", "curvature", "chi2"):
@@ -140,3 +150,4 @@ def test_points_are_those_of_sums_over_samples(family, link, kind):
     if theta is not None:
         assert (known[some] > 0.1).all()
         np.testing.assert_allclose(theta[some], known[some], rtol=1e-5)
+        np.testing.assert_allclose(level[some], exact[some], rtol=1e-5)

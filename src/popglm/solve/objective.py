@@ -105,7 +105,6 @@ class RowObjective:
             self.nuisance = Nuisance.of_null_models(sums, units)
         if loss.parameters and self.at_nodes.any():
             self.distinct = DistinctResponses(self.Y, self.weights, fits)
-            self.at_nodes &= self.distinct.few
 
     def evaluate(self, columns: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See the module. A point outside the loss's domain, or one that overflows, has loss +inf."""

@@ -59,7 +59,7 @@ def mean_levels(loss: Family, samples: Samples, values: np.ndarray, units: Units
     sums, total = np.zeros((2, len(values))), np.zeros(len(values))
     for y, s, _ in _recorded(samples, units)(np.arange(len(values))):
         for own, level in zip(sums, (known.saturated(y), known.normaliser(y)), strict=True):
-            own += row_totals(np.where(s > 0, s * level, 0))
+            own += row_totals(np.where(s != 0, s * level, 0))
         total += row_totals(s)
     return sums / np.where(total > 0, total, 1)
 

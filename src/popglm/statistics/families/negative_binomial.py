@@ -219,7 +219,7 @@ class _Beside:
         squares, counts, rare = np.zeros(n_neurons), np.zeros((n_neurons, FEW + 1)), []
         for y, s in responses:
             squares += row_totals(s * y * y)
-            row, column = np.nonzero((y > 0) & (s > 0))
+            row, column = np.nonzero((y > 0) & (s != 0))
             events, weight = y[row, column], s[row, column]
             few = (events <= FEW) & (events == np.floor(events))
             number = row[few] * (FEW + 1) + events[few].astype(int)
