@@ -18,7 +18,7 @@ from numba import njit
 from popglm.solve.compact import JIT
 from popglm.statistics.nodes import Nodes
 
-__all__ = ["N_NODES", "Bins", "gather"]
+__all__ = ["Bins"]
 
 #: Bins in a unit of η, and nodes of a bin.
 PER_UNIT, N_NODES = 2, 8

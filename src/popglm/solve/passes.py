@@ -141,42 +141,42 @@ def loss_terms(
 
     ℓ is the loss above the saturated model's, r = dℓ/dη, and h its Fisher weight; ``eta`` has no intercept yet.
     """
-    loss = loss.at(points.theta)
+    xp, loss = shape.ops.xp, loss.at(points.theta)
     eta = eta + points.b[:, None]
     y, s = activity(shape, window, points.neurons)
-    value, r, h = loss.excess_and_derivatives(shape.ops.xp, eta, y)
-    return _summed(shape, every, loss.has_barrier, tiny, window, eta, s, (value,), r, h)
+    value, r, h = loss.excess_and_derivatives(xp, eta, y)
+    value, r, h, pearson = _weighted(xp, s, value, r, h, r * r / xp.maximum(h, tiny))
+    beyond, some = _rows_beyond(shape, loss, window, eta), _sampled(shape.ops, h, s, every)
+    return *(xp.sum(v, axis=1) for v in (value, h, pearson)), beyond, xp.sum(r, axis=1), r, some
 
 
 def slope_terms(
     shape: Shape, every: int, loss: Family, tiny: float, window: Window, points: Points, eta: Array
 ) -> tuple[Array, ...]:
     """The same without Σsℓ."""
-    loss = loss.at(points.theta)
+    xp, loss = shape.ops.xp, loss.at(points.theta)
     eta = eta + points.b[:, None]
     y, s = activity(shape, window, points.neurons)
-    return _summed(shape, every, loss.has_barrier, tiny, window, eta, s, (), *loss.derivatives(shape.ops.xp, eta, y))
+    r, h = loss.derivatives(xp, eta, y)
+    r, h, pearson = _weighted(xp, s, r, h, r * r / xp.maximum(h, tiny))
+    beyond, some = _rows_beyond(shape, loss, window, eta), _sampled(shape.ops, h, s, every)
+    return xp.sum(h, axis=1), xp.sum(pearson, axis=1), beyond, xp.sum(r, axis=1), r, some
 
 
-def _summed(
-    shape: Shape, every: int, has_barrier: bool, tiny: float, window: Window, eta: Array, s: Array | None,
-    value: tuple[Array, ...], r: Array, h: Array,
-) -> tuple[Array, ...]:  # fmt: skip
-    """What `loss_terms` returns, from ℓ, if it is asked for, r and h of every sample."""
+def _weighted(xp: Any, s: Array | None, *terms: Array) -> tuple[Array, ...]:
+    """Terms of samples times their weights; a sample of weight 0 may hold anything, an infinite loss too."""
+    return terms if s is None else tuple(xp.where(s > 0, s * v, 0 * s) for v in terms)
+
+
+def _rows_beyond(shape: Shape, loss: Family, window: Window, eta: Array) -> Array:
+    """Rows at a kink of the loss or beyond, shape (n_points,)."""
     xp = shape.ops.xp
-    terms = (*value, r, h, r * r / xp.maximum(h, tiny))
-    if s is not None:
-        # a sample of weight 0 may hold anything, an infinite loss too
-        terms = tuple(xp.where(s > 0, s * v, 0 * s) for v in terms)
-    r, h = terms[-3:-1]
-    sums = [xp.sum(v, axis=1) for v in (*terms[:-3], h, terms[-1])]
-    beyond = xp.zeros_like(sums[0])
-    if has_barrier:
-        near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
-        keep = counted_rows(shape, window.at)
-        outside = near if keep is None else near & keep
-        beyond = xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
-    return *sums, beyond, xp.sum(r, axis=1), r, _sampled(shape.ops, h, s, every)
+    if not loss.has_barrier:
+        return xp.zeros_like(eta[:, 0])
+    near = eta <= NEAR_KINK * xp.sum(eta, axis=1)[:, None] / eta.shape[1]
+    keep = counted_rows(shape, window.at)
+    outside = near if keep is None else near & keep
+    return xp.sum(xp.where(outside, xp.ones_like(eta), xp.zeros_like(eta)), axis=1)
 
 
 def loss_sums(
