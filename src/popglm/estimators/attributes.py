@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popglm.estimators.signs import check_signs
 from popglm.statistics.concave import CONCAVE, ConcavePenalty
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.sparse_groups import SPARSE_GROUPS, SparseGroupPenalty
@@ -31,6 +33,7 @@ class Attributes:
     penalty: str
     l1_ratio: float | None
     concavity: float | None = None
+    constraints: Any = None
     smoothness: float
     feature_groups: Any
     feature_shapes: Any
@@ -114,6 +117,13 @@ class Attributes:
 
 def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
     """A model's penalty with the factors (n_groups,) of a neuron."""
+    penalty = _unsigned(model, factors)
+    signs = check_signs(model.constraints, model.feature_group_names_, model.feature_group_sizes_)
+    return penalty if signs is None else replace(penalty, signs=signs)
+
+
+def _unsigned(model: Attributes, factors: np.ndarray | None) -> Penalty:
+    """The same without signs that weights must have."""
     if model.penalty in CONCAVE:
         return ConcavePenalty.of_kind(
             model.penalty, model.concavity, model.smoothness, model.feature_group_sizes_, factors,
@@ -121,6 +131,10 @@ def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
         )  # fmt: skip
     if model.penalty == SPARSE_GROUPS:
         return SparseGroupPenalty.of_share(model.l1_ratio, model.feature_group_sizes_, factors, model.feature_shapes_)
+    if model.penalty == "group_lasso" and model.constraints:
+        # axes of a group may be turned no more
+        plain = SparseGroupPenalty.of_share(0.0, model.feature_group_sizes_, factors, model.feature_shapes_)
+        return plain if model.l1_ratio is None else replace(plain, l1_ratio=float(model.l1_ratio))
     return Penalty.make(
         model.penalty, model.l1_ratio, model.smoothness, model.feature_group_sizes_, factors,
         shapes=model.feature_shapes_,

@@ -109,6 +109,10 @@ class GLM(PopulationGLM):
         group levels off. Beyond a norm of γλ/h, times √p_g for a group, it is flat, with h the mean curvature of the
         loss at the neuron's intercept alone, without groups that are never penalised: 1 for a Gaussian, the mean rate
         for Poisson counts. An infinite γ would be the lasso. For columns of unit variance. See the Notes.
+    constraints : mapping, optional
+        "positive" or "negative" by the names of feature groups: the sign that all weights of their columns must have,
+        or be 0. Under ridge, lasso, elastic net, group lasso and sparse group lasso, with strengths above 0 and without
+        ``smoothness``. `SmoothGLM` has curves that rise or fall.
     power : float, optional
         p of Tweedie activity, whose variance is μ^p: between 1 and 2, 1.5 unless given. No other family has a choice.
 
@@ -256,6 +260,7 @@ class GLM(PopulationGLM):
         power: float | None = None,
         feature_shapes: Any = None,
         concavity: float | None = None,
+        constraints: Any = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -280,6 +285,7 @@ class GLM(PopulationGLM):
         self.power = power
         self.feature_shapes = feature_shapes
         self.concavity = concavity
+        self.constraints = constraints
 
     def fit(
         self,

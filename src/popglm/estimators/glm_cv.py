@@ -70,7 +70,7 @@ class GLMCV(CrossValidated):
         Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
 lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
-schedule, precision, verbose, power, concavity
+schedule, precision, verbose, power, concavity, constraints
         As in `GLM`.
 
     Attributes
@@ -225,6 +225,7 @@ schedule, precision, verbose, power, concavity
         feature_shapes: Any = None,
         relaxed: Any = False,
         concavity: float | None = None,
+        constraints: Any = None,
     ) -> None:
         self.family = family
         self.inverse_link = inverse_link
@@ -255,6 +256,7 @@ schedule, precision, verbose, power, concavity
         self.feature_shapes = feature_shapes
         self.relaxed = relaxed
         self.concavity = concavity
+        self.constraints = constraints
 
     def _settings(self, X: Any, n_features: int, n_neurons: int) -> Settings:
         if self.patience is not None:

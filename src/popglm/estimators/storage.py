@@ -329,6 +329,8 @@ def _plain(name: str, value: Any) -> Any:
     value = as_numpy(value)
     if isinstance(value, FirstOrder | AdaptiveFactors):
         return {key: _plain(name, item) for key, item in vars(value).items()}
+    if name == "constraints" and value is not None:
+        return {str(group): kind for group, kind in value.items()}
     if isinstance(value, xr.DataArray):
         value = value.to_numpy()
     if hasattr(value, "tolist"):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popglm.estimators import LowRankGLM
+from popglm.estimators import LowRankGLM, SmoothGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FLAT, FittedSamples, samples_of_fit
 from popglm.statistics.families.contract import Family
@@ -123,12 +123,15 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     if isinstance(samples.model, LowRankGLM):
         # neurons share their factors, and have no number of their own
         return np.nan
-    if getattr(samples.model, "constraints", None):
+    if isinstance(samples.model, SmoothGLM) and samples.model.constraints:
         # what is held at a bound takes none
         return float(samples.model.edf_.iloc[j].sum())
     lam = 0.0 if samples.model.penalty == "none" else lam
     penalty = samples.penalty(j)
     active = (w != 0) if penalty.l1_ratio > 0 and lam > 0 else np.ones(len(w), bool)
+    if penalty.signs is not None:
+        # what a sign holds at 0 is not free to move
+        active &= (w != 0) | (penalty.signs == 0)
     h = samples.weights(j) * samples.family(j).derivatives(np, samples.eta[:, j], samples.y[:, j])[1]
     Z = samples.columns(j)[:, active]
     if samples.model.fit_intercept:

@@ -116,8 +116,11 @@ def settings_of_columns(model: Any, kept: np.ndarray, neurons: np.ndarray | slic
     """What an estimator of the columns ``kept`` alone, of some neurons, has of a model's groups, mask and factors."""
     groups, factors, mask = model.feature_group_names_, model.penalty_factors_, model.feature_mask_
     factors = _of_groups(model, factors if factors is None or factors.ndim == 1 else factors[:, neurons], kept)
+    labels = np.repeat(groups, model.feature_group_sizes_)[kept].tolist()
+    held = {str(name): kind for name, kind in (model.constraints or {}).items() if str(name) in labels}
     return {
-        "feature_groups": np.repeat(groups, model.feature_group_sizes_)[kept].tolist() or ["none"],
+        **({"constraints": held or None} if model.constraints else {}),
+        "feature_groups": labels or ["none"],
         "feature_shapes": _of_groups(model, model.feature_shapes_, kept),
         # no columns are a fit to one of zeros, which every neuron may have
         "feature_mask": None if mask is None or not len(kept) else mask[kept][:, neurons],

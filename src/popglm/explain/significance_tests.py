@@ -281,6 +281,11 @@ def significance(
                 f"penalty={model.penalty!r}; use refit=True, which fits the model itself, or fit with 'lasso' or "
                 "'group_lasso'."
             )
+        if model.penalty_.signs is not None:
+            raise ValueError(
+                "significance: local refits do not know of constraints, and would test another model; use refit=True, "
+                "which fits the model itself."
+            )
         if has_stages(model):
             raise ValueError(
                 "significance: local refits are penalised fits in one stage, and the model has relaxed weights or "

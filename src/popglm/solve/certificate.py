@@ -142,7 +142,7 @@ def certificate(
         W, grad = penalty.penalised(W), penalty.penalised(grad if shift is None else grad - shift)
         # a smoothness penalty along these columns has a part in the dual point that is not at hand
         moved = np.inf if penalty.R is not None else moved
-    has_norm = penalty.l1_ratio > 0
+    has_norm = penalty.has_norm
     sums = gap_sums(np, penalty.blocks, W, grad, RW, lam2, tau if has_norm else None)
     return gap_of(loss, sums, at, lam, lam2, has_norm, penalty.R is not None, moved)
 
@@ -152,7 +152,7 @@ def decrement(
 ) -> np.ndarray:
     """`DECREMENT_SAFETY` times half the squared residual in the metric cG; ``grad`` with the smoothness."""
     penalty, grad = model.penalty, grad + lam2[:, None] * model.penalty.penalised(W)
-    if penalty.l1_ratio == 0:
+    if not penalty.has_norm:
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton
     residual = norms.least_subgradient(np, penalty.blocks, W, grad, tau)

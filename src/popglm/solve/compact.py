@@ -81,6 +81,7 @@ class ModelArrays(NamedTuple):
     pairs: Pairs
     middle: np.ndarray
     starts: np.ndarray
+    signs: np.ndarray
 
 
 @dataclass(eq=False)
@@ -137,6 +138,11 @@ class LocalModel:
     def starts(self) -> np.ndarray:
         """First column of every group whose norm is beside those of its columns, and their number; 0 without any."""
         return self.penalty.starts if self.penalty.blocks.nested else np.zeros(1, int)
+
+    @property
+    def signs(self) -> np.ndarray:
+        """Those that weights must have, or an empty array."""
+        return np.zeros(0) if self.penalty.signs is None else self.penalty.signs
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""

@@ -149,7 +149,7 @@ class Fit(Problems):
 
     def aim(self, problems: np.ndarray, d: np.ndarray) -> None:
         """Choose the steps (n, n_features) of some problems."""
-        self.steps[problems] = d
+        self.steps[problems] = self.model.penalty.allow(self.W[problems], d)
 
     def aim_by_models(self, problems: np.ndarray, lam: np.ndarray, most: np.ndarray) -> np.ndarray:
         """Choose the steps that minimise the problems' models; returns the decrease that each promises, else NaN.

@@ -70,7 +70,7 @@ class OwnModels(Resumable):
         """Whether the problems with this shared model may have such models of their own."""
         penalty = model.penalty
         alike = model.split or model.diagonal or penalty.R is not None
-        return penalty.l1_ratio > 0 and not alike and len(model.G) <= MAX_FEATURES
+        return penalty.has_norm and not alike and len(model.G) <= MAX_FEATURES
 
     def has(self, problems: np.ndarray) -> np.ndarray:
         """Which problems have a model."""

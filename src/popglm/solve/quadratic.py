@@ -137,7 +137,7 @@ class QuadraticModel:
         if self.penalty.l1_ratio < 1:
             # the ridge part of a model has all columns: those that are never penalised it holds where they stand
             W = self.penalty.penalised(W)
-        if self.penalty.l1_ratio > 0:
+        if self.penalty.has_norm:
             if self.split:
                 return self._split_step(memory, neurons, W, grad, c, lam, most)
             d, promise = np.zeros_like(grad), np.zeros(len(grad))

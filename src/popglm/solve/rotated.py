@@ -84,7 +84,7 @@ class RotatedModel:
         w, grad = self.coordinates.rotate(W.copy()), self.coordinates.rotate(grad.copy())
         d, promise = self.model.step(memory, neurons, w, grad, c, lam, most)
         D = self.coordinates.unrotate(d)
-        if self.model.penalty.l1_ratio > 0:
+        if self.model.penalty.has_norm:
             self.model.penalty.close_blocks(W, D, w + d)
         return D, promise
 

@@ -158,16 +158,19 @@ def _shrink(v, rho, tau, ridge):
 
 
 @njit(**INNER)
-def _keep_shares(v, rho, tau, starts, keep):
-    """What the norms of groups leave of columns that `_shrink` has shrunk, into ``keep``; 1 where there are none."""
+def _keep_shares(v, rho, tau, starts, signs, keep):
+    """What norms of groups and signs leave of columns that `_shrink` has shrunk, into ``keep``; 1 without any."""
     p = len(v)
+    for k in range(len(signs)):
+        keep[k] = 1.0 if signs[k] * v[k] >= 0 else 0.0
     for b in range(len(starts) - 1):
         square, strength = 0.0, tau[p + b] / rho
         for k in range(starts[b], starts[b + 1]):
-            square += _shrink(v[k], rho, tau[k], 0.0) ** 2
+            if len(signs) == 0 or signs[k] * v[k] >= 0:
+                square += _shrink(v[k], rho, tau[k], 0.0) ** 2
         share = 1 - strength / np.sqrt(square) if square > strength**2 else 0.0
         for k in range(starts[b], starts[b + 1]):
-            keep[k] = share
+            keep[k] = share if len(signs) == 0 or signs[k] * v[k] >= 0 else 0.0
 
 
 @njit(**JIT)
@@ -177,7 +180,7 @@ def _iterate(n_times, tile, model, split, V, past):
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
     each took 1.5 × the time, and workers waited for each other.
     """
-    _, vectors, transposed, c, _, tau, rows, pairs, _, starts = model
+    _, vectors, transposed, c, _, tau, rows, pairs, _, starts, signs = model
     inverse, core, pull, start, rho, ridge = split
     differences, gram, held = past
     n, p = V.shape
@@ -186,7 +189,7 @@ def _iterate(n_times, tile, model, split, V, past):
     primal, dual = np.zeros(n), np.zeros(n)
     for left in range(n_times - 1, -1, -1):
         for j in range(n):
-            _keep_shares(V[j], rho[j], tau[j], starts, before)
+            _keep_shares(V[j], rho[j], tau[j], starts, signs, before)
             for k in range(p):
                 z = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
                 A[j, k] = 2 * z - V[j, k] - start[j, k]
@@ -202,12 +205,12 @@ def _iterate(n_times, tile, model, split, V, past):
         X = np.dot(R, transposed) if tile else thin_product(R, transposed)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
-            _keep_shares(V[j], rho[j], tau[j], starts, before)
-            if len(starts) > 1:
+            _keep_shares(V[j], rho[j], tau[j], starts, signs, before)
+            if len(starts) > 1 or len(signs) > 0:
                 for k in range(p):
                     z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
                     mapped[k] = RELAXATION * (start[j, k] + X[j, k] - z_before) + V[j, k]
-                _keep_shares(mapped, rho[j], tau[j], starts, after)
+                _keep_shares(mapped, rho[j], tau[j], starts, signs, after)
             for k in range(p):
                 x = start[j, k] + X[j, k]
                 z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
@@ -234,7 +237,7 @@ def _look(tile, model, split, V):
 
     One compiled call: NumPy's passes took 1.5 × the time.
     """
-    values, vectors, _, c, lam2, tau, rows, pairs, middle, starts = model
+    values, vectors, _, c, lam2, tau, rows, pairs, middle, starts, signs = model
     inverse, core, pull, start, rho, ridge = split
     n, p = V.shape
     Z, missing, scaled = np.empty((n, p), V.dtype), np.empty((n, p), V.dtype), np.empty(p, V.dtype)
@@ -243,7 +246,7 @@ def _look(tile, model, split, V):
     gained, left, share = np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
         shrunk, used = 0.0, 0
-        _keep_shares(V[j], rho[j], tau[j], starts, keep)
+        _keep_shares(V[j], rho[j], tau[j], starts, signs, keep)
         for k in range(p):
             z, before = keep[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), start[j, k]
             Z[j, k], A[j, k], A[n + j, k] = z, z - before, V[j, k] - z
@@ -313,4 +316,5 @@ def _first_rho(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> np.ndarray
     step = np.abs(grad).max(axis=1) / np.maximum(model.c * model.values.mean(), tiny)
     length = np.where(length > 0, length, np.maximum(step, tiny))
     # a force over a length, and a curvature: both have the unit of the latter
-    return np.maximum(model.tau.mean(axis=1) / length, 1e-6 * model.c * model.values[-1])
+    steep = np.where(model.tau.any(axis=1), model.tau.mean(axis=1) / length, model.c * model.values.mean())
+    return np.maximum(steep, 1e-6 * model.c * model.values[-1])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Blocks", "HostBlocks", "block_norms"]
+__all__ = ["Blocks", "HostBlocks", "allowed", "block_norms"]
 
 Array = Any
 
@@ -23,11 +23,14 @@ class HostBlocks:
     of_column : ndarray of int, shape (n_features,)
     nested : bool
         Whether every column has a norm of its own beside that of its block.
+    signs : ndarray, shape (n_features,), or None
+        1 and −1 for columns that may have weights of this sign alone, 0 for others; None where there are none.
     """
 
     starts: np.ndarray
     of_column: np.ndarray
     nested: bool = False
+    signs: np.ndarray | None = None
 
     @property
     def single(self) -> bool:
@@ -53,11 +56,14 @@ class Blocks(NamedTuple):
     of_column : array of int, shape (n_features,)
     columns : array, shape (n_features,), or None
         Something where every column has a norm of its own beside that of its block.
+    signs : array, shape (n_features,), or None
+        See `HostBlocks`.
     """
 
     member: Array
     of_column: Array
     columns: Array = None
+    signs: Array = None
 
     @property
     def single(self) -> bool:
@@ -76,6 +82,11 @@ class Blocks(NamedTuple):
     def spread(self, xp: Any, A: Array) -> Array:
         """A number per block, given to each of its columns, shape (n_rows, n_features)."""
         return A if self.member is None else xp.take(A, self.of_column, axis=1)
+
+
+def allowed(xp: Any, blocks: Blocks | HostBlocks, V: Array) -> Array:
+    """Rows of V, 0 where a column may not have that sign."""
+    return V if blocks.signs is None else xp.where(blocks.signs * V < 0, 0 * V, V)
 
 
 def block_norms(xp: Any, blocks: Blocks | HostBlocks, W: Array) -> Array:

@@ -5,13 +5,16 @@ calls them, and of any library's on a device, where they are compiled. None look
 
 Where blocks are nested, Σ_k τ_k|w_k| + Σ_b τ_b‖w_b‖, τ has the strengths of the columns first and those of the blocks
 after them, (n_rows, n_features + n_blocks).
+
+Where columns may have weights of one sign alone, that is part of the penalty: infinite for the other. A force g of the
+loss, which moves weights along −g, is then within the dual ball where it moves them the forbidden way.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from popglm.statistics.blockwise import Blocks, HostBlocks, block_norms
+from popglm.statistics.blockwise import Blocks, HostBlocks, allowed, block_norms
 
 __all__ = ["change", "dual_scale", "least_subgradient", "shrink", "terms", "value"]
 
@@ -50,6 +53,7 @@ def shrink(xp: Any, blocks: Blocks | HostBlocks, V: Array, tau: Array, keep: Arr
     dual ball ‖v_b‖ ≤ τ_b. Of nested blocks it is that of the columns and then that of the blocks (Friedman, Hastie &
     Tibshirani 2010).
     """
+    V = allowed(xp, blocks, V)
     if blocks.nested:
         own, tau = _parts(V, tau)
         V = _soft(xp, V, own)
@@ -69,6 +73,8 @@ def dual_scale(xp: Any, blocks: Blocks | HostBlocks, G: Array, tau: Array) -> tu
     over : array, shape (n_rows,)
         Squared distance from it.
     """
+    # norms do not ask which way a force goes
+    G = allowed(xp, blocks, -G)
     if blocks.nested:
         beyond = shrink(xp, blocks, G, tau)
         return _nested_scale(xp, blocks, G, tau), xp.sum(beyond * beyond, axis=1)
@@ -87,8 +93,8 @@ def least_subgradient(xp: Any, blocks: Blocks | HostBlocks, W: Array, grad: Arra
     else:
         own, of_block = _parts(W, tau)
         used = grad + xp.where(W > 0, own, -own) + blocks.spread(xp, of_block) * W / some
-        inside = xp.where(W != 0, used, _soft(xp, grad, own))
-    return xp.where(norm > 0, inside, shrink(xp, blocks, grad, tau))
+        inside = xp.where(W != 0, used, -_soft(xp, allowed(xp, blocks, -grad), own))
+    return xp.where(norm > 0, inside, -shrink(xp, blocks, -grad, tau))
 
 
 def _parts(W: Array, tau: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from popglm.shapes import Shape
 from popglm.statistics import norms
-from popglm.statistics.blockwise import HostBlocks, block_norms
+from popglm.statistics.blockwise import HostBlocks, allowed, block_norms
 from popglm.statistics.roughness import smoothness_matrix
 
 __all__ = ["PENALTIES", "Penalty"]
@@ -61,6 +61,8 @@ class Penalty:
         c, what the strength of every block is multiplied by: 1 for None. Blocks with 0 are never penalised.
     mask : ndarray of bool, shape (n_features,), or None
         Columns that may have a weight: all for None. ω counts these alone.
+    signs : ndarray, shape (n_features,), or None
+        1 and −1 for columns whose weights may have this sign alone, 0 for others.
     """
 
     l1_ratio: float
@@ -71,6 +73,7 @@ class Penalty:
     product: Callable = np.matmul
     factors: np.ndarray | None = None
     mask: np.ndarray | None = None
+    signs: np.ndarray | None = None
 
     @classmethod
     def make(
@@ -180,7 +183,12 @@ class Penalty:
     @cached_property
     def blocks(self) -> HostBlocks:
         """How columns form blocks."""
-        return HostBlocks(self.starts[:-1], self.block_of_column)
+        return HostBlocks(self.starts[:-1], self.block_of_column, signs=self.signs)
+
+    @property
+    def has_norm(self) -> bool:
+        """Whether a step has no closed form: there are norms, or signs that weights must have."""
+        return self.l1_ratio > 0 or self.signs is not None
 
     @property
     def turning_sizes(self) -> np.ndarray:
@@ -190,7 +198,7 @@ class Penalty:
     @property
     def shrinks_columns(self) -> bool:
         """Whether every column has a norm of its own."""
-        return self.l1_ratio > 0 and len(self.block_sizes) == len(self.block_of_column)
+        return self.has_norm and len(self.block_sizes) == len(self.block_of_column)
 
     def block_norms(self, W: np.ndarray) -> np.ndarray:
         """‖w_b‖₂ for rows of W, shape (n_neurons, n_blocks)."""
@@ -203,7 +211,14 @@ class Penalty:
         would be left over, which counts as a weight.
         """
         closed = (self.block_norms(landed) == 0)[:, self.block_of_column]
+        if self.signs is not None:
+            # rounding of a step can leave a weight on the wrong side of 0
+            closed |= self.signs * (W + D) < 0
         D[closed] = -W[closed]
+
+    def allow(self, W: np.ndarray, D: np.ndarray) -> np.ndarray:
+        """Steps D from W (n_neurons, n_features) to weights of the signs that they must have."""
+        return D if self.signs is None else np.where(self.signs * (W + D) < 0, -W, D)
 
     @cached_property
     def norm_weights(self) -> np.ndarray:
@@ -275,7 +290,7 @@ class Penalty:
         The ridge part and the smoothness are smooth, and part of the gradient that leads to v.
         """
         V = self._open(V)
-        return norms.shrink(np, self.blocks, V, step * self.norm_strengths(lam)) if self.l1_ratio > 0 else V
+        return norms.shrink(np, self.blocks, V, step * self.norm_strengths(lam)) if self.has_norm else V
 
     def dual_norm(self, gradient: np.ndarray) -> np.ndarray:
         """max_b ‖g_b‖/(αcω) over penalised blocks, shape (n_neurons,): w = 0 is a minimum where λ is no less.
@@ -285,7 +300,7 @@ class Penalty:
         if self.l1_ratio == 0:
             return np.full(len(gradient), np.inf)
         held = self.norm_weights > 0
-        forces = self.block_norms(self._open(gradient))[:, held]
+        forces = self.block_norms(allowed(np, self.blocks, -self._open(gradient)))[:, held]
         return (forces / self.norm_weights[held]).max(axis=1, initial=0) / self.l1_ratio
 
     def subgradient_distance(
@@ -329,7 +344,7 @@ class Penalty:
     @property
     def is_isotropic(self) -> bool:
         """Whether it is a function of ‖w‖ alone."""
-        return self.l1_ratio == 0 and self.R is None and self.factors is None
+        return not self.has_norm and self.R is None and self.factors is None
 
     def lambda_max(self, gradient: np.ndarray, curvature: np.ndarray | float = np.inf) -> np.ndarray:
         """Smallest strength at which one part of the penalty alone leaves the null model, per neuron.

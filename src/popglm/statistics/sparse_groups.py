@@ -11,7 +11,7 @@ import numpy as np
 
 from popglm.shapes import Shape
 from popglm.statistics import norms
-from popglm.statistics.blockwise import HostBlocks
+from popglm.statistics.blockwise import HostBlocks, allowed
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["SPARSE_GROUPS", "SparseGroupPenalty"]
@@ -64,7 +64,7 @@ class SparseGroupPenalty(Penalty):
     @cached_property
     def blocks(self) -> HostBlocks:
         """See `Penalty.blocks`."""
-        return HostBlocks(self.starts[:-1], self.block_of_column, nested=True)
+        return HostBlocks(self.starts[:-1], self.block_of_column, nested=True, signs=self.signs)
 
     @property
     def turning_sizes(self) -> np.ndarray:
@@ -86,6 +86,8 @@ class SparseGroupPenalty(Penalty):
     def close_blocks(self, W: np.ndarray, D: np.ndarray, landed: np.ndarray) -> None:
         """See `Penalty.close_blocks`, column by column."""
         closed = landed == 0
+        if self.signs is not None:
+            closed |= self.signs * (W + D) < 0
         D[closed] = -W[closed]
 
     def norm(
@@ -102,7 +104,7 @@ class SparseGroupPenalty(Penalty):
     def dual_norm(self, gradient: np.ndarray) -> np.ndarray:
         """See `Penalty.dual_norm`: the largest ν of a group with ‖S(g_b, νc_b a)‖ = νc_b(1−a)ω_b."""
         free = np.zeros(len(self.block_of_column), bool) if self.free is None else self.free
-        gradient = np.where(free, 0, self._open(gradient))
+        gradient = allowed(np, self.blocks, -np.where(free, 0, self._open(gradient)))
         n = len(free)
         own, of_block = self.norm_weights[:n], self.norm_weights[n:]
         # by Cauchy and Schwarz the norm is at least this; there the dual ball is left, or just reached
@@ -110,5 +112,5 @@ class SparseGroupPenalty(Penalty):
         held = most > 0
         least = (self.block_norms(gradient)[:, held] / most[held]).max(axis=1, initial=0)
         some = np.where(least > 0, least, 1)
-        theta, _ = norms.dual_scale(np, self.blocks, gradient / some[:, None], self.norm_weights[None])
-        return np.where(least > 0, least / theta, 0)
+        theta, _ = norms.dual_scale(np, self.blocks, -gradient / some[:, None], self.norm_weights[None])
+        return np.where(least > 0, least / theta, 0) / self.l1_ratio

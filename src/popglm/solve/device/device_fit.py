@@ -131,7 +131,7 @@ class DeviceFit(Problems):
         if self.loss.is_convex:
             sums, at = self.kernels.gap_sums(self.batch, strength)[rows], self.at.take(problems)
             lam2 = penalty.ridge_strength(lam)
-            gap = gap_of(self.loss, sums, at, lam, lam2, penalty.l1_ratio > 0, penalty.R is not None)
+            gap = gap_of(self.loss, sums, at, lam, lam2, penalty.has_norm, penalty.R is not None)
         else:
             c = self.at.curvature[self.batch.index]
             gap = 0.5 * DECREMENT_SAFETY * self.kernels.decrement(self.batch, c, strength)[rows]

@@ -22,7 +22,7 @@ from popglm.solve.device.curvature import (
 )
 from popglm.solve.device.proximal import ProximalModel, SplitModel, split_start, start_norms
 from popglm.statistics import norms
-from popglm.statistics.blockwise import Blocks
+from popglm.statistics.blockwise import Blocks, allowed
 
 __all__ = [
     "Diagonals",
@@ -203,7 +203,7 @@ def moved(ops: Any, blocks: Blocks, at: Point, d: Array, R: Array, active: Array
     """
     xp, (W, grad, lam2, tau) = ops.xp, at
     good = xp.isfinite(xp.sum(d, axis=1))
-    moved = xp.where(rows((active > 0) & good), W + d, W)
+    moved = xp.where(rows((active > 0) & good), allowed(xp, blocks, W + d), W)
     # the step that is really taken, so that its curvature pair has no rounding in s
     d = moved - W
     change = norms.change(xp, blocks, moved, W, tau) + lam2 * dot(xp, d, W + 0.5 * d)

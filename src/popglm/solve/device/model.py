@@ -67,12 +67,13 @@ class BatchModel:
         put, penalty = engine.asarray, model.penalty
         G = np.diag(model.G) if model.G.ndim == 1 else model.G
         p, n_blocks = len(G), len(penalty.block_sizes)
-        self.normed = penalty.l1_ratio > 0
+        self.normed = penalty.has_norm
         of_column = penalty.block_of_column
         self.blocks = Blocks(
             None if n_blocks == p else put(np.eye(n_blocks)[of_column]),
             engine.index(of_column),
             put(np.ones(p)) if penalty.blocks.nested else None,
+            None if penalty.signs is None else put(penalty.signs),
         )
         self.G = put(G)
         self.R = None if penalty.R is None else put(penalty.smoothness * penalty.R)

@@ -169,7 +169,7 @@ def split_start(
     length = xp.where(length > 0, length, step) + tiny
     steep, flat = xp.sum(tau, axis=1) / tau.shape[1], 1e-6 * c * xp.max(values)
     # a force over a length, and a curvature: both have the unit of the latter
-    steep = steep / length
+    steep = xp.where(steep > 0, steep / length, c * xp.sum(values) / values.shape[0])
     rho = xp.where(rho > 0, rho, xp.where(steep > flat, steep, flat))
     return W, -(grad + rows(lam2) * W) / rows(rho), rho
 
