@@ -1,4 +1,5 @@
-"""What a report looks like. ``python docs/pictures/report.py`` writes images/report.png, in two minutes.
+"""What a report looks like. ``python docs/pictures/report.py`` writes images/report.png and report_two_parts.png, in
+three minutes.
 
 A session is simulated in the shape of a public NWB file, and goes through ``popglm fit``, ``explain`` and ``report``.
 It needs pynwb, playwright and Debian's chromium.
@@ -19,17 +20,48 @@ ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT = 1240, 1180
 
 
-def make_page(folder: Path) -> Path:
+#: The model of two parts, of fewer terms and neurons.
+TWO_PARTS = """\
+explain.bootstrap = 10
+grid.series = "deconvolved_activity_plane_2"
+
+[data]
+path = "session.nwb"
+activity = "deconvolved_activity_plane_2"
+
+[variables]
+position = {source = "frame_aligned_forward_and_lateral_position.0", rule = "hold", scale = 100, unit = "cm"}
+pitch = {source = "frame_aligned_pitch_roll_yaw_velocity.0", unit = "cm/s"}
+
+[[terms]]
+basis = "bumps"
+variable = "position"
+n = 8
+low = 10
+high = 250
+
+[[terms]]
+basis = "splines"
+variable = "pitch"
+n = 5
+quantiles = true
+
+[model]
+kind = "TwoPartGLM"
+amounts = {penalty = "group_lasso", n_lambdas = 8, lambda_min_ratio = 0.003}
+"""
+
+
+def make_page(folder: Path, recipe: str, n_samples: int, n_neurons: int) -> Path:
     """The report of a simulated session."""
-    write_maze_nwb(folder / "session.nwb", n_samples=8_000, n_neurons=60, seed=1)
-    recipe = (ROOT / "examples" / "tseng_2022.toml").read_text(encoding="utf-8")
-    (folder / "recipe.toml").write_text(f"explain.bootstrap = 30\n{recipe}", encoding="utf-8")
+    write_maze_nwb(folder / "session.nwb", n_samples=n_samples, n_neurons=n_neurons, seed=1)
+    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
     for arguments in ("fit recipe.toml -o r.nc", "explain r.nc", "report r.nc -o report.html"):
         subprocess.run([sys.executable, "-m", "popglm", *arguments.split()], cwd=folder, check=True)
     return folder / "report.html"
 
 
-def take_picture(page: Path, picture: Path) -> None:
+def take_picture(page: Path, picture: Path, height: int) -> None:
     """The neuron of which most is explained, beside the list of all."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -38,11 +70,15 @@ def take_picture(page: Path, picture: Path) -> None:
         while not tab.evaluate("performance.getEntriesByName('neuron').length"):
             time.sleep(0.05)
         box = tab.locator("#neurons").bounding_box()
-        clip = {"x": 20, "y": box["y"], "width": WIDTH, "height": HEIGHT}
+        clip = {"x": 20, "y": box["y"], "width": WIDTH, "height": height}
         tab.screenshot(path=picture, full_page=True, clip=clip)
         browser.close()
 
 
 if __name__ == "__main__":
+    images = ROOT / "docs" / "images"
+    whole = f"explain.bootstrap = 30\n{(ROOT / 'examples' / 'tseng_2022.toml').read_text(encoding='utf-8')}"
     with tempfile.TemporaryDirectory() as name:
-        take_picture(make_page(Path(name)), ROOT / "docs" / "images" / "report.png")
+        take_picture(make_page(Path(name), whole, 8_000, 60), images / "report.png", HEIGHT)
+    with tempfile.TemporaryDirectory() as name:
+        take_picture(make_page(Path(name), TWO_PARTS, 4_000, 24), images / "report_two_parts.png", 585)

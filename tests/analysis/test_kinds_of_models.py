@@ -361,3 +361,9 @@ def test_many_sessions_are_fitted_by_a_recipe_of_any_kind(folder, tmp_path):
         pg.fit_sessions({"one": recording()}, whole, tmp_path / "more", neurons_per_task=1)
     with pytest.raises(ValueError, match="plan knows what a plain GLMCV takes, and no LowRankGLM"):
         pg.plan({"one": recording()}, whole)
+
+
+def test_the_next_command_is_one_that_takes_the_result(folder, tmp_path):
+    for name, command in (("ClassifierGLMCV", "info"), ("SmoothGLM", "report")):
+        found = run("fit", folder / f"{name}.toml", "-o", tmp_path / "r.nc", "--no-explain")
+        assert f"next: popglm {command} " in found.output
