@@ -68,8 +68,8 @@ def test_nodes_of_a_problem_do_not_depend_on_its_company():
 
 
 def test_predictors_too_far_apart_are_not_gathered():
-    low = np.array([0.0, -300.0, np.nan, 0.0])
-    assert Bins.suit(low, np.array([1.0, 300.0, 1.0, np.inf])).tolist() == [True, False, False, False]
+    low = np.array([0.0, -300.0, np.nan, 0.0, np.inf])
+    assert Bins.suit(low, np.array([1.0, 300.0, 1.0, np.inf, -np.inf])).tolist() == [True] + [False] * 4
 
 
 @pytest.mark.parametrize("weighted", [False, True])

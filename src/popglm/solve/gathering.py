@@ -55,7 +55,7 @@ class Bins:
     @staticmethod
     def suit(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Whether predictors between two numbers can be gathered, shape (n_problems,): not where one is not finite."""
-        return high - low <= WIDEST
+        return (low <= high) & (high - low <= WIDEST)
 
     def empty(self) -> np.ndarray:
         """Moments of no samples."""
