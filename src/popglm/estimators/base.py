@@ -92,7 +92,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         settings = self._settings(X, values.shape[1], responses.shape[1])
         again = isinstance(start, OwnPaths)
         if again:
-            settings = replace(settings, ends=start.ends)
+            settings = replace(settings, ends=start.ends, models=start.models)
         self._keep_about(X, (values, responses, weights, offset, rows), settings.loss, told=again)
         splits = splits_of(len(values), rows, responses)
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))

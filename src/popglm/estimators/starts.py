@@ -15,6 +15,7 @@ from popglm.checks import check_fitted
 from popglm.estimators.parameters import Parameters
 from popglm.labels import Rows, column_text
 from popglm.numbers import numbers_of
+from popglm.solve.given_models import GivenModels
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 from popglm.statistics.null import NullModels
@@ -35,6 +36,8 @@ class OwnPaths:
         NaN at strengths for which a fit has no start; all later ones have none then.
     ends : Ends or None
         In place of the estimator's patience.
+    models : GivenModels, optional
+        Of the curvature near where the fits end, from the same fits to the same rows.
     null : NullModels, optional
         Of the activity that is fitted, where they are known: many fits to few columns spend most of their time on them.
     """
@@ -42,6 +45,7 @@ class OwnPaths:
     coef: np.ndarray | None
     ends: Ends | None
     null: NullModels | None = None
+    models: GivenModels | None = None
 
 
 def check_start(

@@ -16,8 +16,10 @@ from popglm.estimators.starts import OwnPaths
 from popglm.explain.contributions import Predictor, take_columns
 from popglm.explain.data_of_fit import has_one_minimum, has_stages
 from popglm.messages import listed
+from popglm.solve.given_models import GivenModels
 from popglm.solve.stream import RowStream
 from popglm.statistics.ends import ClearTurn, strengths_to_last_fall, turned_strengths
+from popglm.statistics.null import null_models
 from popglm.statistics.selection import at_strengths, select_strengths
 from popglm.warnings import ConvergenceWarning, warn
 
@@ -26,6 +28,8 @@ __all__ = ["OF_TOL", "Refits", "settings_of_columns", "warn_of_late_refits"]
 #: Re-fits that begin near their minima end just within a tolerance, fits that come from afar well within it: for the
 #: same accuracy they need a smaller one.
 OF_TOL = 0.5
+#: With models of the full model's fits steps are nearly Newton's, and a smaller share costs hardly more.
+OF_TOL_NEAR = 0.2
 
 
 @dataclass(eq=False)
@@ -181,6 +185,8 @@ class Refits:
         Whether there are fits to all rows.
     reselect, weaker
         As in `compare`.
+    models : GivenModels, optional
+        Of the full model's fits.
     """
 
     model: GLMCV
@@ -191,6 +197,7 @@ class Refits:
     on_all_rows: bool
     reselect: bool = True
     weaker: int | None = 1
+    models: GivenModels | None = None
 
     def __post_init__(self) -> None:
         model = self.model
@@ -199,6 +206,8 @@ class Refits:
         smooth = model.loss_.is_smooth and model.solver in ("auto", "quasi-newton")
         # where there is more than one minimum, a start would say which
         self.has_starts = smooth and has_one_minimum(model)
+        weight, splits = self.sample_weight, model.splits_ or []
+        self.null = null_models(model.loss_, self.Y.to_numpy(), weight, self.offset, splits, bool(model.fit_intercept))
 
     def fit(self, variable: str, kept: np.ndarray) -> ReducedFit:
         """The fit to the columns ``kept`` alone; ``variable`` is what messages call it."""
@@ -275,7 +284,11 @@ class Refits:
         index = np.minimum(known + np.arange((goal - known).max())[:, None], goal - 1)
         if not self.reselect and has_one_minimum(model):
             index = index[-1:]
-        start = OwnPaths(paths.starts(going, index) if self.has_starts else None, ends)
+        models = None
+        if self.models is not None and self.has_starts and len(kept):
+            blocks = np.unique(model.penalty_.block_of_column[kept])
+            models = self.models.of(going).of_blocks(blocks, kept)
+        start = OwnPaths(paths.starts(going, index) if self.has_starts else None, ends, self.null.take(going), models)
         refit, late = self._refit(kept, going, model.lambda_path_[index, going], start)
         paths.put(refit, going, index, self.on_all_rows)
         return late
@@ -291,7 +304,7 @@ class Refits:
             cv=model.splits_,
             refit=self.on_all_rows,
             patience=None,
-            tol=model.tol * OF_TOL,
+            tol=model.tol * (OF_TOL if start is None or start.models is None else OF_TOL_NEAR),
             verbose=0,
         )
         with warnings.catch_warnings(record=True) as caught:

@@ -57,6 +57,7 @@ class CohortFits:
             or settings.loss.parameters
             or settings.penalty.free is not None
             or settings.ends is not None
+            or settings.models is not None
             or isinstance(X, RemoteRows)
             or cohorts[0].far
         )
@@ -182,6 +183,8 @@ def _rows_of(cohort: Cohort, data: FitData, common: Prepared) -> _CohortRows:
         own = replace(own, loss=own.loss.of_events())
     if own.ends is not None:
         own = replace(own, ends=own.ends.of(chosen, units.loss * common.weight_unit))
+    if own.models is not None:
+        own = replace(own, models=own.models.of(chosen))
     y = y.astype(dtype)
     recorded, plain, offset = (None if a is None else a.astype(dtype) for a in (recorded, weights, offset))
     scored = Rows(common.X, y, recorded, offset, [(0, len(order))])

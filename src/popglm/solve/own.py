@@ -94,6 +94,10 @@ class OwnModels(Resumable):
 
         self._share_out(turn, len(problems))
 
+    def take(self, problems: np.ndarray, G: np.ndarray, V: np.ndarray) -> None:
+        """Give problems that have a place the Gram matrices G in coordinates V, as they are kept."""
+        self.G[self.slot[problems]], self.V[self.slot[problems]] = G, V
+
     def drop(self, problems: np.ndarray) -> None:
         """Let go of the models of some problems."""
         problems = problems[self.has(problems)]

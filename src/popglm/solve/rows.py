@@ -281,6 +281,9 @@ class RowFits:
         if self.bare_fit is not None:
             for f, fit in zip(fits, begun, strict=True):
                 stand_at_null(fit, self.bare_fit, f, self.coordinates[f])
+        if self.settings.models is not None and fits == self.numbers:
+            for i, fit in enumerate(begun):
+                self.settings.models.give(fit, i)
         return begun
 
     def _scored(self) -> np.ndarray:

@@ -15,6 +15,7 @@ from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.evaluation import GramObjective
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.fit import Fit, start_fit
+from popglm.solve.given_models import GivenModels
 from popglm.solve.problems import Problems
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedObjective
@@ -56,6 +57,8 @@ class Settings:
     factors : ndarray, shape (n_blocks, n_neurons), or None
         Factors of the penalty of every neuron, where they differ; those of ``penalty`` for None. Zeros stand in whole
         rows, and in the factors of ``penalty`` too.
+    models : GivenModels or None
+        Of fits that are near, in the order of the fits: problems begin with them.
     units : Units or None
         Those in which the activity is fitted, and ``lambdas`` given; the recording's own for None.
     """
@@ -75,6 +78,7 @@ class Settings:
     allowed: np.ndarray | None = None
     closed: np.ndarray | None = None
     factors: np.ndarray | None = None
+    models: GivenModels | None = None
 
     def of(self, neurons: np.ndarray) -> Settings:
         """The settings of some neurons."""

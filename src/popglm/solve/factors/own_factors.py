@@ -65,6 +65,7 @@ def _of_neurons(settings: Settings, neurons: np.ndarray, factors: np.ndarray) ->
         factors=None,
         allowed=None if allowed is None else allowed[:, neurons],
         ends=None if ends is None else ends.of(neurons, np.ones(len(neurons))),
+        models=None if settings.models is None else settings.models.of(neurons),
     )
 
 
