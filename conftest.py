@@ -3,6 +3,7 @@
 Doctests are looked for in every file; those that need a library which is absent are left out of the collection.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(config, items):
     """Let workers begin with what takes longest."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not any(name in item.nodeid for name in FIRST))
+
+
+def pytest_collection_finish(session):
+    """Leave the tests themselves, of which there are thousands, out of every search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import numpy as np
+from scipy import sparse
 
 import popglm as pg
 
@@ -21,6 +22,9 @@ def main(precision: str) -> None:
     # Newton steps, for neurons that use more than 120 columns
     wide = rng.standard_normal((300, 140))
     pg.GLM(penalty="group_lasso", feature_groups=[10] * 14, lambdas=[1e-2, 1e-4], **settings).fit(wide, Y)
+    # a sparse design that stays sparse
+    scattered = sparse.random_array((300, 2_100), density=0.01, rng=rng, format="csr")
+    pg.GLM(penalty="lasso", lambdas=[1e-2], **settings).fit(scattered, Y)
     # models of single neurons, which only slow ones get: those that are silent but for a few samples of high rates
     X = X[:, :12] * np.where(rng.random((300, 12)) < 0.05, 3, 0.3)
     Y = rng.poisson(np.exp(np.minimum(1.2 * X @ rng.standard_normal((12, 4)) - 1, 4))).astype(float)

@@ -34,7 +34,7 @@ def check_explanations(model: pg.GLMCV, design: pg.Design, X: pd.DataFrame, Y: n
             # of 29 shifts and the recording, 1 of 30 is the least that can be
             found = pg.significance(model, X, Y, variables, trial=trial, n_shifts=29, refit=refit)
             assert (found["contribution_p_value"].sel(variable="first") <= 0.05).all()
-        bands = pg.bootstrap(model, design, X, Y, trial=trial, n_resamples=3, n_points=10)
+        bands = pg.bootstrap(model, design, X, Y, trial=trial, n_resamples=2, n_points=10)
     assert all(np.isfinite(part["kernel"]).all() for part in bands.values())
     # what is added to the predictor multiplies the mean
     np.testing.assert_allclose(bands[first]["gain"], np.exp(bands[first]["kernel"]), rtol=1e-6)

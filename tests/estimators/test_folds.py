@@ -191,7 +191,7 @@ def test_nor_of_many_folds(family, penalty):
 @pytest.mark.parametrize("schedule", ["host", "device"])
 def test_many_folds_end_where_fits_to_their_rows_end(schedule):
     X, Y = recording("poisson")
-    settings = {"penalty": "lasso", "lambdas": [1e-1, 1e-2], "tol": 1e-8, "precision": "float64", "schedule": schedule}
+    settings = {"penalty": "lasso", "lambdas": [1e-1, 1e-2], "tol": 1e-7, "precision": "float64", "schedule": schedule}
     model = pg.GLMCV(cv=MANY, **settings).fit(X, Y)
     for fold in (0, 7, 19):
         train, test = MANY[fold]
@@ -223,7 +223,7 @@ def test_a_fold_without_weight_scores_nothing():
     unknown = Y.copy()
     unknown[splits[2][1]] = np.nan
     for family in ("poisson", "gaussian"):
-        settings = {"family": family, "penalty": "lasso", "n_lambdas": 6, "cv": splits, "se_fraction": 1.0}
+        settings = {"family": family, "penalty": "lasso", "n_lambdas": 4, "cv": splits, "se_fraction": 1.0}
         model = pg.GLMCV(**settings).fit(X, Y, sample_weight=weight)
         assert np.isnan(model.cv_deviance_[2]).all()
         assert np.isfinite(np.delete(model.cv_deviance_, 2, axis=0)).all()

@@ -40,7 +40,7 @@ def test_the_minimum(recording, name, penalty, l1_ratio, smoothness):
     # whatever is asked for, such fits are the host's
     schedule = "device" if name in ("poisson", "gaussian") else "host"
     given = settings_of(name, penalty, l1_ratio, smoothness, schedule=schedule, precision="float64", tol=1e-11)
-    model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=3, lambda_min_ratio=1e-2), X, Y)
+    model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=2, lambda_min_ratio=1e-2), X, Y)
     for k, lam in enumerate(model.lambda_path_):
         for j in range(Q):
             w, b = model.coef_path_[k, j], model.intercept_path_[k, j]
@@ -81,7 +81,7 @@ def test_no_penalty_at_all(recording, name, penalty, l1_ratio):
         np.testing.assert_allclose(model.loss_path_[k], none.loss_path_[0], atol=1e-8)
 
 
-def hard_recording(seed=0, n=600, q=8):
+def hard_recording(seed=0, n=600, q=6):
     """Columns without a penalty that sum to 1, and slow ones in a small unit; neurons with fewer and fewer events."""
     rng = np.random.default_rng(seed)
     phase = np.eye(4)[rng.integers(4, size=n)]
@@ -101,7 +101,7 @@ def hard_recording(seed=0, n=600, q=8):
 def test_certificates_bound_the_distance_from_the_minimum(name, penalty, l1_ratio):
     X, Y, groups = hard_recording()
     Y = Y[name]
-    given = settings_of(name, penalty, l1_ratio, n_lambdas=3, lambda_min_ratio=1e-2) | groups
+    given = settings_of(name, penalty, l1_ratio, n_lambdas=2, lambda_min_ratio=1e-2) | groups
     best = quietly(GLM(**given | {"precision": "float64", "tol": 1e-9, "max_iter": 1000}), X, Y)
     scale = response_sums(best.loss_, np.ascontiguousarray(Y.T), np.ones(len(X)), [(0, len(X))]).null
 
@@ -113,7 +113,7 @@ def test_certificates_bound_the_distance_from_the_minimum(name, penalty, l1_rati
 
     for tol in (1e-2, 1e-4):
         model = GLM(**given | {"lambdas": best.lambda_path_, "n_lambdas": 20}, tol=tol).fit(X, Y)
-        for k in range(3):
+        for k in range(2):
             excess = (objective(model, k) - objective(best, k)) / scale
             assert (excess <= model.gap_[k] + 1e-6).all()
             assert (model.gap_[k] <= tol).all()
@@ -223,7 +223,7 @@ def test_a_neuron_whose_penalised_groups_say_nothing_keeps_the_others(driven, tm
 @pytest.mark.parametrize("reselect", [False, True])
 def test_compare_misses_free_groups_of_null_models(driven, reselect):
     X, Y, trial = driven
-    given = {"penalty": "group_lasso", "cv": 5, "tol": 1e-6, "lambdas": [0.1, 0.02]}
+    given = {"penalty": "group_lasso", "cv": 3, "tol": 1e-6, "lambdas": [0.1, 0.02]}
     model = quietly(GLMCV(**given, **GROUPS), X, Y, groups=trial)
     assert np.isinf(model.lambda_[0])
     shares = pg.compare(model, X, Y, {"speed": ["speed"], "cue": ["cue"]}, reselect=reselect)

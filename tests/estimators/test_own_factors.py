@@ -32,7 +32,7 @@ def recording():
 def test_the_minimum(recording, name, penalty, l1_ratio):
     X, Y = recording[0], recording[1][name]
     given = settings_of(name, penalty, l1_ratio, precision="float64", tol=1e-12)
-    model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=3, lambda_min_ratio=1e-2), X, Y)
+    model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=2, lambda_min_ratio=1e-2), X, Y)
     for k, lam in enumerate(model.lambda_path_):
         for j in range(Q):
             own = [path[k, j] for path in model.family_parameters_path_.values()]
@@ -49,7 +49,7 @@ def test_a_neuron_is_as_if_alone(recording, name, factors):
     weight, offset = rng.uniform(0.5, 2, (N, Q)), 0.3 * rng.normal(size=N)
     mask = np.ones((10, Q), bool)
     mask[5, 0] = False
-    given = settings_of(name, "ridge", tol=1e-9, precision="float64", lambdas=STRENGTHS, patience=2, cv=4)
+    given = settings_of(name, "ridge", tol=1e-9, precision="float64", lambdas=STRENGTHS, patience=2, cv=3)
     data = {"offset": offset, "groups": TRIAL}
     together = quietly(GLMCV(**given, penalty_factors=factors, feature_mask=mask), X, Y, sample_weight=weight, **data)
     for j in range(Q):
@@ -121,7 +121,7 @@ def test_bad_factors_get_one_sentence(recording, factors, told):
 
 def test_files_and_explanations(recording, tmp_path):
     X, Y = recording[0], recording[1]["poisson"]
-    given = {"penalty": "ridge", "lambdas": [0.05, 0.01], "feature_groups": GROUPS, "cv": 4, "tol": 1e-8}
+    given = {"penalty": "ridge", "lambdas": [0.05, 0.01], "feature_groups": GROUPS, "cv": 2, "tol": 1e-8}
     model = quietly(GLMCV(**given, precision="float64", penalty_factors=FACTORS), X, Y, groups=TRIAL)
     model.save(tmp_path / "model.nc")
     again = pg.load(tmp_path / "model.nc")

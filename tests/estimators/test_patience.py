@@ -19,7 +19,7 @@ from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths, select_strengths
 
 N, Q = 360, 8
-LAMBDAS = 10.0 ** np.linspace(-1, -5, 9)
+LAMBDAS = 10.0 ** np.linspace(-1, -4, 7)
 TRIAL = np.repeat(np.arange(36), 10)
 SETTINGS = {"penalty": "lasso", "lambdas": LAMBDAS, "cv": 4, "precision": "float64", "tol": 1e-6}
 
@@ -79,7 +79,7 @@ def assert_cut(model, full, patience):
 @pytest.fixture(scope="module")
 def fits():
     X, Y = recording()
-    return X, Y, quiet_fit(X, Y), {patience: quiet_fit(X, Y, patience=patience) for patience in (1, 2, 9)}
+    return X, Y, quiet_fit(X, Y), {patience: quiet_fit(X, Y, patience=patience) for patience in (1, 2, 7)}
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
@@ -110,8 +110,8 @@ def test_down_to_where_it_stops_a_neuron_has_the_numbers_of_the_whole_path(fits,
 
 def test_with_patience_for_all_strengths_nothing_changes(fits):
     _, _, full, stopped = fits
-    assert (stopped[9].n_lambdas_fitted_ == len(LAMBDAS)).all()
-    assert_cut(stopped[9], full, 9)
+    assert (stopped[7].n_lambdas_fitted_ == len(LAMBDAS)).all()
+    assert_cut(stopped[7], full, 7)
     assert (full.n_lambdas_fitted_ == len(LAMBDAS)).all()
 
 

@@ -49,7 +49,7 @@ CASES = [
 def test_the_minimum(recording, name, penalty, l1_ratio, smoothness, schedule):
     X, Y = recording[0], recording[1][name]
     given = settings_of(name, penalty, l1_ratio, smoothness, schedule=schedule, precision="float64", tol=1e-12)
-    model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=3, lambda_min_ratio=1e-2), X, Y)
+    model = quietly(GLM(**given, penalty_factors=FACTORS, n_lambdas=2, lambda_min_ratio=1e-2), X, Y)
     for k, lam in enumerate(model.lambda_path_):
         for j in range(Q):
             w, b = model.coef_path_[k, j], model.intercept_path_[k, j]
@@ -89,7 +89,7 @@ def test_scaling_a_column_of_a_ridge_is_a_factor(recording, factor):
     rng = np.random.default_rng(1)
     Y[rng.random(Y.shape) < 0.05] = np.nan
     options = {"sample_weight": rng.uniform(0.5, 2, N), "offset": 0.3 * rng.normal(size=N), "groups": TRIAL}
-    given = {"penalty": "ridge", "lambdas": [0.1, 0.01], "tol": 1e-9, "precision": "float64", "cv": 4}
+    given = {"penalty": "ridge", "lambdas": [0.1, 0.01], "tol": 1e-9, "precision": "float64", "cv": 3}
     names = list("abcdefghij")
     by_factor = quietly(GLMCV(**given, feature_groups=names, penalty_factors={"d": factor}), X, Y, **options)
     scale = np.ones(10)
@@ -195,7 +195,7 @@ def test_factors_of_no_penalty_are_refused(recording):
 @pytest.mark.parametrize("penalty", ["elastic_net", "group_lasso"])
 def test_a_model_keeps_its_factors_in_files_and_explanations(recording, tmp_path, penalty):
     X, Y = recording[0], recording[1]["poisson"]
-    given = {"penalty": penalty, "lambdas": [0.05, 0.01], "feature_groups": list("aaabccccdd"), "cv": 4, "tol": 1e-7}
+    given = {"penalty": penalty, "lambdas": [0.05, 0.01], "feature_groups": list("aaabccccdd"), "cv": 3, "tol": 1e-7}
     model = quietly(GLMCV(**given, penalty_factors=FACTORS), X, Y, groups=TRIAL)
     model.save(tmp_path / "model.nc")
     again = pg.load(tmp_path / "model.nc")

@@ -18,7 +18,7 @@ from popglm.solve.stream import RowStream
 
 N = 300
 TRIAL = np.arange(N) // 10
-STRENGTHS = [0.3, 0.1, 0.05, 0.02]
+STRENGTHS = [0.3, 0.1, 0.03]
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -87,7 +87,7 @@ def test_all_of_it_by_scipy(recording, family, penalty):
                     np.testing.assert_allclose(relaxed[k, j, used], w, atol=2e-5)
                     np.testing.assert_allclose(intercept[k, j], b, atol=2e-5)
                     n_relaxed += 1
-    assert n_relaxed > 30
+    assert n_relaxed > 24
     # blends of linear predictors, scored on what the folds hold out
     gammas = np.array([1, 0.75, 0.5, 0.25, 0])
     np.testing.assert_array_equal(model.gammas_, gammas)
@@ -235,13 +235,19 @@ def test_silent_neurons_and_patience(recording):
     assert (model.lambda_index_ < model.n_lambdas_fitted_)[chosen].all()
 
 
+@pytest.fixture(scope="module")
+def usual(recording):
+    """A fit to X in memory, in float64."""
+    X, activity, *_ = recording
+    return fitted(relaxing("poisson"), X, activity["poisson"], groups=TRIAL)
+
+
 @pytest.mark.parametrize("kind", ["stream", "sparse", "float32"])
-def test_every_kind_of_design(recording, kind):
+def test_every_kind_of_design(recording, usual, kind):
     X, activity, *_ = recording
     given = {"stream": RowStream, "sparse": sparse.csr_array, "float32": lambda a: a.astype(np.float32)}[kind](X)
     more = {"precision": "float32", "tol": 1e-5} if kind == "float32" else {}
     model = fitted(relaxing("poisson", **more), given, activity["poisson"], groups=TRIAL)
-    usual = fitted(relaxing("poisson"), X, activity["poisson"], groups=TRIAL)
     far = 0.02 if kind == "float32" else 1e-5
     np.testing.assert_allclose(model.relaxed_coef_path_, usual.relaxed_coef_path_, atol=far)
     np.testing.assert_allclose(model.cv_relaxed_deviance_, usual.cv_relaxed_deviance_, rtol=far)

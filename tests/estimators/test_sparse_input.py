@@ -1,6 +1,7 @@
 """What a sparse X may be, what is told of bad ones, and that none is made dense."""
 
 import tracemalloc
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +22,12 @@ def kept(request, monkeypatch):
     return request.param
 
 
+@cache
+def of_dense(n_columns):
+    """The weights of the dense design's first columns."""
+    return GLM(lambdas=[0.1]).fit(design()[:, :n_columns], activity(design(), "poisson")).coef_
+
+
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo", "dok", "lil", "bsr", "dia"])
 @pytest.mark.parametrize("matrix", [False, True], ids=["array", "matrix"])
 def test_every_format(kept, kind, matrix):
@@ -28,7 +35,7 @@ def test_every_format(kept, kind, matrix):
     Y = activity(X, "poisson")
     given = (sparse.csr_matrix if matrix else sparse.csr_array)(X).asformat(kind)
     model = GLM(lambdas=[0.1]).fit(given, Y)
-    np.testing.assert_allclose(model.coef_, GLM(lambdas=[0.1]).fit(X, Y).coef_, atol=1e-3)
+    np.testing.assert_allclose(model.coef_, of_dense(36), atol=1e-3)
     assert model.predict(given).shape == Y.shape
 
 
@@ -37,7 +44,7 @@ def test_every_type_of_numbers(kept, dtype):
     X = design()[:, :30]
     Y = activity(design(), "poisson")
     found = GLM(lambdas=[0.1]).fit(sparse.csr_array(X.astype(dtype)), Y)
-    np.testing.assert_allclose(found.coef_, GLM(lambdas=[0.1]).fit(X, Y).coef_, atol=1e-3)
+    np.testing.assert_allclose(found.coef_, of_dense(30), atol=1e-3)
     assert found.predict(sparse.csr_array(X.astype(dtype))).dtype == (np.float32 if dtype == np.float32 else float)
 
 
@@ -56,7 +63,7 @@ def test_disorder_duplicates_and_stored_zeros(kept):
     raw.data[: raw.indptr[1]] = raw.data[: raw.indptr[1]][::-1].copy()
     raw.has_sorted_indices = False
     before = raw.indices.copy()
-    expected = GLM(lambdas=[0.1]).fit(design(), Y).coef_
+    expected = of_dense(36)
     for given in (messy, raw):
         clean = canonical(given)
         assert clean.nnz == np.count_nonzero(design())

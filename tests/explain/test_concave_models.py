@@ -12,7 +12,7 @@ from popglm.explain.data_of_fit import way_down
 N, SIZES = 400, [2, 3, 1, 2]
 GROUP = np.repeat(np.arange(4), SIZES)
 TRIAL = np.arange(N) // 10
-GIVEN = {"penalty": "group_mcp", "feature_groups": SIZES, "precision": "float64", "tol": 1e-10}
+GIVEN = {"penalty": "group_mcp", "feature_groups": SIZES, "precision": "float64", "tol": 1e-9}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def model(recording):
     X, Y = recording
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pg.PopglmWarning)
-        return GLMCV("poisson", lambdas=np.geomspace(0.5, 0.01, 8), cv=3, **GIVEN).fit(X, Y, groups=TRIAL)
+        return GLMCV("poisson", lambdas=np.geomspace(0.5, 0.02, 5), cv=3, **GIVEN).fit(X, Y, groups=TRIAL)
 
 
 def test_way_down(model):

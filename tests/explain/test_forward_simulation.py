@@ -90,7 +90,7 @@ def test_nothing_is_fed_across_trials_and_gaps():
 
 def test_an_autoregression_has_its_stationary_variance():
     # y_t = 0.8 y_{t−1} + e has the variance 1 / (1 − 0.64) and the correlation 0.8 of successive samples
-    n = 20_000
+    n = 10_000
     table = pd.DataFrame({"a": np.random.default_rng(0).normal(size=n)})
     design = pg.Design([pg.history("a", pg.bumps("lag", n=1, low=0, high=2, width=1))], standardize=False)
     X = design.fit_transform(table)
@@ -103,7 +103,7 @@ def test_an_autoregression_has_its_stationary_variance():
 
 
 def test_a_fit_to_drawn_activity_finds_the_weights_again():
-    session = a_session(n=30_000)
+    session = a_session(n=15_000)
     design, model = fitted(session)
     drawn = pg.simulate(model, design, session, seed=5)["activity"].isel(repeat=0).to_pandas()
     X = design.transform(session.assign(**drawn))

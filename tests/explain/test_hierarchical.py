@@ -13,7 +13,7 @@ import popglm as pg
 
 def test_errors_of_balanced_tables_have_a_closed_form():
     table = animals(n_animals=5, n_sessions=3, n_neurons=8)
-    found = pg.hierarchical_bootstrap(table, "cue", n_resamples=3_000, seed=0)
+    found = pg.hierarchical_bootstrap(table, "cue", n_resamples=2_000, seed=0)
     by_session = table.groupby(["animal", "session"])["cue"]
     of_sessions = by_session.mean()
     of_animals = of_sessions.groupby("animal").mean()
@@ -34,7 +34,7 @@ def test_errors_of_balanced_tables_have_a_closed_form():
 
 def test_differences_within_animals_and_between_them():
     table = animals(n_animals=8, spread=(3.0, 0.1, 0.5), apart=0.5)
-    within = pg.hierarchical_bootstrap(table, "cue", "area", n_resamples=400, seed=0)
+    within = pg.hierarchical_bootstrap(table, "cue", "area", n_resamples=200, seed=0)
     assert within["pair"].item() == "PPC − V1"
     means = table.groupby("area")["cue"].mean()
     assert within["difference"].item() == pytest.approx(means["PPC"] - means["V1"])
@@ -43,7 +43,7 @@ def test_differences_within_animals_and_between_them():
     assert within["p_value"].item() < 0.05
     # the same neurons as if each area had animals of its own
     apart = table.assign(animal=table["animal"].astype(str) + table["area"])
-    between = pg.hierarchical_bootstrap(apart, "cue", "area", n_resamples=400, seed=0)
+    between = pg.hierarchical_bootstrap(apart, "cue", "area", n_resamples=200, seed=0)
     errors = between["standard_error"].values[0]
     assert between["difference_standard_error"].item() == pytest.approx(np.hypot(*errors), rel=0.1)
     assert between["p_value"].item() > 0.3
@@ -56,7 +56,7 @@ def test_as_many_animals_of_each_genotype_are_drawn_as_there_are():
     table = pd.DataFrame(
         {"animal": animal, "genotype": np.where(animal < 2, "mutant", "wild"), "cue": 1.0 * (animal == 1)}
     )
-    found = pg.hierarchical_bootstrap(table, "cue", "genotype", levels="animal", n_resamples=3_000, seed=0)
+    found = pg.hierarchical_bootstrap(table, "cue", "genotype", levels="animal", n_resamples=1_500, seed=0)
     assert found["standard_error"].sel(group="mutant").item() == pytest.approx(np.sqrt(1 / 8), rel=0.05)
 
 
@@ -74,7 +74,7 @@ def test_intervals_hold_the_truth_where_naive_ones_do_not():
     hits, naive = 0, 0
     for seed in range(50):
         table = animals(n_animals=6, n_sessions=2, n_neurons=10, seed=seed)
-        found = pg.hierarchical_bootstrap(table, "cue", n_resamples=150, seed=seed)
+        found = pg.hierarchical_bootstrap(table, "cue", n_resamples=100, seed=seed)
         hits += (found["lower"] <= 0 <= found["upper"]).item()
         naive += abs(table["cue"].mean()) < 1.96 * table["cue"].std() / np.sqrt(len(table))
     assert hits >= 42
@@ -172,22 +172,22 @@ def types_table(n=40, noise=0.05, seed=0):
 def test_types_that_are_there_are_found_and_stable():
     table = types_table()
     table.loc["m3", "speed"] = np.nan
-    found = pg.cell_types(table, ["cue", "speed", "place"], range(2, 6), n_resamples=15)
+    found = pg.cell_types(table, ["cue", "speed", "place"], range(2, 5), n_resamples=8)
     assert found.attrs["n_types"] == 3
     expected = np.repeat([0, 1, 2], [40, 20, 10])
     expected[3] = -1
     np.testing.assert_array_equal(found["type"], expected)
     assert found["stability"].sel(n_types=3).item() == 1
-    assert (found["stability"].sel(n_types=[4, 5]) < 0.98).all()
+    assert (found["stability"].sel(n_types=4) < 0.98).all()
     np.testing.assert_allclose(found["center"][1], table.iloc[40:60].mean())
     assert found["silhouette"].argmax().item() == 1
-    assert found.identical(pg.cell_types(table, ["cue", "speed", "place"], range(2, 6), n_resamples=15))
+    assert found.identical(pg.cell_types(table, ["cue", "speed", "place"], range(2, 5), n_resamples=8))
 
 
 def test_clouds_have_no_types_beyond_chance():
     rng = np.random.default_rng(1)
     table = pd.DataFrame(rng.normal(size=(200, 3)), columns=list("abc"))
-    found = pg.cell_types(table, list("abc"), [2, 3, 4], n_resamples=20)
+    found = pg.cell_types(table, list("abc"), [2, 3], n_resamples=12)
     # another cloud than its shuffles, and no more than one of them is beyond chance
     assert (abs(found["stability"] - found["chance"]) < 3 * found["chance_sd"] + 0.05).all()
     # one column that splits in two is stable, and so is it when it is shuffled
@@ -199,7 +199,7 @@ def test_clouds_have_no_types_beyond_chance():
 def test_scaled_columns_count_alike():
     table = types_table(noise=0.02) * [1, 100, 1]
     plain = pg.cell_types(
-        table.assign(noise=1e4 * np.random.default_rng(0).normal(size=70)), ["cue", "speed", "noise"], 3
+        table.assign(noise=1e4 * np.random.default_rng(0).normal(size=70)), ["cue", "speed", "noise"], 3, n_resamples=5
     )
     scaled = pg.cell_types(table, ["cue", "speed"], 3, scale=True, n_resamples=5)
     assert plain["stability"].item() < 0.95

@@ -40,14 +40,14 @@ class Maze:
 
 
 def test_kernels_of_well_explained_neurons_are_the_true_ones():
-    maze = Maze(n_task_variables=3, n_neurons=18, n_samples=27_396)
+    maze = Maze(n_task_variables=3, n_neurons=10, n_samples=27_396)
     model = maze.fit()
     r, groups = maze.correlations(model)
     good = np.flatnonzero(model.cv_deviance_explained_ > 0.2)
     groups = groups[groups["neuron"].isin(good)]
     print(f"{len(good)} neurons: min {r[good].min():.3f}, median {np.median(r[good]):.3f}")
     print(f"{len(groups)} groups: > 0.9 {(groups['r'] > 0.9).mean():.3f}, median {groups['r'].median():.3f}")
-    assert len(good) >= 12
+    assert len(good) >= 6
     assert (r[good] > 0.9).all()
     assert np.median(r[good]) > 0.98
     assert (groups["r"] > 0.9).mean() > 0.9

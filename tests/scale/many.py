@@ -31,7 +31,7 @@ variable = "touch"
 
 [model]
 penalty = "group_lasso"
-n_lambdas = 5
+n_lambdas = 3
 cv = 3
 """
 #: Parts of a result that are the same, bit by bit, for the same fit.

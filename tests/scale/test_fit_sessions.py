@@ -168,7 +168,7 @@ def test_a_folder_that_is_moved_as_a_whole_is_known_again(copy):
 def test_a_store_of_something_else_is_refused_or_replaced(change, words, copy):
     paths, recipe, store = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "here" / "day0.nc"
     if change == "recipe":
-        recipe.write_text(RECIPE.replace("n_lambdas = 5", "n_lambdas = 4"))
+        recipe.write_text(RECIPE.replace("n_lambdas = 3", "n_lambdas = 4"))
     elif change == "data":
         write_session(paths[0], 17)
     else:
@@ -405,7 +405,7 @@ def test_an_output_is_one_calls_at_a_time(folder, tmp_path):
 def test_warnings_name_their_session_once(where, copy, client, tmp_path):
     paths = sessions_of(copy)[:2]
     # no weaker strength is offered, and all neurons would take it
-    (copy / "data" / "recipe.toml").write_text(RECIPE.replace("n_lambdas = 5", "lambdas = [0.04, 0.03]"))
+    (copy / "data" / "recipe.toml").write_text(RECIPE.replace("n_lambdas = 3", "lambdas = [0.04, 0.03]"))
     with pytest.warns(pg.PopglmWarning) as caught:
         pg.fit_sessions(
             paths, copy / "data" / "recipe.toml", tmp_path / "out", client if where == "on workers" else None

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from popglm import GLM, maze_design, maze_session
 
 SIZES = [3, 1, 4, 2]
-LAMBDAS = [0.1, 0.01, 1e-3]
+LAMBDAS = [0.1, 1e-3]
 
 
 def quietly(model, *args, **kwargs):

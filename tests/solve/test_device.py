@@ -16,7 +16,7 @@ from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 
 SIZES = [3, 1, 4, 2]
-LAMBDAS = np.array([0.1, 0.01, 1e-3])
+LAMBDAS = np.array([0.1, 1e-3])
 #: As PyTorch, JAX and TensorFlow say it.
 COMPLAINTS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
@@ -142,7 +142,7 @@ def test_slow_and_crowded_neurons_are_certified_too(penalty, n_samples):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_samples, 12)) * np.where(rng.random((n_samples, 12)) < 0.05, 3, 0.3)
     Y = rng.poisson(np.exp(np.minimum(1.2 * X @ rng.normal(size=(12, 4)) - 4 + (n_samples < 1000), 4))).astype(float)
-    settings = {"penalty": penalty, "feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -4, 4)}
+    settings = {"penalty": penalty, "feature_groups": [4, 4, 4], "lambdas": 10.0 ** np.linspace(-1, -4, 3)}
     settings |= {"precision": "float64", "max_iter": 1000}
     best, host, device = (
         quietly(GLM(**settings, **more), X, Y)
@@ -185,7 +185,7 @@ def test_few_neurons_that_go_on_are_gathered_in_a_smaller_batch():
     case = Case("poisson", "exp", "group_lasso", q=40)
     # one neuron with a far weaker penalty goes on when the others are done
     case.lambdas = np.tile(LAMBDAS[:, None], (1, 40))
-    case.lambdas[:, 5] = [1e-4, 1e-6, 1e-8]
+    case.lambdas[:, 5] = [1e-4, 1e-8]
     sizes = []
 
     class Watched(NumpyEngine):

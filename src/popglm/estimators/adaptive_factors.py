@@ -79,8 +79,9 @@ class AdaptiveFactors:
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((500, 30))
     >>> Y = X[:, :3] @ rng.uniform(0.5, 1, (3, 4)) + rng.standard_normal((500, 4))
-    >>> plain = pg.GLMCV("gaussian", penalty="lasso").fit(X, Y)
-    >>> adaptive = pg.GLMCV("gaussian", penalty="lasso", penalty_factors=pg.AdaptiveFactors()).fit(X, Y)
+    >>> given = {"penalty": "lasso", "n_lambdas": 8, "cv": 3}
+    >>> plain = pg.GLMCV("gaussian", **given).fit(X, Y)
+    >>> adaptive = pg.GLMCV("gaussian", penalty_factors=pg.AdaptiveFactors(), **given).fit(X, Y)
     >>> [int((model.coef_[:, 3:] != 0).sum()) for model in (plain, adaptive)]
     [19, 1]
     >>> bool((adaptive.coef_[:, :3] != 0).all())

@@ -80,7 +80,7 @@ def cell_types(
     >>> rng = np.random.default_rng(0)
     >>> follows = np.repeat([[0.5, 0.0], [0.0, 0.5], [0.0, 0.0]], 30, axis=0)
     >>> table = pd.DataFrame(follows + 0.05 * rng.normal(size=(90, 2)), columns=["cue", "speed"])
-    >>> found = pg.cell_types(table, ["cue", "speed"], [2, 3, 4], n_resamples=10)
+    >>> found = pg.cell_types(table, ["cue", "speed"], [2, 3, 4], n_resamples=5)
     >>> found.attrs["n_types"], found["stability"].sel(n_types=3).item()
     (3, 1.0)
     """

@@ -106,7 +106,7 @@ def decode(
     >>> import numpy as np
     >>> import popglm as pg
     >>> rng = np.random.default_rng(0)
-    >>> position, trial = np.arange(3000) % 100.0, np.arange(3000) // 100
+    >>> position, trial = np.arange(1500) % 100.0, np.arange(1500) // 100
     >>> Y = rng.poisson(3 * np.exp(-((position[:, None] - np.arange(0, 100, 5)) ** 2) / 200))
     >>> design = pg.Design([pg.bumps("position", n=15, low=0, high=100)])
     >>> X = design.fit_transform({"position": position})

@@ -151,7 +151,7 @@ def fit_sessions(
     >>> recipe = [
     ...     'data.path = ""  # that of each session takes its place',
     ...     'terms = [{basis = "linear", variable = "speed"}]',
-    ...     "model.n_lambdas = 8",
+    ...     "model.n_lambdas = 4",
     ...     "trials.source = 3",
     ... ]
     >>> rng, sessions = np.random.default_rng(0), {}
