@@ -10,8 +10,8 @@ import popglm as pg
 
 def driven_session() -> tuple[pg.Design, pd.DataFrame, np.ndarray, np.ndarray]:
     """Design, X, linear predictors of two neurons that the first term drives, and trials."""
-    session = pg.maze_session(n_samples=800, n_neurons=2, n_task_variables=1)
-    design = pg.maze_design(1)
+    session = pg.maze_session(n_samples=800, n_neurons=2, n_task_variables=0)
+    design = pg.maze_design(0)
     X = design.fit_transform(session.behavior)
     columns = X.columns.get_level_values(0) == design.groups_[0]
     weights = np.random.default_rng(0).normal(0, 0.3, (columns.sum(), 2))

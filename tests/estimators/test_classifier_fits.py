@@ -84,7 +84,7 @@ def test_two_classes_have_the_grid_of_the_bernoulli_model(data):
 
 def test_a_group_lasso_meets_the_conditions_of_its_minimum(data):
     X, codes = data
-    model = pg.ClassifierGLM("group_lasso", feature_groups=SIZES, n_lambdas=8, **EXACT | {"tol": 1e-15}).fit(X, codes)
+    model = pg.ClassifierGLM("group_lasso", feature_groups=SIZES, n_lambdas=6, **EXACT | {"tol": 1e-15}).fit(X, codes)
     closed = 0
     for k, lam in enumerate(model.lambdas_[:, 0]):
         V = model.coef_path_[k, 0]
@@ -238,7 +238,7 @@ def test_the_gap_bounds_the_distance_from_the_minimum(penalty, precision):
     X, codes = choices(400, seed=3)
     X = np.column_stack([X[:, :7], np.where(codes == 1, 3.0, 0) + 0.3 * X[:, 7]])
     settings = {"penalty": penalty, "feature_groups": SIZES, "engine": "numpy"}
-    settings |= {} if penalty == "none" else {"n_lambdas": 8, "lambda_min_ratio": 1e-3}
+    settings |= {} if penalty == "none" else {"n_lambdas": 4, "lambda_min_ratio": 1e-3}
     exact = quietly(pg.ClassifierGLM(**settings, precision="float64", tol=1e-11, max_iter=2000), X, codes)
     if penalty != "none":
         settings["lambdas"] = exact.lambdas_
@@ -254,7 +254,7 @@ def test_separable_classes_reach_the_certificate():
     X = rng.standard_normal((300, 5))
     codes = X[:, :3].argmax(axis=1)
     for penalty in ("ridge", "lasso", "group_lasso"):
-        model = pg.ClassifierGLM(penalty, feature_groups=[1, 1, 3], lambda_min_ratio=1e-6).fit(X, codes)
+        model = pg.ClassifierGLM(penalty, feature_groups=[1, 1, 3], lambda_min_ratio=1e-6, n_lambdas=8).fit(X, codes)
         assert (model.gap_ <= 1e-4).all()
         assert model.evaluate(X, codes)["accuracy"].iloc[0] > 0.98
     with pytest.warns(pg.PopglmWarning, match="no finite weights are best, .* leave out what separates them.: neuron0"):
@@ -278,7 +278,7 @@ def test_more_columns_than_samples_and_columns_that_repeat():
 
 def test_designs_too_wide_for_a_gram_matrix_are_fitted_by_its_diagonal(data, monkeypatch):
     X, codes = data
-    settings = {"feature_groups": SIZES, "n_lambdas": 4, "lambda_min_ratio": 1e-2, **EXACT} | {"tol": 1e-8}
+    settings = {"feature_groups": SIZES, "n_lambdas": 3, "lambda_min_ratio": 1e-2, **EXACT} | {"tol": 1e-8}
     for penalty in ("ridge", "lasso", "group_lasso"):
         known = pg.ClassifierGLM(penalty, **settings).fit(X, codes)
         with monkeypatch.context() as patch:

@@ -19,11 +19,11 @@ LABELS = np.array(["left", "none", "right"])[CODES]
 #: A second response, which is not known everywhere.
 TWO = pd.DataFrame({"choice": LABELS, "side": np.where(X[:, 0] + 0.5 * X[:, 7] > 0, "a", "b")}).astype(object)
 TWO.iloc[:40, 1] = None
-JOB = {"penalty": "group_lasso", "feature_groups": SIZES, "n_lambdas": 3, **EXACT}
+JOB = {"penalty": "group_lasso", "feature_groups": SIZES, "n_lambdas": 3, **EXACT, "tol": 1e-11}
 PATHS = ("lambda_path_", "coef_path_", "intercept_path_", "cv_coef_path_", "cv_intercept_path_", "cv_deviance_")
 
 
-def stream(rows=50):
+def stream(rows=120):
     return pg.RowStream(X, memory=7 * rows * X[0].nbytes)
 
 

@@ -52,13 +52,13 @@ def test_held_out_deviances_are_those_of_fits_to_the_other_trials(recorded):
 
 def test_standard_errors_choose_the_smallest_rank_within_them(recorded):
     X, counts, _, model = recorded
-    with_errors = clone(model).set_params(se_fraction=30.0).fit(X, counts, groups=TRIAL)
-    assert with_errors.low_rank_ == 0
     table = model.candidates_
     lowest = table.loc[model.candidate_]
     some = table["deviance"] <= lowest["deviance"] + lowest["standard_error"]
     one = clone(model).set_params(se_fraction=1.0).fit(X, counts, groups=TRIAL)
     assert one.candidate_ == some.idxmax()
+    few = clone(model).set_params(se_fraction=30.0, low_rank=[0, 2], lambdas=0.05).fit(X, counts, groups=TRIAL)
+    assert few.low_rank_ == 0
 
 
 def test_a_grid_of_strengths_begins_where_there_is_no_coupling(recorded):

@@ -19,7 +19,7 @@ from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import fitted_strengths, select_strengths
 
 N, Q = 360, 8
-LAMBDAS = 10.0 ** np.linspace(-1, -4, 7)
+LAMBDAS = 10.0 ** np.linspace(-1, -5, 7)
 TRIAL = np.repeat(np.arange(36), 10)
 SETTINGS = {"penalty": "lasso", "lambdas": LAMBDAS, "cv": 4, "precision": "float64", "tol": 1e-6}
 

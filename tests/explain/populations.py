@@ -1,5 +1,8 @@
 """Small fitted populations that several tests of contributions share."""
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -27,7 +30,12 @@ def design():
 
 
 def fitted(family="poisson", penalty="group_lasso", seed=0, n_neurons=4, **settings):
-    """(model, X, Y, behaviour): neuron 0 follows position, 1 the cue in places, 2 the speed, 3 nothing."""
+    """(model, X, Y, behaviour), to change: neuron 0 follows position, 1 the cue in places, 2 the speed, 3 nothing."""
+    return deepcopy(_fitted(family, penalty, seed, n_neurons, **settings))
+
+
+@cache
+def _fitted(family, penalty, seed, n_neurons, **settings):
     b = behaviour(seed)
     rng = np.random.default_rng(seed + 1)
     X = design().fit_transform(b)

@@ -169,6 +169,7 @@ def test_a_row_that_counts_twice_is_a_row_of_twice_the_weight():
 
 def test_a_neuron_that_cannot_be_fitted_stays_at_its_null_model_and_leaves_the_others_alone():
     case = Case("poisson", "exp", "lasso", q=4)
+    case.lambdas = np.array([0.1, 0.01, 1e-3])
     alone = case.fit("device", precision="float64", tol=1e-9)
     case.Y[:, 2] = 0
     silent = case.fit("device", precision="float64", tol=1e-9)

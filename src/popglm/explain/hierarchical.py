@@ -99,7 +99,7 @@ def hierarchical_bootstrap(
     >>> area = np.where(np.arange(240) % 2, "V1", "PPC")
     >>> cue = 0.1 + 0.05 * (area == "PPC") + 0.05 * rng.normal(size=6)[animal] + 0.05 * rng.normal(size=240)
     >>> table = pd.DataFrame({"animal": animal, "area": area, "cue": cue})
-    >>> found = pg.hierarchical_bootstrap(table, "cue", by="area", levels="animal", n_resamples=200, seed=0)
+    >>> found = pg.hierarchical_bootstrap(table, "cue", by="area", levels="animal", seed=0)
     >>> found["difference"].round(2).item(), bool(found["p_value"] < 0.05), found["pair"].item()
     (0.04, True, 'PPC − V1')
     """
