@@ -76,6 +76,13 @@ def last_name(function: ast.expr) -> str:
     return getattr(function, "attr", getattr(function, "id", ""))
 
 
+def dotted(node: ast.expr) -> str:
+    """A name with its dots; "" of what is none."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return getattr(node, "id", "")
+
+
 def named(node: ast.AST) -> list[str]:
     """Modules that match a name given to ``import_module``, wherever a part of it is a variable."""
     if not (isinstance(node, ast.Call) and last_name(node.func) == "import_module" and node.args):
@@ -199,20 +206,20 @@ def used_names() -> set[tuple[str, str]]:
     reference = (root / "docs" / "api.rst").read_text(encoding="utf-8")
     used = {(f"popglm.{module}", name) for module, name in re.findall(r"^   ([\w.]+)\.(\w+)$", reference, re.MULTILINE)}
     for module, tree in trees.items():
-        called = {}
-        for node in ast.walk(tree):
+        called, nodes = {}, list(ast.walk(tree))
+        for node in nodes:
             if isinstance(node, ast.ImportFrom):
                 source = imported_from(module, node)
                 used |= {(source, alias.name) for alias in node.names}
                 called |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
             elif isinstance(node, ast.Import):
                 called |= {alias.asname or alias.name: alias.name for alias in node.names}
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Attribute):
-                owner = ast.unparse(node.value)
+                owner = dotted(node.value)
                 used.add((called.get(owner, owner), node.attr))
             elif isinstance(node, ast.Call) and last_name(node.func).endswith("setattr"):
-                owner = ast.unparse(node.args[0])
+                owner = dotted(node.args[0])
                 used.add((called.get(owner, owner), getattr(node.args[1], "value", "")))
     return used
 

@@ -49,7 +49,7 @@ def adaptive(family, penalty="group_lasso", factors=None, **more):
 
 @pytest.mark.parametrize(
     ("family", "penalty"),
-    [("gaussian", "group_lasso"), ("poisson", "lasso"), ("poisson", "elastic_net"), ("bernoulli", "group_lasso")],
+    [("gaussian", "group_lasso"), ("poisson", "lasso"), ("bernoulli", "elastic_net")],
 )
 def test_two_fits_by_hand(recording, family, penalty):
     X, Y = recording[0], recording[1][family]
@@ -192,15 +192,18 @@ def test_every_engine(recording, engine):
     np.testing.assert_allclose(model.coef_path_, usual.coef_path_, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", [RowStream, sparse.csr_array])
-def test_x_that_is_not_copied(recording, kind):
+def test_x_that_is_not_copied(recording):
     X, activity = recording
     rng = np.random.default_rng(4)
     given = {"sample_weight": rng.uniform(0.5, 2, len(X)), "groups": TRIAL}
-    usual, found = (fitted(adaptive("poisson", tol=1e-6), x, activity["poisson"], **given) for x in (X, kind(X)))
-    np.testing.assert_allclose(found.adaptive_factors_, usual.adaptive_factors_, rtol=1e-3)
-    np.testing.assert_allclose(found.cv_coef_path_, usual.cv_coef_path_, atol=1e-4)
-    np.testing.assert_array_equal(found.lambda_, usual.lambda_)
+    usual, *others = (
+        fitted(adaptive("poisson", tol=1e-6), x, activity["poisson"], **given)
+        for x in (X, RowStream(X), sparse.csr_array(X))
+    )
+    for found in others:
+        np.testing.assert_allclose(found.adaptive_factors_, usual.adaptive_factors_, rtol=1e-3)
+        np.testing.assert_allclose(found.cv_coef_path_, usual.cv_coef_path_, atol=1e-4)
+        np.testing.assert_array_equal(found.lambda_, usual.lambda_)
 
 
 @pytest.mark.parametrize(

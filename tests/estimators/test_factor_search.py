@@ -129,7 +129,7 @@ def test_no_penalty_and_more_columns_than_rows(recording):
             np.testing.assert_allclose(about["deviance"][i, j], min(deviance), rtol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
 def test_it_finds_what_was_planted(family):
     rng = np.random.default_rng(7)
     X, space = rng.normal(size=(400, 45)), np.repeat(np.arange(3), 15)
@@ -175,20 +175,11 @@ def test_the_fit_is_that_of_the_factors_given_by_hand(recording, family, penalty
     np.testing.assert_array_equal(about["chosen"], about["deviance"].values.argmin(axis=0))
 
 
-@pytest.mark.parametrize("family", ["poisson", "bernoulli"])
-def test_few_fits_find_nearly_what_all_find(recording, family):
-    X, Y = recording[0], recording[1][family][:, :3]
-    few, every = (
-        fitted(
-            searching(
-                FactorSearch(n_candidates=6, n_fitted=n), family, tol=1e-6, lambdas=10.0 ** np.linspace(1, -3, 16), cv=3
-            ),
-            X,
-            Y,
-            groups=TRIAL,
-        ).factor_search_
-        for n in (3, None)
-    )
+def test_few_fits_find_nearly_what_all_find(recording):
+    X, Y = recording[0], recording[1]["poisson"][:, :3]
+    given = {"tol": 1e-6, "lambdas": 10.0 ** np.linspace(1, -3, 16), "cv": 3}
+    searches = (FactorSearch(n_candidates=6, n_fitted=n) for n in (3, None))
+    few, every = (fitted(searching(one, "poisson", **given), X, Y, groups=TRIAL).factor_search_ for one in searches)
     assert np.isfinite(few["deviance"][0]).all()
     assert (np.isfinite(few["deviance"][1:]).sum("candidate") <= 3).all()
     assert (np.isfinite(few["deviance"]).sum("candidate") >= 3).all()

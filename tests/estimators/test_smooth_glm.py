@@ -274,11 +274,8 @@ def test_a_search_that_is_cut_short_is_told(session, design, counts):
 
 def test_what_is_refused_names_other_models(model, session, design, counts):
     X = design.transform(session)
-    trial = np.arange(1200) // 100
     with pytest.raises(ValueError, match=r"a SmoothGLM holds nothing out; give test=\(X_test, Y_test\)"):
         pg.compare(model, X, counts, {"phase": "phase"})
-    with pytest.raises((TypeError, ValueError), match="GLMCV"):
-        pg.significance(model, X, counts, trial=trial)
     with pytest.raises(ValueError, match="penalty='smooth'"):
         pg.wald(model, X, counts)
 
