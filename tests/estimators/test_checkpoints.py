@@ -13,6 +13,7 @@ import pytest
 
 from popglm import GLM, GLMCV
 from popglm.io import checkpoints
+from popglm.solve import population
 from popglm.solve.stream import RowStream
 from popglm.solve.walk import Walk
 
@@ -198,6 +199,8 @@ def interrupt(monkeypatch):
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
         raise AssertionError("the main thread met no Ctrl-C")
 
+    # as in a large fit, the main thread waits for workers
+    monkeypatch.setattr(population, "LEAST_SHARED", 0)
     monkeypatch.setattr(checkpoints.CheckpointFolder, "stop", stop)
     monkeypatch.setattr(
         checkpoints.CheckpointFolder, "is_stopping", property(is_stopping, lambda *_: None), raising=False

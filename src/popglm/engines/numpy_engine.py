@@ -48,6 +48,8 @@ class NumpyEngine:
         Whether the device is not the CPU.
     n_workers, n_streams : int
         Worker threads; how many of them may each make a pass over samples (the others' libraries have own threads).
+    side_by_side : bool
+        Whether `map` hands calls to the worker threads. A session begins so; a fit that is too small for it says so.
     window : int or None
         Rows of every call of a compiled pass, or None where calls may have any number of rows.
 
@@ -65,6 +67,7 @@ class NumpyEngine:
     device = "cpu"
     is_accelerator = False
     window: int | None = None
+    side_by_side = True
 
     def __init__(self, precision: str = "float32", n_workers: int | None = None) -> None:
         self.fast = precision == "tf32"
@@ -81,7 +84,7 @@ class NumpyEngine:
         """Hold the worker threads, one BLAS thread for each, and the arrays that were placed, while a fit runs."""
         workers = ThreadPoolExecutor(self.n_workers, WORKER, self._start_worker)
         with single_blas_thread(), workers as pool, self.exact_products():
-            self._pool, self._placed = pool, {}
+            self._pool, self._placed, self.side_by_side = pool, {}, True
             try:
                 yield
             finally:
@@ -100,7 +103,7 @@ class NumpyEngine:
 
         # a worker that waited for others of its pool could wait for ever
         inside = current_thread().name.startswith(WORKER)
-        if self._pool is None or len(arguments) < 2 or inside:
+        if self._pool is None or len(arguments) < 2 or inside or not self.side_by_side:
             return [call(args) for args in arguments]
         return list(self._pool.map(call, arguments))
 

@@ -36,6 +36,8 @@ class Engine(Protocol):
         Whether the device is not the CPU.
     n_workers, n_streams : int
         Worker threads; how many of them may each make a pass over samples.
+    side_by_side : bool
+        Whether `map` hands calls to the worker threads; a fit that is too small for it says so.
     window : int or None
         Rows of every call of a compiled pass, or None where calls may have any number of rows.
     """
@@ -48,6 +50,7 @@ class Engine(Protocol):
     is_accelerator: bool
     n_workers: int
     n_streams: int
+    side_by_side: bool
     window: int | None
 
     # the worker threads

@@ -28,6 +28,15 @@ from popglm.solve.varying import varying_columns
 
 __all__ = ["PopulationFit", "Settings", "fit_population"]
 
+#: Samples × features × neurons of fits whose threads share more of the sums than taking turns at Python costs.
+LEAST_SHARED = 2**20
+
+
+def _pays_threads(data: FitData) -> bool:
+    """Whether worker threads make a fit faster: one that is large, or waits for rows that are read."""
+    waits = isinstance(data.X, RowStream | RemoteRows)
+    return waits or data.X.shape[0] * data.X.shape[1] * data.Y.shape[1] >= LEAST_SHARED
+
 
 def fit_population(
     data: FitData,
@@ -60,6 +69,7 @@ def fit_population(
         Where the fit is kept while it goes on, and taken up again: of these very arguments.
     """
     began = time.perf_counter()
+    data.engine.side_by_side = _pays_threads(data)
     if isinstance(data.X, RemoteRows):
         _check_remote(settings, schedule, shares)
     elif isinstance(data.X, SparseRows):
