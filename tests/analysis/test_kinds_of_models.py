@@ -100,8 +100,10 @@ def recording():
     side = np.where(rng.normal(size=24) + activity[:, 0].reshape(24, 20).mean(axis=1) > 1, "left", "right")
     starts = time[::20]
     trials = pd.DataFrame({"start_time": starts, "stop_time": starts + 2, "choice": side})
+    # columns of the table have no place beside the responses of a classifier
+    table = pd.DataFrame({"depth": [100.0, 200, 300], "area": ["PPC", "RSC", "PPC"]}, index=["a", "b", "c"])
     return Session(
-        activity={"dff": traces(activity, time, neurons=["a", "b", "c"])},
+        activity={"dff": traces(activity, time, neurons=table)},
         signals={
             "position": signal(position, time),
             "speed": signal(speed, time),

@@ -87,6 +87,15 @@ def test_a_neuron_that_was_recorded_in_one_fold_alone(more):
     np.testing.assert_allclose(found.deviance_explained[1], model.cv_deviance_explained_[1], atol=1e-5)
 
 
+def test_activity_in_two_parts_of_one_fold_alone_is_not_scored():
+    X, Y, _ = recorded()
+    Y = Y[:, :2].copy()
+    Y[np.arange(N) % 3 != 1, 0] = np.nan
+    splits = [(np.flatnonzero(np.arange(N) % 3 != k), np.flatnonzero(np.arange(N) % 3 == k)) for k in range(3)]
+    model = quietly(a_model(cv=splits).fit, X, Y)
+    assert np.isnan(model.cv_deviance_explained_).tolist() == [True, False]
+
+
 def test_ranks_are_chosen_without_them():
     X, _, _ = recorded()
     rng = np.random.default_rng(2)

@@ -180,7 +180,7 @@ class TestBadInput:
             ({"lambdas": [0.1, 0]}, "constraints need a penalty with strengths above 0"),
             ({"smoothness": 0.1}, "constraints need smoothness=0"),
             ({"penalty": "group_mcp"}, "constraints need a convex penalty"),
-            ({"penalty_factors": {"a": 0}}, "constraints need penalty factors above 0"),
+            ({"penalty_factors": {"a": 0}}, "constraints of group 'a' need a penalty factor above 0"),
             ({"kind": pg.GLMCV, "penalty_factors": pg.FactorSearch()}, "a FactorSearch does not know of them"),
             ({"kind": pg.GLMCV, "relaxed": True}, "relaxed weights have no penalty"),
         ],

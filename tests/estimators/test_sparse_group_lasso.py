@@ -213,6 +213,18 @@ class TestWaysToFit:
         assert float(reduced["reduced_deviance"].isel(neuron=j, variable=g)) == pytest.approx(expected, rel=1e-3)
 
 
+def test_relaxed_weights_are_of_the_columns_that_were_chosen():
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((600, 6))
+    y = rng.poisson(np.exp(0.5 * X[:, 0])).astype(float)
+    given = {"feature_groups": ["a"] * 4 + ["b"] * 2, "lambdas": [0.15], "cv": 3, "tol": 1e-8}
+    found = pg.GLMCV("poisson", penalty="sparse_group_lasso", relaxed=[0.0], precision="float64", **given).fit(X, y)
+    assert np.flatnonzero(found.coef_path_[0, 0]).tolist() == [0]
+    assert np.flatnonzero(found.coef_).tolist() == [0]
+    alone = pg.GLM("poisson", penalty="none", tol=1e-8, precision="float64").fit(X[:, :1], y)
+    assert found.coef_[0] == pytest.approx(alone.coef_[0], abs=1e-4)
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("settings", "said"),

@@ -313,6 +313,8 @@ def test_warnings_and_complaints():
     strata = trial // 2
     with pytest.warns(pg.PopglmWarning, match=r"tested against 7 surrogates, all that there are.*below 0\.12"):
         pg.significance(model, X, Y, ["cue"], trial=trial, n_shifts=19, method="trial_permutation", strata=strata)
+    with pytest.warns(pg.PopglmWarning, match=r"tested against n_shifts=9 surrogates: no p-value is below 0\.1\. Ask"):
+        pg.significance(model, X, Y, trial=trial, n_shifts=9)
     drift = np.linspace(0, 1, 60)[:, None] * [1, 1, 1]
     slow = np.column_stack([cue, drift[:, 0]])
     fitted = pg.GLMCV("gaussian", lambdas=PATH, refit=False, cv=3).fit(slow, drift, groups=trial)

@@ -128,3 +128,14 @@ def test_what_cannot_be_shared_out_is_told(fits):
     other = pg.GLMCV(lambdas=[0.1]).fit(X.to_numpy()[30:], Y["run"].to_numpy()[30:])
     with pytest.raises(ValueError, match="test is for a SmoothGLM"):
         pg.shapley(other, X.to_numpy()[30:], Y["run"].to_numpy()[30:], test=part)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_neuron_that_is_silent_where_it_is_scored_is_named():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 2))
+    Y = rng.poisson(np.exp(0.6 * X)).astype(float)
+    Y[300:, 1] = 0
+    model = pg.SmoothGLM(feature_groups=["a", "b"]).fit(X[:300], Y[:300])
+    with pytest.warns(pg.PopglmWarning, match=r"does not vary in the samples that are scored.*: neuron1"):
+        pg.shapley(model, X[:300], Y[:300], test=(X[300:], Y[300:]))

@@ -142,8 +142,9 @@ def _arguments(
     for name, make in _FACTORS.items():
         if name in own:
             own["penalty_factors"] = make(**own.pop(name))
-    if isinstance(own.get("penalty_factors"), Mapping):
-        own["penalty_factors"] = _factors_of_groups(own["penalty_factors"], groups)
+    for name in ("penalty_factors", "constraints"):
+        if isinstance(own.get(name), Mapping):
+            own[name] = _of_groups(name, own[name], groups)
     if isinstance(own.get("class_weight"), Mapping):
         by_text = {str(int(one) if is_number(one) and one == int(one) else one): one for one in labels}
         own["class_weight"] = {by_text.get(label, label): weight for label, weight in own["class_weight"].items()}
@@ -151,25 +152,25 @@ def _arguments(
     return own | {name: value for name, value in more.items() if name in taken and value is not None}
 
 
-def _factors_of_groups(factors: Mapping[str, Any], groups: list[str]) -> dict[str, Any]:
-    """Penalty factors by names of groups, where a recipe has names or patterns of them; a name outdoes a pattern.
+def _of_groups(table: str, given: Mapping[str, Any], groups: list[str]) -> dict[str, Any]:
+    """A table by names of groups, where a recipe has names or patterns of them; a name outdoes a pattern.
 
     Raises
     ------
     KeyError
-        With the keys of the factor that fits no group, or one that another pattern fits, too; and the fault.
+        With the keys of what fits no group, or one that another pattern fits, too; and the fault.
     """
     by_pattern: dict[str, str] = {}
-    for key in (key for key in factors if key not in groups):
+    for key in (key for key in given if key not in groups):
         try:
             fits = resolve_variables({key: key}, groups)[key]
         except ValueError as error:
-            raise KeyError(("penalty_factors", key), str(error)) from None
+            raise KeyError((table, key), str(error)) from None
         for group in fits:
-            if group in by_pattern and group not in factors:
+            if group in by_pattern and group not in given:
                 fault = f"{by_pattern[group]!r} and {key!r} both fit the group {group!r}; name one of them"
-                raise KeyError(("penalty_factors", key), fault)
+                raise KeyError((table, key), fault)
             by_pattern[group] = key
-    return {group: factors[by_pattern[group]] for group in by_pattern} | {
-        group: factor for group, factor in factors.items() if group in groups
+    return {group: given[by_pattern[group]] for group in by_pattern} | {
+        group: one for group, one in given.items() if group in groups
     }

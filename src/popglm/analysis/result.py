@@ -280,9 +280,9 @@ def make_result(
         "about": json.dumps(about),
     }
     data = _labelled_by_text(data) if "neuron" in data.coords else data
-    grid = grid_with_predictions(data, matrices, model).reset_coords(
-        [name for name, at in data.coords.items() if at.dims == ("neuron",) and name != "neuron"], drop=True
-    )
+    grid = grid_with_predictions(data, matrices, model)
+    told = [name for name, at in grid.coords.items() if at.dims == ("neuron",) and name != "neuron"]
+    grid = grid.reset_coords(told, drop=True)
     # the recipe says where the data are; a path of this machine means nothing on another
     grid.attrs.pop("source", None)
     parts = {

@@ -288,9 +288,18 @@ def _keys_of_fault(recipe: Recipe, message: str) -> tuple[str, ...]:
     """Where a recipe says what the fit complains of: an argument of the model, or a variable beside the fit."""
     options, fit = recipe.content.model, recipe.content.fit
     inner = [(name, key) for name, table in options.items() if isinstance(table, dict) for key in table]
-    for keys in [*((name,) for name in options), *inner]:
+    every = [*((name,) for name in options), *inner]
+    # what a message begins with is what it is about; of two tables of one name, that whose entry it shows
+    first = [keys for keys in every if message.startswith((f"{keys[-1]}=", f"{keys[-1]} "))]
+    shows = [keys for keys in first if len(keys) > 1 and _shows(options[keys[0]][keys[1]], message)]
+    for keys in [*shows, *first, *every]:
         if f"{keys[-1]}=" in message or f"{keys[-1]} " in message:
             return ("model", *keys)
     if fit.responses and message.startswith(("y ", "Unknown label type")):
         return ("fit", "response")
     return next((("fit", name) for name in fit.beside if name in message), ("model",))
+
+
+def _shows(table: Any, message: str) -> bool:
+    """Whether a message shows an entry of a table, or its name."""
+    return isinstance(table, dict) and any(repr(one) in message for one in table.values() if isinstance(one, str))

@@ -15,6 +15,7 @@ from popglm.messages import shown
 from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import PENALTIES
+from popglm.statistics.sparse_groups import SPARSE_GROUPS
 
 __all__ = ["AdaptiveFactors", "first_factors", "in_rows", "inner_folds", "parts_with_folds"]
 
@@ -29,14 +30,15 @@ class AdaptiveFactors:
 
     .. math:: c_g = \left(\frac{\max_h \lVert w_h \rVert}{\lVert w_g \rVert}\right)^{\gamma},
 
-    with columns in the place of groups for a lasso or elastic net. Groups that weigh much are then penalised little,
-    and shrunken little; those that weigh little are penalised much; and those without weights are left out.
+    with columns in the place of groups for a lasso or elastic net, but not for a sparse group lasso. Groups that weigh
+    much are then penalised little, and shrunken little; those that weigh little are penalised much; and those without
+    weights are left out.
 
     Parameters
     ----------
     exponent : float
         γ, above 0.
-    first : {"ridge", "lasso", "group_lasso", "elastic_net", "none"}, optional
+    first : {"ridge", "lasso", "group_lasso", "sparse_group_lasso", "elastic_net", "none"}, optional
         Penalty of the first fit; that of the second unless given. "ridge" leaves no group out, and then every neuron is
         fitted to all columns on its own, which takes far longer than few of them do.
 
@@ -100,10 +102,11 @@ class AdaptiveFactors:
         """
         if not is_number(self.exponent) or not self.exponent > 0:
             raise ValueError(f"AdaptiveFactors: exponent={shown(self.exponent)} must be a number above 0.")
-        if self.first is not None and self.first not in PENALTIES:
+        known = (*PENALTIES, SPARSE_GROUPS)
+        if self.first is not None and self.first not in known:
             raise ValueError(
-                f"AdaptiveFactors: first={shown(self.first)} is unknown; use one of {', '.join(PENALTIES)}, or None "
-                "for the penalty of the model."
+                f"AdaptiveFactors: first={shown(self.first)} is unknown; use one of {', '.join(known)}, or None for "
+                "the penalty of the model."
             )
         if not settings.penalty.l1_ratio > 0:
             raise ValueError(

@@ -45,7 +45,9 @@ class Parameters(Attributes):
         loss = self._loss()
         known = self._known_penalties()
         if self.penalty not in known:
-            raise ValueError(f"penalty={self.penalty!r} is unknown; use one of {', '.join(known)}.")
+            is_one = self.penalty in (*PENALTIES, SPARSE_GROUPS, *CONCAVE)
+            found = f"not one that {type(self).__name__} has" if is_one else "unknown"
+            raise ValueError(f"penalty={self.penalty!r} is {found}; use one of {', '.join(known)}.")
         self._check_number("smoothness", 0)
         self._check_number("tol", 0, strict=True)
         self._check_number("max_iter", 1, whole=True)

@@ -265,12 +265,14 @@ class SamplesOfFit:
             own + other * share_of(around)
             for own, other in zip(held_out_deviances(events), held_out_deviances(amounts), strict=True)
         )
+        # no fold has learned of such a neuron, and none scores it
+        explained = np.where(np.isnan(events.cv_deviance_explained_), np.nan, fraction_explained(deviance, null))
         return {
             "dispersion": self.dispersion(loss.deviance(self.eta(amounts), self.v)),
             "deviance_dispersion": around,
             "cv_dispersion": of_folds,
             "cv_log_likelihood": np.where(once, summed(found, self.z, self.weights), np.nan),
-            "cv_deviance_explained": fraction_explained(deviance, null),
+            "cv_deviance_explained": explained,
         }
 
     def check(self, who: str) -> None:

@@ -50,7 +50,7 @@ def check_signed_fit(model: Any, penalty: Penalty, lambdas: np.ndarray | None, s
     ------
     ValueError
     """
-    why = None
+    why, named = None, "constraints"
     if model.penalty == "none" or (lambdas is not None and not np.all(lambdas > 0)):
         why = "a penalty with strengths above 0; one of 1e-6 hardly matters"
     elif model.smoothness > 0:
@@ -60,6 +60,8 @@ def check_signed_fit(model: Any, penalty: Penalty, lambdas: np.ndarray | None, s
     elif searched:
         why = "given penalty_factors; a FactorSearch does not know of them"
     elif penalty.free is not None and (penalty.signs * penalty.free).any():
-        why = "penalty factors above 0 for the groups that they name"
+        starts = penalty.starts[:-1]
+        group = model.feature_group_names_[int(np.argmax((penalty.signs * penalty.free)[starts] != 0))]
+        why, named = "a penalty factor above 0", f"constraints of group {group!r}"
     if why is not None:
-        raise ValueError(f"constraints need {why}.")
+        raise ValueError(f"{named} need {why}.")

@@ -233,14 +233,19 @@ def _warn_of_late(model: Any, late: int, n_fitted: int) -> None:
 
 def _warn_of_far_off(model: Any, deviances: np.ndarray, null: np.ndarray | None = None) -> None:
     """Name neurons that models of some variables predict far worse than no variable at all; (n_subsets, n_neurons)."""
-    with np.errstate(invalid="ignore"):
-        worst = np.max(deviances, axis=0) / (model.cv_null_deviance_ if null is None else null)
+    null = model.cv_null_deviance_ if null is None else null
+    silent = np.flatnonzero(null == 0)
+    if len(silent):
+        warn_neurons("shapley: activity does not vary in the samples that are scored, so there are no shares", silent,
+                     model.neuron_names_)  # fmt: skip
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worst = np.where(null > 0, np.max(deviances, axis=0) / null, 0.0)
     far_off = np.flatnonzero(worst > MOST_NULLS)
     if len(far_off):
         warn_neurons(
             f"shapley: models of some of the variables have up to {np.max(worst[far_off]):.3g} times the null model's "
             "deviance on held-out samples. Shares are ruled by these, and so are means over neurons; leave such "
-            "neurons out, or fit with stronger lambdas",
+            f"neurons out{'' if isinstance(model, SmoothGLM) else ', or fit with stronger lambdas'}",
             far_off,
             model.neuron_names_,
         )

@@ -50,8 +50,8 @@ def stability_selection(
     Parameters
     ----------
     model : GLM or GLMCV
-        Fitted to X and Y under a penalty that selects: "lasso", "group_lasso", or an elastic net with an l1_ratio above
-        0.
+        Fitted to X and Y under a penalty that selects: "lasso", "group_lasso", "sparse_group_lasso", MCP, SCAD, or an
+        elastic net with an l1_ratio above 0. Constraints are kept.
     X : DataFrame or array-like, shape (n_samples, n_features)
     Y : DataFrame or array-like, shape (n_samples, n_neurons) or (n_samples,)
         Those of the fit.

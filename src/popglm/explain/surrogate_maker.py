@@ -66,10 +66,14 @@ class SurrogateMaker:
     ) -> None:
         """Warn where the test does not hold its level, or cannot reach it; ``scale`` as in `independent_samples`."""
         if len(surrogates) < FEWEST_DRAWS:
-            _warn(
-                f"{what} is tested against {len(surrogates)} surrogates, all that there are: no p-value is below "
-                f"{1 / (1 + len(surrogates)):.2g}. More trials are needed, or fewer strata."
-            )
+            least = f"no p-value is below {1 / (1 + len(surrogates)):.2g}"
+            if len(surrogates) < self.n_shifts:
+                _warn(
+                    f"{what} is tested against {len(surrogates)} surrogates, all that there are: {least}. More trials "
+                    "are needed, or fewer strata."
+                )
+            else:
+                _warn(f"{what} is tested against n_shifts={self.n_shifts} surrogates: {least}. Ask for more.")
         n_trials = len(self.layout.length)
         if took.name != "circular_shift":
             if n_trials < FEWEST_TRIALS:

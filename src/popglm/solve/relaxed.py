@@ -92,8 +92,10 @@ def _sets(
     sets: dict[bytes, dict[int, list[int]]] = {}
     for j in np.flatnonzero(fittable):
         open_ = np.ones(p, bool) if settings.allowed is None else settings.allowed[:, j]
-        blocks = np.logical_or.reduceat(coef[: n_fitted[j], j] != 0, penalty.starts[:-1], axis=1)
-        chosen = blocks[:, penalty.block_of_column] & open_ & ~free
+        chosen = coef[: n_fitted[j], j] != 0
+        if not penalty.blocks.nested:
+            chosen = np.logical_or.reduceat(chosen, penalty.starts[:-1], axis=1)[:, penalty.block_of_column]
+        chosen = chosen & open_ & ~free
         # what is never penalised has its best weights already where nothing else has some
         for k in np.flatnonzero(chosen.any(axis=1)):
             sets.setdefault((chosen[k] | (free & open_)).tobytes(), {}).setdefault(int(j), []).append(int(k))
