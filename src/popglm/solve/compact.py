@@ -80,6 +80,19 @@ class ModelArrays(NamedTuple):
     rows: np.ndarray
     pairs: Pairs
     middle: np.ndarray
+
+
+class GroupsAndSigns(NamedTuple):
+    """What a penalty on single weights has beside their norms.
+
+    Attributes
+    ----------
+    starts : ndarray of int, shape (n_groups + 1,)
+        First column of every group whose norm is penalised too, and the number of columns; a single entry without any.
+    signs : ndarray, shape (n_features,)
+        Those that weights must have, 0 where they may have any; empty without any.
+    """
+
     starts: np.ndarray
     signs: np.ndarray
 
@@ -135,14 +148,13 @@ class LocalModel:
         return ModelArrays(*(getattr(self, name) for name in ModelArrays._fields))
 
     @property
-    def starts(self) -> np.ndarray:
-        """First column of every group whose norm is beside those of its columns, and their number; 0 without any."""
-        return self.penalty.starts if self.penalty.blocks.nested else np.zeros(1, int)
-
-    @property
-    def signs(self) -> np.ndarray:
-        """Those that weights must have, or an empty array."""
-        return np.zeros(0) if self.penalty.signs is None else self.penalty.signs
+    def groups_and_signs(self) -> GroupsAndSigns | None:
+        """What the penalty has beside norms of single weights, if anything."""
+        penalty = self.penalty
+        if not penalty.blocks.nested and penalty.signs is None:
+            return None
+        starts = penalty.starts if penalty.blocks.nested else np.zeros(1, int)
+        return GroupsAndSigns(starts, np.zeros(0) if penalty.signs is None else penalty.signs)
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""

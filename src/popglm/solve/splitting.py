@@ -113,7 +113,7 @@ def split_steps(
     least = (LEAST_RHO[kind.itemsize] * top).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
     out_Z, out_gained, out_left, out_rho = W.copy(), np.zeros(len(W)), np.zeros(len(W)), rho.copy()
-    own, todo = model, np.arange(len(W))
+    own, todo, beside = model, np.arange(len(W)), model.groups_and_signs
     # x minimises the quadratic and z the penalty; the multiplier ρu is a subgradient of that, and starts as one that
     # is nearly in balance with the gradient, which saves iterations
     tau = model.tau[:, : W.shape[1]]
@@ -124,8 +124,8 @@ def split_steps(
     for _ in range(MAX_ROUNDS):
         tile = 0 if model.product is thin_product or len(todo) <= FEW else TILE[kind.itemsize]
         arrays = own.arrays
-        primal, dual = _iterate(PERIOD, tile, arrays, split, V, past)
-        Z, missing, gained, left, share = _look(tile, arrays, split, V)
+        primal, dual = _iterate(PERIOD, tile, arrays, split, V, past, beside)
+        Z, missing, gained, left, share = _look(tile, arrays, split, V, beside)
         # residual balancing (Boyd et al. 2011, § 3.4.1), in relative terms (Wohlberg 2017)
         factor = np.clip((1 + BALANCE * share) * np.sqrt(np.sqrt(primal / np.maximum(dual, TINY))), 0.2, 5).astype(kind)
         go = left > ACCURACY * gained + np.finfo(kind).eps * row_dots(own.tau[:, : W.shape[1]], np.abs(split.start))
@@ -158,8 +158,9 @@ def _shrink(v, rho, tau, ridge):
 
 
 @njit(**INNER)
-def _keep_shares(v, rho, tau, starts, signs, keep):
-    """What norms of groups and signs leave of columns that `_shrink` has shrunk, into ``keep``; 1 without any."""
+def _keep_shares(v, rho, tau, beside, keep):
+    """What norms of groups and signs leave of columns that `_shrink` has shrunk, into ``keep``."""
+    starts, signs = beside
     p = len(v)
     for k in range(len(signs)):
         keep[k] = 1.0 if signs[k] * v[k] >= 0 else 0.0
@@ -174,13 +175,14 @@ def _keep_shares(v, rho, tau, starts, signs, keep):
 
 
 @njit(**JIT)
-def _iterate(n_times, tile, model, split, V, past):
+def _iterate(n_times, tile, model, split, V, past, beside):
     """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
 
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
-    each took 1.5 × the time, and workers waited for each other.
+    each took 1.5 × the time, and workers waited for each other. Without groups and signs ``beside`` is None, and the
+    compiler leaves out what is for them.
     """
-    _, vectors, transposed, c, _, tau, rows, pairs, _, starts, signs = model
+    _, vectors, transposed, c, _, tau, rows, pairs, _ = model
     inverse, core, pull, start, rho, ridge = split
     differences, gram, held = past
     n, p = V.shape
@@ -189,7 +191,8 @@ def _iterate(n_times, tile, model, split, V, past):
     primal, dual = np.zeros(n), np.zeros(n)
     for left in range(n_times - 1, -1, -1):
         for j in range(n):
-            _keep_shares(V[j], rho[j], tau[j], starts, signs, before)
+            if beside is not None:
+                _keep_shares(V[j], rho[j], tau[j], beside, before)
             for k in range(p):
                 z = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
                 A[j, k] = 2 * z - V[j, k] - start[j, k]
@@ -205,12 +208,13 @@ def _iterate(n_times, tile, model, split, V, past):
         X = np.dot(R, transposed) if tile else thin_product(R, transposed)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
-            _keep_shares(V[j], rho[j], tau[j], starts, signs, before)
-            if len(starts) > 1 or len(signs) > 0:
+            if beside is not None:
+                _keep_shares(V[j], rho[j], tau[j], beside, before)
+            if beside is not None:
                 for k in range(p):
                     z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
                     mapped[k] = RELAXATION * (start[j, k] + X[j, k] - z_before) + V[j, k]
-                _keep_shares(mapped, rho[j], tau[j], starts, signs, after)
+                _keep_shares(mapped, rho[j], tau[j], beside, after)
             for k in range(p):
                 x = start[j, k] + X[j, k]
                 z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
@@ -229,7 +233,7 @@ def _iterate(n_times, tile, model, split, V, past):
 
 
 @njit(**JIT)
-def _look(tile, model, split, V):
+def _look(tile, model, split, V, beside):
     """z, what is missing there, the decrease of the model, what it can still decrease, and the share of weights in use.
 
     What is missing to a stationary point, in the eigenbasis of G, is m = q + s, with q the gradient of the quadratic
@@ -237,7 +241,7 @@ def _look(tile, model, split, V):
 
     One compiled call: NumPy's passes took 1.5 × the time.
     """
-    values, vectors, _, c, lam2, tau, rows, pairs, middle, starts, signs = model
+    values, vectors, _, c, lam2, tau, rows, pairs, middle = model
     inverse, core, pull, start, rho, ridge = split
     n, p = V.shape
     Z, missing, scaled = np.empty((n, p), V.dtype), np.empty((n, p), V.dtype), np.empty(p, V.dtype)
@@ -246,13 +250,15 @@ def _look(tile, model, split, V):
     gained, left, share = np.empty(n), np.empty(n), np.empty(n)
     for j in range(n):
         shrunk, used = 0.0, 0
-        _keep_shares(V[j], rho[j], tau[j], starts, signs, keep)
+        if beside is not None:
+            _keep_shares(V[j], rho[j], tau[j], beside, keep)
         for k in range(p):
             z, before = keep[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), start[j, k]
             Z[j, k], A[j, k], A[n + j, k] = z, z - before, V[j, k] - z
             shrunk += tau[j, k] * (abs(before) - abs(z)) + ridge[j, k] / 2 * (before - z) * (before + z)
             used += z != 0
-        shrunk += _fallen(start[j], Z[j], tau[j], starts)
+        if beside is not None:
+            shrunk += _fallen(start[j], Z[j], tau[j], beside.starts)
         gained[j], share[j] = shrunk, used / p
     R = np.dot(A, vectors) if tile else thin_product(A, vectors)
     for j in range(n):
