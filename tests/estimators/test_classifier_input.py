@@ -169,7 +169,7 @@ def test_a_label_per_sample_is_no_class():
         ({"class_weight": {"z": 1.0}}, ValueError, "class_weight names 'z', which is no class"),
         ({"class_weight": {"a": 0}}, ValueError, "class_weight of 'a' is 0"),
         ({"class_weight": {"a": "1"}}, ValueError, "class_weight of 'a' is '1'"),
-        ({"penalty": "mcp"}, ValueError, "penalty='mcp' is unknown"),
+        ({"penalty": "mcp"}, ValueError, "penalty='mcp' is not one that ClassifierGLM"),
         ({"penalty": "group_lasso"}, ValueError, "feature_groups is needed"),
         ({"penalty_factors": pg.FactorSearch()}, ValueError, "ClassifierGLM does not search for factors"),
         ({"device": ["cpu", "cpu"]}, ValueError, "ClassifierGLM works on one device"),
