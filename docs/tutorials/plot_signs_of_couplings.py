@@ -4,8 +4,8 @@ Couplings of cells whose type is known
 
 Some cells of a recording are tagged, or have the narrow spikes of interneurons. What they do to others then has a known
 sign: the past of an excitatory cell raises rates, and that of an inhibitory one lowers them. A fit that knows the signs
-needs fewer spikes. And of the many lags over which couplings are looked for, few matter: a *sparse group lasso* leaves
-out whole sources, and single lags of those that stay.
+lets no noise have the other one. And of the many lags over which couplings are looked for, few matter: a *sparse group
+lasso* leaves out whole sources, and single lags of those that stay.
 """
 
 # %%
@@ -63,7 +63,8 @@ for model in models.values():
 by_source = {
     name: model.coef_.reshape(n_neurons, n_neurons, n_lags).transpose(1, 0, 2) for name, model in models.items()
 }
-{name: int((sign[:, None, None] * found < 0).sum()) for name, found in by_source.items()}
+wrong = {name: np.count_nonzero(sign[:, None, None] * found < 0) for name, found in by_source.items()}
+pd.Series(wrong, name="weights of the wrong sign").to_frame()
 
 # %%
 # What is found
@@ -97,5 +98,5 @@ for name, model in models.items():
 pd.DataFrame(rows).T.astype({"columns": int, "of which have no part": int})
 
 # %%
-# Signs that are wrong cost as much as right ones save: they are knowledge, not something to try. `compare` says what a
-# source is worth under them, and `SmoothGLM` has curves that rise or fall.
+# Signs are knowledge, not something to try: a fit within wrong ones is certified as well. `compare` says what a source
+# is worth under them, and `SmoothGLM` has curves that rise or fall.
