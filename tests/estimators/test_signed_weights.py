@@ -174,6 +174,7 @@ class TestBadInput:
         ("settings", "said"),
         [
             ({"constraints": ["a"]}, "constraints=['a'] must be a mapping"),
+            ({"constraints": np.array(["positive"]), "penalty": "group_lasso"}, "must be a mapping"),
             ({"constraints": {"z": "positive"}}, "constraints names 'z', which is no feature group"),
             ({"constraints": {"a": "increasing"}}, "must be 'positive' or 'negative'; found 'increasing'"),
             ({"penalty": "none"}, "constraints need a penalty with strengths above 0"),

@@ -117,13 +117,13 @@ class Attributes:
 
 def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
     """A model's penalty with the factors (n_groups,) of a neuron."""
-    penalty = _unsigned(model, factors)
     signs = check_signs(model.constraints, model.feature_group_names_, model.feature_group_sizes_)
+    penalty = _unsigned(model, factors, turns=signs is None)
     return penalty if signs is None else replace(penalty, signs=signs)
 
 
-def _unsigned(model: Attributes, factors: np.ndarray | None) -> Penalty:
-    """The same without signs that weights must have."""
+def _unsigned(model: Attributes, factors: np.ndarray | None, turns: bool) -> Penalty:
+    """The same without signs that weights must have; ``turns``: whether axes of a group may be turned."""
     if model.penalty in CONCAVE:
         return ConcavePenalty.of_kind(
             model.penalty, model.concavity, model.smoothness, model.feature_group_sizes_, factors,
@@ -131,8 +131,7 @@ def _unsigned(model: Attributes, factors: np.ndarray | None) -> Penalty:
         )  # fmt: skip
     if model.penalty == SPARSE_GROUPS:
         return SparseGroupPenalty.of_share(model.l1_ratio, model.feature_group_sizes_, factors, model.feature_shapes_)
-    if model.penalty == "group_lasso" and model.constraints:
-        # axes of a group may be turned no more
+    if model.penalty == "group_lasso" and not turns:
         plain = SparseGroupPenalty.of_share(0.0, model.feature_group_sizes_, factors, model.feature_shapes_)
         return plain if model.l1_ratio is None else replace(plain, l1_ratio=float(model.l1_ratio))
     return Penalty.make(

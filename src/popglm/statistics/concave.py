@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -88,7 +88,7 @@ class ConcavePenalty(Penalty):
             "group_lasso" if grouped else "lasso", None, smoothness, group_sizes, group_factors, shapes=shapes
         )
         gamma = CONCAVITIES[shape] if concavity is None else float(concavity)
-        return cls(**{f.name: getattr(made, f.name) for f in fields(Penalty)}, shape=shape, concavity=gamma)
+        return cls.beside(made, shape=shape, concavity=gamma)
 
     def at_null(self, curvature: np.ndarray) -> Self:
         """See `Penalty.at_null`."""

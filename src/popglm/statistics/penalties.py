@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
@@ -119,6 +120,11 @@ class Penalty:
         penalty = cls(alpha, float(smoothness), sizes, np.sqrt(sizes), R, factors=factors)
         return penalty if mask is None else penalty.masked(mask)
 
+    @classmethod
+    def beside(cls, plain: Penalty, **more: Any) -> Self:
+        """A penalty of this class that has all that a plain one has, and ``more``."""
+        return cls(**{field.name: getattr(plain, field.name) for field in fields(Penalty)}, **more)
+
     def masked(self, mask: np.ndarray) -> Penalty:
         """The penalty where only the columns of a mask (n_features,) of bool may have a weight."""
         sizes = np.add.reduceat(mask.astype(float), self.starts[:-1])
@@ -210,7 +216,7 @@ class Penalty:
         That is w + d as the minimiser saw it, in its precision and its axes within each block. On the way back rounding
         would be left over, which counts as a weight.
         """
-        closed = (self.block_norms(landed) == 0)[:, self.block_of_column]
+        closed = landed == 0 if self.blocks.nested else (self.block_norms(landed) == 0)[:, self.block_of_column]
         if self.signs is not None:
             # rounding of a step can leave a weight on the wrong side of 0
             closed |= self.signs * (W + D) < 0

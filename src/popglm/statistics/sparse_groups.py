@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -59,7 +59,7 @@ class SparseGroupPenalty(Penalty):
         """
         made = Penalty.make("group_lasso", None, 0.0, group_sizes, group_factors, shapes=shapes)
         share = COLUMN_SHARE if column_share is None else float(column_share)
-        return cls(**{f.name: getattr(made, f.name) for f in fields(Penalty)}, column_share=share)
+        return cls.beside(made, column_share=share)
 
     @cached_property
     def blocks(self) -> HostBlocks:
@@ -83,13 +83,6 @@ class SparseGroupPenalty(Penalty):
         columns = self.column_share * factors[self.block_of_column]
         return np.concatenate([columns, (1 - self.column_share) * factors * self.block_weights])
 
-    def close_blocks(self, W: np.ndarray, D: np.ndarray, landed: np.ndarray) -> None:
-        """See `Penalty.close_blocks`, column by column."""
-        closed = landed == 0
-        if self.signs is not None:
-            closed |= self.signs * (W + D) < 0
-        D[closed] = -W[closed]
-
     def norm(
         self, W: np.ndarray, lam: np.ndarray, at: np.ndarray | None = None, problems: np.ndarray | None = None
     ) -> np.ndarray:
@@ -104,13 +97,14 @@ class SparseGroupPenalty(Penalty):
     def dual_norm(self, gradient: np.ndarray) -> np.ndarray:
         """See `Penalty.dual_norm`: the largest ν of a group with ‖S(g_b, νc_b a)‖ = νc_b(1−a)ω_b."""
         free = np.zeros(len(self.block_of_column), bool) if self.free is None else self.free
-        gradient = allowed(np, self.blocks, -np.where(free, 0, self._open(gradient)))
+        gradient = np.where(free, 0, self._open(gradient))
         n = len(free)
         own, of_block = self.norm_weights[:n], self.norm_weights[n:]
         # by Cauchy and Schwarz the norm is at least this; there the dual ball is left, or just reached
         most = own[self.starts[:-1]] * np.sqrt(self.block_sizes) + of_block
         held = most > 0
-        least = (self.block_norms(gradient)[:, held] / most[held]).max(axis=1, initial=0)
+        forces = self.block_norms(allowed(np, self.blocks, -gradient))
+        least = (forces[:, held] / most[held]).max(axis=1, initial=0)
         some = np.where(least > 0, least, 1)
-        theta, _ = norms.dual_scale(np, self.blocks, -gradient / some[:, None], self.norm_weights[None])
+        theta, _ = norms.dual_scale(np, self.blocks, gradient / some[:, None], self.norm_weights[None])
         return np.where(least > 0, least / theta, 0) / self.l1_ratio
