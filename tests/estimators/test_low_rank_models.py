@@ -273,8 +273,6 @@ def test_what_is_not_fitted_is_told(recorded):
     X, counts, *_ = recorded
     with pytest.warns(pg.ConvergenceWarning, match=r"gradient is not within tol=0\.0001 after \d of max_iter=2"):
         pg.LowRankGLM(lambdas=0.05, max_iter=2).fit(X, counts)
-    with pytest.raises(ValueError, match=r"larger than memory.*LowRankGLM does not fit it; use GLM"):
-        pg.LowRankGLM(lambdas=0.05, own="low_rank").fit(pg.RowStream(X.to_numpy(), memory=2**16), counts)
 
 
 def test_groups_without_coupling_are_all_of_low_rank():

@@ -208,7 +208,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         arrays |= {"lambdas": settings.lambdas}
         if self.feature_shapes_ is not None:
             arrays |= {"feature_shapes": settings.penalty.R}
-        settled = about_settings(self, settings, engine, n_devices)
+        shares = {"l1_ratio": settings.penalty.l1_ratio, "smoothness": settings.penalty.smoothness}
+        settled = about_settings(self, settings.loss, engine, n_devices, **shares)
         return about_arrays(engine, arrays) | about_folds(engine, splits) | settled
 
     def _keep_null_models(self, null: NullModels, bare: PopulationFit | None) -> None:

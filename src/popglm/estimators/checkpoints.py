@@ -18,7 +18,6 @@ from popglm.checks import is_number
 from popglm.engines.protocol import Engine
 from popglm.io.checkpoints import CheckpointFolder
 from popglm.messages import counted
-from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint
 from popglm.solve.stream import RowStream
 
@@ -32,7 +31,7 @@ LIBRARIES = ("popglm", "numpy", "scipy", "numba")
 ELSEWHERE = (
     *("verbose", "cv", "se_fraction", "min_lambda", "engine", "device", "schedule"),
     *("feature_groups", "feature_shapes", "feature_mask", "penalty_factors", "lambdas", "l1_ratio", "smoothness"),
-    *("inverse_link", "power", "class_weight"),
+    *("inverse_link", "power", "class_weight", "penalties", "smoothing"),
 )
 
 
@@ -137,30 +136,31 @@ def _about(engine: Engine, array: Any) -> str:
     return f"{array.dtype} {array.shape} #{hashlib.blake2b(b''.join(pieces), digest_size=16).hexdigest()}"
 
 
-def about_settings(estimator: Any, settings: Settings, engine: Engine, n_devices: int) -> dict[str, str]:
+def about_settings(estimator: Any, loss: Any, engine: Engine, n_devices: int, **more: Any) -> dict[str, str]:
     """Parameters of a fit, and the versions of what makes its last bits, as texts.
 
     Parameters
     ----------
+    loss : Family
     n_devices : int
         That share the neurons out.
+    **more
+        Parameters in the form in which the fit has them.
     """
-    penalty = settings.penalty
     values = {name: value for name, value in estimator.get_params(deep=False).items() if name not in ELSEWHERE}
     values |= {
+        **more,
         "kind of model": type(estimator).__name__,
-        "l1_ratio": penalty.l1_ratio,
-        "smoothness": penalty.smoothness,
         "schedule": estimator.schedule,
         "engine": engine.name,
         "device": engine.device,
         "number of devices": max(n_devices, 1),
         "number of workers": engine.n_workers,
     }
-    if hasattr(settings.loss, "link"):
-        values["inverse_link"] = settings.loss.link.name
-    if hasattr(settings.loss, "power"):
-        values["power"] = settings.loss.power
+    if hasattr(loss, "link"):
+        values["inverse_link"] = loss.link.name
+    if hasattr(loss, "power"):
+        values["power"] = loss.power
     for name in (*LIBRARIES, *(() if engine.name == "numpy" else (engine.name,))):
         with contextlib.suppress(PackageNotFoundError):
             values[f"version of {name}"] = version(name)

@@ -19,10 +19,11 @@ from popglm.labels import check_distinct, column_labels, column_order, column_te
 from popglm.messages import listed, shown
 from popglm.numbers import as_array, check_even, first_not_finite, is_date, remedy_for
 from popglm.scaling import noted_scaling, of_other_session
+from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import check_stream, is_streamed
 
-__all__ = ["check_features"]
+__all__ = ["check_features", "check_on_one_machine"]
 
 
 def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) -> Any:
@@ -80,6 +81,20 @@ def check_features(estimator: Any, X: Any, reset: bool, who: str | None = None) 
         )
     _check_size(X, values, order, reset)
     return values
+
+
+def check_on_one_machine(values: Any, who: str) -> None:
+    """Refuse checked features whose rows are on workers, where ``who`` fits.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(values, RemoteRows):
+        raise ValueError(
+            f"X has its rows on workers, and {who} fits on one machine; give the array on disk itself, which is read "
+            "block by block."
+        )
 
 
 def _check_sparse(estimator: Any, X: Any, reset: bool, who: str | None) -> SparseRows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,21 @@ import numpy as np
 from popglm.checks import check_room, is_number
 from popglm.engines import Engine, as_numpy, get_engine
 from popglm.estimators.arguments import check_feature_mask, check_lambdas, check_rule, feature_group_sizes
+from popglm.estimators.checkpoints import about_arrays, about_folds, about_settings, kept_in
+from popglm.estimators.features import check_on_one_machine
 from popglm.estimators.group_shapes import group_shapes
-from popglm.estimators.low_rank_folds import Candidates, fit_folds
+from popglm.estimators.low_rank_folds import Candidates, ChosenFit, Population
 from popglm.estimators.low_rank_groups import check_ranks, check_ridges, layout_of, low_rank_columns
 from popglm.estimators.low_rank_results import LowRankResults
 from popglm.estimators.parameters import PRECISIONS
 from popglm.estimators.splits import check_folds
+from popglm.io.checkpoints import CheckpointFolder
 from popglm.messages import shown
 from popglm.solve.low_rank.layout import Layout
-from popglm.solve.low_rank.population import LowRankFits, Settings
-from popglm.solve.stream import RowStream
+from popglm.solve.low_rank.population import Data, Settings
+from popglm.solve.snapshot import concluded
+from popglm.solve.sparse.limits import check_numpy
+from popglm.solve.stream import released
 from popglm.statistics.families import Family
 from popglm.statistics.null import null_models
 
@@ -58,7 +64,8 @@ class LowRankGLM(LowRankResults):
         history of a neuron whose coupling X has, and which Y does not hold, explains nobody. A `history` that was given
         another name, or is of a neuron in neither, is a group like any other, for all neurons.
     lambdas : float, or sequence of float, optional
-        λ, or strengths that cross-validation chooses from; 0 for none. Unless given ``n_lambdas`` between the strength
+        λ, or strengths that cross-validation chooses from; 0 for none. One for all neurons: the nuclear norm is of
+        their whole matrix of weights, and of none alone. Unless given ``n_lambdas`` between the strength
         from which on there is no coupling and ``lambda_min_ratio`` of it.
     n_lambdas : int
     lambda_min_ratio : float
@@ -146,7 +153,7 @@ class LowRankGLM(LowRankResults):
     `predict`, `score`, `evaluate`, `kernels`, `connectivity`, `simulate`, `decode`, `breakdown`, `shapley` by ablation
     and all pictures of these take a `LowRankGLM`; with held-out predictions where there are folds. What fits a model
     again, or tests its weights, does not: `compare`, `significance`, `bootstrap`, `stability_selection`, `wald`,
-    `likelihood_ratio`. X has to fit in memory.
+    `likelihood_ratio`. X may lie on disk, and is read once in every evaluation of a fit; or be sparse.
 
     References
     ----------
@@ -225,12 +232,21 @@ class LowRankGLM(LowRankResults):
         self.precision = precision
         self.power = power
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, offset: Any = None) -> LowRankGLM:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Any = None,
+        sample_weight: Any = None,
+        offset: Any = None,
+        checkpoint: Any = None,
+    ) -> LowRankGLM:
         """Choose rank and strength, and fit all neurons together.
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor, sparse matrix or RowStream, shape (n_samples, n_features)
         y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
             Y, the activity. NaN where a neuron was not recorded: the sample drops out for that neuron alone.
         groups : array-like, shape (n_samples,), optional
@@ -238,6 +254,8 @@ class LowRankGLM(LowRankResults):
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
         offset : array-like, shape (n_samples,), optional
             As in `GLM.fit`.
+        checkpoint : path-like, optional
+            As in `GLM.fit`. ``se_fraction`` is part of the fit that is kept: what is fitted to all rows depends on it.
 
         Returns
         -------
@@ -245,8 +263,9 @@ class LowRankGLM(LowRankResults):
 
         Raises
         ------
-        TypeError, ValueError
-            For input that cannot be fitted; the sentence names the argument and the place.
+        TypeError, ValueError, OSError, KeyboardInterrupt
+            For input that cannot be fitted; the sentence names the argument and the place. Of ``checkpoint`` as in
+            `GLM.fit`.
 
         Warns
         -----
@@ -257,46 +276,53 @@ class LowRankGLM(LowRankResults):
             If the gradient of the fit is not within `tol`.
         """
         began = time.perf_counter()
-        given, choose = self._check_settings()
+        folder = None if checkpoint is None else CheckpointFolder(checkpoint)
+        candidates, choose = self._check_settings()
         values, responses, weights, offset, rows = self._checked(X, y, sample_weight, offset)
-        if isinstance(values, RowStream):
-            raise ValueError(
-                "X is larger than memory, or large and sparse: LowRankGLM does not fit it; use GLM or GLMCV, or fewer "
-                "samples."
-            )
+        check_on_one_machine(values, "LowRankGLM")
         loss, layout = self._loss(), self._lay_out(X, values)
         self._keep_about(X, (values, responses, weights, offset, rows), loss)
         splits = check_folds(self.cv, len(values), groups, rows, responses) if choose else []
         check_rule(self.se_fraction, 0.0, len(splits))
         engine = self._engines([X, y, sample_weight, offset])
+        check_numpy(values, engine())
         settings = Settings(bool(self.fit_intercept), float(self.tol), int(self.max_iter), int(self.detours))
         null = null_models(loss, responses, weights, offset, splits, settings.fit_intercept)
-        data, start = (values, responses, weights, offset), (null.intercept, null.parameters)
-        with np.errstate(all="ignore"):
-            candidates = given
-            if not len(given.strengths):
-                with (one := engine()).session():
-                    fits = LowRankFits(one, loss, layout, data, start, settings)
-                    largest = fits.largest_strength(float(given.ridges[0])) or 1.0
-                grid = largest * np.geomspace(1, self.lambda_min_ratio, int(self.n_lambdas))
-                candidates = Candidates(given.ranks, grid, given.ridges)
-            held = fit_folds(engine, loss, layout, data, splits, null, candidates, settings) if choose else None
-            number = held.choose(float(self.se_fraction)) if held else 0
-            with (one := engine()).session():
-                fits = LowRankFits(one, loss, layout, data, start, settings)
-                fit = candidates.up_to(number).fitted_by(fits)[-1]
-        self.loss_, self.null_fitted_ = loss, ~fits.fittable
+        population = Population(engine, loss, layout, Data(values, responses, weights, offset), null, settings)
+
+        def about() -> dict[str, str]:
+            return self._about_population(population, candidates, splits)
+
+        with np.errstate(all="ignore"), released(values), kept_in(folder, about) as kept:
+            chosen = concluded(
+                kept, ChosenFit, lambda: population.choose(candidates, splits, float(self.se_fraction), kept)
+            )
+        self.loss_, self.null_fitted_ = loss, ~chosen.fittable
         self.n_events_, self.null_margin_ = null.n_events, null.margin
         self.null_intercept_, self.null_coef_ = null.intercept, None
-        self._keep_candidates(candidates, number, held, splits, responses, weights, null)
-        self._keep_fit(fit, layout, null)
-        if held is not None:
-            self._keep_held_out([own[number] for own in held.fits])
+        tried = replace(candidates, strengths=chosen.strengths)
+        self._keep_candidates(tried, chosen, splits, responses, weights, null)
+        self._keep_fit(chosen.fit, layout, null)
+        if chosen.folds:
+            self._keep_held_out([fold.fits[chosen.number] for fold in chosen.folds])
         self._keep(np.zeros(len(self.neuron_names_), int))
         self._X_fit = X
-        self._warn_of_fit(fit)
+        self._warn_of_fit(chosen.fit)
         self.timings_ = {"total": time.perf_counter() - began}
         return self
+
+    def _about_population(
+        self, population: Population, candidates: Candidates, splits: list[tuple[np.ndarray, np.ndarray]]
+    ) -> dict[str, str]:
+        """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
+        engine, data, layout = population.engine(), population.data, population.layout
+        arrays = {"X": data.X, "y": data.Y, "sample_weight": data.weights, "offset": data.offset}
+        arrays |= {"feature_groups": self.feature_group_sizes_, "feature_mask": self.feature_mask_}
+        arrays |= {"low_rank_groups and own": np.concatenate([layout.closed, layout.free[layout.low]])}
+        arrays |= {"lambdas": candidates.strengths if len(candidates.strengths) else None}
+        more = {"se_fraction": self.se_fraction, "low_rank": candidates.ranks, "ridge": candidates.ridges.tolist()}
+        settled = about_settings(self, population.loss, engine, 1, **more)
+        return about_arrays(engine, arrays) | about_folds(engine, splits) | settled
 
     def _check_settings(self) -> tuple[Candidates, bool]:
         """Candidates, without strengths where these are a grid; and whether folds have to choose."""
@@ -313,12 +339,13 @@ class LowRankGLM(LowRankResults):
         check_rule(self.se_fraction, 0.0)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
+        ratios = np.geomspace(1, self.lambda_min_ratio, int(self.n_lambdas))
         if self.lambdas is None:
-            return Candidates(ranks, np.zeros(0), ridges), True
+            return Candidates(ranks, np.zeros(0), ridges, ratios), True
         if np.ndim(as_numpy(self.lambdas)) > 1:
             raise ValueError("lambdas must be a strength, or a sequence of them: all neurons of a LowRankGLM share it.")
         strengths = check_lambdas(self.lambdas, ["all"], False)[:, 0]
-        return Candidates(ranks, strengths, ridges), choose or not is_number(self.lambdas)
+        return Candidates(ranks, strengths, ridges, ratios), choose or not is_number(self.lambdas)
 
     def _loss(self) -> Family:
         loss = super()._loss()
@@ -329,7 +356,7 @@ class LowRankGLM(LowRankResults):
             )
         return loss
 
-    def _lay_out(self, X: Any, values: np.ndarray) -> Layout:
+    def _lay_out(self, X: Any, values: Any) -> Layout:
         """Set groups and what may explain whom."""
         sizes, names = feature_group_sizes(self.feature_groups, X, values.shape[1])
         self.feature_group_sizes_, self.feature_group_names_ = sizes, names
@@ -343,10 +370,12 @@ class LowRankGLM(LowRankResults):
         is_open[layout.low] |= ~layout.closed
         self.feature_mask_ = None if is_open.all() else is_open
         q, k = layout.columns.shape
-        check_room(
-            f"LowRankGLM: X, with {k:,} columns for each of {q:,} neurons beside it",
-            2.0 * values.itemsize * (values.size + q * k * len(values)),
-        )
+        if isinstance(values, np.ndarray):
+            check_room(
+                f"LowRankGLM: X, with {k:,} columns for each of {q:,} neurons beside it",
+                2.0 * values.itemsize * (values.size + q * k * len(values)),
+            )
+        check_room(f"LowRankGLM: second moments of {k:,} columns for each of {q:,} neurons", 24.0 * q * k * k)
         return layout
 
     def _engines(self, arrays: list[Any]) -> Callable[[], Engine]:

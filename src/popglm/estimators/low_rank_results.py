@@ -13,11 +13,12 @@ from popglm.engines import like
 from popglm.estimators.cross_validated import CrossValidated
 from popglm.estimators.deviance_loss import held_out_null_deviance
 from popglm.estimators.features import check_features
-from popglm.estimators.low_rank_folds import Candidates, HeldOutFits
+from popglm.estimators.low_rank_folds import Candidates, ChosenFit
 from popglm.estimators.validation import over_neurons, warn_neurons
 from popglm.solve.coordinates import product64
 from popglm.solve.low_rank.layout import Layout
 from popglm.solve.low_rank.population import LowRankFit
+from popglm.solve.sparse.rows import parts_of
 from popglm.statistics.null import NullModels
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.selection import at_strengths, fraction_explained, mean_and_error
@@ -91,8 +92,7 @@ class LowRankResults(CrossValidated):
     def _keep_candidates(
         self,
         candidates: Candidates,
-        number: int,
-        held: HeldOutFits | None,
+        chosen: ChosenFit,
         splits: list[tuple[np.ndarray, np.ndarray]],
         responses: np.ndarray,
         weights: np.ndarray | None,
@@ -101,8 +101,8 @@ class LowRankResults(CrossValidated):
         """Set what was tried, and what was taken."""
         for name in _OF_FOLDS:
             self.__dict__.pop(name, None)
-        self.candidates_, self.candidate_ = candidates.table(), number
-        if held is None:
+        self.candidates_, self.candidate_ = candidates.table(), chosen.number
+        if not chosen.folds:
             return
         self._keep_splits(splits, len(responses))
         own = self.loss_.parameters
@@ -116,9 +116,9 @@ class LowRankResults(CrossValidated):
         folds = np.repeat(np.arange(len(splits)), [len(test) for _, test in splits])
         known = np.nan_to_num(responses[tested], nan=0.0)
         self.cv_null_deviance_ = held_out_null_deviance(self, known, weighted[tested], folds)
-        self.cv_candidate_deviance_ = held.deviance
-        mean, error = mean_and_error(np.nansum(held.deviance, axis=2)[:, :, None])
-        total = np.nansum(held.deviance, axis=(0, 2))
+        self.cv_candidate_deviance_ = deviance = chosen.deviance
+        mean, error = mean_and_error(np.nansum(deviance, axis=2)[:, :, None])
+        total = np.nansum(deviance, axis=(0, 2))
         explained = fraction_explained(total, np.nansum(self.cv_null_deviance_))
         self.candidates_ = self.candidates_.assign(
             deviance=mean[:, 0],
@@ -180,7 +180,7 @@ class LowRankResults(CrossValidated):
 
         Parameters
         ----------
-        X : array-like, DataFrame or tensor, shape (n_samples, n_features)
+        X : array-like, DataFrame, tensor, sparse matrix or RowStream, shape (n_samples, n_features)
             Columns as in the fit.
 
         Returns
@@ -207,7 +207,9 @@ class LowRankResults(CrossValidated):
         """
         check_fitted(self, "lambda_index_", "latent_signals")
         values = check_features(self, X, reset=False, who="latent_signals")
-        found = product64(values[:, self.low_rank_features_], self.source_loadings_.to_numpy().T)
+        loadings = np.zeros((self.rank_, values.shape[1]))
+        loadings[:, self.low_rank_features_] = self.source_loadings_.to_numpy().T
+        found = np.concatenate([product64(rows, loadings) for _, _, rows in parts_of(values)])
         return like(found, X, exact=True)
 
     def summary(self) -> pd.Series:

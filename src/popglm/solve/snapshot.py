@@ -145,7 +145,18 @@ def inside(name: str, state: State) -> State:
     return {key.removeprefix(first): value for key, value in state.items() if key.startswith(first)}
 
 
-Ended = TypeVar("Ended", bound=Outcome)
+class Stated(Protocol):
+    """What a part of a fit ended with, as arrays and back."""
+
+    def state(self) -> State:
+        """Its arrays."""
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The one that handed out a state."""
+
+
+Ended = TypeVar("Ended", bound=Stated)
 
 
 def concluded(

@@ -22,7 +22,7 @@ from popglm.estimators.classifier.starts import check_class_start
 from popglm.estimators.classifier.storage import ClassStorage
 from popglm.estimators.convergence import late_fits
 from popglm.estimators.factor_search import FactorSearch
-from popglm.estimators.features import check_features
+from popglm.estimators.features import check_features, check_on_one_machine
 from popglm.estimators.parameters import Parameters
 from popglm.estimators.progress import fit_progress
 from popglm.estimators.sparse_features import check_smoothness
@@ -32,7 +32,6 @@ from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.messages import counted, listed
 from popglm.numbers import shape_of
 from popglm.solve.categorical.population import CategoricalFits, Choices, fit_categorical
-from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of
 from popglm.solve.stream import released
@@ -143,7 +142,8 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         arrays |= {"adaptive factors of folds": self.cv_adaptive_factors_}
         if self.feature_shapes_ is not None:
             arrays |= {"feature_shapes": settings.penalty.R}
-        settled = about_settings(self, settings, engine, 1)
+        shares = {"l1_ratio": settings.penalty.l1_ratio, "smoothness": settings.penalty.smoothness}
+        settled = about_settings(self, settings.loss, engine, 1, **shares)
         return about_arrays(engine, arrays) | about_folds(engine, choices.splits) | settled
 
     def _engine(self, given: list[Any]) -> Engine:
@@ -169,11 +169,7 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
                 "ClassifierGLMCV."
             )
         values = check_features(self, X, reset=True)
-        if isinstance(values, RemoteRows):
-            raise ValueError(
-                f"X has its rows on workers, and {who} fits on one machine; give the array on disk itself, which is "
-                "read block by block."
-            )
+        check_on_one_machine(values, who)
         rows = Rows(row_labels(X))
         codes, self.classes_ = check_classes(y, len(values), rows)
         self._one_neuron = len(shape_of(y)) == 1

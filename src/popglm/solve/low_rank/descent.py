@@ -26,6 +26,7 @@ from scipy.optimize import minimize
 
 from popglm.solve.low_rank.layout import Weights
 from popglm.solve.low_rank.objective import Evaluated, LowRankObjective
+from popglm.solve.snapshot import UNKEPT, Checkpoint, State, concluded, inside, under
 
 __all__ = ["Fitted", "fit_rank", "leading"]
 
@@ -79,13 +80,70 @@ class Fitted:
     excess: float
     n_iter: int
 
+    def state(self) -> State:
+        """All of it as arrays, not copied."""
+        numbers = {name: np.array(getattr(self, name)) for name in _NUMBERS}
+        arrays = {"parameters": self.parameters, "losses": self.losses}
+        return under("weights", self.weights.state()) | arrays | numbers
+
+    @classmethod
+    def of(cls, state: State) -> Fitted:
+        """The one that handed out a state."""
+        weights = Weights.of(inside("weights", state))
+        value, gap, slope, excess, n_iter = (state[name].item() for name in _NUMBERS)
+        return cls(weights, state["parameters"], state["losses"], value, gap, slope, excess, n_iter)
+
+
+#: Of `Fitted`.
+_NUMBERS = ("value", "gap", "slope", "excess", "n_iter")
+
+
+@dataclass
+class _Course:
+    """Where a fit stands between two descents.
+
+    Attributes
+    ----------
+    weights, parameters
+    aim : float
+        Slope that the next descent goes to.
+    before : float
+        Slope at the end of the last one, where it goes on.
+    n_iter, k : int
+        Evaluations, and descents, so far.
+    """
+
+    weights: Weights
+    parameters: np.ndarray
+    aim: float
+    before: float = np.inf
+    n_iter: int = 0
+    k: int = 0
+
+    def state(self) -> State:
+        """All of it as arrays, not copied."""
+        numbers = {name: np.array(getattr(self, name)) for name in ("aim", "before", "n_iter", "k")}
+        return under("weights", self.weights.state()) | {"parameters": self.parameters} | numbers
+
+    @classmethod
+    def of(cls, state: State) -> _Course:
+        """The one that handed out a state."""
+        numbers = {name: state[name].item() for name in ("aim", "before", "n_iter", "k")}
+        return cls(Weights.of(inside("weights", state)), state["parameters"], **numbers)
+
 
 class _Done(Exception):
     """The descent is at its end."""
 
 
 def fit_rank(
-    objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int, detours: int = 0
+    objective: LowRankObjective,
+    rank: int,
+    start: Weights,
+    tol: float,
+    max_iter: int,
+    detours: int = 0,
+    kept: Checkpoint = UNKEPT,
 ) -> Fitted:
     """Minimise the objective over weights of at most ``rank``, from ``start``.
 
@@ -98,14 +156,23 @@ def fit_rank(
     detours : int
         How often a fit whose rank binds takes up one direction more, and drops the weakest again, as long as that leads
         to a better minimum.
+    kept : Checkpoint
+        Where the fit is kept while it goes on, and taken up again: of these very arguments.
     """
-    found = _fit_from(objective, rank, start, tol, max_iter)
-    for _ in range(detours):
+
+    def fitted(name: str, rank: int, start: Weights, tol: float) -> Fitted:
+        own = kept.part(name)
+        found = concluded(own, Fitted, lambda: _fit_from(objective, rank, start, tol, max_iter, own))
+        objective.parameters = found.parameters.copy()
+        return found
+
+    found = fitted("first", rank, start, tol)
+    for n in range(detours):
         if found.gap <= tol or not 0 < rank == found.weights.rank < min(found.weights.A.shape[0], len(found.losses)):
             break
-        wide = _fit_from(objective, rank + 1, found.weights, max(tol, ROUGH), max_iter)
+        wide = fitted(f"wide{n}", rank + 1, found.weights, max(tol, ROUGH))
         narrow = wide.weights.with_factors(wide.weights.A[:, :rank], wide.weights.B[:, :rank])
-        other = _fit_from(objective, rank, narrow, tol, max_iter)
+        other = fitted(f"other{n}", rank, narrow, tol)
         n_iter = found.n_iter + wide.n_iter + other.n_iter
         # under the same parameters of the family
         is_better = other.value < objective.evaluate(found.weights).value - FURTHER * tol * objective.scale
@@ -116,39 +183,47 @@ def fit_rank(
     return found
 
 
-def _fit_from(objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int) -> Fitted:
+def _fit_from(
+    objective: LowRankObjective, rank: int, start: Weights, tol: float, max_iter: int, kept: Checkpoint
+) -> Fitted:
     """`fit_rank` without detours."""
-    weights, aim, n_iter, lam, before = start.balanced(), tol, 0, objective.strength, np.inf
-    for k in range(ROUNDS):
-        descent = _Descent(objective, weights, aim, max_iter - n_iter).run()
-        n_iter += descent.count
-        weights, found, slope = descent.weights.balanced(), descent.found, descent.slope
-        over = n_iter >= max_iter or k == ROUNDS - 1
-        if slope > aim and (descent.goes_on or slope < before / 2) and not over:
+    last, lam = kept.last(), objective.strength
+    at = _Course(start.balanced(), objective.parameters, tol) if last is None else _Course.of(last)
+    objective.parameters = at.parameters
+    while True:
+        kept.pause(at.state)
+        descent = _Descent(objective, at.weights, at.aim, max_iter - at.n_iter).run()
+        at.n_iter, at.k = at.n_iter + descent.count, at.k + 1
+        at.weights, found, slope = descent.weights.balanced(), descent.found, descent.slope
+        over = at.n_iter >= max_iter or at.k == ROUNDS
+        if slope > at.aim and (descent.goes_on or slope < at.before / 2) and not over:
             # far from where it began other variables suit it better
-            before = slope
+            at.before = slope
             continue
-        before = np.inf
-        if objective.loss.parameters and objective.renew_parameters(weights) > SETTLED and not over:
-            continue
-        forces, chi = objective.forces(weights)
+        at.before = np.inf
+        if objective.loss.parameters:
+            change = objective.renew_parameters(at.weights)
+            at.parameters = objective.parameters
+            if change > SETTLED and not over:
+                continue
+        forces, chi = objective.forces(at.weights)
         largest = float(leading(forces, 1)[1][0])
-        gap = _gap(objective, weights, found, forces, largest, chi)
+        gap = _gap(objective, at.weights, found, forces, largest, chi)
         if over or gap <= tol:
             break
-        room = rank - weights.rank
-        U, sizes, V = _new_directions(weights, forces, max(room, 1))
+        room = rank - at.weights.rank
+        U, sizes, V = _new_directions(at.weights, forces, max(room, 1))
         is_new = sizes > lam * (1 + tol)
         if n := min(room, int(is_new.sum())):
-            weights = _with_directions(objective, weights, found, U[:, :n], sizes[:n], V[:, :n])
+            at.weights = _with_directions(objective, at.weights, found, U[:, :n], sizes[:n], V[:, :n])
             continue
         # the rank binds, or float32 ends here, or there is nothing to certify
-        if is_new.any() or slope > aim or aim < tol * LEAST or np.isnan(gap):
+        if is_new.any() or slope > at.aim or at.aim < tol * LEAST or np.isnan(gap):
             break
-        aim *= FURTHER
-    weights, found = _without_traces(objective, weights, found, tol)
+        at.aim *= FURTHER
+    weights, found = _without_traces(objective, at.weights, found, tol)
     excess = largest / lam if lam > 0 else np.inf
-    return Fitted(weights, objective.parameters.copy(), found.losses, found.value, gap, slope, excess, n_iter)
+    return Fitted(weights, objective.parameters.copy(), found.losses, found.value, gap, slope, excess, at.n_iter)
 
 
 def _without_traces(

@@ -7,10 +7,17 @@ from functools import cached_property
 
 import numpy as np
 
+from popglm.solve.snapshot import State
+
 __all__ = ["Layout", "Weights"]
 
 #: Share of the neurons from which on a free column is multiplied for all of them; others are gathered by neuron.
 COMMON = 1 / 8
+#: Columns of low rank up to which their principal axes are those of all; of more, those of each group by itself.
+TOGETHER = 512
+
+#: Of `Weights`.
+_PARTS = ("A", "B", "common", "own", "b")
 
 
 @dataclass
@@ -43,6 +50,15 @@ class Weights:
     @property
     def parts(self) -> tuple[np.ndarray, ...]:
         return self.A, self.B, self.common, self.own, self.b
+
+    def state(self) -> State:
+        """All of them by name, not copied."""
+        return dict(zip(_PARTS, self.parts, strict=True))
+
+    @classmethod
+    def of(cls, state: State) -> Weights:
+        """Those that handed out a state."""
+        return cls(*(state[name] for name in _PARTS))
 
     def vector(self) -> np.ndarray:
         """All of them in one vector."""
@@ -129,7 +145,7 @@ class Layout:
         return found
 
     @cached_property
-    def _counted(self) -> np.ndarray:
+    def counted(self) -> np.ndarray:
         """Which entries of `columns` are there, shape (n_neurons, n_gathered)."""
         return np.arange(self.columns.shape[1]) < self._gathered.sum(axis=0)[:, None]
 
@@ -138,14 +154,28 @@ class Layout:
         """Which gathered columns have free weights."""
         free = self.free.copy()
         free[self.common] = False
-        return self._counted & np.take_along_axis(free.T, self.columns, axis=1)
+        return self.counted & np.take_along_axis(free.T, self.columns, axis=1)
+
+    @cached_property
+    def low_blocks(self) -> list[np.ndarray]:
+        """Places in `low` of the columns that have principal axes together."""
+        numbers = np.zeros(len(self.low), int) if len(self.low) <= TOGETHER else self.group[self.low]
+        return [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+
+    @cached_property
+    def blocks(self) -> list[np.ndarray]:
+        """Sets of columns whose second moments are asked for: those of `low_blocks`, the common and the gathered ones.
+
+        One set of gathered columns for every neuron.
+        """
+        return [*(self.low[places] for places in self.low_blocks), self.common, *self.columns]
 
     @cached_property
     def minus(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Neurons, places among their gathered columns, and among `low`, of pairs without low-rank weights."""
         closed = np.zeros_like(self.free)
         closed[self.low] = self.closed
-        taken = self._counted & np.take_along_axis(closed.T, self.columns, axis=1)
+        taken = self.counted & np.take_along_axis(closed.T, self.columns, axis=1)
         neuron, place = np.nonzero(taken)
         return neuron, place, np.searchsorted(self.low, self.columns[neuron, place])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,6 @@ from popglm.solve.low_rank.layout import Layout, Weights
 
 __all__ = ["Axes", "Metric"]
 
-#: Columns of low rank up to which their principal axes are those of all; of more, those of each group by itself.
-TOGETHER = 512
 #: A curvature below this share of the largest of its kind counts as much.
 LEAST = float(np.finfo(np.float32).eps)
 
@@ -23,38 +22,46 @@ class Axes:
     Attributes
     ----------
     low : list of (places, squares, vectors)
-        Of blocks of the columns of low rank.
+        Of blocks of the columns of low rank; None for vectors where columns are taken one by one.
     common : (squares, vectors)
         Of the common columns; no rotation where some neurons do without some of them.
     own : (squares, vectors)
         Of the gathered columns with free weights, shape (n_neurons, n_gathered) and (…, n_gathered).
     """
 
-    low: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
-    common: tuple[np.ndarray, np.ndarray]
+    low: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+    common: tuple[np.ndarray, np.ndarray | None]
     own: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def of(cls, layout: Layout, X: np.ndarray, own: np.ndarray | None) -> Axes:
-        """Those of X (n_samples, n_low + n_common) and the gathered columns (n_neurons · n_gathered, n_samples)."""
-        m = len(layout.low)
-        numbers = np.zeros(m, int) if m <= TOGETHER else layout.group[layout.low]
-        blocks = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
-        low = [(places, *_principal(X[:, places])) for places in blocks]
-        common = _principal(X[:, m:])
-        if not layout.common_open.all():
-            common = np.einsum("ij,ij->j", X[:, m:], X[:, m:]) / len(X), np.eye(X.shape[1] - m)
+    def of(cls, layout: Layout, moments: Sequence[np.ndarray], n_rows: int) -> Axes:
+        """Those of columns with the second moments Σxxᵀ of `Layout.blocks`, or the diagonals of these, over rows."""
+        n = len(layout.low_blocks)
+        means = [np.asarray(M, float) / max(n_rows, 1) for M in moments]
+        low = [(places, *_principal(M)) for places, M in zip(layout.low_blocks, means[:n], strict=True)]
+        shared = means[n]
+        common = _principal(shared if layout.common_open.all() or shared.ndim == 1 else np.diag(shared))
         q, k = layout.columns.shape
-        squares = np.zeros((q, k, k))
-        if own is not None:
-            columns = own.reshape(q, k, -1) * layout.own_open[:, :, None]
-            squares = np.matmul(columns, columns.transpose(0, 2, 1)).astype(float) / len(X)
+        is_open = layout.own_open[:, :, None] & layout.own_open[:, None, :]
+        # a diagonal stands for a matrix where columns are too many for one
+        own = [np.diag(M) if M.ndim == 1 else M for M in means[n + 1 :]]
+        squares = np.where(is_open, np.array(own).reshape(q, k, k), 0.0)
         return cls(low, common, np.linalg.eigh(squares))
 
 
-def _principal(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean squares along the principal axes of some columns, and the axes."""
-    return np.linalg.eigh((X.T @ X).astype(float) / len(X))
+def _principal(M: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mean squares along the principal axes of some columns, and the axes; of a diagonal, along the columns."""
+    return (M, None) if M.ndim == 1 else np.linalg.eigh(M)
+
+
+def _along(Q: np.ndarray | None, A: np.ndarray) -> np.ndarray:
+    """QᵀA, or A where there is no rotation."""
+    return A if Q is None else Q.T @ A
+
+
+def _back(Q: np.ndarray | None, A: np.ndarray) -> np.ndarray:
+    """QA, or A where there is no rotation."""
+    return A if Q is None else Q @ A
 
 
 class Metric:
@@ -96,8 +103,8 @@ class Metric:
         """Those of some weights."""
         A = np.empty_like(weights.A)
         for (places, _, Q), sizes in zip(self.axes.low, self.low, strict=True):
-            A[places] = sizes[:, None] * (Q.T @ weights.A[places])
-        common = self.common * (weights.common @ self.axes.common[1])
+            A[places] = sizes[:, None] * _along(Q, weights.A[places])
+        common = self.common * _along(self.axes.common[1], weights.common.T).T
         own = self.own * np.einsum("jk,jkl->jl", weights.own, self.axes.own[1])
         return Weights(A, self.B * weights.B, common, own, self.b * weights.b).vector()
 
@@ -106,8 +113,8 @@ class Metric:
         z = like.like(variables)
         A = np.empty_like(z.A)
         for (places, _, Q), sizes in zip(self.axes.low, self.low, strict=True):
-            A[places] = Q @ (z.A[places] / sizes[:, None])
-        common = (z.common / self.common) @ self.axes.common[1].T
+            A[places] = _back(Q, z.A[places] / sizes[:, None])
+        common = _back(self.axes.common[1], (z.common / self.common).T).T
         own = np.einsum("jl,jkl->jk", z.own / self.own, self.axes.own[1])
         return Weights(A, z.B / self.B, common, np.where(self.open, own, 0.0), z.b / self.b)
 
@@ -115,8 +122,8 @@ class Metric:
         """The gradient in the variables, from that in the weights."""
         A = np.empty_like(gradient.A)
         for (places, _, Q), sizes in zip(self.axes.low, self.low, strict=True):
-            A[places] = (Q.T @ gradient.A[places]) / sizes[:, None]
-        common = (gradient.common @ self.axes.common[1]) / self.common
+            A[places] = _along(Q, gradient.A[places]) / sizes[:, None]
+        common = _along(self.axes.common[1], gradient.common.T).T / self.common
         own = np.einsum("jk,jkl->jl", gradient.own, self.axes.own[1]) / self.own
         return Weights(A, gradient.B / self.B, common, own, gradient.b / self.b).vector()
 

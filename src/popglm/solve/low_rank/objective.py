@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
+from popglm.solve.folds import Part
+from popglm.solve.low_rank.columns import columns_of
 from popglm.solve.low_rank.layout import Layout, Weights
 from popglm.solve.low_rank.metric import Axes, Metric
 from popglm.solve.low_rank.passes import Placed, gradient_sums, low_rank_sums, predictors, signal_sums
+from popglm.solve.prepared import center_of
 from popglm.solve.samples import Samples, Shape, Window
 from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
@@ -54,6 +57,8 @@ class LowRankObjective:
     sums : ResponseSums
         Of the neurons, over these samples.
     fit_intercept : bool
+    part : Part, optional
+        Rows that count; all unless given. Weights of samples have the counts of its rows.
 
     Attributes
     ----------
@@ -73,27 +78,25 @@ class LowRankObjective:
         samples: Samples,
         sums: ResponseSums,
         fit_intercept: bool,
+        part: Part | None = None,
     ) -> None:
         self.engine, self.loss, self.layout, self.fit_intercept = engine, loss, layout, fit_intercept
         self.strength, self.ridge, self.samples, self.total = 0.0, 0.0, samples, sums.total
         self.parameters, self.sums = sums.parameters.copy(), sums
         X, Y = samples.X, samples.Y
+        counts = None if part is None else part.counted(len(X))
+        part = Part([(0, len(X))]) if part is None else part
         # what columns have in common is the intercept's; in float32 it would cost digits
-        self.center = X.mean(axis=0, dtype=float) if fit_intercept else np.zeros(X.shape[1])
-        centred = np.subtract(X, self.center, dtype=float if X.dtype == float else None).astype(engine.dtype)
+        self.center = center_of(X, counts, fit_intercept)
         # activity far from 0 keeps its digits as a difference
         self.shift = sums.intercept if loss.is_least_squares and fit_intercept else np.zeros(len(Y))
         Y = (Y - self.shift[:, None]).astype(engine.dtype)
-        used = np.r_[layout.low, layout.common].astype(int)
-        k = layout.columns.shape[1]
-        own = np.ascontiguousarray(centred[:, layout.columns.ravel()].T) if k else None
-        whole = centred if np.array_equal(used, np.arange(X.shape[1])) else np.ascontiguousarray(centred[:, used])
         weights = None if samples.weights is None else samples.weights.astype(engine.dtype)
         offset = None if samples.offset is None else samples.offset.astype(engine.dtype)
-        self.windows = Windows(engine, Samples(whole, Y, weights, offset), [[(0, len(X))]])
-        self.own = None if own is None else engine.place(own)
-        self._held = own, whole
-        self.axes = Axes.of(layout, whole, own)
+        self.columns = columns_of(engine, layout, X, self.center, part)
+        self.windows = Windows(engine, Samples(self.columns.X, Y, weights, offset), [part.ranges])
+        n_rows = self.windows.n_rows if part.counts is None else int(part.counts.sum())
+        self.axes = Axes.of(layout, self.columns.moments, n_rows)
 
     @property
     def scale(self) -> float:
@@ -110,13 +113,13 @@ class LowRankObjective:
 
     def _placed(self, weights: Weights) -> Placed:
         """Weights as passes take them, in the engine's library."""
-        layout, place = self.layout, self.engine.asarray
-        common = place(weights.common) if weights.common.shape[1] else None
-        gathered = place(layout.gathered_weights(weights)) if weights.own.shape[1] else None
+        place = self.engine.asarray
+        free = self.columns.free(weights, self.layout.gathered_weights(weights))
+        common, gathered = (None if own is None else place(own) for own in free)
         # products of no columns are not in every library
         A, B = (own if weights.rank else np.zeros((len(own), 1)) for own in (weights.A, weights.B))
         theta = place(self.parameters) if self.loss.parameters else None
-        return Placed(place(A), place(B), common, gathered, place(weights.b), theta)
+        return Placed(place(self.columns.low(A)), place(B), common, gathered, place(weights.b), theta)
 
     def _add_up(self, function: Any, weights: Placed, more: Any) -> list[np.ndarray]:
         """Sums of a pass over all windows."""
@@ -124,7 +127,7 @@ class LowRankObjective:
 
         def window(k: int) -> dict[int, tuple[Any, ...]]:
             shape, read = self.windows.read(k)
-            return {0: self.engine.compile(function, shape, self.loss, m)(read, self.own, weights, more)}
+            return {0: self.engine.compile(function, shape, self.loss, m)(read, self.columns.own, weights, more)}
 
         sums, _ = self.windows.add_up(window)
         return sums[0]
@@ -136,10 +139,9 @@ class LowRankObjective:
         losses, slope, curvature = (own / total for own in found[:3])
         if self.loss.has_exp_sums:
             losses = losses - self.sums.saturated
-        gA = found[3] if weights.rank else weights.A
+        gA = self.columns.of_low(found[3]) if weights.rank else weights.A
         gB = found[4] / total[:, None] if weights.rank else weights.B
-        common = found[5] / total[:, None] if weights.common.shape[1] else weights.common
-        own = found[-1] / total[:, None] if weights.own.shape[1] else weights.own
+        common, own = (part / total[:, None] for part in self.columns.of_free(found[5:], weights))
         if len(layout.minus[0]):
             neuron, place, row = layout.minus
             pull = own[neuron, place][:, None]
@@ -171,12 +173,12 @@ class LowRankObjective:
         """
         tiny = self.engine.asarray(np.array(np.finfo(np.float32).tiny))
         found, chi = self._add_up(gradient_sums, self._placed(weights), tiny)
-        return np.where(self.layout.closed, 0.0, found.T / self.total), chi / self.total
+        return np.where(self.layout.closed, 0.0, self.columns.of_low(found) / self.total), chi / self.total
 
     def variances(self, A: np.ndarray) -> np.ndarray:
         """Mean squares of latent signals XA, shape (rank,)."""
         place, m = self.engine.asarray, len(self.layout.low)
-        A = place(A)
+        A = place(self.columns.low(A))
 
         def window(k: int) -> dict[int, tuple[Any, ...]]:
             shape, read = self.windows.read(k)
@@ -196,7 +198,7 @@ class LowRankObjective:
 
         def eta(k: int) -> np.ndarray:
             shape, read = self.windows.read(k)
-            found = self.engine.compile(_predictors_alone, shape, m)(read, self.own, placed)
+            found = self.engine.compile(_predictors_alone, shape, m)(read, self.columns.own, placed)
             return np.asarray(self.engine.to_numpy(found), float)[:, self.windows.counted(k)]
 
         etas = self.windows.map(eta)

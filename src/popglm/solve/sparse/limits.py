@@ -9,7 +9,21 @@ from popglm.engines.protocol import Engine
 from popglm.solve.sparse.rows import SparseRows
 from popglm.statistics.concave import ConcavePenalty
 
-__all__ = ["check_sparse"]
+__all__ = ["check_numpy", "check_sparse"]
+
+
+def check_numpy(X: Any, engine: Engine) -> None:
+    """Complain of a sparse X for another engine than NumPy's.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(X, SparseRows) and engine.name != "numpy":
+        raise ValueError(
+            "A sparse X is fitted by NumPy alone; use engine='numpy', or make X dense with X.toarray() if it is small "
+            "enough."
+        )
 
 
 def check_sparse(X: SparseRows, settings: Any, engine: Engine, schedule: str, shares: Sequence[Any]) -> None:
@@ -26,10 +40,11 @@ def check_sparse(X: SparseRows, settings: Any, engine: Engine, schedule: str, sh
     ValueError
         For another engine than NumPy's; of a wide X, for what needs a matrix of columns × columns.
     """
-    if engine.name != "numpy" or schedule == "device" or shares:
+    check_numpy(X, engine)
+    if schedule == "device" or shares:
         raise ValueError(
-            "A sparse X is fitted by NumPy alone; use engine='numpy' and schedule='auto', without devices, or make X "
-            "dense with X.toarray() if it is small enough."
+            "A sparse X is fitted by NumPy alone; use schedule='auto', without devices, or make X dense with "
+            "X.toarray() if it is small enough."
         )
     if not X.is_wide:
         return

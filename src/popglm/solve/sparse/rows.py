@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from popglm.solve.sparse.kernels import CompressedRows, across, along, along_both
@@ -45,7 +45,7 @@ class SparseRows(RowStream):
     Examples
     --------
     >>> import numpy as np
-    >>> from scipy.sparse import csr_array
+    >>> from scipy.sparse import csc_array, csr_array
     >>> from popglm.solve.sparse.rows import SparseRows
     >>> X = SparseRows(csr_array(np.array([[0.0, 2.0], [1.0, 0.0]])))
     >>> X[1:]
@@ -178,6 +178,20 @@ class SparseRows(RowStream):
             return XX + shift * (total * shift - 2 * x), x - total * shift
         cross = np.outer(shift, x)
         return XX - cross - cross.T + total * np.outer(shift, shift), x - total * shift
+
+    def moments(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
+        """Σxxᵀ of sets of columns, in float64; of more than `WIDE` the diagonal alone; of a fit's rows."""
+        A, n = csc_array(self.source, dtype=float), len(self)
+        shift, found = np.zeros(self.shape[1]) if self.shift is None else self.shift, []
+        for columns in blocks:
+            own, m = A[:, columns], shift[columns]
+            x = own.T @ np.ones(n)
+            if len(columns) > self.WIDE:
+                found.append(own.power(2).T @ np.ones(n) + m * (n * m - 2 * x))
+                continue
+            cross = np.outer(m, x)
+            found.append((own.T @ own).toarray() - cross - cross.T + n * np.outer(m, m))
+        return found
 
     @property
     def has_sparse_gram(self) -> bool:
