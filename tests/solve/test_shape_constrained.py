@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear, nnls
 
-from popglm.solve.curves.penalised_newton import LeastSquares, RowLikelihood, minimise
+from popglm.solve.curves.penalised_newton import RowLikelihood, minimise
 from popglm.solve.curves.shape_constrained import Cone, least_within, minimise_within
 from popglm.statistics.families import get_family
 
@@ -43,7 +43,9 @@ def test_gaussian_fits_are_bounded_least_squares(kind, seed):
     Z, y, s = samples("gaussian", seed=seed)
     S, own = 0.7 * np.eye(P), cone(kind)
     S[0, 0] = 0
-    found = minimise_within(LeastSquares.of(Z, y, s, np.zeros(200), None), S, np.zeros(P), own)
+    found = minimise_within(
+        RowLikelihood(get_family("gaussian"), Z, y, s, np.zeros(200)).moments(None), S, np.zeros(P), own
+    )
     root = np.sqrt(s)
     A = np.vstack([root[:, None] * Z, np.sqrt(S)]) @ own.T
     low = np.where(own.bounded, 0, -np.inf)

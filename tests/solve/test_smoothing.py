@@ -6,7 +6,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 from popglm.shapes import Shape
-from popglm.solve.curves.penalised_newton import LeastSquares, RowLikelihood, minimise
+from popglm.solve.curves.penalised_newton import RowLikelihood, minimise
 from popglm.solve.curves.smoothing import Smoother
 from popglm.statistics.curve_penalties import CurvePenalty, curve_penalties
 from popglm.statistics.families import get_family
@@ -58,7 +58,7 @@ class Problem:
         start[0] = self.family.link.link(np.clip(np.average(self.y, weights=self.s), 0.01, 0.99))
         family = self.family
         if data is None and family.is_least_squares:
-            data = LeastSquares.of(self.Z, self.y, self.s, self.offset, None)
+            data = self.rows().moments(None)
         data = self.rows() if data is None else data
         return Smoother(data, self.penalty, 1, method, family.has_dispersion, family.is_least_squares, start)
 

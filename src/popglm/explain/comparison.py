@@ -195,7 +195,7 @@ class _Comparison:
                 "compare: a SmoothGLM holds nothing out; give test=(X_test, Y_test) of trials that it was not fitted "
                 "to, or a popglm.GLMCV."
             )
-        data = curves_of_fit(model, self.X, Y, self.sample_weight, self.offset, "compare")
+        data = curves_of_fit(model, self.X, Y, self.sample_weight, self.offset, "compare", whole=False)
         chosen = resolve_variables(self.variables, model.feature_group_names_)
         X_scored, Y_scored, offset = check_test(model, test, "compare")
         full = Predictor.make(model, X_scored, offset, held_out=False)

@@ -221,7 +221,7 @@ def _of_classes(model: Any, given: tuple[Any, Any, Any, Any], trial: Any) -> Pre
 
 def _of_curves(model: Any, given: tuple[Any, Any, Any, Any], trial: Any) -> Prepared:
     """The same of models whose smoothness was chosen."""
-    data = curves_of_fit(model, *given, "bootstrap")
+    data = curves_of_fit(model, *given, "bootstrap", whole=False)
     codes = check_trials(trial, len(data.X), data.labels)
     return codes, partial(refit_curves, model, data, codes)
 

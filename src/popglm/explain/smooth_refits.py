@@ -17,6 +17,7 @@ from popglm.explain.contributions import Activity, Predictor, Tally, neuron_bloc
 from popglm.explain.data_of_fit import DataOfFit, data_of_fit
 from popglm.explain.reduced_models import warn_of_late_refits
 from popglm.scaling import note_scaling
+from popglm.solve.stream import RowStream
 from popglm.variables import group_columns
 from popglm.warnings import ConvergenceWarning, PopglmWarning
 
@@ -86,14 +87,26 @@ def add_smooth_refits(
     warn_of_late_refits(model, late)
 
 
-def curves_of_fit(model: SmoothGLM, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str) -> DataOfFit:
+def curves_of_fit(
+    model: SmoothGLM, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str, whole: bool = True
+) -> DataOfFit:
     """The arguments of a statistic, if they are those of the fit: the penalised objective on them is that of the fit.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether X must be an array, and no stream.
 
     Raises
     ------
     TypeError, ValueError
     """
-    data = data_of_fit(model, X, Y, sample_weight, offset, who)
+    data = data_of_fit(model, X, Y, sample_weight, offset, who, whole)
+    if isinstance(data.X, RowStream) and model.feature_scaling_ is not None:
+        raise TypeError(
+            f"{who} fits curves again, which are smooth in the units from before z-scoring; only the table that the "
+            "model was fitted to knows these. Give X as that DataFrame of its Design."
+        )
     predictor = Predictor.make(model, data.X, data.offset, held_out=False)
     activity = Activity.make(model, data.Y, len(data.X), predictor.rows, data.weight, None)
     coef = np.atleast_2d(model.coef_).astype(float)
@@ -146,7 +159,7 @@ def unfitted_smooth(model: SmoothGLM, kept: np.ndarray, neurons: np.ndarray) -> 
         return {name: own for name, own in given.items() if str(name) in names} or None if given else None
 
     return clone(model).set_params(
-        feature_groups=None,
+        feature_groups=np.repeat(names, model.feature_group_sizes_[there]).tolist(),
         feature_shapes=None if shapes is None else [shapes[g] for g in there],
         penalties=of_names(model.penalties),
         constraints=of_names(model.constraints),
@@ -155,8 +168,10 @@ def unfitted_smooth(model: SmoothGLM, kept: np.ndarray, neurons: np.ndarray) -> 
     )
 
 
-def table_of(model: SmoothGLM, X: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
-    """Some columns with the names of their groups, and the scales that penalties and constraints count from."""
+def table_of(model: SmoothGLM, X: np.ndarray | RowStream, kept: np.ndarray) -> pd.DataFrame | RowStream:
+    """Some columns, with the scales that penalties and constraints count from; those of a stream have none."""
+    if isinstance(X, RowStream):
+        return X.with_columns(kept)
     groups = np.repeat(model.feature_group_names_, model.feature_group_sizes_)
     columns = pd.MultiIndex.from_tuples([(str(groups[k]), str(k)) for k in kept])
     table = pd.DataFrame(X[:, kept], columns=columns)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky
 
 from popglm.statistics.families import Family
 
-__all__ = ["LeastSquares", "Likelihood", "Minimum", "RowLikelihood", "factor", "minimise"]
+__all__ = ["LeastSquares", "Likelihood", "Minimum", "RowLikelihood", "Samples", "factor", "minimise"]
 
 #: Steps at most, and how far the objective may still fall, in units of log-likelihood: criteria take differences.
 MAX_STEPS, TOLERANCE = 100, 1e-19
@@ -41,6 +41,18 @@ class Likelihood(Protocol):
         """Σ s of what the log-density of a sample has beside −ℓ / dispersion, ℓ above its least value."""
 
 
+class Samples(Likelihood, Protocol):
+    """A likelihood of which single samples are known, as estimates of a family's parameters ask for."""
+
+    family: Family
+
+    def beside(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Responses, weights and linear predictors of all samples that count, (n_counted,) each."""
+
+    def given(self, family: Family) -> Samples:
+        """The same samples of another family."""
+
+
 @dataclass(eq=False)
 class RowLikelihood:
     """The samples themselves.
@@ -50,12 +62,13 @@ class RowLikelihood:
     family : Family
         Of a convex loss.
     Z : ndarray, shape (n_samples, n_columns)
+        Or another matrix, for a class with products of its own.
     y, s, offset : ndarray, shape (n_samples,)
         Responses, weights above 0, and what is added to the predictor.
     """
 
     family: Family
-    Z: np.ndarray
+    Z: Any
     y: np.ndarray
     s: np.ndarray
     offset: np.ndarray
@@ -67,19 +80,47 @@ class RowLikelihood:
         self.n, self.n_columns = float(self.s.sum()), self.Z.shape[1]
 
     def value(self, w: np.ndarray) -> float:
-        return float(self.s @ self.family.excess(np, self.Z @ w + self.offset, self.y))
+        return float(self.s @ self.family.excess(np, self.predictor(w), self.y))
 
     def derivatives(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        eta = self.Z @ w + self.offset
+        eta = self.predictor(w)
         r, _ = self.family.derivatives(np, eta, self.y)
-        root = self.Z * np.sqrt(self.s * np.maximum(self.family.second_derivative(eta, self.y), 0))[:, None]
-        return self.Z.T @ (self.s * r), root.T @ root
+        h = self.s * np.maximum(self.family.second_derivative(eta, self.y), 0)
+        return self.along(self.s * r), self.gram(h)
 
     def third(self, w: np.ndarray, M: np.ndarray) -> np.ndarray:
-        eta = self.Z @ w + self.offset
+        eta = self.predictor(w)
         above, below = (self.family.second_derivative(eta + step, self.y) for step in (self.STEP, -self.STEP))
-        leverage = np.einsum("ij,ij->i", self.Z @ M, self.Z)
-        return self.Z.T @ (self.s * leverage * (above - below) / (2 * self.STEP))
+        return self.along(self.s * self.leverage(M) * (above - below) / (2 * self.STEP))
+
+    def beside(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.y, self.s, self.predictor(w)
+
+    def given(self, family: Family) -> Self:
+        return replace(self, family=family)
+
+    def predictor(self, w: np.ndarray) -> np.ndarray:
+        """η (n_samples,)."""
+        return self.Z @ w + self.offset
+
+    def along(self, r: np.ndarray) -> np.ndarray:
+        """Zᵀr, shape (n_columns,)."""
+        return self.Z.T @ r
+
+    def gram(self, h: np.ndarray) -> np.ndarray:
+        """Zᵀ diag(h) Z for h ≥ 0, shape (n_columns, n_columns)."""
+        root = self.Z * np.sqrt(h)[:, None]
+        return root.T @ root
+
+    def leverage(self, M: np.ndarray) -> np.ndarray:
+        """zᵀMz of every sample, for a symmetric M."""
+        return np.einsum("ij,ij->i", self.Z @ M, self.Z)
+
+    def moments(self, G: np.ndarray | None) -> LeastSquares:
+        """Of Gaussian samples; with the second moments G of Z where they are known."""
+        left = self.y - self.offset
+        G = self.gram(self.s) if G is None else G
+        return LeastSquares(G, self.along(self.s * left), float(self.s @ left**2), self.n)
 
     def log_base(self, dispersion: float) -> float:
         saturated = self.family.saturated(self.y) / dispersion
@@ -109,13 +150,6 @@ class LeastSquares:
 
     def __post_init__(self) -> None:
         self.n_columns = len(self.c)
-
-    @classmethod
-    def of(cls, Z: np.ndarray, y: np.ndarray, s: np.ndarray, offset: np.ndarray, G: np.ndarray | None) -> LeastSquares:
-        """Of some samples; with G where it is known."""
-        left = y - offset
-        G = (Z * s[:, None]).T @ Z if G is None else G
-        return cls(G, Z.T @ (s * left), float(s @ left**2), float(s.sum()))
 
     def value(self, w: np.ndarray) -> float:
         return max(0.5 * float(self.square - 2 * w @ self.c + w @ self.G @ w), 0.0)

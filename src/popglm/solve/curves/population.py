@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from functools import partial
+from threading import Lock
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpstrf
 
 from popglm.engines.protocol import Engine
-from popglm.solve.curves.penalised_newton import LeastSquares, Likelihood, RowLikelihood
+from popglm.solve.curves.journal import Journal
+from popglm.solve.curves.penalised_newton import Likelihood, Samples
+from popglm.solve.curves.rows import SmoothData
 from popglm.solve.curves.shape_constrained import Cone, minimise_within
 from popglm.solve.curves.smoothing import Smoothed, Smoother
+from popglm.solve.curves.together import Passes
+from popglm.solve.snapshot import UNKEPT, Checkpoint, State, inside, under
 from popglm.statistics.curve_penalties import CurvePenalty
 from popglm.statistics.families import Family
 
-__all__ = ["SmoothFits", "determined_columns", "fit_smooth"]
+__all__ = ["Kind", "SmoothFits", "SmoothSettings", "determined_columns", "fit_smooth"]
 
 #: Columns that are combinations of others to this share of their variance, where no penalty tells them apart.
 DEPENDENT = 1e-10
@@ -27,6 +34,48 @@ ROUNDS, SETTLED = 40, 1e-5
 SLOW, FURTHEST = 0.3, 30.0
 #: Change of the parameters from which on strengths are sought from those of the fit before.
 NEARLY = 0.02
+
+
+class SmoothSettings(NamedTuple):
+    """What is minimised, and how far.
+
+    Attributes
+    ----------
+    method : {"reml", "gcv"}
+    tol : float
+    max_iter : int
+    n_penalties : int
+        Of all groups.
+    """
+
+    method: str
+    tol: float
+    max_iter: int
+    n_penalties: int
+
+
+class Kind(NamedTuple):
+    """Neurons that have weights of the same columns.
+
+    Attributes
+    ----------
+    neurons, columns : ndarray of int
+    live : ndarray of int
+        Numbers of the penalties that act on these columns.
+    penalty : CurvePenalty
+        Those, of the columns.
+    strengths : ndarray, shape (n_own_neurons, n_live), or None
+        In units of a mean loss; None to choose them.
+    cone : Cone or None
+        Where the weights have to lie. Strengths are chosen without it.
+    """
+
+    neurons: np.ndarray
+    columns: np.ndarray
+    live: np.ndarray
+    penalty: CurvePenalty
+    strengths: np.ndarray | None
+    cone: Cone | None
 
 
 @dataclass(eq=False)
@@ -78,18 +127,21 @@ class SmoothFits:
             none.astype(bool),
         )  # fmt: skip
 
-    def take(self, own: SmoothFits, neurons: np.ndarray, penalties: np.ndarray) -> None:
-        """Take in fits of some neurons, which have some of the penalties."""
-        self.strengths[np.ix_(neurons, penalties)] = own.strengths
-        for each in fields(self):
-            if each.name != "strengths":
-                getattr(self, each.name)[neurons] = getattr(own, each.name)
+    def state(self) -> State:
+        """All of it as arrays, not copied."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
-    def put(self, j: int, found: Smoothed, columns: np.ndarray, n_open: int, n: float) -> None:
-        """Take in the fit of a neuron to some columns."""
+    @classmethod
+    def of(cls, state: State) -> SmoothFits:
+        """Those that handed out a state."""
+        return cls(**{each.name: state[each.name] for each in fields(cls)})
+
+    def put(self, j: int, found: Smoothed, kind: Kind, center: np.ndarray | None, n: float) -> None:
+        """Take in the fit of a neuron to the columns of its kind, less ``center``; None without an intercept."""
+        n_open, columns = int(center is not None), kind.columns
         self.coef[j, columns], self.degrees[j, columns] = found.w[n_open:], found.degrees[n_open:]
-        self.intercept[j] = found.w[0] if n_open else 0.0
-        self.strengths[j] = found.strengths / n
+        self.intercept[j] = 0.0 if center is None else found.w[0] - found.w[1:] @ center[columns]
+        self.strengths[j, kind.live] = found.strengths / n
         self.criterion[j], self.slope[j], self.dispersion[j] = found.criterion, found.slope, found.dispersion
         self.objective[j], self.left[j], self.n_evaluations[j] = (
             found.objective / n,
@@ -98,7 +150,7 @@ class SmoothFits:
         )
 
 
-def determined_columns(X: np.ndarray, penalty: CurvePenalty) -> np.ndarray:
+def determined_columns(G: np.ndarray, penalty: CurvePenalty) -> np.ndarray:
     """Numbers of columns that data or penalties determine once the others have no weight.
 
     Where neither tells a direction of weights from 0, one of its columns may be left out: any fit can be moved along
@@ -106,16 +158,16 @@ def determined_columns(X: np.ndarray, penalty: CurvePenalty) -> np.ndarray:
 
     Parameters
     ----------
-    X : ndarray, shape (n_samples, n_features)
-        Centred where there is an intercept.
+    G : ndarray, shape (n_features, n_features)
+        Mean of xxᵀ over the samples; of x less its mean where there is an intercept.
     penalty : CurvePenalty
     """
-    variance = np.einsum("ij,ij->j", X, X) / len(X)
+    variance = np.diag(G)
     varies = np.flatnonzero(variance > 0)
     unit = np.sqrt(variance[varies])
-    M = X[:, varies].T @ X[:, varies] / len(X) / np.outer(unit, unit)
+    M = G[np.ix_(varies, varies)] / np.outer(unit, unit)
     for columns, S in penalty.matrices:
-        whole = np.zeros((X.shape[1], X.shape[1]))
+        whole = np.zeros(G.shape)
         whole[columns, columns] = S
         own = whole[np.ix_(varies, varies)] / np.outer(unit, unit)
         size = np.linalg.norm(own, 2)
@@ -126,89 +178,125 @@ def determined_columns(X: np.ndarray, penalty: CurvePenalty) -> np.ndarray:
 
 def fit_smooth(
     loss: Family,
-    data: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None],
+    data: SmoothData,
     null: tuple[np.ndarray, ...],
-    penalty: CurvePenalty,
-    settings: tuple[str, float, int, bool, np.ndarray | None],
+    kinds: Sequence[Kind],
+    settings: SmoothSettings,
     engine: Engine,
-    columns: np.ndarray,
-    cone: Cone | None = None,
+    kept: Checkpoint = UNKEPT,
 ) -> SmoothFits:
     """Choose strengths and fit, neuron by neuron, in parallel.
 
     Parameters
     ----------
-    data : (X, Y, weights or None, offset or None)
-        Y (n_samples, n_neurons) is NaN where a neuron was not recorded.
+    data : SmoothData
     null : (fittable, intercept, parameters)
         Which neurons to fit, and where their fits begin; parameters of the family (n_neurons, n_parameters).
-    penalty : CurvePenalty
-        Of the columns that may have a weight.
-    settings : (method, tol, max_iter, fit_intercept, strengths)
-        Strengths (n_neurons, n_penalties) in units of a mean loss, None to choose them.
-    columns : ndarray of int
-        Those that may have a weight.
-    cone : Cone, optional
-        Where their weights have to lie. Strengths are chosen without it.
+    kinds : sequence of Kind
+    settings : SmoothSettings
+    engine : engine
+        In a session.
+    kept : Checkpoint
+        Where the fits are kept while they go on, and taken up again: of these very arguments.
     """
-    X, Y, weights, offset = data
-    method, tol, max_iter, fit_intercept, given = settings
-    fittable, intercept, parameters = null
-    n_open = int(fit_intercept)
-    center = X.mean(axis=0, dtype=float)[columns] if fit_intercept else np.zeros(len(columns))
-    Z = np.column_stack([np.ones((len(X), n_open)), X[:, columns].astype(float) - center])
-    beside = np.zeros(len(X)) if offset is None else offset
-    fits = SmoothFits.empty(Y.shape[1], X.shape[1], len(penalty.matrices), intercept, parameters)
-    held = None if cone is None else cone.with_open(n_open)
-    # neurons that are complete, and weighted alike, share their second moments
-    shared = None
-    if loss.is_least_squares and (weights is None or weights.ndim == 1):
-        shared = Z.T @ Z if weights is None else (Z * weights[:, None]).T @ Z
+    searches = _Searches(loss, data, null, settings, kept)
+    waiting = [[(kind, int(i)) for i in np.flatnonzero(searches.are_open(kind))] for kind in kinds]
+    if data.is_on_disk:
+        passes = Passes(engine, data.X, data.center)
+        G = data.shared_moments(engine) if loss.is_least_squares and data.shares_weights else None
+        arguments = []
+        for kind, some in zip(kinds, waiting, strict=True):
+            samples = data.streamed(loss, kind.columns, passes, G)
+            arguments += [(samples, *one) for one in some]
+        passes.run(searches.fit, arguments)
+        return searches.fits
+    for kind, some in zip(kinds, waiting, strict=True):
+        samples = data.in_memory(loss, kind.columns)
+        engine.map(searches.fit, [(samples, *one) for one in some])
+    return searches.fits
 
-    def likelihood(j: int) -> Likelihood:
-        s = np.ones(len(X)) if weights is None else weights if weights.ndim == 1 else weights[:, j]
-        counted = ~np.isnan(Y[:, j]) & (s > 0)
-        whole = counted.all()
-        rows = slice(None) if whole else counted
-        z, y, s, o = Z[rows], Y[rows, j].astype(float), s[rows].astype(float), beside[rows]
-        if loss.is_least_squares:
-            return LeastSquares.of(z, y, s, o, shared if not np.isnan(Y[:, j]).any() else None)
-        return RowLikelihood(loss, z, y, s, o)
 
-    def fitted(j: int, samples: Likelihood, near: Smoothed | None = None) -> Smoothed:
-        start = np.zeros(Z.shape[1])
-        start[:n_open] = intercept[j]
-        smoother = Smoother(samples, penalty, n_open, method, loss.has_dispersion, loss.is_least_squares, start)
-        found = smoother.choose(tol, max_iter, near) if given is None else smoother.at(given[j] * samples.n)
-        if held is None:
-            return found
-        S = smoother.penalty_matrix(found.strengths)
-        return found.within(minimise_within(samples, S, found.w, held))
+class _Searches:
+    """The fits of all neurons, those that are done and those that go on; parameters as of `fit_smooth`."""
 
-    def fit(j: int) -> None:
-        samples = likelihood(j)
-        try:
-            if isinstance(samples, RowLikelihood) and loss.parameters:
-                found, fits.parameters[j], fits.unsettled[j] = with_parameters(
-                    samples, parameters[j], partial(fitted, j)
+    def __init__(
+        self, loss: Family, data: SmoothData, null: tuple[np.ndarray, ...], settings: SmoothSettings, kept: Checkpoint
+    ) -> None:
+        self.loss, self.settings, self.kept, self.lock = loss, settings, kept, Lock()
+        self.fittable, self.intercept, self.parameters = null
+        self.center = data.center if data.n_open else None
+        q, p = data.Y.shape[1], data.X.shape[1]
+        self.fits = SmoothFits.empty(q, p, settings.n_penalties, self.intercept, self.parameters)
+        self.is_done = np.zeros(q, bool)
+        self.journals: dict[int, Journal] = {}
+        if (last := kept.last()) is not None:
+            self.fits, self.is_done = SmoothFits.of(inside("fits", last)), last["is_done"]
+            self.journals = {int(j): Journal(inside(f"search{j}", last), self._after_entry) for j in last["searching"]}
+
+    def are_open(self, kind: Kind) -> np.ndarray:
+        """Which neurons of a kind are to be fitted."""
+        return self.fittable[kind.neurons] & ~self.is_done[kind.neurons]
+
+    def state(self) -> State:
+        """What is done, and what searches have found so far."""
+        found = under("fits", self.fits.state()) | {"is_done": self.is_done}
+        found["searching"] = np.array([*self.journals], int)
+        for j, journal in self.journals.items():
+            found |= under(f"search{j}", journal.state())
+        return found
+
+    def _after_entry(self) -> None:
+        with self.lock:
+            self.kept.pause(self.state)
+
+    def fit(self, samples_of: Callable[[int], Likelihood], kind: Kind, i: int) -> None:
+        """Fit a neuron of a kind, by its place there."""
+        j = int(kind.neurons[i])
+        with self.lock:
+            self.kept.pause(self.state)
+            journal = self.journals.setdefault(j, Journal(on_entry=self._after_entry))
+        samples = samples_of(j)
+        parameters, unsettled = self.parameters[j], False
+        found: Smoothed | None = None
+        with suppress(LinAlgError):
+            if self.loss.parameters:
+                own = cast(Samples, samples)
+                found, parameters, unsettled = with_parameters(
+                    own, parameters, partial(self._smoothed, kind, i, journal)
                 )
             else:
-                found = fitted(j, samples)
-        except LinAlgError:
-            fits.failed[j] = True
-            return
-        if not (np.isfinite(found.w).all() and np.isfinite(found.criterion)):
-            fits.failed[j] = True
-            return
-        fits.put(j, found, columns, n_open, samples.n)
-        fits.intercept[j] -= found.w[n_open:] @ center
+                found = self._smoothed(kind, i, journal, samples)
+        with self.lock:
+            if found is not None and np.isfinite(found.w).all() and np.isfinite(found.criterion):
+                self.fits.put(j, found, kind, self.center, samples.n)
+                self.fits.parameters[j], self.fits.unsettled[j] = parameters, unsettled
+            else:
+                self.fits.failed[j] = True
+            self.is_done[j] = True
+            del self.journals[j]
 
-    engine.map(fit, [(int(j),) for j in np.flatnonzero(fittable)])
-    return fits
+    def _smoothed(
+        self, kind: Kind, i: int, journal: Journal, samples: Likelihood, near: Smoothed | None = None
+    ) -> Smoothed:
+        """The fit of a neuron at its strengths."""
+        settings, loss, n_open = self.settings, self.loss, int(self.center is not None)
+        start = np.zeros(n_open + len(kind.columns))
+        start[:n_open] = self.intercept[kind.neurons[i]]
+        smoother = Smoother(
+            samples, kind.penalty, n_open, settings.method, loss.has_dispersion, loss.is_least_squares, start, journal
+        )
+        if kind.strengths is None:
+            found = smoother.choose(settings.tol, settings.max_iter, near)
+        else:
+            found = smoother.at(kind.strengths[i] * samples.n)
+        if kind.cone is None:
+            return found
+        S = smoother.penalty_matrix(found.strengths)
+        return found.within(minimise_within(samples, S, found.w, kind.cone.with_open(n_open)))
 
 
 def with_parameters(
-    samples: RowLikelihood, start: np.ndarray, fit: Callable[[Likelihood, Smoothed | None], Smoothed]
+    samples: Samples, start: np.ndarray, fit: Callable[[Likelihood, Smoothed | None], Smoothed]
 ) -> tuple[Smoothed, np.ndarray, bool]:
     """A fit beside parameters of the family that have the largest likelihood beside the fit, in turn.
 
@@ -216,7 +304,7 @@ def with_parameters(
 
     Parameters
     ----------
-    samples : RowLikelihood
+    samples : Samples
         Its family without values of the parameters.
     start : ndarray, shape (n_parameters,)
     fit : callable
@@ -226,9 +314,9 @@ def with_parameters(
     near: Smoothed | None = None
     least, most = np.array([own.range for own in loss.parameters]).T
     for _ in range(ROUNDS):
-        found = fit(replace(samples, family=loss.given(*values)), near)
-        eta = samples.Z @ found.w + samples.offset
-        before, one = values, (samples.y[None], samples.s[None], eta[None])
+        found = fit(samples.given(loss.given(*values)), near)
+        y, s, eta = samples.beside(found.w)
+        before, one = values, (y[None], s[None], eta[None])
         values = loss.estimate(lambda _, one=one: iter([one]), before[None], False)[0]  # type: ignore[misc]
         if not np.isfinite(values).all():
             raise LinAlgError("a parameter of the family is not finite")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from popglm.solve.curves.journal import Journal
 from popglm.solve.curves.penalised_newton import Likelihood, Minimum, minimise
 from popglm.solve.curves.shape_constrained import Constrained
 from popglm.statistics.curve_penalties import CurvePenalty
@@ -78,6 +79,8 @@ class Smoother:
         Whether the dispersion has a closed form.
     start : ndarray, shape (n_columns,)
         Weights of the null model.
+    journal : Journal
+        What the criterion was found to be, in this call or in one that was cut off.
 
     References
     ----------
@@ -93,6 +96,7 @@ class Smoother:
     has_dispersion: bool
     is_gaussian: bool
     start: np.ndarray
+    journal: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
         self.w, self.n_evaluations = self.start, 0
@@ -137,7 +141,7 @@ class Smoother:
     def at(self, strengths: np.ndarray) -> Smoothed:
         """The fit at given strengths (n_penalties,)."""
         with np.errstate(divide="ignore"):
-            criterion, slopes = self.criterion(np.log(strengths))
+            criterion, slopes = self._solved(np.log(strengths))
         fit, w = self.fit, self.fit.w
         degrees = np.einsum("ij,ji->i", fit.solve(np.eye(len(w))), fit.H)
         penalised = 0.5 * float(strengths @ (self.penalty.products(w[self.n_open :]) @ w[self.n_open :]))
@@ -155,6 +159,16 @@ class Smoother:
 
     def criterion(self, log_strengths: np.ndarray) -> tuple[float, np.ndarray]:
         """The criterion and its derivatives by the logarithms of strengths, with the weights solved for."""
+        if (known := self.journal.next()) is not None:
+            self.n_evaluations += 1
+            value, slopes, self.w = known
+            return value, slopes
+        value, slopes = self._solved(log_strengths)
+        self.journal.add(value, slopes, self.w)
+        return value, slopes
+
+    def _solved(self, log_strengths: np.ndarray) -> tuple[float, np.ndarray]:
+        """`criterion` without the journal; sets `fit`."""
         self.n_evaluations += 1
         strengths = np.exp(log_strengths)
         self.fit = fit = minimise(self.data, self.penalty_matrix(strengths), self.w)
