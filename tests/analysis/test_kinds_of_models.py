@@ -340,10 +340,18 @@ def test_a_response_that_a_term_reads_is_told(tmp_path):
     assert "'lap' is a response, and a variable of the term 'lap'" in said
 
 
-def test_models_that_keep_no_checkpoint_say_so(folder, tmp_path):
-    found = run("fit", folder / "SmoothGLM.toml", "-o", tmp_path / "x.nc", "--checkpoint", tmp_path / "kept")
-    assert found.exit_code == 1
-    assert "a SmoothGLM keeps no checkpoint; leave --checkpoint out" in found.output
+@pytest.mark.parametrize("kind", ["SmoothGLM", "LowRankGLM"])
+def test_models_of_every_kind_keep_a_checkpoint(folder, tmp_path, kind):
+    for name in ("x.nc", "again.nc"):
+        found = run("fit", folder / f"{kind}.toml", "-o", tmp_path / name, "--checkpoint", tmp_path / "kept")
+        assert found.exit_code == 0, found.output
+        weights = open_result(tmp_path / name).model.coef_
+        np.testing.assert_array_equal(weights, open_result(folder / f"{kind}.nc").model.coef_)
+    assert (tmp_path / "kept" / "fit.end.npz").exists()
+    other = (folder / f"{kind}.toml").read_text(encoding="utf-8").replace('family = "gaussian"', 'family = "poisson"')
+    (tmp_path / "other.toml").write_text(other, encoding="utf-8")
+    refused = run("fit", tmp_path / "other.toml", "-o", tmp_path / "y.nc", "--checkpoint", tmp_path / "kept")
+    assert refused.exit_code == 1
 
 
 def test_many_sessions_are_fitted_by_a_recipe_of_any_kind(folder, tmp_path):

@@ -259,12 +259,10 @@ def fit_recipe(recipe: Recipe, matrices: Matrices, verbose: int = 0, **fit_optio
     Raises
     ------
     TypeError, ValueError, OSError
-        As of the model, with the line of the recipe; if a checkpoint is asked for and the model keeps none.
+        As of the model, with the line of the recipe.
     """
     options, kind = recipe.content.model, kind_of(recipe.content.model)
     taken = of_fit(kind)
-    if fit_options.get("checkpoint") is not None and "checkpoint" not in taken:
-        raise ValueError(f"{recipe.place(('model', 'kind'))}: a {kind} keeps no checkpoint; leave --checkpoint out")
     check_activity(recipe, matrices)
     labels = list(pd.unique(matrices.Y.values.ravel())) if kind == "ClassifierGLMCV" else []
     given = {"groups": matrices.trial, **matrices.given, **fit_options}

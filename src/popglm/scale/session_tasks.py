@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from popglm.analysis.explaining import with_explanation
-from popglm.analysis.kinds import Model, kind_of, of_fit
+from popglm.analysis.kinds import Model
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.result import LIBRARIES, fingerprint, has_table, make_result, open_result
 from popglm.analysis.running import Matrices, build, fit_recipe, grid_of, session_of
@@ -252,8 +252,7 @@ def _fit(task: SessionTask, block: tuple[int, int] | None, checkpoint: bool, sta
             _complete(target)
         return int(matrices.Y.sizes["neuron"])
     folder = place.checkpoints / f"{key}-{key_of([block, task.threads, whole, _versions()])}"
-    keeps = checkpoint and "checkpoint" in of_fit(kind_of(recipe.content.model))
-    model = _model(recipe, matrices, folder if keeps else None, is_written)
+    model = _model(recipe, matrices, folder if checkpoint else None, is_written)
     if model is not None:
         result = make_result(recipe, data, matrices, model, session.trials)
         result = with_explanation(recipe, result, data, matrices).with_about(session=about, fingerprint=whole)
