@@ -43,8 +43,8 @@ def check_sparse(X: SparseRows, settings: Any, engine: Engine, schedule: str, sh
     check_numpy(X, engine)
     if schedule == "device" or shares:
         raise ValueError(
-            "A sparse X is fitted by NumPy alone; use schedule='auto', without devices, or make X dense with "
-            "X.toarray() if it is small enough."
+            "A sparse X is fitted by NumPy alone; use engine='numpy' and schedule='auto', without devices, or make X "
+            "dense with X.toarray() if it is small enough."
         )
     if not X.is_wide:
         return
