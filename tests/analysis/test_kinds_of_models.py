@@ -323,6 +323,10 @@ def test_what_a_model_does_not_take_is_told_with_its_line(more, words, tmp_path)
         ("kind = 'LowRankGLM'\nfamily = 'gaussian'\nlow_rank = -1", ["line 18 (model.low_rank)", "must be a rank"]),
         ("kind = 'ClassifierGLMCV'\n[fit]\nresponse = 'speed'", ["line 18 (fit.response)", "which is no class"]),
         ("family = 'gaussian'\nfactor_search = {spaces = ['pos*']}", ["'speed' is in none of them"]),
+        (
+            "family = 'gaussian'\npenalty = 'lasso'\nconstraints = {speed = [1, inf]}",
+            ["line 18 (model.constraints)", "the lower bound is 1"],
+        ),
     ],
 )
 def test_the_check_tells_what_the_fit_would(more, words, tmp_path):
@@ -377,3 +381,19 @@ def test_the_next_command_is_one_that_takes_the_result(folder, tmp_path):
     for name, command in (("ClassifierGLMCV", "info"), ("SmoothGLM", "report")):
         found = run("fit", folder / f"{name}.toml", "-o", tmp_path / "r.nc", "--no-explain")
         assert f"next: popglm {command} " in found.output
+
+
+def test_bounds_of_a_recipe_are_those_of_python(tmp_path):
+    more = """family = "gaussian"
+penalty = "lasso"
+lambdas = [0.01]
+cv = 3
+constraints = {"pos*" = [-inf, 0.1], speed = [-0.05, 0.05]}
+"""
+    (tmp_path / "recipe.toml").write_text(GLMCV_OF_BUMPS + more, encoding="utf-8")
+    found = run("fit", tmp_path / "recipe.toml", "-o", tmp_path / "result.nc")
+    assert found.exit_code == 0, found.output
+    model = open_result(tmp_path / "result.nc").model
+    assert model.constraints == {"position": (-np.inf, 0.1), "speed": (-0.05, 0.05)}
+    assert (model.coef_ <= np.float32([0.1] * 4 + [0.05])).all()
+    assert (np.abs(model.coef_[:, 4]) > 0.0499).any()

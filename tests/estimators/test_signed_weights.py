@@ -148,7 +148,9 @@ class TestTheRestOfTheModel:
         found.save(tmp_path / "model.nc")
         again = pg.load(tmp_path / "model.nc")
         assert again.constraints == SIGNS
-        np.testing.assert_array_equal(again.penalty_.signs, SIGN)
+        np.testing.assert_array_equal(
+            again.penalty_.bounds, [np.where(SIGN > 0, 0, -np.inf), np.where(SIGN < 0, 0, np.inf)]
+        )
         reduced = pg.compare(found, X, Y["poisson"], variables={"a": "a"}, reselect=False)
         without = model(**given | {"cv": found.splits_}, lambdas=[found.lambda_[2]], constraints={"c": "negative"})
         without.set_params(feature_mask=(GROUP != 0)[:, None]).fit(X, Y["poisson"][:, [2]])
@@ -176,14 +178,12 @@ class TestBadInput:
             ({"constraints": ["a"]}, "constraints=['a'] must be a mapping"),
             ({"constraints": np.array(["positive"]), "penalty": "group_lasso"}, "must be a mapping"),
             ({"constraints": {"z": "positive"}}, "constraints names 'z', which is no feature group"),
-            ({"constraints": {"a": "increasing"}}, "must be 'positive' or 'negative'; found 'increasing'"),
-            ({"penalty": "none"}, "constraints need a penalty with strengths above 0"),
-            ({"lambdas": [0.1, 0]}, "constraints need a penalty with strengths above 0"),
+            ({"constraints": {"a": "increasing"}}, "or a pair (lower, upper); found 'increasing'. A SmoothGLM has"),
             ({"smoothness": 0.1}, "constraints need smoothness=0"),
             ({"penalty": "group_mcp"}, "constraints need a convex penalty"),
             ({"penalty_factors": {"a": 0}}, "constraints of group 'a' need a penalty factor above 0"),
             ({"kind": pg.GLMCV, "penalty_factors": pg.FactorSearch()}, "a FactorSearch does not know of them"),
-            ({"kind": pg.GLMCV, "relaxed": True}, "relaxed weights have no penalty"),
+            ({"kind": pg.GLMCV, "relaxed": True}, "relaxed weights know no constraints"),
         ],
     )
     def test_arguments(self, settings, said):
@@ -199,4 +199,4 @@ class TestBadInput:
 
     def test_a_wide_sparse_design(self):
         fit = partial(model(feature_groups=[2400], constraints={"group0": "positive"}).fit, csr_matrix((20, 2400)))
-        assert_complaint("weights cannot be held to a sign", fit, np.arange(20.0))
+        assert_complaint("weights cannot be held to signs or bounds", fit, np.arange(20.0))

@@ -78,6 +78,17 @@ def test_poisson_ridge_of_four_rows_with_scaled_columns():
     np.testing.assert_allclose(model.coef_ / scale, [0.16472093, 0.27051971], rtol=1e-5)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_poisson_ridge_within_bounds(scaled):
+    """Both weights lie at their upper bounds; digits of glmnet, which has bounds in the units of the columns too."""
+    X, y = np.array([[-1, 0], [1, 0], [1, 1], [2, 1]], dtype=float), TINY[1]
+    unit = X.std(axis=0) if scaled else np.ones(2)
+    constraints = {f"feature{k}": (-0.1 * unit[k], 0.1 * unit[k]) for k in range(2)}
+    model = exact("poisson", lambdas=[1.0], constraints=constraints).fit(X / unit, y)
+    np.testing.assert_allclose(model.intercept_, -0.13568186971946633, rtol=1e-5)
+    np.testing.assert_allclose(model.coef_ / unit, [0.1, 0.1], rtol=1e-12)
+
+
 def test_poisson_elastic_net_of_four_rows():
     X, y = TINY
     model = exact("poisson", penalty="elastic_net", l1_ratio=0.5, lambdas=[1.0]).fit(X, y)

@@ -88,6 +88,11 @@ def test_what_was_not_done_is_not_cited(results):
         ({"family": "tweedie", "power": 1.3}, "A Tweedie (variance μ^1.3) generalized", "Yuan"),
         ({"se_fraction": 1.0}, "the strongest within 1 standard error of", "Yuan"),
         ({"smoothness": 0.25}, "penalised with 0.25", "Yuan"),
+        (
+            {"constraints": {"a": "positive", "b": [0, 0.5], "c": [None, 1.5], "d": [-1, None], "e": [0, [1, 2]]}},
+            "a (positive), b (from 0 to 0.5), c (at most 1.5), d (at least -1), e (bounds of every column)",
+            "Yuan",
+        ),
     ],
 )
 def test_the_model_is_told_by_its_parameters(result, changed, said, cited):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
 
@@ -129,6 +130,41 @@ def test_what_is_left_is_a_bound_where_that_is_asked_for(n_pairs, strength, ridg
     for j in range(N_NEURONS):
         np.testing.assert_allclose(gained[j], total(j, np.zeros(P)) - total(j, D[j]), rtol=1e-8)
         assert total(j, D[j]) - total(j, end[j]) <= left[j] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("n_pairs", [0, 15])
+def test_steps_within_bounds_reach_the_minimum_there(n_pairs, l1_ratio):
+    model, W, grad, matrices, _ = make(n_pairs, 0.05, l1_ratio)
+    rng = np.random.default_rng(4)
+    lower, upper = -rng.uniform(0.01, 0.3, W.shape), rng.uniform(0.01, 0.3, W.shape)
+    lower[:, ::3], upper[:, 1::3], lower[:, 2] = -np.inf, np.inf, 0
+    model.lower, model.upper = lower, upper
+    W = np.clip(W, lower, upper)
+    D, gained, left, rho = split_steps(model, W, grad, np.zeros(N_NEURONS), most=np.full(N_NEURONS, np.inf))
+    total = D
+    for _ in range(60):
+        more, _, _, rho = split_steps(model, W + total, grad_at(matrices, grad, total), rho)
+        total = total + more
+    for j, B in enumerate(matrices):
+        start, found = (value(B, grad[j], model.tau[j], model.lam2[j], W[j], d) for d in (np.zeros(P), D[j]))
+        np.testing.assert_allclose(gained[j], start - found, rtol=1e-8)
+
+        def both(at, j=j, B=B):
+            # a weight as the difference of two that are not negative
+            w = at[:P] - at[P:]
+            smooth = grad[j] + B @ (w - W[j]) + model.lam2[j] * w
+            rest = model.tau[j] @ (at[:P] + at[P:])
+            value = (w - W[j]) @ (grad[j] + B @ (w - W[j]) / 2) + model.lam2[j] / 2 * w @ w
+            return value + rest, np.concatenate([smooth + model.tau[j], -smooth + model.tau[j]])
+
+        sides = [(0, u) for u in upper[j]] + [(0, -low) for low in lower[j]]
+        tight = {"ftol": 1e-16, "gtol": 1e-10, "maxiter": 10_000}
+        best = minimize(both, np.zeros(2 * P), jac=True, bounds=sides, method="L-BFGS-B", options=tight)
+        end = W[j] + total[j]
+        assert ((end >= lower[j] - 1e-15) & (end <= upper[j] + 1e-15)).all()
+        np.testing.assert_allclose(end, best.x[:P] - best.x[P:], atol=1e-4)
+        assert found - best.fun <= left[j] * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])

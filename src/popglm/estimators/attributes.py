@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from popglm.estimators.signs import check_signs
+from popglm.estimators.bounds import check_bounds
 from popglm.statistics.concave import CONCAVE, ConcavePenalty
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.sparse_groups import SPARSE_GROUPS, SparseGroupPenalty
@@ -117,13 +117,13 @@ class Attributes:
 
 def penalty_with(model: Attributes, factors: np.ndarray | None) -> Penalty:
     """A model's penalty with the factors (n_groups,) of a neuron."""
-    signs = check_signs(model.constraints, model.feature_group_names_, model.feature_group_sizes_)
-    penalty = _unsigned(model, factors, turns=signs is None)
-    return penalty if signs is None else replace(penalty, signs=signs)
+    bounds = check_bounds(model.constraints, model.feature_group_names_, model.feature_group_sizes_)
+    penalty = _unbounded(model, factors, turns=bounds is None)
+    return penalty if bounds is None else replace(penalty, bounds=bounds)
 
 
-def _unsigned(model: Attributes, factors: np.ndarray | None, turns: bool) -> Penalty:
-    """The same without signs that weights must have; ``turns``: whether axes of a group may be turned."""
+def _unbounded(model: Attributes, factors: np.ndarray | None, turns: bool) -> Penalty:
+    """The same without bounds on weights; ``turns``: whether axes of a group may be turned."""
     if model.penalty in CONCAVE:
         return ConcavePenalty.of_kind(
             model.penalty, model.concavity, model.smoothness, model.feature_group_sizes_, factors,

@@ -110,9 +110,10 @@ class GLM(PopulationGLM):
         loss at the neuron's intercept alone, without groups that are never penalised: 1 for a Gaussian, the mean rate
         for Poisson counts. An infinite γ would be the lasso. For columns of unit variance. See the Notes.
     constraints : mapping, optional
-        "positive" or "negative" by the names of feature groups: the sign that all weights of their columns must have,
-        or be 0. Under ridge, lasso, elastic net, group lasso and sparse group lasso, with strengths above 0 and without
-        ``smoothness``. `SmoothGLM` has curves that rise or fall.
+        By the names of feature groups, what the weights of their columns must be: "positive" or "negative", or 0; or
+        within a pair (lower, upper), in the units of `coef_` and with 0 between them. None or inf is no bound, and a
+        list has one for each column of the group. Under all penalties but MCP and SCAD, and without ``smoothness``.
+        `SmoothGLM` has curves that rise or fall.
     power : float, optional
         p of Tweedie activity, whose variance is μ^p: between 1 and 2, 1.5 unless given. No other family has a choice.
 

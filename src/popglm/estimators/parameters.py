@@ -18,9 +18,9 @@ from popglm.estimators.arguments import (
     feature_group_sizes,
 )
 from popglm.estimators.attributes import Attributes, penalty_with
+from popglm.estimators.bounds import check_bounded_fit
 from popglm.estimators.factor_search import FactorSearch
 from popglm.estimators.group_shapes import group_shapes
-from popglm.estimators.signs import check_signed_fit
 from popglm.messages import shown
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.population import Settings
@@ -90,8 +90,8 @@ class Parameters(Attributes):
             lambdas: np.ndarray | None = np.zeros((1, n_neurons))
         else:
             lambdas = None if self.lambdas is None else self._own_lambdas()
-        if penalty.signs is not None:
-            check_signed_fit(self, penalty, lambdas, isinstance(self.penalty_factors, FactorSearch))
+        if penalty.bounds is not None:
+            check_bounded_fit(self, penalty, isinstance(self.penalty_factors, FactorSearch))
         return Settings(
             loss, penalty, lambdas, self.n_lambdas, self.lambda_min_ratio, bool(self.fit_intercept), self.tol,
             self.max_iter, self._first_order(loss), allowed=self.feature_mask_, factors=factors,

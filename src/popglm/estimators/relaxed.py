@@ -79,8 +79,8 @@ def check_relaxed(model: Attributes, settings: Settings) -> np.ndarray | None:
             f"relaxed has nothing to relax under penalty={model.penalty!r}, which chooses no columns; use 'lasso', "
             "'group_lasso' or 'elastic_net'."
         )
-    if settings.penalty.signs is not None:
-        raise ValueError("relaxed weights have no penalty, and constraints need one; use relaxed=False.")
+    if settings.penalty.bounds is not None:
+        raise ValueError("relaxed weights know no constraints, and would leave them; use relaxed=False.")
     if settings.first_order is not None:
         raise ValueError(
             "relaxed needs fits that end at a minimum, and first-order solvers do not; use solver='auto' and a smooth "

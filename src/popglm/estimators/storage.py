@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Number
 from pathlib import Path
 from typing import Any, Self, SupportsFloat
@@ -14,6 +15,7 @@ from popglm.checks import check_fitted
 from popglm.engines import as_numpy
 from popglm.estimators.adaptive_factors import AdaptiveFactors
 from popglm.estimators.attributes import Attributes
+from popglm.estimators.bounds import as_given
 from popglm.estimators.group_shapes import read_shapes
 from popglm.io.netcdf import index_of, plain_label, variables_of_index, write_described
 from popglm.solve.first_order import FirstOrder
@@ -243,6 +245,8 @@ class Storage(Attributes):
         parameters = about["parameters"]
         if isinstance(factors := parameters.get("penalty_factors"), dict):
             parameters = parameters | {"penalty_factors": AdaptiveFactors(**factors)}
+        if parameters.get("constraints") is not None:
+            parameters = parameters | {"constraints": as_given(parameters["constraints"])}
         if isinstance(parameters.get("solver"), dict):
             parameters = parameters | {"solver": FirstOrder(**parameters["solver"])}
         self.set_params(**parameters)
@@ -329,8 +333,8 @@ def _plain(name: str, value: Any) -> Any:
     value = as_numpy(value)
     if isinstance(value, FirstOrder | AdaptiveFactors):
         return {key: _plain(name, item) for key, item in vars(value).items()}
-    if name == "constraints" and value is not None:
-        return {str(group): kind for group, kind in value.items()}
+    if name == "constraints" and isinstance(value, Mapping):
+        return {str(group): _plain(name, kind) for group, kind in value.items()}
     if isinstance(value, xr.DataArray):
         value = value.to_numpy()
     if hasattr(value, "tolist"):

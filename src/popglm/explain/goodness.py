@@ -129,9 +129,8 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     lam = 0.0 if samples.model.penalty == "none" else lam
     penalty = samples.penalty(j)
     active = (w != 0) if penalty.l1_ratio > 0 and lam > 0 else np.ones(len(w), bool)
-    if penalty.signs is not None:
-        # what a sign holds at 0 is not free to move
-        active &= (w != 0) | (penalty.signs == 0)
+    # what a bound holds is not free to move
+    active &= penalty.is_inside(w)
     h = samples.weights(j) * samples.family(j).derivatives(np, samples.eta[:, j], samples.y[:, j])[1]
     Z = samples.columns(j)[:, active]
     if samples.model.fit_intercept:

@@ -45,7 +45,7 @@ def models_of_fits(
     """
     penalty, loss, p = model.penalty_, model.loss_, model.n_features_in_
     sizes = penalty.block_sizes
-    plain = penalty.R is None and penalty.factors is None and penalty.signs is None and model.feature_mask_ is None
+    plain = penalty.R is None and penalty.factors is None and penalty.bounds is None and model.feature_mask_ is None
     grouped = penalty.l1_ratio > 0 and not penalty.shrinks_columns and not isinstance(penalty, ConcavePenalty)
     on_host = model.schedule != "device" and model.device in (None, "cpu")
     if not (plain and grouped and on_host and p <= MAX_FEATURES and isinstance(X, np.ndarray)):

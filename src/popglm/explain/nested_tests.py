@@ -90,6 +90,11 @@ def likelihood_ratio(
             f"likelihood_ratio: the model has {has}; likelihoods of penalised fits are not compared by χ². Fit a "
             f"popglm.GLM with penalty='none' and no smoothness{others}."
         )
+    if model.constraints:
+        raise ValueError(
+            "likelihood_ratio: the model has constraints, under which the statistic is not distributed as χ²; fit a "
+            "popglm.GLM without constraints."
+        )
     samples = samples_of_fit(model, X, Y, None, sample_weight, offset, "likelihood_ratio")
     names, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, names)

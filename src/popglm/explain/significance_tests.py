@@ -281,7 +281,7 @@ def significance(
                 f"penalty={model.penalty!r}; use refit=True, which fits the model itself, or fit with 'lasso' or "
                 "'group_lasso'."
             )
-        if model.penalty_.signs is not None:
+        if model.penalty_.bounds is not None:
             raise ValueError(
                 "significance: local refits do not know of constraints, and would test another model; use refit=True, "
                 "which fits the model itself."

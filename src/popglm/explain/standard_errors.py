@@ -125,6 +125,11 @@ def wald(
             f"wald: the model has {has}, and penalised weights have no standard errors; fit a popglm.GLM with "
             f"penalty='none' and no smoothness{others if isinstance(model, GLM | GLMCV) else ''}."
         )
+    if model.constraints:
+        raise ValueError(
+            "wald: the model has constraints, and a weight that is held at a bound has no standard error; fit a "
+            "popglm.GLM without constraints."
+        )
     check_choice("wald", "dispersion", dispersion, ("family", "pearson"))
     if not (is_number(level) and 0 < level < 1):
         raise ValueError(f"wald: level must lie between 0 and 1, as 0.95 does; found {shown(level)}.")

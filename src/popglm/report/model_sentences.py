@@ -99,6 +99,9 @@ def _of_path(model: xr.Dataset, about: dict[str, Any], cite: Cite) -> list[str]:
             f"both fits {cite('relaxed')}; share and strength are the pair with the best held-out deviance."
         )
     said += _factor_sentences(about, model, cite)
+    if parameters.get("constraints"):
+        some = [f"{group} ({_of_bounds(kind)})" for group, kind in parameters["constraints"].items()]
+        said.append(f"Weights of some groups had a known sign or bounds: {listed(some)}.")
     if parameters["smoothness"]:
         said.append(
             f"Squared differences of neighbouring weights of a group were penalised with {parameters['smoothness']:g}."
@@ -107,6 +110,19 @@ def _of_path(model: xr.Dataset, about: dict[str, Any], cite: Cite) -> list[str]:
         n = int(np.isinf(strength).sum())
         said.append(f"The null model was best for {n:,} neuron{'s' * (n > 1)}.")
     return said
+
+
+def _of_bounds(kind: Any) -> str:
+    """A sign, or what bounds a file has."""
+    if isinstance(kind, str):
+        return kind
+    lower, upper = kind
+    if isinstance(lower, list) or isinstance(upper, list):
+        return "bounds of every column"
+    has_lower, has_upper = lower is not None and np.isfinite(lower), upper is not None and np.isfinite(upper)
+    if has_lower and has_upper:
+        return f"from {lower:g} to {upper:g}"
+    return f"at least {lower:g}" if has_lower else f"at most {upper:g}" if has_upper else "none"
 
 
 def _of_selection(result: Result, about: dict[str, Any]) -> list[str]:

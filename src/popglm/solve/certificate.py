@@ -13,6 +13,10 @@ side. The gap then also counts what the slope in b is worth over |b|, about the 
 
 Columns that are never penalised have to be orthogonal to the dual point, too; see `popglm.solve.free_columns`.
 
+Where weights have bounds, their blocks need not be within the penalty's: a force beyond is added to the gap with what
+it gains on the way to the bound, which is nothing where the weight is there. So θ may be 1 where all bounds are finite,
+even without a penalty. Of two choices of θ the smaller gap counts, see `popglm.statistics.norms.bounded_forces`.
+
 The sums over features are taken where the weights lie, by `gap_sums`; what is one number per problem is put together
 on the host, in float64, by `gap_of`.
 """
@@ -26,7 +30,7 @@ import numpy as np
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.quadratic import QuadraticModel
 from popglm.statistics import norms
-from popglm.statistics.blockwise import Blocks, HostBlocks
+from popglm.statistics.blockwise import Blocks, HostBlocks, from_zero, unstopped
 from popglm.statistics.families import Family
 
 __all__ = ["DECREMENT_SAFETY", "certificate", "decrement", "gap_of", "gap_sums"]
@@ -54,19 +58,25 @@ def gap_sums(
 
     Returns
     -------
-    array, shape (n_problems, 7)
-        θ; Σ τ‖w‖ + θwᵀg; Σ τ‖w‖ + wᵀg; ‖w‖²; σwᵀRw; squared excess of the forces; 1 where g is finite.
+    array, shape (n_problems, 7), or (n_problems, 9) with bounds on columns by themselves, or other than 0
+        θ; Σ τ‖w‖ + θwᵀg; Σ τ‖w‖ + wᵀg; ‖w‖²; σwᵀRw; squared excess of the forces; 1 where g is finite. With bounds, the
+        second with what forces gain, and both for another choice of θ at the end.
     """
     wg, one = blocks.sums(xp, W * grad), xp.ones_like(lam2)
+    omega = 0 * wg if tau is None else norms.terms(xp, blocks, W, tau)
+    gain, others = 0 * wg, []
     if tau is None:
-        theta, over, omega = xp.where(lam2 > 0, one, 0 * one), xp.sum(grad * grad, axis=1), 0 * wg
+        theta, over = xp.where(lam2 > 0, one, 0 * one), xp.sum(grad * grad, axis=1)
+    elif blocks.lower is None or (blocks.nested and not blocks.boxed):
+        theta, over = norms.dual_scale(xp, blocks, from_zero(xp, blocks, -grad), tau)
     else:
-        theta, over = norms.dual_scale(xp, blocks, grad, tau)
-        omega = norms.terms(xp, blocks, W, tau)
+        (theta, gain), (other, gained), over = norms.bounded_forces(xp, blocks, W, -grad, tau, lam2)
+        gain = blocks.sums(xp, gain)
+        others = [other, xp.sum(omega + other[:, None] * wg + blocks.sums(xp, gained), axis=1)]
     finite = xp.where(xp.isfinite(xp.sum(grad, axis=1)), one, 0 * one)
-    scaled, plain = xp.sum(omega + theta[:, None] * wg, axis=1), xp.sum(omega + wg, axis=1)
+    scaled, plain = xp.sum(omega + theta[:, None] * wg + gain, axis=1), xp.sum(omega + wg, axis=1)
     parts = [theta, scaled, plain, xp.sum(W * W, axis=1), xp.sum(W * RW, axis=1), over, finite]
-    return xp.stack(parts, axis=1)
+    return xp.stack([*parts, *others], axis=1)
 
 
 def gap_of(
@@ -81,22 +91,32 @@ def gap_of(
 ) -> np.ndarray:
     """Duality gaps of problems with a convex loss, shape (n_problems,), from their `gap_sums`.
 
-    Without a penalty, what the loss lies above its saturated value: see `popglm.solve.hessian` for what says more.
-    ``moved`` is what it costs that the dual point is not the residual itself, but orthogonal to some columns.
+    Without a penalty, what the loss lies above its saturated value, if bounds on weights say no more: see
+    `popglm.solve.hessian` for what does. ``moved`` is what it costs that the dual point is not the residual itself, but
+    orthogonal to some columns.
     """
-    theta, scaled, plain, w2, wRw, over, finite = np.asarray(sums, float).T
-    excess, left = np.maximum(at.loss, 0), 1 - theta
-    with np.errstate(divide="ignore", invalid="ignore"):
+    theta, scaled, plain, w2, wRw, over, finite, *others = np.asarray(sums, float).T
+    excess = np.maximum(at.loss, 0)
+
+    def at_scale(theta: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+        """The gap of a penalty of norms, at a scale of the dual point."""
+        left = 1 - theta
         fenchel = left * excess + theta * moved
         if loss.is_canonical:
             fenchel = np.fmin(fenchel, left**2 * np.maximum(at.chi2, 0) + theta * (1 + left) * moved)
+        return scaled + 0.5 * left**2 * wRw + fenchel
+
+    with np.errstate(divide="ignore", invalid="ignore"):
         # with a ridge part the dual is finite everywhere: no scaling, a quadratic for what is over
         gap = np.where(lam2 > 0, plain + 0.5 * lam2 * w2 + over / (2 * lam2) + moved, np.inf)
         if has_norm:
-            gap = np.where(lam2 > 0, gap, scaled + 0.5 * left**2 * wRw + fenchel)
+            found = at_scale(theta, scaled)
+            found = np.fmin(found, at_scale(*others)) if others else found
+            gap = np.where(lam2 > 0, gap, found)
     far = np.abs(at.b).sum(axis=tuple(range(1, at.b.ndim)))
     gap = np.where(np.isfinite(gap), np.maximum(gap, 0), excess) + at.slope * far
-    gap = gap if is_smoothed else np.where(lam > 0, gap, excess)
+    if not is_smoothed:
+        gap = np.where(lam > 0, gap, np.fmin(gap, excess) if others else excess)
     return np.where(finite > 0, gap, np.inf)
 
 
@@ -152,7 +172,9 @@ def decrement(
 ) -> np.ndarray:
     """`DECREMENT_SAFETY` times half the squared residual in the metric cG; ``grad`` with the smoothness."""
     penalty, grad = model.penalty, grad + lam2[:, None] * model.penalty.penalised(W)
-    if not penalty.has_norm:
+    if not tau.any():
+        # forces that press weights against their bounds move nothing
+        grad = -unstopped(np, penalty.blocks, -grad, W)
         newton = np.einsum("ij,ij->i", grad, model.solve_metric(grad, at.curvature, lam2))
         return 0.5 * DECREMENT_SAFETY * newton
     residual = norms.least_subgradient(np, penalty.blocks, W, grad, tau)

@@ -82,19 +82,20 @@ class ModelArrays(NamedTuple):
     middle: np.ndarray
 
 
-class GroupsAndSigns(NamedTuple):
+class GroupsAndBounds(NamedTuple):
     """What a penalty on single weights has beside their norms.
 
     Attributes
     ----------
     starts : ndarray of int, shape (n_groups + 1,)
         First column of every group whose norm is penalised too, and the number of columns; a single entry without any.
-    signs : ndarray, shape (n_features,)
-        Those that weights must have, 0 where they may have any; empty without any.
+    lower, upper : ndarray, shape (n_neurons, n_features)
+        Bounds of the weights, infinite for columns without; empty where no column has one.
     """
 
     starts: np.ndarray
-    signs: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
 
 
 @dataclass(eq=False)
@@ -117,6 +118,8 @@ class LocalModel:
         Of these neurons in ``pairs``.
     pairs : Pairs
         Of all neurons of a fit.
+    lower, upper : ndarray, shape (n_neurons, n_features)
+        Bounds of the weights in the units of the model, where the penalty has some; else no columns.
     K, middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
         K in float64, and K⁻¹.
     """
@@ -133,11 +136,15 @@ class LocalModel:
     rows: np.ndarray
     pairs: Pairs
     # made unless given
+    lower: Any = None
+    upper: Any = None
     K: Any = None
     middle: Any = None
 
     def __post_init__(self) -> None:
         """Make K and K⁻¹."""
+        if self.lower is None:
+            self.lower = self.upper = np.zeros((len(self.c), 0), self.pairs.S.dtype)
         if self.middle is None:
             self.K = middles(self.c, self.rows, self.pairs)
             self.middle = self.inverses(np.zeros((len(self.c), 0), self.pairs.S.dtype))
@@ -148,17 +155,16 @@ class LocalModel:
         return ModelArrays(*(getattr(self, name) for name in ModelArrays._fields))
 
     @property
-    def groups_and_signs(self) -> GroupsAndSigns | None:
+    def groups_and_bounds(self) -> GroupsAndBounds | None:
         """What the penalty has beside norms of single weights, if anything."""
-        penalty = self.penalty
-        if not penalty.blocks.nested and penalty.signs is None:
+        nested = self.penalty.blocks.nested
+        if not nested and not self.lower.size:
             return None
-        starts = penalty.starts if penalty.blocks.nested else np.zeros(1, int)
-        return GroupsAndSigns(starts, np.zeros(0) if penalty.signs is None else penalty.signs)
+        return GroupsAndBounds(self.penalty.starts if nested else np.zeros(1, int), self.lower, self.upper)
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""
-        own = ("c", "lam2", "tau", "rows", "K", "middle")
+        own = ("c", "lam2", "tau", "rows", "lower", "upper", "K", "middle")
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def times_B(self, X: np.ndarray) -> np.ndarray:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from popglm.solve.certificate import certificate, decrement
+from popglm.solve.bounded_newton import decrement_of_gram, newton_within
+from popglm.solve.certificate import DECREMENT_SAFETY, certificate, decrement
 from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.diagonal import DiagonalModels
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import project_on_gram
-from popglm.solve.hessian import SAFETY, newton
+from popglm.solve.hessian import SAFETY
 from popglm.solve.own import OwnModels
 from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import QuadraticModel
@@ -202,7 +203,8 @@ class Fit(Problems):
 
             self.with_models(remember, learners)
         self.at.put(problems, found, accepted)
-        self.W[problems[accepted]] += self.steps[problems[accepted]]
+        gone = problems[accepted]
+        self.W[gone] = self.model.penalty.within(self.W[gone] + self.steps[gone])
 
     def give_own_models(self, problems: np.ndarray) -> np.ndarray:
         """Weight the Gram matrices of some problems by their curvature where they stand.
@@ -265,12 +267,19 @@ class Fit(Problems):
         at, W = self.at.take(problems), self.W[problems]
         gap = certificate(self.loss, self.model, W, at, lam, problems=problems)
         if isinstance(self.objective, GramObjective) and np.any(lam == 0):
-            # there the metric is the curvature itself
-            grad = at.grad + self.model.penalty.smooth_gradient(W)
-            zero = np.zeros(len(W))
-            exact = decrement(self.model, W, grad, at, self.model.penalty.norm_strengths(zero), zero)
-            gap = np.where(lam == 0, np.minimum(gap, exact), gap)
+            gap = np.where(lam == 0, np.minimum(gap, self._decrement_of_gram(W, at, lam == 0)), gap)
         return gap / self.scale[problems]
+
+    def _decrement_of_gram(self, W: np.ndarray, at: Evaluation, asked: np.ndarray) -> np.ndarray:
+        """Certificates of problems without a penalty whose curvature G is, of those that are ``asked`` for."""
+        penalty, zero = self.model.penalty, np.zeros(len(W))
+        if penalty.bounds is None:
+            grad = at.grad + penalty.smooth_gradient(W)
+            return decrement(self.model, W, grad, at, penalty.norm_strengths(zero), zero)
+        pressed, found = penalty.pressed(W, at.grad), np.full(len(W), np.inf)
+        for i in np.flatnonzero(asked):
+            found[i] = 0.5 * DECREMENT_SAFETY * decrement_of_gram(self.model.G, at.grad[i], pressed[i])
+        return found
 
     def check(self, problems: np.ndarray, lam: np.ndarray) -> Check:
         """What problems can still gain along the columns that are never penalised, and the bound that follows."""
@@ -292,9 +301,13 @@ class Fit(Problems):
         return Check(*(np.concatenate(some) for some in zip(*parts, strict=True)))
 
     def aim_to_prove(self, problem: int) -> float:
-        """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale."""
+        """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale.
+
+        One that leaves the bounds of the weights is not taken: it need not go down once it is cut off there.
+        """
         step, decrement = self.prove(problem)
-        if np.isfinite(decrement):
+        there = self.W[problem] + step
+        if np.isfinite(decrement) and np.array_equal(self.model.penalty.within(there), there):
             self.steps[problem] = step
         return decrement
 
@@ -302,6 +315,7 @@ class Fit(Problems):
         """Newton's step (n_features,) of a problem without a penalty, and how far it can fall, over its scale."""
         w, penalty = self.W[problem], self.model.penalty
         g, R = self.objective.derivatives(problem, w, self.at.b[problem])
+        pressed = np.append(penalty.pressed(w[None], g[None, :-1])[0], 0)
         if penalty.R is not None:
             g[:-1] += penalty.smooth_gradient(w[None])[0]
             root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
@@ -310,7 +324,7 @@ class Fit(Problems):
         if own is not None:
             # which directions hold rounding alone is told in the user's columns
             g[:-1], R[:, :-1] = own.unrotate(g[None, :-1])[0], own.unrotate(R[:, :-1])
-        step, decrement = newton(g, R, self.model.engine.dtype)
+        step, decrement = newton_within(g, R, self.model.engine.dtype, pressed)
         step = step[None, :-1]
         return (step if own is None else own.rotate(step.copy()))[0], 0.5 * SAFETY * decrement / self.scale[problem]
 

@@ -74,7 +74,7 @@ def fit_population(
         _check_remote(settings, schedule, shares)
     elif isinstance(data.X, SparseRows):
         check_sparse(data.X, settings, data.engine, schedule, shares)
-    common = prepared(data, settings)
+    common, bounds = prepared(data, settings), settings.penalty.bounds
     settings, q = common.settings, data.Y.shape[1]
     seconds = time.perf_counter() - began
     if start is not None and common.column_unit is not None:
@@ -94,6 +94,8 @@ def fit_population(
 
     lambdas = _automatic_strengths(cohorts, settings.n_lambdas, q) if settings.lambdas is None else settings.lambdas
     result = _finished(*_fit_cohorts(cohorts, lambdas, common.level, common.weight_unit), common)
+    if bounds is not None:
+        result.keep_within(bounds, common.center)
     # as they were given: a unit and back is not always the same number
     result.lambdas = lambdas
     result.seconds["prepare"] = result.seconds.get("prepare", 0.0) + seconds

@@ -171,10 +171,15 @@ class QuadraticModel:
         ridge, least = (lam2 - least[:, None]).astype(W.dtype), least.astype(W.dtype)
         D, promise = np.zeros(W.shape, W.dtype), np.zeros(len(W))
         most = np.zeros(len(W)) if most is None else most / unit[:, 0] ** 2
+        bounds = None
+        if self.penalty.bounds is not None:
+            bounds = (self.penalty.bounds[:, None] * (self.deviation / unit)).astype(W.dtype)
 
         def split(at: np.ndarray) -> None:
             """Minimise the models of the rows ``at``."""
             model, rows = self._local(at, memory, neurons, c, tau, least), neurons[at]
+            if bounds is not None:
+                model.lower, model.upper = bounds[:, at]
             D[at], gained, left, memory.rho[rows] = split_steps(
                 model, W[at], grad[at], memory.rho[rows], ridge[at], most[at]
             )

@@ -13,6 +13,7 @@ from popglm.solve.coordinates import Coordinates
 from popglm.solve.path import Path
 from popglm.solve.snapshot import Outcome, State, inside
 from popglm.solve.units import Units
+from popglm.statistics.penalties import inward
 
 __all__ = ["PopulationFit", "collect", "merge"]
 
@@ -86,6 +87,13 @@ class PopulationFit(Outcome):
             before = coef.astype(float) @ (center / unit)
             coef /= unit.astype(coef.dtype)
             intercept += before - coef.astype(float) @ center
+
+    def keep_within(self, bounds: np.ndarray, center: np.ndarray) -> None:
+        """Take back what the way to the user's columns has rounded beyond bounds (2, n_features); see `in_columns`."""
+        for coef, intercept in ((self.coef, self.intercept), (self.cv_coef, self.cv_intercept)):
+            before = coef.astype(float)
+            np.clip(coef, *inward(bounds, coef.dtype).astype(coef.dtype), out=coef)
+            intercept += (before - coef) @ center
 
     def cut(self, n_fitted: np.ndarray) -> None:
         """Forget what lies beyond the first ``n_fitted`` (n_neurons,) strengths, as if neurons had stopped there."""

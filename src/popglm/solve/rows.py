@@ -91,7 +91,7 @@ class RowFits:
         settings = self.settings
         resident = isinstance(self.data.X, np.ndarray)
         free = settings.penalty.free
-        if free is not None or isinstance(settings.penalty, ConcavePenalty):
+        if free is not None or isinstance(settings.penalty, ConcavePenalty) or settings.penalty.blocks.boxed:
             self.schedule = "host"
         if self.schedule == "auto" or not resident:
             self.schedule = "device" if (self.engine.is_accelerator or self.shares) and resident else "host"

@@ -124,9 +124,9 @@ class Settings:
 
     def in_units(self, units: Units) -> Settings:
         """The settings for an activity in ``units``, without strengths."""
-        penalty = self.penalty
+        # neurons that are fitted together have one unit
+        penalty = self.penalty if self.penalty.bounds is None else self.penalty.rebounded(1 / units.weight[0])
         if penalty.R is not None:
-            # neurons that are fitted together have one unit
             penalty = replace(penalty, smoothness=penalty.smoothness * units.weight[0] ** 2 / units.loss[0])
         unpenalised = self.lambdas is not None and bool(np.any(self.lambdas == 0))
         return replace(self, penalty=penalty, lambdas=None, allowed=None, unpenalised=unpenalised, units=units)
@@ -141,7 +141,7 @@ class Settings:
         diagonal: bool = False,
     ) -> QuadraticModel:  # fmt: skip
         """Quadratic model with the penalty in solver coordinates; G, or its ``diagonal`` alone, is in them already."""
-        penalty = self.penalty
+        penalty = self.penalty.representable(engine.dtype)
         if penalty.R is not None:
             R, turn = penalty.R, coordinates
             if self.closed is not None:

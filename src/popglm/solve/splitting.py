@@ -42,6 +42,8 @@ FEW = 8
 #: Added to the metric in which what is left is measured, over c and the largest eigenvalue of G, by bytes of a number:
 #: along a direction with less variance rounding says more than the gradient.
 LEAST_CURVATURE = {4: 1e-9, 8: 1e-14}
+#: Newton steps for what the norm of a group leaves of it, at most.
+MAX_SHARES = 40
 #: Kept away from zero: squares of norms, in float64.
 TINY = 1e-300
 
@@ -113,11 +115,15 @@ def split_steps(
     least = (LEAST_RHO[kind.itemsize] * top).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
     out_Z, out_gained, out_left, out_rho = W.copy(), np.zeros(len(W)), np.zeros(len(W)), rho.copy()
-    own, todo, beside = model, np.arange(len(W)), model.groups_and_signs
+    own, todo, beside = model, np.arange(len(W)), model.groups_and_bounds
     # x minimises the quadratic and z the penalty; the multiplier ρu is a subgradient of that, and starts as one that
     # is nearly in balance with the gradient, which saves iterations
     tau = model.tau[:, : W.shape[1]]
     held = np.where(W != 0, tau * np.sign(W) + ridge * W, np.clip(-force, -tau, tau))
+    if model.lower.size:
+        # what presses a weight against its bound is in balance, however large
+        held = np.where(model.upper <= W, np.maximum(held, -force), held)
+        held = np.where(model.lower >= W, np.minimum(held, -force), held)
     V = W + held / rho[:, None]
     past = empty_past(len(W), W.shape[1], kind)
     split = _Split(*resolvent(model, rho), model.product(force, model.vectors), W, rho, ridge)
@@ -138,6 +144,7 @@ def split_steps(
             break
         if not go.all():
             own, split, past, todo = own.take(go), split.take(go), past.take(go), todo[go]
+            beside = own.groups_and_bounds
             V, Z, most, factor = (a[go] for a in (V, Z, most, factor))
         factor = np.maximum(factor, least[todo] / split.rho)
         far = (factor > FAR) | (factor < 1 / FAR)
@@ -158,20 +165,62 @@ def _shrink(v, rho, tau, ridge):
 
 
 @njit(**INNER)
-def _keep_shares(v, rho, tau, beside, keep):
-    """What norms of groups and signs leave of columns that `_shrink` has shrunk, into ``keep``."""
-    starts, signs = beside
-    p = len(v)
-    for k in range(len(signs)):
-        keep[k] = 1.0 if signs[k] * v[k] >= 0 else 0.0
+def _hold(z, beside, j, k):
+    """The weight z of neuron j in column k, at its bound where it is beyond it."""
+    if beside is None:
+        return z
+    return min(max(z, beside.lower[j, k]), beside.upper[j, k]) if beside.lower.shape[1] > 0 else z
+
+
+@njit(**INNER)
+def _room(z, beside, j, k):
+    """How far the weight of neuron j in column k may go on the side of z."""
+    if beside.lower.shape[1] == 0:
+        return np.inf
+    return beside.upper[j, k] if z > 0 else -beside.lower[j, k]
+
+
+@njit(**INNER)
+def _keep_shares(v, j, rho, penalty, beside, keep):
+    """What norms of groups leave of the columns of neuron j that `_shrink` has shrunk, into ``keep``.
+
+    That is 1 − strength/norm, with the norm of what a group has within its bounds over what is left: the root of a
+    falling function, by Newton's method between two bounds, from that without bounds.
+    """
+    (tau, ridge), starts, p = penalty, beside.starts, len(v)
     for b in range(len(starts) - 1):
-        square, strength = 0.0, tau[p + b] / rho
-        for k in range(starts[b], starts[b + 1]):
-            if len(signs) == 0 or signs[k] * v[k] >= 0:
-                square += _shrink(v[k], rho, tau[k], 0.0) ** 2
-        share = 1 - strength / np.sqrt(square) if square > strength**2 else 0.0
-        for k in range(starts[b], starts[b + 1]):
-            keep[k] = share if len(signs) == 0 or signs[k] * v[k] >= 0 else 0.0
+        lo, hi, square = starts[b], starts[b + 1], 0.0
+        strength = tau[p + b] / (rho + ridge[lo])
+        for k in range(lo, hi):
+            z = _shrink(v[k], rho, tau[k], ridge[k])
+            square += z**2 if _room(z, beside, j, k) > 0 else 0.0
+        low, high = 0.0, 1 - strength / np.sqrt(square) if square > strength**2 else 0.0
+        share = high
+        for i in range(MAX_SHARES if beside.lower.shape[1] > 0 else 0):
+            free, stopped = 0.0, 0.0
+            for k in range(lo, hi):
+                z = _shrink(v[k], rho, tau[k], ridge[k])
+                room = _room(z, beside, j, k)
+                if share * abs(z) <= room:
+                    free += z**2
+                else:
+                    stopped += room**2
+            if share == 0.0 or (i == 0 and stopped == 0.0):
+                break
+            norm = np.sqrt(free + stopped / share**2)
+            over = norm * (1 - share) - strength
+            if over > 0:
+                low = share
+            else:
+                high = share
+            then = share + over / (norm + (1 - share) * stopped / (share**3 * norm))
+            if not low < then < high:
+                then = (low + high) / 2
+            moved, share = abs(then - share), then
+            if moved <= 4 * np.finfo(v.dtype).eps * share:
+                break
+        for k in range(lo, hi):
+            keep[k] = share
 
 
 @njit(**JIT)
@@ -179,7 +228,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
     """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
 
     Returns ‖x − z‖² / ‖x‖² and ‖Δz‖² / ‖u‖² of the last one. One compiled call for all of them: twenty of NumPy's in
-    each took 1.5 × the time, and workers waited for each other. Without groups and signs ``beside`` is None, and the
+    each took 1.5 × the time, and workers waited for each other. Without groups and bounds ``beside`` is None, and the
     compiler leaves out what is for them.
     """
     _, vectors, transposed, c, _, tau, rows, pairs, _ = model
@@ -192,9 +241,9 @@ def _iterate(n_times, tile, model, split, V, past, beside):
     for left in range(n_times - 1, -1, -1):
         for j in range(n):
             if beside is not None:
-                _keep_shares(V[j], rho[j], tau[j], beside, before)
+                _keep_shares(V[j], j, rho[j], (tau[j], ridge[j]), beside, before)
             for k in range(p):
-                z = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                z = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
                 A[j, k] = 2 * z - V[j, k] - start[j, k]
         R = np.dot(A, vectors) if tile else thin_product(A, vectors)
         for j in range(n):
@@ -209,17 +258,16 @@ def _iterate(n_times, tile, model, split, V, past, beside):
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
             if beside is not None:
-                _keep_shares(V[j], rho[j], tau[j], beside, before)
-            if beside is not None:
+                _keep_shares(V[j], j, rho[j], (tau[j], ridge[j]), beside, before)
                 for k in range(p):
-                    z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                    z_before = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
                     mapped[k] = RELAXATION * (start[j, k] + X[j, k] - z_before) + V[j, k]
-                _keep_shares(mapped, rho[j], tau[j], beside, after)
+                _keep_shares(mapped, j, rho[j], (tau[j], ridge[j]), beside, after)
             for k in range(p):
                 x = start[j, k] + X[j, k]
-                z_before = before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k])
+                z_before = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
                 v = RELAXATION * (x - z_before) + V[j, k]
-                z = after[k] * _shrink(v, rho[j], tau[j, k], ridge[j, k])
+                z = _hold(after[k] * _shrink(v, rho[j], tau[j, k], ridge[j, k]), beside, j, k)
                 u = v - z
                 mapped[k] = v
                 apart += (x - z) ** 2
@@ -251,9 +299,10 @@ def _look(tile, model, split, V, beside):
     for j in range(n):
         shrunk, used = 0.0, 0
         if beside is not None:
-            _keep_shares(V[j], rho[j], tau[j], beside, keep)
+            _keep_shares(V[j], j, rho[j], (tau[j], ridge[j]), beside, keep)
         for k in range(p):
-            z, before = keep[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), start[j, k]
+            z = _hold(keep[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
+            before = start[j, k]
             Z[j, k], A[j, k], A[n + j, k] = z, z - before, V[j, k] - z
             shrunk += tau[j, k] * (abs(before) - abs(z)) + ridge[j, k] / 2 * (before - z) * (before + z)
             used += z != 0

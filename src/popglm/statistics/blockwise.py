@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Blocks", "HostBlocks", "allowed", "block_norms"]
+__all__ = ["NEAR", "Blocks", "HostBlocks", "block_norms", "from_zero", "settled", "unstopped", "within"]
 
 Array = Any
+#: A weight counts as at its bound where it is nearer than this share of itself.
+NEAR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,27 @@ class HostBlocks:
     of_column : ndarray of int, shape (n_features,)
     nested : bool
         Whether every column has a norm of its own beside that of its block.
-    signs : ndarray, shape (n_features,), or None
-        1 and −1 for columns that may have weights of this sign alone, 0 for others; None where there are none.
+    lower, upper : ndarray, shape (n_features,), or None
+        Bounds on the weights, infinite for columns without; None where there are none.
     """
 
     starts: np.ndarray
     of_column: np.ndarray
     nested: bool = False
-    signs: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
 
     @property
     def single(self) -> bool:
         """Whether every column is its own block."""
         return len(self.starts) == len(self.of_column)
+
+    @property
+    def boxed(self) -> bool:
+        """Whether columns whose block has a norm have bounds other than 0."""
+        if not self.nested or self.lower is None or self.upper is None:
+            return False
+        return any(bool((np.isfinite(bound) & (bound != 0)).any()) for bound in (self.lower, self.upper))
 
     def sums(self, xp: Any, A: np.ndarray) -> np.ndarray:
         """Sums of columns by block, shape (n_rows, n_blocks)."""
@@ -56,14 +66,15 @@ class Blocks(NamedTuple):
     of_column : array of int, shape (n_features,)
     columns : array, shape (n_features,), or None
         Something where every column has a norm of its own beside that of its block.
-    signs : array, shape (n_features,), or None
+    lower, upper : array, shape (n_features,) or (n_rows, n_features), or None
         See `HostBlocks`.
     """
 
     member: Array
     of_column: Array
     columns: Array = None
-    signs: Array = None
+    lower: Array = None
+    upper: Array = None
 
     @property
     def single(self) -> bool:
@@ -75,6 +86,11 @@ class Blocks(NamedTuple):
         """Whether every column has a norm of its own beside that of its block."""
         return self.columns is not None
 
+    @property
+    def boxed(self) -> bool:
+        """See `HostBlocks`: such blocks are not for devices."""
+        return False
+
     def sums(self, xp: Any, A: Array) -> Array:
         """Sums of columns by block, shape (n_rows, n_blocks)."""
         return A if self.member is None else xp.matmul(A, self.member)
@@ -84,9 +100,35 @@ class Blocks(NamedTuple):
         return A if self.member is None else xp.take(A, self.of_column, axis=1)
 
 
-def allowed(xp: Any, blocks: Blocks | HostBlocks, V: Array) -> Array:
-    """Rows of V, 0 where a column may not have that sign."""
-    return V if blocks.signs is None else xp.where(blocks.signs * V < 0, 0 * V, V)
+def within(xp: Any, blocks: Blocks | HostBlocks, V: Array) -> Array:
+    """Rows of V, at the bound where they are beyond it."""
+    if blocks.lower is None:
+        return V
+    V = xp.where(blocks.lower > V, blocks.lower + 0 * V, V)
+    return xp.where(blocks.upper < V, blocks.upper + 0 * V, V)
+
+
+def settled(xp: Any, blocks: Blocks | HostBlocks, V: Array, D: Array, rounding: float) -> Array:
+    """`within` for V = W + D of a step D, at the bound also where no more than the rounding of the step is between."""
+    if blocks.lower is None:
+        return V
+    slack = rounding * (xp.abs(V) + xp.abs(D))
+    V = xp.where(V - blocks.lower <= slack, blocks.lower + 0 * V, V)
+    return xp.where(blocks.upper - V <= slack, blocks.upper + 0 * V, V)
+
+
+def from_zero(xp: Any, blocks: Blocks | HostBlocks, F: Array) -> Array:
+    """Forces F on weights, 0 where a weight of 0 is at a bound and may not go that way."""
+    return unstopped(xp, blocks, F, 0 * F)
+
+
+def unstopped(xp: Any, blocks: Blocks | HostBlocks, F: Array, W: Array) -> Array:
+    """Forces F on weights W, 0 where these are at a bound and may not go that way."""
+    if blocks.lower is None:
+        return F
+    near = NEAR * xp.abs(W)
+    stopped = ((blocks.upper - W <= near) & (F > 0)) | ((W - blocks.lower <= near) & (F < 0))
+    return xp.where(stopped, 0 * F, F)
 
 
 def block_norms(xp: Any, blocks: Blocks | HostBlocks, W: Array) -> Array:

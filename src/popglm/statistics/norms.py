@@ -6,19 +6,22 @@ calls them, and of any library's on a device, where they are compiled. None look
 Where blocks are nested, Σ_k τ_k|w_k| + Σ_b τ_b‖w_b‖, τ has the strengths of the columns first and those of the blocks
 after them, (n_rows, n_features + n_blocks).
 
-Where columns may have weights of one sign alone, that is part of the penalty: infinite for the other. A force g of the
-loss, which moves weights along −g, is then within the dual ball where it moves them the forbidden way.
+Where weights have bounds, these are part of the penalty: infinite beyond. By duality a force f, which moves a weight
+along f, is worth what it gains on the way to the bound, max_v fv − τ|v|: nothing within the dual ball, (|f| − τ) times
+the bound beyond, and nothing again where the bound is 0.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from popglm.statistics.blockwise import Blocks, HostBlocks, allowed, block_norms
+from popglm.statistics.blockwise import Blocks, HostBlocks, block_norms, from_zero, unstopped, within
 
-__all__ = ["change", "dual_scale", "least_subgradient", "shrink", "terms", "value"]
+__all__ = ["bounded_forces", "change", "dual_scale", "least_subgradient", "shrink", "terms", "value"]
 
 Array = Any
+#: Halvings in which `_boxed_shrink` closes in on its root.
+HALVES = 50
 #: Rounds in which `_nested_scale` closes in on its root, from both sides.
 ROUNDS = 6
 
@@ -47,13 +50,21 @@ def change(xp: Any, blocks: Blocks | HostBlocks, W: Array, before: Array, tau: A
 
 
 def shrink(xp: Any, blocks: Blocks | HostBlocks, V: Array, tau: Array, keep: Array | float = 1.0) -> Array:
-    """The proximal operator argmin_z ½‖z − v‖² + Σ_b τ_b‖z_b‖ of rows of V, each block times ``keep``.
+    """The proximal operator argmin_z ½‖z − v‖² + Σ_b τ_b‖z_b‖ within the bounds, of rows of V.
 
-    With a ridge part, ½ρ_b‖z_b‖² more, keep = 1/(1 + ρ). By Moreau's decomposition it is also what v has beyond the
-    dual ball ‖v_b‖ ≤ τ_b. Of nested blocks it is that of the columns and then that of the blocks (Friedman, Hastie &
-    Tibshirani 2010).
+    With a ridge part, ½ρ_b‖z_b‖² more, keep = 1/(1 + ρ): what every block is multiplied by. Of a column by itself it is
+    the nearest point within the bounds to that without them.
     """
-    V = allowed(xp, blocks, V)
+    if blocks.boxed:
+        return _boxed_shrink(xp, blocks, V, tau, keep)
+    return within(xp, blocks, beyond(xp, blocks, from_zero(xp, blocks, V), tau, keep))
+
+
+def beyond(xp: Any, blocks: Blocks | HostBlocks, V: Array, tau: Array, keep: Array | float = 1.0) -> Array:
+    """What rows of V have beyond the dual ball ‖v_b‖ ≤ τ_b: `shrink` without bounds, by Moreau's decomposition.
+
+    Of nested blocks that is what is left by the columns and then by the blocks (Friedman, Hastie & Tibshirani 2010).
+    """
     if blocks.nested:
         own, tau = _parts(V, tau)
         V = _soft(xp, V, own)
@@ -63,25 +74,64 @@ def shrink(xp: Any, blocks: Blocks | HostBlocks, V: Array, tau: Array, keep: Arr
     return V * blocks.spread(xp, factor * keep)
 
 
-def dual_scale(xp: Any, blocks: Blocks | HostBlocks, G: Array, tau: Array) -> tuple[Array, Array]:
-    """How far rows of G are from the dual ball ‖g_b‖ ≤ τ_b.
+def dual_scale(xp: Any, blocks: Blocks | HostBlocks, F: Array, tau: Array) -> tuple[Array, Array]:
+    """How far forces F are from the dual ball ‖f_b‖ ≤ τ_b, whichever way they go.
 
     Returns
     -------
     theta : array, shape (n_rows,)
-        Largest θ ≤ 1 for which θg lies in it: one over the dual norm, where that is above 1.
+        Largest θ ≤ 1 for which θf lies in it: one over the dual norm, where that is above 1.
     over : array, shape (n_rows,)
         Squared distance from it.
     """
-    # norms do not ask which way a force goes
-    G = allowed(xp, blocks, -G)
     if blocks.nested:
-        beyond = shrink(xp, blocks, G, tau)
-        return _nested_scale(xp, blocks, G, tau), xp.sum(beyond * beyond, axis=1)
-    forces = block_norms(xp, blocks, G)
+        left = beyond(xp, blocks, F, tau)
+        return _nested_scale(xp, blocks, F, tau), xp.sum(left * left, axis=1)
+    forces = block_norms(xp, blocks, F)
     outside = forces > tau
     theta = xp.min(xp.where(outside, tau / xp.where(outside, forces, 1 + 0 * forces), 1 + 0 * forces), axis=1)
     return theta, xp.sum(xp.where(outside, (forces - tau) ** 2, 0 * forces), axis=1)
+
+
+def bounded_forces(
+    xp: Any, blocks: Blocks | HostBlocks, W: Array, F: Array, tau: Array, lam2: Array
+) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
+    """How far forces F on weights W with bounds are from where they gain nothing.
+
+    A force that the dual ball does not hold may gain up to the bound, which costs little where the weight is there
+    already. Two choices say which forces are not held: those on weights at their bounds, which is nearly right at a
+    minimum; and all that have a bound, which no scale holds back far from it.
+
+    Parameters
+    ----------
+    lam2 : array, shape (n_rows,)
+
+    Returns
+    -------
+    at_bounds, all_bounds : tuple of (theta, gain), shapes (n_rows,) and (n_rows, n_features)
+        The scale of the forces that brings those held within the ball, and what the others gain at that scale.
+    over : array, shape (n_rows,)
+        2λ₂ times what all of them gain with a ridge part λ₂/2‖w‖², unscaled; without bounds their squared distance from
+        the ball.
+    """
+    if blocks.nested:
+        return _group_forces(xp, blocks, W, F, tau, lam2)
+    bound = xp.where(F > 0, blocks.upper + 0 * F, 0 * F - blocks.lower)
+    has_bound = xp.isfinite(bound)
+    room = xp.where(has_bound, bound, 0 * F)
+    size = xp.abs(F)
+
+    def choice(held: Array) -> tuple[Array, Array]:
+        theta, _ = dual_scale(xp, blocks, held, tau)
+        left = theta[:, None] * size - tau
+        return theta, xp.where(left > 0, left * room, 0 * left)
+
+    every = xp.where(has_bound, 0 * F, F)
+    at_bounds = choice(unstopped(xp, blocks, from_zero(xp, blocks, F), W))
+    excess, limit = size - tau, lam2[:, None] * room
+    # a weight that the ridge part lets go to its bound gains along a line from there
+    gain = xp.where(has_bound & (excess > limit), limit * (2 * excess - limit), excess * excess)
+    return at_bounds, choice(every), xp.sum(xp.where(excess > 0, gain, 0 * gain), axis=1)
 
 
 def least_subgradient(xp: Any, blocks: Blocks | HostBlocks, W: Array, grad: Array, tau: Array) -> Array:
@@ -93,8 +143,58 @@ def least_subgradient(xp: Any, blocks: Blocks | HostBlocks, W: Array, grad: Arra
     else:
         own, of_block = _parts(W, tau)
         used = grad + xp.where(W > 0, own, -own) + blocks.spread(xp, of_block) * W / some
-        inside = xp.where(W != 0, used, -_soft(xp, allowed(xp, blocks, -grad), own))
-    return xp.where(norm > 0, inside, -shrink(xp, blocks, -grad, tau))
+        inside = xp.where(W != 0, used, -_soft(xp, from_zero(xp, blocks, -grad), own))
+    found = xp.where(norm > 0, inside, -beyond(xp, blocks, from_zero(xp, blocks, -grad), tau))
+    return -unstopped(xp, blocks, -found, W)
+
+
+def _boxed_shrink(xp: Any, blocks: HostBlocks | Blocks, V: Array, tau: Array, keep: Array | float) -> Array:
+    """`shrink` of nested blocks with bounds: every block times a share s, and within its bounds.
+
+    With v the block without the rest of the penalty, s = 1 − τ/φ(s) for φ(s) = ‖sv within bounds‖/s. φ falls with s,
+    so that φ(s)(1 − s) − τ has one root, below that without bounds.
+    """
+    own, tau = _parts(V, tau)
+    V = _soft(xp, from_zero(xp, blocks, V), own) * blocks.spread(xp, keep + 0 * tau)
+    tau, norm = keep * tau, block_norms(xp, blocks, V)
+    over = norm > tau
+    low, high = 0 * norm, xp.where(over, 1 - tau / xp.where(over, norm, 1 + 0 * norm), 0 * norm)
+    share = high
+    for _ in range(HALVES):
+        scaled = blocks.spread(xp, share) * V
+        ended = block_norms(xp, blocks, within(xp, blocks, scaled)) * (1 - share) - tau * share
+        low, high = xp.where(ended > 0, share, low), xp.where(ended > 0, high, share)
+        # at first the root without bounds, which is right where none is in the way
+        share = xp.where((low == high) | (ended == 0), share, (low + high) / 2)
+    return within(xp, blocks, blocks.spread(xp, share) * V)
+
+
+def _group_forces(
+    xp: Any, blocks: Blocks | HostBlocks, W: Array, F: Array, tau: Array, lam2: Array
+) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
+    """`bounded_forces` of nested blocks.
+
+    There a weight at its bound has a share in the norm of its block, and so a force has that the norm pulls back. What
+    is gained is a minimum over all ways to part a force between ball and bounds; the first is that at W.
+    """
+    own, of_block = _parts(W, tau)
+    norm = block_norms(xp, blocks, W)
+    pull = blocks.spread(xp, of_block / xp.where(norm > 0, norm, 1 + 0 * norm)) * W + lam2[:, None] * W
+    pull = pull + xp.where(W > 0, own, -own)
+    F = from_zero(xp, blocks, F)
+    bound = xp.where(F > 0, blocks.upper + 0 * F, 0 * F - blocks.lower)
+    has_bound = xp.isfinite(bound) | (F == 0)
+    room = xp.where(xp.isfinite(bound), bound, 0 * F)
+    stopped = (unstopped(xp, blocks, F, W) == 0) & (xp.abs(F) > xp.abs(pull))
+    held = xp.where(stopped, pull, F)
+    theta, over = dual_scale(xp, blocks, held, tau)
+    gain = xp.abs(F - held) * room
+    # where all columns of a block are bounded, what the ball does not hold is theirs
+    whole = blocks.spread(xp, blocks.sums(xp, xp.where(has_bound, 0 * F, 1 + 0 * F))) == 0
+    inside = xp.where(whole, held - beyond(xp, blocks, held, tau), held)
+    other, _ = dual_scale(xp, blocks, inside, tau)
+    others = other[:, None] * xp.abs(F - inside) * room
+    return (theta, theta[:, None] * gain), (other, others), over + 2 * lam2 * xp.sum(gain, axis=1)
 
 
 def _parts(W: Array, tau: Array) -> tuple[Array, Array]:

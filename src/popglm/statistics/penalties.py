@@ -11,10 +11,10 @@ import numpy as np
 
 from popglm.shapes import Shape
 from popglm.statistics import norms
-from popglm.statistics.blockwise import HostBlocks, allowed, block_norms
+from popglm.statistics.blockwise import NEAR, HostBlocks, block_norms, from_zero, settled, unstopped, within
 from popglm.statistics.roughness import smoothness_matrix
 
-__all__ = ["PENALTIES", "Penalty"]
+__all__ = ["PENALTIES", "Penalty", "inward"]
 
 #: Largest strength of a ridge, over the largest curvature of the loss: weights keep a tenth there, at most.
 STRONGEST = 10.0
@@ -22,7 +22,17 @@ STRONGEST = 10.0
 #: holds a step along them by the inverse of its square: steps are short for a small number, and rounding along the
 #: penalised columns grows with a large one.
 FREEDOM = 30.0
+#: Of a step that ends at a bound, at most.
+ROUNDINGS = 8
 PENALTIES = ("none", "ridge", "lasso", "elastic_net", "group_lasso")
+
+
+def inward(bounds: np.ndarray, dtype: Any) -> np.ndarray:
+    """Bounds in float64 that are numbers of a precision too, rounded towards 0."""
+    with np.errstate(over="ignore"):
+        rounded = bounds.astype(dtype)
+        beyond = np.abs(rounded.astype(float)) > np.abs(bounds)
+        return np.where(beyond, np.nextafter(rounded, rounded.dtype.type(0)), rounded).astype(float)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Penalty:
     - ``dual_norm`` and ``lambda_max``: at which strengths nothing has a weight;
     - ``subgradient_distance``: how far a point is from stationary;
     - ``masked`` and ``evened``: the same penalty for some columns, and with factors moved into the units of columns;
+    - ``within`` and ``limits``: weights brought within their bounds, and these;
     - ``free`` and ``penalised``: the columns that are never penalised, and weights without them.
 
     On a device the arithmetic is that of `popglm.statistics.norms`, in any array namespace, with the same strengths.
@@ -62,8 +73,8 @@ class Penalty:
         c, what the strength of every block is multiplied by: 1 for None. Blocks with 0 are never penalised.
     mask : ndarray of bool, shape (n_features,), or None
         Columns that may have a weight: all for None. ω counts these alone.
-    signs : ndarray, shape (n_features,), or None
-        1 and −1 for columns whose weights may have this sign alone, 0 for others.
+    bounds : ndarray, shape (2, n_features), or None
+        Smallest and largest weight of every column, on both sides of 0 or at it; infinite for columns without.
     """
 
     l1_ratio: float
@@ -74,7 +85,7 @@ class Penalty:
     product: Callable = np.matmul
     factors: np.ndarray | None = None
     mask: np.ndarray | None = None
-    signs: np.ndarray | None = None
+    bounds: np.ndarray | None = None
 
     @classmethod
     def make(
@@ -158,7 +169,15 @@ class Penalty:
             units = np.where(free, np.where(size > 0, size, 1), units)
             factors = (self.factors > 0).astype(float) if has_ridge else self.factors
         R = None if self.R is None else self.R / np.outer(units, units)
-        return replace(self, block_weights=self.block_weights * root, R=R, factors=factors), units
+        return self.rebounded(units, block_weights=self.block_weights * root, R=R, factors=factors), units
+
+    def rebounded(self, unit: np.ndarray | float, **more: Any) -> Self:
+        """With bounds on weights that are ``unit`` times those here, and ``more``."""
+        return replace(self, **more) if self.bounds is None else replace(self, bounds=self.bounds * unit, **more)
+
+    def representable(self, dtype: Any) -> Self:
+        """With the nearest bounds of a precision that no weight within is beyond."""
+        return self if self.bounds is None else replace(self, bounds=inward(self.bounds, dtype))
 
     @cached_property
     def free(self) -> np.ndarray | None:
@@ -189,12 +208,17 @@ class Penalty:
     @cached_property
     def blocks(self) -> HostBlocks:
         """How columns form blocks."""
-        return HostBlocks(self.starts[:-1], self.block_of_column, signs=self.signs)
+        return HostBlocks(self.starts[:-1], self.block_of_column, False, *self.limits)
+
+    @property
+    def limits(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Lower and upper bounds (n_features,); None where there are none."""
+        return (None, None) if self.bounds is None else (self.bounds[0], self.bounds[1])
 
     @property
     def has_norm(self) -> bool:
-        """Whether a step has no closed form: there are norms, or signs that weights must have."""
-        return self.l1_ratio > 0 or self.signs is not None
+        """Whether a step has no closed form: there are norms, or bounds on weights."""
+        return self.l1_ratio > 0 or self.bounds is not None
 
     @property
     def turning_sizes(self) -> np.ndarray:
@@ -217,14 +241,28 @@ class Penalty:
         would be left over, which counts as a weight.
         """
         closed = landed == 0 if self.blocks.nested else (self.block_norms(landed) == 0)[:, self.block_of_column]
-        if self.signs is not None:
-            # rounding of a step can leave a weight on the wrong side of 0
-            closed |= self.signs * (W + D) < 0
         D[closed] = -W[closed]
+        if self.bounds is not None:
+            # so it is at bounds: a weight beside its bound would count as one that is free to move
+            D[:] = settled(np, self.blocks, W + D, D, ROUNDINGS * float(np.finfo(landed.dtype).eps)) - W
 
     def allow(self, W: np.ndarray, D: np.ndarray) -> np.ndarray:
-        """Steps D from W (n_neurons, n_features) to weights of the signs that they must have."""
-        return D if self.signs is None else np.where(self.signs * (W + D) < 0, -W, D)
+        """Steps D from W (n_neurons, n_features) that go no further than the bounds of the weights."""
+        return D if self.bounds is None else self.within(W + D) - W
+
+    def is_inside(self, w: np.ndarray) -> np.ndarray:
+        """Which weights (n_features,) lie between their bounds, by more than the rounding of single precision."""
+        lower, upper = (-np.inf, np.inf) if self.bounds is None else self.bounds
+        near = NEAR * np.abs(w)
+        return (w - lower > near) & (upper - w > near)
+
+    def pressed(self, W: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Signs of the forces that press weights W (n_neurons, n_features) against their bounds; 0 for the others."""
+        return np.sign(-gradient) - np.sign(unstopped(np, self.blocks, -gradient, W))
+
+    def within(self, W: np.ndarray) -> np.ndarray:
+        """Rows of W (n_neurons, n_features), at the bound where they are beyond it."""
+        return within(np, self.blocks, W)
 
     @cached_property
     def norm_weights(self) -> np.ndarray:
@@ -306,7 +344,7 @@ class Penalty:
         if self.l1_ratio == 0:
             return np.full(len(gradient), np.inf)
         held = self.norm_weights > 0
-        forces = self.block_norms(allowed(np, self.blocks, -self._open(gradient)))[:, held]
+        forces = self.block_norms(from_zero(np, self.blocks, -self._open(gradient)))[:, held]
         return (forces / self.norm_weights[held]).max(axis=1, initial=0) / self.l1_ratio
 
     def subgradient_distance(

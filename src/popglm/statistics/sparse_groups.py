@@ -11,7 +11,7 @@ import numpy as np
 
 from popglm.shapes import Shape
 from popglm.statistics import norms
-from popglm.statistics.blockwise import HostBlocks, allowed
+from popglm.statistics.blockwise import HostBlocks, from_zero
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["SPARSE_GROUPS", "SparseGroupPenalty"]
@@ -64,7 +64,7 @@ class SparseGroupPenalty(Penalty):
     @cached_property
     def blocks(self) -> HostBlocks:
         """See `Penalty.blocks`."""
-        return HostBlocks(self.starts[:-1], self.block_of_column, nested=True, signs=self.signs)
+        return HostBlocks(self.starts[:-1], self.block_of_column, True, *self.limits)
 
     @property
     def turning_sizes(self) -> np.ndarray:
@@ -103,8 +103,8 @@ class SparseGroupPenalty(Penalty):
         # by Cauchy and Schwarz the norm is at least this; there the dual ball is left, or just reached
         most = own[self.starts[:-1]] * np.sqrt(self.block_sizes) + of_block
         held = most > 0
-        forces = self.block_norms(allowed(np, self.blocks, -gradient))
-        least = (forces[:, held] / most[held]).max(axis=1, initial=0)
+        forces = from_zero(np, self.blocks, -gradient)
+        least = (self.block_norms(forces)[:, held] / most[held]).max(axis=1, initial=0)
         some = np.where(least > 0, least, 1)
-        theta, _ = norms.dual_scale(np, self.blocks, gradient / some[:, None], self.norm_weights[None])
+        theta, _ = norms.dual_scale(np, self.blocks, forces / some[:, None], self.norm_weights[None])
         return np.where(least > 0, least / theta, 0) / self.l1_ratio

@@ -22,7 +22,7 @@ from popglm.solve.device.curvature import (
 )
 from popglm.solve.device.proximal import ProximalModel, SplitModel, split_start, start_norms
 from popglm.statistics import norms
-from popglm.statistics.blockwise import Blocks, allowed
+from popglm.statistics.blockwise import Blocks, settled
 
 __all__ = [
     "Diagonals",
@@ -73,11 +73,16 @@ class Diagonals(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Root of the variance of blocks: by column (n_features,), by block (n_blocks,), and by norm of the penalty."""
+    """Root of the variance of blocks: by column (n_features,), by block (n_blocks,), and by norm of the penalty.
+
+    And bounds of the weights in these units, (n_features,) each, where there are some.
+    """
 
     of_column: Array
     of_block: Array
     of_norm: Array
+    lower: Array = None
+    upper: Array = None
 
 
 def choose(ops: Any, mask: Array, *arrays: Array) -> tuple[Array, ...]:
@@ -178,7 +183,7 @@ def open_split(
         What W and grad were divided by, beyond the units of their columns.
     start : tuple of array
     """
-    xp, (W, grad, strength, tau), (deviation, of_block, of_norm) = ops.xp, at, units
+    xp, (W, grad, strength, tau), (deviation, of_block, of_norm, *bounds) = ops.xp, at, units
     W, grad = W * deviation[None, :], grad / deviation[None, :]
     largest = [xp.max(xp.abs(W), axis=1), xp.max(xp.abs(grad), axis=1) / xp.where(c > 0, c, xp.ones_like(c))]
     unit = xp.where(largest[0] > largest[1], largest[0], largest[1])
@@ -188,7 +193,8 @@ def open_split(
     lam2 = xp.min(each, axis=1)
     Q, K = compact_form(xp, pairs, c, order)
     start = split_start(xp, W, grad, c, lam2, tau, values, rho)
-    return SplitModel(W, grad, c, lam2, each - rows(lam2), tau, Q, K, ops.inverse(K)), unit, start
+    limits = [None if bound is None else bound[None, :] / rows(unit) for bound in bounds]
+    return SplitModel(W, grad, c, lam2, each - rows(lam2), tau, Q, K, ops.inverse(K), *limits), unit, start
 
 
 def in_columns(ops: Any, d: Array, unit: Array, deviation: Array) -> Array:
@@ -196,14 +202,16 @@ def in_columns(ops: Any, d: Array, unit: Array, deviation: Array) -> Array:
     return d * (rows(unit) / deviation[None, :])
 
 
-def moved(ops: Any, blocks: Blocks, at: Point, d: Array, R: Array, active: Array) -> tuple[Array, Array]:
-    """W + d for active rows; what first order promises, and how the penalty changes.
+def moved(
+    ops: Any, rounding: float, blocks: Blocks, at: Point, d: Array, R: Array, active: Array
+) -> tuple[Array, Array]:
+    """W + d for active rows, within bounds; what first order promises, and how the penalty changes.
 
     Changes are taken block by block: the difference of two sums would be rounding where the step is small.
     """
     xp, (W, grad, lam2, tau) = ops.xp, at
     good = xp.isfinite(xp.sum(d, axis=1))
-    moved = xp.where(rows((active > 0) & good), allowed(xp, blocks, W + d), W)
+    moved = xp.where(rows((active > 0) & good), settled(xp, blocks, W + d, d, rounding), W)
     # the step that is really taken, so that its curvature pair has no rounding in s
     d = moved - W
     change = norms.change(xp, blocks, moved, W, tau) + lam2 * dot(xp, d, W + 0.5 * d)

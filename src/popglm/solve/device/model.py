@@ -68,12 +68,13 @@ class BatchModel:
         G = np.diag(model.G) if model.G.ndim == 1 else model.G
         p, n_blocks = len(G), len(penalty.block_sizes)
         self.normed = penalty.has_norm
-        of_column = penalty.block_of_column
+        of_column, (lower, upper) = penalty.block_of_column, self._placed_bounds(1.0)
         self.blocks = Blocks(
             None if n_blocks == p else put(np.eye(n_blocks)[of_column]),
             engine.index(of_column),
             put(np.ones(p)) if penalty.blocks.nested else None,
-            None if penalty.signs is None else put(penalty.signs),
+            lower,
+            upper,
         )
         self.G = put(G)
         self.R = None if penalty.R is None else put(penalty.smoothness * penalty.R)
@@ -89,8 +90,9 @@ class BatchModel:
             of_block = np.sqrt(np.where(variance > 0, variance, 1))
             each = of_block[of_column]
             self.units = kernels.Units(
-                put(each), put(of_block), put(np.concatenate([each, of_block]) if penalty.blocks.nested else of_block)
-            )
+                put(each), put(of_block), put(np.concatenate([each, of_block]) if penalty.blocks.nested else of_block),
+                *self._placed_bounds(each),
+            )  # fmt: skip
             self.spectrum = tuple(put(a) for a in principal_axes(G / np.outer(each, each)))
         elif not self.normed:
             self.spectrum = self._placed(*model.eigen(penalty.smoothness, 0.0))
@@ -102,6 +104,11 @@ class BatchModel:
         self.first_bound = (
             0.0 if self.split else max(1.0, 1.02 * float(np.linalg.eigvalsh(G * np.outer(scale, scale))[-1]))
         )
+
+    def _placed_bounds(self, unit: np.ndarray | float) -> tuple[Array, Array]:
+        """Bounds of weights times a unit of each column, on the device; None where there are none."""
+        lower, upper = self.penalty.rebounded(unit).limits
+        return (None, None) if lower is None else (self.engine.asarray(lower), self.engine.asarray(upper))
 
     def _placed(self, values: np.ndarray, vectors: np.ndarray | None) -> tuple[Array, Array | None]:
         """A spectrum on the device."""
@@ -145,7 +152,10 @@ class BatchModel:
     def moved(self, batch: Batch, d: Array, at: Strength, active: np.ndarray) -> tuple[Array, np.ndarray]:
         """See `popglm.solve.device.kernels.moved`; one row per sum."""
         point = kernels.Point(batch.W, batch.grad, at.ridge, at.tau)
-        W, sums = self._call(kernels.moved, self.blocks, point, d, self.R, vector(self.engine, active))
+        rounding = 8 * float(np.finfo(self.engine.dtype).eps)
+        W, sums = self._call(
+            kernels.moved, self.blocks, point, d, self.R, vector(self.engine, active), constants=(rounding,)
+        )
         return W, self._host(sums).T
 
     def mean_slope(self, batch: Batch, W: Array, grad: Array) -> np.ndarray:

@@ -69,6 +69,8 @@ class SplitModel(NamedTuple):
         What blocks have of a ridge beyond λ₂, and the weights of their norms.
     Q, K, M : array
         In the eigenbasis of G; see `popglm.solve.device.curvature.compact_form`. M = K⁻¹.
+    lower, upper : array, shape (n_rows, n_features), or None
+        Bounds of the weights in the units of the models, where there are some.
     """
 
     W: Array
@@ -80,6 +82,8 @@ class SplitModel(NamedTuple):
     Q: Array
     K: Array
     M: Array
+    lower: Array = None
+    upper: Array = None
 
 
 def _shrink(xp: Any, blocks: Blocks, r: Array, H: Array, tau: Array, nu: Array) -> tuple[Array, Array]:
@@ -218,7 +222,8 @@ def split_steps(
         What is missing to a stationary point, in the eigenbasis of G: `decrement` has a bound from it.
     at : tuple of array
     """
-    xp, (W, grad, c, lam2, ridge, tau, Q, K, M) = ops.xp, model
+    xp, (W, grad, c, lam2, ridge, tau, Q, K, M, lower, upper) = ops.xp, model
+    blocks = blocks._replace(lower=lower, upper=upper)
     z, u, rho = at
     values, basis = spectrum
     back = xp.matrix_transpose(basis)

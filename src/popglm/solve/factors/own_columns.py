@@ -116,6 +116,6 @@ def _narrowed(settings: Settings, factors: np.ndarray, own: np.ndarray) -> tuple
         block_weights=penalty.block_weights[kept],
         R=None if penalty.R is None else penalty.R[np.ix_(columns, columns)],
         factors=np.where(np.isfinite(factors), factors, 1.0)[kept],
-        signs=None if penalty.signs is None else penalty.signs[columns],
+        bounds=None if penalty.bounds is None else penalty.bounds[:, columns],
     )
     return replace(settings.of(own), penalty=penalty, factors=None, allowed=allowed), columns
