@@ -23,6 +23,8 @@ fits. popglm does both for all neurons of a recording, with groups of columns an
      - ``penalty="elastic_net"``, ``l1_ratio=a``
    * - ``penalty.factor = v``
      - ``penalty_factors=v / v.mean()``: glmnet scales them to a mean of 1
+   * - ``lower.limits = l``, ``upper.limits = u``
+     - ``constraints={group: (l, u)}``; lists have one for each column of the group
    * - adaptive lasso: ``penalty.factor = 1 / abs(w)``
      - ``penalty_factors=pg.AdaptiveFactors()``, which makes the first fit in every fold anew
    * - ``relax = TRUE``, ``gamma = c(0, 0.5, 1)``

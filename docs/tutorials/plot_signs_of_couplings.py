@@ -98,5 +98,29 @@ for name, model in models.items():
 pd.DataFrame(rows).T.astype({"columns": int, "of which have no part": int})
 
 # %%
+# How strong a synapse can be
+# ---------------------------
+# What is known may be a number, too. Say that a spike changes a log rate by 0.7 at most, as it does in this network. A
+# pair ``(lower, upper)`` says so for each group. In a quarter of the recording, and without a penalty, noise takes some
+# weights far beyond. Bounds stop these, and do not shrink those that are possible, as a penalty would:
+
+quarter = trial < 5
+limits = {f"{name} coupling": (0, 0.7) if name[0] == "e" else (-0.7, 0) for name in names}
+few = {
+    "signs": pg.GLM(penalty="none", constraints=signs).fit(X[quarter], counts[quarter]),
+    "bounds": pg.GLM(penalty="none", constraints=limits).fit(X[quarter], counts[quarter]),
+}
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharex=True, sharey=True, layout="constrained")
+flat = truth.transpose(1, 0, 2).reshape(n_neurons, -1)
+jitter = rng.uniform(-0.06, 0.06, flat.shape)
+for ax, (name, model) in zip(axes, few.items(), strict=True):
+    ax.axhspan(-0.7, 0.7, color="0.93", zorder=0)
+    ax.plot(flat + jitter, model.coef_, "o", color="C0", alpha=0.4, markersize=4, markeredgewidth=0)
+    error = np.sqrt(np.mean((model.coef_ - flat) ** 2))
+    ax.set(title=f"{name.capitalize()} known: error {error:.2f}", xlabel="Weight in the network")
+axes[0].set_ylabel("Weight found in 500 samples")
+plt.show()
+
+# %%
 # Signs are knowledge, not something to try: a fit within wrong ones is certified as well. `compare` says what a source
 # is worth under them, and `SmoothGLM` has curves that rise or fall.
