@@ -42,7 +42,7 @@ def given(monkeypatch):
         if kind == "memory":
             return X
         if kind == "disk":
-            return RowStream(X, X.nbytes // 10)
+            return RowStream(X, X.nbytes // 2)
         kept_sparse(monkeypatch, wide=kind == "wide")
         return csr_array(X)
 
@@ -70,15 +70,15 @@ def test_cross_validation_is_that_of_the_array_in_memory(recorded, given, kind, 
     rng = np.random.default_rng(1)
     beside = {"sample_weight": rng.uniform(0.5, 2, N), "offset": rng.normal(0, 0.3, N)}
     beside |= {"groups": TRIAL if splits == "trials" else None}
-    job = {"low_rank": [0, 2], "lambdas": [0.08, 0.04], "feature_groups": groups_of(X), "cv": SPLITS[splits], **EXACT}
+    job = {"low_rank": [0, 2], "lambdas": [0.06], "feature_groups": groups_of(X), "cv": SPLITS[splits], **EXACT}
     one = quietly(pg.LowRankGLM(**job).fit, given(kind, X), Y, **beside)
     agree(one, quietly(pg.LowRankGLM(**job).fit, X.to_numpy(), Y, **beside))
     assert one.rank_ == 2
     assert (one.coef_[:, -1] != 0).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("family", ["gaussian", "negative_binomial"])
+@pytest.mark.parametrize(("kind", "family"), [("disk", "negative_binomial"), ("disk", "gaussian"), ("wide", "gaussian"),
+                                               ("sparse", "negative_binomial")])  # fmt: skip
 def test_families_that_shift_activity_or_have_parameters(recorded, given, kind, family):
     X, counts = recorded
     job = {"low_rank": 1, "lambdas": 0.05, "feature_groups": groups_of(X), **EXACT}
@@ -95,7 +95,7 @@ def test_families_that_shift_activity_or_have_parameters(recorded, given, kind, 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_weights_of_low_rank_and_a_grid(recorded, given, kind):
     X, counts = recorded[0].iloc[:, : 2 * Q], recorded[1]
-    job = {"low_rank": 2, "own": "low_rank", "n_lambdas": 2, "lambda_min_ratio": 0.3, "cv": 2, **EXACT}
+    job = {"low_rank": 2, "own": "low_rank", "n_lambdas": 2, "lambda_min_ratio": 0.5, "cv": 2, **EXACT}
     agree(*(quietly(pg.LowRankGLM(**job).fit, given(own, X), counts) for own in (kind, "memory")))
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_fitted_is_told(recorded, given):
     holed = X.to_numpy().copy()
     holed[417, 5] = np.nan
     with pytest.raises(ValueError, match="X contains NaN in column 5, first in row 417"):
-        pg.LowRankGLM(lambdas=0.05).fit(RowStream(holed, holed.nbytes // 10), counts)
+        pg.LowRankGLM(lambdas=0.05).fit(RowStream(holed, holed.nbytes // 2), counts)
     model = quietly(pg.LowRankGLM(low_rank=1, lambdas=0.05, own="low_rank").fit, given("disk", X), counts)
     with pytest.raises(ValueError, match="expecting 23 features"):
         model.predict(given("disk", X.iloc[:, :7]))

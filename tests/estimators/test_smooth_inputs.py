@@ -15,7 +15,7 @@ from popglm.solve.curves.smoothing import Smoother
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream
 
-N = 700
+N = 500
 KINDS = ["disk", "sparse"]
 
 
@@ -71,73 +71,71 @@ def given(monkeypatch):
         if kind == "memory":
             return X
         if kind == "disk":
-            return RowStream(X, X.nbytes // 5)
+            return RowStream(X, X.nbytes)
         kept_sparse(monkeypatch)
         return csr_array(X)
 
     return make
 
 
-def agree(one, other):
-    # where the criterion is flat, rounding moves a strength along it, and nothing that a user sees
-    np.testing.assert_allclose(np.log(one.smoothing_), np.log(other.smoothing_), atol=0.03)
-    np.testing.assert_allclose(one.edf_, other.edf_, atol=1e-3)
+def agree(job, X, Y, one, **beside):
+    """A fit is that to the array in memory: it ends at the same criterion, and that is the same function.
+
+    Where a criterion is flat, rounding moves a strength along it. At the very strengths that the one has found the
+    other has the same criterion, its minimum there, and the same weights.
+    """
+    other = quietly(job().fit, X, Y, **beside)
     np.testing.assert_allclose(one.criterion_, other.criterion_, rtol=0, atol=one.tol)
-    for name in ("coef_", "intercept_", "dispersion_"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-3, atol=1e-3, err_msg=name)
+    np.testing.assert_allclose(one.edf_, other.edf_, atol=0.01)
+    np.testing.assert_array_equal(one.null_fitted_, other.null_fitted_)
     for name, values in other.family_parameters_.items():
         np.testing.assert_allclose(one.family_parameters_[name], values, rtol=1e-4)
-    np.testing.assert_array_equal(one.null_fitted_, other.null_fitted_)
+    at = quietly(job(smoothing=one.smoothing_).fit, X, Y, **beside)
+    # dispersions, and parameters of a family, are estimated to so many digits
+    exact = 1e-4 if one.family_parameters_ else 1e-6
+    for name in ("criterion_", "dispersion_", "coef_", "intercept_"):
+        np.testing.assert_allclose(getattr(one, name), getattr(at, name), rtol=exact, atol=exact, err_msg=name)
+    np.testing.assert_allclose(one.slope_, at.slope_, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("family", "method"),
-    [("poisson", "reml"), ("poisson", "gcv"), ("gaussian", "reml"), ("bernoulli", "reml"), ("gamma", "reml"),
-     ("negative_binomial", "reml")],
-)  # fmt: skip
+@pytest.mark.parametrize(("family", "method"), [
+    ("poisson", "gcv"), ("gaussian", "reml"), ("gamma", "reml"), ("negative_binomial", "reml"),
+])  # fmt: skip
 def test_a_fit_is_that_of_the_array_in_memory(session, settings, given, kind, family, method):
     X, eta, _ = session
     Y = activity(family, eta)
     Y[:200, 1] = np.nan
     rng = np.random.default_rng(2)
     beside = {"sample_weight": rng.uniform(0.5, 2, N), "offset": rng.normal(0, 0.2, N)}
-    one, other = (
-        quietly(pg.SmoothGLM(family, method=method, **settings).fit, given(own, X), Y, **beside)
-        for own in (kind, "memory")
-    )
-    agree(one, other)
-    assert (one.edf_.to_numpy()[[0, 2], [0, 3]] > 0.8).all()
-    # at the very strengths that one has found, the other has the same criterion, its minimum and the same weights
-    at = quietly(
-        pg.SmoothGLM(family, method=method, smoothing=one.smoothing_, **settings).fit, X.to_numpy(), Y, **beside
-    )
-    exact = 1e-4 if family == "negative_binomial" else 1e-8
-    np.testing.assert_allclose(at.criterion_, one.criterion_, rtol=exact)
-    np.testing.assert_allclose(at.coef_, one.coef_, rtol=exact, atol=exact)
-    np.testing.assert_allclose(at.slope_, one.slope_, atol=1e-4)
+
+    def job(**more):
+        return pg.SmoothGLM(family, method=method, **settings, **more)
+
+    one = quietly(job().fit, given(kind, X), Y, **beside)
+    agree(job, X.to_numpy(), Y, one, **beside)
+    assert (one.edf_.to_numpy()[[0, 2], [0, 3]] > 0.7).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("more", [
-    {"fit_intercept": False}, {"shrink": False, "smoothing": 0.1}, {"penalties": {"speed": [np.diag(np.arange(7.0))]}},
-    {"constraints": {"speed": "increasing", "cue": "positive"}},
-    {"feature_mask": [[True, False, True], [True, True, False], [False, True, True], [True, True, True]]},
+@pytest.mark.parametrize(("family", "own"), [
+    ("poisson", {"fit_intercept": False}), ("poisson", {"constraints": {"speed": "increasing", "cue": "positive"}}),
+    ("gaussian", {"shrink": False, "penalties": {"speed": [np.diag(np.arange(7.0))]}}),
+    ("gaussian", {"feature_mask": [[1, 0, 1], [1, 1, 0], [0, 1, 1], [1, 1, 1]]}),
 ])  # fmt: skip
-@pytest.mark.parametrize("family", ["poisson", "gaussian"])
-def test_settings_are_those_of_a_fit_in_memory(session, settings, given, kind, family, more):
+def test_settings_are_those_of_a_fit_in_memory(session, settings, given, kind, family, own):
     X, eta, _ = session
-    X = X if more.get("fit_intercept", True) else X.assign(**{"pupil": 0})
+    X = X if own.get("fit_intercept", True) else X.assign(**{"pupil": 0})
     Y = activity(family, eta)
     weight = np.random.default_rng(3).uniform(0, 2, Y.shape)
     weight[:50, 2] = 0
-    one, other = (
-        quietly(pg.SmoothGLM(family, **settings, **more).fit, given(own, X), Y, sample_weight=weight)
-        for own in (kind, "memory")
-    )
-    agree(one, other)
-    if "smoothing" in more:
-        np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-9, atol=1e-11)
+    own = own if "feature_mask" not in own else {"feature_mask": np.array(own["feature_mask"], bool)}
+
+    def job(**more):
+        return pg.SmoothGLM(family, **settings, **own, **more)
+
+    one = quietly(job().fit, given(kind, X), Y, sample_weight=weight)
+    agree(job, X.to_numpy(), Y, one, sample_weight=weight)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,14 +178,14 @@ class Counted:
 def test_a_pass_answers_all_neurons(session, settings, family):
     X, eta, _ = session
     few, many = Counted(X.to_numpy()), Counted(X.to_numpy())
-    memory = X.to_numpy().nbytes // 5
+    memory = X.to_numpy().nbytes
     quietly(pg.SmoothGLM(family, **settings).fit, RowStream(few, memory), activity(family, eta[:, :1]))
     Y = activity(family, np.tile(eta, 5))
     model = quietly(pg.SmoothGLM(family, **settings).fit, RowStream(many, memory), Y)
     # the longest search of all sets the number
     assert many.passes < 4 * few.passes
     assert many.passes < (8 if family == "gaussian" else model.n_iter_.sum())
-    assert many.most < N / 5
+    assert many.most < N / 4
 
 
 def test_rows_on_disk_are_not_held():
@@ -239,7 +237,7 @@ def test_what_reads_x_again(session, settings, given, kind, tmp_path):
 def test_fits_again_read_it_too(session, settings, given, kind):
     X, eta, design = session
     Y = activity("poisson", eta[:, :2])
-    rows, rest, trial = slice(0, 500), slice(500, N), np.arange(500) // 50
+    rows, rest, trial = slice(0, 400), slice(400, N), np.arange(400) // 40
     array, same = X.to_numpy()[rows], given(kind, X.to_numpy()[rows])
     model = pg.SmoothGLM(**settings).fit(array, Y[rows])
     test = X.to_numpy()[rest], Y[rest]
@@ -269,7 +267,7 @@ def test_what_cannot_be_fitted_is_told(session, settings, given, monkeypatch):
     Y, holed = activity("poisson", eta), X.to_numpy().copy()
     holed[417, 5] = np.nan
     with pytest.raises(ValueError, match="X contains NaN in column 5, first in row 417"):
-        pg.SmoothGLM(**settings).fit(RowStream(holed, holed.nbytes // 5), Y)
+        pg.SmoothGLM(**settings).fit(RowStream(holed, holed.nbytes), Y)
     sparse = given("sparse", X)
     monkeypatch.setattr(SparseRows, "WIDE", 8)
     with pytest.raises(ValueError, match=r"sparse and has 17 columns; a SmoothGLM makes matrices .* at most 8 of them"):
@@ -299,7 +297,7 @@ def test_a_disk_that_fails_ends_the_fit(session, settings):
     source = Failing(X.to_numpy())
     before = threading.active_count()
     with pytest.raises(OSError, match="the disk is gone"):
-        pg.SmoothGLM(**settings).fit(RowStream(source, X.to_numpy().nbytes // 5), activity("poisson", eta))
+        pg.SmoothGLM(**settings).fit(RowStream(source, X.to_numpy().nbytes), activity("poisson", eta))
     assert threading.active_count() <= before
 
 
@@ -334,8 +332,9 @@ def assert_same(one, other):
 
 
 class TestCheckpoints:
-    @pytest.mark.parametrize("kind", ["memory", "disk", "sparse"])
-    @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
+    @pytest.mark.parametrize(
+        ("kind", "family"), [("memory", "poisson"), ("disk", "negative_binomial"), ("sparse", "poisson")]
+    )
     def test_a_fit_goes_on_after_an_error(self, session, settings, given, tmp_path, monkeypatch, always, kind, family):
         X, eta, _ = session
         Y, model = activity(family, eta), pg.SmoothGLM(family, **settings)
