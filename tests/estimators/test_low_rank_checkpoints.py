@@ -1,6 +1,7 @@
 """`LowRankGLM.fit(checkpoint=...)`: the same call goes on where it was ended, and ends with the same bits."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from estimators.low_rank import NAMES, coupled, network, quietly
 
 import popglm as pg
 from popglm.io import checkpoints
+from popglm.solve.low_rank import descent
 from popglm.solve.low_rank.objective import LowRankObjective
 from popglm.solve.stream import RowStream
 
@@ -106,6 +108,22 @@ def test_one_fit_without_folds(tmp_path, monkeypatch):
     assert_same(fit(low_rank=1, lambdas=0.05, checkpoint=tmp_path), plain)
     counted(monkeypatch, 1)
     assert_same(fit(low_rank=1, lambdas=0.05, checkpoint=tmp_path), plain)
+
+
+def test_a_fit_that_is_cut_off_again_and_again_ends_with_the_same_bits(tmp_path, monkeypatch, always):
+    monkeypatch.setattr(descent, "RENEW", 5)
+    job = {"low_rank": 3, "lambdas": 0.02, "own": "low_rank"}
+    plain, n_all = total(monkeypatch, **job)
+    ended, n_calls = None, 0
+    while ended is None:
+        n_calls += 1
+        with monkeypatch.context() as patch, suppress(RuntimeError):
+            counted(patch, 25)
+            ended = fit(**job, checkpoint=tmp_path)
+        assert n_calls < n_all
+    assert n_calls > 5
+    # evaluations are counted on, too
+    assert_same(ended, plain)
 
 
 @pytest.fixture(scope="module")
