@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from analysis_helpers import as_json, run
 import popglm as pg
 from popglm.analysis import running
 from popglm.analysis.recipe import read_recipe
-from popglm.analysis.result import open_result
+from popglm.analysis.result import fingerprint, open_result
 from popglm.recording import Session, intervals, signal, traces
 
 HEAD = """\
@@ -212,6 +213,43 @@ def test_fitted_rows_are_predicted_by_folds_where_there_are_some(fit):
     np.testing.assert_allclose(grid["predicted"].values[~rows], model.predict(matrices.X_test), rtol=1e-5)
 
 
+def test_parts_have_offsets_of_their_own(folder, tmp_path):
+    offset = "[fit]\noffset = {events = 'drift', amounts = 'gain'}\n"
+    variables = '[variables]\ndrift = {source = "speed", scale = 0.3}\ngain = {source = "speed", scale = -0.5}\n'
+    variables += 'position = "position"\nspeed = "speed"\n'
+    text = MODELS["TwoPartGLM"].replace("[model]", f"{offset}{variables}[model]")
+    (tmp_path / "recipe.toml").write_text(text, encoding="utf-8")
+    done = run("fit", tmp_path / "recipe.toml", "-o", tmp_path / "result.nc")
+    assert done.exit_code == 0, done.output
+    recipe, result = read_recipe(tmp_path / "recipe.toml"), open_result(tmp_path / "result.nc")
+    matrices = running.build(recipe, running.grid_of(recipe, running.session_of(recipe)))
+    speed = recording().signals["speed"].values
+    given, given_test = (
+        {"events": 0.3 * speed[rows], "amounts": -0.5 * speed[rows]} for rows in (matrices.fitted, ~matrices.fitted)
+    )
+    model = IN_PYTHON["TwoPartGLM"]().fit(matrices.X, matrices.Y, groups=matrices.trial, offset=given)
+    np.testing.assert_allclose(result.model.events_.coef_, model.events_.coef_, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.model.amounts_.coef_, model.amounts_.coef_, rtol=1e-4, atol=1e-5)
+    test = model.evaluate(matrices.X_test, matrices.Y_test, offset=given_test)["deviance_explained"]
+    np.testing.assert_allclose(result.neurons["deviance_explained_test"], test, rtol=1e-4)
+    grid = result.part("grid")["predicted"].values[matrices.fitted]
+    np.testing.assert_allclose(grid, model.predict_held_out(offset=given), rtol=1e-4)
+    found = pg.breakdown(model, matrices.X, matrices.Y, ["position", "speed"], offset=given)
+    np.testing.assert_allclose(result.part("contributions")["reduced_deviance"], found["reduced_deviance"], rtol=1e-4)
+    # what is explained again is of the same data, and a page tells of them
+    assert run("explain", tmp_path / "result.nc").exit_code == 0
+    page = run("report", tmp_path / "result.nc", "-o", tmp_path / "page.html")
+    assert page.exit_code == 0, page.output
+    said = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "“gain” was added to the linear predictor of the amounts" in said
+    assert "“drift” was added to the linear predictor of the events" in said
+    # the same values for the other part are other data
+    swapped = replace(matrices, given={"offset": {"events": given["amounts"], "amounts": given["events"]}})
+    renamed = replace(matrices, given={"offset": {"amounts": given["events"], "events": given["amounts"]}})
+    assert fingerprint(matrices) == result.about["fingerprint"]
+    assert len({fingerprint(one) for one in (matrices, swapped, renamed)}) == 3
+
+
 def test_a_classifier_leaves_labels_in_the_place_of_activity(folder):
     result = open_result(folder / "ClassifierGLMCV.nc")
     grid, session = result.part("grid"), recording()
@@ -290,7 +328,19 @@ GLMCV_OF_BUMPS = HEAD.split("[test]")[0] + "[model]\n"
         ("[fit]\nresponse = 'choice'", ["line 17 (fit.response)", "a GLMCV is fitted to activity"]),
         ("kind = 'ClassifierGLMCV'\nfamily = 'poisson'", ["'family' is not known here"]),
         ("kind = 'ClassifierGLMCV'\n[fit]\nresponse = 'lap'\noffset = 'speed'", ["(fit.offset)", "has no offset"]),
-        ("kind = 'TwoPartGLM'\n[fit]\noffset = 'speed'", ["line 18 (fit.offset)", "an offset of its own"]),
+        (
+            "kind = 'TwoPartGLM'\n[fit]\noffset = 'speed'",
+            ["line 18 (fit.offset)", "name the variable of one, or of both: offset = {amounts = 'speed'}"],
+        ),
+        (
+            "kind = 'SmoothGLM'\n[fit]\noffset = {events = 'speed'}",
+            ["line 18 (fit.offset)", "a SmoothGLM has no parts, and one offset: offset = 'speed'"],
+        ),
+        ("kind = 'TwoPartGLM'\n[fit]\noffset = {}", ["line 18 (fit.offset)", "name the variable of events, of"]),
+        (
+            "kind = 'TwoPartGLM'\n[fit]\noffset = {amount = 'speed'}",
+            ["line 18 (fit.offset.amount)", "'amount' is not known here; nearest names: 'amounts'"],
+        ),
         (
             "kind = 'SmoothGLM'\n[explain]\ncompare = true",
             ["line 18 (explain.compare)", "keep some with a table [test]"],

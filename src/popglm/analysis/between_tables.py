@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from popglm.analysis.kinds import kind_of
-from popglm.analysis.schema import RecipeModel
+from popglm.analysis.schema import OffsetsOfParts, RecipeModel
 
 __all__ = ["fault_between_tables"]
 
@@ -43,10 +43,14 @@ def fault_between_tables(content: RecipeModel) -> tuple[tuple[Any, ...], str] | 
             f"response is for [model] with kind = 'ClassifierGLMCV'; a {kind} is fitted to activity, which "
             "data.activity names"
         )
-    if fit.offset is not None and kind == "TwoPartGLM":
+    if isinstance(fit.offset, str) and kind == "TwoPartGLM":
         return ("fit", "offset"), (
-            "each part of a TwoPartGLM has an offset of its own, which a recipe does not tell; use "
-            "popglm.TwoPartGLM in Python, or leave it out"
+            "each part of a TwoPartGLM has an offset of its own; name the variable of one, or of both: "
+            f"offset = {{amounts = {fit.offset!r}}}"
+        )
+    if isinstance(fit.offset, OffsetsOfParts) and kind not in ("TwoPartGLM", "ClassifierGLMCV"):
+        return ("fit", "offset"), (
+            f"a {kind} has no parts, and one offset: offset = {fit.offset.events or fit.offset.amounts!r}"
         )
     if fit.offset is not None and kind == "ClassifierGLMCV":
         return ("fit", "offset"), "a ClassifierGLMCV has no offset; leave it out, or give the variable a term"

@@ -304,10 +304,18 @@ def fingerprint(matrices: Matrices) -> str:
     Y = matrices.Y.values
     # labels of a classifier
     Y = Y.astype(str) if Y.dtype == object else Y
-    for array in (matrices.X.to_numpy(), Y, trial, *mask, *matrices.given.values()):
+    given = [one for value in matrices.given.values() for one in _arrays_of(value)]
+    for array in (matrices.X.to_numpy(), Y, trial, *mask, *given):
         found.update(str((array.shape, array.dtype.str)).encode())
         found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()
+
+
+def _arrays_of(value: Any) -> list[np.ndarray]:
+    """An array, or the arrays of parts between the names of these."""
+    if not isinstance(value, dict):
+        return [value]
+    return [one for name, array in value.items() for one in (np.array(name), array)]
 
 
 def _design(matrices: Matrices) -> xr.Dataset:

@@ -148,7 +148,8 @@ class Matrices:
     mask : DataFrame of bool, shape (n_groups, n_neurons), or None
         Which neurons each feature group may explain.
     given, given_test : dict of str to ndarray, shape (n_rows,)
-        ``sample_weight`` and ``offset``, where the recipe names them, of the fit and of the test.
+        ``sample_weight`` and ``offset``, where the recipe names them, of the fit and of the test; offsets of parts are
+        a dict of such arrays.
     """
 
     design: Design
@@ -194,7 +195,7 @@ def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
     except KeyError as error:
         key, fault = error.args
         raise ValueError(f"{recipe.place(('masks', key))}: {fault}") from None
-    in_fit, in_test = ({name: values[rows] for name, values in given.items()} for rows in (fitted, ~fitted))
+    in_fit, in_test = (_by_argument(given, rows) for rows in (fitted, ~fitted))
     rows = Y.isel(time=fitted), Y.isel(time=~fitted)
     return Matrices(design, X, rows[0], trial[fitted], fitted, X_test, rows[1], mask, in_fit, in_test)
 
@@ -204,7 +205,7 @@ def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
     found = {}
     for argument, name in recipe.content.fit.beside.items():
         values = data[name].values
-        place = recipe.place(("fit", argument))
+        place = recipe.place(("fit", *argument.split(".")))
         if values.dtype.kind not in "biuf":
             raise ValueError(f"{place}: {name!r} holds {shown(values[0])}; {argument} must be a variable of numbers")
         values = values.astype(np.float64)
@@ -215,6 +216,18 @@ def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
                 f"{argument}; leave such trials out with trials.where, or name a variable that is known everywhere"
             )
         found[argument] = values
+    return found
+
+
+def _by_argument(given: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
+    """Some rows of what is given, as ``fit`` takes it: what has a dot in its name is for a part."""
+    found: dict[str, Any] = {}
+    for name, values in given.items():
+        argument, _, part = name.partition(".")
+        if part:
+            found.setdefault(argument, {})[part] = values[rows]
+        else:
+            found[argument] = values[rows]
     return found
 
 
@@ -295,7 +308,8 @@ def _keys_of_fault(recipe: Recipe, message: str) -> tuple[str, ...]:
             return ("model", *keys)
     if fit.responses and message.startswith(("y ", "Unknown label type")):
         return ("fit", "response")
-    return next((("fit", name) for name in fit.beside if name in message), ("model",))
+    arguments = dict.fromkeys(name.partition(".")[0] for name in fit.beside)
+    return next((("fit", name) for name in arguments if name in message), ("model",))
 
 
 def _shows(table: Any, message: str) -> bool:

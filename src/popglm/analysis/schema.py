@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from popglm.analysis.kinds import KINDS, check_options, kind_of
 from popglm.analysis.makers import OF_NEURONS, TERM_OPTIONS, missing_of
 
-__all__ = ["RecipeModel", "Source", "VariableOfRecipe"]
+__all__ = ["OffsetsOfParts", "RecipeModel", "Source", "VariableOfRecipe"]
 
 Number = int | float
 
@@ -166,18 +166,33 @@ class DesignOfRecipe(_Strict):
     dtype: Literal["float32", "float64"] = "float32"
 
 
+class OffsetsOfParts(_Strict):
+    """What is added to the linear predictors of the parts of a `TwoPartGLM`: names of variables."""
+
+    events: str | None = None
+    amounts: str | None = None
+
+    @model_validator(mode="after")
+    def _of_one_at_least(self) -> OffsetsOfParts:
+        """A table that names nothing was meant to."""
+        if self.events is None and self.amounts is None:
+            raise ValueError("name the variable of events, of amounts, or of both")
+        return self
+
+
 class FitOfRecipe(_Strict):
     """Arguments of the model's ``fit`` with a value per bin: names of variables.
 
     Attributes
     ----------
-    sample_weight, offset : str, optional
+    sample_weight : str, optional
+    offset : str or OffsetsOfParts, optional
     response : str or list of str, optional
         What a classifier tells the classes of, in the place of activity.
     """
 
     sample_weight: str | None = None
-    offset: str | None = None
+    offset: str | OffsetsOfParts | None = None
     response: str | list[str] | None = None
 
     @property
@@ -187,8 +202,12 @@ class FitOfRecipe(_Strict):
 
     @property
     def beside(self) -> dict[str, str]:
-        """Names of the variables of sample weights and the offset, by argument."""
-        given = {"sample_weight": self.sample_weight, "offset": self.offset}
+        """Names of the variables of sample weights and the offset, by argument; "offset.events" is that of a part."""
+        given = {"sample_weight": self.sample_weight}
+        if isinstance(self.offset, OffsetsOfParts):
+            given |= {"offset.events": self.offset.events, "offset.amounts": self.offset.amounts}
+        else:
+            given["offset"] = self.offset
         return {argument: name for argument, name in given.items() if name is not None}
 
 

@@ -144,7 +144,11 @@ def _weight_sentences(result: Result) -> list[str]:
     """Sample weights and the offset."""
     fit = parse_recipe(result.recipe_text, result.recipe_path).content.fit
     said = [f"Bins were weighted by the variable “{fit.sample_weight}”."] if fit.sample_weight else []
-    return said + ([f"The variable “{fit.offset}” was added to the linear predictor."] if fit.offset else [])
+    for argument, name in fit.beside.items():
+        if argument.startswith("offset"):
+            of_part = f" of the {part}" if (part := argument.partition(".")[2]) else ""
+            said.append(f"The variable “{name}” was added to the linear predictor{of_part}.")
+    return said
 
 
 def _rows_of(result: Result) -> str:
