@@ -386,6 +386,29 @@ class TestTheRestOfTheModel:
         assert lost["lick"] > lost["speed"] > 0
         assert lost["turn"] == pytest.approx(0, abs=1e-6)
 
+    def test_norms_of_groups_are_fitted_on_the_host(self):
+        X, Y = drawn()
+        given = {"penalty": "sparse_group_lasso", "lambdas": [0.02], "tol": 1e-6}
+        found = model(schedule="device", **given).fit(X, Y["poisson"])
+        np.testing.assert_array_equal(found.coef_, model(schedule="host", **given).fit(X, Y["poisson"]).coef_)
+
+    def test_checkpoints_tell_long_lists_of_bounds_apart(self, tmp_path):
+        rng = np.random.default_rng(1)
+        X, y, upper = rng.normal(size=(40, 1200)), rng.normal(size=40), np.ones(1200)
+        upper[600] = 0.5
+        for k, bounds in enumerate((np.ones(1200), upper)):
+            kept = pg.GLM(
+                "gaussian",
+                penalty="lasso",
+                feature_groups=["a"] * 1200,
+                lambdas=[0.5],
+                constraints={"a": (None, bounds)},
+            )
+            if k == 0:
+                kept.fit(X, y, checkpoint=tmp_path)
+            else:
+                assert_complaint("constraints", partial(kept.fit, X, checkpoint=tmp_path), y)
+
     def test_an_adaptive_lasso(self):
         X, Y = drawn()
         adaptive = {"penalty_factors": pg.AdaptiveFactors(), "precision": "float32", "tol": 1e-4}

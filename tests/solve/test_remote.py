@@ -111,6 +111,7 @@ MODELS = [
     ("poisson", "none", {}),
     ("bernoulli", "group_lasso", {"penalty_factors": [0, 1, 1]}),
     ("poisson", "lasso", {"feature_mask": np.arange(P)[:, None] != np.arange(Q)}),
+    ("poisson", "lasso", {"constraints": {"group0": (-0.05, 0.1), "group2": "positive"}}),
 ]
 
 

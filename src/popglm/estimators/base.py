@@ -208,7 +208,10 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         arrays |= {"lambdas": settings.lambdas}
         if self.feature_shapes_ is not None:
             arrays |= {"feature_shapes": settings.penalty.R}
-        shares = {"l1_ratio": settings.penalty.l1_ratio, "smoothness": settings.penalty.smoothness}
+        shares: dict[str, Any] = {"l1_ratio": settings.penalty.l1_ratio, "smoothness": settings.penalty.smoothness}
+        if settings.penalty.bounds is not None:
+            # as text, long arrays would be cut
+            shares |= about_arrays(engine, {"constraints": settings.penalty.bounds})
         settled = about_settings(self, settings.loss, engine, n_devices, **shares)
         return about_arrays(engine, arrays) | about_folds(engine, splits) | settled
 
