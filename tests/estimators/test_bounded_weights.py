@@ -290,8 +290,9 @@ def test_accelerators_and_other_engines(engine, penalty):
     assert_within(found.coef_)
     assert found.gap_.max() <= 1e-6
     np.testing.assert_allclose(found.coef_, model(**given).fit(X, Y["poisson"]).coef_, atol=2e-3)
-    single = model(engine=engine, schedule=schedule, **given | {"precision": "float32", "tol": 1e-4})
-    assert_within(single.fit(X, Y["poisson"]).coef_)
+    if schedule == "device":
+        single = model(engine=engine, schedule=schedule, **given | {"precision": "float32", "tol": 1e-4})
+        assert_within(single.fit(X, Y["poisson"]).coef_)
 
 
 class TestUnits:
