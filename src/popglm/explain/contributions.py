@@ -25,6 +25,7 @@ from popglm.solve.coordinates import product64
 from popglm.solve.sparse.rows import some_rows
 from popglm.solve.stream import RowStream, is_streamed, read_rows
 from popglm.statistics.selection import at_strengths, fraction_explained
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
     "Activity",
@@ -38,6 +39,7 @@ __all__ = [
     "other_than_in_fit",
     "rows_of",
     "take_columns",
+    "warn_of_other_data",
 ]
 
 #: Elements (samples × neurons) that are scored at once: some 64 MB in float64 per array.
@@ -140,6 +142,23 @@ def check_data_of_fit(
                 f"{who}: X, Y, sample_weight or offset are not those of the fit: {said}. Give the data that the model "
                 "was fitted to, in its order."
             )
+
+
+def warn_of_other_data(
+    model: GLMCV, X: Any, Y: np.ndarray, sample_weight: np.ndarray | None, offset: Any, who: str
+) -> None:
+    """Warn of data with another held-out deviance than in the fit, where a part of the samples may be meant.
+
+    Nothing is said where the fit had sample weights or an offset that are not given: its deviance has them.
+    """
+    weighted = getattr(model, "fitted_with_sample_weight_", False) and sample_weight is None
+    beside = getattr(model, "fitted_with_offset_", False) and not np.any(0 if offset is None else offset)
+    if weighted or beside:
+        return
+    try:
+        check_data_of_fit(model, X, Y, sample_weight, offset, who)
+    except ValueError as error:
+        warn(f"{error} Predictions here are those of the fold that held out the row of this number.", PopglmWarning)
 
 
 def other_than_in_fit(model: GLMCV, neurons: np.ndarray, deviance: np.ndarray, null_deviance: np.ndarray) -> str:

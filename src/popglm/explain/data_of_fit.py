@@ -9,12 +9,15 @@ import numpy as np
 from popglm.estimators import GLM, GLMCV
 from popglm.estimators.again import Again
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.cross_validated import CrossValidated
 from popglm.estimators.validation import check_as_in_fit, check_offset
-from popglm.explain.contributions import check_design_matrix, rows_of
+from popglm.explain.contributions import check_data_of_fit, check_design_matrix, rows_of
+from popglm.explain.fitted_objective import check_objective
 from popglm.explain.given_models import check_activity, check_model
 from popglm.labels import Rows
 from popglm.solve.sparse.rows import some_rows
 from popglm.statistics.concave import CONCAVE
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
     "DataOfFit",
@@ -39,13 +42,22 @@ class DataOfFit(NamedTuple):
     labels: Rows
 
 
-def data_of_fit(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str, whole: bool = True) -> DataOfFit:
+def data_of_fit(
+    model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who: str, whole: bool = True, strict: bool = True
+) -> DataOfFit:
     """The arguments of a statistic, if they are those of the fit; ``who`` asks, for the complaints.
 
     Parameters
     ----------
     whole : bool
         Whether X must be an array, and no stream.
+    strict : bool
+        Without folds that hold a row out once, other data are refused; else a warning tells of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not, by number, labels, held-out deviance or, without folds that hold a row out once, the objective.
     """
     check_model(model, who)
     labels = rows_of(model, X, held_out=True)
@@ -53,7 +65,17 @@ def data_of_fit(model: Any, X: Any, Y: Any, sample_weight: Any, offset: Any, who
     X = check_design_matrix(model, X, who, held_out=False, whole=whole)
     X = X if order is None else some_rows(X, order)
     Y = check_activity(model, Y, len(X), labels)
-    return DataOfFit(X, Y, *check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True), labels)
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True)
+    if isinstance(model, CrossValidated) and getattr(model, "held_out_once_", False):
+        check_data_of_fit(model, X, Y, weight, offset, who)
+    else:
+        try:
+            check_objective(model, X, Y, weight, offset, who)
+        except ValueError as error:
+            if strict:
+                raise
+            warn(str(error), PopglmWarning)
+    return DataOfFit(X, Y, weight, offset, labels)
 
 
 def check_refittable(model: Any, who: str) -> None:

@@ -13,8 +13,8 @@ import xarray as xr
 from popglm.checks import check_room, is_number, shown
 from popglm.design import Design
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.validation import check_weights, over_neurons
-from popglm.explain.contributions import rows_of
+from popglm.estimators.validation import check_offset, check_weights, over_neurons
+from popglm.explain.contributions import check_design_matrix, rows_of, warn_of_other_data
 from popglm.explain.fitted_samples import family_of
 from popglm.explain.given_models import check_activity, check_cross_validated, check_model
 from popglm.explain.trials import check_trials
@@ -85,6 +85,11 @@ def decode(
         values, or they do not ascend where `step` or `period` is given; if an argument is not as above; if the model is
         not cross-validated (unless ``held_out=False``).
 
+    Warns
+    -----
+    PopglmWarning
+        If session and Y are as many samples as in the fit, but predicted worse or better than there.
+
     Notes
     -----
     Neurons are independent given the variables of the design, so
@@ -134,6 +139,11 @@ def decode(
     weight = np.broadcast_to(over_neurons(check_weights(sample_weight, n, model.neuron_names_, labels)), y.shape)
     trials = np.zeros(n, int) if trial is None else check_trials(trial, n, labels)
     check_room(f"decode: a posterior of {len(grid):,} values at {n:,} samples", 8.0 * n * len(grid))
+    if held_out:
+        beside = check_offset(model, offset, n, labels, "decode")
+        given = None if sample_weight is None else weight
+        X = check_design_matrix(model, design.transform(columns), "decode", held_out=True)
+        warn_of_other_data(model, X, y, given, beside, "decode")
     predict = partial(model.predict_held_out if held_out else model.predict, offset=offset)
 
     def means(given: np.ndarray) -> np.ndarray:

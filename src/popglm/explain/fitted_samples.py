@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.cross_validated import CrossValidated
-from popglm.explain.contributions import check_data_of_fit
 from popglm.explain.data_of_fit import data_of_fit
+from popglm.explain.fitted_objective import null_curvature
 from popglm.explain.trials import check_trials
 from popglm.solve.coordinates import product64
 from popglm.statistics.concave import CONCAVE
 from popglm.statistics.families.contract import Family
-from popglm.statistics.null import null_models
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["FLAT", "FittedSamples", "family_of", "pearson_dispersion", "samples_of_fit"]
@@ -105,11 +103,14 @@ def pearson_dispersion(samples: FittedSamples, j: int, n_columns: int, eta: np.n
     return float(squares / max(samples.count(j) - n_columns, 1))
 
 
-def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, offset: Any, who: str) -> FittedSamples:
-    """The arguments of a statistic, if they are those of the fit; ``who`` asks, for the complaints."""
-    X, y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, who)
-    if isinstance(model, CrossValidated) and getattr(model, "held_out_once_", False):
-        check_data_of_fit(model, X, y, weight, offset, who)
+def samples_of_fit(
+    model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, offset: Any, who: str, strict: bool = True
+) -> FittedSamples:
+    """The arguments of a statistic, if they are those of the fit; ``who`` asks, for the complaints.
+
+    ``strict`` as in `data_of_fit`.
+    """
+    X, y, weight, offset, labels = data_of_fit(model, X, Y, sample_weight, offset, who, strict=strict)
     X = np.asarray(X, float)
     beside = 0.0 if offset is None else offset[:, None]
     eta = product64(X, np.atleast_2d(model.coef_)) + np.atleast_1d(model.intercept_) + beside
@@ -125,16 +126,3 @@ def samples_of_fit(model: Any, X: Any, Y: Any, trial: Any, sample_weight: Any, o
     trials = None if trial is None else check_trials(trial, len(X), labels)
     curvature = null_curvature(model, y, weight, offset) if model.penalty in CONCAVE else None
     return FittedSamples(model, X, y, eta, null_eta, weight, trials, curvature)
-
-
-def null_curvature(model: Any, y: np.ndarray, weight: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
-    """Mean curvature of every neuron's loss at its best intercept without weights, shape (n_neurons,)."""
-    null = null_models(model.loss_, y, weight, offset, [], bool(model.fit_intercept))
-    found = np.empty(y.shape[1])
-    for j, b in enumerate(null.intercept):
-        family = model.loss_.given(*null.parameters[j]) if model.loss_.parameters else model.loss_
-        eta = np.full(len(y), b) if offset is None else b + offset
-        found[j] = np.average(
-            family.derivatives(np, eta, y[:, j])[1], weights=weight if weight.ndim == 1 else weight[:, j]
-        )
-    return found

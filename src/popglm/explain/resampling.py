@@ -12,13 +12,12 @@ import xarray as xr
 
 from popglm.checks import MOST_DRAWS, check_count, check_fitted, check_room, check_seed, is_number
 from popglm.design import Design
-from popglm.estimators import GLM, GLMCV, SmoothGLM, TwoPartGLM
+from popglm.estimators import GLM, SmoothGLM, TwoPartGLM
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.part_arguments import PARTS, check_offset_given, offset_of
 from popglm.explain.class_refits import class_samples_of_fit
 from popglm.explain.class_resampling import refit_classes
-from popglm.explain.contributions import check_data_of_fit
 from popglm.explain.data_of_fit import (
     check_refittable,
     data_of_fit,
@@ -201,8 +200,6 @@ def _of_activity(model: PopulationGLM, given: tuple[Any, Any, Any, Any], trial: 
     check_refittable(model, "bootstrap")
     X, Y, weight, offset, labels = data_of_fit(model, *given, "bootstrap", whole=False)
     codes = check_trials(trial, len(X), labels)
-    if isinstance(model, GLMCV) and model.held_out_once_:
-        check_data_of_fit(model, X, Y, weight, offset, "bootstrap")
     weight = np.ones(len(X)) if weight is None else weight
     return codes, partial(_refit, model, X, Y, weight, offset, codes)
 

@@ -51,7 +51,13 @@ def time_rescaling(
     Raises
     ------
     ValueError
-        If the family has no intervals, activity is no count, or labels or the offset are not those of the fit.
+        If the family has no intervals, activity is no count, or labels or the offset are not those of the fit; of a
+        model with folds, if X and Y are not.
+
+    Warns
+    -----
+    PopglmWarning
+        If X and Y are not those of the fit of a model without folds.
 
     Notes
     -----
@@ -113,6 +119,11 @@ def rescaled_quantiles(
     ValueError
         As of `time_rescaling`.
 
+    Warns
+    -----
+    PopglmWarning
+        As of `time_rescaling`.
+
     Examples
     --------
     >>> import numpy as np
@@ -146,7 +157,8 @@ def _intervals(
 ) -> tuple[list[str], Iterator[list[np.ndarray]]]:
     """Names of the neurons, and the rescaled intervals of each, trial by trial."""
     check_seed(seed, who)
-    samples = samples_of_fit(model, X, Y, trial, None, offset, who)
+    # new spikes say more of a model than those that it was fitted to
+    samples = samples_of_fit(model, X, Y, trial, None, offset, who, strict=False)
     if model.loss_.name not in FAMILIES:
         raise ValueError(
             f"{who}: a model of the family {model.loss_.name!r} says nothing of the times of events; fit "

@@ -15,7 +15,7 @@ from popglm.estimators.base import PopulationGLM
 from popglm.estimators.splits import as_labels
 from popglm.estimators.validation import check_offset, check_responses, name_neurons
 from popglm.explain.binning import Bins, check_bins
-from popglm.explain.contributions import check_design_matrix, rows_of
+from popglm.explain.contributions import check_design_matrix, rows_of, warn_of_other_data
 from popglm.explain.given_models import check_activity
 from popglm.labels import Rows, neuron_labels, neuron_order, row_labels
 from popglm.numbers import shape_of
@@ -173,6 +173,11 @@ def predicted_tuning(
         If an argument is not as above or as in `tuning`, X or Y are not those of the model, or the model is not
         cross-validated (unless ``held_out=False``).
 
+    Warns
+    -----
+    PopglmWarning
+        If X and Y are as many samples as in the fit, but predicted worse or better than there.
+
     Examples
     --------
     >>> import numpy as np
@@ -192,6 +197,8 @@ def predicted_tuning(
     labels = rows_of(model, X, held_out)
     activity = check_activity(model, Y, len(values), labels)
     offset = check_offset(model, offset, len(values), labels, "predicted_tuning")
+    if held_out:
+        warn_of_other_data(model, values, activity, None, offset, "predicted_tuning")
     predicted = model.predict_held_out(values, offset) if held_out else model.predict(values, offset)
     predicted = np.asarray(predicted, dtype=float).reshape(activity.shape)
     if np.isinf(predicted).any():
