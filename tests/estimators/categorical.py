@@ -31,21 +31,21 @@ def quietly(model, *args, **kwargs):
         return model.fit(*args, **kwargs)
 
 
-def loss(coef, intercept, X, codes, s=None):
+def loss(coef, intercept, X, codes, s=None, offset=0.0):
     """Mean loss of weights (n_classes, n_features), and the forces (n_classes, n_features) on them."""
     s = np.ones(len(X)) if s is None else s
-    eta, one = X @ coef.T + intercept, np.eye(len(coef))[codes]
+    eta, one = X @ coef.T + intercept + offset, np.eye(len(coef))[codes]
     R = s[:, None] * (softmax(eta, axis=1) - one) / s.sum()
     return -s @ (log_softmax(eta, axis=1) * one).sum(axis=1) / s.sum(), R.T @ X, R.sum(axis=0)
 
 
-def minimum(X, codes, n_classes, penalty, s=None):
+def minimum(X, codes, n_classes, penalty, s=None, offset=0.0):
     """Weights and intercepts, without a mean over classes, of least loss and ``penalty(V) -> (value, gradient)``."""
     p = X.shape[1]
 
     def objective(theta):
         V, b = theta[: n_classes * p].reshape(n_classes, p), theta[n_classes * p :]
-        value, G, g = loss(V, b, X, codes, s)
+        value, G, g = loss(V, b, X, codes, s, offset)
         more, slope = penalty(V)
         return value + more, np.append(G + slope, g)
 

@@ -165,7 +165,9 @@ def test_what_cannot_be(model, session, tmp_path):
     X, Y, choice = session
     other = Y.iloc[::-1].reset_index(drop=True)
     for explain in (pg.compare, pg.shapley):
-        with pytest.raises(ValueError, match="X, Y or sample_weight are not those of the fit: the held-out deviance"):
+        with pytest.raises(
+            ValueError, match="X, Y, sample_weight or offset are not those of the fit: the held-out deviance"
+        ):
             explain(model, X, other)
         with pytest.raises(ValueError, match=r"'hop' for response 'state' in row \d+, which the fit did not have"):
             explain(model, X, Y.replace({"state": {Y["state"][1]: "hop"}}))
@@ -173,10 +175,10 @@ def test_what_cannot_be(model, session, tmp_path):
             explain(fitted_once(X, Y), X, Y)
         with pytest.raises(ValueError, match="has sample_weight=, but the model was fitted without"):
             explain(model, X, Y, sample_weight=np.arange(N) + 1.0)
-    with pytest.raises(ValueError, match=r"test must be \(X_test, Y_test\) for a classifier"):
-        pg.compare(model, X, Y, test=(X, Y, np.zeros(N)))
+    with pytest.raises(ValueError, match=r"test must be \(X_test, Y_test\) or \(X_test, Y_test, offset_test\); found"):
+        pg.compare(model, X, Y, test=(X,))
     with pytest.raises(ValueError, match=r"compare has offset=, but"):
-        pg.compare(model, X, Y, offset=np.ones(N))
+        pg.compare(model, X, Y, offset={"run": np.ones(N)})
     many = pd.DataFrame(np.random.default_rng(0).standard_normal((N, 11)), columns=[f"v{k}" for k in range(11)])
     wide = fitted(pg.ClassifierGLMCV("ridge", lambdas=[0.1], feature_groups=list(many), cv=2), many, choice)
     with pytest.raises(ValueError, match="variables must be 10 at most"):

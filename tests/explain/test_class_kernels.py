@@ -197,5 +197,5 @@ def test_bands_without_folds_ask_for_the_data_of_the_fit(session, design, penalt
 
 
 def test_bands_of_other_labels_are_refused(model, session, design):
-    with pytest.raises(ValueError, match="bootstrap: X, Y or sample_weight are not those of the fit"):
+    with pytest.raises(ValueError, match="bootstrap: X, Y, sample_weight or offset are not those of the fit"):
         pg.bootstrap(model, design[0], design[1], session[1][::-1], trial=TRIAL)

@@ -6,7 +6,7 @@ from scipy.linalg import helmert
 from scipy.special import softmax
 
 from popglm.engines import get_engine
-from popglm.solve.categorical.objective import CategoricalObjective
+from popglm.solve.categorical.objective import CategoricalObjective, Labels
 from popglm.solve.categorical.problem import middle, over_classes
 from popglm.statistics.penalties import Penalty
 
@@ -22,12 +22,13 @@ def data():
     return X, codes, rng.uniform(0, 2, N) * (rng.random(N) < 0.9), rng.standard_normal(P * (K - 1))
 
 
-def objective(data, basis=None, fit_intercept=True, precision="float64"):
+def objective(data, basis=None, fit_intercept=True, precision="float64", offset=None):
     X, codes, s, _ = data
     engine, basis = get_engine("numpy", None, precision, []), helmert(K) if basis is None else basis
     ranges = [(0, 100), (150, N)]
+    unit = np.array([1.0, 2.0, 0.5])
     return CategoricalObjective(
-        engine, X.astype(engine.dtype), codes, s, ranges, basis, np.array([1.0, 2.0, 0.5]), fit_intercept
+        engine, X.astype(engine.dtype), Labels(codes, s, offset), ranges, basis, unit, fit_intercept
     )
 
 
@@ -48,10 +49,12 @@ def test_the_loss_is_that_of_the_best_intercepts(data):
     np.testing.assert_allclose(found.b.sum(), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("offset", [None, 1.5])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("basis", [helmert(K), np.eye(K)], ids=["contrasts", "classes"])
-def test_derivatives_are_those_of_finite_differences(data, basis, fit_intercept):
-    own = objective(data, basis, fit_intercept)
+def test_derivatives_are_those_of_finite_differences(data, basis, fit_intercept, offset):
+    beside = None if offset is None else offset * np.random.default_rng(2).standard_normal((K, N))
+    own = objective(data, basis, fit_intercept, offset=beside)
     w = np.random.default_rng(1).standard_normal(P * len(basis))
     b = np.zeros((1, K))
     here, step = own.evaluate(ZERO, w[None], b), 1e-5

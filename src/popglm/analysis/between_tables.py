@@ -53,7 +53,10 @@ def fault_between_tables(content: RecipeModel) -> tuple[tuple[Any, ...], str] | 
             f"a {kind} has no parts, and one offset: offset = {fit.offset.events or fit.offset.amounts!r}"
         )
     if fit.offset is not None and kind == "ClassifierGLMCV":
-        return ("fit", "offset"), "a ClassifierGLMCV has no offset; leave it out, or give the variable a term"
+        return ("fit", "offset"), (
+            "a ClassifierGLMCV has an offset for every class, which a recipe does not tell; use "
+            "popglm.ClassifierGLMCV in Python, leave it out, or give the variable a term"
+        )
     for name in ("compare", "bootstrap"):
         if getattr(explain, name) and (kind, name) in _NOT_EXPLAINED:
             return ("explain", name), _NOT_EXPLAINED[kind, name]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popglm.estimators.bounds import check_bounds
+from popglm.estimators.validation import check_vector
 from popglm.statistics.concave import CONCAVE, ConcavePenalty
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.sparse_groups import SPARSE_GROUPS, SparseGroupPenalty
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from popglm.labels import Rows
     from popglm.shapes import Shape
     from popglm.statistics.families import Family
 
@@ -107,6 +109,15 @@ class Attributes:
     fold_: np.ndarray
     splits_: list[tuple[np.ndarray, np.ndarray]] | None
     cv_deviance_: np.ndarray
+
+    def offset_values(self, offset: Any, n_samples: int, rows: Rows | None) -> np.ndarray | None:
+        """An offset as the model adds it to its predictors, one finite number per sample; None for none.
+
+        Raises
+        ------
+        ValueError
+        """
+        return check_vector(offset, "offset", n_samples, rows=rows)
 
     # methods of the whole estimator
     get_params: Callable[..., dict[str, Any]]

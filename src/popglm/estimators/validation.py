@@ -264,13 +264,13 @@ def has_effect(name: str, vector: np.ndarray | None, are_trials: bool = False) -
 
 
 def check_offset(model: Any, offset: Any, n_samples: int, rows: Rows | None, who: str) -> np.ndarray | None:
-    """`check_vector` of an offset, which a model that was fitted with one cannot do without.
+    """The offset as the model takes it, which one that was fitted with some cannot do without.
 
     A single number is the offset of all samples: 0 asks for none on purpose.
     """
     if offset is None and getattr(model, "fitted_with_offset_", False):
         raise _lacking(who, "offset", "Give the offset of these rows, or offset=0 for the prediction without one.")
-    return check_vector(offset, "offset", n_samples, rows=rows)
+    return model.offset_values(offset, n_samples, rows)
 
 
 def check_reach(offset: np.ndarray | None, responses: np.ndarray, loss: Family, fit_intercept: bool) -> None:
@@ -319,7 +319,7 @@ def check_as_in_fit(
         if name == "sample_weight":
             vector = check_weights(values, n_samples, model.neuron_names_, rows)
         else:
-            vector = check_vector(values, name, n_samples, rows=rows)
+            vector = model.offset_values(values, n_samples, rows)
         # files of earlier revisions do not say, and leave it at None
         fitted, given = getattr(model, f"fitted_with_{name}_", None), has_effect(name, vector, model.loss_.has_trials)
         what, _, none = _BESIDE[name]

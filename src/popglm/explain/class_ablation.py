@@ -10,6 +10,7 @@ from popglm.checks import check_fitted, check_flag
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
 from popglm.estimators.classifier.labels import check_known_classes, weights_by_class
+from popglm.estimators.classifier.offsets import beside_classes
 from popglm.estimators.classifier.predictions import class_deviances, class_predictors
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_weights, over_neurons
@@ -67,16 +68,16 @@ class ClassPredictor(Predictor):
                 (np.flatnonzero(model.fold_ == fold), coef, intercept)
                 for fold, (coef, intercept) in enumerate(zip(model.cv_coef_, model.cv_intercept_, strict=True))
             ]
-            return cls(X, None, parts)
+            return cls(X, offset, parts)
         shape = len(model.neuron_names_), len(model.classes_), X.shape[1]
-        return cls(X, None, [(np.arange(len(X)), model.coef_.reshape(shape), model.intercept_.reshape(shape[:2]))])
+        return cls(X, offset, [(np.arange(len(X)), model.coef_.reshape(shape), model.intercept_.reshape(shape[:2]))])
 
     def constant(self, neurons: np.ndarray) -> np.ndarray:
-        """Intercepts."""
+        """Intercepts and offset."""
         eta = np.zeros((len(self.X), len(neurons), self.parts[0][2].shape[1]))
         for rows, _, intercept in self.parts:
             eta[rows] = intercept[neurons]
-        return eta
+        return eta if self.offset is None else eta + beside_classes(self.offset, neurons)
 
     def part(self, columns: np.ndarray | slice, neurons: np.ndarray, source: np.ndarray | None = None) -> np.ndarray:
         """See `Predictor.part`; shape (n_samples, n_responses, n_classes)."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
+from popglm.estimators.validation import check_offset
 from popglm.explain.binning import check_bins
 from popglm.explain.class_ablation import ClassActivity, ClassPredictor, check_class_matrix
 from popglm.explain.class_refits import ClassRefits, class_data_of_fit
@@ -42,13 +43,17 @@ def tally_of_class_refits(
     own = class_data_of_fit(model, X, Y, sample_weight, offset, "compare")
     groups, sizes = model.feature_group_names_, model.feature_group_sizes_
     chosen = resolve_variables(variables, groups)
-    X_scored, y_scored, weight, labels = own.X, own.y, own.weight, own.labels
+    X_scored, y_scored, weight, shift, labels = own.X, own.y, own.weight, own.offset, own.labels
     if test is not None:
-        if not isinstance(test, tuple | list) or len(test) != 2:
-            raise ValueError(f"compare: test must be (X_test, Y_test) for a classifier; found {shown(test)}.")
+        if not isinstance(test, tuple | list) or len(test) not in (2, 3):
+            raise ValueError(
+                f"compare: test must be (X_test, Y_test) or (X_test, Y_test, offset_test); found {shown(test)}."
+            )
         X_scored = check_class_matrix(model, test[0], "compare", held_out=False)
         y_scored, weight, labels = test[1], None, rows_of(model, test[0], held_out=False)
-    full = ClassPredictor.make(model, X_scored, None, test is None)
+        given = test[2] if len(test) == 3 else None
+        shift = check_offset(model, given, len(X_scored), labels, "compare: test")
+    full = ClassPredictor.make(model, X_scored, shift, test is None)
     axis = check_bins(by, len(X_scored), labels)
     of_fit = test is None
     scored = ClassActivity.make(

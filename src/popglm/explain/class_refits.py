@@ -31,12 +31,13 @@ SAME = 0.001
 
 
 class ClassDataOfFit(NamedTuple):
-    """X or a stream of it, labels as a table, their numbers, and weights, in the order of the fit; and its rows."""
+    """X or a stream of it, labels as a table, their numbers, weights and offset, in the order of the fit; its rows."""
 
     X: Any
     y: pd.DataFrame
     codes: np.ndarray
     weight: np.ndarray | None
+    offset: np.ndarray | None
     labels: Rows
 
 
@@ -87,23 +88,23 @@ def class_samples_of_fit(
 def _checked(
     model: CategoricalGLM, values: Any, labels: Rows, Y: Any, sample_weight: Any, offset: Any, who: str
 ) -> ClassDataOfFit:
-    weight, _ = check_as_in_fit(model, sample_weight, offset, len(values), labels, who, refits=True)
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, who, refits=True)
     codes = check_known_classes(Y, len(values), labels, model, weight)
     kinds = np.array([*model.classes_.tolist(), None], object)
     y = pd.DataFrame(kinds[codes], columns=model.neuron_names_)
-    return ClassDataOfFit(values, y, codes, weight, labels)
+    return ClassDataOfFit(values, y, codes, weight, offset, labels)
 
 
 def _check_deviance(model: ClassifierGLMCV, data: ClassDataOfFit, who: str) -> None:
     """Complain of data with another held-out deviance than in the fit."""
-    predictor = ClassPredictor.make(model, data.X, None, held_out=True)
+    predictor = ClassPredictor.make(model, data.X, data.offset, held_out=True)
     activity = ClassActivity.make(model, data.y, len(data.X), predictor.rows, data.weight, None, folds=model.fold_)
     for responses in neuron_blocks(len(data.X), len(model.neuron_names_)):
         deviance, null = (own[0] for own in _deviances(activity, predictor, responses))
         if said := other_than_in_fit(model, responses, deviance, null):
             raise ValueError(
-                f"{who}: X, Y or sample_weight are not those of the fit: {said}. Give the data that the model was "
-                "fitted to, in its order."
+                f"{who}: X, Y, sample_weight or offset are not those of the fit: {said}. Give the data that the model "
+                "was fitted to, in its order."
             )
 
 
@@ -112,7 +113,7 @@ def _check_objective(model: CategoricalGLM, data: ClassDataOfFit, who: str) -> N
     codes, n = data.codes, len(model.classes_)
     weight = weights_by_class(model.class_weight, codes, model.classes_, data.weight)
     s = (codes >= 0) * over_neurons(weight)
-    predictor = ClassPredictor.make(model, data.X, None, held_out=False)
+    predictor = ClassPredictor.make(model, data.X, data.offset, held_out=False)
     _, coef, _ = predictor.parts[0]
     for responses in neuron_blocks(len(data.X), len(model.neuron_names_)):
         deviance = class_deviances(predictor.eta(responses), codes[:, responses], s[:, responses]).sum(axis=0)
@@ -128,9 +129,9 @@ def _check_objective(model: CategoricalGLM, data: ClassDataOfFit, who: str) -> N
                 same = abs(found - fitted) <= SAME * max(fitted, float(null_loss(counts)))
             if not same:
                 raise ValueError(
-                    f"{who}: X, Y or sample_weight are not those of the fit: the objective or the classes' frequencies "
-                    f"of response {model.neuron_names_[j]!r} are others. Give the data that the model was fitted to, "
-                    "in its order."
+                    f"{who}: X, Y, sample_weight or offset are not those of the fit: the objective or the classes' "
+                    f"frequencies of response {model.neuron_names_[j]!r} are others. Give the data that the model was "
+                    "fitted to, in its order."
                 )
 
 
@@ -166,7 +167,7 @@ class ReducedClassFit:
         """Its predictions of the rows of the full model's."""
         rows = [own for own, _, _ in full.parts]
         return ClassPredictor(
-            take_columns(full.X, self.kept), None, list(zip(rows, self.coef, self.intercept, strict=True))
+            take_columns(full.X, self.kept), full.offset, list(zip(rows, self.coef, self.intercept, strict=True))
         )
 
 
@@ -226,6 +227,7 @@ class ClassRefits:
         start = OwnPaths(take_columns(near, kept), None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            refit.fit(take_columns(self.data.X, kept), self.data.y, sample_weight=self.data.weight, start=start)
+            given: dict[str, Any] = {"sample_weight": self.data.weight, "offset": self.data.offset, "start": start}
+            refit.fit(take_columns(self.data.X, kept), self.data.y, **given)
         gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
         return refit, int((gaps > model.tol).any(axis=(0, 1)).sum())

@@ -52,7 +52,8 @@ def refit_classes(
         # of classes that are rare in a resample: those that are lacking are counted
         warnings.simplefilter("ignore", PopglmWarning)
         sample_weight = weight * (times if weight.ndim == 1 else times[:, None])
-        refit.fit(data.X, data.y, sample_weight=sample_weight, start=model.coef_.reshape(1, *shape, -1))
+        start = model.coef_.reshape(1, *shape, -1)
+        refit.fit(data.X, data.y, sample_weight=sample_weight, offset=data.offset, start=start)
     lacks = (model.has_class_ & ~refit.has_class_).any(axis=1)
     unknown = lacks[:, None] | ~model.has_class_
     coef = np.where(unknown[..., None], np.nan, refit.coef_.reshape(*shape, -1))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from popglm.estimators.classifier.offsets import beside_classes, of_occurring
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import MOST_DEPENDENCE, Layout, Method, serial_dependence
 from popglm.explain.class_refits import ClassDataOfFit, class_data_of_fit
@@ -61,6 +62,11 @@ class TestedClasses(MovedTest):
         return cls(model, data.X, data.codes, rows, codes, strata, data)
 
     @property
+    def first(self) -> np.ndarray:
+        """The first sample of every trial."""
+        return np.concatenate([[0], np.cumsum(np.bincount(self.trial))[:-1]])
+
+    @property
     def empty(self) -> np.ndarray:
         """See `MovedTest`."""
         return self.model.null_fitted_ | ~np.isfinite(self.model.lambda_)
@@ -78,9 +84,10 @@ class TestedClasses(MovedTest):
 
     @property
     def constant_in_trials(self) -> bool:
-        """Whether every response has one label throughout each trial."""
-        first = np.concatenate([[0], np.cumsum(np.bincount(self.trial))[:-1]])
-        return bool((self.y == self.y[first][self.trial]).all()) and len(first) < len(self.trial)
+        """Whether every response has one label, and one offset, throughout each trial."""
+        first, offset = self.first[self.trial], self.data.offset
+        constant = (self.y == self.y[first]).all() and (offset is None or (offset == offset[first]).all())
+        return bool(constant) and self.trial[-1] + 1 < len(self.trial)
 
     def explained(self) -> np.ndarray:
         """Held-out deviance explained."""
@@ -88,8 +95,8 @@ class TestedClasses(MovedTest):
 
     def contributions(self, chosen: dict[str, list[str]]) -> np.ndarray:
         """See `MovedTest`."""
-        shares = breakdown(self.model, self.X, self.data.y, chosen, sample_weight=self.data.weight)
-        return shares.fraction_null_deviance.values
+        given: dict[str, Any] = {"sample_weight": self.data.weight, "offset": self.data.offset}
+        return breakdown(self.model, self.X, self.data.y, chosen, **given).fraction_null_deviance.values
 
     def at_once(self) -> int:
         """See `MovedTest`."""
@@ -124,24 +131,35 @@ class TestedClasses(MovedTest):
         """See `MovedTest`; all surrogates of labels are responses of one fit."""
         if own is not None:
             return super().score(own, alone, surrogates, going, draws)
-        codes = []
-        for j in going:
-            y = self.y[:, j]
-            if isinstance(surrogates, TrialPermutations) and self.constant_in_trials:
-                codes.append(y[surrogates.first][surrogates.orders[draws]][:, self.trial])
-            else:
-                codes.append(surrogates.apply(y, j, draws, self.rows))
-        # (n_responses, n_draws, n_samples)
-        each = np.stack(codes)
-        fitted = self._fitted(self.X, each.reshape(-1, each.shape[-1]).T, np.repeat(going, each.shape[1]))
-        return fitted.reshape(each.shape[:2]).T
+        # samples that labels come from with their offsets, which are known of them: (n_responses, n_draws, n_samples)
+        source = np.stack([self.moved(self.rows, j, surrogates, draws, self.rows) for j in going])
+        codes = np.concatenate([self.y[rows, j].T for rows, j in zip(source, going, strict=True)], axis=1)
+        offset, of = self.data.offset, np.repeat(going, source.shape[1])
+        if offset is not None:
+            each = [beside_classes(offset, slice(j, j + 1))[rows, 0] for rows, j in zip(source, going, strict=True)]
+            # (n_samples, n_surrogates, n_classes)
+            offset = np.moveaxis(np.concatenate(each), 1, 0)
+        return self._fitted(self.X, codes, offset, of).reshape(source.shape[:2]).T
+
+    def moved(self, values: np.ndarray, j: int, surrogates: Any, draws: slice, order: np.ndarray) -> np.ndarray:
+        """Surrogates (n_draws, n_samples) of what goes with the labels of a response, the samples in ``order``."""
+        if isinstance(surrogates, TrialPermutations) and self.constant_in_trials and not surrogates.means:
+            return values[surrogates.first][surrogates.orders[draws]][:, self.trial[order]]
+        return surrogates.apply(values, j, draws, order)
 
     def explained_by(self, X: np.ndarray, going: np.ndarray) -> np.ndarray:
         """See `MovedTest`."""
-        return self._fitted(X, self.y[:, going], going)
+        offset = self.data.offset
+        if offset is not None:
+            shape = len(offset), len(going), offset.shape[-1]
+            offset = np.broadcast_to(beside_classes(offset, going), shape)
+        return self._fitted(X, self.y[:, going], offset, going)
 
-    def _fitted(self, X: np.ndarray, codes: np.ndarray, of: np.ndarray) -> np.ndarray:
-        """Held-out deviance explained of the model fitted to labels (n_samples, n), those of the responses ``of``."""
+    def _fitted(self, X: np.ndarray, codes: np.ndarray, offset: np.ndarray | None, of: np.ndarray) -> np.ndarray:
+        """Held-out deviance explained of the model fitted to labels (n_samples, n), those of the responses ``of``.
+
+        ``offset`` is theirs, (n_samples, n, n_classes).
+        """
         model = self.model
         kinds = np.array([*model.classes_.tolist(), None], object)
         factors, mask = model.penalty_factors_, model.feature_mask_
@@ -162,7 +180,8 @@ class TestedClasses(MovedTest):
             # the model's own fit has told of classes that are few
             warnings.simplefilter("ignore", PopglmWarning)
             warnings.simplefilter("ignore", ConvergenceWarning)
-            refit.fit(X, pd.DataFrame(kinds[codes]), sample_weight=self.data.weight)
+            offset = of_occurring(offset, model.classes_, kinds[codes])
+            refit.fit(X, pd.DataFrame(kinds[codes]), sample_weight=self.data.weight, offset=offset)
             return refit.select(**_rule(model)).cv_deviance_explained_
 
 

@@ -10,15 +10,16 @@ from scipy.linalg import helmert
 from popglm.engines import get_engine
 from popglm.estimators.classifier.glm_cv import ClassifierGLMCV
 from popglm.estimators.classifier.labels import weights_by_class
+from popglm.estimators.classifier.offsets import beside_classes
 from popglm.estimators.classifier.predictions import class_predictors
 from popglm.estimators.validation import over_neurons
 from popglm.explain.class_ablation import ClassActivity, ClassPredictor
 from popglm.explain.class_refits import ClassDataOfFit, ClassRefits
 from popglm.explain.contributions import neuron_blocks
-from popglm.solve.categorical.objective import CategoricalObjective
+from popglm.solve.categorical.objective import CategoricalObjective, Labels
 from popglm.statistics.categorical import terms
 
-__all__ = ["AblatedClassSubsets", "RefittedClassSubsets"]
+__all__ = ["AblatedClassSubsets", "BestIntercepts", "RefittedClassSubsets"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,10 @@ class AblatedClassSubsets:
         place = np.searchsorted(there, self.data.codes[:, r])
         rest = np.setdiff1d(np.arange(coef.shape[1]), np.concatenate(self.columns))
         parts = [self._part(coef, own, fitted, held) for own in [rest, *self.columns]]
-        own = _Intercepts(place[fitted], weights[fitted], len(there))
+        if self.data.offset is not None:
+            beside = beside_classes(self.data.offset, slice(r, r + 1))[:, 0, there]
+            parts[0] = parts[0][0] + beside[fitted].T, parts[0][1] + beside[held].T
+        own = BestIntercepts(place[fitted], weights[fitted], len(there))
         one = (np.arange(len(there))[:, None] == place[held]).astype(float)
         found = np.zeros(2 ** len(self.columns))
         for subset in range(len(found)):
@@ -81,7 +85,7 @@ class AblatedClassSubsets:
         return np.ascontiguousarray(whole[0]), np.ascontiguousarray(whole[1])
 
 
-class _Intercepts:
+class BestIntercepts:
     """The best intercepts (n_classes,) beside given predictors, as the solver has them."""
 
     def __init__(self, codes: np.ndarray, weights: np.ndarray, n_classes: int) -> None:
@@ -89,7 +93,7 @@ class _Intercepts:
         engine = get_engine("numpy", None, "float64", [])
         bare = np.zeros((n, 1))
         basis = helmert(n_classes) if n_classes > 1 else np.eye(1)
-        self.objective = CategoricalObjective(engine, bare, codes, weights, [(0, n)], basis, None, True)
+        self.objective = CategoricalObjective(engine, bare, Labels(codes, weights), [(0, n)], basis, None, True)
 
     def best(self, eta: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Beside predictors (n_classes, n_samples)."""
@@ -115,7 +119,7 @@ class RefittedClassSubsets:
     def deviances(self) -> tuple[np.ndarray, int]:
         """Of every subset, summed over held-out samples: (2**n_variables, n_responses); and re-fits outside `tol`."""
         model, data = self.model, self.data
-        full = ClassPredictor.make(model, data.X, None, held_out=True)
+        full = ClassPredictor.make(model, data.X, data.offset, held_out=True)
         scored = ClassActivity.make(model, data.y, len(data.X), full.rows, data.weight, None, folds=model.fold_)
         refits = ClassRefits(model, data, on_all_rows=False, reselect=False)
         found, late = np.zeros((2 ** len(self.columns), len(model.neuron_names_))), 0

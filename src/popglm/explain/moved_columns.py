@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +43,9 @@ class MovedTest(ABC):
     trial: np.ndarray
     strata: np.ndarray | None
 
+    #: How surrogates are fitted: by the model itself, or locally.
+    refit: ClassVar[str] = "full"
+
     @property
     def longest(self) -> int:
         """Samples of the longest trial."""
@@ -66,6 +68,10 @@ class MovedTest(ABC):
     @abstractmethod
     def explained_by(self, X: np.ndarray, going: np.ndarray) -> np.ndarray:
         """The statistic of the model fitted to other columns, of some neurons."""
+
+    def statistic(self, own: Any, alone: np.ndarray) -> np.ndarray:
+        """What surrogates of some columns, or with None of all, are compared with, shape (n_neurons,)."""
+        return self.explained()
 
     @abstractmethod
     def contributions(self, chosen: dict[str, list[str]]) -> np.ndarray:
@@ -102,14 +108,14 @@ class MovedTest(ABC):
             freedom.append(degrees_of_freedom(alone, residuals, scale) if took.name == "circular_shift" else None)
             targets.append((own, alone, surrogates))
             methods.append(took)
-        statistic = np.where(self.empty, np.nan, self.explained())
-        found = list(map(partial(self._test, statistic), *zip(*targets, strict=True)))
-        nulls = np.full((max(len(null) for null, _ in found), len(statistic), len(found)), np.nan)
-        for k, (null, _) in enumerate(found):
+        found = list(map(self._test, *zip(*targets, strict=True)))
+        statistics, drawn_, ranks = zip(*found, strict=True)
+        nulls = np.full((max(map(len, drawn_)), len(statistics[0]), len(found)), np.nan)
+        for k, null in enumerate(drawn_):
             nulls[: len(null), :, k] = null
-        p = np.stack([p if f is None else widened(p, f) for (_, p), f in zip(found, freedom, strict=True)], axis=1)
+        p = np.stack([p if f is None else widened(p, f) for p, f in zip(ranks, freedom, strict=True)], axis=1)
         p[self.empty] = 1
-        return (np.repeat(statistic[:, None], len(found), axis=1), nulls, p), methods
+        return (np.stack(statistics, axis=1), nulls, p), methods
 
     def method(self, maker: SurrogateMaker, asked: str, X: np.ndarray, what: str, whole: bool) -> Method:
         """How some columns are moved, or with ``whole`` all of them."""
@@ -137,10 +143,9 @@ class MovedTest(ABC):
             found.append(self.explained_by(X, going))
         return np.stack(found)
 
-    def _test(
-        self, statistic: np.ndarray, own: Any, alone: np.ndarray, surrogates: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Statistics of surrogates, as many as are needed, and p-values."""
+    def _test(self, own: Any, alone: np.ndarray, surrogates: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The statistic, those of surrogates, as many as are needed, and p-values."""
+        statistic = np.where(self.empty, np.nan, self.statistic(own, alone))
         null = np.full((len(surrogates), len(statistic)), np.nan)
         for draws in stages(len(surrogates), self.at_once()):
             enough = (null >= statistic - TIE).sum(axis=0) >= EXCEEDANCES
@@ -148,4 +153,4 @@ class MovedTest(ABC):
             if not len(going):
                 break
             null[draws, going] = self.score(own, alone, surrogates, going, draws)
-        return null, sequential_p_values(statistic, null, surrogates.complete)
+        return statistic, null, sequential_p_values(statistic, null, surrogates.complete)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 
 from popglm.estimators.adaptive_factors import in_rows, parts_with_folds
+from popglm.estimators.classifier.offsets import of_occurring
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import Penalty
 
@@ -19,7 +20,7 @@ Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
 def class_first_factors(
-    model: Any, settings: Settings, X: Any, y: np.ndarray, weights: np.ndarray | None, splits: Splits
+    model: Any, settings: Settings, X: Any, labels: tuple[np.ndarray, Any, Any], splits: Splits
 ) -> np.ndarray:
     """Factors (n_fits, n_features, n_responses) of all rows and of every fold's training rows, from these alone.
 
@@ -29,16 +30,15 @@ def class_first_factors(
     ----------
     model : ClassifierGLMCV
         With `AdaptiveFactors` for its penalty factors.
-    y : ndarray of object, shape (n_samples, n_responses)
-        Labels, None where a response is not known.
-    weights : ndarray, shape (n_samples,) or (n_samples, n_responses), or None
-        With those of the classes.
+    labels : tuple
+        Labels (n_samples, n_responses) of object, None where a response is not known; weights, (n_samples,) or
+        (n_samples, n_responses), with those of the classes, or None; and the offset, or None.
 
     Raises
     ------
     ValueError
     """
-    adaptive = model.penalty_factors
+    adaptive, (y, weights, offset) = model.penalty_factors, labels
     adaptive.check(model, settings)
     kind = model.penalty if adaptive.first is None else adaptive.first
     first = clone(model).set_params(
@@ -62,7 +62,11 @@ def class_first_factors(
         with warnings.catch_warnings():
             # what can be said of the second fit is
             warnings.simplefilter("ignore")
-            own.fit(x, y[some], sample_weight=None if weight is None else weight[some])
+            own.fit(
+                x, y[some],
+                sample_weight=None if weight is None else weight[some],
+                offset=None if offset is None else of_occurring(offset[some], model.classes_, y[some]),
+            )  # fmt: skip
         coef = own.coef_.astype(float).reshape(q, -1, own.n_features_in_)
         squares = [np.square(settings.penalty.block_norms(coef[:, k])) for k in range(coef.shape[1])]
         found.append(adaptive.of(np.sqrt(np.sum(squares, axis=0))).T)

@@ -17,6 +17,7 @@ from popglm.estimators.attributes import no_attribute
 from popglm.estimators.checkpoints import about_arrays, about_folds, about_settings, kept_in
 from popglm.estimators.classifier.adaptive import adaptive_penalties, class_first_factors
 from popglm.estimators.classifier.labels import check_class_weight, check_classes, weights_by_class
+from popglm.estimators.classifier.offsets import check_class_offset, check_class_reach
 from popglm.estimators.classifier.predictions import ClassPredictions, class_predictors
 from popglm.estimators.classifier.starts import check_class_start
 from popglm.estimators.classifier.storage import ClassStorage
@@ -50,7 +51,8 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
     # what the checks of parameters ask of an estimator, and is no choice here
     family, inverse_link, power = "categorical", None, None
     solver, schedule = "auto", "host"
-    fitted_with_offset_ = False
+    # of models that were pickled before there was an offset
+    fitted_with_offset_: bool | None = False
     _far_from_zero = False
     noun = "response"
 
@@ -78,14 +80,17 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         return PENALTIES
 
     def _fit(
-        self, X: Any, y: Any, splits_of: Any, sample_weight: Any, refit: bool, start: Any, checkpoint: Any
+        self, X: Any, y: Any, splits_of: Any, beside: tuple[Any, Any], refit: bool, start: Any, checkpoint: Any
     ) -> tuple[CategoricalFits, tuple]:
-        """Check, fit, warn; sets the attributes that both estimators have. Returns codes and weights, too."""
+        """Check, fit, warn; sets the attributes that both estimators have. Returns codes and weights, too.
+
+        ``beside`` are sample weights and offset.
+        """
         began = time.perf_counter()
         folder = None if checkpoint is None else CheckpointFolder(checkpoint)
         # what a fit sets it must not find in its start
         start = copy(start) if start is self else start
-        values, codes, weights, rows = self._checked(X, y, sample_weight)
+        values, codes, weights, offset, rows = self._checked(X, y, *beside)
         check_smoothness(values, self.smoothness)
         settings = self._settings(X, values.shape[1], codes.shape[1])
         splits = splits_of(len(values), rows, codes)
@@ -93,9 +98,11 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         self._check_size(settings, values.shape[1], codes.shape[1] * n_classes, len(splits) + int(refit))
         self.loss_ = settings.loss
         self.penalty_ = settings.penalty
-        engine = self._engine([X, sample_weight])
-        penalties = self._penalties_of_fits(values, codes, weights, settings, splits)
-        choices = Choices(values, codes, n_classes, weights, splits, penalties, self.penalty == "group_lasso")
+        engine = self._engine([X, *beside])
+        check_class_reach(offset, engine.dtype, self.classes_, self.neuron_names_)
+        penalties = self._penalties_of_fits(values, (codes, weights, offset), settings, splits)
+        grouped = self.penalty == "group_lasso"
+        choices = Choices(values, codes, n_classes, weights, offset, splits, penalties, grouped)
         n_lambdas = settings.n_lambdas if settings.lambdas is None else len(settings.lambdas)
         n_fits = len(splits) + int(refit)
         self.sample_labels_ = rows.labels
@@ -122,20 +129,25 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         return fits, (codes, weights)
 
     def _penalties_of_fits(
-        self, values: Any, codes: np.ndarray, weights: np.ndarray | None, settings: Settings, splits: list
+        self, values: Any, labels: tuple[np.ndarray, Any, Any], settings: Settings, splits: list
     ) -> list[list[Penalty]]:
-        """The penalties of all responses, in the fit to all rows and in those of the folds."""
+        """The penalties of all responses, in the fit to all rows and in those of the folds.
+
+        ``labels`` are numbers of classes, weights and the offset.
+        """
+        codes, weights, offset = labels
         self.adaptive_factors_ = self.cv_adaptive_factors_ = None
         if not isinstance(self.penalty_factors, AdaptiveFactors):
             return [[self.penalty_of(j) for j in range(codes.shape[1])]] * (1 + len(splits))
         kinds = np.array([*self.classes_.tolist(), None], object)
-        factors = class_first_factors(self, settings, values, kinds[codes], weights, splits)
+        factors = class_first_factors(self, settings, values, (kinds[codes], weights, offset), splits)
         self.adaptive_factors_, self.cv_adaptive_factors_ = factors[0], factors[1:]
         return [adaptive_penalties(self.penalty_, own, self.feature_mask_) for own in factors]
 
     def _about(self, engine: Engine, choices: Choices, settings: Settings, start: np.ndarray | None) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
         arrays = {"X": choices.X, "y": choices.codes, "sample_weight and class_weight": choices.weights, "start": start}
+        arrays |= {"offset": choices.offset}
         arrays |= {"feature_groups": self.feature_group_sizes_}
         arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
         arrays |= {"lambdas": settings.lambdas, "adaptive factors": self.adaptive_factors_}
@@ -153,8 +165,10 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
             )
         return get_engine(self.engine, self.device, self.precision, given)
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, np.ndarray, np.ndarray | None, Rows]:
-        """X, numbers of classes and weights of a fit as the solver takes them, and the labels of its rows."""
+    def _checked(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any
+    ) -> tuple[Any, np.ndarray, np.ndarray | None, np.ndarray | None, Rows]:
+        """X, numbers of classes, weights and offset as the solver takes them, and the labels of the rows."""
         who = type(self).__name__
         if y is None:
             raise ValueError(f"{who} requires y to be passed, but the target y is None.")
@@ -180,7 +194,14 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         self.fitted_with_sample_weight_ = has_effect("sample_weight", weights)
         if not len(self.classes_):
             raise ValueError("y holds no label at all; give the class of some samples.")
-        return values, codes, weights_by_class(self.class_weight, codes, self.classes_, weights), rows
+        shift = self.offset_values(offset, len(values), rows)
+        self.fitted_with_offset_ = has_effect("offset", shift)
+        shift = shift if self.fitted_with_offset_ else None
+        return values, codes, weights_by_class(self.class_weight, codes, self.classes_, weights), shift, rows
+
+    def offset_values(self, offset: Any, n_samples: int, rows: Rows | None) -> np.ndarray | None:
+        """See `Attributes.offset_values`; shape (n_samples, n_classes) or (n_samples, n_responses, n_classes)."""
+        return check_class_offset(offset, n_samples, rows, self.classes_, self.neuron_names_)
 
     def _keep_fits(self, fits: CategoricalFits, engine: Engine, refit: bool) -> None:
         """Set what the solver found."""

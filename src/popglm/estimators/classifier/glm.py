@@ -13,7 +13,7 @@ from popglm.estimators.classifier.labels import check_known_classes
 from popglm.estimators.classifier.predictions import class_deviances, class_predictors, null_class_deviances
 from popglm.estimators.features import check_features
 from popglm.estimators.grid_ends import warn_of_ends
-from popglm.estimators.validation import check_weights, over_neurons
+from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows, row_labels
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths
 
@@ -69,11 +69,14 @@ class ClassifierGLM(CategoricalGLM):
     coef_path_ : ndarray, shape (n_lambdas, n_responses, n_classes, n_features)
     intercept_path_ : ndarray, shape (n_lambdas, n_responses, n_classes)
     null_coef_, null_intercept_ : ndarray, shape (n_responses, n_classes, n_features) and (n_responses, n_classes)
-        Of the null model: the classes' frequencies, and the groups whose penalty factor is 0.
+        Of the null model: the classes' frequencies, or the best intercepts beside an offset, and the groups whose
+        penalty factor is 0.
     null_fitted_ : ndarray of bool, shape (n_responses,)
         Responses of one class, whose weights are 0.
     gap_ : ndarray, shape (n_lambdas, n_responses)
         Certificate, as in `GLM`: in units of half the mean null deviance.
+    fitted_with_offset_ : bool
+        Whether `fit` had an offset that differs between classes; predictions then need one.
     lambdas_, lambda_path_, n_iter_, loss_path_, feature_group_names_, feature_group_sizes_, feature_names_in_
         As in `GLM`.
     neuron_names_ : list of str
@@ -155,7 +158,14 @@ class ClassifierGLM(CategoricalGLM):
         self.feature_shapes = feature_shapes
 
     def fit(
-        self, X: Any, y: Any, *, sample_weight: Any = None, start: Any = None, checkpoint: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        offset: Any = None,
+        start: Any = None,
+        checkpoint: Any = None,
     ) -> ClassifierGLM:
         """Fit all responses over all strengths.
 
@@ -167,6 +177,12 @@ class ClassifierGLM(CategoricalGLM):
             known: the sample drops out for that response alone.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
             How much a sample counts, ≥ 0: a weight of 2 counts as two samples.
+        offset : array-like, DataFrame, DataArray or mapping, optional
+            Added to the linear predictors of the classes, such as logarithms of what was known of them before: shape
+            (n_samples, n_classes), the same for all responses, or (n_samples, n_responses, n_classes), in the order of
+            `classes_`; columns that are named like the classes may stand in any order. A mapping has a column,
+            (n_samples,), by the label of each class that has one, and 0 for the others. Finite; what all classes have
+            in common changes nothing. Predictions then need one, too.
         start : ClassifierGLM, ClassifierGLMCV or array-like, optional
             Where to begin: a fitted model, whose `coef_path_` is taken, or coefficients of shape (n_lambdas,
             n_responses, n_classes, n_features), or those of a single strength for all of them, as `coef_` has them. A
@@ -197,12 +213,14 @@ class ClassifierGLM(CategoricalGLM):
         ConvergenceWarning
             Names responses that did not reach `tol`, with their certificates.
         """
-        fits, _ = self._fit(X, y, lambda n, rows, codes: [], sample_weight, True, start, checkpoint)
+        fits, _ = self._fit(X, y, lambda n, rows, codes: [], (sample_weight, offset), True, start, checkpoint)
         self._keep(np.full(len(self.neuron_names_), len(self.lambda_path_) - 1))
         self._warn_of_late_fits(fits, refit=True)
         return self
 
-    def select(self, X: Any, y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None) -> ClassifierGLM:
+    def select(
+        self, X: Any, y: Any, *, min_lambda: float = 0.0, sample_weight: Any = None, offset: Any = None
+    ) -> ClassifierGLM:
         """Take, per response, the strength that explains most deviance of validation data, or the null model.
 
         Parameters
@@ -211,8 +229,8 @@ class ClassifierGLM(CategoricalGLM):
             Validation data, as in `fit`.
         min_lambda : float
             No smaller strength is chosen; where all are smaller, the largest or the null model.
-        sample_weight : array-like, optional
-            As in `fit`, of these samples.
+        sample_weight, offset : array-like, optional
+            As in `fit`, of these samples. An offset is needed if the fit had one; 0 asks for none.
 
         Returns
         -------
@@ -224,7 +242,7 @@ class ClassifierGLM(CategoricalGLM):
         ------
         TypeError, ValueError
             If X has other columns, y other responses or classes than in `fit`, or the rows of the arguments other
-            labels.
+            labels; if the model was fitted with an offset and none is given.
         """
         check_fitted(self, "lambda_index_", "select")
         check_rule(0.0, min_lambda)
@@ -232,9 +250,11 @@ class ClassifierGLM(CategoricalGLM):
         rows = Rows(row_labels(X))
         weights = check_weights(sample_weight, len(values), self.neuron_names_, rows, "response")
         codes = check_known_classes(y, len(values), rows, self, weights)
+        shift = check_offset(self, offset, len(values), rows, "select")
         s = (codes >= 0) * over_neurons(weights)
         pairs = [*zip(self.coef_path_, self.intercept_path_, strict=True), (self.null_coef_, self.null_intercept_)]
-        deviance = np.stack([class_deviances(class_predictors(values, *own), codes, s).sum(axis=0) for own in pairs])
+        etas = (class_predictors(values, *own, shift) for own in pairs)
+        deviance = np.stack([class_deviances(eta, codes, s).sum(axis=0) for eta in etas])
         deviance = np.where((s > 0).any(axis=0), deviance, np.nan)
         null = null_class_deviances(codes, s, len(self.classes_))
         self.deviance_explained_path_ = fraction_explained(deviance[:-1], null)

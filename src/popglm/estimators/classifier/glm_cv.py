@@ -16,7 +16,7 @@ from popglm.estimators.classifier.predictions import class_predictors, null_clas
 from popglm.estimators.features import check_features
 from popglm.estimators.grid_ends import at_ends, warn_of_ends
 from popglm.estimators.splits import check_folds
-from popglm.estimators.validation import over_neurons, warn_neurons
+from popglm.estimators.validation import check_offset, over_neurons, warn_neurons
 from popglm.labels import Rows
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of, some_rows
@@ -64,7 +64,7 @@ class ClassifierGLMCV(CategoricalGLM):
     cv_deviance_explained_path_ : ndarray, shape (n_lambdas, n_responses)
     cv_null_deviance_ : ndarray, shape (n_responses,)
     cv_null_model_deviance_, cv_constant_deviance_ : ndarray, shape (n_folds, n_responses)
-        Of the folds' null models, and of the frequencies in their training rows.
+        Of the folds' null models, and of the frequencies in their training rows, which know of no offset.
     cv_coef_path_ : ndarray, shape (n_folds, n_lambdas, n_responses, n_classes, n_features)
     cv_intercept_path_ : ndarray, shape (n_folds, n_lambdas, n_responses, n_classes)
     cv_coef_, cv_intercept_ : ndarray
@@ -164,6 +164,7 @@ class ClassifierGLMCV(CategoricalGLM):
         *,
         groups: Any = None,
         sample_weight: Any = None,
+        offset: Any = None,
         start: ClassifierGLMCV | None = None,
         checkpoint: Any = None,
     ) -> ClassifierGLMCV:
@@ -177,6 +178,9 @@ class ClassifierGLMCV(CategoricalGLM):
         groups : array-like, shape (n_samples,), optional
             Trial of every sample, by labels of any kind; a trial is never split between folds.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
+        offset : array-like, DataFrame, DataArray or mapping, optional
+            As in `ClassifierGLM.fit`, shape (n_samples, n_classes) or (n_samples, n_responses, n_classes). The null
+            model of a fold has the best intercepts beside it.
         start : ClassifierGLMCV, optional
             Where to begin: a model that was fitted to the same folds of the same labels, with the same sample and class
             weights, as before a smaller `tol` or beside another penalty. Each fold begins at that fold's path, as in
@@ -212,7 +216,8 @@ class ClassifierGLMCV(CategoricalGLM):
             check_rule(self.se_fraction, self.min_lambda, len(splits))
             return splits
 
-        fits, (codes, weights) = self._fit(X, y, split, sample_weight, bool(self.refit), start, checkpoint)
+        beside = sample_weight, offset
+        fits, (codes, weights) = self._fit(X, y, split, beside, bool(self.refit), start, checkpoint)
         self.splits_, tested = splits, np.concatenate([test for _, test in splits])
         self.fold_ = np.full(len(codes), -1)
         for fold, (_, test) in enumerate(splits):
@@ -300,7 +305,7 @@ class ClassifierGLMCV(CategoricalGLM):
             tests = [self.fold_ == fold for fold in range(len(self.cv_deviance_))]
             self.splits_ = [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
 
-    def predict_proba_held_out(self, X: Any = None) -> np.ndarray:
+    def predict_proba_held_out(self, X: Any = None, offset: Any = None) -> np.ndarray:
         """Probabilities of the classes for each training row, by the fold that did not see it.
 
         Parameters
@@ -308,6 +313,8 @@ class ClassifierGLMCV(CategoricalGLM):
         X : array-like or DataFrame, shape (n_samples, n_features), optional
             The rows of `fit`, possibly with columns ablated; those of `fit` unless given. Rows with labels may stand in
             any order; the result has the order of `fit`.
+        offset : array-like, optional
+            As in `fit`, and needed if that had one; 0 asks for none.
 
         Returns
         -------
@@ -319,7 +326,7 @@ class ClassifierGLMCV(CategoricalGLM):
         ------
         ValueError
             If rows are held out by more than one fold, X has other rows than in `fit`, or X is not given and the model
-            comes from a file.
+            comes from a file; if the model was fitted with an offset and none is given.
         """
         check_fitted(self, "fold_", "predict_proba_held_out")
         if not self.held_out_once_:
@@ -331,13 +338,16 @@ class ClassifierGLMCV(CategoricalGLM):
         values = check_features(self, X, reset=False)
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
-        order = Rows(self.sample_labels_, "the fit").order(X, "X")
+        rows = Rows(self.sample_labels_, "the fit")
+        order = rows.order(X, "X")
         values = values if order is None else some_rows(values, order)
+        shift = check_offset(self, offset, len(values), rows, "predict_proba_held_out")
         p = np.full((len(values), *self.cv_intercept_.shape[1:]), np.nan)
         for first, last, block in parts_of(values):
             for fold, (coef, intercept) in enumerate(zip(self.cv_coef_, self.cv_intercept_, strict=True)):
                 held = np.flatnonzero(self.fold_[first:last] == fold)
-                eta = class_predictors(some_rows(block, held), coef, intercept)
+                own = None if shift is None else shift[first + held]
+                eta = class_predictors(some_rows(block, held), coef, intercept, own)
                 eta[:, ~(self.cv_class_counts_[fold] > 0).any(axis=1)] = np.nan
                 p[first + held] = shares_of(eta)
         return like(p[:, 0] if self._one_neuron else p, X, exact=True)

@@ -11,8 +11,9 @@ from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.estimators.attributes import Attributes
 from popglm.estimators.classifier.labels import check_known_classes
+from popglm.estimators.classifier.offsets import beside_classes
 from popglm.estimators.features import check_features
-from popglm.estimators.validation import check_weights, over_neurons
+from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows, row_labels
 from popglm.solve.coordinates import product64
 from popglm.solve.sparse.rows import parts_of
@@ -32,13 +33,15 @@ class ClassPredictions(Attributes):
     class_counts_: np.ndarray
     has_class_: np.ndarray
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any, offset: Any = None) -> np.ndarray:
         """Linear predictors η of the classes, before the softmax.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
             Columns with names may stand in any order.
+        offset : array-like, DataFrame, DataArray or mapping, optional
+            As in `fit`, of these samples, and needed if that had one; 0 asks for none.
 
         Returns
         -------
@@ -50,19 +53,22 @@ class ClassPredictions(Attributes):
         Raises
         ------
         ValueError
-            If X has other columns than in `fit`, or holds NaN or inf.
+            If X has other columns than in `fit`, or holds NaN or inf; if the model was fitted with an offset and none
+            is given, or it has another shape or other classes.
         """
-        eta = self._predictors("decision_function", X)
+        eta = self._predictors("decision_function", X, offset)
         if self._one_neuron:
             eta = eta[:, 0, 1] - eta[:, 0, 0] if eta.shape[2] == 2 else eta[:, 0]
         return like(eta, X, exact=True)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, offset: Any = None) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
+        offset : array-like, optional
+            As in `decision_function`.
 
         Returns
         -------
@@ -76,15 +82,17 @@ class ClassPredictions(Attributes):
         ValueError
             As `decision_function`.
         """
-        p = shares_of(self._predictors("predict_proba", X))
+        p = shares_of(self._predictors("predict_proba", X, offset))
         return like(p[:, 0] if self._one_neuron else p, X, exact=True)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, offset: Any = None) -> np.ndarray:
         """The most probable class of every sample.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix, shape (n_samples, n_features)
+        offset : array-like, optional
+            As in `decision_function`.
 
         Returns
         -------
@@ -96,7 +104,7 @@ class ClassPredictions(Attributes):
         ValueError
             As `decision_function`.
         """
-        most = self._predictors("predict", X).argmax(axis=2)
+        most = self._predictors("predict", X, offset).argmax(axis=2)
         found = self.classes_[most]
         unknown = ~self.has_class_.any(axis=1)
         if unknown.any():
@@ -104,7 +112,7 @@ class ClassPredictions(Attributes):
             found[:, unknown] = None
         return found[:, 0] if self._one_neuron else found
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> pd.DataFrame:
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> pd.DataFrame:
         """Deviance and accuracy of every response on data.
 
         Parameters
@@ -114,6 +122,8 @@ class ClassPredictions(Attributes):
             Labels; samples with None or NaN are left out. Responses with names may stand in any order.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_responses), optional
             Weights of classes in the fit, ``class_weight``, do not count here.
+        offset : array-like, optional
+            As in `decision_function`. The null deviance knows of none.
 
         Returns
         -------
@@ -127,21 +137,21 @@ class ClassPredictions(Attributes):
         ------
         TypeError, ValueError
             If X has other columns, y other responses or classes than in `fit`, or the rows of the arguments other
-            labels.
+            labels; if the model was fitted with an offset and none is given.
         """
-        return self._evaluate("evaluate", X, y, sample_weight)
+        return self._evaluate("evaluate", X, y, sample_weight, offset)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Fraction deviance explained, averaged over the responses known there; arguments as in `evaluate`.
 
         For the share of samples that are classified rightly, see ``evaluate(X, y)["accuracy"]``.
         """
-        return float(self._evaluate("score", X, y, sample_weight)["deviance_explained"].mean())
+        return float(self._evaluate("score", X, y, sample_weight, offset)["deviance_explained"].mean())
 
-    def _evaluate(self, who: str, X: Any, y: Any, sample_weight: Any) -> pd.DataFrame:
+    def _evaluate(self, who: str, X: Any, y: Any, sample_weight: Any, offset: Any) -> pd.DataFrame:
         """`evaluate` for ``who`` asks."""
-        eta = self._predictors(who, X)
         rows = Rows(row_labels(X))
+        eta = self._predictors(who, X, offset, rows)
         weights = check_weights(sample_weight, len(eta), self.neuron_names_, rows, "response")
         codes = check_known_classes(y, len(eta), rows, self, weights)
         s = (codes >= 0) * over_neurons(weights)
@@ -164,7 +174,7 @@ class ClassPredictions(Attributes):
             index=pd.Index(self.neuron_names_, name="neuron"),
         )
 
-    def _predictors(self, who: str, X: Any) -> np.ndarray:
+    def _predictors(self, who: str, X: Any, offset: Any, rows: Rows | None = None) -> np.ndarray:
         """η (n_samples, n_responses, n_classes) of X as it was given."""
         check_fitted(self, "lambda_index_", who)
         if self.coef_path_ is None:
@@ -174,12 +184,13 @@ class ClassPredictions(Attributes):
         values = check_features(self, X, reset=False)
         coef = self.coef_[None] if self._one_neuron else self.coef_
         intercept = self.intercept_[None] if self._one_neuron else self.intercept_
-        eta = class_predictors(values, coef, intercept)
+        shift = check_offset(self, offset, len(values), rows or Rows(row_labels(X)), who)
+        eta = class_predictors(values, coef, intercept, shift)
         eta[:, ~self.has_class_.any(axis=1)] = np.nan
         return eta
 
 
-def class_predictors(X: Any, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+def class_predictors(X: Any, coef: np.ndarray, intercept: np.ndarray, offset: np.ndarray | None = None) -> np.ndarray:
     """η (n_samples, n_responses, n_classes) in float64.
 
     Parameters
@@ -187,10 +198,12 @@ def class_predictors(X: Any, coef: np.ndarray, intercept: np.ndarray) -> np.ndar
     X : ndarray, RowStream or SparseRows, shape (n_samples, n_features)
     coef : ndarray, shape (n_responses, n_classes, n_features)
     intercept : ndarray, shape (n_responses, n_classes)
+    offset : ndarray, shape (n_samples, n_classes) or (n_samples, n_responses, n_classes), optional
     """
     q, n_classes, p = coef.shape
     parts = [product64(rows, coef.reshape(q * n_classes, p)) for _, _, rows in parts_of(X)]
-    return np.concatenate(parts).reshape(-1, q, n_classes) + intercept
+    eta = np.concatenate(parts).reshape(-1, q, n_classes) + intercept
+    return eta if offset is None else eta + beside_classes(offset)
 
 
 def shares_of(eta: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ class ClassCurvature:
     basis: np.ndarray
     unit: np.ndarray | None
     weights: np.ndarray | None
+    offset: np.ndarray | None
     windows: list[tuple[int, int]]
     fit_intercept: bool
     total: float
@@ -40,8 +41,11 @@ class ClassCurvature:
             for first in range(start, stop, ROWS):
                 rows = slice(first, min(first + ROWS, stop))
                 s = np.ones(rows.stop - first) if self.weights is None else self.weights[rows].astype(float)
-                X, s = self.X[rows][s > 0].astype(float), s[s > 0]
+                counted = s > 0
+                X, s = self.X[rows][counted].astype(float), s[counted]
                 eta = X @ V.T + b
+                if self.offset is not None:
+                    eta += self.offset[:, rows][:, counted].T
                 p = np.exp(eta - eta.max(axis=1, keepdims=True))
                 yield (X if self.unit is None else X / self.unit), p / p.sum(axis=1, keepdims=True), s
 

@@ -8,7 +8,7 @@ themselves, or K − 1 orthonormal contrasts, in which weights have a mean of 0 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from popglm.solve.evaluation import Evaluation
 from popglm.solve.sparse.rows import SparseBlock, SparseRows, times_rows
 from popglm.statistics.categorical import centred, class_counts, terms
 
-__all__ = ["CategoricalObjective"]
+__all__ = ["CategoricalObjective", "Labels"]
 
 Array = Any
 #: Rows of a window at most, where the engine has no chunks that fit a cache.
@@ -32,6 +32,23 @@ LAST = {8: 1e-10, 4: 1e-7}
 FARTHEST = 4.0
 
 
+class Labels(NamedTuple):
+    """What is known of the samples beside X.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n_samples,)
+        Number of every sample's class; any where a sample does not count.
+    weights : ndarray, shape (n_samples,), or None
+    offset : ndarray, shape (n_classes, n_samples), or None
+        What is added to the predictors, in the engine's precision.
+    """
+
+    codes: np.ndarray
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+
 class CategoricalObjective(ClassCurvature):
     """One response in one fit.
 
@@ -41,9 +58,7 @@ class CategoricalObjective(ClassCurvature):
     X : ndarray, RowStream or SparseRows, shape (n_samples, n_features)
         In the engine's precision. Of a stream every evaluation reads the rows twice, block by block: once for the
         predictors, and once more for the forces at the best intercepts beside them.
-    codes : ndarray of int, shape (n_samples,)
-        Number of every sample's class; any where a sample does not count.
-    weights : ndarray, shape (n_samples,), or None
+    labels : Labels
     ranges : list of (first, last)
         Rows of the fit.
     basis : ndarray, shape (n_coordinates, n_classes)
@@ -66,14 +81,14 @@ class CategoricalObjective(ClassCurvature):
         self,
         engine: Engine,
         X: Any,
-        codes: np.ndarray,
-        weights: np.ndarray | None,
+        labels: Labels,
         ranges: list[tuple[int, int]],
         basis: np.ndarray,
         unit: np.ndarray | None,
         fit_intercept: bool,
     ) -> None:
         self.engine, self.X, self.basis, self.unit, self.fit_intercept = engine, X, basis, unit, fit_intercept
+        codes, weights, self.offset = labels
         self.codes, self.weights = codes, weights
         n_classes = basis.shape[1]
         inside = [
@@ -116,11 +131,21 @@ class CategoricalObjective(ClassCurvature):
     def _predictors(self, placed: Array, first: int, last: int) -> Array:
         """Those of the classes in a window, without intercepts."""
         xp, X = self.engine.xp, self._columns(first, last)
-        return X.across(placed) if isinstance(X, SparseBlock) else xp.matmul(placed, xp.matrix_transpose(X))
+        eta = X.across(placed) if isinstance(X, SparseBlock) else xp.matmul(placed, xp.matrix_transpose(X))
+        return eta if self.offset is None else eta + self._beside(first, last)
+
+    def _beside(self, first: int, last: int) -> Array:
+        """The offset of a window, in the engine's library."""
+        return self.engine.place(self.offset)[:, first:last]
+
+    def null_intercepts(self, b: np.ndarray) -> np.ndarray:
+        """The best ones (n_classes,) beside the offset alone, from some on."""
+        etas = self._over_windows(lambda at: self._beside(*at))
+        return self.best_intercepts(etas, b) if self.fit_intercept else b
 
     def release(self) -> None:
         """Let go of what lies on a device for this response in this fit alone."""
-        for own in (self.one_hot, self.s):
+        for own in (self.one_hot, self.s, self.offset):
             if own is not None:
                 self.engine.displace(own)
 

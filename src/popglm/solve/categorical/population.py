@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from popglm.engines.protocol import Engine
 from popglm.solve.categorical.descent import Begun, Descent
+from popglm.solve.categorical.objective import Labels
 from popglm.solve.categorical.problem import ClassFit, ClassRows
 from popglm.solve.categorical.results import CategoricalFits, HeldOutRows
 from popglm.solve.folds import Part, order_by_fold
@@ -40,6 +41,8 @@ class Choices:
     n_classes : int
         Of all responses together.
     weights : ndarray, shape (n_samples, n_responses) or (n_samples,), or None
+    offset : ndarray, shape (n_samples, n_classes) or (n_samples, n_responses, n_classes), or None
+        What is added to the predictors.
     splits : list of (train, test) row indices
     penalties : list of list of Penalty
         Of features: of every response, in the fit to all rows and in that of every split.
@@ -51,6 +54,7 @@ class Choices:
     codes: np.ndarray
     n_classes: int
     weights: np.ndarray | None
+    offset: np.ndarray | None
     splits: list[tuple[np.ndarray, np.ndarray]]
     penalties: list[list[Penalty]]
     grouped: bool
@@ -62,6 +66,13 @@ class Choices:
         if weights is not None:
             return np.where(known, weights if weights.ndim == 1 else weights[:, response], 0.0)
         return None if known.all() else known.astype(float)
+
+    def offset_of(self, response: int, order: np.ndarray, dtype: Any) -> np.ndarray | None:
+        """The offset (n_classes, n_samples) of a response, its samples in some order."""
+        if self.offset is None:
+            return None
+        own = self.offset if self.offset.ndim == 2 else self.offset[:, response]
+        return np.ascontiguousarray(own[order].T, dtype)
 
 
 def fit_categorical(
@@ -121,7 +132,8 @@ def fit_categorical(
     for r in range(n_responses):
         weights = choices.weights_of(r)
         weights = None if weights is None else weights[order]
-        held = partial(_held_out, work, center, choices.codes[order, r], weights, folds.test)
+        labels = Labels(choices.codes[order, r], weights, fits[r][0].rows.offset)
+        held = partial(_held_out, work, center, labels, folds.test)
         near = None if start is None else dict(zip(each, start[:, :, r], strict=True))
         descents.append(Descent(found, r, fits[r], held, each, center, tell, near, checkpoint.part(f"response{r}")))
     with released(work):
@@ -162,10 +174,8 @@ def _centred(engine: Engine, X: Any, order: np.ndarray, center: np.ndarray) -> A
     return centred_copy(X, order, center, engine.dtype, None)
 
 
-def _held_out(
-    X: Any, center: np.ndarray, codes: np.ndarray, weights: np.ndarray | None, parts: list[Part], fold: int
-) -> HeldOutRows:
-    return HeldOutRows.of(X, center, codes, weights, parts[fold])
+def _held_out(X: Any, center: np.ndarray, labels: Labels, parts: list[Part], fold: int) -> HeldOutRows:
+    return HeldOutRows.of(X, center, labels, parts[fold])
 
 
 def _of_columns(X: Any, columns: np.ndarray) -> np.ndarray:
@@ -185,6 +195,7 @@ def _rows_of(
     """What the fits of a response share, of every fit: the same wherever the penalty is."""
     codes, weights = choices.codes[:, response], choices.weights_of(response)
     n_own = len(np.unique(codes[codes >= 0] if weights is None else codes[weights > 0]))
+    labels = codes[order], choices.offset_of(response, order, engine.dtype)
     found: list[ClassRows] = []
     for f, given in enumerate(choices.penalties):
         if f and given[response] is choices.penalties[f - 1][response]:
@@ -192,7 +203,7 @@ def _rows_of(
             continue
         penalty, unit = given[response].evened(variances)
         own = replace(settings, penalty=penalty, lambdas=None)
-        found.append(ClassRows(engine, work, free, codes[order], own, unit, choices.n_classes, n_own, choices.grouped))
+        found.append(ClassRows(engine, work, free, *labels, own, unit, choices.n_classes, n_own, choices.grouped))
     return found
 
 

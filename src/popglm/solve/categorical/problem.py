@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.linalg import helmert
 
 from popglm.engines.protocol import Engine
-from popglm.solve.categorical.objective import CategoricalObjective
+from popglm.solve.categorical.objective import CategoricalObjective, Labels
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.fit import Fit
 from popglm.solve.path import Path
@@ -68,6 +69,8 @@ class ClassRows:
         Its columns that are never penalised, in memory.
     codes : ndarray of int, shape (n_samples,)
         Number of every sample's class among those of the response; −1 where it is not known.
+    offset : ndarray, shape (n_classes, n_samples), or None
+        In the engine's precision.
     settings : Settings
         With the penalty of features.
     unit : ndarray, shape (n_features,), or None
@@ -84,6 +87,7 @@ class ClassRows:
     X: Any
     free: np.ndarray | None
     codes: np.ndarray
+    offset: np.ndarray | None
     settings: Settings
     unit: np.ndarray | None
     n_classes: int
@@ -134,11 +138,17 @@ class ClassFit:
         mask = self.rows.settings.penalty.mask
         return len(self.present) > 1 and (mask is None or bool(mask.any()))
 
-    @property
+    @cached_property
     def null_intercepts(self) -> np.ndarray:
         """Of the null model, shape (n_classes,); −inf for a class that does not occur."""
-        found = log_frequencies(self.counts)
-        return found if self.rows.settings.fit_intercept else np.where(np.isfinite(found), 0.0, found)
+        found, present = log_frequencies(self.counts), self.present
+        if not self.rows.settings.fit_intercept:
+            return np.where(np.isfinite(found), 0.0, found)
+        if self.rows.offset is not None and len(present) > 1:
+            beside = self.objective(self.basis)
+            found[present] = beside.null_intercepts(found[present])
+            beside.release()
+        return found
 
     @property
     def basis(self) -> np.ndarray:
@@ -217,13 +227,14 @@ class ClassFit:
 
     def objective(self, basis: np.ndarray) -> CategoricalObjective:
         """The mean loss of these rows."""
-        rows = self.rows
+        rows, present = self.rows, self.present
         place = np.full(rows.n_classes + 1, -1)
-        place[self.present] = np.arange(len(self.present))
-        return CategoricalObjective(
-            rows.engine, rows.X, place[rows.codes], self.weights, self.ranges, basis, rows.unit,
-            rows.settings.fit_intercept,
-        )  # fmt: skip
+        place[present] = np.arange(len(present))
+        # one array for all fits, where these have all classes
+        offset = rows.offset if rows.offset is None or len(present) == len(rows.offset) else rows.offset[present]
+        labels = Labels(place[rows.codes], self.weights, offset)
+        fit_intercept = rows.settings.fit_intercept
+        return CategoricalObjective(rows.engine, rows.X, labels, self.ranges, basis, rows.unit, fit_intercept)
 
     def walk(
         self, fit: Fit, lambdas: np.ndarray, guide: np.ndarray | None = None,

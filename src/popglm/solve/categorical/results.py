@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.categorical.objective import Labels
 from popglm.solve.folds import Part, Ranges
 from popglm.solve.path import Path
 from popglm.statistics.categorical import terms
@@ -118,6 +119,7 @@ class HeldOutRows:
     codes : ndarray of int, shape (n_samples,)
     weights : ndarray, shape (n_samples,)
         0 for rows that do not count.
+    offset : ndarray, shape (n_classes, n_samples), or None
     ranges : list of (first, last)
         Among which all others are.
     """
@@ -126,13 +128,15 @@ class HeldOutRows:
     center: np.ndarray
     codes: np.ndarray
     weights: np.ndarray
+    offset: np.ndarray | None
     ranges: Ranges
 
     @classmethod
-    def of(cls, X: Any, center: np.ndarray, codes: np.ndarray, weights: np.ndarray | None, part: Part) -> HeldOutRows:
+    def of(cls, X: Any, center: np.ndarray, labels: Labels, part: Part) -> HeldOutRows:
         """Those of a part."""
-        s = part.counted(len(X)) * (1.0 if weights is None else weights)
-        return cls(X, center, codes, s, part.ranges if part.index is None else [(0, len(X))])
+        s = part.counted(len(X)) * (1.0 if labels.weights is None else labels.weights)
+        ranges = part.ranges if part.index is None else [(0, len(X))]
+        return cls(X, center, labels.codes, s, labels.offset, ranges)
 
     def _counted(self, counts: np.ndarray) -> np.ndarray:
         """Weights of samples whose class occurs in the training rows, by their summed weights (n_classes,)."""
@@ -156,6 +160,8 @@ class HeldOutRows:
                 continue
             own = (np.arange(len(present))[:, None] == place[first:last][counted]).astype(float)
             eta = (flat @ self.X[first:last][counted].T).astype(float).reshape(n_models, len(present), -1)
+            if self.offset is not None:
+                eta += self.offset[present, first:last][:, counted]
             with np.errstate(divide="ignore", over="ignore"):
                 loss = [terms(np, one, own).loss for one in eta + intercept[:, :, None]]
             total += [2 * s[first:last][counted] @ one for one in loss]
