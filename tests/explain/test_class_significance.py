@@ -43,7 +43,7 @@ def model():
 @pytest.fixture(scope="module")
 def shifted(model):
     X, Y = recorded()
-    return quietly(pg.significance, model, X, Y, ["a", "b"], trial=TRIAL, n_shifts=24, seed=1)
+    return quietly(pg.significance, model, X, Y, ["a", "b"], trial=TRIAL, n_shifts=24, seed=1, refit=True)
 
 
 def test_surrogates_of_labels_are_fitted_as_the_labels_were(model, shifted):
@@ -85,7 +85,7 @@ def test_labels_of_whole_trials_are_exchanged():
     side = np.array(["left", "right"])[[0, 1, 0, 0, 1, 1]]
     X = rng.standard_normal((len(trial), 1)) + 2.0 * (side[trial] == "left")[:, None]
     model = quietly(pg.ClassifierGLMCV(**SETTINGS).fit, X, side[trial], groups=trial)
-    found = quietly(pg.significance, model, X, side[trial], trial=trial, n_shifts=30)
+    found = quietly(pg.significance, model, X, side[trial], trial=trial, n_shifts=30, refit=True)
     assert found.attrs["method"] == "trial_permutation"
     assert "constant within trials" in found.attrs["reason"]
     orders = TrialPermutations(trial, np.zeros(6, int), 30, 0, False).orders
@@ -96,6 +96,7 @@ def test_labels_of_whole_trials_are_exchanged():
     strata = (np.arange(6) // 3)[trial]
     found = quietly(pg.significance, model, X, side[trial], trial=trial, n_shifts=99, strata=strata)
     assert found.sizes["shift"] == 35
+    assert found.attrs["refit"] == "local"
     assert found.p_value[0] == (1 + (found.deviance_explained_null[:, 0] >= found.statistic[0] - 1e-9).sum()) / 36
 
 
@@ -106,7 +107,7 @@ def test_what_cannot_be_tested_is_told(model):
         with pytest.raises(kind, match=words):
             pg.significance(model, X, Y, **({"trial": TRIAL, "n_shifts": 20} | more))
 
-    told(ValueError, "surrogates of a ClassifierGLMCV are fitted by the model itself", refit=False)
+    told(ValueError, "surrogates of a ClassifierGLMCV are fitted locally, or with refit=True by the", refit=False)
     told(ValueError, "time_in_trial' flips the residuals of local refits", method="time_in_trial")
     told(
         ValueError,
@@ -114,7 +115,7 @@ def test_what_cannot_be_tested_is_told(model):
         method="trial_permutation",
         trial=np.repeat(np.arange(19), [16, *[8] * 18]),
     )
-    told(ValueError, "X, Y or sample_weight are not those of the fit", Y=Y[::-1].reset_index(drop=True))
+    told(ValueError, "X, Y, sample_weight or offset are not those of the fit", Y=Y[::-1].reset_index(drop=True))
     told(ValueError, "no group fits", variables=["speed"])
     single = quietly(pg.ClassifierGLM(lambdas=[0.1]).fit, X, Y)
     told(ValueError, "needs a fitted popglm.ClassifierGLMCV; found ClassifierGLM", model=single)

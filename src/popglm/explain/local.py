@@ -102,7 +102,11 @@ class LocalModel:
             whole - held if rows is None else self._sums(self.x[rows], self.s[rows])
             for rows, held in zip(self.train, self.held, strict=False)
         ]
-        self.fits = [FoldFit(sums, penalty, self.intercept) for sums in trained]
+        self.fits = [self._fold(sums, penalty) for sums in trained]
+
+    def _fold(self, sums: Sums, penalty: Penalty) -> FoldFit:
+        """The fits to the training rows of a fold."""
+        return FoldFit(sums, penalty, self.intercept)
 
     @staticmethod
     def _sums(x: np.ndarray, s: np.ndarray) -> Sums:
@@ -231,16 +235,19 @@ class FoldFit:
         residual = held.total - z_mean * held.share
         moved -= residual[:, None] * self.mean
         square = held.square - 2 * z_mean * held.total + z_mean**2 * held.share
-        XX = (
+        share = held.share / max(rows.s, np.finfo(float).tiny)
+        unit = np.maximum(train.square / known - z_mean**2, 0)
+        kind = ProximalFold if self.axes is None else QuadraticFold
+        return kind(self, cross, moved, square, self.around_mean(rows), share, unit)
+
+    def around_mean(self, rows: Sums) -> np.ndarray:
+        """Σ s x xᵀ of some rows around the mean of the training rows."""
+        return (
             rows.XX
             - np.outer(rows.x, self.mean)
             - np.outer(self.mean, rows.x)
             + rows.s * np.outer(self.mean, self.mean)
         )
-        share = held.share / max(rows.s, np.finfo(float).tiny)
-        unit = np.maximum(train.square / known - z_mean**2, 0)
-        kind = ProximalFold if self.axes is None else QuadraticFold
-        return kind(self, cross, moved, square, XX, share, unit)
 
 
 class QuadraticFold:
@@ -267,6 +274,7 @@ class ProximalFold:
         self.fit, self.cross, self.moved, self.square, self.XX = fit, cross.astype(np.float32), moved, square, XX
         self.share, self.unit = share, unit
         self.w = np.zeros(cross.shape, np.float32)
+        self.G, self.bound = fit.G.astype(np.float32), fit.bound.astype(np.float32)
 
     def error(self, lam: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Summed square error of some columns on the rows held out."""
@@ -277,8 +285,7 @@ class ProximalFold:
 
     def _descend(self, lam: np.ndarray, columns: np.ndarray) -> None:
         penalty = self.fit.penalty
-        step: np.ndarray = 1 / self.fit.bound.astype(np.float32)
-        G = self.fit.G.astype(np.float32)
+        step: np.ndarray = 1 / self.bound
         ridge = penalty.ridge_strength(lam[columns])[:, None].astype(np.float32)
         threshold = penalty.norm_strengths(lam[columns]).astype(np.float32)
         going, least, cross = columns, LEAST_CHANGE * self.unit[columns], self.cross[columns]
@@ -293,11 +300,11 @@ class ProximalFold:
             point *= (momentum - 1) / ahead
             point += w
             momentum = ahead
-            new = point @ G
+            new = self._pull(point)
             new -= cross
             if ridge.any():
                 new += ridge * point
-                step = 1 / (self.fit.bound.astype(np.float32) + ridge)
+                step = 1 / (self.bound + ridge)
             new *= -step
             new += point
             self._shrink(new, step, threshold)
@@ -316,6 +323,10 @@ class ProximalFold:
                 if not len(going):
                     return
         self.w[going] = w
+
+    def _pull(self, w: np.ndarray) -> np.ndarray:
+        """Gradient of the square part at weights (n_columns, n_features)."""
+        return w @ self.G
 
     def _shrink(self, w: np.ndarray, step: np.ndarray, threshold: np.ndarray) -> None:
         """Proximal operator of the norms, in place; ``step`` is alike within a block."""

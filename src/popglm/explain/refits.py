@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
 from popglm.statistics.sparse_groups import SPARSE_GROUPS, SparseGroupPenalty
 
-__all__ = ["EXCEEDANCES", "TIE", "LocalTest", "sequential_p_values", "stages"]
+__all__ = ["EXCEEDANCES", "TIE", "LocalTest", "penalty_of_columns", "sequential_p_values", "stages"]
 
 #: A neuron's surrogates end once as many of them did at least as well.
 EXCEEDANCES = 10
@@ -111,19 +112,9 @@ class LocalTest:
 
     def model_penalty(self, own: np.ndarray | None) -> Penalty:
         """The model's penalty, on some columns."""
-        model, sizes = self.model, np.asarray(self.model.feature_group_sizes_)
-        factors, shapes = model.penalty_factors_, model.feature_shapes_
-        if own is not None:
-            of_column = np.repeat(np.arange(len(sizes)), sizes)[own]
-            sizes = np.bincount(of_column, minlength=len(sizes))
-            factors = None if factors is None else factors[sizes > 0]
-            shapes = None if shapes is None else [shapes[g] for g in np.flatnonzero(sizes)]
-            sizes = sizes[sizes > 0]
         # the local problem is that of working responses, in units of the mean curvature
-        smoothness = model.smoothness / float(np.median(self.curvature))
-        if model.penalty == SPARSE_GROUPS:
-            return SparseGroupPenalty.of_share(model.l1_ratio, sizes, factors, shapes)
-        return Penalty.make(model.penalty, model.l1_ratio, smoothness, sizes, factors, shapes=shapes)
+        smoothness = self.model.smoothness / float(np.median(self.curvature))
+        return penalty_of_columns(self.model, own, smoothness, self.model.penalty_factors_)
 
     def _run(self, X, penalty, mean, deviation, surrogates: Surrogates, skip) -> tuple[np.ndarray, ...]:
         """Statistic, surrogates' statistics and p-values of all neurons; those to ``skip`` have a p-value of 1."""
@@ -167,6 +158,27 @@ class LocalTest:
                 null[draws, neurons] = score(neurons, draws)
         p = np.where(skip, 1.0, sequential_p_values(statistic, null, surrogates.complete))
         return statistic, null, p
+
+
+def penalty_of_columns(model: Any, own: np.ndarray | None, smoothness: float, factors: np.ndarray | None) -> Penalty:
+    """A model's penalty on some columns, or on all of them.
+
+    Parameters
+    ----------
+    own : ndarray of int, or None
+        The columns, in ascending order.
+    factors : ndarray, shape (n_groups,), or None
+    """
+    sizes, shapes = np.asarray(model.feature_group_sizes_), model.feature_shapes_
+    if own is not None:
+        of_column = np.repeat(np.arange(len(sizes)), sizes)[own]
+        sizes = np.bincount(of_column, minlength=len(sizes))
+        factors = None if factors is None else factors[sizes > 0]
+        shapes = None if shapes is None else [shapes[g] for g in np.flatnonzero(sizes)]
+        sizes = sizes[sizes > 0]
+    if model.penalty == SPARSE_GROUPS:
+        return SparseGroupPenalty.of_share(model.l1_ratio, sizes, factors, shapes)
+    return Penalty.make(model.penalty, model.l1_ratio, smoothness, sizes, factors, shapes=shapes)
 
 
 def stages(n_draws: int, most: int) -> Iterator[slice]:

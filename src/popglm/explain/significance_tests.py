@@ -14,6 +14,7 @@ from popglm.estimators import GLMCV, ClassifierGLMCV, SmoothGLM
 from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.ablation import breakdown
 from popglm.explain.choice import METHODS, Layout, Method, spread
+from popglm.explain.class_local_significance import LocallyTestedClasses
 from popglm.explain.class_significance import TestedClasses
 from popglm.explain.contributions import Predictor, check_design_matrix
 from popglm.explain.data_of_fit import check_refittable, has_one_minimum, has_stages
@@ -79,11 +80,12 @@ def significance(
         Of the generator ``numpy.random.default_rng(seed)`` that draws them.
     refit : bool, optional
         Unless given, every surrogate is fitted anew by the model's local refit, see Notes. True fits the model itself,
-        ``n_shifts × (1 + number of variables)`` times, and False keeps the fitted weights; both are circular shifts.
+        ``n_shifts × (1 + number of variables)`` times, and False keeps the fitted weights; of models of activity both
+        are circular shifts. A classifier is fitted, locally or itself, by all methods, and a `SmoothGLM` always itself.
     sample_weight, offset : array-like, shape (n_samples,), optional
         Those of the fit. Weights belong to the rows of X and stay with their time, but for ``refit=False``, where they
         go with the activity. The offset stays with its time: what is shifted are then the residuals of the null model
-        with offset, in units of their standard deviation.
+        with offset, in units of their standard deviation. That of a classifier goes with its labels.
     map : callable, optional
         As Python's ``map``, which is taken unless given: `popglm.dask_map` has the tests of variables, or with
         ``refit=True`` the shifts, done by workers of Dask.
@@ -175,12 +177,16 @@ def significance(
     recordings ``tol`` should be far below columns over samples, what chance alone explains, or p-values are too
     large.
 
-    *Labels* have no residuals. For a classifier they are themselves shifted, or exchanged by trials: "auto" takes
-    trials where labels are constant within them. Of a variable, what is shifted or exchanged against labels and all
-    other columns is what these leave of its own columns (Smith's method in Winkler et al. 2014). Every surrogate is
-    fitted by the classifier itself, and `statistic` is its held-out deviance explained, with and without a variable's
-    own course. Surrogates of labels are responses of one fit; those of a variable take a fit each, so a hundred
-    `n_shifts` may do. Degrees of freedom and warnings go by the commonest class of a response.
+    *Labels* of a classifier are themselves shifted against X, or exchanged by trials: "auto" takes trials where labels
+    are constant within them. The local refit is that of their residuals :math:`e_y - p` around the null model, with
+    the mean of the classes' covariances :math:`\mathrm{diag}(p) - p p^\top` for curvature, the penalty over all
+    classes, folds and strengths; `statistic` is the gain in twice the log likelihood of held-out rows, as a fraction of
+    the residuals' sum of squares in units of that covariance. Of a variable, what moves against what the other columns
+    leave of its own are the residuals around held-out probabilities without what only it can say; the local refit is to
+    these columns. With ``refit=True`` every surrogate is fitted by the classifier itself, `statistic` is its held-out
+    deviance explained, and of a variable its columns move, less what others say of them (Smith's method in Winkler et
+    al. 2014): a fit for each, so a hundred `n_shifts` may do. Degrees of freedom and warnings go by the commonest class
+    of a response.
 
     *Curves* are tested in the same way: X is moved against the activity, whole or what other terms leave of a term's
     columns, and the `SmoothGLM` chooses its strengths anew for every surrogate. `statistic` is the deviance explained
@@ -256,10 +262,20 @@ def significance(
     check_map("significance", map)
     if isinstance(model, CategoricalGLM | SmoothGLM):
         if refit is False:
-            raise ValueError(
-                f"significance: surrogates of a {type(model).__name__} are fitted by the model itself; leave refit out."
+            how = (
+                "by the model itself"
+                if isinstance(model, SmoothGLM)
+                else "locally, or with refit=True by the model itself"
             )
-        kind = TestedClasses if isinstance(model, CategoricalGLM) else TestedCurves
+            raise ValueError(f"significance: surrogates of a {type(model).__name__} are fitted {how}; leave refit out.")
+        kind: Any = TestedCurves
+        if isinstance(model, CategoricalGLM):
+            kind = TestedClasses if refit else LocallyTestedClasses
+            if not refit and getattr(model, "adaptive_factors_", None) is not None:
+                raise ValueError(
+                    "significance: local refits are penalised fits in one stage, and the model has AdaptiveFactors; "
+                    "use refit=True, which goes through all its stages."
+                )
         tested = kind.make(model, X, Y, trial, strata, sample_weight, offset)
         return _by_moved_columns(tested, method, variables, (n_shifts, seed), map)
     values = check_design_matrix(model, X, "significance", held_out=True, whole=True)
@@ -303,13 +319,14 @@ def significance(
 def _by_moved_columns(
     tested: MovedTest, method: str, variables: Variables, drawn: tuple[int, int], map: Callable[..., Iterable[Any]]
 ) -> xr.Dataset:
-    """Surrogates of labels, or of what the columns of a variable alone say, each by fits of the model itself."""
+    """Surrogates of labels, or of what the columns of a variable alone say, each by fits or by local refits."""
     model, (n_shifts, seed) = tested.model, drawn
     chosen = {} if variables is None else resolve_variables(variables, model.feature_group_names_)
     found, methods = tested.run(method, chosen, drawn, map)
     share = tested.contributions(chosen) if chosen else np.zeros((tested.y.shape[1], 0))
     attrs = {
-        "method": methods[0].name, "reason": methods[0].reason, "refit": "full", "n_shifts": n_shifts, "seed": seed
+        "method": methods[0].name, "reason": methods[0].reason, "refit": tested.refit, "n_shifts": n_shifts,
+        "seed": seed,
     }  # fmt: skip
     result = table_of_tests(model, list(chosen), share, *found, attrs, tested.explained())
     return _with_methods(result, methods) if chosen else result
