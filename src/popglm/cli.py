@@ -224,7 +224,7 @@ def fit(
             result.save(output)
         _print(_summary(result), as_json)
         if not as_json:
-            typer.echo(f"written to {output}; next: popglm {_next(result)} {output}")
+            typer.echo(f"written to {output}; next: popglm report {output}")
 
 
 @app.command()
@@ -319,7 +319,7 @@ def explain(
         explained.save(result)
         _print({"contributions_median": explained.median_contributions()}, as_json)
         if not as_json:
-            typer.echo(f"written to {result}; next: popglm {_next(explained)} {result}")
+            typer.echo(f"written to {result}; next: popglm report {result}")
 
 
 @app.command()
@@ -357,11 +357,6 @@ def info(
 
         found = open_result(result)
         _print({**_summary(found), "parts": ", ".join(found.tree.children), **found.about}, as_json)
-
-
-def _next(result: Any) -> str:
-    """The command that shows a result: a classifier has no page."""
-    return "info" if result.kind == "ClassifierGLMCV" else "report"
 
 
 def _summary(result: Any) -> dict[str, Any]:

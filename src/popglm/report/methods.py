@@ -9,6 +9,7 @@ import numpy as np
 from popglm.analysis.recipe import parse_recipe
 from popglm.analysis.result import Result
 from popglm.messages import listed
+from popglm.report.classes import words_of
 from popglm.report.clusters import LEAST_EXPLAINED, LEAST_SILHOUETTE, Clusters
 from popglm.report.model_sentences import model_sentences
 
@@ -42,6 +43,8 @@ SOURCES = {
     "Technometrics 12, 55-67.",
     "glm": "Nelder J. A. & Wedderburn R. W. M. (1972). Generalized linear models. Journal of the Royal Statistical "
     "Society A 135, 370-384.",
+    "multinomial": "Simon N., Friedman J. & Hastie T. (2013). A blockwise descent algorithm for group-penalized "
+    "multiresponse and multinomial regression. arXiv 1311.6529.",
     "path": "Friedman J., Hastie T. & Tibshirani R. (2010). Regularization paths for generalized linear models via "
     "coordinate descent. Journal of Statistical Software 33(1), 1-22.",
     "relaxed": "Hastie T., Tibshirani R. & Tibshirani R. (2020). Best subset, forward stepwise or lasso? Analysis and "
@@ -97,8 +100,11 @@ def _data_sentences(result: Result) -> list[str]:
     held = len(np.unique(grid["trial"].values[grid["fold"].values < 0]))
     content = parse_recipe(result.recipe_text, result.recipe_path).content
     scale = content.data.activity_scale
+    what = f"The activity of {q:,} neurons was"
+    if result.kind == "ClassifierGLMCV":
+        what = f"Labels of {', '.join(_labels_of(result))} were"
     said = [
-        f"The activity of {q:,} neurons was put on one grid of time with {n:,} bins of "
+        f"{what} put on one grid of time with {n:,} bins of "
         f"{1000 * float(grid.attrs['bin_width']):.4g} ms in {trials:,} trials."
     ]
     if content.neurons:
@@ -109,6 +115,17 @@ def _data_sentences(result: Result) -> list[str]:
         seed = f" (seed {content.test.seed})" if content.test else ""
         said.append(f"{held:,} trials, drawn at random{seed}, were kept from the fit as a test.")
     return said
+
+
+def _labels_of(result: Result) -> list[str]:
+    """Every response, with the bins of its classes in brackets."""
+    grid, has_class = result.part("grid"), result.part("model")["class_counts"].values > 0
+    codes, classes = grid["code"].transpose("time", "neuron").values, grid["class"].values
+    found = []
+    for r, name in enumerate(grid["neuron"].values):
+        sizes = [f"{classes[k]} {np.count_nonzero(codes[:, r] == k):,}" for k in np.flatnonzero(has_class[r])]
+        found.append(f"{name} ({', '.join(sizes)})")
+    return found
 
 
 def _design_sentences(result: Result) -> list[str]:
@@ -172,13 +189,18 @@ def _explanation_sentences(result: Result, cite: Any) -> list[str]:
         )
     if said:
         said.append(
-            "Pooled contributions are the sum over neurons over the sum of their explained or null deviances, with the "
+            f"Pooled contributions are the sum over {words_of(result)['models']} over the sum of their explained or "
+            "null deviances, with the "
             f"standard error of a ratio {cite('pooled')}."
         )
     if "kernels" in result.tree.children:
         said.append(
             "A kernel is what a group adds to the linear predictor, from its mean over the fitted samples; its gain is "
             "the exponential of that where the inverse link is exponential."
+            if result.kind != "ClassifierGLMCV"
+            else "A kernel is what a group adds to the linear predictor of a class, from its mean over the fitted "
+            "samples; its gain is the exponential of that, and the ratio of two classes’ gains is the factor on their "
+            "odds."
         )
         first = next(iter(result.tree.children["kernels"].children.values())).to_dataset(inherit=False)
         if "n_resamples" in first.attrs:

@@ -70,6 +70,26 @@ def model_sentences(result: Result, cite: Cite) -> list[str]:
     return [*_of_path(result.part("model"), about, cite), *_of_selection(result, about)]
 
 
+def _of_classes(parameters: dict[str, Any], cite: Cite) -> list[str]:
+    """The softmax, its groups and the weights of its classes."""
+    said = [
+        f"A multinomial logistic (softmax) model {cite('glm', 'multinomial')} was fitted to every response with popglm "
+        f"{cite('popglm')}; every class has an intercept and weights of its own, and none is a reference."
+    ]
+    if parameters["penalty"] == "group_lasso":
+        said.append("A group holds the weights of its columns for all classes.")
+    weights = parameters.get("class_weight")
+    if weights == "balanced":
+        said.append(
+            "Samples were weighted so that all classes of a response have the same sum of weights, by which "
+            "probabilities are no longer frequencies."
+        )
+    elif weights:
+        named = [f"{label} ({weight:g})" for label, weight in weights]
+        said.append(f"Samples of some classes were weighted: {listed(named)}.")
+    return said
+
+
 def _of_family(parameters: dict[str, Any], cite: Cite) -> str:
     """Family and link."""
     family = get_family(parameters["family"], parameters["inverse_link"], parameters.get("power"))
@@ -84,7 +104,9 @@ def _of_path(model: xr.Dataset, about: dict[str, Any], cite: Cite) -> list[str]:
     """Family and penalty of a model that was fitted at many strengths."""
     parameters = about["parameters"]
     penalty = parameters["penalty"]
-    said = [_of_family(parameters, cite)]
+    of_classes = about["class"] == "ClassifierGLMCV"
+    weights = {"class_weight": about.get("class_weight", parameters.get("class_weight"))} if of_classes else {}
+    said = _of_classes(parameters | weights, cite) if of_classes else [_of_family(parameters, cite)]
     if penalty in _PENALTIES:
         mixed = parameters["l1_ratio"]
         has_share = penalty in ("elastic_net", SPARSE_GROUPS) and mixed is not None
@@ -108,7 +130,7 @@ def _of_path(model: xr.Dataset, about: dict[str, Any], cite: Cite) -> list[str]:
         )
     if np.isinf(strength := model["lambda"].values).any():
         n = int(np.isinf(strength).sum())
-        said.append(f"The null model was best for {n:,} neuron{'s' * (n > 1)}.")
+        said.append(f"The null model was best for {n:,} {'response' if of_classes else 'neuron'}{'s' * (n > 1)}.")
     return said
 
 
@@ -133,11 +155,11 @@ def _of_selection(result: Result, about: dict[str, Any]) -> list[str]:
         if errors
         else "the one with the best held-out deviance"
     )
-    whose = "Each part of a neuron" if result.kind == "TwoPartGLM" else "Each neuron"
+    whose = {"TwoPartGLM": "Each part of a neuron", "ClassifierGLMCV": "Each response"}.get(result.kind, "Each neuron")
     return [
         f"{whose} has a strength of its own: {rule} in {_n_folds(result)}-fold cross-validation, in which all samples "
         "of a trial were in the same fold and the null model was a candidate, too.",
-        _HELD_OUT,
+        _HELD_OUT_CLASSES if result.kind == "ClassifierGLMCV" else _HELD_OUT,
         f"Every fit carries a certificate: its objective lies above the minimum by at most {parameters['tol']:g} of "
         "half the mean null deviance where it has converged; the largest certificate of a selected fit is "
         f"{result.neurons['gap'].max():.2g}.",
@@ -148,6 +170,11 @@ def _of_selection(result: Result, about: dict[str, Any]) -> list[str]:
 _HELD_OUT = (
     "Deviance explained is 1 minus the deviance over that of the mean, of samples predicted by the fold that had not "
     "seen them."
+)
+_HELD_OUT_CLASSES = (
+    "Deviance, −2 log likelihood, explained is 1 minus the deviance over that of the classes’ frequencies, of samples "
+    "predicted by the fold that had not seen them; confusions are of the same samples, each told its most probable "
+    "class."
 )
 _IN_SAMPLE = (
     "Deviance explained is 1 minus the deviance over that of the mean, of the samples of the fit itself, which "

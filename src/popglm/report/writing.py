@@ -18,6 +18,7 @@ from matplotlib import colormaps
 from popglm.analysis.result import Result
 from popglm.io.files import check_target, write_whole
 from popglm.report.absent import absences
+from popglm.report.classes import Classes, words_of
 from popglm.report.clusters import Clusters, cluster_by_contribution
 from popglm.report.kernel_fields import kernels_of
 from popglm.report.methods import methods_of
@@ -29,11 +30,23 @@ __all__ = ["make_page", "write_report"]
 
 #: Room for the blocks of all neurons as text (bytes): with scripts and tables the page stays below 8 MB.
 MOST_BYTES = 6_800_000
+_CONFUSION = """<h3>Confusion</h3>
+<p class="hint">Every held-out sample is told the class that is most probable to the fold that had not seen it.</p>
+<div class="multiples" id="figure-confusions"></div>"""
 #: In the order in which they stand in the page.
 STYLES = ("page.css", "figures.css", "picker.css", "print.css")
 SCRIPTS = (
     *("decode.js", "numbers.js", "shapes.js", "axes.js", "curves.js", "rows.js", "pictures.js", "figures.js"),
-    *("population.js", "clusters.js", "picker.js", "neuron.js", "activity.js", "certificate.js", "start.js"),
+    *(
+        "population.js",
+        "confusion.js",
+        "clusters.js",
+        "picker.js",
+        "neuron.js",
+        "activity.js",
+        "certificate.js",
+        "start.js",
+    ),
 )
 
 
@@ -66,29 +79,26 @@ def write_report(result: Result, path: str | Path) -> int:
 def make_page(result: Result) -> str:
     """A result as the text of an HTML page.
 
-    Raises
-    ------
-    ValueError
-        If the result is of a classifier.
+    Of a classifier it has a row for every class of every response in the place of a neuron.
 
     Notes
     -----
     The page holds its own styles and scripts and a policy that forbids any connection. Names of neurons and variables
     are shown as text, whatever is in them.
     """
-    if result.kind == "ClassifierGLMCV":
-        raise ValueError(
-            "a page is of neurons and their activity, and this result is of a ClassifierGLMCV; popglm info tells what "
-            "it holds, and popglm.plot.reliability, breakdown and kernels draw it in Python"
-        )
-    kernels = kernels_of(result)
-    table = table_of_neurons(result)
-    clusters = _clusters(result)
-    source = neuron_source(result, kernels)
+    classes = Classes.of(result) if result.kind == "ClassifierGLMCV" else None
+    shown, words = result if classes is None else classes.as_neurons(), words_of(result)
+    kernels = kernels_of(shown)
+    table = table_of_neurons(shown)
+    clusters = _clusters(result) if classes is None else None
+    source = neuron_source(shown, kernels)
     blocks, layout, detail = blocks_within(source, MOST_BYTES)
-    fields = population_fields(result, table)
+    fields = population_fields(shown, table)
+    of_classes = {} if classes is None else {"first": classes.first, "confusions": classes.confusions()}
     facts = {
-        "population": population_facts(result, table, kernels, clusters),
+        "words": words,
+        # of a response counts once, however many classes it has
+        "population": population_facts(result, table, kernels, clusters) | of_classes,
         "population_layout": layout_of(fields),
         "neuron": source.described(detail),
         "neuron_layout": layout,
@@ -116,6 +126,14 @@ def make_page(result: Result) -> str:
         blocks="\n".join(
             f'<script type="text/plain" id="neuron-{k}">{block}</script>' for k, block in enumerate(blocks)
         ),
+        things=words["many"],
+        Things=words["many"].capitalize(),
+        thing=words["one"],
+        everything=words["all"],
+        gains=words["gains"],
+        activity_of=words["activity"],
+        of_neurons="" if classes is None else "hidden",
+        confusion="" if classes is None else _CONFUSION,
         **_absent(absences(result, table, kernels, clusters)),
     )
 
@@ -156,6 +174,8 @@ def _clusters(result: Result) -> Clusters | None:
 
 def _label_of_activity(result: Result) -> str:
     """What the vertical axis of activity is called."""
+    if result.kind == "ClassifierGLMCV":
+        return "Share of samples of the class"
     grid = result.part("grid")
     unit = grid["activity"].attrs.get("units")
     return f"Activity ({unit})" if unit else f"Activity per {1000 * float(grid.attrs['bin_width']):.3g} ms"
@@ -167,6 +187,7 @@ def _certificate(result: Result) -> dict[str, Any]:
         "SmoothGLM": "at the chosen strengths of smoothing ",
         "LowRankGLM": "of all neurons together, over weights of any rank, ",
         "TwoPartGLM": "of either part ",
+        "ClassifierGLMCV": "of all classes of the response together ",
     }
     # what the tolerance of these bounds is another number than the certificate
     column = {"SmoothGLM": "slope", "LowRankGLM": None}.get(result.kind, "gap")
@@ -180,13 +201,13 @@ def _colours(name: str) -> list[str]:
 
 def _summary(result: Result) -> str:
     """A list of facts."""
-    grid, neurons = result.part("grid"), result.neurons
+    grid, neurons, models = result.part("grid"), result.neurons, words_of(result)["models"].capitalize()
     score = neurons["deviance_explained"]
     facts = {
-        "Neurons": f"{len(neurons):,}",
+        models: f"{len(neurons):,}",
         "Median deviance explained": f"{score.median():.3f}",
         "Best deviance explained": f"{score.max():.3f}",
-        "Neurons beyond the null model": f"{int((score > 0).sum()):,}",
+        f"{models} beyond the null model": f"{int((score > 0).sum()):,}",
         "Trials": f"{len(np.unique(grid['trial'].values)):,}",
         "Bins": f"{grid.sizes['time']:,} of {1000 * float(grid.attrs['bin_width']):.4g} ms",
         "Columns of the design": f"{result.part('design').sizes['column']:,}",

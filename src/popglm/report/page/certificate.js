@@ -10,7 +10,7 @@ function drawCertificate(i) {
   const second = bounded === "gap" ? `; ${done}` : bounded ? `. The criterion changes with the logarithm of a strength by ${written(column(bounded)[i])} at most; ${done}` : ".";
   part("neuron-certificate").textContent =
     strength === Infinity
-      ? "The null model predicts held-out samples best: all weights of this neuron are 0."
+      ? `The null model predicts held-out samples best: all weights of this ${FACTS.words.model} are 0.`
       : first + second;
   const order = Array.from(strengths, (_, k) => k).filter((k) => known(strengths[k])).sort((a, b) => strengths[a] - strengths[b]);
   if (order.length < 2) return NEURON.figures.path.hide();

@@ -70,7 +70,7 @@ function counted(values, n, shift = 0) {
 /** A histogram, with a line at some value. */
 function histogram(width, height, { borders, counts }, { xLabel, mark, exponent }, description) {
   const x = { low: borders[0], high: borders[borders.length - 1], label: xLabel, exponent };
-  const { root, X, Y, top, bottom } = axes(width, height, x, { low: 0, high: Math.max(...counts, 1) * 1.05, label: "Neurons" }, description);
+  const { root, X, Y, top, bottom } = axes(width, height, x, { low: 0, high: Math.max(...counts, 1) * 1.05, label: capital(FACTS.words.models) }, description);
   const bars = counts.map((n, k) => {
     const [from, to] = [X(borders[k]), X(borders[k + 1])];
     return n ? `M${(from + 0.5).toFixed(1)},${bottom}V${Y(n).toFixed(1)}H${(to - 0.5).toFixed(1)}V${bottom}Z` : "";

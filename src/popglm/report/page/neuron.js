@@ -127,16 +127,17 @@ function drawOwnContributions(i) {
     const { values } = contributionsOf(measure);
     return { kind, label: kind ? "fits without it" : "ablation", values: measure.variables.map((_, k) => values[k * neurons.length + i]) };
   });
+  const median = FACTS.population.first ? "median of the responses" : "median of the population";
   const medians = own[0].percentiles.map((five) => five[2]);
   const [least, most] = range([0], medians, ...lists.map((one) => one.values));
   const room = 0.05 * (most - least || 0.1);
   NEURON.figures.contributions.show({
     title: "Fraction of null deviance",
     draw: (width) =>
-      barPicture(width, { names: variables, lists, population: medians, xLabel: "Fraction of null deviance", low: least < 0 ? Math.max(least - room, -0.5) : 0, high: most + room }, `What each variable contributes to this neuron: ${variables.map((name, k) => `${name} ${written(lists[0].values[k])}`).join(", ")}`),
-    legend: [...lists.map(({ label, kind }) => ({ label, kind, shape: "box" })), { label: "median of the population", shape: "stroke" }],
+      barPicture(width, { names: variables, lists, population: medians, xLabel: "Fraction of null deviance", low: least < 0 ? Math.max(least - room, -0.5) : 0, high: most + room }, `What each variable contributes to this ${FACTS.words.model}: ${variables.map((name, k) => `${name} ${written(lists[0].values[k])}`).join(", ")}`),
+    legend: [...lists.map(({ label, kind }) => ({ label, kind, shape: "box" })), { label: median, shape: "stroke" }],
     table: () => ({
-      head: ["variable", ...own.map((one) => one.label), "median of the population"],
+      head: ["variable", ...own.map((one) => one.label), median],
       rows: variables.map((name, k) => [name, ...lists.map((one) => one.values[k]), medians[k]]),
     }),
   });
@@ -154,7 +155,7 @@ function drawOverBins() {
   const xLabel = withUnit(found.axis, found.unit);
   figure.show({
     title: `Fraction of null deviance over ${found.axis}`,
-    draw: (width) => curvePicture(width, 220, { x: found.centers, series, xLabel, yLabel: "Contribution" }, `Contributions to this neuron over ${found.axis}, a curve per variable`),
+    draw: (width) => curvePicture(width, 220, { x: found.centers, series, xLabel, yLabel: "Contribution" }, `Contributions to this ${FACTS.words.model} over ${found.axis}, a curve per variable`),
     legend: legendOf(series),
     table: () => ({
       head: [xLabel, ...series.map((one) => one.label)],

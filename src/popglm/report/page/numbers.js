@@ -75,4 +75,12 @@ function quantile(values, p) {
 /** A name with its unit in brackets. */
 const withUnit = (name, unit) => (unit ? `${name} (${unit})` : name);
 
-const plural = (n, one) => `${grouped(n)} ${one}${n === 1 ? "" : "s"}`;
+const plural = (n, one, many = `${one}s`) => `${grouped(n)} ${n === 1 ? one : many}`;
+
+/** So many of what is shown one by one, which are neurons, or classes. */
+const several = (n) => plural(n, FACTS.words.one, FACTS.words.many);
+
+/** So many of what was fitted, which are neurons, or responses. */
+const modelled = (n) => plural(n, FACTS.words.model, FACTS.words.models);
+
+const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);

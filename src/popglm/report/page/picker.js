@@ -65,7 +65,7 @@ function arrange(sortable) {
     .sort((a, b) => compare(a, b) || a - b);
   for (const i of PICKER.order) PICKER.options[i].lastChild.textContent = found ? written(found.values[i]) : "";
   part("list").replaceChildren(...PICKER.order.map((i) => PICKER.options[i]));
-  part("found").textContent = PICKER.order.length ? `${grouped(PICKER.order.length)} of ${plural(neurons.length, "neuron")}` : "No neuron has this in its name or in a text of its row.";
+  part("found").textContent = PICKER.order.length ? `${grouped(PICKER.order.length)} of ${several(neurons.length)}` : `No ${FACTS.words.one} has this in its name or in a text of its row.`;
   markChosen();
 }
 
@@ -127,6 +127,6 @@ function chooseByAddress() {
     // a stray % is part of the name
   }
   const i = FACTS.population.neurons.indexOf(name);
-  part("neuron-status").textContent = i < 0 ? `There is no neuron ${name || "without a name"}.` : "";
+  part("neuron-status").textContent = i < 0 ? `There is no ${FACTS.words.one} ${name || "without a name"}.` : "";
   if (i >= 0) choose(i, true, true);
 }

@@ -3,6 +3,9 @@
 /** A column of the table of neurons. */
 const column = (name) => POPULATION[`column ${name}`]?.values;
 
+/** The values of what was fitted: one per neuron, or of a response that of its first class. */
+const ofModels = (values) => (FACTS.population.first ? FACTS.population.first.map((i) => values[i]) : values);
+
 /** What every variable contributes to every neuron, by a measure. */
 const contributionsOf = (measure) => POPULATION[`${measure.part} ${measure.quantity}`];
 
@@ -22,6 +25,7 @@ function drawPopulation() {
   document.getElementById("score-control").hidden = !column("deviance_explained_test");
   score.addEventListener("change", () => showDeviance(deviance, score.value));
   showDeviance(deviance, score.value);
+  drawConfusions();
   if (column("strength")) showStrengths(new Figure(document.getElementById("figure-strengths")));
   if (FACTS.population.measures.length) drawContributions();
   const multiples = document.getElementById("figure-mean-kernels");
@@ -31,7 +35,7 @@ function drawPopulation() {
 }
 
 function showDeviance(figure, name) {
-  const values = column(name);
+  const values = ofModels(column(name));
   const middle = quantile(values, 0.5);
   // a few neurons far below 0, whose predictions failed, would leave no room for all others
   const low = Math.max(range(values)?.[0] ?? 0, -0.2);
@@ -41,31 +45,31 @@ function showDeviance(figure, name) {
   figure.show({
     title: `Median ${written(middle)}, quartiles ${written(quantile(values, 0.25))} and ${written(quantile(values, 0.75))}`,
     draw: (width) =>
-      histogram(width, 220, counts, { xLabel: "Fraction of deviance explained", mark: middle }, `Histogram of deviance explained over neurons; median ${written(middle)}`),
-    below: below ? [html("p", { class: "note" }, `${plural(below, "neuron")} below ${written(low)} stand at the left end.`)] : [],
+      histogram(width, 220, counts, { xLabel: "Fraction of deviance explained", mark: middle }, `Histogram of deviance explained over ${FACTS.words.models}; median ${written(middle)}`),
+    below: below ? [html("p", { class: "note" }, `${modelled(below)} below ${written(low)} stand at the left end.`)] : [],
     table: () => ({
-      head: ["from", "to", "neurons"],
+      head: ["from", "to", FACTS.words.models],
       rows: counts.counts.map((n, k) => [counts.borders[k], counts.borders[k + 1], n]),
     }),
   });
 }
 
 function showStrengths(figure) {
-  const values = Array.from(column("strength"));
+  const values = Array.from(ofModels(column("strength")));
   const finite = values.filter((value) => known(value) && value > 0);
   const [atNull, atNone] = [values.filter((value) => value === Infinity).length, values.filter((value) => value === 0).length];
   const counts = counted(finite.map(Math.log10), 16, 0.5);
   const notes = [
-    atNull ? `The null model was best for ${plural(atNull, "neuron")}.` : "",
-    atNone ? `${plural(atNone, "neuron")} have no penalty.` : "",
+    atNull ? `The null model was best for ${modelled(atNull)}.` : "",
+    atNone ? `${modelled(atNone)} have no penalty.` : "",
   ].filter(Boolean);
   figure.show({
     title: `Selected strengths, median ${written(quantile(finite, 0.5))}`,
     draw: (width) =>
-      histogram(width, 220, counts, { xLabel: "Strength λ", mark: Math.log10(quantile(finite, 0.5)), exponent: true }, "Histogram of selected strengths over neurons, on a logarithmic axis"),
+      histogram(width, 220, counts, { xLabel: "Strength λ", mark: Math.log10(quantile(finite, 0.5)), exponent: true }, `Histogram of selected strengths over ${FACTS.words.models}, on a logarithmic axis`),
     below: notes.map((note) => html("p", { class: "note" }, note)),
     table: () => ({
-      head: ["from", "to", "neurons"],
+      head: ["from", "to", FACTS.words.models],
       rows: counts.counts.map((n, k) => [10 ** counts.borders[k], 10 ** counts.borders[k + 1], n]),
     }),
   });
@@ -95,16 +99,16 @@ function showSpread(figure, measure) {
   figure.show({
     title: label,
     draw: (width) =>
-      boxPicture(width, { names: variables, percentiles, pooled, xLabel: label, ...ends }, `Contribution of each variable over neurons: median and quartiles. ${variables.map((name, k) => `${name} ${written(percentiles[k][2])}`).join(", ")}`),
+      boxPicture(width, { names: variables, percentiles, pooled, xLabel: label, ...ends }, `Contribution of each variable over ${FACTS.words.models}: median and quartiles. ${variables.map((name, k) => `${name} ${written(percentiles[k][2])}`).join(", ")}`),
     legend: [
-      { label: "quartiles over neurons", kind: 0, shape: "box" },
+      { label: `quartiles over ${FACTS.words.models}`, kind: 0, shape: "box" },
       { label: "5 % to 95 %", kind: 0 },
       { label: "median", shape: "stroke" },
-      { label: "all neurons pooled", kind: 1, shape: "diamond" },
+      { label: `all ${FACTS.words.models} pooled`, kind: 1, shape: "diamond" },
     ],
-    below: isKnown ? [] : [html("p", { class: "note" }, "Nothing is known of this: the model explains no deviance of these neurons.")],
+    below: isKnown ? [] : [html("p", { class: "note" }, `Nothing is known of this: the model explains no deviance of these ${FACTS.words.models}.`)],
     table: () => ({
-      head: ["variable", "5 %", "25 %", "median", "75 %", "95 %", "pooled", "± s.e.m.", "neurons"],
+      head: ["variable", "5 %", "25 %", "median", "75 %", "95 %", "pooled", "± s.e.m.", FACTS.words.models],
       rows: variables.map((name, k) => [name, ...percentiles[k], pooled[k], sem[k], n[k]]),
     }),
   });
@@ -122,7 +126,7 @@ function showAlong(figure, measure, axis) {
     })),
   );
   figure.show({
-    title: `${measure.label}, over ${found.axis}; all neurons pooled ± s.e.m.`,
+    title: `${measure.label}, over ${found.axis}; all ${FACTS.words.models} pooled ± s.e.m.`,
     draw: (width) =>
       curvePicture(width, 300, { x: found.centers, series, xLabel: withUnit(found.axis, found.unit), yLabel: "Contribution" }, `Contributions over ${found.axis}, a curve per variable`),
     legend: legendOf(series),
@@ -139,8 +143,8 @@ function showMeanKernel(figure, { group, axis, mean, sem, in_use: inUse }) {
   figure.show({
     title: group,
     draw: (width) =>
-      curvePicture(width, 180, { x: axis.values, names: axis.categories ? axis.values : undefined, series: [line], xLabel, yLabel: "Mean |kernel|" }, `Mean absolute kernel of ${group} over neurons; in use in ${inUse}`),
-    below: [html("p", { class: "note" }, `In use in ${plural(inUse, "neuron")}.`)],
+      curvePicture(width, 180, { x: axis.values, names: axis.categories ? axis.values : undefined, series: [line], xLabel, yLabel: "Mean |kernel|" }, `Mean absolute kernel of ${group} over ${FACTS.words.many}; in use in ${inUse}`),
+    below: [html("p", { class: "note" }, `In use in ${several(inUse)}.`)],
     table: () => ({ head: [xLabel, "mean |kernel|", "± s.e.m."], rows: axis.values.map((value, i) => [value, mean[i], sem[i]]) }),
   });
 }
