@@ -7,7 +7,6 @@ import pytest
 from complaints import assert_complaint
 from few_groups import GROUP, SIZES, recorded
 from scipy.optimize import minimize
-from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.linear_model import ElasticNet
 
@@ -196,7 +195,3 @@ class TestBadInput:
         trial = np.arange(240) // 20
         test = partial(pg.significance, found, X, trial=trial, n_shifts=19)
         assert_complaint("local refits do not know of constraints", lambda Y: test(Y=Y), Y["poisson"])
-
-    def test_a_wide_sparse_design(self):
-        fit = partial(model(feature_groups=[2400], constraints={"group0": "positive"}).fit, csr_matrix((20, 2400)))
-        assert_complaint("weights cannot be held to signs or bounds", fit, np.arange(20.0))

@@ -7,6 +7,7 @@ import pytest
 from estimators.sparse_designs import N, P, activity, design, kept_sparse, objectives, sparse
 
 from popglm import GLM, GLMCV, PopglmWarning
+from popglm.statistics.penalties import inward
 
 PENALTIES = {"ridge": 0.0, "lasso": 1.0, "elastic_net": 0.5, "group_lasso": 1.0}
 SIZES = [10, 10, 10, 5, 1]
@@ -33,6 +34,31 @@ def test_the_minimum_is_that_of_the_dense_fit(monkeypatch, family, penalty, wide
     np.testing.assert_allclose(found.coef_, dense.coef_, atol=2e-3)
     np.testing.assert_allclose(found.predict(sparse(X)), dense.predict(X), rtol=3e-3, atol=3e-3)
     assert found.score(sparse(X), Y) == pytest.approx(dense.score(X, Y), abs=1e-5)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])
+@pytest.mark.parametrize("penalty", ["ridge", "lasso", "elastic_net"])
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+def test_weights_within_bounds(monkeypatch, family, penalty, wide):
+    X = design()
+    Y = activity(X, family)
+    constraints = {"a": (-0.1, 0.2), "b": "positive", "d": (None, [0.05, 0.1, 0, 0.1, 0.3])}
+    settings = {"penalty": penalty, "lambdas": [0.01], "feature_groups": GROUPS, "constraints": constraints, **EXACT}
+    dense = GLM(family, **settings).fit(X, Y)
+    kept_sparse(monkeypatch, wide)
+    found = GLM(family, **settings).fit(sparse(X), Y)
+    assert (found.gap_ <= EXACT["tol"]).all()
+    values = [objectives(m, family, X, Y, 0.01, PENALTIES[penalty], np.ones(P, int)) for m in (found, dense)]
+    assert (np.abs(values[0][0] - values[1][0]) <= 2 * EXACT["tol"] * values[1][1]).all()
+    np.testing.assert_allclose(found.coef_, dense.coef_, atol=2e-3)
+    lower, upper = found.penalty_.bounds
+    assert ((found.coef_ >= lower) & (found.coef_ <= upper)).all()
+    assert ((found.coef_ == upper) & (upper > 0)).any()
+    single = GLM(family, **settings | {"precision": "float32", "tol": 1e-4}).fit(sparse(X), Y).coef_.astype(float)
+    assert ((single >= lower) & (single <= upper)).all()
+    beside = np.isclose(single, upper, rtol=1e-5) & (upper > 0)
+    assert beside.any()
+    np.testing.assert_array_equal(single[beside], np.broadcast_to(inward(upper, np.float32), single.shape)[beside])
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])

@@ -29,6 +29,7 @@ def test_against_fista(sizes, n_pairs, lam2):
     norms, lam2 = Norms(np.cumsum([0, *sizes]), tau, np.full(q, lam2)), np.full(q, lam2)
     # the pairs of neurons in reverse
     pairs = Pairs(*(a[::-1].copy() for a in (S, Y, S * G[:, None])), np.full(q, n_pairs))
+    norms = (norms, *np.zeros((2, 0)))
     D, slopes = diagonal_descent(G, norms, pairs, np.arange(q)[::-1].copy(), c, W, grad, Limits(1e-17, 5000))
     for j in range(q):
         exact = fista(B[j], grad[j], W[j], tau[j], lam2[j], sizes)

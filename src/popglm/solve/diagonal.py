@@ -83,7 +83,7 @@ class DiagonalModels(Resumable):
         """See `popglm.solve.quadratic.QuadraticModel.step`."""
         penalty = self.penalty
         W = penalty.penalised(W) if penalty.l1_ratio < 1 else W
-        minimise = self._by_descent if penalty.l1_ratio > 0 else self._in_closed_form
+        minimise = self._by_descent if penalty.has_norm else self._in_closed_form
         D, promise = np.empty_like(grad), np.empty(len(grad))
 
         def take(at: np.ndarray) -> None:
@@ -99,11 +99,14 @@ class DiagonalModels(Resumable):
         dtype, penalty = self.engine.dtype, self.penalty
         tau, lam2 = (a.astype(dtype) for a in (penalty.norm_strengths(lam, W, problems), penalty.ridge_strength(lam)))
         point = (np.ascontiguousarray(a, dtype) for a in (c, W, grad))
-        norms = Norms(penalty.starts, tau, lam2)
+        bounds = np.zeros((2, 0), dtype) if penalty.bounds is None else penalty.bounds.astype(dtype)
+        norms = Norms(penalty.starts, tau, lam2), *bounds
         # the model is rarely better than a few digits
         limits = Limits(dtype.type(1e-3 if dtype == np.float32 else 1e-6), MAX_SWEEPS)
         D, slope = diagonal_descent(self.G[problems], norms, memory.pairs, problems, *point, limits)
-        D = D.astype(float)
+        landed, D = W.astype(dtype) + D, D.astype(float)
+        if penalty.bounds is not None:
+            penalty.close_blocks(W, D, landed)
         return D, decrease(penalty, W, D, grad + slope, lam, problems)
 
     def _in_closed_form(self, memory, problems, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:

@@ -48,11 +48,13 @@ class _Model(NamedTuple):
 
 
 class _Norms(NamedTuple):
-    """Σ_b τ_b‖w_b‖ + λ₂/2‖w‖² of one neuron."""
+    """Σ_b τ_b‖w_b‖ + λ₂/2‖w‖² of one neuron, within bounds of blocks of one column; no bounds where these are empty."""
 
     starts: np.ndarray
     tau: np.ndarray
     lam2: float
+    lower: np.ndarray
+    upper: np.ndarray
 
 
 class _State(NamedTuple):
@@ -69,7 +71,7 @@ class _State(NamedTuple):
 def _sweep(model, norms, state, all_blocks):
     """One pass over all blocks, or those in use, which brings the state up to date; returns the decrease."""
     diagonal, Q, bound, w, grad = model
-    starts, tau, lam2 = norms
+    starts, tau, lam2, lower, upper = norms
     step, inner, used, r, z = state
     gained, n = 0.0, Q.shape[1]
     held = n // 2
@@ -91,6 +93,8 @@ def _sweep(model, norms, state, all_blocks):
             bound[k] = max(bound[k], 1e-7 * top)
             r[k - lo] = (bound[k] - lam2) * here - slope
         shrink_block(r[: hi - lo], bound[lo:hi], tau[b], z[: hi - lo])
+        if len(lower) > 0:
+            z[0] = min(max(z[0], lower[lo]), upper[lo])
         in_use = False
         for k in range(lo, hi):
             delta = z[k - lo] - w[k] - step[k]
@@ -115,7 +119,8 @@ def diagonal_descent(G, norms, pairs, rows, c, W, grad, limits):
     ----------
     G : ndarray, shape (n_neurons, n_features)
         diag(G) of each.
-    norms : popglm.solve.blocks.Norms
+    norms : tuple of Norms and two ndarray
+        See `popglm.solve.blocks.Norms`; and bounds of w + d (n_features,) where every column is a block, or empty.
     pairs : popglm.solve.compact.Pairs
     rows : ndarray of int, shape (n_neurons,)
         Of these neurons in ``pairs``.
@@ -128,7 +133,7 @@ def diagonal_descent(G, norms, pairs, rows, c, W, grad, limits):
     D, slopes : ndarray, shape (n_neurons, n_features)
         The step, and the model's gradient g + Bd after it.
     """
-    starts, tau, lam2 = norms
+    (starts, tau, lam2), lower, upper = norms
     S, Y, GS, kept = pairs
     n_neurons, p = W.shape
     memory, kind = S.shape[1], W.dtype
@@ -148,7 +153,7 @@ def diagonal_descent(G, norms, pairs, rows, c, W, grad, limits):
             diagonal[k] = c[j] * G[j, k] + eps * size
         for b in range(len(starts) - 1):
             _bound_block(diagonal, Q, held, lam2[j], starts[b], starts[b + 1], bound)
-        model, own = _Model(diagonal, Q, bound, W[j], grad[j]), _Norms(starts, tau[j], lam2[j])
+        model, own = _Model(diagonal, Q, bound, W[j], grad[j]), _Norms(starts, tau[j], lam2[j], lower, upper)
         state = _State(D[j], inner, used, r, z)
         total, inside, everywhere = 0.0, 0, True
         for _ in range(limits.max_sweeps):

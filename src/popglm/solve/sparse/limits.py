@@ -55,8 +55,11 @@ def check_sparse(X: SparseRows, settings: Any, engine: Engine, schedule: str, sh
             f"{found} a fit without a penalty has no certificate. Use a penalty with strengths above 0; a small one, "
             "such as 1e-6, hardly matters."
         )
-    if penalty.bounds is not None:
-        raise ValueError(f"{found} weights cannot be held to signs or bounds; leave constraints out, or columns.")
+    if penalty.bounds is not None and penalty.blocks.nested:
+        raise ValueError(
+            f"{found} norms of groups do not go with constraints. Use penalty='lasso' or 'ridge', or leave out the "
+            "constraints, or columns."
+        )
     if penalty.blocks.nested:
         raise ValueError(
             f"{found} a sparse group lasso is out of reach. Use penalty='lasso' or 'group_lasso', or leave columns out."
