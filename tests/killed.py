@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import popglm.io.files as files
-from popglm import GLM, GLMCV
+from popglm import GLM, GLMCV, LowRankGLM, SmoothGLM
 from popglm.io import checkpoints
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.walk import Walk
@@ -37,6 +37,8 @@ JOBS = {
     "gaussian": lambda **more: GLMCV("gaussian", penalty="lasso", **CV, **more),
     "negative_binomial": lambda **more: GLMCV("negative_binomial", **CV, **more),
     "device": lambda **more: GLMCV(penalty="group_lasso", schedule="device", **CV, **more),
+    "low_rank": lambda **more: LowRankGLM(low_rank=[0, 1, 2], n_lambdas=2, cv=3, **more),
+    "smooth": lambda feature_groups, engine: SmoothGLM(feature_groups=feature_groups),
     "adam": lambda **more: GLM(solver=FirstOrder("adam", batch_size=64), n_lambdas=4, max_iter=20, **more),
 }
 

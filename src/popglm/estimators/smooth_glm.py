@@ -22,7 +22,7 @@ from popglm.solve.snapshot import concluded
 from popglm.solve.stream import released
 from popglm.statistics.families import FAMILIES, Family
 from popglm.statistics.null import null_models
-from popglm.statistics.responses import response_sums
+from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["SmoothGLM"]
 
@@ -219,9 +219,7 @@ family_parameters_, deviance_parameters_
             self._lay_out(X, values, engine)
             self._keep_about(X, (values, responses, weights, offset, rows), loss)
             null = null_models(loss, responses, weights, offset, [], bool(self.fit_intercept))
-            known = ~np.isnan(responses)
-            s = known * over_neurons(weights)
-            sums = response_sums(loss, np.where(known, responses, 0.0).T, s.T, [(0, len(values))], offset)
+            sums = _sums(loss, responses, weights, offset)
             fittable = sums.fittable(loss)
             given = check_smoothing(self.smoothing, self._penalty_names, self._has_strength(fittable), self)
             data = SmoothData(values, responses, weights, offset, self._center, int(bool(self.fit_intercept)))
@@ -275,6 +273,13 @@ family_parameters_, deviance_parameters_
                 f"not convex and smooth everywhere; {instead} GLMCV with smoothness."
             )
         return loss
+
+
+def _sums(loss: Family, responses: np.ndarray, weights: np.ndarray | None, offset: np.ndarray | None) -> ResponseSums:
+    """What a fit needs of the activity before it starts."""
+    known = ~np.isnan(responses)
+    s = known * over_neurons(weights)
+    return response_sums(loss, np.where(known, responses, 0.0).T, s.T, [(0, len(responses))], offset)
 
 
 def _is_fitted(loss: Family) -> bool:

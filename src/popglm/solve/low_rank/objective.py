@@ -90,7 +90,7 @@ class LowRankObjective:
         self.center = center_of(X, counts, fit_intercept)
         # activity far from 0 keeps its digits as a difference
         self.shift = sums.intercept if loss.is_least_squares and fit_intercept else np.zeros(len(Y))
-        Y = (Y - self.shift[:, None]).astype(engine.dtype)
+        Y = np.subtract(Y, self.shift[:, None], out=np.empty(Y.shape, engine.dtype), casting="same_kind")
         weights = None if samples.weights is None else samples.weights.astype(engine.dtype)
         offset = None if samples.offset is None else samples.offset.astype(engine.dtype)
         self.columns = columns_of(engine, layout, X, self.center, part)

@@ -134,7 +134,8 @@ class LowRankFits:
         X, Y, weights, offset, part = data
         self.loss, self.layout, self.null, self.settings = loss, layout, null, settings
         known = ~np.isnan(Y)
-        y, s = np.where(known, Y, 0.0).T, None
+        # activity may be as large as what is held of X: no copy without need
+        y, s = Y.T if known.all() else np.where(known, Y, 0.0).T, None
         if weights is not None or not known.all():
             s = (known * (1.0 if weights is None else weights if weights.ndim == 2 else weights[:, None])).T
             if known.all() and weights is not None and weights.ndim == 1:
@@ -146,7 +147,7 @@ class LowRankFits:
         self.objective = None
         if len(some):
             own = s if s is None or s.ndim == 1 else s[some]
-            samples = Samples(X, y[some], own, offset)
+            samples = Samples(X, y if self.fittable.all() else y[some], own, offset)
             self.objective = LowRankObjective(
                 engine, loss, layout.take(some), samples, sums.take(some), settings.fit_intercept, part
             )
