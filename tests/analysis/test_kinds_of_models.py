@@ -454,3 +454,7 @@ constraints = {"pos*" = [-inf, 0.1], speed = [-0.05, 0.05]}
     assert model.constraints == {"position": (-np.inf, 0.1), "speed": (-0.05, 0.05)}
     assert (model.coef_ <= np.float32([0.1] * 4 + [0.05])).all()
     assert (np.abs(model.coef_[:, 4]) > 0.0499).any()
+    page = run("report", tmp_path / "result.nc", "-o", tmp_path / "report.html")
+    assert page.exit_code == 0, page.output
+    said = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "position (at most 0.1), speed (from -0.05 to 0.05)" in said
