@@ -333,7 +333,11 @@ GLMCV_OF_BUMPS = HEAD.split("[test]")[0] + "[model]\n"
         ("kind = 'ClassifierGLMCV'\nfamily = 'poisson'", ["'family' is not known here"]),
         (
             "kind = 'ClassifierGLMCV'\n[fit]\nresponse = 'lap'\noffset = 'speed'",
-            ["(fit.offset)", "an offset for every class"],
+            [
+                "line 19 (fit.offset)",
+                "an offset for every class; name the variable of one",
+                "offset = {left = 'speed'}",
+            ],
         ),
         (
             "kind = 'TwoPartGLM'\n[fit]\noffset = 'speed'",
@@ -458,3 +462,36 @@ constraints = {"pos*" = [-inf, 0.1], speed = [-0.05, 0.05]}
     assert page.exit_code == 0, page.output
     said = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "position (at most 0.1), speed (from -0.05 to 0.05)" in said
+
+
+def test_offsets_of_classes_are_those_of_python(tmp_path):
+    text = (
+        HEAD
+        + """
+compare = true
+[model]
+kind = "ClassifierGLMCV"
+lambdas = [0.1, 0.01]
+cv = 3
+[fit]
+response = "lap"
+offset = {1 = "speed", 2 = "position"}
+"""
+    )
+    (tmp_path / "recipe.toml").write_text(text, encoding="utf-8")
+    found = run("fit", tmp_path / "recipe.toml", "-o", tmp_path / "result.nc")
+    assert found.exit_code == 0, found.output
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    data = running.grid_of(recipe, running.session_of(recipe))
+    matrices = running.build(recipe, data)
+    own = {label: data[name].values[matrices.fitted] for label, name in ((1, "speed"), (2, "position"))}
+    model = pg.ClassifierGLMCV(lambdas=[0.1, 0.01], cv=3)
+    model.fit(matrices.X, matrices.Y, groups=matrices.trial, offset=own)
+    result = open_result(tmp_path / "result.nc")
+    np.testing.assert_array_equal(result.model.coef_, model.coef_)
+    p = result.part("grid")["probability"].values[matrices.fitted]
+    np.testing.assert_allclose(p, model.predict_proba_held_out(matrices.X, own), rtol=1e-5)
+    (tmp_path / "other.toml").write_text(text.replace("1 = ", "up = "), encoding="utf-8")
+    found = run("fit", tmp_path / "other.toml", "-o", tmp_path / "other.nc")
+    assert found.exit_code == 1
+    assert "offset names 'up', which is no class of y" in " ".join(found.output.split())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from popglm.analysis.kinds import kind_of
-from popglm.analysis.schema import OffsetsOfParts, RecipeModel
+from popglm.analysis.schema import Offsets, RecipeModel
+from popglm.estimators.part_arguments import PARTS
+from popglm.messages import listed
 
 __all__ = ["fault_between_tables"]
 
@@ -48,14 +51,17 @@ def fault_between_tables(content: RecipeModel) -> tuple[tuple[Any, ...], str] | 
             "each part of a TwoPartGLM has an offset of its own; name the variable of one, or of both: "
             f"offset = {{amounts = {fit.offset!r}}}"
         )
-    if isinstance(fit.offset, OffsetsOfParts) and kind not in ("TwoPartGLM", "ClassifierGLMCV"):
+    if isinstance(fit.offset, Offsets) and kind == "TwoPartGLM":
+        for name in fit.offset.model_extra or {}:
+            near = difflib.get_close_matches(name, PARTS, n=3, cutoff=0.5) or PARTS
+            return ("fit", "offset", name), (f"{name!r} is not known here; nearest names: {listed(map(repr, near))}")
+    if isinstance(fit.offset, Offsets) and kind not in ("TwoPartGLM", "ClassifierGLMCV"):
+        first = next(iter(fit.offset.variables.values()))
+        return ("fit", "offset"), f"a {kind} has no parts, and one offset: offset = {first!r}"
+    if isinstance(fit.offset, str) and kind == "ClassifierGLMCV":
         return ("fit", "offset"), (
-            f"a {kind} has no parts, and one offset: offset = {fit.offset.events or fit.offset.amounts!r}"
-        )
-    if fit.offset is not None and kind == "ClassifierGLMCV":
-        return ("fit", "offset"), (
-            "a ClassifierGLMCV has an offset for every class, which a recipe does not tell; use "
-            "popglm.ClassifierGLMCV in Python, leave it out, or give the variable a term"
+            "a ClassifierGLMCV has an offset for every class; name the variable of one, or of several: "
+            f"offset = {{left = {fit.offset!r}}}"
         )
     for name in ("compare", "bootstrap"):
         if getattr(explain, name) and (kind, name) in _NOT_EXPLAINED:

@@ -63,9 +63,10 @@ def _with_classes(data: xr.Dataset, matrices: Matrices, model: ClassifierGLMCV) 
     """The grid with labels of responses, and their probabilities, in the place of activity."""
     names, classes = model.neuron_names_, model.classes_
     p = np.full((len(matrices.fitted), len(names), len(classes)), np.nan, np.float32)
-    p[matrices.fitted] = model.predict_proba_held_out(matrices.X)
+    offset, offset_test = matrices.given.get("offset"), matrices.given_test.get("offset")
+    p[matrices.fitted] = model.predict_proba_held_out(matrices.X, offset)
     if matrices.X_test is not None:
-        p[~matrices.fitted] = model.predict_proba(matrices.X_test)
+        p[~matrices.fitted] = model.predict_proba(matrices.X_test, offset_test)
     code = np.full(p.shape[:2], -1)
     code[matrices.fitted] = _codes(model, matrices.Y)
     code[~matrices.fitted] = _codes(model, matrices.Y_test)

@@ -19,6 +19,7 @@ from popglm.analysis.neurons import mask_of, neuron_table, with_activity_of
 from popglm.analysis.recipe import Recipe
 from popglm.analysis.responses import responses_of, table_of_responses
 from popglm.analysis.schema import Source, VariableOfRecipe
+from popglm.checks import is_number
 from popglm.design import Design
 from popglm.design.variables import starts_of_trials
 from popglm.estimators import GLMCV, TwoPartGLM
@@ -195,7 +196,8 @@ def build(recipe: Recipe, data: xr.Dataset) -> Matrices:
     except KeyError as error:
         key, fault = error.args
         raise ValueError(f"{recipe.place(('masks', key))}: {fault}") from None
-    in_fit, in_test = (_by_argument(given, rows) for rows in (fitted, ~fitted))
+    labels = _labels_by_text(Y) if responses else {}
+    in_fit, in_test = (_by_argument(given, rows, labels) for rows in (fitted, ~fitted))
     rows = Y.isel(time=fitted), Y.isel(time=~fitted)
     return Matrices(design, X, rows[0], trial[fitted], fitted, X_test, rows[1], mask, in_fit, in_test)
 
@@ -205,7 +207,7 @@ def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
     found = {}
     for argument, name in recipe.content.fit.beside.items():
         values = data[name].values
-        place = recipe.place(("fit", *argument.split(".")))
+        place = recipe.place(("fit", *[key for key in argument.split(".", 1) if key]))
         if values.dtype.kind not in "biuf":
             raise ValueError(f"{place}: {name!r} holds {shown(values[0])}; {argument} must be a variable of numbers")
         values = values.astype(np.float64)
@@ -219,13 +221,19 @@ def _given(recipe: Recipe, data: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
-def _by_argument(given: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
-    """Some rows of what is given, as ``fit`` takes it: what has a dot in its name is for a part."""
+def _labels_by_text(Y: xr.DataArray) -> dict[str, Any]:
+    """Labels of classes by their names in a recipe."""
+    known = [one for one in pd.unique(Y.values.ravel()) if one is not None]
+    return {str(int(one) if is_number(one) and one == int(one) else one): one for one in known}
+
+
+def _by_argument(given: dict[str, np.ndarray], rows: np.ndarray, labels: dict[str, Any]) -> dict[str, Any]:
+    """Some rows of what is given, as ``fit`` takes it: what has a dot in its name is for a part, or for a class."""
     found: dict[str, Any] = {}
     for name, values in given.items():
         argument, _, part = name.partition(".")
         if part:
-            found.setdefault(argument, {})[part] = values[rows]
+            found.setdefault(argument, {})[labels.get(part, part)] = values[rows]
         else:
             found[argument] = values[rows]
     return found

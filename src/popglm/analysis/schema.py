@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from popglm.analysis.kinds import KINDS, check_options, kind_of
 from popglm.analysis.makers import OF_NEURONS, TERM_OPTIONS, missing_of
 
-__all__ = ["OffsetsOfParts", "RecipeModel", "Source", "VariableOfRecipe"]
+__all__ = ["Offsets", "RecipeModel", "Source", "VariableOfRecipe"]
 
 Number = int | float
 
@@ -166,17 +166,26 @@ class DesignOfRecipe(_Strict):
     dtype: Literal["float32", "float64"] = "float32"
 
 
-class OffsetsOfParts(_Strict):
-    """What is added to the linear predictors of the parts of a `TwoPartGLM`: names of variables."""
+class Offsets(BaseModel):
+    """What is added to the linear predictors of the parts of a `TwoPartGLM`, or of classes: names of variables."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, str]
 
     events: str | None = None
     amounts: str | None = None
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """By the names of parts or classes."""
+        known = {"events": self.events, "amounts": self.amounts} | (self.model_extra or {})
+        return {name: variable for name, variable in known.items() if variable is not None}
+
     @model_validator(mode="after")
-    def _of_one_at_least(self) -> OffsetsOfParts:
+    def _of_one_at_least(self) -> Offsets:
         """A table that names nothing was meant to."""
-        if self.events is None and self.amounts is None:
-            raise ValueError("name the variable of events, of amounts, or of both")
+        if not self.variables:
+            raise ValueError("name the variable of events, of amounts, or of both; of a classifier that of a class")
         return self
 
 
@@ -186,13 +195,13 @@ class FitOfRecipe(_Strict):
     Attributes
     ----------
     sample_weight : str, optional
-    offset : str or OffsetsOfParts, optional
+    offset : str or Offsets, optional
     response : str or list of str, optional
         What a classifier tells the classes of, in the place of activity.
     """
 
     sample_weight: str | None = None
-    offset: str | OffsetsOfParts | None = None
+    offset: str | Offsets | None = None
     response: str | list[str] | None = None
 
     @property
@@ -202,10 +211,10 @@ class FitOfRecipe(_Strict):
 
     @property
     def beside(self) -> dict[str, str]:
-        """Names of the variables of sample weights and the offset, by argument; "offset.events" is that of a part."""
+        """Names of variables by argument: sample weights and the offset; "offset.events" is that of a part or class."""
         given = {"sample_weight": self.sample_weight}
-        if isinstance(self.offset, OffsetsOfParts):
-            given |= {"offset.events": self.offset.events, "offset.amounts": self.offset.amounts}
+        if isinstance(self.offset, Offsets):
+            given |= {f"offset.{name}": variable for name, variable in self.offset.variables.items()}
         else:
             given["offset"] = self.offset
         return {argument: name for argument, name in given.items() if name is not None}

@@ -163,7 +163,8 @@ def _weight_sentences(result: Result) -> list[str]:
     said = [f"Bins were weighted by the variable “{fit.sample_weight}”."] if fit.sample_weight else []
     for argument, name in fit.beside.items():
         if argument.startswith("offset"):
-            of_part = f" of the {part}" if (part := argument.partition(".")[2]) else ""
+            of_class = "class " if result.kind == "ClassifierGLMCV" else ""
+            of_part = f" of the {of_class}{part}" if (part := argument.partition(".")[2]) else ""
             said.append(f"The variable “{name}” was added to the linear predictor{of_part}.")
     return said
 
