@@ -9,7 +9,7 @@ cap above what Python and the libraries have reserved after a first small fit. A
 the fit, the blocks of X; pages of the mapped file do not. The same fit in memory is shown to fail under the cap, and is
 then timed without a cap on the first third of the rows. Poisson group lasso, three strengths, three folds by trial and
 refit; with ``--model classes`` a classifier of which of three neurons is the most active, with ``low-rank`` ranks of 0
-and 2 at one strength, in three folds; with ``smooth`` curves of ten groups of ten columns, to one neuron.
+and 2 at one strength, in three folds; with ``smooth`` curves of six groups of ten columns, to one neuron.
 
 With ``--cold`` the kernel is told to forget every block after it was read, so that each pass reads the disk; without,
 passes after the first come from the page cache as far as the machine has room.
@@ -31,7 +31,7 @@ import numpy as np
 
 TRIAL = 200
 #: Columns of X, columns of a group, neurons.
-SIZES = {"glm": (1_000, 20, 20), "classes": (1_000, 20, 20), "low-rank": (1_000, 20, 8), "smooth": (100, 10, 1)}
+SIZES = {"glm": (1_000, 20, 20), "classes": (1_000, 20, 20), "low-rank": (1_000, 20, 8), "smooth": (60, 10, 1)}
 LAMBDAS = [3e-2, 1e-2, 3e-3]
 MB = 2**20
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import pairwise
 from threading import Condition, Event
 from typing import Any, Self
 
@@ -26,15 +28,26 @@ PIECE = 2048
 class _Request:
     """What a neuron asks of the rows: what a method of its `StreamedLikelihood` makes of pieces, added up."""
 
-    def __init__(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, method: Callable[..., Any], arguments: tuple[Any, ...], n_parts: int) -> None:
         self.method, self.arguments = method, arguments
-        self.answer: Any = None
+        self.parts: list[Any] = [None] * n_parts
         self.is_over = Event()
 
-    def take(self, x: np.ndarray, first: int, last: int) -> None:
-        """Add the part of some rows."""
-        found = self.method(x, first, last, *self.arguments)
-        self.answer = found if self.answer is None else tuple(a + b for a, b in zip(self.answer, found, strict=True))
+    def take(self, part: int, x: np.ndarray, first: int, last: int) -> None:
+        """Add what some rows make up, to the sum of one worker."""
+        self.parts[part] = _plus(self.parts[part], self.method(x, first, last, *self.arguments))
+
+    @property
+    def answer(self) -> Any:
+        """The sums of all workers, in order."""
+        return reduce(_plus, self.parts)
+
+
+def _plus(total: Any, more: Any) -> Any:
+    """The sum of two tuples, entry by entry; either is None for nothing."""
+    if total is None or more is None:
+        return more if total is None else total
+    return tuple(a + b for a, b in zip(total, more, strict=True))
 
 
 class _Ended(Exception):
@@ -50,7 +63,7 @@ class Passes:
     Parameters
     ----------
     engine : engine
-        In a session; its workers share the requests out.
+        In a session; its workers share the rows of a block out.
     X : RowStream
     center : ndarray, shape (n_features,)
         What is taken from the columns.
@@ -80,7 +93,7 @@ class Passes:
 
     def ask(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """The sum over pieces of what ``method(x, first, last, *arguments)`` makes of them; for a search to call."""
-        request = _Request(method, arguments)
+        request = _Request(method, arguments, self.engine.n_workers)
         with self._change:
             if self._has_failed:
                 raise _Ended
@@ -110,17 +123,17 @@ class Passes:
 
     def _answer(self, asked: list[_Request]) -> None:
         """Read X once."""
-        n_shares = self.engine.n_workers
-        shares = [asked[k::n_shares] for k in range(min(n_shares, len(asked)))]
 
-        def take(share: list[_Request], first: int, rows: np.ndarray) -> None:
+        def take(part: int, first: int, rows: np.ndarray) -> None:
             for a in range(0, len(rows), PIECE):
                 x = rows[a : a + PIECE].astype(float) - self.center
-                for request in share:
-                    request.take(x, first + a, first + a + len(x))
+                for request in asked:
+                    request.take(part, x, first + a, first + a + len(x))
 
         for first, _, rows in self.X.blocks():
-            self.engine.map(take, [(share, first, rows) for share in shares])
+            edges = np.linspace(0, len(rows), self.engine.n_workers + 1).astype(int)
+            parts = enumerate(pairwise(edges.tolist()))
+            self.engine.map(take, [(part, first + a, rows[a:b]) for part, (a, b) in parts])
         for request in asked:
             request.is_over.set()
 
@@ -187,7 +200,8 @@ class StreamedLikelihood:
 
     def beside(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         _, y, s, _ = counted_samples(*self.data, self.j)
-        return y, s, np.concatenate(self.passes.ask(self._predictor, w)[0])
+        found = sorted(self.passes.ask(self._predictor, w)[0], key=lambda piece: piece[0])
+        return y, s, np.concatenate([eta for _, eta in found])
 
     def given(self, family: Family) -> Self:
         return replace(self, family=family)
@@ -216,7 +230,7 @@ class StreamedLikelihood:
         return (self._piece(x, first, last).third(w, M),)
 
     def _predictor(self, x: np.ndarray, first: int, last: int, w: np.ndarray) -> tuple[Any, ...]:
-        return ([self._piece(x, first, last).predictor(w)],)
+        return ([(first, self._piece(x, first, last).predictor(w))],)
 
     def _moments(self, x: np.ndarray, first: int, last: int, G: np.ndarray | None) -> tuple[Any, ...]:
         piece = self._piece(x, first, last)
