@@ -2,17 +2,17 @@
 
 Run in popglm's environment, on Linux::
 
-    python benchmarks/streaming.py [--cap-mb 600] [--cold] [--model glm]
+    python benchmarks/streaming.py [--cap-mb 600] [--cold] [--classes]
 
 Writes a float32 X of 3 × the cap to a temporary file and fits it in a process of its own, whose ``RLIMIT_DATA`` is the
 cap above what Python and the libraries have reserved after a first small fit. All private writable memory counts: Y,
 the fit, the blocks of X; pages of the mapped file do not. The same fit in memory is shown to fail under the cap, and is
 then timed without a cap on the first third of the rows. Poisson group lasso, three strengths, three folds by trial and
-refit; with ``--model classes`` a classifier of which of three neurons is the most active, with ``low-rank`` ranks of 0
-and 2 at one strength, in three folds; with ``smooth`` curves of six groups of ten columns, to one neuron.
+refit.
 
 With ``--cold`` the kernel is told to forget every block after it was read, so that each pass reads the disk; without,
-passes after the first come from the page cache as far as the machine has room.
+passes after the first come from the page cache as far as the machine has room. With ``--classes`` a classifier is
+fitted, to which of three neurons is the most active.
 """
 
 import argparse
@@ -29,9 +29,7 @@ from time import perf_counter, sleep
 
 import numpy as np
 
-TRIAL = 200
-#: Columns of X, columns of a group, neurons.
-SIZES = {"glm": (1_000, 20, 20), "classes": (1_000, 20, 20), "low-rank": (1_000, 20, 8), "smooth": (60, 10, 1)}
+N_FEATURES, GROUP, N_NEURONS, TRIAL = 1_000, 20, 20, 200
 LAMBDAS = [3e-2, 1e-2, 3e-3]
 MB = 2**20
 
@@ -39,32 +37,31 @@ MB = 2**20
 class ColdFile:
     """Rows of a file, which the page cache forgets after each read."""
 
-    def __init__(self, path: Path, n_features: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.dtype = np.dtype(np.float32)
         self.file = path.open("rb")
-        self.row = n_features * self.dtype.itemsize
-        self.shape = (path.stat().st_size // self.row, n_features)
+        self.row = N_FEATURES * self.dtype.itemsize
+        self.shape = (path.stat().st_size // self.row, N_FEATURES)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         first, last, _ = rows.indices(self.shape[0])
         place = first * self.row, (last - first) * self.row
         data = np.frombuffer(os.pread(self.file.fileno(), place[1], place[0]), self.dtype)
         os.posix_fadvise(self.file.fileno(), *place, os.POSIX_FADV_DONTNEED)
-        return data.reshape(-1, self.shape[1])
+        return data.reshape(-1, N_FEATURES)
 
 
-def write(folder: Path, n_samples: int, model: str) -> None:
+def write(folder: Path, n_samples: int) -> None:
     """X and Y, in pieces."""
-    n_features, group, n_neurons = SIZES[model]
-    W = np.zeros((n_features, n_neurons), np.float32)
-    for j in range(n_neurons):
+    W = np.zeros((N_FEATURES, N_NEURONS), np.float32)
+    for j in range(N_NEURONS):
         for g in range(3):
-            W[group * (j + g) : group * (j + g + 1), j] = 0.1
-    activity = np.empty((n_samples, n_neurons), np.float32)
+            W[GROUP * (j + g) : GROUP * (j + g + 1), j] = 0.1
+    activity = np.empty((n_samples, N_NEURONS), np.float32)
     with (folder / "X.bin").open("wb") as file:
         for first in range(0, n_samples, 10_000):
             rng = np.random.default_rng(first)
-            rows = rng.standard_normal((min(10_000, n_samples - first), n_features), np.float32)
+            rows = rng.standard_normal((min(10_000, n_samples - first), N_FEATURES), np.float32)
             activity[first : first + len(rows)] = rng.poisson(np.exp(rows @ W - 1.5))
             file.write(rows.tobytes())
         file.flush()
@@ -73,56 +70,39 @@ def write(folder: Path, n_samples: int, model: str) -> None:
     np.save(folder / "Y.npy", activity)
 
 
-def made(model: str, **more: object) -> object:
-    """The model, not yet fitted."""
-    import popglm as pg
-
-    n_features, group, _ = SIZES[model]
-    more["feature_groups"] = [group] * (n_features // group)
-    if model == "smooth":
-        return pg.SmoothGLM(**{name: value for name, value in more.items() if name != "cv"})
-    if model == "low-rank":
-        return pg.LowRankGLM(low_rank=[0, 2], lambdas=0.03, detours=0, tol=1e-3, **more)
-    settings = {"penalty": "group_lasso", "lambdas": LAMBDAS, "tol": 1e-3, **more}
-    return pg.ClassifierGLMCV(**settings) if model == "classes" else pg.GLMCV(**settings)
-
-
-def fit(folder: Path, way: str, n_samples: int, cap: int, held: int, model: str) -> dict[str, float]:
+def fit(folder: Path, way: str, n_samples: int, cap: int, held: int, classes: int) -> dict[str, float]:
     """One fit under the cap (0: none); ``way`` is how X is given, ``held`` the bytes of rows of a stream."""
+    import popglm as pg
     from popglm.solve.stream import RowStream
 
-    n_features = SIZES[model][0]
-    small = np.random.default_rng(0).standard_normal((600, n_features), np.float32)
+    settings = {"penalty": "group_lasso", "feature_groups": [GROUP] * (N_FEATURES // GROUP), "tol": 1e-3}
+    small = np.random.default_rng(0).standard_normal((600, N_FEATURES), np.float32)
     counts = np.random.default_rng(1).poisson(1.0, (600, 2))
+    estimator = pg.ClassifierGLMCV if classes else pg.GLMCV
     with warnings.catch_warnings():
         # compiles everything; too small a problem to reach the tolerance
         warnings.simplefilter("ignore")
-        made(model, cv=2, max_iter=2).fit(small, counts)
+        estimator(lambdas=LAMBDAS[:1], cv=2, max_iter=2, **settings).fit(small, counts)
     before = status()["RssAnon"]
     if cap:
         limit = status()["VmData"] + cap
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     Y = np.load(folder / "Y.npy")[:n_samples]
-    Y = Y[:, :3].argmax(axis=1) if model == "classes" else Y
+    Y = Y[:, :3].argmax(axis=1) if classes else Y
     path = folder / "X.bin"
     if way == "memory":
-        X = np.fromfile(path, np.float32, n_samples * n_features).reshape(-1, n_features)
+        X = np.fromfile(path, np.float32, n_samples * N_FEATURES).reshape(-1, N_FEATURES)
     elif way == "cold":
-        X = RowStream(ColdFile(path, n_features), memory=held)
+        X = RowStream(ColdFile(path), memory=held)
     else:
-        X = RowStream(np.memmap(path, np.float32, "r").reshape(-1, n_features), memory=held)
+        X = RowStream(np.memmap(path, np.float32, "r").reshape(-1, N_FEATURES), memory=held)
     began = perf_counter()
-    groups = {} if model == "smooth" else {"groups": np.arange(n_samples) // TRIAL}
-    fitted = made(model, cv=3).fit(X, Y, **groups)
-    seconds = perf_counter() - began
-    smooth = model == "smooth"
-    explained = fitted.evaluate(X, Y)["deviance_explained"] if smooth else fitted.cv_deviance_explained_
-    of_folds = fitted.cv_n_iter_.max(axis=2).sum() if hasattr(fitted, "cv_n_iter_") else 0
+    model = estimator(lambdas=LAMBDAS, cv=3, **settings).fit(X, Y, groups=np.arange(n_samples) // TRIAL)
     return {
-        "seconds": seconds,
+        "seconds": perf_counter() - began,
         "libraries": before,
-        "evaluations": int(fitted.n_iter_.max(axis=1).sum() + of_folds),
-        "deviance explained": float(np.median(explained)),
+        "evaluations": int(model.n_iter_.max(axis=1).sum() + model.cv_n_iter_.max(axis=2).sum()),
+        "deviance explained": float(np.median(model.cv_deviance_explained_)),
     }
 
 
@@ -139,43 +119,43 @@ def watch(peak: dict[str, int]) -> None:
         sleep(0.02)
 
 
-def child(folder: Path, way: str, n_samples: int, cap: int, held: int, model: str) -> None:
+def child(folder: Path, way: str, n_samples: int, cap: int, held: int, classes: int) -> None:
     """Fit and print what came of it, as JSON."""
     peak = {"peak": 0}
     threading.Thread(target=watch, args=(peak,), daemon=True).start()
     try:
-        result = fit(folder, way, n_samples, cap, held, model)
+        result = fit(folder, way, n_samples, cap, held, classes)
     except MemoryError as error:
         result = {"error": f"MemoryError: {error}"}
     print(json.dumps(result | peak))
 
 
-def run(folder: Path, way: str, n_samples: int, cap: int, held: int, model: str) -> dict[str, float]:
+def run(folder: Path, way: str, n_samples: int, cap: int, held: int, classes: bool) -> dict[str, float]:
     """`child` in a process of its own."""
-    arguments = [sys.executable, __file__, "--child", str(folder), way, *map(str, (n_samples, cap, held)), model]
+    arguments = [sys.executable, __file__, "--child", str(folder), way, *map(str, (n_samples, cap, held, int(classes)))]
     done = subprocess.run(arguments, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(cap_mb: int, cold: bool, model: str) -> None:
+def main(cap_mb: int, cold: bool, classes: bool) -> None:
     """Write X, fit it three ways, print a table."""
-    cap, (n_features, _, n_neurons) = cap_mb * MB, SIZES[model]
-    n_samples = 3 * cap // (4 * n_features)
+    cap = cap_mb * MB
+    n_samples = 3 * cap // (4 * N_FEATURES)
     way = "cold" if cold else "memmap"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         began = perf_counter()
-        write(folder, n_samples, model)
-        print(f"X: {n_samples:,} x {n_features:,} float32, {3 * cap_mb:,} MB on disk; {n_neurons} neurons", end="; ")
+        write(folder, n_samples)
+        print(f"X: {n_samples:,} x {N_FEATURES:,} float32, {3 * cap_mb:,} MB on disk; {N_NEURONS} neurons", end="; ")
         print(f"written in {perf_counter() - began:.0f} s. Cap: {cap_mb:,} MB above the libraries (RLIMIT_DATA).")
-        whole = run(folder, "memory", n_samples, cap, 0, model)
+        whole = run(folder, "memory", n_samples, cap, 0, classes)
         print(f"in memory, capped: {whole.get('error', 'was fitted: the cap does not bite here')}")
         n_part = n_samples // 3
         fits = {
-            (f"streamed ({way}), capped", n_samples): run(folder, way, n_samples, cap, cap // 6, model),
-            ("in memory, no cap", n_part): run(folder, "memory", n_part, 0, 0, model),
+            (f"streamed ({way}), capped", n_samples): run(folder, way, n_samples, cap, cap // 6, classes),
+            ("in memory, no cap", n_part): run(folder, "memory", n_part, 0, 0, classes),
         }
         # peak: memory in use above that of the libraries
         print(f"{'':26}{'samples':>10}{'seconds':>9}{'passes':>8}{'s/100,000 rows':>16}{'peak MB':>12}{'D.E.':>7}")
@@ -191,11 +171,11 @@ def main(cap_mb: int, cold: bool, model: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        child(Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:7]), sys.argv[7])
+        child(Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))
     else:
         parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("--cap-mb", type=int, default=600, help="memory for arrays, in MB; X is three times this")
         parser.add_argument("--cold", action="store_true", help="read the disk in every pass")
-        parser.add_argument("--model", choices=list(SIZES), default="glm", help="what is fitted")
+        parser.add_argument("--classes", action="store_true", help="fit a classifier")
         arguments = parser.parse_args()
-        main(arguments.cap_mb, arguments.cold, arguments.model)
+        main(arguments.cap_mb, arguments.cold, arguments.classes)
