@@ -39,7 +39,8 @@ def make(n_pairs, l1_ratio=1.0, strength=0.02, seed=0):
     values, vectors = np.linalg.eigh(G)
     lam = np.full(N_NEURONS, strength)
     model = LocalModel(
-        NumpyEngine("float64").product, G, values, vectors, vectors.T.copy(), penalty, c, (1 - l1_ratio) * lam,
+        NumpyEngine("float64").product, G, values[None], vectors[None], vectors.T.copy()[None],
+        np.zeros(N_NEURONS, int), penalty, c, (1 - l1_ratio) * lam,
         l1_ratio * lam[:, None] * penalty.block_weights, np.arange(N_NEURONS),
         Pairs(S, Y, S @ G, np.full(N_NEURONS, n_pairs)),
     )  # fmt: skip

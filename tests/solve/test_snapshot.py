@@ -9,6 +9,8 @@ from kept import Memory, Stopped, resumed
 from popglm.engines import NumpyEngine, get_engine
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.fit import Fit
+from popglm.solve.own import OwnModels
+from popglm.solve.own_spectra import OwnSpectra
 from popglm.solve.population import Settings, fit_population
 from popglm.solve.samples import FitData
 from popglm.solve.walk import Walk
@@ -149,18 +151,17 @@ def test_a_fit_that_goes_on_ends_with_the_same_bits(case):
 
 def test_the_cases_have_models_of_problems_own(monkeypatch):
     # what is not in any of them is not tested by them
-    seen = {"alone": 0, "together": 0}
+    seen = set()
     give = Fit.give_own_models
 
-    def counted(self, problems):
-        handed = give(self, problems)
-        seen["alone" if self.together is None else "together"] += 1
-        return handed
+    def noted(self, problems):
+        seen.add(type(self.together))
+        return give(self, problems)
 
-    monkeypatch.setattr(Fit, "give_own_models", counted)
-    Case().fit(Memory())
-    Case(penalty="lasso").fit(Memory())
-    assert min(seen.values()) > 0
+    monkeypatch.setattr(Fit, "give_own_models", noted)
+    for case in (Case(), Case(penalty="lasso"), Case("bernoulli", "elastic_net", smoothness=0.01)):
+        case.fit(Memory())
+    assert seen == {OwnModels, OwnSpectra, type(None)}
 
 
 def arrays_of(value, name, found, seen):

@@ -23,9 +23,11 @@ __all__ = [
     "Pairs",
     "add_rows",
     "dots",
+    "from_axes",
     "low_rank_row",
     "row_dots",
     "thin_product",
+    "to_axes",
 ]
 
 
@@ -74,6 +76,7 @@ class ModelArrays(NamedTuple):
     values: np.ndarray
     vectors: np.ndarray
     transposed: np.ndarray
+    slots: np.ndarray
     c: np.ndarray
     lam2: np.ndarray
     tau: np.ndarray
@@ -108,8 +111,11 @@ class LocalModel:
         Matrix product whose rows do not depend on each other.
     G : ndarray, shape (n_features, n_features), or None
         Shared Gram matrix in the basis of the pairs; none where that is the basis of its eigenvectors.
-    values, vectors, transposed : ndarray
-        Eigendecomposition of the shared Gram matrix, and the vectors' transpose.
+    values, vectors, transposed : ndarray, shape (n_matrices, n_features) and twice (n_matrices, n_features, n_features)
+        Eigendecompositions of the Gram matrices. All neurons share the one whose vectors' transpose is given; where they
+        have matrices of their own, no transposes are.
+    slots : ndarray of int, shape (n_neurons,)
+        Which of these a neuron has.
     penalty : Penalty
     c, lam2 : ndarray, shape (n_neurons,)
     tau : ndarray, shape (n_neurons, n_blocks)
@@ -129,6 +135,7 @@ class LocalModel:
     values: np.ndarray
     vectors: np.ndarray
     transposed: np.ndarray
+    slots: np.ndarray
     penalty: Penalty
     c: np.ndarray
     lam2: np.ndarray
@@ -155,6 +162,23 @@ class LocalModel:
         return ModelArrays(*(getattr(self, name) for name in ModelArrays._fields))
 
     @property
+    def spectra(self) -> np.ndarray:
+        """Eigenvalues of the neurons' Gram matrices, (n_neurons, n_features), or (1, n_features) if all share one."""
+        return self.values if len(self.values) == 1 else self.values[self.slots]
+
+    def to_axes(self, X: np.ndarray) -> np.ndarray:
+        """The rows of X along the eigenvectors of their neurons' Gram matrices."""
+        if len(self.transposed):
+            return self.product(X, self.vectors[0])
+        return to_axes(X, self.vectors, self.slots, 0)
+
+    def from_axes(self, X: np.ndarray) -> np.ndarray:
+        """Rows along the eigenvectors, back in the columns."""
+        if len(self.transposed):
+            return self.product(X, self.transposed[0])
+        return from_axes(X, self.vectors, self.transposed, self.slots, 0)
+
+    @property
     def groups_and_bounds(self) -> GroupsAndBounds | None:
         """What the penalty has beside norms of single weights, if anything."""
         nested = self.penalty.blocks.nested
@@ -164,7 +188,7 @@ class LocalModel:
 
     def take(self, index: np.ndarray) -> LocalModel:
         """Some of the neurons."""
-        own = ("c", "lam2", "tau", "rows", "lower", "upper", "K", "middle")
+        own = ("slots", "c", "lam2", "tau", "rows", "lower", "upper", "K", "middle")
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def times_B(self, X: np.ndarray) -> np.ndarray:
@@ -205,6 +229,33 @@ def thin_product(A, M):
             x, y, z, t, u, v, w, q = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
             for m in range(len(row)):
                 row[m] += x * b[m] + y * c[m] + z * d[m] + t * e[m] + u * f[m] + v * g[m] + w * h[m] + q * i[m]
+    return out
+
+
+@njit(**JIT)
+def to_axes(A, vectors, slots, tile):
+    """AV, with the rows' own V where there are several; rows beyond the neurons begin with the first again.
+
+    BLAS takes the products with a shared V of as many rows as fill its tiles.
+    """
+    if len(vectors) == 1:
+        return np.dot(A, vectors[0]) if tile else thin_product(A, vectors[0])
+    out = np.empty(A.shape, A.dtype)
+    for j in range(len(A)):
+        row = thin_product(A[j : j + 1], vectors[slots[j % len(slots)]])
+        for k in range(A.shape[1]):
+            out[j, k] = row[0, k]
+    return out
+
+
+@njit(**JIT)
+def from_axes(A, vectors, transposed, slots, tile):
+    """AVᵀ, as `to_axes`."""
+    if len(transposed) > 0:
+        return np.dot(A, transposed[0]) if tile else thin_product(A, transposed[0])
+    out = np.empty(A.shape, A.dtype)
+    for j in range(len(A)):
+        dots(vectors[slots[j % len(slots)]], A[j], out[j])
     return out
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.compact import Pairs, row_dots
+from popglm.statistics.penalties import Penalty
 
-__all__ = ["CurvatureMemory", "two_loops"]
+__all__ = ["CurvatureMemory", "plain_step"]
 
 
 class CurvatureMemory:
@@ -48,6 +49,26 @@ class CurvatureMemory:
         """Begin anew."""
         for array in self.pairs:
             array[neurons] = 0
+
+
+def plain_step(
+    penalty: Penalty,
+    memory: CurvatureMemory,
+    neurons: np.ndarray,
+    gradient: np.ndarray,
+    lam2: np.ndarray,
+    solve: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Step (n_neurons, n_features) under a penalty without a norm, and the decrease that the model promises.
+
+    ``gradient`` is that of loss and penalty, ``lam2`` (n_neurons,) the ridge's strength; ``solve`` as for `two_loops`.
+    """
+
+    def more(s: np.ndarray) -> np.ndarray:
+        return lam2[:, None] * s + penalty.smooth_gradient(s)
+
+    d = two_loops(memory, neurons, gradient, more, solve)
+    return d, -0.5 * row_dots(d, gradient)
 
 
 def two_loops(

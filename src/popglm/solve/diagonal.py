@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from popglm.solve.blocks import Limits, Norms
-from popglm.solve.curvature_memory import CurvatureMemory, two_loops
+from popglm.solve.curvature_memory import CurvatureMemory, plain_step
 from popglm.solve.diagonal_descent import diagonal_descent
 from popglm.solve.quadratic import QuadraticModel, decrease
 from popglm.solve.snapshot import Resumable
@@ -40,7 +40,7 @@ class DiagonalModels(Resumable):
         Variances of the columns, of a problem that was slow weighted by its curvature.
     """
 
-    shares_out = True
+    shares_out, serves_zero = True, False
     fixed = ("least",)
 
     def __init__(self, model: QuadraticModel, n_problems: int) -> None:
@@ -114,5 +114,4 @@ class DiagonalModels(Resumable):
         lam2 = self.penalty.ridge_strength(lam)[:, None]
         gradient, diagonal = grad + lam2 * W, c[:, None] * self.G[problems] + lam2
         diagonal = np.where(diagonal > 0, diagonal, np.inf)
-        D = two_loops(memory, problems, gradient, lambda s: lam2 * s, lambda r: r / diagonal)
-        return D, -0.5 * np.einsum("ij,ij->i", D, gradient)
+        return plain_step(self.penalty, memory, problems, gradient, lam2[:, 0], lambda r: r / diagonal)

@@ -16,6 +16,7 @@ from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import project_on_gram
 from popglm.solve.hessian import SAFETY
 from popglm.solve.own import OwnModels
+from popglm.solve.own_spectra import OwnSpectra
 from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
@@ -36,7 +37,7 @@ OWN_BYTES = 100e6
 MOST_PROMISE = 1e4
 
 #: What minimises the local model of some problems.
-Model = QuadraticModel | RotatedModel | OwnModels | DiagonalModels
+Model = QuadraticModel | RotatedModel | OwnModels | OwnSpectra | DiagonalModels
 
 #: Gram matrices that are made at a time at most.
 GRAMS = 32
@@ -53,15 +54,15 @@ class Fit(Problems):
     memory : CurvatureMemory
     own : dict of int to RotatedModel
         Models of problems that were slow: in place of the Gram matrix, their own, weighted by their curvature.
-    together : OwnModels, DiagonalModels, or None
-        The same in one array, where there are few features and the penalty has norms of groups, or where there are so
-        many that models have a diagonal metric.
+    together : OwnModels, OwnSpectra, DiagonalModels, or None
+        The same in one array, where the penalty has norms of groups and there are few features, where it has norms of
+        single weights or none, or where there are so many features that models have a diagonal metric.
     """
 
     W: np.ndarray
     memory: CurvatureMemory
     own: dict[int, RotatedModel] = field(default_factory=dict)
-    together: OwnModels | DiagonalModels | None = None
+    together: OwnModels | OwnSpectra | DiagonalModels | None = None
 
     has_derivatives = True
 
@@ -69,8 +70,10 @@ class Fit(Problems):
         self.steps = np.zeros_like(self.W)
         if self.model.diagonal:
             self.together = DiagonalModels(self.model, len(self.W))
-        elif OwnModels.suit(self.model) and not isinstance(self.objective, GramObjective):
-            self.together = OwnModels(self.model, len(self.W), self.n_features, OWN_BYTES)
+        elif not isinstance(self.objective, GramObjective):
+            for kind in (OwnModels, OwnSpectra):
+                if kind.suit(self.model):
+                    self.together = kind(self.model, len(self.W), self.n_features, OWN_BYTES)
 
     def state(self) -> State:
         """See `popglm.solve.snapshot.Resumable`; of the curvature pairs, those of problems that have some."""
@@ -105,7 +108,7 @@ class Fit(Problems):
     @property
     def own_models_need_norms(self) -> bool:
         """Whether models of problems' own serve strengths above 0 alone."""
-        return self.together is not None
+        return self.together is not None and not self.together.serves_zero
 
     def stand_at(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
         """Go to given weights (n, n_features) and the best intercepts there."""
@@ -248,8 +251,8 @@ class Fit(Problems):
             self.damping[here] = 1
 
     def leave_norms(self, problems: np.ndarray) -> None:
-        """Give problems that come to a strength of 0 the shared model: their own, kept together, serve norms alone."""
-        if self.together is None:
+        """Give problems that come to a strength of 0 the shared model, if their own serve norms alone."""
+        if self.together is None or self.together.serves_zero:
             return
         own = problems[self.together.has(problems)]
         self.together.drop(own)

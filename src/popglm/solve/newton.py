@@ -70,8 +70,8 @@ def precondition(model: LocalModel, X: np.ndarray, t: np.ndarray) -> np.ndarray:
     """About (B + t I)⁻¹X: the two-loop recursion (Nocedal & Wright 2006, alg. 7.4) with y + ts for y."""
     X, alpha = X.copy(), np.zeros((len(X), model.pairs.S.shape[1]), X.dtype)
     _first_loop(model.rows, model.pairs, t, X, alpha)
-    base = np.outer(model.c, model.values) + t[:, None]
-    X = model.product(model.product(X, model.vectors) / base, model.transposed)
+    base = model.c[:, None] * model.spectra + t[:, None]
+    X = model.from_axes(model.to_axes(X) / base)
     _second_loop(model.rows, model.pairs, t, X, alpha)
     return X
 
@@ -136,12 +136,12 @@ def _system(own: LocalModel, Z: np.ndarray, slope: np.ndarray) -> _System:
     norms = penalty.block_norms(Z)
     # a block on its way to zero, where the curvature of its norm grows without bound
     across = np.where(norms > 0, own.tau / np.maximum(norms, tiny), 0)
-    across = np.minimum(across, STIFFEST * own.c[:, None] * own.values[-1])
+    across = np.minimum(across, STIFFEST * (own.c * own.spectra[:, -1])[:, None])
     used = (norms > 0)[:, block].astype(kind)
     diagonal = across[:, block] + own.lam2[:, None]
     residual = (slope + diagonal * Z) * used
     t = own.lam2 + np.einsum("ij,j->i", across, np.maximum(penalty.block_sizes - 1, 0)) / len(block)
-    t = np.maximum(t, np.finfo(kind).eps * own.c * own.values[-1]).astype(kind)
+    t = np.maximum(t, np.finfo(kind).eps * own.c * own.spectra[:, -1]).astype(kind)
     size = np.maximum(np.outer(own.c, np.diag(own.G)), 0) + t[:, None]
     scaling = np.sqrt(size / (size + np.where(used > 0, diagonal - t[:, None], 0))) * used
     solution = precondition(own, residual * scaling, t) * scaling

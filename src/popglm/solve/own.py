@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -12,7 +11,7 @@ from popglm.solve.blocks import Places, descent
 from popglm.solve.compact import JIT
 from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.quadratic import QuadraticModel, decrease
-from popglm.solve.snapshot import Resumable, State
+from popglm.solve.slots import Slots
 
 __all__ = ["OwnModels"]
 
@@ -21,7 +20,7 @@ __all__ = ["OwnModels"]
 MAX_FEATURES = 400
 
 
-class OwnModels(Resumable):
+class OwnModels(Slots):
     """Quadratic models of problems of one fit, each in coordinates of its own in which its blocks are diagonal.
 
     Parameters
@@ -42,28 +41,18 @@ class OwnModels(Resumable):
         Gram matrices in the models' coordinates; these coordinates, a rotation inside every block.
     """
 
-    shares_out = True
-
     def __init__(self, model: QuadraticModel, n_problems: int, n_features: int, n_bytes: float) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
+        dtype = model.engine.dtype
+        super().__init__(n_problems, n_bytes, 2 * dtype.itemsize * n_features**2)
         self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
-        dtype = self.engine.dtype
-        size = 2 * dtype.itemsize * n_features**2
-        n_slots = int(np.clip(n_bytes // size, 1, n_problems))
-        self.slot, self._free = np.full(n_problems, -1), list(range(n_slots))[::-1]
         # a slot takes memory when it is first written
-        self.G, self.V = (np.zeros((n_slots, n_features, n_features), dtype) for _ in range(2))
+        self.G, self.V = (np.zeros((self.n_slots, n_features, n_features), dtype) for _ in range(2))
 
-    def state(self) -> State:
-        """See `popglm.solve.snapshot.Resumable`: of the models, those that are in use."""
-        used = self.slot[self.slot >= 0]
-        return {"slot": self.slot, "free": np.array(self._free, int), "G": self.G[used], "V": self.V[used]}
-
-    def restore(self, state: State) -> None:
-        """See `popglm.solve.snapshot.Resumable`."""
-        self.slot[:], self._free = state["slot"], state["free"].tolist()
-        used = self.slot[self.slot >= 0]
-        self.G[used], self.V[used] = state["G"], state["V"]
+    @property
+    def kept(self) -> dict[str, np.ndarray]:
+        """See `Slots`."""
+        return {"G": self.G, "V": self.V}
 
     @staticmethod
     def suit(model: QuadraticModel) -> bool:
@@ -71,16 +60,6 @@ class OwnModels(Resumable):
         penalty = model.penalty
         alike = model.split or model.diagonal or penalty.R is not None
         return penalty.has_norm and not alike and len(model.G) <= MAX_FEATURES
-
-    def has(self, problems: np.ndarray) -> np.ndarray:
-        """Which problems have a model."""
-        return self.slot[problems] >= 0
-
-    def make_room(self, problems: np.ndarray) -> np.ndarray:
-        """Reserve places, as far as there are; returns which of the problems have one."""
-        for problem in problems[~self.has(problems)][: len(self._free)]:
-            self.slot[problem] = self._free.pop()
-        return self.has(problems)
 
     def put(self, problems: np.ndarray, G: np.ndarray) -> None:
         """Give problems that have a place the Gram matrices G (n, n_features, n_features), in solver coordinates."""
@@ -97,16 +76,6 @@ class OwnModels(Resumable):
     def take(self, problems: np.ndarray, G: np.ndarray, V: np.ndarray) -> None:
         """Give problems that have a place the Gram matrices G in coordinates V, as they are kept."""
         self.G[self.slot[problems]], self.V[self.slot[problems]] = G, V
-
-    def drop(self, problems: np.ndarray) -> None:
-        """Let go of the models of some problems."""
-        problems = problems[self.has(problems)]
-        self._free += self.slot[problems].tolist()
-        self.slot[problems] = -1
-
-    def portions(self, problems: np.ndarray) -> list[np.ndarray]:
-        """All problems: they are shared out here."""
-        return [problems]
 
     def remember(self, memory: CurvatureMemory, problems: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs, kept in the coordinates of the models."""
@@ -145,11 +114,6 @@ class OwnModels(Resumable):
         self._share_out(descend, len(problems))
         penalty.close_blocks(W, D, landed)
         return D, decrease(penalty, W, D, grad + slope, lam, problems)
-
-    def _share_out(self, work: Any, n: int) -> None:
-        """Call ``work`` on portions of n rows, of at least eight."""
-        size = max(-(-n // (2 * self.n_parts)), 8)
-        self.engine.map(work, [(np.arange(a, min(a + size, n)),) for a in range(0, n, size)])
 
 
 def principal_blocks(G: np.ndarray, starts: np.ndarray, slots: np.ndarray, out: np.ndarray, V: np.ndarray) -> None:

@@ -16,12 +16,12 @@ from popglm.engines.protocol import Engine
 from popglm.solve.blocks import Places, descent
 from popglm.solve.compact import LocalModel, row_dots, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
-from popglm.solve.curvature_memory import CurvatureMemory, two_loops
+from popglm.solve.curvature_memory import CurvatureMemory, plain_step
 from popglm.solve.newton import newton_steps
-from popglm.solve.splitting import split_steps
+from popglm.solve.split_model import Deviations, SplitModel, deviations
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["QuadraticModel", "decrease"]
+__all__ = ["QuadraticModel", "decrease", "inverse_diagonal"]
 
 #: Curvature pairs of every problem. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
@@ -31,7 +31,7 @@ PRODUCTS = 240
 MAX_SPECTRA = 8
 
 
-class QuadraticModel:
+class QuadraticModel(SplitModel):
     """Minimiser of gᵀd + ½dᵀBd + penalty(w + d), for a batch of neurons.
 
     Without a norm in the penalty that is the two-loop recursion (Nocedal & Wright 2006,
@@ -70,8 +70,8 @@ class QuadraticModel:
         #: Norms of single weights: the model is split, and everything about it kept in the eigenbasis of G.
         self.split = G.ndim > 1 and penalty.shrinks_columns and penalty.R is None
         if self.split:
-            self.deviation, self.norm_deviation = _deviations(G, penalty)
-            G = G / np.outer(self.deviation, self.deviation)
+            self.deviations = deviations(np.diag(G), penalty)
+            G = G / np.outer(self.deviations.columns, self.deviations.columns)
         self.G_fast = np.ascontiguousarray(G, dtype=engine.dtype)
         self._spectrum: dict[float | None, tuple[np.ndarray, np.ndarray | None]] = {}
 
@@ -99,7 +99,7 @@ class QuadraticModel:
         """Push curvature pairs."""
         if self.split:
             values, vectors, _ = self._fast_spectrum
-            s, y = s * self.deviation, y / self.deviation
+            s, y = s * self.deviations.columns, y / self.deviations.columns
             # in float64 this took a twentieth of the whole time; the pairs are kept in the engine's precision anyway
             s, y = np.split(self._times(np.concatenate([s, y]).astype(vectors.dtype), vectors).astype(float), 2)
             memory.push(neurons, s, y, lambda _, rotated: rotated * values)
@@ -139,7 +139,7 @@ class QuadraticModel:
             W = self.penalty.penalised(W)
         if self.penalty.has_norm:
             if self.split:
-                return self._split_step(memory, neurons, W, grad, c, lam, most)
+                return self.split_step(memory, neurons, W, grad, c, lam, most)
             d, promise = np.zeros_like(grad), np.zeros(len(grad))
             # norms of no strength are none: without them the step has a closed form, which leaves flat directions alone
             for way, at in ((self._norm_step, lam > 0), (self._plain_step, lam == 0)):
@@ -151,61 +151,21 @@ class QuadraticModel:
     def _plain_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         """`step` without a norm in the penalty."""
         lam2 = self.penalty.ridge_strength(lam)
-        total_grad = grad + lam2[:, None] * W
-        d = self._smooth_step(memory, neurons, total_grad, c, lam2)
-        return d, -0.5 * row_dots(d, total_grad)
+        return plain_step(
+            self.penalty, memory, neurons, grad + lam2[:, None] * W, lam2, lambda r: self.solve_metric(r, c, lam2)
+        )
 
-    def _point(self, W, grad, c, tau, lam) -> tuple[np.ndarray, ...]:
-        """W, grad, c, τ and λ₂ in the engine's precision."""
-        lam2 = self.penalty.ridge_strength(lam)
-        return tuple(np.ascontiguousarray(a, self.engine.dtype) for a in (W, grad, c, tau, lam2))
+    def deviations_of(self, neurons: np.ndarray) -> Deviations:
+        """See `SplitModel`: one Gram matrix has one."""
+        return self.deviations
 
-    def _split_step(self, memory, neurons, W, grad, c, lam, most) -> tuple[np.ndarray, np.ndarray]:
-        """`step` with norms of single weights, by `split_steps`."""
-        tau = self.penalty.norm_strengths(lam, W, neurons)
-        before, (W, grad, unit) = W, self._scaled(W, grad, c)
-        W, grad, c, tau, _ = self._point(W, grad, c, tau, lam)
-        tau = tau / (self.norm_deviation * unit).astype(tau.dtype)
-        lam2 = np.outer(self.penalty.ridge_strength(lam), self.deviation**-2.0)
-        least = lam2.min(axis=1)
-        ridge, least = (lam2 - least[:, None]).astype(W.dtype), least.astype(W.dtype)
-        D, promise = np.zeros(W.shape, W.dtype), np.zeros(len(W))
-        most = np.zeros(len(W)) if most is None else most / unit[:, 0] ** 2
-        bounds = None
-        if self.penalty.bounds is not None:
-            bounds = (self.penalty.bounds[:, None] * (self.deviation / unit)).astype(W.dtype)
-
-        def split(at: np.ndarray) -> None:
-            """Minimise the models of the rows ``at``."""
-            model, rows = self._local(at, memory, neurons, c, tau, least), neurons[at]
-            if bounds is not None:
-                model.lower, model.upper = bounds[:, at]
-            D[at], gained, left, memory.rho[rows] = split_steps(
-                model, W[at], grad[at], memory.rho[rows], ridge[at], most[at]
-            )
-            promise[at] = gained + left
-
-        split(np.arange(len(W)))
-        failed = np.flatnonzero(~np.isfinite(D).all(axis=1) | np.isnan(promise))
-        if len(failed):
-            # where rounding has made the pairs dependent, the neuron begins to collect them anew
-            memory.forget(neurons[failed])
-            split(failed)
-        landed, D = W + D, D * (unit / self.deviation)
-        self.penalty.close_blocks(before, D, landed)
-        return D, promise * unit[:, 0] ** 2
-
-    def _scaled(self, W: np.ndarray, grad: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Weights and gradients in columns of unit variance and a unit of the activity's (n_neurons, 1), and that."""
-        W, grad = W * self.deviation, grad / self.deviation
-        size = np.maximum(np.abs(W).max(axis=1), np.abs(grad).max(axis=1) / np.maximum(c, np.finfo(float).tiny))
-        # a power of two: nothing is rounded
-        unit = np.exp2(np.round(np.log2(np.where((size > 0) & np.isfinite(size), size, 1))))[:, None]
-        return W / unit, grad / unit, unit
+    def share_out_splits(self, work: Callable[[np.ndarray], None], n: int) -> None:
+        """See `SplitModel`: `portions` has shared them out."""
+        work(np.arange(n))
 
     def _norm_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         """`step` with norms of groups, or with norms and a smoothness."""
-        point = self._point(W, grad, c, self.penalty.norm_strengths(lam, W, neurons), lam)
+        point = self.point(W, grad, c, self.penalty.norm_strengths(lam, W, neurons), lam)
         # step, gradient of the model after it, and what the model can still decrease, about
         D, slope = np.zeros((2, *W.shape), self.engine.dtype)
         left = np.zeros(len(W))
@@ -226,14 +186,14 @@ class QuadraticModel:
         # multiplications of packing and of three Cholesky factors, against those of products with all of G
         return (n**2 * (n + 120.0) > PRODUCTS * W.shape[1] ** 2) & (self.penalty.R is None)
 
-    def _local(self, at, memory, neurons, c, tau, lam2) -> LocalModel:
-        """The models of the rows ``at``."""
+    def local(self, at, memory, neurons, c, tau, lam2) -> LocalModel:
+        """See `SplitModel`."""
         # pairs and G are in the eigenbasis of G where single weights are penalised
         values, vectors, transposed = self._fast_spectrum
         product = thin_product if self.thin else self.engine.product
         return LocalModel(
-            product, None if self.split else self.G_fast, values, vectors, transposed, self.penalty,
-            c[at], lam2[at], tau[at], neurons[at], memory.pairs,
+            product, None if self.split else self.G_fast, values[None], vectors[None], transposed[None],
+            np.zeros(len(at), int), self.penalty, c[at], lam2[at], tau[at], neurons[at], memory.pairs,
         )  # fmt: skip
 
     def _by_newton(self, which, memory, neurons, point, D, slope, left) -> None:
@@ -242,7 +202,7 @@ class QuadraticModel:
 
         def newton(at: np.ndarray) -> None:
             """Minimise the models of the rows ``at``."""
-            model = self._local(at, memory, neurons, c, tau, lam2)
+            model = self.local(at, memory, neurons, c, tau, lam2)
             D[at], slope[at], left[at] = newton_steps(model, W[at], grad[at])
 
         self._share_out(newton, which)
@@ -278,14 +238,6 @@ class QuadraticModel:
         # an array of its own: with few neurons, products with a transposed view take far longer
         return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)
 
-    def _smooth_step(self, memory, neurons, total_grad, c, lam2) -> np.ndarray:
-        """−B⁻¹∇, by the two-loop recursion."""
-
-        def more(s: np.ndarray) -> np.ndarray:
-            return lam2[:, None] * s + self.penalty.smooth_gradient(s)
-
-        return two_loops(memory, neurons, total_grad, more, lambda r: self.solve_metric(r, c, lam2))
-
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
         if self.penalty.R is None:
@@ -314,11 +266,7 @@ class QuadraticModel:
             self._spectrum[fixed] = self.eigen(self.penalty.smoothness, fixed)
         values, vectors = self._spectrum[fixed]
         # with R the vectors are scaled so that λ₂I + σR is the identity
-        diagonal = np.outer(c, values) + rest[:, None]
-        largest = diagonal.max(axis=1, keepdims=True)
-        # the spectrum of a scaled G: a direction below rounding has no variance at all
-        flat = diagonal <= 1e-12 * largest
-        inverse = np.where(flat, 0.0, 1 / np.where(flat, 1.0, diagonal))
+        inverse = inverse_diagonal(np.outer(c, values) + rest[:, None])
         if vectors is None:
             return r * inverse
         return self.engine.product(self.engine.product(r, vectors) * inverse, vectors.T)
@@ -347,19 +295,11 @@ class QuadraticModel:
         return np.maximum(values, 0), solve_triangular(L.T, Q)
 
 
-def _deviations(G: np.ndarray, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
-    """Units of the columns in a split model (n_features,), and of the penalty's norms.
-
-    In columns of unit variance it does not matter what units they were given in, and the penalty's weights go with
-    them. Columns that have a norm together share one.
-    """
-    # of a model of its own, rounding may leave less than none
-    variance = np.maximum(np.diag(G), 0)
-    if penalty.blocks.nested:
-        variance = np.bincount(penalty.block_of_column, variance) / penalty.block_sizes
-    of_block = np.sqrt(np.where(variance > 0, variance, 1.0))
-    each = of_block[penalty.block_of_column] if penalty.blocks.nested else of_block
-    return each, np.concatenate([each, of_block]) if penalty.blocks.nested else each
+def inverse_diagonal(diagonal: np.ndarray) -> np.ndarray:
+    """1/d for rows d of the spectra of metrics, 0 where there is neither variance nor penalty."""
+    # of a scaled G: a direction below rounding has no variance at all
+    flat = diagonal <= 1e-12 * diagonal.max(axis=1, keepdims=True)
+    return np.where(flat, 0.0, 1 / np.where(flat, 1.0, diagonal))
 
 
 def decrease(

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import INNER, JIT, LocalModel, low_rank_row, row_dots, thin_product
+from popglm.solve.compact import INNER, JIT, LocalModel, from_axes, low_rank_row, row_dots, thin_product, to_axes
 from popglm.solve.extrapolation import empty_past, extrapolate
 
 __all__ = ["resolvent", "split_steps"]
@@ -111,7 +111,7 @@ def split_steps(
     ridge = np.zeros_like(W) if ridge is None else ridge
     most = np.zeros(len(W)) if most is None else most
     force = grad + model.lam2[:, None] * W
-    top = model.c * model.values[-1]
+    top = model.c * model.spectra[:, -1]
     least = (LEAST_RHO[kind.itemsize] * top).astype(kind)
     rho = np.maximum(np.where(rho > 0, rho, _first_rho(model, W, grad)), least).astype(kind)
     out_Z, out_gained, out_left, out_rho = W.copy(), np.zeros(len(W)), np.zeros(len(W)), rho.copy()
@@ -126,7 +126,7 @@ def split_steps(
         held = np.where(model.lower >= W, np.minimum(held, -force), held)
     V = W + held / rho[:, None]
     past = empty_past(len(W), W.shape[1], kind)
-    split = _Split(*resolvent(model, rho), model.product(force, model.vectors), W, rho, ridge)
+    split = _Split(*resolvent(model, rho), model.to_axes(force), W, rho, ridge)
     for _ in range(MAX_ROUNDS):
         tile = 0 if model.product is thin_product or len(todo) <= FEW else TILE[kind.itemsize]
         arrays = own.arrays
@@ -231,7 +231,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
     each took 1.5 × the time, and workers waited for each other. Without groups and bounds ``beside`` is None, and the
     compiler leaves out what is for them.
     """
-    _, vectors, transposed, c, _, tau, rows, pairs, _ = model
+    _, vectors, transposed, slots, c, _, tau, rows, pairs, _ = model
     inverse, core, pull, start, rho, ridge = split
     differences, gram, held = past
     n, p = V.shape
@@ -245,7 +245,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
             for k in range(p):
                 z = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
                 A[j, k] = 2 * z - V[j, k] - start[j, k]
-        R = np.dot(A, vectors) if tile else thin_product(A, vectors)
+        R = to_axes(A, vectors, slots, tile)
         for j in range(n):
             for k in range(p):
                 R[j, k] = (rho[j] * R[j, k] - pull[j, k]) * inverse[j, k]
@@ -254,7 +254,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
                 added = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], core[j], R[j])
                 for k in range(p):
                     R[j, k] += inverse[j, k] * added[k]
-        X = np.dot(R, transposed) if tile else thin_product(R, transposed)
+        X = from_axes(R, vectors, transposed, slots, tile)
         for j in range(n):
             apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
             if beside is not None:
@@ -289,7 +289,7 @@ def _look(tile, model, split, V, beside):
 
     One compiled call: NumPy's passes took 1.5 × the time.
     """
-    values, vectors, _, c, lam2, tau, rows, pairs, middle = model
+    values, vectors, _, slots, c, lam2, tau, rows, pairs, middle = model
     inverse, core, pull, start, rho, ridge = split
     n, p = V.shape
     Z, missing, scaled = np.empty((n, p), V.dtype), np.empty((n, p), V.dtype), np.empty(p, V.dtype)
@@ -309,13 +309,13 @@ def _look(tile, model, split, V, beside):
         if beside is not None:
             shrunk += _fallen(start[j], Z[j], tau[j], beside.starts)
         gained[j], share[j] = shrunk, used / p
-    R = np.dot(A, vectors) if tile else thin_product(A, vectors)
+    R = to_axes(A, vectors, slots, tile)
     for j in range(n):
-        i, d, u = rows[j], R[j], R[n + j]
+        i, d, u, own = rows[j], R[j], R[n + j], values[slots[j]]
         corrected = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], middle[j], d)
         quadratic, square = 0.0, 0.0
         for k in range(p):
-            Bd = (c[j] * values[k] + lam2[j]) * d[k] - corrected[k]
+            Bd = (c[j] * own[k] + lam2[j]) * d[k] - corrected[k]
             quadratic += d[k] * (pull[j, k] + Bd / 2)
             missing[j, k] = pull[j, k] + Bd + rho[j] * u[k]
             scaled[k] = missing[j, k] * inverse[j, k]
@@ -353,14 +353,14 @@ def decrement(model: LocalModel, missing: np.ndarray) -> np.ndarray:
         m, in the eigenbasis of G.
     """
     kind = missing.dtype
-    inverse, core = resolvent(model, (LEAST_CURVATURE[kind.itemsize] * model.c * model.values[-1]).astype(kind))
+    inverse, core = resolvent(model, (LEAST_CURVATURE[kind.itemsize] * model.c * model.spectra[:, -1]).astype(kind))
     scaled = missing * inverse
     return 0.5 * (row_dots(missing, scaled) + row_dots(scaled, model.low_rank(core, scaled)))
 
 
 def resolvent(model: LocalModel, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """1/(cΛ + λ₂ + ρ), and per neuron the small inverse that the curvature pairs add to it (Woodbury)."""
-    inverse = 1 / (np.outer(model.c, model.values) + (model.lam2 + rho)[:, None])
+    inverse = 1 / (model.c[:, None] * model.spectra + (model.lam2 + rho)[:, None])
     return inverse, model.inverses(inverse)
 
 
@@ -368,8 +368,9 @@ def _first_rho(model: LocalModel, W: np.ndarray, grad: np.ndarray) -> np.ndarray
     """Curvature that a norm has over the length of the weights, or of a first step where there are none."""
     tiny = np.finfo(W.dtype).tiny
     length = np.sqrt(row_dots(W, W) / np.maximum((W != 0).sum(axis=1), 1))
-    step = np.abs(grad).max(axis=1) / np.maximum(model.c * model.values.mean(), tiny)
+    middle = model.c * model.spectra.mean(axis=1)
+    step = np.abs(grad).max(axis=1) / np.maximum(middle, tiny)
     length = np.where(length > 0, length, np.maximum(step, tiny))
     # a force over a length, and a curvature: both have the unit of the latter
-    steep = np.where(model.tau.any(axis=1), model.tau.mean(axis=1) / length, model.c * model.values.mean())
-    return np.maximum(steep, 1e-6 * model.c * model.values[-1])
+    steep = np.where(model.tau.any(axis=1), model.tau.mean(axis=1) / length, middle)
+    return np.maximum(steep, 1e-6 * model.c * model.spectra[:, -1])
