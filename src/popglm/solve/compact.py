@@ -112,8 +112,8 @@ class LocalModel:
     G : ndarray, shape (n_features, n_features), or None
         Shared Gram matrix in the basis of the pairs; none where that is the basis of its eigenvectors.
     values, vectors, transposed : ndarray, shape (n_matrices, n_features) and twice (n_matrices, n_features, n_features)
-        Eigendecompositions of the Gram matrices. All neurons share the one whose vectors' transpose is given. Where they
-        have matrices of their own, no transposes are.
+        Eigendecompositions of the Gram matrices: of one with its vectors' transpose, which all neurons share, or of
+        several without, of which every neuron has its own.
     slots : ndarray of int, shape (n_neurons,)
         Which of these a neuron has.
     penalty : Penalty
