@@ -38,11 +38,20 @@ NEEDS = {
 collect_ignore = [file for file, libraries in NEEDS.items() if any(find_spec(name) is None for name in libraries)]
 
 
+def pytest_addoption(parser):
+    """A switch for the tests that repeat a check, with more families, penalties, kinds of input or models."""
+    parser.addoption("--thorough", action="store_true", help="run tests marked thorough, too, as .ci/run does")
+
+
 def pytest_configure(config):
     """Fill numba's cache before several workers start, each of which would compile the kernels for itself."""
     # a second device, for fits that share out neurons
     os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+    if hasattr(config, "workerinput"):
+        return
+    # who names files or tests wants all of them; workers are told
+    config.option.thorough |= config.args_source is pytest.Config.ArgsSource.ARGS
+    if not getattr(config.option, "numprocesses", None):
         return
     # threads of OpenBLAS and of PyTorch wait busily, for cores that another worker has
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -64,8 +73,27 @@ def work_unit(test: str) -> str:
     return next((name for name in LIBRARIES if name in test), test.split("::")[0])
 
 
+def thorough(items):
+    """Items of tests marked thorough, but for as many of each test's cases as the mark keeps, evenly among all."""
+    cases = {}
+    for item in items:
+        if mark := item.get_closest_marker("thorough"):
+            cases.setdefault((item.path, item.nodeid.split("[")[0], mark.kwargs.get("keep", 0)), []).append(item)
+    return {
+        item
+        for (*_, keep), same in cases.items()
+        for k, item in enumerate(same)
+        # the first of every len(same) / keep
+        if k * keep % len(same) >= keep
+    }
+
+
 def pytest_collection_modifyitems(config, items):
-    """Let workers begin with what takes longest."""
+    """Leave thorough tests out unless they are asked for; let workers begin with what takes longest."""
+    if not config.option.thorough:
+        left_out = thorough(items)
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not any(name in item.nodeid for name in FIRST))
 

@@ -35,6 +35,7 @@ def written(recording, folder):
     return (folder / "recipe.toml").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", ["npz", "mat"])
 def test_three_commands_lead_from_named_arrays_to_a_page(kind, tmp_path):
     if kind == "npz":

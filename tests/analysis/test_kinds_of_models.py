@@ -167,6 +167,7 @@ def fit(request, folder):
     return name, matrices, model.fit(matrices.X, matrices.Y, **given), open_result(folder / f"{name}.nc")
 
 
+@pytest.mark.thorough(keep=2)
 def test_the_model_of_a_result_is_the_one_that_python_fits(fit, folder):
     name, matrices, model, result = fit
     for own in (result.model, pg.load(folder / f"{name}.nc")):
@@ -263,6 +264,7 @@ def test_a_classifier_leaves_labels_in_the_place_of_activity(folder):
     assert result.model.feature_mask_[4:].all()
 
 
+@pytest.mark.thorough(keep=2)
 def test_commands_tell_of_every_kind(fit, folder, tmp_path):
     name, _, model, _ = fit
     facts = as_json("info", folder / f"{name}.nc")
@@ -405,6 +407,7 @@ def test_a_response_that_a_term_reads_is_told(tmp_path):
     assert "'lap' is a response, and a variable of the term 'lap'" in said
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", ["SmoothGLM", "LowRankGLM"])
 def test_models_of_every_kind_keep_a_checkpoint(folder, tmp_path, kind):
     for name in ("x.nc", "again.nc"):

@@ -47,6 +47,7 @@ def adaptive(family, penalty="group_lasso", factors=None, **more):
     return GLMCV(family, penalty=penalty, penalty_factors=factors, **given | more)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     ("family", "penalty"),
     [("gaussian", "group_lasso"), ("poisson", "lasso"), ("bernoulli", "elastic_net")],
@@ -102,6 +103,7 @@ def test_as_scikit_learn_on_scaled_columns(recording):
             np.testing.assert_allclose(model.coef_path_[k, j, left], other.coef_ / c[left], atol=1e-6)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_conditions_of_the_minimum(recording, family):
     X, Y = recording[0], recording[1][family]

@@ -136,6 +136,7 @@ def test_bad_input(counted):
         pg.GLM("binomial", lambdas=[0.1]).fit(X, (successes / trials).astype(np.float32), sample_weight=trials)
 
 
+@pytest.mark.thorough
 def test_all_that_is_done_with_a_model(tmp_path):
     design, X, eta, trial = driven_session()
     shared = np.full(len(X), 12)

@@ -166,6 +166,7 @@ def test_predictions_are_means_at_each_neurons_own_sigma(recording):
         assert table["null_deviance"].iloc[j] == pytest.approx(best.fun, rel=1e-9)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("schedule", ["host", "device"])
 def test_a_fold_knows_nothing_of_what_it_holds_out(recording, schedule):
     X, Y, s = recording
@@ -182,6 +183,7 @@ def test_a_fold_knows_nothing_of_what_it_holds_out(recording, schedule):
         assert (mine[0] != yours[0]).all()
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     ("penalty", "power", "unit"),
     [("group_lasso", 1, 1e-6), ("group_lasso", 1, 1e5), ("ridge", 2, 1e-6), ("none", 0, 1e5)],
@@ -334,6 +336,7 @@ def test_positions_are_decoded_by_the_censored_likelihood():
     assert np.median(np.abs(best - position)) < 0.05
 
 
+@pytest.mark.thorough
 def test_all_that_is_done_with_a_model(recording):
     design, X, eta, trial = driven_session()
     eta = eta / eta.std(axis=0) * 0.7

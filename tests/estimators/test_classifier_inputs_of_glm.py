@@ -34,6 +34,7 @@ def agree(one, other, atol=1e-5):
 
 
 class TestRowsOnDisk:
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize(
         ("cv", "more"),
         [
@@ -93,6 +94,7 @@ class TestRowsOnDisk:
 
 
 class TestSparseColumns:
+    @pytest.mark.thorough(keep=2)
     @pytest.mark.parametrize("penalty", ["group_lasso", "ridge", "lasso"])
     @pytest.mark.parametrize("wide", [False, True])
     def test_fits_are_those_of_the_dense_array(self, monkeypatch, penalty, wide):
@@ -133,6 +135,7 @@ def steps(model):
 
 
 class TestStarts:
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize("penalty", ["group_lasso", "lasso", "ridge"])
     def test_save_steps_and_change_nothing_else(self, penalty):
         job = {**JOB, "penalty": penalty, "lambdas": [0.1, 0.02, 0.004], "penalty_factors": [1, 0, 2]}
@@ -188,6 +191,7 @@ class TestStarts:
 
 
 class TestCheckpoints:
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize("number", [2, 20])
     def test_the_same_call_goes_on_with_the_same_bits(self, tmp_path, monkeypatch, number):
         monkeypatch.setattr(checkpoints, "LEAST_SECONDS", 0.0)

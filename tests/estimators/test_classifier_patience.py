@@ -33,6 +33,7 @@ def full():
     return fitted()
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("patience", "more"), [(1, {}), (2, {"refit": False}), (3, {"penalty_factors": [0, 1]})])
 def test_it_is_the_whole_path_down_to_its_turn(patience, more):
     if "penalty_factors" in more:

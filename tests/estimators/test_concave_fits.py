@@ -151,6 +151,7 @@ def assert_stationary(family, kind, model, X, Y, s=None, smooth=0.0, factors=(1,
     return flat, bent
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_stationary_points(recording, family, kind):
@@ -261,6 +262,7 @@ def usual(recording):
     return fitted(exact("poisson", "group_mcp", GLMCV, cv=3), X, activity["poisson"], groups=TRIAL)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", ["stream", "sparse", "float32"])
 def test_every_kind_of_design(recording, usual, kind):
     X, activity = recording

@@ -29,6 +29,7 @@ class TestWeightsAndOffset:
         features = FEATURES if who == "bootstrap" else X
         return GLMCV(**MODEL.get_params()).fit(features, Y, groups=TRIAL, **given)
 
+    @pytest.mark.thorough(keep=2)
     @pytest.mark.parametrize("who", AGAIN)
     @pytest.mark.parametrize(("name", "file"), [("sample_weight", False), ("offset", True)])
     def test_go_with_the_fit(self, who, name, file, tmp_path):

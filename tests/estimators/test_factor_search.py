@@ -129,6 +129,7 @@ def test_no_penalty_and_more_columns_than_rows(recording):
             np.testing.assert_allclose(about["deviance"][i, j], min(deviance), rtol=1e-6)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
 def test_it_finds_what_was_planted(family):
     rng = np.random.default_rng(7)
@@ -155,6 +156,7 @@ def test_it_finds_what_was_planted(family):
     np.testing.assert_allclose(alone.coef_, model.coef_[1], atol=1e-3)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     ("family", "penalty"), [("gaussian", "ridge"), ("poisson", "ridge"), ("poisson", "group_lasso")]
 )

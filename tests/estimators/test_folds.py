@@ -99,6 +99,7 @@ PENALTIES = {
 quiet = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning", "ignore::popglm.ConvergenceWarning")
 
 
+@pytest.mark.thorough(keep=4)
 @quiet
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("family", FAMILIES)
@@ -179,6 +180,7 @@ def test_nor_where_xla_compiles_the_steps(engine, family, penalty):
 MANY = [(np.setdiff1d(np.arange(N), test), test) for test in np.split(np.arange(N), 20)]
 
 
+@pytest.mark.thorough(keep=1)
 @quiet
 @pytest.mark.parametrize(
     ("family", "penalty"), [("poisson", "lasso"), ("bernoulli", "group lasso"), ("gaussian", "ridge")]
@@ -187,6 +189,7 @@ def test_nor_of_many_folds(family, penalty):
     assert_same_bits(*recording(family), 17, family, MANY, few=True, refit=False, **PENALTIES[penalty])
 
 
+@pytest.mark.thorough(keep=1)
 @quiet
 @pytest.mark.parametrize("schedule", ["host", "device"])
 def test_many_folds_end_where_fits_to_their_rows_end(schedule):
@@ -275,6 +278,7 @@ AGREEING = {
 }
 
 
+@pytest.mark.thorough(keep=4)
 @quiet
 @pytest.mark.parametrize("case", AGREEING)
 def test_folds_end_where_fits_to_their_training_rows_end(case):

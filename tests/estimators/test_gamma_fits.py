@@ -144,6 +144,7 @@ def test_activity_that_is_not_positive_is_refused(recording, bad):
         pg.GLM("gamma").fit(X, Y)
 
 
+@pytest.mark.thorough
 def test_all_that_is_done_with_a_model(tmp_path):
     design, X, eta, trial = driven_session()
     Y = np.random.default_rng(0).gamma(2.0, np.exp(eta) * 1e-3)

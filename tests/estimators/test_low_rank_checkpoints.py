@@ -63,6 +63,7 @@ def total(monkeypatch, **more):
         return fit(**more), count[0]
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("family", "share"), [("poisson", 0.1), ("poisson", 0.8), ("negative_binomial", 0.5)])
 def test_a_fit_goes_on_after_an_error(tmp_path, monkeypatch, always, family, share):
     plain, n_all = total(monkeypatch, family=family)

@@ -272,6 +272,7 @@ def test_large_means_do_not_shift_predictions_in_float32(cv):
         np.testing.assert_allclose(model.predict_held_out(), near.predict_held_out(), atol=1e-2)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("family", "unit"), [("gaussian", 1e-6), ("gaussian", 1e6), ("poisson", 1e-5)])
 def test_units_change_nothing_but_the_unit(family, unit):
     X, Y = gaussian()

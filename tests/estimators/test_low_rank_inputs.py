@@ -61,6 +61,7 @@ def agree(one, other, atol=2e-5):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=atol, err_msg=name)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     ("kind", "splits"), [*(("disk", splits) for splits in SPLITS), ("sparse", "shuffled"), ("wide", "trials")]
 )
@@ -79,6 +80,7 @@ def test_cross_validation_is_that_of_the_array_in_memory(recorded, given, kind, 
 
 @pytest.mark.parametrize(("kind", "family"), [("disk", "negative_binomial"), ("disk", "gaussian"), ("wide", "gaussian"),
                                                ("sparse", "negative_binomial")])  # fmt: skip
+@pytest.mark.thorough(keep=1)
 def test_families_that_shift_activity_or_have_parameters(recorded, given, kind, family):
     X, counts = recorded
     job = {"low_rank": 1, "lambdas": 0.05, "feature_groups": groups_of(X), **EXACT}
@@ -99,6 +101,7 @@ def test_all_weights_of_low_rank_and_a_grid(recorded, given, kind):
     agree(*(quietly(pg.LowRankGLM(**job).fit, given(own, X), counts) for own in (kind, "memory")))
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_reads_x_again(recorded, given, kind, tmp_path):
     X, counts = recorded

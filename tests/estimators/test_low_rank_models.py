@@ -83,6 +83,7 @@ def test_latent_signals_make_the_predictor(recorded):
     assert list(model.source_loadings_.index) == list(X.columns)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
 def test_files_keep_the_model(recorded, family, tmp_path):
     X, counts, *_ = recorded

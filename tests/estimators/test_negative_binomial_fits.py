@@ -53,6 +53,7 @@ def test_ridge_weights_and_dispersion_are_those_of_a_joint_search(recording):
             assert model.loss_path_[k, j] == pytest.approx(best.fun, abs=1e-8)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize(("penalty", "ratio"), [("lasso", 1.0), ("elastic_net", 0.4), ("group_lasso", 1.0)])
 def test_weights_and_dispersion_are_stationary_together(recording, penalty, ratio, precision):
@@ -130,6 +131,7 @@ def test_without_overdispersion_it_is_poisson(recording):
     np.testing.assert_allclose(mine.evaluate(X, Y), poisson.evaluate(X, Y), rtol=1e-5)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("penalty", "schedule"), [("ridge", "host"), ("group_lasso", "device")])
 def test_a_fold_knows_nothing_of_what_it_holds_out(recording, penalty, schedule):
     X, Y, s = recording
@@ -221,6 +223,7 @@ def test_counts_may_be_fractions_and_never_negative(recording):
 WAYS = ["torch", "jax", "tensorflow", "device", "torch device", "stream", "adam", "guided"]
 
 
+@pytest.mark.thorough(keep=5)
 @pytest.mark.parametrize("penalty", ["ridge", "lasso"])
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_finds_the_same(recording, way, penalty):

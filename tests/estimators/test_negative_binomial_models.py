@@ -40,6 +40,7 @@ def test_all_strengths_and_the_null_model_are_scored_at_one_dispersion(recording
     )
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("one", [False, True])
 def test_parameters_are_saved_and_loaded(recording, tmp_path, one):
     X, Y, s = recording
@@ -85,6 +86,7 @@ def test_patience_and_no_refit(recording):
     )
 
 
+@pytest.mark.thorough
 def test_all_that_is_done_with_a_model():
     design, X, eta, trial = driven_session()
     rng = np.random.default_rng(0)

@@ -45,6 +45,7 @@ CASES = [
 ]
 
 
+@pytest.mark.thorough(keep=6)
 @pytest.mark.parametrize(("family", "penalty", "way"), CASES)
 def test_a_neuron_has_the_fit_that_it_has_alone(recording, family, penalty, way):
     X, weights, activity = recording

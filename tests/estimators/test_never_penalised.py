@@ -33,6 +33,7 @@ def recording():
     return recorded()
 
 
+@pytest.mark.thorough(keep=16)
 @pytest.mark.parametrize(("penalty", "l1_ratio", "smoothness"), PENALTIES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_minimum(recording, name, penalty, l1_ratio, smoothness):
@@ -96,6 +97,7 @@ def hard_recording(seed=0, n=600, q=6):
     return X, Y, {"feature_groups": [4, 5, 5, 2, 5, 5], "penalty_factors": [0, 1, 2, 0, 0.5, 1]}
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize(("penalty", "l1_ratio"), [("ridge", None), ("elastic_net", 0.3), ("group_lasso", None)])
 @pytest.mark.parametrize("name", ["gaussian", "poisson", "softplus", "bernoulli"])
 def test_certificates_bound_the_distance_from_the_minimum(name, penalty, l1_ratio):
@@ -139,6 +141,7 @@ def test_the_units_of_free_columns_do_not_matter(recording, penalty):
         np.testing.assert_allclose(grids[0][0], 10.01 * Y.mean(axis=0) * largest, rtol=1e-4)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("penalty", ["ridge", "elastic_net", "group_lasso"])
 @pytest.mark.parametrize("name", ["gaussian", "poisson"])
 def test_folds_weights_offsets_missing_samples_and_masks(recording, name, penalty):
@@ -169,6 +172,7 @@ def test_other_engines(recording, engine, penalty):
     assert_as_numpy(engine, penalty, FACTORS, recording)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["ridge", "lasso"])
 def test_streams_and_first_order_steps(recording, penalty):
     X, Y = recording[0], recording[1]["poisson"]

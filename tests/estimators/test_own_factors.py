@@ -40,6 +40,7 @@ def test_the_minimum(recording, name, penalty, l1_ratio):
             assert distance_from_stationary(name, penalty, l1_ratio, 0.0, FACTORS[:, j], *at) < 3e-5
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("factors", [FACTORS, FREE], ids=["penalised", "free"])
 @pytest.mark.parametrize("name", ["gaussian", "poisson"])
 def test_a_neuron_is_as_if_alone(recording, name, factors):

@@ -97,6 +97,7 @@ def test_where_it_turns(patience):
         np.testing.assert_array_equal(fitted_strengths(deviance, patience), expected)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("patience", [1, 2])
 def test_down_to_where_it_stops_a_neuron_has_the_numbers_of_the_whole_path(fits, patience):
     _, _, full, stopped = fits
@@ -173,6 +174,7 @@ def missing(Y):
     return Y
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     "case", ["no refit", "gaussian", "missing samples", "weights", "overlapping folds", "adam", "stream", "device"]
 )

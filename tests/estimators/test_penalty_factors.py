@@ -45,6 +45,7 @@ CASES = [
 ]
 
 
+@pytest.mark.thorough(keep=20)
 @pytest.mark.parametrize(("name", "penalty", "l1_ratio", "smoothness", "schedule"), CASES)
 def test_the_minimum(recording, name, penalty, l1_ratio, smoothness, schedule):
     X, Y = recording[0], recording[1][name]

@@ -50,6 +50,7 @@ def objectives(problem, penalty, lambdas, intercepts, coefs):
     )
 
 
+@pytest.mark.thorough(keep=18)
 def test_float64_reaches_the_frozen_optimum(case):
     problem, penalty, frozen = case
     # coefficients are right to about the square root of the objective's error, hence a tol below both
@@ -60,6 +61,7 @@ def test_float64_reaches_the_frozen_optimum(case):
     np.testing.assert_allclose(model.intercept_path_, frozen["intercept"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.thorough(keep=18)
 def test_float32_stays_within_its_own_certificate(case):
     problem, penalty, frozen = case
     tol = 1e-5

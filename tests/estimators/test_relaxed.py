@@ -62,6 +62,7 @@ def unpenalised(family, X, y, s, offset):
     return answer.x[:-1], answer.x[-1]
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
 @pytest.mark.parametrize("penalty", ["group_lasso", "lasso"])
 def test_all_of_it_by_scipy(recording, family, penalty):

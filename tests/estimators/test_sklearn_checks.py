@@ -1,5 +1,6 @@
 """scikit-learn's own rules for estimators hold for all of them."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from popglm import GLM, GLMCV, ClassifierGLM, ClassifierGLMCV, LowRankGLM, SmoothGLM
@@ -30,6 +31,7 @@ def excused(estimator):
     return found
 
 
+@pytest.mark.thorough(keep=112)
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=excused)
 def test_scikit_learns_rules(estimator, check):
     check(estimator)

@@ -98,6 +98,7 @@ def agree(job, X, Y, one, **beside):
     np.testing.assert_allclose(one.slope_, at.slope_, atol=1e-4)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("family", "method"), [
     ("poisson", "gcv"), ("gaussian", "reml"), ("gamma", "reml"), ("negative_binomial", "reml"),
@@ -117,6 +118,7 @@ def test_a_fit_is_that_of_the_array_in_memory(session, settings, given, kind, fa
     assert (one.edf_.to_numpy()[[0, 2], [0, 3]] > 0.7).all()
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("family", "own"), [
     ("poisson", {"fit_intercept": False}), ("poisson", {"constraints": {"speed": "increasing", "cue": "positive"}}),
@@ -138,6 +140,7 @@ def test_settings_are_those_of_a_fit_in_memory(session, settings, given, kind, f
     agree(job, X.to_numpy(), Y, one, sample_weight=weight)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_bad_neuron_leaves_the_others_as_they_are(session, settings, given, kind, monkeypatch):
     X, eta, _ = session
@@ -174,6 +177,7 @@ class Counted:
         return self.X[rows].copy()
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 def test_a_pass_answers_all_neurons(session, settings, family):
     X, eta, _ = session
@@ -218,6 +222,7 @@ def test_a_sparse_x_is_never_dense():
     assert np.corrcoef(model.coef_, np.sin(np.arange(p) / 30))[0, 1] > 0.98
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_reads_x_again(session, settings, given, kind, tmp_path):
     X, eta, _ = session
@@ -233,6 +238,7 @@ def test_what_reads_x_again(session, settings, given, kind, tmp_path):
         np.testing.assert_allclose(found[name], known[name], rtol=1e-6)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_fits_again_read_it_too(session, settings, given, kind):
     X, eta, design = session
@@ -332,6 +338,7 @@ def assert_same(one, other):
 
 
 class TestCheckpoints:
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize(
         ("kind", "family"), [("memory", "poisson"), ("disk", "negative_binomial"), ("sparse", "poisson")]
     )

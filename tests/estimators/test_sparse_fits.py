@@ -15,6 +15,7 @@ GROUPS = np.repeat(["a", "b", "c", "d", "e"], SIZES).tolist()
 EXACT = {"precision": "float64", "tol": 1e-7, "max_iter": 500}
 
 
+@pytest.mark.thorough(keep=10)
 @pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("family", ["poisson", "bernoulli", "gaussian", "gamma"])
@@ -36,6 +37,7 @@ def test_the_minimum_is_that_of_the_dense_fit(monkeypatch, family, penalty, wide
     assert found.score(sparse(X), Y) == pytest.approx(dense.score(X, Y), abs=1e-5)
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])
 @pytest.mark.parametrize("penalty", ["ridge", "lasso", "elastic_net"])
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])
@@ -61,6 +63,7 @@ def test_weights_within_bounds(monkeypatch, family, penalty, wide):
     np.testing.assert_array_equal(single[beside], np.broadcast_to(inward(upper, np.float32), single.shape)[beside])
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])
 def test_weights_offset_missing_samples_and_no_intercept(monkeypatch, family, wide):
@@ -81,6 +84,7 @@ def test_weights_offset_missing_samples_and_no_intercept(monkeypatch, family, wi
         np.testing.assert_allclose(level, dense.intercept_path_ + dense.coef_path_ @ X.mean(axis=0), atol=2e-3)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])
 def test_masks_and_factors(monkeypatch, wide):
     X = design()
@@ -97,6 +101,7 @@ def test_masks_and_factors(monkeypatch, wide):
         np.testing.assert_allclose(found, model.fit(X, Y).coef_path_, atol=2e-3)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("wide", [False, True], ids=["gram", "wide"])
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])
 def test_cross_validation_by_trial(monkeypatch, family, wide):

@@ -110,6 +110,7 @@ def test_a_table_of_sparse_columns_keeps_its_names(kept):
             GLM().fit(X.astype(pd.SparseDtype(float, np.nan)), Y)
 
 
+@pytest.mark.thorough(keep=1)
 def test_explanations_read_a_sparse_x(kept):
     X = design()[:, :35]
     Y = activity(design(), "poisson")
@@ -143,6 +144,7 @@ def test_small_ones_alone_are_made_dense():
     assert not stays_sparse(np.zeros((10, 2001)))
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("n_features", [400, 3000], ids=["gram", "wide"])
 def test_nothing_of_the_size_of_x_is_made(monkeypatch, n_features):
     rng, n = np.random.default_rng(0), 60_000 if n_features < 1000 else 20_000

@@ -48,6 +48,7 @@ def fitted(request, session):
     return model, caught
 
 
+@pytest.mark.thorough(keep=1)
 def test_warnings_name_the_silent_and_those_silent_in_a_fold(fitted):
     _, caught = fitted
     messages = [str(w.message) for w in caught if issubclass(w.category, PopglmWarning)]

@@ -89,6 +89,7 @@ def test_neurons_and_features_are_matched_by_name(path, crossed):
     assert (own.cv_n_iter_.sum(axis=(1, 2)) < 0.5 * cold).all()
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 @pytest.mark.parametrize(("family", "penalty"), [("poisson", "ridge"), ("gaussian", "lasso"), ("bernoulli", "lasso")])
 def test_a_fold_learns_nothing_of_what_it_holds_out(family, penalty, engine):

@@ -50,6 +50,7 @@ def log_density(family, y, q, mu, phi):
     return np.where(y > 0, np.log(q) + DENSITY[family](amount, mu, phi), np.log1p(-q))
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", DENSITY)
 def test_both_parts_are_fits_of_their_own_in_the_same_folds(recording, fitted, family):
     X, Y, s = recording
@@ -212,6 +213,7 @@ def test_breakdown_is_of_the_joint_deviance(recording, fitted):
     np.testing.assert_array_equal(one["reduced_deviance"], two["reduced_deviance"])
 
 
+@pytest.mark.thorough
 def test_comparison_adds_up_the_refits_of_both_parts(recording, fitted):
     X, Y, s = recording
     model = fitted["gamma"]
@@ -234,6 +236,7 @@ def test_comparison_adds_up_the_refits_of_both_parts(recording, fitted):
     np.testing.assert_allclose(test["null_deviance"], table["null_deviance"], rtol=1e-6)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("one", [False, True])
 def test_files_and_copies(recording, tmp_path, one):
     X, Y, _ = recording
@@ -308,6 +311,7 @@ def test_neurons_without_an_event_have_no_amount_in_any_unit(recording, family):
     assert (model.predict_parts(X)[0][:, 1] > 0).all()
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("engine", ["torch", "jax", "tensorflow"])
 def test_every_engine_gives_the_same(recording, fitted, engine):
     pytest.importorskip(engine)

@@ -154,6 +154,7 @@ def test_a_start_saves_steps_in_both_parts(model):
         a_model().fit(X, Y, start=model)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("number", [3, 40])
 def test_the_same_call_goes_on_with_the_same_bits(tmp_path, monkeypatch, number):
     monkeypatch.setattr(checkpoints, "LEAST_SECONDS", 0.0)

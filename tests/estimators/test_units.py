@@ -33,6 +33,7 @@ def counts():
     return X, rng.poisson(np.exp(0.5 * X[:, 0] - 0.5 + log_exposure)).astype(float), log_exposure
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("penalty", ["ridge", "lasso", "group_lasso"])
 @pytest.mark.parametrize("missing", [False, True], ids=["on moments", "on rows"])
 def test_gaussian_activity_in_other_units(penalty, missing):
@@ -73,6 +74,7 @@ def test_noise_with_many_columns_explains_about_nothing():
         assert -0.05 < model.cv_deviance_explained_[0] < 0.1
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["ridge", "elastic_net", "group_lasso"])
 def test_counts_exposures_and_weights_in_other_units(penalty):
     X, y, log_exposure = counts()

@@ -33,7 +33,8 @@ TRIAL = np.arange(N) // 8
 FITTED = GLMCV(lambdas=[0.1], cv=4).fit(X, Y, groups=TRIAL)
 PATH = GLM(lambdas=[0.1, 0.01]).fit(X, Y)
 DESIGN = pg.Design([pg.linear("a"), pg.linear("b")]).fit({"a": X[:, 0], "b": X[:, 1]})
-DESIGNED = GLM(lambdas=[0.1]).fit(DESIGN.transform({"a": X[:, 0], "b": X[:, 1]}), Y)
+COLUMNS = DESIGN.transform({"a": X[:, 0], "b": X[:, 1]})
+DESIGNED = GLM(lambdas=[0.1]).fit(COLUMNS, Y)
 BINS = pg.bins(X[:, 0], [0.0], 9.0)
 
 MATRICES = [
@@ -83,12 +84,16 @@ def calls():
     yield "power", lambda v: GLM("tweedie", power=v).fit(X, Y), [v for v in NUMBERS if v is not None]
     yield "groups", lambda v: GLMCV().fit(X, Y, groups=v), LABELS
     yield "trial", lambda v: pg.significance(FITTED, X, Y, trial=v, n_shifts=5), LABELS
-    yield "trial", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=v), LABELS
+    yield "trial", lambda v: pg.bootstrap(DESIGNED, DESIGN, COLUMNS, Y, trial=v), LABELS
     yield "seed", lambda v: pg.breakdown(FITTED, X, Y, method="shuffle", seed=v), SEEDS
     yield "seed", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, n_shifts=5, seed=v), SEEDS
-    yield "seed", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, seed=v), SEEDS
-    yield "level", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, level=v), NUMBERS
-    yield "n_resamples", lambda v: pg.bootstrap(DESIGNED, DESIGN, X, Y, trial=TRIAL, n_resamples=v), [*NUMBERS, 10**15]
+    yield "seed", lambda v: pg.bootstrap(DESIGNED, DESIGN, COLUMNS, Y, trial=TRIAL, seed=v), SEEDS
+    yield "level", lambda v: pg.bootstrap(DESIGNED, DESIGN, COLUMNS, Y, trial=TRIAL, level=v), NUMBERS
+    yield (
+        "n_resamples",
+        lambda v: pg.bootstrap(DESIGNED, DESIGN, COLUMNS, Y, trial=TRIAL, n_resamples=v),
+        [*NUMBERS, 10**15],
+    )
     yield "n_shifts", lambda v: pg.significance(FITTED, X, Y, trial=TRIAL, n_shifts=v), [*NUMBERS, 10**15]
     yield "method", lambda v: pg.breakdown(FITTED, X, Y, method=v), NO_NAMES
     yield "method", lambda v: pg.compare(FITTED, X, Y, method=v), NO_NAMES

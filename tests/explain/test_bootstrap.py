@@ -73,6 +73,7 @@ def test_a_loose_tolerance_does_not_narrow_the_bands(population):
     assert_allclose(sems[0], sems[1], rtol=0.05)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("cluster", [1, 5])
 def test_standard_error_of_a_slope(cluster):
     # least squares of one variable; samples that repeat within a trial carry nothing new

@@ -51,6 +51,7 @@ def model(session):
     return fitted(pg.ClassifierGLMCV("ridge", class_weight={"run": 2.0}, **JOB), X, Y)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     "more", [{}, {"method": "add"}, {"reselect": False}, {"variables": {"both": ["place", "speed"]}}]
 )

@@ -70,6 +70,7 @@ def statistic(X, R, S, model, penalty):
     return gains.max() / whole
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["ridge", "group_lasso", "lasso"])
 def test_statistics_of_labels_and_of_their_shifts(penalty):
     X, y = recorded()
@@ -221,6 +222,7 @@ def test_masks_factors_and_unknown_labels():
     np.testing.assert_allclose(found.statistic[1], same.statistic[0], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_adaptive_factors_need_fits():
     X, y = recorded()
     given = {"lambdas": LAMBDAS, "cv": 3, "feature_groups": GROUPS, "penalty_factors": pg.AdaptiveFactors()}

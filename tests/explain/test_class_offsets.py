@@ -97,6 +97,7 @@ def test_bootstrap(pair):
         np.testing.assert_allclose(2 * ours[name].sel({"class": "1"}), theirs[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_labels_are_shifted_together_with_their_offset(pair):
     model = pair[0]
     given = {"trial": TRIAL, "n_shifts": 24, "seed": 1, "refit": True}

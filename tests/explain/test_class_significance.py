@@ -46,6 +46,7 @@ def shifted(model):
     return quietly(pg.significance, model, X, Y, ["a", "b"], trial=TRIAL, n_shifts=24, seed=1, refit=True)
 
 
+@pytest.mark.thorough
 def test_surrogates_of_labels_are_fitted_as_the_labels_were(model, shifted):
     X, Y = recorded()
     assert shifted.attrs["method"] == "circular_shift"

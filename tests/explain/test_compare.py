@@ -30,6 +30,7 @@ def held_out_deviance(model):
     return at_strengths(model.cv_deviance_, model.lambda_index_, model.cv_null_model_deviance_, axis=1).sum(axis=0)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     ("family", "penalty", "method"),
     [
@@ -56,6 +57,7 @@ def test_refits_from_the_path_are_refits_from_scratch(family, penalty, method):
         np.testing.assert_allclose(at.fraction_null_deviance, rise, atol=1e-5)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["group_lasso", "lasso", "ridge"])
 def test_shortened_paths_find_what_whole_paths_find_in_fewer_strengths(penalty, monkeypatch):
     model, X, Y, _ = fitted(penalty=penalty, tol=1e-7, n_lambdas=12)

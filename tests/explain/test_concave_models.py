@@ -52,6 +52,7 @@ def of_groups(model, recording, *groups):
         return again.fit(X[:, np.isin(GROUP, groups)], Y)
 
 
+@pytest.mark.thorough
 def test_compare_and_shapley_fit_as_a_user_would(recording, model):
     X, Y = recording
     variables = {"a": ["group0"], "b": ["group1"]}
@@ -88,6 +89,7 @@ def test_bootstrap_walks_down_in_every_draw(recording, model):
     np.testing.assert_allclose(kernel["sem"].values.max(axis=1) > 0, wide > 0)
 
 
+@pytest.mark.thorough
 def test_stability_selection_and_goodness(recording, model):
     X, Y = recording
     found = pg.stability_selection(model, X, Y, trial=TRIAL, n_pairs=3, n_false=1.0, threshold=0.7)

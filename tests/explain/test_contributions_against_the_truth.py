@@ -21,6 +21,7 @@ def standard_errors(table):
     return by_neuron.mean() / by_neuron.sem()
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("method", ["zero", "shuffle"])
 def test_variables_without_weight_carry_nothing(session, method):
     model, X, Y, active = session
@@ -32,6 +33,7 @@ def test_variables_without_weight_carry_nothing(session, method):
     assert (busy.median() > 10 * idle.median().abs().max()).all()
 
 
+@pytest.mark.thorough
 def test_variables_without_weight_are_not_missed(session):
     model, X, Y, active = session
     names = ["position × cue", "pitch"]

@@ -178,6 +178,7 @@ def simulated(family, n, n_groups, repeats, seed=0):
         return X, w, Y, model.fit(X, Y)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
 def test_coverage(family):
     X, w, Y, model = simulated(family, 500, 12, 40)

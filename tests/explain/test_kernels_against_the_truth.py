@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import popglm as pg
 from popglm.explain import kernels
@@ -39,6 +40,7 @@ class Maze:
         return cosine((-2, -1)), groups
 
 
+@pytest.mark.thorough
 def test_kernels_of_well_explained_neurons_are_the_true_ones():
     maze = Maze(n_task_variables=3, n_neurons=10, n_samples=27_396)
     model = maze.fit()
@@ -55,6 +57,7 @@ def test_kernels_of_well_explained_neurons_are_the_true_ones():
     assert (groups["r"][groups["size"] > 0.5] > 0.9).all()
 
 
+@pytest.mark.thorough
 def test_kernels_of_correlated_variables_are_bound_by_noise_and_shrinkage():
     # eight task variables share much of their variance, and a session of this length does not always tell them apart
     maze = Maze(n_task_variables=8, n_neurons=8, n_samples=27_396)

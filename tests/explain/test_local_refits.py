@@ -27,6 +27,7 @@ def gain_by_hand(predict, z, folds):
     return (alone - error.min()) / (z**2).sum()
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("penalty", ["none", "ridge", "lasso", "elastic_net", "group_lasso"])
 def test_a_shift_scores_what_a_fit_to_it_would(penalty):
     rng = np.random.default_rng(0)
@@ -139,6 +140,7 @@ def test_slow_neurons_are_found_as_by_fits_of_the_model_and_not_by_given_weights
     assert without < sought
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("kind", ["white", "bursting", "drifting", "time in trial", "cue"])
 def test_levels(kind):
     rng = np.random.default_rng(0)

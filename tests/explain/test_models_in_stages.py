@@ -51,6 +51,7 @@ def model(recording, kind):
     return fitted(recording, kind)
 
 
+@pytest.mark.thorough(keep=1)
 def test_compare(recording, kind, model):
     X, Y = recording
     again = {"lambdas": model.lambda_path_, "cv": model.splits_}
@@ -77,6 +78,7 @@ def test_compare(recording, kind, model):
     )
 
 
+@pytest.mark.thorough(keep=1)
 def test_shapley(recording, kind, model):
     X, Y = recording
     index = np.where(np.isfinite(model.lambda_), model.lambda_index_, 0)
@@ -120,6 +122,7 @@ def test_bootstrap_refits_find_factors_and_relax_anew(recording, kind, model):
         assert (again.adaptive_factors_ != model.adaptive_factors_).any()
 
 
+@pytest.mark.thorough(keep=1)
 def test_bootstrap_and_stability_selection(recording, kind):
     session = {f"v{i}": recording[0][:, i] for i in range(8)} | {"trial": TRIAL}
     design = pg.Design([pg.linear(f"v{i}") for i in range(8)], trial="trial")

@@ -24,6 +24,7 @@ def fit(X, Y, family="poisson"):
     return pg.GLM(family, penalty="none").fit(X, Y)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_right_models_have_uniform_p_values(family):
     # bins of which many have a spike: intervals of whole bins would fail

@@ -72,6 +72,7 @@ def explained_by_hand(model, X, y, j, subset, columns):
     return -total
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_ablation_by_hand(family):
     model, X, Y, b = fitted(family, tol=1e-8)
@@ -175,6 +176,7 @@ def from_scratch(model, X, Y, names):
     return fresh.fit(own, Y).cv_deviance_[:, 0].sum(axis=0)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     ("family", "penalty"),
     [("poisson", "group_lasso"), ("poisson", "ridge"), ("gaussian", "lasso"), ("bernoulli", "ridge")],

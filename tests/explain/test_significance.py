@@ -12,6 +12,7 @@ from popglm.explain.surrogates import draw_offsets
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
 
+@pytest.mark.thorough(keep=1)
 def test_refit_is_the_model_fitted_to_rolled_activity(fitted):
     model, X, Y, trial = fitted
     model = clone(model).set_params(cv=3, feature_groups=[2, 2, 1]).fit(X, Y, groups=trial)

@@ -43,6 +43,7 @@ def test_false_discovery_rate_is_held_beside_true_effects():
     assert np.mean(power) > 0.7
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("family", "correlation"), [("gaussian", 0.0), ("poisson", 0.8)])
 def test_a_variable_without_weight_is_not_found_beside_one_that_drives(family, correlation):
     share, power = [], []
@@ -89,6 +90,7 @@ def test_drifts_that_are_alike_by_chance_are_not_significant():
     assert np.mean(np.array(p) <= 0.05) > 0.3
 
 
+@pytest.mark.thorough
 def test_refitted_contributions_are_calibrated():
     rng = np.random.default_rng(0)
     A = smooth(rng, 1000, 3, 4)

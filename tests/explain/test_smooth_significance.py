@@ -55,6 +55,7 @@ def by_hand(table, model, Y):
     return own.evaluate(table, Y)["deviance_explained"].to_numpy()
 
 
+@pytest.mark.thorough
 def test_surrogates_choose_their_smoothness_anew(recording, found):
     X, Y, model = recording
     assert found.attrs["method"] == "circular_shift"

@@ -92,6 +92,7 @@ class TestSave:
         assert pg.load(path).lambdas_.tolist() in ([0.2], [0.3])
         assert os.listdir(path.parent) == ["model.nc"]
 
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize(
         "lambdas", [pd.Series([0.1, 0.01]), xr.DataArray([0.1, 0.01]), (0.1, 0.01), pd.array([0.1, 0.01], "Float64")]
     )
@@ -119,6 +120,7 @@ class TestLoad:
         with pytest.raises(ValueError, match=r"model\.nc holds no popglm model that can be read"):
             pg.load(path)
 
+    @pytest.mark.thorough(keep=2)
     @pytest.mark.parametrize("array", ["gap", "coef_path", "lambdas", "null_fitted", "lambda_index"])
     def test_an_array_is_missing(self, path, array):
         data = xr.load_dataset(path, engine="h5netcdf").drop_vars(array)
@@ -126,6 +128,7 @@ class TestLoad:
         with pytest.raises(ValueError, match=f"lacks '{array}'"):
             pg.load(path)
 
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize("kind", ["path", "selected", "cross-validated", "folds alone"])
     def test_any_part_is_missing(self, path, kind):
         """Whatever a file was written with: nothing comes back without it in silence."""
@@ -145,6 +148,7 @@ class TestLoad:
         for name in set(about) - {"arrays", "class"}:
             assert missing_parts(data, {key: about[key] for key in about if key != name}, of_folds) == [name]
 
+    @pytest.mark.thorough(keep=1)
     @pytest.mark.parametrize("array", ["loss_path", "cv_gap"])
     def test_files_of_earlier_revisions_had_these_too(self, path, array):
         GLMCV(n_lambdas=3, cv=3).fit(X, Y).save(path)
@@ -196,6 +200,7 @@ model.save(sys.argv[1])
     np.testing.assert_array_equal(pg.load(path).lambdas_, [0.5])
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     "labels",
     [

@@ -37,6 +37,7 @@ for limit in limits:
 """
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 @pytest.mark.parametrize(
     ("call", "limits"),

@@ -69,6 +69,7 @@ def stored(model, tmp_path_factory):
 
 
 class TestFile:
+    @pytest.mark.thorough(keep=3)
     def test_everything_fitted_comes_back(self, stored):
         model, again = stored
         assert type(again) is type(model)
@@ -128,6 +129,7 @@ class TestFile:
         GLMCV(cv=splits, n_lambdas=2).fit(X, Y).save(tmp_path / "folds.nc")
         assert popglm.load(tmp_path / "folds.nc").cv == 2
 
+    @pytest.mark.thorough(keep=3)
     def test_is_plain_netcdf(self, model, tmp_path):
         model.save(str(tmp_path / "model.nc"))
         with xr.open_dataset(tmp_path / "model.nc", engine="h5netcdf") as data:

@@ -118,6 +118,7 @@ def test_own_grid_is_that_of_glmnet_from_a_thousandth_above(family):
     np.testing.assert_allclose(model.lambdas_.ravel(), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough(keep=1)
 def test_as_many_weights_at_every_strength(path):
     family, model = path
     counts = np.concatenate([np.full(n, weights) for weights, n in COUNTS[family]])
@@ -162,6 +163,7 @@ def test_predictions(path):
     np.testing.assert_allclose(found, PREDICTIONS[family], rtol=1e-3)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_held_out_loss_and_selected_strength(family):
     """glmnet divides columns by the standard deviation of each fold's training rows, hence a fit per fold."""

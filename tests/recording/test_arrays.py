@@ -156,6 +156,7 @@ def test_bad_files(tmp_path):
         read_arrays(3, signals="x", rate=1)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
 def test_damage_anywhere_in_a_file_is_told_in_one_sentence(tmp_path, name):
     path = tmp_path / name

@@ -157,6 +157,7 @@ def test_a_folder_that_is_moved_as_a_whole_is_known_again(copy):
     assert found.table["status"].tolist() == ["finished"] * 4
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

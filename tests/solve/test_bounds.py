@@ -71,6 +71,7 @@ def badly_scaled(family, ratio, seed=0, n=500):
 RATIOS = [12, 400, 1e8]
 
 
+@pytest.mark.thorough(keep=5)
 @pytest.mark.parametrize(("penalty", "l1_ratio"), [("lasso", 1.0), ("elastic_net", 0.5)])
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("family", LINK)
@@ -182,6 +183,7 @@ def damped_newton(X, y, s, family, link):
     return now / s.sum()
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["bumps", "rare"])
 @pytest.mark.parametrize(("family", "link"), [("poisson", "exp"), ("poisson", "softplus"), ("bernoulli", "sigmoid")])
@@ -236,6 +238,7 @@ def separated_cases():
     }
 
 
+@pytest.mark.thorough(keep=6)
 @pytest.mark.parametrize("route", ["host", "device", "stream", "folds"])
 @pytest.mark.parametrize("case", separated_cases())
 def test_separated_events_are_named_and_certified(case, route):

@@ -20,6 +20,7 @@ def quietly(model, *args, **kwargs):
         return model.fit(*args, **kwargs)
 
 
+@pytest.mark.thorough(keep=8)
 @pytest.mark.parametrize(("penalty", "l1_ratio"), PENALTIES)
 @pytest.mark.parametrize(("family", "link"), CONVEX)
 def test_gap_bounds_the_excess(family, link, penalty, l1_ratio):
@@ -63,6 +64,7 @@ def test_gap_bounds_the_excess(family, link, penalty, l1_ratio):
             assert (loose.gap_ <= tol).all()
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(("family", "link"), CONVEX)
 def test_a_fit_that_was_stopped_early_says_how_far_it_got(family, link):
     X, Y = population(family, link, sizes=SIZES, seed=5)
@@ -81,6 +83,7 @@ def test_a_fit_that_was_stopped_early_says_how_far_it_got(family, link):
             assert (np.subtract(value[steps], value[1000]) <= gap[steps] + 1e-10).all()
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("penalty", "family", "neuron"), [("group_lasso", "bernoulli", 23), ("lasso", "poisson", 24)])
 def test_no_strength_ends_by_a_promise_where_features_crowd(penalty, family, neuron):
     # 1,000 samples of 87 columns: by the promise of the shared model these two lay 2.7 and 1.35 tolerances too high

@@ -71,6 +71,7 @@ def test_a_binary_predictor_under_bernoulli_gives_the_log_odds_ratio():
     np.testing.assert_allclose(model.intercept_, np.log(off / (1 - off)), atol=1e-8)
 
 
+@pytest.mark.thorough(keep=12)
 @pytest.mark.parametrize(("family", "link"), CONVEX)
 @pytest.mark.parametrize(
     ("penalty", "l1_ratio"), [("lasso", None), ("elastic_net", 0.5), ("group_lasso", None), ("group_lasso", 0.5)]

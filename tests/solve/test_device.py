@@ -84,6 +84,7 @@ class Case:
         return out
 
 
+@pytest.mark.thorough(keep=9)
 @pytest.mark.parametrize(("penalty", "l1_ratio"), [*PENALTIES, ("none", None)])
 @pytest.mark.parametrize(("family", "link"), CONVEX)
 def test_objectives_lie_within_their_certificates(family, link, penalty, l1_ratio):
@@ -135,6 +136,7 @@ def test_engines_agree(engine, family, penalty, smoothness):
     assert device.coef_path_.dtype == np.float64
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["lasso", "group_lasso"])
 @pytest.mark.parametrize("n_samples", [120, 1500], ids=["crowded", "slow"])
 def test_slow_and_crowded_neurons_are_certified_too(penalty, n_samples):

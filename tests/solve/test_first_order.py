@@ -18,6 +18,7 @@ def quietly(model, X, Y):
         return model.fit(X, Y)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     ("family", "penalty", "method", "batch_size"),
     [
@@ -68,6 +69,7 @@ def test_non_convex_pairs_end_no_higher_than_scipy(family, link):
         assert reached <= theirs.fun + 1e-7 * half_null_deviance(y, family if family == "gaussian" else "poisson")
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 def test_relu_beats_the_null_model(family):
     rng = np.random.default_rng(6)

@@ -45,6 +45,7 @@ def same(one, other):
     np.testing.assert_allclose(one.loss_path_, other.loss_path_, rtol=1e-9)
 
 
+@pytest.mark.thorough(keep=2)
 @every_fit
 def test_together_is_one_by_one(family, link, penalty):
     X, Y = population(family, link)
@@ -68,6 +69,7 @@ def test_permutations(family, link, penalty):
     np.testing.assert_allclose(moved.intercept_path_, base.intercept_path_[:, neurons], **CLOSE)
 
 
+@pytest.mark.thorough(keep=2)
 @every_fit
 def test_shared_folds_are_folds_of_their_own(family, link, penalty):
     # weights and smoothness each with several fits, not with every one
@@ -105,6 +107,7 @@ def test_folds_that_are_no_partition():
             np.testing.assert_allclose(shared.cv_deviance_[f, -1], deviance, rtol=1e-6)
 
 
+@pytest.mark.thorough(keep=2)
 @every_fit
 def test_missing_samples_are_dropped_for_their_neuron_alone(family, link, penalty):
     X, Y = population(family, link)

@@ -59,6 +59,7 @@ def test_gradients_are_those_of_the_value(objective):
     assert coef[9, 2] == coef[3, 7] == 0
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0])
 def test_where_factors_begin_does_not_matter_where_the_rank_does_not_bind(objective, size):
     best = fit_rank(objective, M, objective.start(), 1e-7, 1000)

@@ -119,6 +119,7 @@ MODELS = [
 PLAIN = [MODELS[k] for k in (0, 4, 5, 9, 10, 11)]
 
 
+@pytest.mark.thorough(keep=7)
 @pytest.mark.parametrize(
     ("family", "penalty", "more", "beside"), [*((*one, True) for one in MODELS), *((*one, False) for one in PLAIN)]
 )
@@ -148,6 +149,7 @@ def test_shuffled_folds_count_rows_by_weights(recording):
     assert_same(found, pg.GLMCV(**settings).fit(X, Y))
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
 def test_lost_shares_are_read_anew_without_a_trace(recording, family):
     X, Y = recording["X"], recording[family]

@@ -65,6 +65,7 @@ def assert_as_alone(model, X, Y, mask, weight=None, atol=1e-6, **more):
     return together
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["ridge", "group_lasso", "elastic_net"])
 def test_copies_of_neurons_with_other_columns(data, penalty):
     settings = {"penalty": penalty, "feature_groups": SIZES, "n_lambdas": 2, "precision": "float64", "cv": 3}

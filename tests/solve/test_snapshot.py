@@ -132,6 +132,7 @@ def assert_same(found, expected):
     assert differing == []
 
 
+@pytest.mark.thorough(keep=10)
 @pytest.mark.parametrize("case", [*HOST, *DEVICE], ids=str)
 def test_a_fit_that_goes_on_ends_with_the_same_bits(case):
     if case.engine != "numpy":
@@ -198,6 +199,7 @@ MADE = (
 )
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(
     "case", [Case(), Case(penalty="lasso"), Case("negative_binomial"), Case(schedule="device")], ids=str
 )

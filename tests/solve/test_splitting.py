@@ -86,6 +86,7 @@ def test_products_and_solutions_are_those_of_the_dense_bfgs_matrix(n_pairs):
         np.testing.assert_allclose(x, np.linalg.solve(B + t * np.eye(P), w), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.thorough(keep=7)
 @pytest.mark.parametrize("collinear", [False, True])
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
 @pytest.mark.parametrize("strength", [0.003, 0.05, 1.0])

@@ -62,6 +62,7 @@ def agree(streamed, whole, atol):
 
 
 # sums of outer products serve Gaussian activity, passes over the samples all else
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     ("family", "penalty", "splits"),
     [

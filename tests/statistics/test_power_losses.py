@@ -45,6 +45,7 @@ def test_tweedie_lies_between_poisson_and_gamma():
         np.testing.assert_allclose(h, expected[1], rtol=1e-6)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("power", [1.2, 1.5, 1.8])
 @pytest.mark.parametrize("phi", [0.3, 2.0])
 def test_a_tweedie_density_has_its_mass_mean_and_variance(power, phi):

@@ -46,6 +46,7 @@ def first_within(deviance, lambdas, se_fraction, min_lambda, null):
     return next(k for k in allowed if mean[k] <= limit)
 
 
+@pytest.mark.thorough(keep=11)
 @pytest.mark.parametrize("se_fraction", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 10.0])
 def test_selection_index_by_index(cross_validated, se_fraction, share):
