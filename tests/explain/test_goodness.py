@@ -1,5 +1,7 @@
 """Likelihoods and degrees of freedom, against statsmodels' answers, densities, and derivatives of fits."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -123,3 +125,20 @@ def test_columns_of_any_unit_count_alike(options):
     ]
     assert found[1]["degrees_of_freedom"].item() == pytest.approx(5, abs=1e-6)
     assert found[1]["aic"].item() == pytest.approx(found[0]["aic"].item(), abs=1e-4)
+
+
+def test_a_neuron_without_samples_has_nothing_and_leaves_others_alone():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(200, 3))
+    Y = rng.poisson(np.exp(0.3 * X[:, [0, 0, 1]])).astype(float)
+    Y[:, 1] = np.nan
+    with pytest.warns(pg.PopglmWarning, match="null model"):
+        model = pg.GLM(penalty="lasso", lambdas=[0.01]).fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = pg.goodness_of_fit(model, X, Y)
+    assert found.loc["neuron1"].isna().all()
+    others = pg.GLM(penalty="lasso", lambdas=[0.01]).fit(X, Y[:, [0, 2]])
+    expected = pg.goodness_of_fit(others, X, Y[:, [0, 2]])
+    np.testing.assert_allclose(found.iloc[[0, 2]], expected, rtol=1e-6)
+    assert expected.notna().all(axis=None)

@@ -14,6 +14,10 @@ from popglm.statistics.families.contract import Family
 
 __all__ = ["goodness_of_fit"]
 
+COLUMNS = (
+    "log_likelihood", "null_log_likelihood", "degrees_of_freedom", "aic", "bic", "mcfadden", "bits_per_spike"
+)  # fmt: skip
+
 
 def goodness_of_fit(
     model: PopulationGLM, X: Any, Y: Any, *, sample_weight: Any = None, offset: Any = None
@@ -38,7 +42,7 @@ def goodness_of_fit(
         A row per neuron: ``log_likelihood`` and ``null_log_likelihood`` (nats); ``degrees_of_freedom``, with one for
         the intercept and one for a dispersion; ``aic`` and ``bic``; ``mcfadden``, :math:`1 - L / L_0`, NaN where
         :math:`L_0` is 0; and ``bits_per_spike``, :math:`(L - L_0) / (\log 2 \sum y)`, for events, NaN
-        without any.
+        without any. All are NaN for a neuron without a sample that is recorded and has weight.
 
     Raises
     ------
@@ -60,7 +64,8 @@ def goodness_of_fit(
     Pearson's χ² over n. Poisson likelihoods of activity between whole numbers
     have the gamma function for factorials. Relaxed weights have NaN for degrees of freedom, AIC and BIC: a blend
     minimises no one objective. So have those of a `LowRankGLM`, which neurons have together. Under MCP and SCAD
-    :math:`P''` is that of the tangent, so that a single column with a weight counts for one, as in ncvreg.
+    :math:`P''` is that of the tangent, so that a single column with a weight counts for one, as in ncvreg. A weight at
+    one of its ``constraints`` is not free to move, and counts for nothing.
 
     References
     ----------
@@ -89,21 +94,25 @@ def goodness_of_fit(
 def _of_neuron(samples: FittedSamples, j: int) -> dict[str, float]:
     """The row of a neuron."""
     y, w, family = samples.y[:, j], samples.weights(j), samples.family(j)
+    if not w.any():
+        # of no samples nothing is likely or unlikely
+        return dict.fromkeys(COLUMNS, np.nan)
     found = log_likelihood(family, y, samples.eta[:, j], w)
     null = log_likelihood(samples.null_family(j), y, samples.null_eta[:, j], w)
     df = _of_weights(samples, j) + samples.model.fit_intercept + family.has_dispersion + len(family.parameters)
     events = float(w @ y)
     # of counts, whose likelihood has no unit
     per_event = family.has_events and not family.has_dispersion and family.is_exponential and events > 0
-    return {
-        "log_likelihood": found,
-        "null_log_likelihood": null,
-        "degrees_of_freedom": df,
-        "aic": 2 * (df - found),
-        "bic": np.log(samples.count(j)) * df - 2 * found,
-        "mcfadden": 1 - found / null if null else np.nan,
-        "bits_per_spike": (found - null) / (np.log(2) * events) if per_event else np.nan,
-    }
+    values = (
+        found,
+        null,
+        df,
+        2 * (df - found),
+        np.log(samples.count(j)) * df - 2 * found,
+        1 - found / null if null else np.nan,
+        (found - null) / (np.log(2) * events) if per_event else np.nan,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def log_likelihood(family: Family, y: np.ndarray, eta: np.ndarray, weight: np.ndarray) -> float:
@@ -131,6 +140,8 @@ def _of_weights(samples: FittedSamples, j: int) -> float:
     active = (w != 0) if penalty.l1_ratio > 0 and lam > 0 else np.ones(len(w), bool)
     # what a bound holds is not free to move
     active &= penalty.is_inside(w)
+    if not active.any():
+        return 0.0
     h = samples.weights(j) * samples.family(j).derivatives(np, samples.eta[:, j], samples.y[:, j])[1]
     Z = samples.columns(j)[:, active]
     if samples.model.fit_intercept:
