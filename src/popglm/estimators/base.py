@@ -310,9 +310,11 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         if not len(neurons):
             return
         allowed, everywhere = None if settings.allowed is None else settings.allowed[:, neurons], columns is None
+        bounds = settings.penalty.bounds
         if columns is not None:
             X = X.with_columns(np.flatnonzero(columns)) if isinstance(X, RowStream) else X[:, columns]
             allowed = None if allowed is None else allowed[columns]
+            bounds = None if bounds is None else bounds[:, columns]
         columns = slice(None) if columns is None else columns
         counted = ~np.isnan(Y[:, neurons])
         if weights is not None:
@@ -324,7 +326,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
             inside[rows] = True
             found |= separated(
                 settings.loss, X, Y[:, neurons], counted & inside, coef[-1, neurons][:, columns].astype(float),
-                settings.fit_intercept, allowed,
+                settings.fit_intercept, allowed, bounds,
             )  # fmt: skip
         remedy = "use penalty='ridge' or another" if everywhere else "give the groups a penalty factor above 0"
         warn_neurons(
