@@ -1,5 +1,6 @@
 """Weights within bounds: scipy's minima, conditions of a minimum by hand, limits, and what refuses them."""
 
+import warnings
 from functools import cache, partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from complaints import assert_complaint
 from few_groups import GROUP, SIZES, recorded
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
+from scipy.stats import poisson as poisson_density
 from sklearn.base import clone
 
 import popglm as pg
@@ -449,6 +451,62 @@ class TestTheRestOfTheModel:
         np.testing.assert_allclose(push[~stopped], 0, atol=1e-3)
 
 
+class TestSeparation:
+    """A weight that separates, and is stopped by a bound, is at its best there."""
+
+    @pytest.mark.parametrize("constraints", [{"a": (-3, 3), "b": (-3, 3)}, {"a": (-3, 3)}, {"a": "negative"}])
+    def test_where_a_bound_stops_it(self, constraints):
+        X, y = separable()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pg.PopglmWarning)
+            found = alone("bernoulli", constraints).fit(X, y)
+        assert found.coef_[0] == {"negative": 0}.get(constraints["a"], 3)
+
+    def test_of_a_poisson_neuron(self):
+        X, y = separable()
+        X[:, 0] = y  # a condition without events
+        y *= np.arange(len(y)) % 3
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pg.PopglmWarning)
+            found = alone("poisson", {"a": (-3, 3), "b": (-3, 3)}).fit(X, y)
+        assert found.coef_[0] == 3
+        with pytest.warns(pg.PopglmWarning, match="no finite weights are best"):
+            alone("poisson", {"b": (-3, 3)}).fit(X, y)
+
+    @pytest.mark.parametrize("constraints", [{"a": (-3, None)}, {"a": "positive", "b": (-1, 1)}, {"b": "positive"}])
+    def test_where_no_bound_stops_it(self, constraints):
+        X, y = separable()
+        with pytest.warns(pg.PopglmWarning, match="no finite weights are best"):
+            alone("bernoulli", constraints).fit(X, y)
+
+
+def separable() -> tuple[np.ndarray, np.ndarray]:
+    """Two columns (200, 2), and events (200,) wherever the first one is above 0."""
+    X = np.random.default_rng(5).normal(size=(200, 2))
+    return X, (X[:, 0] > 0) * 1.0
+
+
+def alone(family: str, constraints: dict) -> pg.GLM:
+    return pg.GLM(family, penalty="none", feature_groups=["a", "b"], constraints=constraints)
+
+
+class TestGoodnessOfFit:
+    def test_of_a_neuron_with_all_its_weights_at_bounds(self):
+        rng = np.random.default_rng(6)
+        X = rng.normal(size=(300, 2))
+        Y = rng.poisson(np.exp(X @ [[0.5, 0.0], [0.5, 0.0]])).astype(float)
+        found = alone("poisson", {"a": (0, 0.1), "b": (0, 0.1)}).fit(X, Y)
+        np.testing.assert_allclose(found.coef_[0], 0.1, rtol=1e-6)
+        table = pg.goodness_of_fit(found, X, Y)
+        # the intercept is all that is free, and its best value has a closed form
+        assert table["degrees_of_freedom"].iloc[0] == 1
+        eta = X.sum(axis=1) * 0.1
+        eta += np.log(Y[:, 0].sum() / np.exp(eta).sum())
+        likely = poisson_density.logpmf(Y[:, 0], np.exp(eta)).sum()
+        assert table["log_likelihood"].iloc[0] == pytest.approx(likely, rel=1e-6)
+        assert table["aic"].iloc[0] == pytest.approx(2 - 2 * likely, rel=1e-6)
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("constraints", "said"),
@@ -460,9 +518,22 @@ class TestBadInput:
             ({"a": (-1, -0.1)}, "the upper bound is -0.1, which leaves no weight of 0"),
             ({"a": (INF, None)}, "the lower bound is inf, which leaves no weight of 0"),
             ({"a": (None, [1, -2, 1])}, "the upper bound is -2"),
-            ({"a": (np.nan, 1)}, "the lower bound must be a number, or None where there is none; found nan"),
-            ({"a": (0, "much")}, "the upper bound must be a number, or None where there is none; found 'much'"),
-            ({"a": (False, 1)}, "the lower bound must be a number, or None where there is none; found False"),
+            ({"a": (1, -1)}, "constraints of group 'a': the lower bound 1 is above the upper bound -1; swap them"),
+            ({"a": (INF, -INF)}, "the lower bound inf is above the upper bound -inf"),
+            ({"a": (0, [1, -2, 1])}, "the lower bound 0 is above the upper bound -2"),
+            ({"a": [np.nan, 1]}, "the lower bound must be a number, or -inf where there is none; found nan"),
+            ({"a": (0, "much")}, "the upper bound must be a number, or inf where there is none; found 'much'"),
+            ({"a": (False, 1)}, "the lower bound must be a number, or -inf where there is none; found False"),
+            ({"a": [(None, None), (0, None), (0, 1)]}, "all upper bounds, as in ([l1, l2], [u1, u2]) for two columns"),
+            (
+                {"a": [[-1, 1], [-2, 2], [-3, 3]]},
+                "found what may be a pair for each column, [[-1, 1], [-2, 2], [-3, 3]]",
+            ),
+            (
+                {"b": [(None, None), (0, None)]},
+                "constraints of group 'b' must have all lower bounds first and then all",
+            ),
+            ({"b": ((-1, 1), (0, 2))}, "as in ([l1, l2], [u1, u2]) for two columns; found what may be a pair"),
             ({"a": (0, [1, 2])}, "constraints of group 'a' has 2 upper bounds for 3 columns; give one number"),
             ({"a": (0, [[1, 2, 3]])}, "the upper bound must be one number, or a list of one per column"),
             ({"z": (0, 1)}, "constraints names 'z', which is no feature group"),
@@ -471,6 +542,12 @@ class TestBadInput:
     def test_bounds(self, constraints, said):
         X, Y = drawn()
         assert_complaint(said, partial(model(constraints=constraints).fit, X), Y["poisson"])
+
+    @pytest.mark.parametrize("kind", [tuple, list, np.array])
+    def test_two_lists_for_two_columns_are_lower_and_upper_bounds(self, kind):
+        X, Y = drawn()
+        found = model(constraints={"b": kind([[-0.5, 0], [0.25, 1]])}, lambdas=[0.02]).fit(X, Y["poisson"])
+        np.testing.assert_array_equal(found.penalty_.bounds[:, 3:5], [[-0.5, 0], [0.25, 1]])
 
     @pytest.mark.parametrize(
         ("settings", "said"),

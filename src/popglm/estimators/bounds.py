@@ -20,6 +20,8 @@ __all__ = ["as_given", "check_bounded_fit", "check_bounds"]
 SIGNS = {"positive": (0.0, np.inf), "negative": (-np.inf, 0.0)}
 #: What may be given for a group.
 KINDS = "'positive', 'negative' or a pair (lower, upper)"
+#: How bounds are given that differ between the columns of a group.
+BY_COLUMN = "([l1, l2], [u1, u2])"
 
 
 def check_bounds(given: Any, groups: Sequence[str], sizes: np.ndarray) -> np.ndarray | None:
@@ -51,10 +53,18 @@ def _of_group(name: str, kind: Any, size: int) -> np.ndarray:
             raise ValueError(f"{whose} must be {KINDS}; found {shown(kind)}. A SmoothGLM has curves that rise or fall.")
         return np.repeat(np.array(SIGNS[kind])[:, None], size, axis=1)
     pair = as_numpy(kind)
+    if _has_pairs(pair, size):
+        raise ValueError(
+            f"{whose} must have all lower bounds first and then all upper bounds, as in {BY_COLUMN} for two columns; "
+            f"found what may be a pair for each column, {shown(kind)}."
+        )
     if isinstance(pair, Mapping | set) or not hasattr(pair, "__len__") or len(pair) != 2:
         raise ValueError(f"{whose} must be {KINDS}; found {shown(kind)}.")
     lower, upper = pair
     found = np.stack([_side(whose, "lower", lower, size, -np.inf), _side(whose, "upper", upper, size, np.inf)])
+    if (crossed := found[0] > found[1]).any():
+        lower, upper = found[:, crossed][:, 0]
+        raise ValueError(f"{whose}: the lower bound {lower:g} is above the upper bound {upper:g}; swap them.")
     for side, bounds, wrong in zip(("lower", "upper"), found, (found[0] > 0, found[1] < 0), strict=True):
         if wrong.any():
             raise ValueError(
@@ -62,6 +72,20 @@ def _of_group(name: str, kind: Any, size: int) -> np.ndarray:
                 "between them, or an offset for a part that is known."
             )
     return found
+
+
+def _has_pairs(given: Any, size: int) -> bool:
+    """Whether bounds of a group of ``size`` columns may have been given as a pair for each column, as SciPy has them.
+
+    Two pairs for two columns may be either. Two lists are lower and upper bounds, as is a table of two rows; two tuples
+    are pairs to most who write them.
+    """
+    entries = given.tolist() if isinstance(given, np.ndarray) else given
+    if not isinstance(entries, list | tuple) or len(entries) != size:
+        return False
+    if not all(isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries):
+        return False
+    return size != 2 or any(isinstance(entry, tuple) for entry in entries)
 
 
 def _side(whose: str, side: str, given: Any, size: int, without: float) -> np.ndarray:
@@ -82,7 +106,7 @@ def _side(whose: str, side: str, given: Any, size: int, without: float) -> np.nd
         infinite = isinstance(value, float) and np.isinf(value)
         if value is not None and not infinite and not is_number(value):
             raise ValueError(
-                f"{whose}: the {side} bound must be a number, or None where there is none; found {shown(value)}."
+                f"{whose}: the {side} bound must be a number, or {without:g} where there is none; found {shown(value)}."
             )
     return np.broadcast_to([without if value is None else float(value) for value in values], (size,))
 

@@ -111,9 +111,9 @@ class GLM(PopulationGLM):
         for Poisson counts. An infinite γ would be the lasso. For columns of unit variance. See the Notes.
     constraints : mapping, optional
         By the names of feature groups, what the weights of their columns must be: "positive" or "negative", or 0; or
-        within a pair (lower, upper), in the units of `coef_` and with 0 between them. None or inf is no bound, and a
-        list has one for each column of the group. Under all penalties but MCP and SCAD, and without ``smoothness``.
-        `SmoothGLM` has curves that rise or fall.
+        within a pair (lower, upper), in the units of `coef_` and with 0 between them. None or inf is no bound. Lists
+        have one for each column of the group, all lower ones first: ([l1, l2], [u1, u2]). Under all penalties but MCP
+        and SCAD, and without ``smoothness``. `SmoothGLM` has curves that rise or fall.
     power : float, optional
         p of Tweedie activity, whose variance is μ^p: between 1 and 2, 1.5 unless given. No other family has a choice.
 
