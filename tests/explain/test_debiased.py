@@ -67,6 +67,36 @@ def test_gaussian_is_least_squares_at_any_strength(recording, penalty, trial):
             np.testing.assert_allclose(found[name], usual[name], rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("penalty", ["none", "lasso", "group_lasso"])
+def test_from_weights_at_bounds_it_is_least_squares_without_them(recording, penalty):
+    X, Y = recording[0], recording[1]["gaussian"]
+    held = {"group0": (-0.01, 0.01), "group2": "negative"}
+    model = fitted("gaussian", X, Y, penalty, constraints=held)
+    assert (np.abs(model.coef_) == 0.01).any()
+    found = pg.debiased(model, X, Y)
+    least = np.linalg.lstsq(np.column_stack([X, np.ones(N)]), Y, rcond=None)[0]
+    np.testing.assert_allclose(found["coef"], least[:-1].T, atol=1e-8)
+    # they are not confined
+    assert (np.abs(found["coef"].values[:, :3]) > 0.01).any()
+    assert (found["coef"].values[:, 5:] > 0).any()
+
+
+def test_coverage_from_weights_at_bounds():
+    """Poisson, a truth beyond its bound: the step takes away what the bound holds back, here and in other columns."""
+    rng = np.random.default_rng(4)
+    X, truth = rng.normal(size=(400, 4)), np.array([0.4, 0.3, -0.2, 0.0])
+    X[:, 1:3] += 0.7 * X[:, :1]
+    Y = rng.poisson(np.exp(X @ truth)[:, None], (400, 150)).astype(float)
+    model = fitted(
+        "poisson", X, Y, "lasso", 0.02, feature_groups=list("abcd"), constraints={"a": (None, 0.1)}, tol=1e-6
+    )
+    np.testing.assert_allclose(model.coef_[:, 0], 0.1, rtol=1e-6)
+    found = pg.debiased(model, X, Y)
+    held = ((found["lower"] <= truth) & (truth <= found["upper"])).mean("neuron").values
+    # 150 intervals of 95 % hold within three standard errors of a share
+    assert (np.abs(held - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 150)).all()
+
+
 @pytest.mark.parametrize("trial", [None, TRIAL])
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli", "gamma", "negative_binomial"])
 def test_without_strength_it_is_wald(recording, family, trial):
@@ -328,3 +358,12 @@ def test_other_data_and_other_models_are_told(recording):
     censored = pg.GLM("censored_gaussian", lambdas=[0.1]).fit(X, Y.astype(float))
     with pytest.raises(ValueError, match="weights of a censored_gaussian model depend on what else"):
         pg.debiased(censored, X, Y.astype(float))
+
+
+@pytest.mark.parametrize(("n", "inverse"), [(N, "nodewise"), (15, "auto"), (9, "hessian")])
+def test_bounds_and_regressions_do_not_go_together(recording, n, inverse):
+    X, Y = recording[0][:n], recording[1]["gaussian"][:n]
+    model = fitted("gaussian", X, Y, constraints={"group0": "positive"})
+    assert_complaint(
+        "the model has constraints, and inverse='nodewise'", lambda i: pg.debiased(model, X, Y, inverse=i), inverse
+    )

@@ -58,7 +58,8 @@ def debiased(
     Parameters
     ----------
     model : GLM or GLMCV
-        Fitted to X and Y, with any penalty. Where the null model was selected, the step begins there.
+        Fitted to X and Y, with any penalty. Where the null model was selected, the step begins there. From weights
+        within ``constraints`` it leads to those of the model without them, which may lie beyond the bounds.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
     trial : array-like, shape (n_samples,), optional
@@ -91,7 +92,8 @@ def debiased(
         If labels are not those of the fit, or sample weights and offset are not as there; if the data of a `GLMCV` are
         not those of the fit, as its held-out deviance tells (a `GLM` has none to tell by); if there is one trial alone;
         if `level` or `inverse` is none; for ``family="censored_gaussian"``; for a loss with kinks; for
-        ``inverse="hessian"`` and no more samples than columns.
+        ``inverse="hessian"`` and no more samples than columns; for a model with ``constraints`` where M is of
+        regressions.
 
     Warns
     -----
@@ -120,6 +122,11 @@ def debiased(
     Zhang). All columns are one population, whose neurons are the columns. Gaussian neurons that are recorded in the
     same samples share these regressions; other families have curvatures of each neuron's own, and some seconds per
     neuron for hundreds of columns.
+
+    ``constraints`` are no part of what is estimated. With "hessian" the step takes away what a bound has held back too,
+    and its estimates are not confined: a weight at its bound may come out on either side, and one that must not be
+    negative may be. The regressions take away the small bias of a penalty alone. They leave a share of what a bound
+    holds back, and intervals do not hold, so that such models are refused there.
 
     The theory asks for few columns with weights (van de Geer et al.), and for groups that are small beside n. A model
     whose columns are left out by a mask knows nothing of them. Intervals are for one weight each, not for all at once.
@@ -183,12 +190,18 @@ def debiased(
             errors.append(None)
             continue
         n_columns = int((samples.columns(j) != 0).any(axis=0).sum()) + model.fit_intercept
+        by_nodes[j] = inverse == "nodewise" or (inverse == "auto" and samples.count(j) < ENOUGH * n_columns)
+        if model.constraints and (by_nodes[j] or samples.count(j) <= n_columns):
+            raise ValueError(
+                f"debiased: the model has constraints, and inverse='nodewise', here for {samples.count(j):g} samples "
+                f"and {n_columns} columns of neuron {model.neuron_names_[j]!r}, does not take away all that bounds "
+                "hold back; fit without constraints, or use inverse='hessian' with more samples than columns."
+            )
         if inverse == "hessian" and samples.count(j) <= n_columns:
             raise ValueError(
                 f"debiased: neuron {model.neuron_names_[j]!r} has {samples.count(j):g} samples for {n_columns} "
                 "columns, and their information has no inverse; use inverse='nodewise' or 'auto'."
             )
-        by_nodes[j] = inverse == "nodewise" or (inverse == "auto" and samples.count(j) < ENOUGH * n_columns)
         step, own = _by_nodes(samples, j, nodewise) if by_nodes[j] else _by_inverse(samples, j, far)
         coef[j] += step[:p]
         intercept[j] += step[p] if model.fit_intercept else 0.0
