@@ -30,9 +30,9 @@ PIECE = 256
 class RowStream:
     """Rows of an array on disk, read in blocks by a thread of its own.
 
-    A block is read once while neighbouring rows are asked for, and its successor is read ahead. `GLM` and `GLMCV` wrap
-    ``np.memmap``, zarr and HDF5 arrays by themselves where they are larger than the default ``memory``; wrap them
-    yourself to choose another.
+    A block is read once while neighbouring rows are asked for, and its successor is read ahead. All models that take an
+    X on disk wrap ``np.memmap``, zarr and HDF5 arrays by themselves where they are larger than the default ``memory``;
+    wrap them yourself to choose another.
 
     Parameters
     ----------
