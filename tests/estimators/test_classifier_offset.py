@@ -277,3 +277,7 @@ def test_what_cannot_be_an_offset():
     far = np.zeros((N, K))
     far[5, 1] = 1e16
     told("above the mean of the classes in row 5 for class 'none', beside which what the weights add", far)
+    # another precision is a remedy where there is one
+    for precision, remedy in {"float32": ", or fit with precision='float64'", "float64": ""}.items():
+        with pytest.raises(ValueError, match=f"give logarithms of probabilities or odds{remedy}\\.$"):
+            pg.ClassifierGLM(precision=precision).fit(X, LABELS, offset=far)

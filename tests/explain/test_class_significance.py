@@ -134,3 +134,68 @@ def test_time_in_trial_is_kept_by_exchanged_trials():
     found = quietly(pg.significance, model, locked, Y, trial=TRIAL, n_shifts=10)
     assert found.attrs["method"] == "trial_permutation"
     assert "holds time in trial, which exchanged trials keep" in found.attrs["reason"]
+
+
+def a_row_per_trial(n=60):
+    """Choices that follow the first column, with a row for every trial; and a model of them."""
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((n, 2))
+    choice = np.where(2.0 * X[:, 0] + rng.logistic(size=n) > 0, "left", "right")
+    return quietly(pg.ClassifierGLMCV(**SETTINGS).fit, X, choice), X, choice
+
+
+@pytest.mark.parametrize("method", ["auto", "trial_permutation"])
+def test_choices_of_trials_of_one_row_are_exchanged(method):
+    model, X, choice = a_row_per_trial()
+    n = len(X)
+    strata = np.arange(n) // 20
+    given = {"trial": np.arange(n), "method": method, "strata": strata, "n_shifts": 20, "seed": 4, "refit": True}
+    found = pg.significance(model, X, choice, ["feature0", "feature1"], **given)
+    assert found.attrs["method"] == "trial_permutation"
+    assert found.attrs["refit"] == "full"
+    assert found.contribution_method.values.tolist() == 2 * ["trial_permutation"]
+    orders = TrialPermutations(np.arange(n), strata, 20, 4, False).orders
+    np.testing.assert_array_equal(strata[orders], np.tile(strata, (20, 1)))
+    for k in (0, 5):
+        by_hand = quietly(pg.ClassifierGLMCV(**SETTINGS | {"cv": model.splits_}).fit, X, choice[orders[k]])
+        np.testing.assert_allclose(found.deviance_explained_null[k, 0], by_hand.cv_deviance_explained_[0], rtol=1e-6)
+    # more surrogates than a recording of so many samples has shifts
+    by_default = pg.significance(model, X, choice, ["feature0", "feature1"], trial=np.arange(n))
+    assert by_default.p_value[0] == pytest.approx(1 / 1001)
+    assert by_default.contribution_p_value[0, 0] < 0.01 < by_default.contribution_p_value[0, 1]
+    assert by_default.attrs["reason"] == "trials have one label each, and do not go on beside the model"
+    assert "labels and 'feature0' do not go on together" in by_default.contribution_reason.values[0]
+
+
+def test_slow_choices_of_trials_of_one_row_are_shifted():
+    n = 300
+    rng = np.random.default_rng(0)
+    slow = np.sin(np.arange(n) / 8)
+    choice = np.where(slow + 0.3 * rng.standard_normal(n) > 0, "left", "right")
+    X = np.column_stack([slow + 0.3 * rng.standard_normal(n)])
+    model = quietly(pg.ClassifierGLMCV(**SETTINGS).fit, X, choice)
+    strata = np.arange(n) // 150
+    with pytest.warns(pg.PopglmWarning, match="strata play no part in the test of the model, 'feature0': .* circular_"):
+        found = pg.significance(model, X, choice, ["feature0"], trial=np.arange(n), strata=strata, n_shifts=30)
+    assert found.attrs["method"] == "circular_shift"
+    assert "change slowly" in found.attrs["reason"]
+
+
+def test_warnings_speak_of_responses_and_of_significance():
+    model, X, choice = a_row_per_trial(80)
+    trial, drift = np.arange(80), np.linspace(-3, 3, 80)
+    away = X + 5.0
+    away[:, 0] = drift
+    choice = np.where(drift + 0.2 * X[:, 0] > 0, "left", "right")
+    model = quietly(pg.ClassifierGLMCV(**SETTINGS | {"lambdas": [0.1]}).fit, away, choice)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pg.significance(model, away, choice, ["feature1"], trial=trial, method="circular_shift", n_shifts=30)
+    told = " ".join(str(one.message) for one in caught)
+    assert "significance: columns of 'feature1' are not centred" in told
+    assert "1 of 1 responses fluctuate so slowly together" in told
+    assert "neurons" not in told
+    assert "breakdown" not in told
+    assert "method='shuffle'" not in told
+    with pytest.warns(pg.PopglmWarning, match="deviance explained of response 'neuron0' is"):
+        pg.breakdown(model, away, choice[::-1])

@@ -4,6 +4,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.stats import binom, chisquare
 from signals import PATH, smooth, standardised
 
@@ -206,6 +207,33 @@ def test_trials_of_different_lengths_exchange_their_means():
     assert (p[10:] <= 0.05).sum() <= binom.ppf(0.999, 70, 0.05)
     with pytest.raises(ValueError, match="trials of different lengths cannot be exchanged to test the model"):
         pg.significance(model, X, Y, trial=trial, method="trial_permutation")
+
+
+def test_trials_of_one_sample_are_exchanged_and_strata_that_play_no_part_are_told():
+    rng = np.random.default_rng(2)
+    n = 40
+    X = rng.standard_normal((n, 1))
+    Y = X @ [[1.0, 0.0]] + rng.standard_normal((n, 2))
+    model = pg.GLMCV("gaussian", penalty="none", cv=4, precision="float64").fit(X, Y)
+    asked = {"trial": np.arange(n), "n_shifts": 199, "seed": 3}
+    found, same = (pg.significance(model, X, Y, **asked, method=how) for how in ("auto", "trial_permutation"))
+    xr.testing.assert_equal(found, same)
+    assert found.attrs["method"] == "trial_permutation"
+    assert found.attrs["reason"].startswith("trials have one sample each, and activity and the model do not go on")
+    orders = TrialPermutations(np.arange(n), np.zeros(n, int), 199, 3, False).orders
+    folds = [np.flatnonzero(model.fold_ == k) for k in range(4)]
+    z = Y[:, 0] - Y[:, 0].mean()
+    by_hand = [gain_by_hand(ordinary(X), z[order], folds) for order in orders[:5]]
+    np.testing.assert_allclose(found.deviance_explained_null[:5, 0], by_hand, atol=1e-9)
+    assert found.p_value[0] == pytest.approx(1 / 200)
+    strata = np.arange(n) // 20
+    for refit in (None, False, True):
+        told = r"strata play no part in the test of the model, 'feature0': .* circular_shift exchanges none"
+        with pytest.warns(pg.PopglmWarning, match=told):
+            pg.significance(
+                model, X, Y, ["feature0"], trial=np.arange(n), n_shifts=19, method="circular_shift", strata=strata,
+                refit=refit,
+            )  # fmt: skip
 
 
 def test_trials_stay_in_their_stratum():

@@ -30,7 +30,7 @@ from popglm.solve.stream import read_rows
 from popglm.variables import Variables, group_columns, resolve_variables
 from popglm.warnings import PopglmWarning, warn
 
-__all__ = ["breakdown"]
+__all__ = ["breakdown", "shares_of_null_deviance"]
 
 METHODS = ("zero", "shuffle", "keep")
 
@@ -153,6 +153,21 @@ def breakdown(
     return found.dataset(method == "keep", kind="breakdown", method=method, held_out=int(held_out))
 
 
+def shares_of_null_deviance(
+    model: PopulationGLM | CategoricalGLM,
+    data: tuple[Any, Any, Any, Any],
+    variables: Variables,
+    who: str,
+    held_out: bool = True,
+) -> np.ndarray:
+    """What `breakdown` calls ``fraction_null_deviance``, shape (n_neurons, n_variables); ``who`` asks, for messages.
+
+    ``data`` is X, Y, sample weights and offset.
+    """
+    tally = _tally(model, data, variables, None, "zero", None, held_out, who)
+    return tally.dataset(False, kind="breakdown", method="zero", held_out=int(held_out)).fraction_null_deviance.values
+
+
 def _tally(
     model: PopulationGLM,
     data: tuple[Any, Any, Any, Any],
@@ -161,10 +176,11 @@ def _tally(
     method: str,
     seed: int | None,
     held_out: bool,
+    who: str = "breakdown",
 ) -> Tally:
     """Deviances of a model with and without each variable; ``data`` is X, Y, sample weights and offset."""
     X, Y, sample_weight, offset = data
-    asks = "breakdown with method='shuffle'" if method == "shuffle" else "breakdown"
+    asks = f"{who} with method='shuffle'" if method == "shuffle" else who
     of_classes = isinstance(model, CategoricalGLM)
     check = check_class_matrix if of_classes else check_design_matrix
     values = check(model, X, asks, held_out, whole=method == "shuffle")
@@ -172,11 +188,9 @@ def _tally(
     # a single number asks on purpose for predictions without what the fit had
     as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
     if held_out:
-        sample_weight, offset = check_as_in_fit(
-            model, sample_weight, offset, len(values), labels, "breakdown", refits=False
-        )
+        sample_weight, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, who, refits=False)
     else:
-        offset = check_offset(model, offset, len(values), labels, "breakdown")
+        offset = check_offset(model, offset, len(values), labels, who)
     predictor = (ClassPredictor if of_classes else Predictor).make(model, values, offset, held_out)
     axis = check_bins(by, len(values), labels)
     fold = model.fold_ if held_out else None
@@ -187,7 +201,7 @@ def _tally(
     chosen = resolve_variables(variables, groups)
     columns = [group_columns(names, groups, sizes) for names in chosen.values()]
     if method != "shuffle":
-        _warn_unless_centred(values, chosen, columns)
+        _warn_unless_centred(values, chosen, columns, who)
     sources = _permutations(predictor.rows, len(values), len(columns), seed) if method == "shuffle" else None
 
     tally = Tally(activity, list(chosen))
@@ -203,7 +217,7 @@ def _tally(
             tally.add_reduced(neurons, v, reduced)
     if as_in_fit and (said := other_than_in_fit(model, np.arange(len(tally.full)), tally.full, tally.null)):
         warn(
-            f"breakdown: X and Y are not those of the fit, or in another order, but are predicted row by row by the "
+            f"{who}: X and Y are not those of the fit, or in another order, but are predicted row by row by the "
             f"folds of the fit: {said}. Use held_out=False for other samples.",
             PopglmWarning,
         )
@@ -221,7 +235,7 @@ def _permutations(rows: np.ndarray, n_samples: int, n_variables: int, seed: int 
     return sources
 
 
-def _warn_unless_centred(X: Any, chosen: dict[str, list[str]], columns: list[np.ndarray]) -> None:
+def _warn_unless_centred(X: Any, chosen: dict[str, list[str]], columns: list[np.ndarray], who: str) -> None:
     # in test rows a centred column's mean is off by a little; a column that was never centred is off by much
     blocks = [
         (last - first, rows.mean(axis=0, dtype=float), rows.var(axis=0, dtype=float))
@@ -233,8 +247,11 @@ def _warn_unless_centred(X: Any, chosen: dict[str, list[str]], columns: list[np.
     away = np.abs(mean) > 0.5 * spread + 1e-6
     far = [name for name, own in zip(chosen, columns, strict=True) if away[own].any()]
     if far:
+        remedy = "Standardise the design (popglm.Design does)"
+        if who == "breakdown":
+            remedy += ", or use method='shuffle'"
         warn(
-            f"breakdown: columns of {listed(map(repr, far))} are not centred, and setting them to 0 also "
-            "shifts the baseline. Standardise the design (popglm.Design does), or use method='shuffle'.",
+            f"{who}: columns of {listed(map(repr, far))} are not centred, and setting them to 0 also "
+            f"shifts the baseline. {remedy}.",
             PopglmWarning,
         )

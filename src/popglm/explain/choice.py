@@ -46,18 +46,16 @@ class Layout:
     def __post_init__(self) -> None:
         self.length = np.bincount(self.trial)
         self.first = np.concatenate([[0], np.cumsum(self.length)[:-1]])
-        self.equal = len(self.length) > 1 and (self.length == self.length[0]).all() and self.length[0] > 1
+        self.equal = len(self.length) > 1 and bool((self.length == self.length[0]).all())
 
     def constant_in_trials(self, X: np.ndarray) -> np.ndarray:
-        """Whether a column is the same throughout every trial, shape (n_columns,)."""
-        if (self.length == 1).all():
-            return np.zeros(X.shape[1], bool)
+        """Whether a column is the same throughout every trial, as all are in trials of one sample; (n_columns,)."""
         inside = X - self.means(X)[self.trial]
         return (inside**2).sum(axis=0) <= ROUNDING * self._variation(X)
 
     def locked_to_trials(self, X: np.ndarray) -> np.ndarray:
         """Whether a column is the same in every trial, sample by sample, shape (n_columns,)."""
-        if not self.equal:
+        if not self.equal or self.length[0] == 1:
             return np.zeros(X.shape[1], bool)
         by_trial = X.reshape(len(self.length), self.length[0], -1)
         across = ((by_trial - by_trial.mean(axis=0)) ** 2).sum(axis=(0, 1))
@@ -71,7 +69,7 @@ class Layout:
     def _variation(X: np.ndarray) -> np.ndarray:
         return ((X - X.mean(axis=0)) ** 2).sum(axis=0)
 
-    def choose(self, X: np.ndarray, residuals: np.ndarray, what: str) -> Method:
+    def choose(self, X: np.ndarray, residuals: np.ndarray, what: str, activity: str = "activity") -> Method:
         """The method for some columns.
 
         Parameters
@@ -81,23 +79,25 @@ class Layout:
             What the columns are to explain.
         what : str
             Their name, for the reason.
+        activity : str
+            What the residuals are of, for the reason.
         """
         locked, constant = self.locked_to_trials(X), self.constant_in_trials(X)
         n = len(self.length)
         few = f", though {n} trials are few for it" if n < FEWEST_TRIALS else ""
         if (constant & ~locked).all():
+            held = "trials have one sample each" if (self.length == 1).all() else f"{what} is constant within trials"
             dependence = serial_dependence(self.means(X), self.means(residuals))
             if dependence <= MOST_DEPENDENCE:
                 return Method(
                     "trial_permutation",
-                    f"{what} is constant within trials, and activity and it do not go on together from one trial to "
-                    f"the next{few}",
+                    f"{held}, and {activity} and {what} do not go on together from one trial to the next{few}",
                     means=not self.equal,
                 )
             return Method(
                 "circular_shift",
-                f"{what} is constant within trials, but activity and it both change slowly over trials, which are "
-                "therefore not exchangeable",
+                f"{held}, but {activity} and {what} both change slowly over trials, which are therefore not "
+                "exchangeable",
             )
         if locked.any():
             return Method("time_in_trial", f"trials have equal length and {what} holds time in trial{few}")

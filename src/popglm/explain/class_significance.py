@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from popglm.estimators.classifier.offsets import beside_classes, of_occurring
-from popglm.explain.ablation import breakdown
+from popglm.explain.ablation import shares_of_null_deviance
 from popglm.explain.choice import MOST_DEPENDENCE, Layout, Method, serial_dependence
 from popglm.explain.class_refits import ClassDataOfFit, class_data_of_fit
 from popglm.explain.moved_columns import MovedTest
@@ -86,8 +86,7 @@ class TestedClasses(MovedTest):
     def constant_in_trials(self) -> bool:
         """Whether every response has one label, and one offset, throughout each trial."""
         first, offset = self.first[self.trial], self.data.offset
-        constant = (self.y == self.y[first]).all() and (offset is None or (offset == offset[first]).all())
-        return bool(constant) and self.trial[-1] + 1 < len(self.trial)
+        return bool((self.y == self.y[first]).all() and (offset is None or (offset == offset[first]).all()))
 
     def explained(self) -> np.ndarray:
         """Held-out deviance explained."""
@@ -95,8 +94,8 @@ class TestedClasses(MovedTest):
 
     def contributions(self, chosen: dict[str, list[str]]) -> np.ndarray:
         """See `MovedTest`."""
-        given: dict[str, Any] = {"sample_weight": self.data.weight, "offset": self.data.offset}
-        return breakdown(self.model, self.X, self.data.y, chosen, **given).fraction_null_deviance.values
+        data = self.X, self.data.y, self.data.weight, self.data.offset
+        return shares_of_null_deviance(self.model, data, chosen, "significance")
 
     def at_once(self) -> int:
         """See `MovedTest`."""
@@ -123,9 +122,10 @@ class TestedClasses(MovedTest):
 
     def _of_trials(self, layout: Layout, X: np.ndarray) -> Method:
         """The method for labels that are constant within trials."""
+        held = "trials have one label each" if (layout.length == 1).all() else "labels are constant within trials"
         if serial_dependence(layout.means(X), layout.means(self.residuals)) <= MOST_DEPENDENCE:
-            return Method("trial_permutation", "labels are constant within trials, and do not go on beside the model")
-        return Method("circular_shift", "labels are constant within trials, but they and the model change slowly")
+            return Method("trial_permutation", f"{held}, and do not go on beside the model")
+        return Method("circular_shift", f"{held}, but they and the model change slowly")
 
     def score(self, own: Any, alone: np.ndarray, surrogates: Any, going: np.ndarray, draws: slice) -> np.ndarray:
         """See `MovedTest`; all surrogates of labels are responses of one fit."""

@@ -14,6 +14,7 @@ import xarray as xr
 from popglm.checks import check_flag
 from popglm.estimators import GLMCV
 from popglm.estimators.base import PopulationGLM
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.estimators.deviance_loss import deviance_loss, null_unit_deviance, scored_by_folds
 from popglm.estimators.features import check_features
 from popglm.estimators.sparse_features import stays_sparse
@@ -171,9 +172,9 @@ def other_than_in_fit(model: GLMCV, neurons: np.ndarray, deviance: np.ndarray, n
         other = np.flatnonzero(np.abs(found - fitted) > SAME * np.maximum(1, 1 - fitted))
     if not len(other):
         return ""
-    j = other[0]
+    j, kind = other[0], "response" if isinstance(model, CategoricalGLM) else "neuron"
     return (
-        f"the held-out deviance explained of neuron {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was "
+        f"the held-out deviance explained of {kind} {model.neuron_names_[neurons[j]]!r} is {found[j]:.3g}, and was "
         f"{fitted[j]:.3g} in the fit"
     )
 

@@ -13,7 +13,7 @@ from popglm.explain.choice import Layout, Method, spread
 from popglm.explain.refits import EXCEEDANCES, TIE, sequential_p_values, stages
 from popglm.explain.shift_p_values import degrees_of_freedom, widened
 from popglm.explain.shifts import unique_columns
-from popglm.explain.surrogate_maker import SurrogateMaker
+from popglm.explain.surrogate_maker import SurrogateMaker, warn_of_unused_strata
 from popglm.variables import group_columns
 
 __all__ = ["MovedTest"]
@@ -108,6 +108,7 @@ class MovedTest(ABC):
             freedom.append(degrees_of_freedom(alone, residuals, scale) if took.name == "circular_shift" else None)
             targets.append((own, alone, surrogates))
             methods.append(took)
+        warn_of_unused_strata(self.strata, dict(zip(["the model", *map(repr, chosen)], methods, strict=True)))
         found = list(map(self._test, *zip(*targets, strict=True)))
         statistics, drawn_, ranks = zip(*found, strict=True)
         nulls = np.full((max(map(len, drawn_)), len(statistics[0]), len(found)), np.nan)

@@ -12,7 +12,7 @@ import xarray as xr
 from popglm.checks import MOST_DRAWS, check_count, check_flag, check_room, check_seed
 from popglm.estimators import GLMCV, ClassifierGLMCV, SmoothGLM
 from popglm.estimators.classifier.base import CategoricalGLM
-from popglm.explain.ablation import breakdown
+from popglm.explain.ablation import shares_of_null_deviance
 from popglm.explain.choice import METHODS, Layout, Method, spread
 from popglm.explain.class_local_significance import LocallyTestedClasses
 from popglm.explain.class_significance import TestedClasses
@@ -25,7 +25,7 @@ from popglm.explain.refits import LocalTest
 from popglm.explain.shift_p_values import degrees_of_freedom, widened
 from popglm.explain.shifts import ShiftTest, unique_columns
 from popglm.explain.smooth_significance import TestedCurves
-from popglm.explain.surrogate_maker import SurrogateMaker
+from popglm.explain.surrogate_maker import SurrogateMaker, warn_of_unused_strata
 from popglm.explain.surrogates import draw_offsets
 from popglm.explain.tested import TestedData, table_of_tests
 from popglm.messages import shown
@@ -66,13 +66,14 @@ def significance(
     variables : list of str, or mapping, optional
         Whose contributions to test, as in `breakdown`; None tests the whole model alone.
     trial : array-like, shape (n_samples,)
-        Trial of every sample. Shifts are at least as long as the longest trial, from both ends of the recording, so
-        that no activity lands in its own trial.
+        Trial of every sample, ``np.arange(n_samples)`` where a row is a trial. Shifts are at least as long as the
+        longest trial, from both ends of the recording, so that no activity lands in its own trial.
     method : {"auto", "circular_shift", "trial_permutation", "time_in_trial"}
         What surrogates of the activity are made by; "auto" chooses for the model and for every variable, and says
         why. See Notes.
     strata : array-like, shape (n_samples,), optional
         Trials are exchanged with trials of the same stratum alone: a block of the task, a session, another variable.
+        A warning tells of tests that exchange no trials, where strata play no part.
     n_shifts : int
         Surrogates of every neuron, all different. No p-value is below ``1 / (1 + n_shifts)``, and where activity is
         slow and the recording short, p-values of shifts stay a little above that: 19 are too few to find p ≤ .05.
@@ -140,7 +141,8 @@ def significance(
 
     *Permutations of trials* exchange the activity of whole trials, within strata. They ask that trials could have
     come in another order, and are the choice for variables that are constant within trials, like cue or choice. If
-    trials have different lengths, mean residuals of trials are exchanged, in units of their standard errors. If there
+    trials have different lengths, mean residuals of trials are exchanged, in units of their standard errors. In trials
+    of one sample each everything is constant, and the sample is exchanged. If there
     are no more permutations than `n_shifts`, all are done, and the p-value is exact.
 
     *Time in trial*: a likelihood-ratio test on held-out rows. Its statistic is the gain in log-likelihood of held-out
@@ -251,7 +253,9 @@ def significance(
         )
     if refit is not None:
         check_flag("significance", "refit", refit)
-    if refit is not None and method not in ("auto", "circular_shift"):
+    # what moves labels or curves is by whatever method, and either refit
+    by_any_method = isinstance(model, CategoricalGLM | SmoothGLM)
+    if refit is not None and method not in ("auto", "circular_shift") and not by_any_method:
         raise ValueError(f"significance: method={shown(method)} has its own refit; leave refit=None.")
     if isinstance(model, GLMCV) and hasattr(model, "loss_") and not model.loss_.is_exponential:
         raise ValueError(
@@ -366,7 +370,8 @@ def _by_local_refits(
         freedom.append(degrees_of_freedom(alone, residuals, scale) if took.name == "circular_shift" else None)
         drawings.append(surrogates)
         methods.append(took)
-    _, mine, alone = zip(*targets, strict=True)
+    names, mine, alone = zip(*targets, strict=True)
+    warn_of_unused_strata(data.strata, dict(zip(names, methods, strict=True)))
     found = [
         (statistic, draws, p if free is None else widened(p, free))
         for free, (statistic, draws, p) in zip(
@@ -399,6 +404,8 @@ def _by_shifts(
     model, rows, (n_shifts, seed) = data.model, data.rows, drawn
     if refit and len(rows) < len(data.y):
         raise ValueError(f"significance: {len(data.y) - len(rows)} rows are never held out; refit=True needs them all.")
+    shifts = Method("circular_shift", f"refit={refit} was asked for")
+    warn_of_unused_strata(data.strata, dict.fromkeys(["the model", *map(repr, chosen)], shifts))
     offsets = draw_offsets(len(rows), data.longest, n_shifts, data.y.shape[1], seed)
     scale = 1.0 if data.weight is None else data.weight[rows, None]
     y = data.y[rows]
@@ -423,9 +430,8 @@ def _by_shifts(
         parts = zip([data.X[rows], *own], residuals, [scale, *(scale[c] for c in columns)], strict=True)
         p = widened(p, np.stack([degrees_of_freedom(*part) for part in parts], axis=1))
     p[data.null] = 1
-    reason = "refit=True was asked for" if refit else "refit=False was asked for"
     attrs = {
-        "method": "circular_shift", "reason": reason, "refit": "full" if refit else "none", "n_shifts": n_shifts,
+        "method": shifts.name, "reason": shifts.reason, "refit": "full" if refit else "none", "n_shifts": n_shifts,
         "seed": seed,
     }  # fmt: skip
     return table_of_tests(model, list(chosen), share, statistic, null, p, attrs)
@@ -433,8 +439,8 @@ def _by_shifts(
 
 def _contributions(data: TestedData, chosen: dict) -> np.ndarray:
     """Fractions of null deviance, (n_neurons, n_variables)."""
-    options: dict[str, Any] = {"sample_weight": data.weight, "offset": data.offset}
-    return breakdown(data.model, data.given, data.y, chosen, **options).fraction_null_deviance.values
+    given = data.given, data.y, data.weight, data.offset
+    return shares_of_null_deviance(data.model, given, chosen, "significance")
 
 
 def _rule(model: GLMCV) -> tuple[float, float] | None:

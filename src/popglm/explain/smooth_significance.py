@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from popglm.explain.ablation import breakdown
+from popglm.explain.ablation import shares_of_null_deviance
 from popglm.explain.contributions import Activity, Predictor
 from popglm.explain.data_of_fit import DataOfFit
 from popglm.explain.moved_columns import MovedTest
@@ -74,8 +74,8 @@ class TestedCurves(MovedTest):
     def contributions(self, chosen: dict[str, list[str]]) -> np.ndarray:
         """See `MovedTest`."""
         own = self.data
-        given: dict[str, Any] = {"sample_weight": own.weight, "offset": own.offset, "held_out": False}
-        return breakdown(self.model, own.X, own.Y, chosen, **given).fraction_null_deviance.values
+        data = own.X, own.Y, own.weight, own.offset
+        return shares_of_null_deviance(self.model, data, chosen, "significance", held_out=False)
 
     def _explained(self, X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, neurons: np.ndarray) -> np.ndarray:
         """Fraction of the deviance that weights (n, n_features) of some neurons explain."""

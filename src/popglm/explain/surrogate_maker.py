@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from popglm.estimators.classifier.base import CategoricalGLM
 from popglm.explain.choice import FEWEST_TRIALS, Layout, Method, drift_together, independent_samples
 from popglm.explain.surrogates import CircularShifts, TrialPermutations, TrialSigns, draw_offsets
 from popglm.explain.tested import Tested
+from popglm.messages import listed
 from popglm.warnings import warn
 
-__all__ = ["SurrogateMaker"]
+__all__ = ["SurrogateMaker", "warn_of_unused_strata"]
 
 #: A shift test of fewer independent fluctuations than this does not hold its level.
 FEWEST_SAMPLES = 15
-#: Share of neurons that seem to drift beside an X that does, by chance.
+#: Share of neurons or responses that seem to drift beside an X that does, by chance.
 MOST_BY_CHANCE = 0.05
 #: What helps where shifts do not.
 REMEDY = (
@@ -35,10 +37,14 @@ class SurrogateMaker:
     n_shifts: int
     seed: int
 
+    @property
+    def _of_classes(self) -> bool:
+        return isinstance(self.data.model, CategoricalGLM)
+
     def method(self, asked: str, X: np.ndarray, residuals: np.ndarray, what: str) -> Method:
         """What was asked for, if it can be done, or what suits."""
         if asked == "auto":
-            return self.layout.choose(X, residuals, what)
+            return self.layout.choose(X, residuals, what, "labels" if self._of_classes else "activity")
         means = False
         if asked == "trial_permutation" and not self.layout.equal:
             means = bool(self.layout.constant_in_trials(X).all())
@@ -79,21 +85,33 @@ class SurrogateMaker:
             if n_trials < FEWEST_TRIALS:
                 _warn(f"{what} is tested by {n_trials} trials; below {FEWEST_TRIALS} the level is not held reliably.")
             return
+        those = "responses" if self._of_classes else "neurons"
         worth = independent_samples(X, residuals, scale=scale)[~self.data.empty]
         slow = worth[worth < FEWEST_SAMPLES]
         if len(slow):
             _warn(
-                f"{what} and {len(slow)} of {len(worth)} neurons fluctuate so slowly together that the recording holds "
-                f"fewer than {FEWEST_SAMPLES} independent samples of their product ({np.median(slow):.0f} in the "
+                f"{what} and {len(slow)} of {len(worth)} {those} fluctuate so slowly together that the recording "
+                f"holds fewer than {FEWEST_SAMPLES} independent samples of their product ({np.median(slow):.0f} in the "
                 "median). Few shifts differ then, and none may be like another time: p-values are too small. With 13 "
-                f"samples, some 7 of 100 neurons without an effect have p ≤ 0.05. {REMEDY}"
+                f"samples, some 7 of 100 {those} without an effect have p ≤ 0.05. {REMEDY}"
             )
         drift = drift_together(X, residuals)[~self.data.empty] & (worth >= FEWEST_SAMPLES)
         if drift.sum() > MOST_BY_CHANCE * len(worth):
             _warn(
-                f"{what} and {drift.sum()} of {len(worth)} neurons drift through the whole recording. No shift is like "
-                f"another time then, and p-values are far too small. {REMEDY}"
+                f"{what} and {drift.sum()} of {len(worth)} {those} drift through the whole recording. No shift is "
+                f"like another time then, and p-values are far too small. {REMEDY}"
             )
+
+
+def warn_of_unused_strata(strata: np.ndarray | None, methods: dict[str, Method]) -> None:
+    """Tell of strata that play no part in a test; ``methods`` are those of what is tested, by its name."""
+    shifted = [what for what, took in methods.items() if took.name != "trial_permutation"]
+    if shifted and strata is not None and (strata != strata[0]).any():
+        how = listed(dict.fromkeys(methods[what].name for what in shifted))
+        _warn(
+            f"strata play no part in the test of {listed(shifted)}: they say which trials are exchanged, and {how} "
+            "exchanges none. If trials could have come in another order, use method='trial_permutation'."
+        )
 
 
 def _warn(sentence: str) -> None:

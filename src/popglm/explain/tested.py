@@ -24,6 +24,7 @@ __all__ = ["Tested", "TestedData", "table_of_tests", "trials_of_rows"]
 class Tested(Protocol):
     """What surrogates are made of, of activity or of labels: see `TestedData`."""
 
+    model: Any
     y: np.ndarray
     rows: np.ndarray
     trial: np.ndarray

@@ -100,10 +100,11 @@ def check_class_reach(offset: np.ndarray | None, precision: Any, classes: np.nda
         return
     at = tuple(map(int, np.unravel_index(int(np.abs(offset).argmax()), offset.shape)))
     if abs(offset[at]) * np.finfo(precision).eps > LOST:
+        precise = "" if np.finfo(precision).bits == 64 else ", or fit with precision='float64'"
         raise ValueError(
             f"offset is {offset[at]:g} above the mean of the classes in row {at[0]} for class "
             f"{classes.tolist()[at[-1]]!r}{_of_response(at, names)}, beside which what the weights add is rounded "
-            "away; give logarithms of probabilities or odds, or fit with precision='float64'."
+            f"away; give logarithms of probabilities or odds{precise}."
         )
 
 
