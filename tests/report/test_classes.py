@@ -3,6 +3,7 @@
 import json
 import re
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from popglm.analysis.recipe import parse_recipe
 from popglm.analysis.result import make_result
 from popglm.recording import Session, intervals, signal
 from popglm.report.classes import Classes
+from popglm.report.methods import methods_of
 from popglm.report.packed import unpacked
 from popglm.report.writing import make_page
 
@@ -162,6 +164,44 @@ def test_a_response_counts_once_over_responses(result, page):
     assert measure["n"] == [2, 2]
     whole = block_of(page, "block", facts_of(page)["population_layout"])
     np.testing.assert_allclose(whole["contributions fraction_explained_deviance"][:, 1], shares[:, 0], rtol=1e-3)
+
+
+def test_methods_say_that_the_past_of_neurons_explains_responses(result):
+    coupling = '[[terms]]\nbasis = "coupling"\nof = {basis = "bumps", n = 3, low = 0.1, high = 0.5}\n'
+    masks = """[masks]\ncontrast = "neuron == 'choice'"\n"""
+    tree = result.tree.copy()
+    tree.attrs["recipe"] = result.recipe_text.replace("[model]", f"{coupling}\n{masks}\n[model]")
+    said = " ".join(methods_of(replace(result, tree=tree), None)[0])
+    assert "Coupling from a neuron, which is its past activity, could explain all responses." in said
+    assert "all neurons but itself" not in said
+    assert "could explain the responses of the rule" in said
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_shares_are_not_read_as_numbers_of_samples_and_few_cells_are_small(tmp_path):
+    page = make_page(made()[0]["bare"])
+    before, facts, after = re.split(r'(?<=id="facts">)(.*?)(?=</script>)', page, maxsplit=1, flags=re.S)
+    told = json.loads(facts)
+    told["population"]["confusions"] = [
+        {"response": "rare", "classes": ["no", "yes"], "counts": [[1999, 0], [1, 0]]},
+        {"response": "one", "classes": ["only"], "counts": [[40]]},
+        {"response": "thirds", "classes": ["a", "b", "c"], "counts": [[1, 0, 0], [0, 0, 1], [1, 0, 0]]},
+    ]
+    file = tmp_path / "few.html"
+    file.write_text(before + json.dumps(told).replace("<", r"\u003c") + after, encoding="utf-8")
+    with a_browser() as browser:
+        tab = Opened(browser, file).tab
+        words = tab.locator("#figure-confusions").inner_text()
+        assert "rare: 99.95 % of held-out samples are told rightly, 99.95 % by naming" in words
+        assert "one: 100 % of held-out samples" in words
+        assert "thirds: 33.3 % of held-out samples are told rightly, 33.3 % by naming" in words
+        description = tab.locator("#figure-confusions svg[role=img]").first.get_attribute("aria-label")
+        assert description.endswith("no found in 100 %, yes found in 0 %")
+        for cell in tab.locator("#figure-confusions svg[role=img] rect").all():
+            assert cell.bounding_box()["width"] <= 160
+        # letters are as large as the page sets them, and no larger
+        heights = [text.bounding_box()["height"] for text in tab.locator("#figure-confusions svg[role=img] text").all()]
+        assert 10 < max(heights[-3:]) < 24
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)

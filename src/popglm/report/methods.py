@@ -134,27 +134,30 @@ def _design_sentences(result: Result) -> list[str]:
     content = parse_recipe(result.recipe_text, result.recipe_path).content
     sizes = {group: groups.count(group) for group in dict.fromkeys(groups)}
     some = [f"{group} ({size})" for group, size in list(sizes.items())[:40]]
+    those = "responses" if result.kind == "ClassifierGLMCV" else "neurons"
     more = f" and {len(sizes) - 40:,} more" if len(sizes) > 40 else ""
     return [
         f"The design matrix had {len(groups):,} columns in {len(sizes):,} feature groups (columns of each in "
         f"brackets): {', '.join(some)}{more}.",
         *(["Columns were z-scored over the fitted samples."] if content.design.standardize else []),
-        *_past_sentences(content.terms),
+        *_past_sentences(content.terms, result.kind),
         *(
-            f"Groups that {key!r} fits could explain the neurons of the rule “{query}” alone."
+            f"Groups that {key!r} fits could explain the {those} of the rule “{query}” alone."
             for key, query in list(content.masks.items())[:40]
         ),
     ]
 
 
-def _past_sentences(terms: list[Any]) -> list[str]:
-    """Whose past explains whom."""
-    kinds = {term.basis for term in terms}
+def _past_sentences(terms: list[Any], kind: str) -> list[str]:
+    """Whose past explains whom, in a model of a kind; a classifier explains no neuron, and has no history."""
+    bases = {term.basis for term in terms}
     said = {
         "history": "The history of a neuron could explain that neuron alone.",
-        "coupling": "Coupling from a neuron could explain all neurons but itself.",
+        "coupling": "Coupling from a neuron, which is its past activity, could explain all responses."
+        if kind == "ClassifierGLMCV"
+        else "Coupling from a neuron could explain all neurons but itself.",
     }
-    return [sentence for kind, sentence in said.items() if kind in kinds]
+    return [sentence for basis, sentence in said.items() if basis in bases]
 
 
 def _weight_sentences(result: Result) -> list[str]:

@@ -5,14 +5,17 @@ function drawConfusions() {
   for (const one of FACTS.population.confusions ?? []) showConfusion(new Figure(place), one);
 }
 
+/** Pixels that a cell is wide at most. */
+const WIDEST = 90;
+
 function showConfusion(figure, { response, classes, counts }) {
   const totals = counts.map((row) => row.reduce((sum, n) => sum + n, 0));
   const all = totals.reduce((sum, n) => sum + n, 0);
   const right = counts.reduce((sum, row, k) => sum + row[k], 0);
   const often = Math.max(...totals);
   figure.show({
-    title: `${response}: ${written(right / all)} of held-out samples are told rightly, ${written(often / all)} by naming the most frequent class`,
-    draw: (width) => confusionPicture(Math.min(width, 120 + 90 * classes.length), { classes, counts, totals }, `Confusion of the classes of ${response}: ${classes.map((name, k) => `${name} found in ${written(counts[k][k] / totals[k])}`).join(", ")}`),
+    title: `${response}: ${percent(right, all)} of held-out samples are told rightly, ${percent(often, all)} by naming the most frequent class`,
+    draw: (width) => confusionPicture(Math.min(width, 120 + WIDEST * classes.length), { classes, counts, totals }, `Confusion of the classes of ${response}: ${classes.map((name, k) => `${name} found in ${percent(counts[k][k], totals[k])}`).join(", ")}`),
     below: [colourBar(0, 1, "even", "Share of a class")],
     table: () => ({
       head: ["class \\ most probable", ...classes, "samples"],
@@ -31,6 +34,8 @@ function confusionPicture(width, { classes, counts, totals }, description) {
   const x = { low: -0.5, high: n - 0.5, names: classes, label: "Most probable class" };
   const y = { low: n - 0.5, high: -0.5, names: classes, label: "Class" };
   const { root, X, Y } = axes(width, height, x, y, description);
+  // few cells would else fill the room of many, and their letters grow with them
+  root.style.maxWidth = `${width}px`;
   const [across, down] = [X(1) - X(0), Y(1) - Y(0)];
   counts.forEach((row, k) =>
     row.forEach((count, j) => {

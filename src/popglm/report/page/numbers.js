@@ -17,6 +17,16 @@ function written(value) {
   return String(Number(value.toFixed(digits))).replace("-", "−");
 }
 
+/** A share in percent; nothing but all is 100 %, and nothing but none is 0 %. */
+function percent(part, whole) {
+  if (!(whole > 0)) return "–";
+  const found = (100 * part) / whole;
+  if (part === 0 || part === whole) return `${found} %`;
+  // as many digits as the lesser side of the share needs
+  const digits = Math.max(1, 1 - Math.floor(Math.log10(Math.min(found, 100 - found))));
+  return `${Number(found.toFixed(Math.min(digits, 20)))} %`;
+}
+
 /** Smallest and largest known value of several lists; null where none is known. */
 function range(...lists) {
   let low = Infinity;
