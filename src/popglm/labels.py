@@ -148,7 +148,8 @@ class Rows:
     """Labels of the samples that several arguments share.
 
     The first argument with labels sets them; every later one is put in that order. A plain count 0, 1, … from pandas
-    is no label to an argument with labels of its own, unless these are the same numbers in another order.
+    is no label to an argument with labels of its own, unless these are the same numbers in another order. What has no
+    labels stands beside the rows of X as these were given, and goes where they go.
 
     Parameters
     ----------
@@ -165,6 +166,29 @@ class Rows:
 
     def __init__(self, labels: pd.Index | None = None, owner: str = "X") -> None:
         self.labels, self.owner = labels, owner
+        #: Positions in X as it was given of the samples in their shared order; None where it stands in that already.
+        self.given: np.ndarray | None = None
+
+    @classmethod
+    def of_fit(cls, fitted: pd.Index | None, X: Any, name: str = "X") -> Rows:
+        """Samples in the order of a fit, whose labels are ``fitted``; in that of X where the fit had none.
+
+        Raises
+        ------
+        ValueError
+            As `order`, for X.
+
+        Examples
+        --------
+        >>> rows = Rows.of_fit(pd.Index(["a", "b", "c"]), pd.Series([30, 10, 20], index=["c", "a", "b"]))
+        >>> rows.order([3, 1, 2], "trial"), rows.order(pd.Series([1, 2, 3], index=["a", "b", "c"]), "trial")
+        (array([1, 2, 0]), None)
+        """
+        if fitted is None:
+            return cls(row_labels(X), name)
+        rows = cls(fitted, "the fit")
+        rows.given = rows.order(X, name)
+        return rows
 
     def order(self, values: Any, name: str) -> np.ndarray | None:
         """Positions in ``values`` of the samples in their shared order; None where it stands in that already.
@@ -174,9 +198,17 @@ class Rows:
         ValueError
             If ``values`` has labels of other samples, or labels that repeat, in another order.
         """
-        found = row_labels(values)
+        return self.order_of(row_labels(values), name)
+
+    def order_of(self, found: pd.Index | None, name: str) -> np.ndarray | None:
+        """`order` of an argument with the labels ``found``; None for one that has none.
+
+        Raises
+        ------
+        ValueError
+        """
         if found is None:
-            return None
+            return self.given
         if self.labels is None:
             self.labels, self.owner = found, name
             return None
@@ -187,10 +219,10 @@ class Rows:
             if (order >= 0).all():
                 return order
         if is_counted(found):
-            return None
+            return self.given
         if is_counted(self.labels):
-            self.labels, self.owner = found, name
-            return None
+            self.labels, self.owner = found if self.given is None else found[self.given], name
+            return self.given
         row = next(k for k, (a, b) in enumerate(zip(found, self.labels, strict=True)) if a != b)
         again = "" if found.is_unique and self.labels.is_unique else ", and labels repeat, so they cannot be sorted"
         raise ValueError(

@@ -66,6 +66,7 @@ class CrossValidated(PopulationGLM):
         X : array-like or DataFrame, shape (n_samples, n_features), optional
             The rows of `fit`, possibly with columns ablated; those of `fit` unless given.
             Rows with labels may stand in any order; the result has the order of `fit`.
+            What has no labels, such as an array as `offset`, stands beside the rows of X.
         offset : float or array-like, shape (n_samples,), optional
             As in `fit`, and needed if that had one; 0 asks for none.
 
@@ -93,8 +94,8 @@ class CrossValidated(PopulationGLM):
         values = check_features(self, X, reset=False)
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
-        rows = Rows(self.sample_labels_, "the fit")
-        order = rows.order(X, "X")
+        rows = Rows.of_fit(self.sample_labels_, X)
+        order = rows.given
         values = values if order is None else some_rows(values, order)
         offset = check_offset(self, offset, len(values), rows, "predict_held_out")
         mu = np.full((len(values), len(self.lambda_index_)), np.nan, self._type_of_means(values))

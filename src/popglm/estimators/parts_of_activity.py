@@ -217,8 +217,8 @@ class SamplesOfFit:
 
     def __init__(self, model: Any, X: Any, happened: Any, amount: Any, sample_weight: Any, offset: Any) -> None:
         events, amounts = model.events_, model.amounts_
-        rows, names = Rows(events.sample_labels_, "the fit"), events.neuron_names_
-        order, values = rows.order(X, "X"), check_features(amounts, X, reset=False)
+        rows, names = Rows.of_fit(events.sample_labels_, X), events.neuron_names_
+        order, values = rows.given, check_features(amounts, X, reset=False)
         self.model, self.values = model, values if order is None else some_rows(values, order)
         if len(self.values) != len(events.fold_):
             raise ValueError(f"X has {len(self.values)} rows, but the model was fitted to {len(events.fold_)}.")

@@ -56,11 +56,10 @@ def check_labels(labels: Any, name: str, n_samples: int, rows: Rows | None = Non
     rank = np.full(len(kinds) + 1, -1)
     rank[by_size] = np.arange(len(kinds))
     codes, kinds = rank[codes], kinds[by_size]
-    codes = codes if order is None else codes[order]
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
         raise ValueError(f"{name} has no label in row {row}; every sample needs a trial.")
-    return codes, kinds
+    return (codes if order is None else codes[order]), kinds
 
 
 def as_labels(labels: Any, name: str) -> Any:

@@ -183,7 +183,7 @@ def check_bins(by: Bins | Iterable[Bins] | None, n_samples: int, rows: Rows | No
 
 
 def _in_order(part: Bins, rows: Rows | None) -> Bins:
-    order = None if rows is None or part.index is None else rows.order(pd.Series(0, part.index), f"by={part.name!r}")
+    order = None if rows is None else rows.order_of(part.index, f"by={part.name!r}")
     if order is None:
         return part
     members = part.members[:, order]

@@ -143,9 +143,8 @@ def calibration(
     # a single number asks on purpose for predictions without what the fit had
     as_in_fit = held_out and not any(np.isscalar(given) for given in (sample_weight, offset))
     if held_out:
-        sample_weight, offset = check_as_in_fit(
-            model, sample_weight, offset, len(values), labels, "calibration", refits=False
-        )
+        # the weights go on as they were given, for they are put in order with the activity
+        _, offset = check_as_in_fit(model, sample_weight, offset, len(values), labels, "calibration", refits=False)
     else:
         offset = check_offset(model, offset, len(values), labels, "calibration")
     predictor = (ClassPredictor if of_classes else Predictor).make(model, values, offset, held_out)

@@ -53,7 +53,7 @@ def check_class_matrix(model: CategoricalGLM, X: Any, who: str, held_out: bool, 
             f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
             "held-out predictions are of those."
         )
-    order = rows_of(model, X, held_out).order(X, "X")
+    order = rows_of(model, X, held_out).given
     return values if order is None else some_rows(values, order)
 
 

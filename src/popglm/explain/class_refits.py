@@ -73,7 +73,7 @@ def class_samples_of_fit(
     TypeError, ValueError
     """
     labels = rows_of(model, X, held_out=True)
-    order, values = labels.order(X, "X"), check_class_matrix(model, X, who, held_out=False)
+    order, values = labels.given, check_class_matrix(model, X, who, held_out=False)
     values = values if order is None else some_rows(values, order)
     data = _checked(model, values, labels, Y, sample_weight, offset, who)
     if isinstance(model, ClassifierGLMCV) and model.held_out_once_:

@@ -21,7 +21,7 @@ from popglm.estimators.sparse_features import stays_sparse
 from popglm.estimators.validation import check_weights, over_neurons
 from popglm.explain.binning import BinAxis
 from popglm.explain.given_models import check_activity, check_cross_validated, check_model
-from popglm.labels import Rows, row_labels
+from popglm.labels import Rows
 from popglm.solve.coordinates import product64
 from popglm.solve.sparse.rows import some_rows
 from popglm.solve.stream import RowStream, is_streamed, read_rows
@@ -84,7 +84,7 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
             f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
             "held-out predictions are of those."
         )
-    order = rows_of(model, X, held_out).order(X, "X")
+    order = rows_of(model, X, held_out).given
     return values if order is None else some_rows(values, order)
 
 
@@ -107,9 +107,8 @@ def check_whole(X: Any, who: str) -> None:
 
 
 def rows_of(model: Any, X: Any, held_out: bool) -> Rows:
-    """Labels of the samples: those of the fit, if the rows are of the fit, else those of X."""
-    fitted = model.sample_labels_ if held_out else None
-    return Rows(row_labels(X)) if fitted is None else Rows(fitted, "the fit")
+    """Labels of the samples: those of the fit, if the rows are of the fit, else those of X as it is given."""
+    return Rows.of_fit(model.sample_labels_ if held_out else None, X)
 
 
 def check_splits(model: GLMCV, who: str) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -61,7 +61,7 @@ def data_of_fit(
     """
     check_model(model, who)
     labels = rows_of(model, X, held_out=True)
-    order = labels.order(X, "X")
+    order = labels.given
     X = check_design_matrix(model, X, who, held_out=False, whole=whole)
     X = X if order is None else some_rows(X, order)
     Y = check_activity(model, Y, len(X), labels)

@@ -19,6 +19,7 @@ from popglm.explain.fitted_samples import family_of
 from popglm.explain.given_models import check_activity, check_cross_validated, check_model
 from popglm.explain.trials import check_trials
 from popglm.frames import as_pandas
+from popglm.labels import Rows, row_labels
 from popglm.statistics.families.contract import Family
 
 __all__ = ["decode"]
@@ -49,7 +50,8 @@ def decode(
     design : Design
         Of the fit. Terms of the variable must look at the present alone.
     session : mapping or DataFrame
-        Variables of the design, n_samples each. All but `variable` are taken as they were recorded.
+        Variables of the design, n_samples each. All but `variable` are taken as they were recorded. Rows with labels
+        may stand in any order, which is that of the result; what has no labels stands beside them.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
     variable : str
     values : array-like, shape (n_values,)
@@ -123,13 +125,16 @@ def decode(
     check_model(model, "decode")
     if held_out:
         check_cross_validated(model, "decode")
-    columns = _columns(session, design, variable)
-    recorded = np.asarray(columns[variable])
-    n = len(recorded)
+    columns, index = _columns(session, variable)
+    n = len(columns[variable])
+    beside_session = None if index is None or len(index) != n else pd.Series(0, index)
+    labels = rows_of(model, beside_session, held_out)
+    if labels.given is not None:
+        columns = {name: one[labels.given] if len(one) == n else one for name, one in columns.items()}
+    recorded = columns[variable]
     grid = _check_values(values, step, period)
     prior = _check_prior(prior, len(grid))
     _check_present_alone(design, columns, variable, grid)
-    labels = rows_of(model, None, held_out)
     y = check_activity(model, Y, n, labels)
     if sample_weight is not None and not model.loss_.has_trials:
         raise ValueError(
@@ -139,12 +144,12 @@ def decode(
     weight = np.broadcast_to(over_neurons(check_weights(sample_weight, n, model.neuron_names_, labels)), y.shape)
     trials = np.zeros(n, int) if trial is None else check_trials(trial, n, labels)
     check_room(f"decode: a posterior of {len(grid):,} values at {n:,} samples", 8.0 * n * len(grid))
+    beside = check_offset(model, offset, n, labels, "decode")
     if held_out:
-        beside = check_offset(model, offset, n, labels, "decode")
         given = None if sample_weight is None else weight
         X = check_design_matrix(model, design.transform(columns), "decode", held_out=True)
         warn_of_other_data(model, X, y, given, beside, "decode")
-    predict = partial(model.predict_held_out if held_out else model.predict, offset=offset)
+    predict = partial(model.predict_held_out if held_out else model.predict, offset=beside)
 
     def means(given: np.ndarray) -> np.ndarray:
         return np.asarray(predict(design.transform(_replaced(columns, variable, given))), float).reshape(y.shape)
@@ -159,21 +164,26 @@ def decode(
         for one in np.unique(trials[known]):
             own = known & (trials == one)
             posterior[own] = _smoothed(likelihood[own], moves, prior)
-    return _dataset(posterior, recorded, grid, variable, period)
+    back = slice(None) if labels.given is None else np.argsort(labels.given)
+    return _dataset(posterior[back], recorded[back], grid, variable, period)
 
 
-def _columns(session: Any, design: Design, variable: str) -> dict[str, Any]:
-    """Variables of a session by name."""
+def _columns(session: Any, variable: str) -> tuple[dict[str, Any], pd.Index | None]:
+    """Variables of a session by name, and the labels of its samples, in the order of the first that has some."""
     session = as_pandas(session)
+    rows = Rows(row_labels(session), "the session")
     if isinstance(session, pd.DataFrame):
         columns = {str(name): session[name].to_numpy() for name in session}
     elif isinstance(session, Mapping):
-        columns = {name: np.asarray(one) for name, one in session.items()}
+        columns = {}
+        for name, one in session.items():
+            order = rows.order(one, str(name))
+            columns[name] = np.asarray(one) if order is None else np.asarray(one)[order]
     else:
         raise TypeError(f"decode: session must be a mapping or a DataFrame of variables; found {shown(session)}")
     if variable not in columns:
         raise ValueError(f"decode: variable {variable!r} is none of the session: {', '.join(map(repr, columns))}")
-    return columns
+    return columns, rows.labels
 
 
 def _check_values(values: Any, step: float | None, period: float | None) -> np.ndarray:

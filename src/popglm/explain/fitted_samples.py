@@ -36,6 +36,7 @@ class FittedSamples:
         Ones where the fit had no weights; 0 where a neuron was not recorded.
     trials : ndarray of int, shape (n_samples,), or None
         Numbers of trials.
+    offset : ndarray, shape (n_samples,), or None
     null_curvature : ndarray, shape (n_neurons,), or None
         Mean curvature of the losses where every weight is 0, where the penalty asks for it.
     """
@@ -47,6 +48,7 @@ class FittedSamples:
     null_eta: np.ndarray
     weight: np.ndarray
     trials: np.ndarray | None
+    offset: np.ndarray | None
     null_curvature: np.ndarray | None = None
 
     def weights(self, j: int) -> np.ndarray:
@@ -125,4 +127,4 @@ def samples_of_fit(
         y = np.where(known, y, total)
     trials = None if trial is None else check_trials(trial, len(X), labels)
     curvature = null_curvature(model, y, weight, offset) if model.penalty in CONCAVE else None
-    return FittedSamples(model, X, y, eta, null_eta, weight, trials, curvature)
+    return FittedSamples(model, X, y, eta, null_eta, weight, trials, offset, curvature)

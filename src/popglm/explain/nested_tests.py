@@ -103,7 +103,7 @@ def likelihood_ratio(
     for k, groups in enumerate(chosen.values()):
         columns = np.zeros(samples.X.shape[1], bool)
         columns[group_columns(groups, names, sizes)] = True
-        reduced = _without(samples, columns, offset)
+        reduced = _without(samples, columns)
         for j in map(int, np.flatnonzero(~samples.null)):
             chi2[j, k] = _ratio(samples, reduced, j)
             score[j, k], df[j, k] = _score(reduced, columns, samples, j)
@@ -116,13 +116,13 @@ def likelihood_ratio(
     )  # fmt: skip
 
 
-def _without(samples: FittedSamples, columns: np.ndarray, offset: Any) -> FittedSamples:
+def _without(samples: FittedSamples, columns: np.ndarray) -> FittedSamples:
     """The samples by a fit that has no weights for some columns."""
     model, q = samples.model, samples.y.shape[1]
     mask = np.ones((len(columns), q), bool) if model.feature_mask_ is None else np.asarray(model.feature_mask_)
     other = clone(model).set_params(feature_mask=mask & ~columns[:, None], feature_groups=[len(columns)])
-    other.fit(samples.X, samples.y, sample_weight=samples.weight, offset=offset)
-    return samples_of_fit(other, samples.X, samples.y, None, samples.weight, offset, "likelihood_ratio")
+    other.fit(samples.X, samples.y, sample_weight=samples.weight, offset=samples.offset)
+    return samples_of_fit(other, samples.X, samples.y, None, samples.weight, samples.offset, "likelihood_ratio")
 
 
 def _dispersion(samples: FittedSamples, j: int) -> float:

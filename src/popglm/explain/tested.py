@@ -124,35 +124,36 @@ def trials_of_rows(
     ValueError
         If labels are missing, the rows of a trial do not follow each other, or a trial has several strata.
     """
-    codes = _check_order(check_trials(trial, n_samples, labels), rows, trial)
+    order, codes = labels.order(trial, "trial"), check_trials(trial, n_samples, labels)
+    # as messages name them
+    trial = np.asarray(trial) if order is None else np.asarray(trial)[order]
+    codes = _check_order(codes, rows, trial)
     check_order(None if labels.labels is None else labels.labels[rows], labels.owner, "significance", codes)
     if strata is not None:
         strata = _check_strata(check_labels(strata, "strata", n_samples, labels)[0], codes, rows, trial)
     return codes, strata
 
 
-def _check_order(codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
+def _check_order(codes: np.ndarray, rows: np.ndarray, trial: np.ndarray) -> np.ndarray:
     """Trials of the rows, numbered anew, if the rows of each follow each other."""
     numbers = pd.factorize(codes[rows])[0]
     back = np.flatnonzero(np.diff(numbers) < 0)
     if len(back):
         row = rows[back[0] + 1]
         raise ValueError(
-            f"trial {np.asarray(trial)[row]} comes back in row {row} after other trials; the rows of a trial must "
+            f"trial {trial[row]} comes back in row {row} after other trials; the rows of a trial must "
             "follow each other in time, and every trial of several sessions needs its own label."
         )
     return numbers
 
 
-def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial: Any) -> np.ndarray:
+def _check_strata(strata: np.ndarray, codes: np.ndarray, rows: np.ndarray, trial: np.ndarray) -> np.ndarray:
     """Number of every row's stratum, if it is one for a whole trial."""
     numbers = pd.factorize(strata[rows])[0]
     torn = np.flatnonzero((np.diff(codes) == 0) & (np.diff(numbers) != 0))
     if len(torn):
         row = rows[torn[0] + 1]
-        raise ValueError(
-            f"strata changes in row {row}, within trial {np.asarray(trial)[row]}; a trial has one stratum."
-        )
+        raise ValueError(f"strata changes in row {row}, within trial {trial[row]}; a trial has one stratum.")
     return numbers
 
 

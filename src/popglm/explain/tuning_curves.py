@@ -208,9 +208,12 @@ def predicted_tuning(
             f"{row}: X or the offset there is far from all that it was fitted to. Leave out such rows."
         )
     unknown = np.isnan(activity) | np.isnan(predicted)
+    # in the order of X as it was given, which is that of bins, labels of conditions and trials without an index
+    rows = np.arange(len(values)) if labels.given is None else np.argsort(labels.given)
+    index = None if labels.labels is None else labels.labels[rows]
     recorded, expected = (
         tuning(
-            pd.DataFrame(np.where(unknown, np.nan, rates), columns=model.neuron_names_, index=labels.labels),
+            pd.DataFrame(np.where(unknown, np.nan, rates)[rows], columns=model.neuron_names_, index=index),
             by, split, trial=trial, dt=dt,
         )
         for rates in (activity, predicted)

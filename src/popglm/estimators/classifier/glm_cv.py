@@ -338,8 +338,8 @@ class ClassifierGLMCV(CategoricalGLM):
         values = check_features(self, X, reset=False)
         if len(values) != len(self.fold_):
             raise ValueError(f"X has {len(values)} rows; the model was fitted to {len(self.fold_)}.")
-        rows = Rows(self.sample_labels_, "the fit")
-        order = rows.order(X, "X")
+        rows = Rows.of_fit(self.sample_labels_, X)
+        order = rows.given
         values = values if order is None else some_rows(values, order)
         shift = check_offset(self, offset, len(values), rows, "predict_proba_held_out")
         p = np.full((len(values), *self.cv_intercept_.shape[1:]), np.nan)

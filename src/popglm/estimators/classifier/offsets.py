@@ -55,7 +55,8 @@ def check_class_offset(
         return None
     n_classes, n_responses = len(classes), len(names)
     if isinstance(values, Mapping) and not isinstance(values, xr.Dataset):
-        values = _of_columns(values, n_samples, rows, classes)
+        # in the shared order from here on
+        values, rows = _of_columns(values, n_samples, rows, classes), None
     if is_number(values):
         values = np.full((n_samples, n_classes), float(values))
     order = None if rows is None else rows.order(values, "offset")
