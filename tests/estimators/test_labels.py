@@ -327,11 +327,13 @@ class TestAveragesOfPredictions:
 
     def test_predicted_tuning(self, parts):
         model, X, Y, trial = parts
-        by = pg.bins(X["u"].to_numpy(), [-0.5, 0.5], 0.8)
+        by = pg.bins(X["u"], [-0.5, 0.5], 0.8)
         expected = pg.predicted_tuning(model, X, Y, by, trial % 2, trial=trial)
         mixed = [part.iloc[self.ORDER] for part in (X[["v", "u"]], Y[["b", "a"]], trial % 2, trial)]
-        found = pg.predicted_tuning(model, *mixed[:2], by, mixed[2], trial=mixed[3])
-        xr.testing.assert_equal(found, expected)
+        # an array's bins have no labels, and stand in the order of X
+        for bins in (by, pg.bins(mixed[0]["u"].to_numpy(), [-0.5, 0.5], 0.8, name="u")):
+            found = pg.predicted_tuning(model, *mixed[:2], bins, mixed[2], trial=mixed[3])
+            xr.testing.assert_allclose(found, expected)
         with pytest.raises(ValueError, match=r"split and .* have different row labels"):
             pg.predicted_tuning(model, X, Y, by, (trial % 2).set_axis(self.ROWS + "x"))
 
