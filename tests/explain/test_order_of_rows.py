@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 P = RNG.permutation(N)
 TRIAL = np.arange(N) // LENGTH
 SESSION = {"speed": RNG.standard_normal(N), "touch": RNG.standard_normal(N)}
-DESIGN = pg.Design([pg.linear(name) for name in SESSION])
+DESIGN = pg.Design([pg.linear(name) for name in SESSION]).fit(SESSION)
 Y = RNG.poisson(np.exp(np.outer(SESSION["speed"], [0.6, 0.1]) + np.outer(SESSION["touch"], [0.1, 0.5]) - 0.3))
 #: What stands beside X and Y without labels, by argument.
 BESIDE = {
@@ -73,7 +73,7 @@ def models():
         if key not in made:
             job = {"penalty": "none", "tol": 1e-8} if key[0] else {"penalty": "lasso", "lambdas": [0.1, 0.01]}
             model = pg.GLMCV(cv=3, **job) if folds else pg.GLM(**job)
-            X = DESIGN.fit_transform(pd.DataFrame(SESSION, index=INDICES[kind]))
+            X = DESIGN.transform(pd.DataFrame(SESSION, index=INDICES[kind]))
             made[key] = model.fit(X, table(Y, INDICES[kind]), **{name: BESIDE[name] for name in beside})
         return made[key]
 
@@ -218,3 +218,11 @@ def test_messages_name_the_trial_as_it_was_given():
     torn[-1] = "trial 0"
     with pytest.raises(ValueError, match=f"trial trial 0 comes back in row {N - 1}"):
         pg.significance(model, X.iloc[P], Y[P], trial=torn[P], n_shifts=19)
+
+
+def test_surrogates_that_are_fitted_again():
+    X = DESIGN.transform(pd.DataFrame(SESSION, index=INDICES["text"]))
+    model = pg.GLMCV(lambdas=[0.01], cv=3).fit(X, Y)
+    job = {"variables": ["speed"], "n_shifts": 3, "refit": True}
+    expected = pg.significance(model, X, Y, trial=TRIAL, **job)
+    same(pg.significance(model, X.iloc[P], Y[P], trial=TRIAL[P], **job), expected)

@@ -73,6 +73,9 @@ class TestedData:
             )
         check_data_of_fit(model, values, y, weight, offset, "significance")
         rows = np.flatnonzero(model.fold_ >= 0)
+        if labels.given is not None:
+            # as all else is now, for it is fitted and scored again beside what has no labels
+            X = X.iloc[labels.given] if isinstance(X, pd.DataFrame) else X[labels.given]
         return cls(model, values, X, y, weight, offset, rows, *trials_of_rows(labels, rows, len(values), trial, strata))
 
     @property
