@@ -281,3 +281,12 @@ def test_what_cannot_be_an_offset():
     for precision, remedy in {"float32": ", or fit with precision='float64'", "float64": ""}.items():
         with pytest.raises(ValueError, match=f"give logarithms of probabilities or odds{remedy}\\.$"):
             pg.ClassifierGLM(precision=precision).fit(X, LABELS, offset=far)
+
+
+@pytest.mark.parametrize(("precision", "remedy"), [("float32", ", or use precision='float64'"), ("float64", "")])
+def test_late_fits_advise_no_precision_that_is_set(precision, remedy):
+    job = {"lambdas": [1e-4], "max_iter": 1, "tol": 1e-12, "precision": precision}
+    counts = np.column_stack([np.arange(N) % 3, np.arange(N) % 4])
+    for model, Y in ((pg.ClassifierGLM(**job), LABELS), (pg.GLM(**job), counts)):
+        with pytest.warns(pg.ConvergenceWarning, match=rf"Raise max_iter or tol{remedy}\.$"):
+            model.fit(X, Y)

@@ -144,9 +144,10 @@ def fit_relaxed(
         np.flatnonzero(found.unbounded.any(axis=(0, 1))),
         names,
     )
+    precise = "" if model.precision == "float64" else ", or use precision='float64'"
     warn_neurons(
         f"Relaxed fits are not within tol={model.tol:g} of the minimum after max_iter={model.max_iter} steps, or as "
-        f"far as precision={model.precision!r} goes (raise max_iter or tol, or use precision='float64')",
+        f"far as precision={model.precision!r} goes (raise max_iter or tol{precise})",
         np.flatnonzero((~(found.gap <= model.tol)).any(axis=(0, 1))),
         names,
         ConvergenceWarning,

@@ -275,9 +275,10 @@ class CategoricalGLM(Parameters, ClassPredictions, ClassStorage, ClassifierMixin
         late[0] &= refit
         if late.any():
             sentence = late_fits(late, gaps, self.lambda_path_, self.lambda_index_, self.neuron_names_, "response")
+            precise = "" if self.precision == "float64" else ", or use precision='float64'"
             warn(
                 f"Not within tol={self.tol:g} of the minimum after max_iter={self.max_iter} steps, or as far as "
-                f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol, or use precision='float64'.",
+                f"precision='{self.precision}' goes: {sentence} Raise max_iter or tol{precise}.",
                 ConvergenceWarning,
             )
 
