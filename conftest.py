@@ -40,7 +40,9 @@ collect_ignore = [file for file, libraries in NEEDS.items() if any(find_spec(nam
 
 def pytest_addoption(parser):
     """A switch for the tests that repeat a check, with more families, penalties, kinds of input or models."""
-    parser.addoption("--thorough", action="store_true", help="run all cases of tests marked thorough, as .ci/matrix does")
+    parser.addoption(
+        "--thorough", action="store_true", help="run all cases of tests marked thorough, as .ci/matrix does"
+    )
 
 
 def pytest_configure(config):
