@@ -24,7 +24,7 @@ def problems_of(seed=0):
 def models_of(engine, penalty, G, n_bytes=1e9):
     """The models, a memory without pairs, and the places of all problems."""
     shared = QuadraticModel(engine, G.mean(axis=0), penalty)
-    own, memory = OwnSpectra(shared, Q, P, n_bytes), shared.memory(Q)
+    own, memory = OwnSpectra(shared, Q, n_bytes), shared.memory(Q)
     problems = np.arange(Q)
     problems = problems[own.make_room(problems)]
     own.put(problems, G[problems])

@@ -132,7 +132,7 @@ def problems_with_own_models():
     roots = rng.normal(size=(3, 40, P)) @ rng.normal(size=(3, P, P))
     G = np.einsum("ntp,ntq->npq", roots, roots) / 40
     terms, engine = Penalty.make("group_lasso", None, 0.0, sizes), NumpyEngine("float64")
-    models = OwnModels(QuadraticModel(engine, np.eye(P), terms), 5, P, 1e6)
+    models = OwnModels(QuadraticModel(engine, np.eye(P), terms), 5, 1e6)
     assert models.make_room(problems).all()
     models.put(problems, G)
     return models, QuadraticModel(engine, G[0], terms).memory(5), problems, G, terms

@@ -73,7 +73,7 @@ class Fit(Problems):
         elif not isinstance(self.objective, GramObjective):
             for kind in (OwnModels, OwnSpectra):
                 if kind.suit(self.model):
-                    self.together = kind(self.model, len(self.W), self.n_features, OWN_BYTES)
+                    self.together = kind(self.model, len(self.W), OWN_BYTES)
 
     def state(self) -> State:
         """See `popglm.solve.snapshot.Resumable`; of the curvature pairs, those of problems that have some."""

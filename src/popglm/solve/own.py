@@ -23,29 +23,18 @@ MAX_FEATURES = 400
 class OwnModels(Slots):
     """Quadratic models of problems of one fit, each in coordinates of its own in which its blocks are diagonal.
 
-    Parameters
-    ----------
-    model : QuadraticModel
-        The one that problems without a model of their own share: one for which `suit` holds.
-    n_problems : int
-        Problems of the fit.
-    n_features : int
-    n_bytes : float
-        Memory for the models at most.
+    Parameters are those of `Slots`.
 
     Attributes
     ----------
-    slot : ndarray of int, shape (n_problems,)
-        Where a problem's model lies; −1 for none.
     G, V : ndarray, shape (n_slots, n_features, n_features)
         Gram matrices in the models' coordinates; these coordinates, a rotation inside every block.
     """
 
-    def __init__(self, model: QuadraticModel, n_problems: int, n_features: int, n_bytes: float) -> None:
+    def __init__(self, model: QuadraticModel, n_problems: int, n_bytes: float) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
-        dtype = model.engine.dtype
-        super().__init__(n_problems, n_bytes, 2 * dtype.itemsize * n_features**2)
-        self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
+        super().__init__(model, n_problems, n_bytes, n_matrices=2)
+        dtype, n_features = self.engine.dtype, len(model.G)
         # a slot takes memory when it is first written
         self.G, self.V = (np.zeros((self.n_slots, n_features, n_features), dtype) for _ in range(2))
 

@@ -19,20 +19,10 @@ __all__ = ["OwnSpectra"]
 class OwnSpectra(Slots, SplitModel):
     """Quadratic models of problems of one fit, each kept as the spectrum of its Gram matrix, in solver coordinates.
 
-    Parameters
-    ----------
-    model : QuadraticModel
-        The one that problems without a model of their own share: one for which `suit` holds.
-    n_problems : int
-        Problems of the fit.
-    n_features : int
-    n_bytes : float
-        Memory for the models at most.
+    Parameters are those of `Slots`.
 
     Attributes
     ----------
-    slot : ndarray of int, shape (n_problems,)
-        Where a problem's model lies; −1 for none.
     values, vectors : ndarray, shape (n_slots, n_features) and (n_slots, n_features, n_features)
         Of the Gram matrices; of columns of unit variance, where single weights have norms.
     columns, norms : ndarray, shape (n_slots, n_features) and (n_slots, n_norms)
@@ -41,11 +31,10 @@ class OwnSpectra(Slots, SplitModel):
 
     serves_zero = True
 
-    def __init__(self, model: QuadraticModel, n_problems: int, n_features: int, n_bytes: float) -> None:
+    def __init__(self, model: QuadraticModel, n_problems: int, n_bytes: float) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
-        dtype = model.engine.dtype
-        super().__init__(n_problems, n_bytes, dtype.itemsize * n_features**2)
-        self.engine, self.penalty, self.n_parts, self.split = model.engine, model.penalty, model.n_parts, model.split
+        super().__init__(model, n_problems, n_bytes, n_matrices=1)
+        dtype, n_features, self.split = self.engine.dtype, len(model.G), model.split
         self._coordinates, self._unpenalised = model.coordinates, dict[int, QuadraticModel]()
         # a slot takes memory when it is first written
         self.values = np.zeros((self.n_slots, n_features), dtype)

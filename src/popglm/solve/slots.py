@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from popglm.engines.protocol import Engine
+from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.snapshot import Resumable, State
 
 __all__ = ["Slots"]
@@ -18,12 +18,14 @@ class Slots(Resumable):
 
     Parameters
     ----------
+    model : QuadraticModel
+        The one that problems without a model of their own share: one for which `suit` holds.
     n_problems : int
         Problems of the fit.
     n_bytes : float
         Memory for the models at most.
-    size : int
-        Bytes of a model.
+    n_matrices : int
+        Matrices (n_features, n_features) of a model.
 
     Attributes
     ----------
@@ -35,11 +37,11 @@ class Slots(Resumable):
     #: Whether the models serve strengths of 0, too.
     serves_zero = False
     shares_out = True
-    engine: Engine
-    n_parts: int
 
-    def __init__(self, n_problems: int, n_bytes: float, size: int) -> None:
+    def __init__(self, model: QuadraticModel, n_problems: int, n_bytes: float, n_matrices: int) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
+        self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
+        size = n_matrices * model.engine.dtype.itemsize * len(model.G) ** 2
         self.n_slots = int(np.clip(n_bytes // size, 1, n_problems))
         self.slot, self._free = np.full(n_problems, -1), list(range(self.n_slots))[::-1]
 
