@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from popglm.solve.compact import JIT
+from popglm.solve.compiling import HAS_CACHE
 
 __all__ = ["fit_progress"]
 
@@ -106,7 +106,7 @@ class _CompileNotice(event.Listener):
         function = event.data["dispatcher"].py_func
         if not self._said and function.__module__.startswith("popglm."):
             self._said = True
-            print(COMPILING if JIT["cache"] else COMPILING_HERE, file=sys.stderr, flush=True)
+            print(COMPILING if HAS_CACHE else COMPILING_HERE, file=sys.stderr, flush=True)
 
     def on_end(self, event: event.Event) -> None:
         pass

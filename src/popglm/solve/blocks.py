@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from popglm.solve.compact import INNER, JIT
+from popglm.solve.compiling import compiled, inner_compiled
 from popglm.solve.working_set import WorkingModel, descend
 from popglm.statistics.penalties import Penalty
 
@@ -102,7 +101,7 @@ def descent(penalty: Penalty, dtype: Any) -> Callable[..., tuple[np.ndarray, np.
     return minimise
 
 
-@njit(**INNER)
+@inner_compiled
 def curvature_vectors(c, S, Y, GS, kept, U, V):
     """B = cG + Σ uuᵀ − Σ vvᵀ from the curvature pairs, oldest first (Nocedal & Wright 2006, eq. 6.19)."""
     memory, p = S.shape
@@ -132,7 +131,7 @@ def curvature_vectors(c, S, Y, GS, kept, U, V):
     return held
 
 
-@njit(**INNER)
+@inner_compiled
 def _bound_block(curvature, lam2, lo, hi, bound):
     """A diagonal above the block lo:hi of B + λ₂I: cG is diagonal there, uuᵀ ⪯ ‖u‖²I, and −vvᵀ ⪯ 0."""
     c, G, U, V, R, sigma, ridge = curvature
@@ -160,7 +159,7 @@ def _bound_block(curvature, lam2, lo, hi, bound):
         bound[k] = max(bound[k], 1e-7 * top)
 
 
-@njit(**INNER)
+@inner_compiled
 def _pack(curvature, at, B):
     """B on the working columns ``at``, as one dense matrix."""
     c, G, U, V, R, sigma, ridge = curvature
@@ -188,7 +187,7 @@ def _pack(curvature, at, B):
                 B[m, k] += sigma * R[at[m], at[k]]
 
 
-@njit(**INNER)
+@inner_compiled
 def _full_slope(curvature, at, step, grad, slope):
     """g + Bd in all columns, for a step in the working columns."""
     c, G, U, V, R, sigma, ridge = curvature
@@ -213,7 +212,7 @@ def _full_slope(curvature, at, step, grad, slope):
             slope[k] += U[i, k] * u - V[i, k] * v
 
 
-@njit(**INNER)
+@inner_compiled
 def _force2(slope, lo, hi):
     """‖slope_b‖² of the block lo:hi."""
     total = 0.0
@@ -222,7 +221,7 @@ def _force2(slope, lo, hi):
     return total
 
 
-@njit(**INNER)
+@inner_compiled
 def _gather(working, starts, columns, blocks, first):
     """Columns and numbers of the working blocks, and where each begins among these; returns how many of both."""
     n, n_working = 0, 0
@@ -237,7 +236,7 @@ def _gather(working, starts, columns, blocks, first):
     return n, n_working
 
 
-@njit(**JIT)
+@compiled
 def block_descent(metric, norms, pairs, places, c, W, grad, limits):
     """Steps that minimise gᵀd + ½dᵀBd + λ₂/2‖w + d‖² + Σ_b τ_b‖w_b + d_b‖ for every row of W.
 

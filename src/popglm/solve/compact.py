@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from popglm.engines.numpy_engine import inverses
+from popglm.solve.compiling import compiled, inner_compiled
 from popglm.statistics.penalties import Penalty
 
 __all__ = [
-    "INNER",
-    "JIT",
     "LocalModel",
     "Pairs",
     "add_rows",
@@ -29,28 +27,6 @@ __all__ = [
     "thin_product",
     "to_axes",
 ]
-
-
-def _has_cache() -> bool:
-    """Whether numba has a folder for compiled functions: NUMBA_CACHE_DIR, beside this file, or below the home."""
-    try:
-        njit(cache=True)(lambda: None)
-    except (RuntimeError, OSError):
-        return False
-    return True
-
-
-#: Re-association lets the loops over columns vectorise; NaN and inf keep their meaning.
-#: Loops over entries are compiled in a fraction of the time of assignments to slices and of NumPy's functions.
-JIT: dict[str, Any] = {
-    "nogil": True,
-    "cache": _has_cache(),
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-    "no_cfunc_wrapper": True,
-}
-#: For functions that compiled ones call, and Python never.
-INNER = {**JIT, "no_cpython_wrapper": True}
 
 
 class Pairs(NamedTuple):
@@ -212,7 +188,7 @@ def row_dots(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", A, B)
 
 
-@njit(**JIT)
+@compiled
 def thin_product(A, M):
     """AM for few rows A: BLAS first copies all of M, and takes 290 µs where this takes 56 to 163 (1 to 6 × 1,011)."""
     n, p = A.shape
@@ -232,7 +208,7 @@ def thin_product(A, M):
     return out
 
 
-@njit(**JIT)
+@compiled
 def to_axes(A, vectors, slots, tile):
     """AV, with the rows' own V where there are several; rows beyond the neurons begin with the first again.
 
@@ -248,7 +224,7 @@ def to_axes(A, vectors, slots, tile):
     return out
 
 
-@njit(**JIT)
+@compiled
 def from_axes(A, vectors, transposed, slots, tile):
     """AVᵀ, as `to_axes`."""
     if len(transposed) > 0:
@@ -259,7 +235,7 @@ def from_axes(A, vectors, transposed, slots, tile):
     return out
 
 
-@njit(**JIT)
+@compiled
 def middles(c, rows, pairs):
     """K = [[c SᵀGS, L], [Lᵀ, −D]]: L the part of SᵀY with s newer than y, D its diagonal; I where no pair is kept."""
     S, Y, GS, kept = pairs
@@ -284,7 +260,7 @@ def middles(c, rows, pairs):
     return out
 
 
-@njit(**JIT)
+@compiled
 def bordered(c, rows, pairs, K, diagonal):
     """K − Q diag(d) Qᵀ for rows d of ``diagonal``, K where it has no columns."""
     Y, GS = pairs.Y, pairs.GS
@@ -315,7 +291,7 @@ def bordered(c, rows, pairs, K, diagonal):
     return out
 
 
-@njit(**JIT)
+@compiled
 def low_rank(c, rows, pairs, M, X):
     """See `LocalModel.low_rank`."""
     Y, GS, kept = pairs.Y, pairs.GS, pairs.kept
@@ -328,7 +304,7 @@ def low_rank(c, rows, pairs, M, X):
     return out
 
 
-@njit(**INNER)
+@inner_compiled
 def low_rank_row(c, GS, Y, M, x):
     """QᵀMQx of one neuron, four vectors at a time: 0.65 × the time of BLAS, that of reading Q from memory."""
     memory = len(GS)
@@ -346,7 +322,7 @@ def low_rank_row(c, GS, Y, M, x):
     return out
 
 
-@njit(**INNER)
+@inner_compiled
 def dots(Q, x, out):
     """out = Qx."""
     n, zero = len(Q), x.dtype.type(0)
@@ -366,7 +342,7 @@ def dots(Q, x, out):
         out[i] = s
 
 
-@njit(**INNER)
+@inner_compiled
 def add_rows(w, Q, out):
     """out += wQ."""
     n = len(Q)

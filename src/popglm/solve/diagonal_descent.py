@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from popglm.solve.blocks import curvature_vectors
-from popglm.solve.compact import INNER, JIT
+from popglm.solve.compiling import compiled, inner_compiled
 from popglm.solve.working_set import shrink_block
 
 __all__ = ["diagonal_descent"]
@@ -22,7 +21,7 @@ INSIDE = 8
 ROUNDINGS = 8
 
 
-@njit(**INNER)
+@inner_compiled
 def _bound_block(diagonal, Q, held, lam2, lo, hi, bound):
     """A diagonal above the block lo:hi of B + λ₂I: uuᵀ ⪯ ‖u‖²I and −vvᵀ ⪯ 0; of one column the value itself."""
     above, below = 0.0, 0.0
@@ -67,7 +66,7 @@ class _State(NamedTuple):
     z: np.ndarray
 
 
-@njit(**INNER)
+@inner_compiled
 def _sweep(model, norms, state, all_blocks):
     """One pass over all blocks, or those in use, which brings the state up to date; returns the decrease."""
     diagonal, Q, bound, w, grad = model
@@ -111,7 +110,7 @@ def _sweep(model, norms, state, all_blocks):
     return gained
 
 
-@njit(**JIT)
+@compiled
 def diagonal_descent(G, norms, pairs, rows, c, W, grad, limits):
     """Steps that minimise gᵀd + ½dᵀBd + λ₂/2‖w + d‖² + Σ_b τ_b‖w_b + d_b‖, B = c diag(G) + pairs, for rows of W.
 

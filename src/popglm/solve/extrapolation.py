@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from popglm.solve.compact import INNER, JIT
+from popglm.solve.compiling import compiled, inner_compiled
 
 __all__ = ["empty_past", "extrapolate"]
 
@@ -51,7 +50,7 @@ def empty_past(n: int, p: int, dtype: Any) -> Past:
     return Past(np.zeros((n, 2 * MEMORY + 2, p), dtype), np.zeros((n, MEMORY, MEMORY)), np.zeros(n, int))
 
 
-@njit(**INNER)
+@inner_compiled
 def _dot(x, y):
     """xᵀy."""
     total = x.dtype.type(0)
@@ -60,7 +59,7 @@ def _dot(x, y):
     return total
 
 
-@njit(**JIT)
+@compiled
 def extrapolate(v, mapped, past, gram, held, goes_on):
     """Replace v by what follows ``mapped`` = F(v): ``mapped`` itself unless the iteration ``goes_on``."""
     p, slot = len(v), (held - 1) % MEMORY

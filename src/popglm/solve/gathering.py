@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
-from popglm.solve.compact import JIT
+from popglm.solve.compiling import compiled
 from popglm.statistics.nodes import Nodes
 
 __all__ = ["Bins"]
@@ -87,7 +86,7 @@ class Bins:
         return Nodes(*found.reshape(3, len(self.size), -1))
 
 
-@njit(**JIT)
+@compiled
 def gather(eta, y, s, weighted, first, start, moments):
     """Add the moments of samples to those of all bins, (n_bins, 2·N_NODES): powers 0 to 7 of places, with s and sy.
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from popglm.solve.compact import JIT, LocalModel, add_rows, dots, row_dots
+from popglm.solve.compact import LocalModel, add_rows, dots, row_dots
+from popglm.solve.compiling import compiled
 from popglm.solve.working_set import shrink_block
 from popglm.statistics import norms as norm_sums
 
@@ -219,7 +219,7 @@ def _shorten(own: LocalModel, Z, X, BX, slope) -> tuple[np.ndarray, np.ndarray]:
     return size, decrease
 
 
-@njit(**JIT)
+@compiled
 def _first_loop(rows, pairs, t, X, alpha):
     """x ← x − Σ α_i (y_i + ts_i), newest pair first, with α_i = s_iᵀx / s_iᵀ(y_i + ts_i), which is kept."""
     S, Y, kept = pairs.S, pairs.Y, pairs.kept
@@ -239,7 +239,7 @@ def _first_loop(rows, pairs, t, X, alpha):
                 x[k] -= share * (y[k] + t[j] * s[k])
 
 
-@njit(**JIT)
+@compiled
 def _second_loop(rows, pairs, t, X, alpha):
     """x ← x + Σ (α_i − β_i) s_i, oldest pair first, with β_i = (y_i + ts_i)ᵀx / s_iᵀ(y_i + ts_i)."""
     S, Y, kept = pairs.S, pairs.Y, pairs.kept
@@ -258,7 +258,7 @@ def _second_loop(rows, pairs, t, X, alpha):
                 x[k] += share * s[k]
 
 
-@njit(**JIT)
+@compiled
 def _sweep(n_sweeps, G, starts, model, W, D, slope):
     """Block descent without a matrix B, for every neuron; D and slope change, half the decrease bound is returned."""
     c, lam2, tau, rows, middle = model.c, model.lam2, model.tau, model.rows, model.middle

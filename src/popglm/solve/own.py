@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
 from popglm.solve.blocks import Places, descent
-from popglm.solve.compact import JIT
+from popglm.solve.compiling import compiled
 from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.quadratic import QuadraticModel, decrease
 from popglm.solve.slots import Slots
@@ -132,7 +131,7 @@ def make_definite(G: np.ndarray) -> None:
         G += max(least - np.linalg.eigvalsh(G.astype(float))[0], 0) * one
 
 
-@njit(**JIT)
+@compiled
 def rotated(A, V, slots, starts):
     """The rows of A in the coordinates of their models: Vᵀa, block by block."""
     out = np.zeros(A.shape, A.dtype)
@@ -145,7 +144,7 @@ def rotated(A, V, slots, starts):
     return out
 
 
-@njit(**JIT)
+@compiled
 def unrotated(A, V, slots, starts, at, out):
     """Va, block by block, for the rows a of A; row ``at[j]`` of ``out`` is written for row j."""
     for j in range(len(A)):
@@ -158,7 +157,7 @@ def unrotated(A, V, slots, starts, at, out):
                 out[at[j], k] = total
 
 
-@njit(**JIT)
+@compiled
 def products(A, G, slots):
     """The rows of A times the Gram matrices of their models, in float64."""
     out = np.zeros(A.shape, A.dtype)

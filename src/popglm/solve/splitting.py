@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import INNER, JIT, LocalModel, from_axes, low_rank_row, row_dots, thin_product, to_axes
+from popglm.solve.compact import LocalModel, from_axes, low_rank_row, row_dots, thin_product, to_axes
+from popglm.solve.compiling import compiled, inner_compiled
 from popglm.solve.extrapolation import empty_past, extrapolate
 
 __all__ = ["resolvent", "split_steps"]
@@ -157,14 +157,14 @@ def split_steps(
     return out_Z - W, np.maximum(out_gained, 0), out_left, out_rho
 
 
-@njit(**INNER)
+@inner_compiled
 def _shrink(v, rho, tau, ridge):
     """argmin_z τ|z| + ridge/2 z² + ρ/2 (z − v)²."""
     threshold = tau / rho
     return (v - min(max(v, -threshold), threshold)) * (rho / (rho + ridge))
 
 
-@njit(**INNER)
+@inner_compiled
 def _hold(z, beside, j, k):
     """The weight z of neuron j in column k, at its bound where it is beyond it."""
     if beside is None:
@@ -172,7 +172,7 @@ def _hold(z, beside, j, k):
     return min(max(z, beside.lower[j, k]), beside.upper[j, k]) if beside.lower.shape[1] > 0 else z
 
 
-@njit(**INNER)
+@inner_compiled
 def _room(z, beside, j, k):
     """How far the weight of neuron j in column k may go on the side of z."""
     if beside.lower.shape[1] == 0:
@@ -180,7 +180,7 @@ def _room(z, beside, j, k):
     return beside.upper[j, k] if z > 0 else -beside.lower[j, k]
 
 
-@njit(**INNER)
+@inner_compiled
 def _keep_shares(v, j, rho, penalty, beside, keep):
     """What norms of groups leave of the columns of neuron j that `_shrink` has shrunk, into ``keep``.
 
@@ -223,7 +223,7 @@ def _keep_shares(v, j, rho, penalty, beside, keep):
             keep[k] = share
 
 
-@njit(**JIT)
+@compiled
 def _iterate(n_times, tile, model, split, V, past, beside):
     """Iterations of the splitting; V = z + u and the past of `extrapolate` change.
 
@@ -280,7 +280,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
     return primal, dual
 
 
-@njit(**JIT)
+@compiled
 def _look(tile, model, split, V, beside):
     """z, what is missing there, the decrease of the model, what it can still decrease, and the share of weights in use.
 
@@ -328,7 +328,7 @@ def _look(tile, model, split, V, beside):
     return Z, missing, gained, left, share
 
 
-@njit(**INNER)
+@inner_compiled
 def _fallen(before, after, tau, starts):
     """By how much the norms of groups fall."""
     total, p = 0.0, len(before)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from popglm.solve.compact import INNER, dots
+from popglm.solve.compact import dots
+from popglm.solve.compiling import inner_compiled
 
 __all__ = ["WorkingModel", "descend", "shrink_block"]
 
@@ -39,7 +39,7 @@ class WorkingModel(NamedTuple):
     grad: np.ndarray
 
 
-@njit(**INNER)
+@inner_compiled
 def shrink_block(r, H, tau, z):
     """z = argmin −r·z + ½ zᵀ diag(H) z + τ‖z‖: zero, or r/(H + τ/ν) with ν = ‖z‖ the root of a scalar equation."""
     size = len(r)
@@ -75,7 +75,7 @@ def shrink_block(r, H, tau, z):
         z[k] = r[k] / (H[k] + tau / nu)
 
 
-@njit(**INNER)
+@inner_compiled
 def _smooth_part(model, step, slope, along, diagonal, pull, force):
     """The blocks that are not zero, where the norms are smooth: their curvature diag(diagonal) − Σ pull aaᵀ, and −∇.
 
@@ -96,7 +96,7 @@ def _smooth_part(model, step, slope, along, diagonal, pull, force):
                 along[k], diagonal[k], force[k] = 0.0, -1.0, 0.0
 
 
-@njit(**INNER)
+@inner_compiled
 def _newton_direction(model, step, slope, accuracy, direction, turn):
     """Newton's direction on the blocks that are not zero, and B times it, by conjugate gradients.
 
@@ -140,7 +140,7 @@ def _newton_direction(model, step, slope, accuracy, direction, turn):
             search[k] = z[k] + share * search[k]
 
 
-@njit(**INNER)
+@inner_compiled
 def _model_value(model, step, slope):
     """½dᵀ(g + slope) + λ₂/2‖w + d‖² + Σ τ_b‖w_b + d_b‖ over the working columns, slope = g + Bd."""
     grad, w, lam2, tau, first = model.grad, model.w, model.lam2, model.tau, model.first
@@ -155,7 +155,7 @@ def _model_value(model, step, slope):
     return value
 
 
-@njit(**INNER)
+@inner_compiled
 def _sweep(model, step, slope, r, z):
     """One pass over all blocks; ``step`` and ``slope`` (= g + B step) are updated. Returns the decrease bound."""
     B, bound, first, tau, lam2, w = model.B, model.bound, model.first, model.tau, model.lam2, model.w
@@ -183,7 +183,7 @@ def _sweep(model, step, slope, r, z):
     return gained
 
 
-@njit(**INNER)
+@inner_compiled
 def _leave(model, step, slope):
     """Set to zero what a sweep would: Newton's steps only come near it, and what is left would count as a weight."""
     B, bound, first, tau, lam2, w = model.B, model.bound, model.first, model.tau, model.lam2, model.w
@@ -204,7 +204,7 @@ def _leave(model, step, slope):
                 slope[m] += row[m] * delta
 
 
-@njit(**INNER)
+@inner_compiled
 def _leap(model, step, slope, accuracy, work):
     """Take Newton's step, a half or a quarter of it, if the model falls; returns by how much, and whether whole."""
     direction, turn, guess_step, guess_slope = work
@@ -222,7 +222,7 @@ def _leap(model, step, slope, accuracy, work):
     return 0.0, False
 
 
-@njit(**INNER)
+@inner_compiled
 def descend(model, step, slope, limits):
     """Sweeps find which blocks are zero; a Newton step in the others, every second sweep, ends the slow tail.
 

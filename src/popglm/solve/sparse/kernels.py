@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from popglm.solve.compact import INNER, JIT
+from popglm.solve.compiling import compiled, inner_compiled
 
 __all__ = ["CompressedRows", "across", "along", "along_both"]
 
@@ -29,7 +28,7 @@ class CompressedRows(NamedTuple):
     last: int
 
 
-@njit(**JIT)
+@compiled
 def across(rows, W, shift, out):
     """out = Σ (x − shift) w of rows; W (n_features, n), shift (n_features,), out (n, n_rows)."""
     data, indices, indptr, first, last = rows
@@ -65,7 +64,7 @@ def across(rows, W, shift, out):
                 into[start - first + t] = total[t, j]
 
 
-@njit(**INNER)
+@inner_compiled
 def _turn(R, first, size, turned, total):
     """Some columns of R as rows; their sums are added to ``total``."""
     for j in range(len(R)):
@@ -76,7 +75,7 @@ def _turn(R, first, size, turned, total):
         total[j] += added
 
 
-@njit(**JIT)
+@compiled
 def along(rows, R, shift, out):
     """Add Σ (x − shift) r over rows to out (n_features, n), for R (n, n_rows) and shift (n_features,)."""
     data, indices, indptr, first, last = rows
@@ -98,7 +97,7 @@ def along(rows, R, shift, out):
                 into[j] -= shift[k] * total[j]
 
 
-@njit(**JIT)
+@compiled
 def along_both(rows, R, shift, out, squares):
     """`along`, and Σ (x − shift)² r added to squares (n_features, n)."""
     data, indices, indptr, first, last = rows
