@@ -143,5 +143,5 @@ HAS_CACHE = _has_cache()
 def _with_cache(dispatcher: Any) -> Any:
     # with NUMBA_DISABLE_JIT it is the function itself
     if HAS_CACHE and isinstance(dispatcher, Dispatcher):
-        dispatcher._cache = _Cache(dispatcher.py_func)
+        dispatcher._cache = _Cache(dispatcher.py_func)  # type: ignore[attr-defined]  # its types do not know it
     return dispatcher
