@@ -241,6 +241,23 @@ def test_coverage_with_more_columns_than_samples():
     assert slope[0] > 0.85 > slope[1] + 0.1
 
 
+def test_regressions_that_leave_bias_are_told():
+    rng = np.random.default_rng(0)
+    n, p = 100, 110
+    X = rng.normal(size=(n, p))
+    for k in range(1, p):
+        X[:, k] = 0.5 * X[:, k - 1] + np.sqrt(0.75) * X[:, k]
+    y = X[:, :6].sum(axis=1) + rng.normal(size=n)
+    told = [fitted("gaussian", X, y, lam=lam, penalty="lasso", feature_groups=None) for lam in (0.05, 0.5)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = pg.debiased(told[0], X, y)
+    assert ((found["lower"] < 1) & (found["upper"] > 1)).values[0, :6].all()
+    with pytest.warns(pg.PopglmWarning, match="debiased: one step is not enough for neuron0"):
+        found = pg.debiased(told[1], X, y)
+    assert not ((found["lower"] < 1) & (found["upper"] > 1)).values[0, :6].all()
+
+
 def test_columns_that_say_nothing(recording):
     X, Y = recording[0].copy(), recording[1]["poisson"].copy()
     X[:, 1] = 2.0

@@ -258,10 +258,11 @@ class LowRankResults(CrossValidated):
         self._warn_of_few_events(~self.null_fitted_)
         self._warn_of_ends()
         if not self.slope_ <= self.tol:
+            precise = "" if self.precision == "float64" else ", or use precision='float64'"
             warn(
                 f"The gradient is not within tol={self.tol:g} after {fit.found.n_iter} of max_iter={self.max_iter} "
                 f"evaluations, or as far as precision={self.precision!r} goes: slope_ is {self.slope_:.2g}. Raise "
-                "max_iter or tol, or use precision='float64'.",
+                f"max_iter or tol{precise}.",
                 ConvergenceWarning,
             )
 

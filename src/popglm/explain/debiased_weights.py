@@ -99,7 +99,8 @@ def debiased(
     -----
     PopglmWarning
         Where there are fewer trials than twice the columns of a test: clustered errors are then too small. Names
-        neurons that a second step would move by as much as their standard errors, since the penalty was far too strong.
+        neurons that a second step would move by as much as their standard errors, since the penalty was far too strong;
+        with regressions these are neurons whose chosen weights keep a bias as large as that.
 
     See Also
     --------
@@ -202,7 +203,7 @@ def debiased(
                 f"debiased: neuron {model.neuron_names_[j]!r} has {samples.count(j):g} samples for {n_columns} "
                 "columns, and their information has no inverse; use inverse='nodewise' or 'auto'."
             )
-        step, own = _by_nodes(samples, j, nodewise) if by_nodes[j] else _by_inverse(samples, j, far)
+        step, own = _by_nodes(samples, j, nodewise, far) if by_nodes[j] else _by_inverse(samples, j, far)
         coef[j] += step[:p]
         intercept[j] += step[p] if model.fit_intercept else 0.0
         errors.append(own)
@@ -249,7 +250,7 @@ def _by_inverse(samples: FittedSamples, j: int, far: list[int]) -> tuple[np.ndar
     return _apart(step, found.center), Errors(uncentred(covariance[0], found.center), found.flat, covariance[1])
 
 
-def _by_nodes(samples: FittedSamples, j: int, nodewise: Nodewise) -> tuple[np.ndarray, Errors]:
+def _by_nodes(samples: FittedSamples, j: int, nodewise: Nodewise, far: list[int]) -> tuple[np.ndarray, Errors]:
     """One step along the directions of node-wise regressions, and the errors there, of weights and intercept."""
     y, eta, w, family = samples.y[:, j], samples.eta[:, j], samples.weights(j), samples.family(j)
     r, h = family.derivatives(np, eta, y)
@@ -264,7 +265,23 @@ def _by_nodes(samples: FittedSamples, j: int, nodewise: Nodewise) -> tuple[np.nd
     step = -(D.T @ (w * r))
     count = 1 + int(np.count_nonzero(samples.coef[j]))
     covariance, phi = _covariance(samples, j, D.T @ (D * v[:, None]), D, w * r, count, None)
+    if _leaves_bias(samples, j, D * v[:, None], center, step, covariance):
+        far.append(j)
     return _apart(step, center), Errors(uncentred(covariance, center), flat, phi)
+
+
+def _leaves_bias(
+    samples: FittedSamples, j: int, Dv: np.ndarray, center: np.ndarray, step: np.ndarray, covariance: np.ndarray
+) -> bool:
+    """Whether the step leaves biases as long as errors, in weights that the penalty has chosen.
+
+    A direction of a weight takes along a share of what the penalty holds back in others, and how much that is their own
+    steps tell.
+    """
+    chosen = np.flatnonzero((samples.coef[j] != 0) & (np.diag(covariance)[: len(center)] > 0))
+    taken = Dv[:, chosen].T @ (samples.X[:, chosen] - center[chosen])
+    bias = taken @ step[chosen] - np.diag(taken) * step[chosen]
+    return bool(len(chosen) and np.mean(bias**2 / np.diag(covariance)[chosen]) > FAR**2)
 
 
 def _covariance(
