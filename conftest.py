@@ -47,6 +47,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Fill numba's cache before several workers start, each of which would compile the kernels for itself."""
+    # each process that a test starts would compile popglm anew; numba keeps its kernels beside the sources, too
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # a second device, for fits that share out neurons
     os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
     if hasattr(config, "workerinput"):

@@ -19,6 +19,13 @@ def main(precision: str) -> None:
     pg.GLMCV(penalty="group_lasso", feature_groups=groups, lambdas=[0.1, 1e-2, 1e-4], cv=2, **settings).fit(X, Y)
     pg.GLM(penalty="group_lasso", feature_groups=groups, smoothness=0.1, lambdas=[0.1], **settings).fit(X, Y)
     pg.GLM(penalty="lasso", lambdas=[0.1, 1e-2], **settings).fit(X, Y)
+    # blends, and weights within bounds
+    blend = {"penalty": "sparse_group_lasso", "feature_groups": groups, "lambdas": [0.02], **settings}
+    pg.GLM(**blend).fit(X, Y)
+    pg.GLM(constraints={"group0": (-0.1, 0.1)}, **blend).fit(X, Y)
+    pg.GLM(penalty="lasso", feature_groups=groups, constraints={"group0": (-0.1, 0.1)}, lambdas=[0.02], **settings).fit(
+        X, Y
+    )
     # Newton steps, for neurons that use more than 120 columns
     wide = rng.standard_normal((300, 140))
     pg.GLM(penalty="group_lasso", feature_groups=[10] * 14, lambdas=[1e-2, 1e-4], **settings).fit(wide, Y)

@@ -61,14 +61,14 @@ def test_place_cells_on_the_linear_track(example, capsys, tmp_path):
 
 def test_reaching(example, capsys, tmp_path):
     reach, data = example("s1_reach"), np.load(recording("s1_reach"))
-    table = reach.main(some_units(recording("s1_reach"), 6, tmp_path))
+    table = reach.main(some_units(recording("s1_reach"), 9, tmp_path))
     gain = table["GLM"] - table["rate map"]
     # 8 directions x 3 speeds, all units, as published with the data
     counts, (vx, vy) = data["counts"].astype(float), data["hand_vel"].T
     bins = reach.direction_and_speed_bins(vx, vy, np.hypot(vx, vy))
     predicted = reach.rate_map_held_out(bins, counts, reach.contiguous_blocks(len(counts)) % reach.N_FOLDS, prior=1)
     explained = reach.deviance_explained(counts, predicted)
-    np.testing.assert_allclose(table["rate map"], explained[::6], rtol=1e-9)
+    np.testing.assert_allclose(table["rate map"], explained[::9], rtol=1e-9)
     assert np.median(explained) == pytest.approx(0.034, abs=5e-4)
     assert np.quantile(explained, 0.9) == pytest.approx(0.176, abs=5e-4)
     assert table["GLM"].median() > table["rate map"].median() + 0.04

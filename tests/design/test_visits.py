@@ -19,6 +19,7 @@ def session(n_few, seed, n=2000):
     return x, rng.poisson(rate[0]), new, rng.poisson(rate[1])
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("n_few", [1, 2, 5, 10])
 def test_a_few_visits_in_training_do_not_explode_in_test(n_few):
     scores = []

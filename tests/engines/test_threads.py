@@ -48,6 +48,7 @@ def test_libraries_are_searched_anew_where_modules_were_imported(monkeypatch):
         monkeypatch.setitem(sys.modules, "a_library", ModuleType("a_library"))
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     ("family", "more"),
     [

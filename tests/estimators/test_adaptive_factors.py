@@ -199,7 +199,7 @@ def test_x_that_is_not_copied(recording):
     rng = np.random.default_rng(4)
     given = {"sample_weight": rng.uniform(0.5, 2, len(X)), "groups": TRIAL}
     usual, *others = (
-        fitted(adaptive("poisson", tol=1e-6), x, activity["poisson"], **given)
+        fitted(adaptive("poisson", tol=1e-6, lambdas=STRENGTHS[1:]), x, activity["poisson"], **given)
         for x in (X, RowStream(X), sparse.csr_array(X))
     )
     for found in others:
@@ -249,6 +249,7 @@ def test_what_is_refused(recording):
             pg.GLMCV(penalty="lasso", penalty_factors=kind).fit(X, Y)
 
 
+@pytest.mark.thorough
 def test_linear_track_of_a_rat():
     file = RECORDINGS / "ca1_lineartrack_nelpy.npz"
     if not file.exists():

@@ -82,6 +82,7 @@ def test_hours_of_work_have_the_published_tobit_model():
     assert np.isnan(fit["bits_per_spike"])
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("beside", [False, True], ids=["plain", "weights, offset, missing"])
 def test_without_a_penalty_it_is_the_tobit_model(recording, beside):
     X, Y, s = recording
@@ -209,7 +210,7 @@ def test_streams_first_order_solvers_and_no_intercept(recording):
     whole = pg.GLM("censored_gaussian", **given).fit(X, Y, sample_weight=s)
     stream = pg.GLM("censored_gaussian", **given).fit(RowStream(X, memory=8_000), Y, sample_weight=s)
     np.testing.assert_allclose(stream.coef_, whole.coef_, atol=1e-6)
-    given |= {"tol": 1e-6, "solver": FirstOrder("adam"), "max_iter": 1000}
+    given |= {"tol": 1e-6, "solver": FirstOrder("adam"), "max_iter": 300}
     slow = quietly(pg.GLM("censored_gaussian", **given).fit, X, Y, sample_weight=s)
     np.testing.assert_allclose(slow.loss_path_, whole.loss_path_, atol=1e-4)
     bare = pg.GLM("censored_gaussian", penalty="none", fit_intercept=False, **EXACT).fit(X, Y)
@@ -230,7 +231,7 @@ def test_neurons_with_little_to_say_spoil_no_other(recording):
     bad[17, 5] = 2.0
     bad = np.column_stack([bad, Y[:, 0] + 0.5, 1e-9 * Y[:, 0]])
     bad[5:40, 8] = np.nan
-    settings = {"n_lambdas": 3, "cv": 3, "penalty": "lasso"}
+    settings = {"n_lambdas": 2, "cv": 2, "penalty": "lasso"}
     model = quietly(pg.GLMCV("censored_gaussian", **settings).fit, X, bad)
     alone = quietly(pg.GLMCV("censored_gaussian", **settings).fit, X, Y)
     np.testing.assert_allclose(model.coef_[:4], alone.coef_, rtol=1e-5, atol=1e-7)

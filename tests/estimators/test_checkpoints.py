@@ -273,7 +273,7 @@ def test_a_full_disk_ends_in_a_warning_and_not_the_fit(tmp_path, monkeypatch, al
     assert_same(plain, model().fit(X, Y, checkpoint=tmp_path))
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("at", ["round", "write"])
 def test_killed_fits_end_with_the_same_bits(at):

@@ -15,7 +15,7 @@ GROUPS = list("aaabbbcccddd")
 DRIVE = np.column_stack([1.5 * X[:, 0] + X[:, 1], 1.2 * X[:, 4], np.zeros(N)]) + RNG.gumbel(size=(N, 3))
 LABELS = np.array(["run", "rest", "groom"])[DRIVE.argmax(axis=1)].astype(object)
 CHOICE = (X[:, 0] + RNG.logistic(size=N) > 0).astype(int)
-JOB = {"cv": 3, "n_lambdas": 3, "lambda_min_ratio": 3e-2, "precision": "float64", "tol": 1e-8}
+JOB = {"cv": 3, "n_lambdas": 2, "lambda_min_ratio": 3e-2, "precision": "float64", "tol": 1e-8}
 ADAPTIVE = {"penalty_factors": pg.AdaptiveFactors()}
 
 
@@ -25,6 +25,7 @@ def fitted(model, y, rows=X, **given):
         return model.fit(rows, y, groups=TRIAL, **given)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["lasso", "group_lasso"])
 def test_two_classes_are_the_adaptive_bernoulli_model(penalty):
     job = {**JOB, **ADAPTIVE, **({"feature_groups": GROUPS} if penalty == "group_lasso" else {})}

@@ -231,6 +231,7 @@ def test_class_weights_are_weights_of_samples(data):
     np.testing.assert_allclose(even.class_counts_, len(X) / 4)
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("penalty", ["none", "ridge", "lasso", "elastic_net", "group_lasso"])
 def test_the_gap_bounds_the_distance_from_the_minimum(penalty, precision):

@@ -163,6 +163,7 @@ def test_what_all_classes_have_in_common_is_no_offset():
     np.testing.assert_allclose(above.coef_path_, beside.coef_path_, atol=1e-8)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_rows_on_disk_and_sparse_columns(monkeypatch, fit_intercept):
     given = {"sample_weight": WEIGHT, "offset": OFFSET, "groups": TRIAL}

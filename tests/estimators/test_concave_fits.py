@@ -63,6 +63,7 @@ def threshold(kind, z, lam, gamma):
     return np.where(z <= 2 * lam, soft, np.where(z <= gamma * lam, middle, z))
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(("kind", "gamma"), [("mcp", 3), ("mcp", 1.5), ("scad", 3.7), ("scad", 2.5)])
 def test_firm_thresholds_of_orthonormal_columns_and_groups(kind, gamma):
     X, Y, z = orthonormal(10)
@@ -182,6 +183,7 @@ def test_masks_factors_and_smoothness(recording):
     np.testing.assert_allclose(each.coef_path_[:, 2], one.coef_path_[:, 0], atol=1e-7)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", ["mcp", "group_scad"])
 def test_far_from_concave_it_is_the_lasso(recording, kind):
     X, activity = recording
@@ -221,6 +223,7 @@ def test_the_penalty_of_a_null_model_is_0(kind):
     np.testing.assert_array_equal(kept.value(W, strengths), [0, 0])
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 def test_units_of_the_activity_do_not_matter(recording, family):
     X, activity = recording
@@ -236,14 +239,14 @@ def test_folds_end_where_fits_to_their_rows_do(recording, tmp_path):
     X, activity = recording
     for family, kind in (("poisson", "group_mcp"), ("gaussian", "scad")):
         Y = activity[family][:, 2:]
-        model = fitted(exact(family, kind, GLMCV, cv=3, tol=1e-10), X, Y, groups=TRIAL)
+        model = fitted(exact(family, kind, GLMCV, cv=2, tol=1e-10), X, Y, groups=TRIAL)
         for i, (train, _) in enumerate(model.splits_):
             alone = fitted(exact(family, kind, tol=1e-10), X[train], Y[train])
             np.testing.assert_allclose(model.cv_coef_path_[i], alone.coef_path_, atol=1e-5)
         # a fold knows nothing of what it holds out
         other = Y.copy()
         other[model.splits_[1][1]] += 1
-        again = fitted(exact(family, kind, GLMCV, cv=3, tol=1e-10), X, other, groups=TRIAL)
+        again = fitted(exact(family, kind, GLMCV, cv=2, tol=1e-10), X, other, groups=TRIAL)
         np.testing.assert_array_equal(again.cv_coef_path_[1], model.cv_coef_path_[1])
         assert (again.cv_coef_path_[0] != model.cv_coef_path_[0]).any()
     model.save(tmp_path / "model.nc")

@@ -62,6 +62,7 @@ TRIPLES = [
 ]
 
 
+@pytest.mark.thorough(keep=7)
 @pytest.mark.parametrize(("family", "penalty", "schedule"), TRIPLES)
 def test_masked_columns_might_as_well_not_be_there(recording, family, penalty, schedule):
     X, Y = recording[0], recording[1][family]
@@ -123,6 +124,7 @@ def test_smoothness_and_first_order_steps_leave_them_at_zero(recording):
         assert model.coef_path_[:, COLUMNS.T].all()
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("schedule", ["host", "device"])
 @pytest.mark.parametrize("penalty", ["ridge", "lasso", "group_lasso"])
 def test_smoothness_is_that_of_the_columns_left(recording, penalty, schedule):

@@ -116,6 +116,7 @@ def test_nor_of_overlapping_splits(family, fold):
     assert_same_bits(*recording(family), fold, family, OVERLAPPING, few=True, **PENALTIES["lasso"])
 
 
+@pytest.mark.thorough(keep=1)
 @quiet
 @pytest.mark.parametrize("penalty", ["lasso", "group lasso"])
 def test_nor_through_models_of_the_curvature_of_slow_neurons(penalty):
@@ -131,7 +132,7 @@ def test_nor_through_models_of_the_curvature_of_slow_neurons(penalty):
 @quiet
 @pytest.mark.parametrize("solver", [pg.FirstOrder("adam"), pg.FirstOrder("sgd", batch_size=64)])
 def test_nor_of_first_order_solvers(solver):
-    settings = {"solver": solver, "few": True, "refit": False, "max_iter": 4}
+    settings = {"solver": solver, "complete": True, "refit": False, "max_iter": 4}
     assert_same_bits(*recording("poisson"), 1, "poisson", CONTIGUOUS[2:], **settings, **PENALTIES["lasso"])
 
 
@@ -186,7 +187,7 @@ MANY = [(np.setdiff1d(np.arange(N), test), test) for test in np.split(np.arange(
     ("family", "penalty"), [("poisson", "lasso"), ("bernoulli", "group lasso"), ("gaussian", "ridge")]
 )
 def test_nor_of_many_folds(family, penalty):
-    assert_same_bits(*recording(family), 17, family, MANY, few=True, refit=False, **PENALTIES[penalty])
+    assert_same_bits(*recording(family), 17, family, MANY, complete=True, refit=False, **PENALTIES[penalty])
 
 
 @pytest.mark.thorough(keep=1)

@@ -49,6 +49,7 @@ def test_ridge_is_scikit_learns_gamma_regressor(recording):
     assert model.evaluate(X, Y, s)["deviance_explained"].iloc[3] == pytest.approx(score, abs=1e-6)
 
 
+@pytest.mark.thorough(keep=3)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("penalty", "alpha"), [("none", 0.0), ("lasso", 1.0), ("elastic_net", 0.4), ("group_lasso", 1.0)]
@@ -103,6 +104,7 @@ def test_constant_and_unknown_activity_spoils_nothing(recording):
     np.testing.assert_allclose(model.intercept_[[2, 4]], np.log([3.7, 2.0]), rtol=1e-12)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(("penalty", "unit"), [("ridge", 1e-12), ("elastic_net", 1e12), ("none", 1e-3), ("none", 1e5)])
 def test_a_unit_moves_the_intercept_alone(recording, penalty, unit):
     X, Y, s = recording

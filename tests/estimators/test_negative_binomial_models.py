@@ -71,7 +71,7 @@ def test_parameters_are_saved_and_loaded(recording, tmp_path, one):
 
 def test_patience_and_no_refit(recording):
     X, Y, s = recording
-    options = {"penalty": "lasso", "n_lambdas": 6, "cv": 3, "lambda_min_ratio": 1e-3}
+    options = {"penalty": "lasso", "n_lambdas": 6, "cv": 2, "lambda_min_ratio": 1e-3}
     whole = quietly(pg.GLMCV("negative_binomial", **options).fit, X, Y, sample_weight=s)
     early = quietly(pg.GLMCV("negative_binomial", patience=1, **options).fit, X, Y, sample_weight=s)
     for k, j in np.ndindex(6, 4):

@@ -24,6 +24,7 @@ def recording():
     return recorded()
 
 
+@pytest.mark.thorough(keep=3)
 @pytest.mark.parametrize(
     ("name", "penalty", "l1_ratio"),
     [(name, *penalty) for name in ("gaussian", "poisson") for penalty in PENALTIES]

@@ -193,6 +193,7 @@ def test_factors_of_no_penalty_are_refused(recording):
         GLM(penalty="none", feature_groups=SIZES, penalty_factors=FACTORS).fit(recording[0], recording[1]["poisson"])
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["elastic_net", "group_lasso"])
 def test_a_model_keeps_its_factors_in_files_and_explanations(recording, tmp_path, penalty):
     X, Y = recording[0], recording[1]["poisson"]

@@ -80,6 +80,7 @@ def test_ridge_is_scikit_learns_regressor(recording, name):
     assert model.evaluate(X, Y, s)["deviance_explained"].iloc[2] == pytest.approx(theirs.score(X, y, s), abs=1e-6)
 
 
+@pytest.mark.thorough(keep=5)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["tweedie_12", "tweedie_18", "inverse_gaussian"])
 @pytest.mark.parametrize(("penalty", "alpha"), [("elastic_net", 0.4), ("group_lasso", 1.0)])
@@ -122,6 +123,7 @@ def test_where_a_fit_ends(recording, name, penalty, alpha, precision):
         assert above < 1e-4
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize("name", ["tweedie_12", "inverse_gaussian"])
 @pytest.mark.parametrize(("penalty", "unit"), [("ridge", 1e-12), ("elastic_net", 1e12), ("none", 1e-3)])
 def test_a_unit_moves_the_intercept_alone(recording, name, penalty, unit):
@@ -166,6 +168,7 @@ def test_every_way_finds_the_same(recording, name, way):
     np.testing.assert_allclose(model.loss_path_, expected.loss_path_, rtol=1e-8)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("name", ["tweedie_15", "inverse_gaussian"])
 def test_odd_neurons_spoil_no_others(recording, name):
     X, s, activity = recording

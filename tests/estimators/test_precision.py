@@ -27,6 +27,7 @@ def large_counts(mean, seed=8):
     return X, rng.poisson(mean * np.exp(X[:, 0] / np.sqrt(mean))).astype(float)
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("mean", [1e6, 1e9])
 @pytest.mark.parametrize("penalty", ["lasso", "ridge"])
 def test_large_counts_are_fitted_and_scored_in_float32(mean, penalty):

@@ -243,6 +243,7 @@ def usual(recording):
     return fitted(relaxing("poisson"), X, activity["poisson"], groups=TRIAL)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("kind", ["stream", "sparse", "float32"])
 def test_every_kind_of_design(recording, usual, kind):
     X, activity, *_ = recording
@@ -314,6 +315,7 @@ def test_what_is_refused(recording):
     assert np.isnan(pg.goodness_of_fit(model, X, Y)["aic"][model.gamma_ < 1]).all()
 
 
+@pytest.mark.thorough
 def test_a_place_cell():
     file = RECORDINGS / "kramer_eden.npz"
     if not file.exists():

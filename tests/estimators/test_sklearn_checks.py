@@ -31,7 +31,7 @@ def excused(estimator):
     return found
 
 
-@pytest.mark.thorough(keep=112)
+@pytest.mark.thorough(keep=80)
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=excused)
 def test_scikit_learns_rules(estimator, check):
     check(estimator)

@@ -195,6 +195,7 @@ def test_explanations_take_it(model, session, design, counts):
     assert model.score(X, counts) > 0.05
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalties", [None, {"speed": [np.diag(np.arange(10.0))]}])
 def test_files_keep_it(session, design, counts, penalties, tmp_path):
     X = design.transform(session)

@@ -41,7 +41,7 @@ def session():
 def fitted(request, session):
     X, Y, _, _, trials = session
     groups = [4] * 5 if request.param == "group_lasso" else None
-    model = GLMCV(penalty=request.param, feature_groups=groups, n_lambdas=6, lambda_min_ratio=1e-2)
+    model = GLMCV(penalty=request.param, feature_groups=groups, n_lambdas=4, lambda_min_ratio=1e-2)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, Y, groups=trials)

@@ -159,6 +159,8 @@ def test_choices_of_trials_of_one_row_are_exchanged(method):
     for k in (0, 5):
         by_hand = quietly(pg.ClassifierGLMCV(**SETTINGS | {"cv": model.splits_}).fit, X, choice[orders[k]])
         np.testing.assert_allclose(found.deviance_explained_null[k, 0], by_hand.cv_deviance_explained_[0], rtol=1e-6)
+    if method != "auto":
+        return
     # more surrogates than a recording of so many samples has shifts
     by_default = pg.significance(model, X, choice, ["feature0", "feature1"], trial=np.arange(n))
     assert by_default.p_value[0] == pytest.approx(1 / 1001)

@@ -97,6 +97,7 @@ def test_coverage_from_weights_at_bounds():
     assert (np.abs(held - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 150)).all()
 
 
+@pytest.mark.thorough(keep=4)
 @pytest.mark.parametrize("trial", [None, TRIAL])
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli", "gamma", "negative_binomial"])
 def test_without_strength_it_is_wald(recording, family, trial):

@@ -13,7 +13,7 @@ from popglm.explain.data_of_fit import in_stages
 N, SIZES = 240, [2, 3, 1, 2]
 GROUP = np.repeat(np.arange(4), SIZES)
 TRIAL = np.arange(N) // 10
-GIVEN = {"penalty": "group_lasso", "precision": "float64", "tol": 1e-10, "n_lambdas": 4, "lambda_min_ratio": 0.02}
+GIVEN = {"penalty": "group_lasso", "precision": "float64", "tol": 1e-10, "n_lambdas": 3, "lambda_min_ratio": 0.02}
 KINDS = {
     "relaxed": {"relaxed": [1, 0.5, 0]},
     "adaptive": {"penalty_factors": pg.AdaptiveFactors()},

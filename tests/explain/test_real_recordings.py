@@ -101,6 +101,7 @@ def test_place_fields_are_the_rate_map(linear_track):
     assert np.median(bare[tuned]) > 0.9
 
 
+@pytest.mark.thorough
 def test_place_fields_in_either_direction(linear_track):
     session, counts = linear_track
 
@@ -155,6 +156,7 @@ def roughness(fields):
     return (fields.diff("lag", n=2) ** 2).sum(("band", "lag")) / (fields**2).sum(("band", "lag"))
 
 
+@pytest.mark.thorough
 def test_receptive_fields_of_song(song):
     design, X, activity, block = song
     activity = activity[:, 1::2]

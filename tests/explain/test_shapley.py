@@ -285,10 +285,10 @@ def test_bad_arguments_are_told():
     assert_complaint("GLMCV", lambda v: pg.shapley(v, X, Y), pg.GLM(lambdas=[0.1]).fit(X, Y))
     many = np.random.default_rng(0).normal(size=(200, 11))
     y = np.random.default_rng(1).poisson(1, (200, 1))
-    wide = pg.GLMCV(feature_groups=list("abcdefghijk"), lambdas=[1e-4]).fit(many, y)
+    wide = pg.GLMCV(feature_groups=list("abcdefghijk"), lambdas=[1e-4], cv=2).fit(many, y)
     for method in ("ablation", "refit"):
         assert_complaint("variables must be 10 at most", lambda v: pg.shapley(wide, many, y, method=v), method)
-    relu = pg.GLMCV("poisson", "relu", feature_groups=list("abcdefghijk"), lambdas=[0.1]).fit(many, y)
+    relu = pg.GLMCV("poisson", "relu", feature_groups=list("abcdefghijk"), lambdas=[0.1], cv=2).fit(many, y)
     assert_complaint("relu", lambda v: pg.shapley(relu, many, y, v), ["a", "b"])
 
 

@@ -10,6 +10,7 @@ from popglm.explain import significance
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize(("family", "penalty"), [("gaussian", "ridge"), ("poisson", "group_lasso")])
 def test_p_values_are_uniform_or_conservative_without_effect(family, penalty):
     share, any_found = [], []

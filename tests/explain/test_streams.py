@@ -55,6 +55,7 @@ def test_breakdown_still_tells_of_columns_that_are_not_centred(population):
         pg.breakdown(model, streamed(away)[0], Y)
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("settings", [{}, {"method": "add", "reselect": False}])
 def test_compare(population, settings):
     model, X, Y, _ = population

@@ -3,11 +3,11 @@
 import errno
 import json
 import os
-import subprocess
-import sys
+import warnings
 
 import numpy as np
 import pytest
+from forked import forked
 
 from popglm.io import checkpoints, locks
 from popglm.io.checkpoints import CheckpointFolder
@@ -182,23 +182,23 @@ class TestFullDisks:
         assert fit.part("other").result()["k"] == 8
         folder.close()
 
-    def test_a_file_may_not_grow(self, tmp_path):
+    def test_a_file_may_not_grow(self, tmp_path, always):
         # a limit of the system on the size of files: what is written stops in the middle of a file
-        script = f"""
-import resource, warnings, numpy as np
-from popglm.io import checkpoints, locks
-checkpoints.LEAST_SECONDS, checkpoints.SHARE = 0.0, np.inf
-fit = checkpoints.CheckpointFolder({str(tmp_path)!r}).open({{"X": "1"}})
-part = fit.part("walk")
-for k in (1, 2):
-    part.pause(lambda: {{"k": np.array(k), "a": np.zeros(1000)}})
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-with warnings.catch_warnings(record=True) as caught:
-    part.pause(lambda: {{"k": np.array(3), "a": np.zeros(1000)}})
-print(len(caught), caught[0].message, int(fit.part("walk").last()["k"]))
-"""
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        assert "more than a file may have here" in done.stdout
-        assert done.stdout.split()[0] == "1"
-        assert done.stdout.split()[-1] == "2"
+        def work():
+            import resource
+
+            fit = opened(tmp_path)[1]
+            part = fit.part("walk")
+            for k in (1, 2):
+                part.pause(lambda k=k: {"k": np.array(k), "a": np.zeros(1000)})
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+            with warnings.catch_warnings(record=True) as caught:
+                part.pause(lambda: {"k": np.array(3), "a": np.zeros(1000)})
+            return f"{len(caught)} {caught[0].message} {int(fit.part('walk').last()['k'])}"
+
+        status, said = forked(work)
+        assert status == 0, said
+        assert "more than a file may have here" in said
+        assert said.split()[0] == "1"
+        assert said.split()[-1] == "2"
         assert files(tmp_path) == ["fit.walk.a.npz", "fit.walk.b.npz"]

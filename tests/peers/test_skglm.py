@@ -119,6 +119,7 @@ def test_logistic_fits_are_those_of_scikit_learn(penalty, strength, ratio):
     np.testing.assert_allclose(model.coef_, other.coef_[0], atol=1e-5)
 
 
+@pytest.mark.thorough(keep=3)
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "poisson"])
 @pytest.mark.parametrize("penalty", ["lasso", "group_lasso"])
 def test_gaps_along_the_path_are_below_the_tolerance_and_no_less_than_the_truth(family, penalty):

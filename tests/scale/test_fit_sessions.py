@@ -102,7 +102,9 @@ def test_a_table_that_is_missing_is_written_from_its_store(copy, client):
         assert table.read_bytes() == before
 
 
-def test_a_table_without_room_is_written_by_the_next_call(copy, monkeypatch):
+@pytest.mark.thorough(keep=1)
+@pytest.mark.parametrize("most", [4, None])
+def test_a_table_without_room_is_written_by_the_next_call(copy, monkeypatch, most):
     paths, recipe, output = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "out"
 
     def full(self, path):
@@ -110,16 +112,14 @@ def test_a_table_without_room_is_written_by_the_next_call(copy, monkeypatch):
         if path.stem == "day0":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for most in (None, 4):
-        with monkeypatch.context() as patch:
-            patch.setattr(Result, "save_table", full)
-            found = pg.fit_sessions(paths, recipe, output, neurons_per_task=most)
-            assert found.table["status"].tolist() == ["failed"]
-        assert list(output.glob("day0.*")) == [output / "day0.nc"]
-        assert pg.fit_sessions(paths, recipe, output).table["status"].tolist() == ["finished"]
-        assert len(list(output.glob("day0.*"))) == 2
-        assert {path.name for path in output.glob(".*")} == {".lock"}
-        shutil.rmtree(output)
+    with monkeypatch.context() as patch:
+        patch.setattr(Result, "save_table", full)
+        found = pg.fit_sessions(paths, recipe, output, neurons_per_task=most)
+        assert found.table["status"].tolist() == ["failed"]
+    assert list(output.glob("day0.*")) == [output / "day0.nc"]
+    assert pg.fit_sessions(paths, recipe, output).table["status"].tolist() == ["finished"]
+    assert len(list(output.glob("day0.*"))) == 2
+    assert {path.name for path in output.glob(".*")} == {".lock"}
 
 
 def test_what_a_process_left_half_written_is_removed(copy):

@@ -136,7 +136,7 @@ class TestDivisions:
 
 class TestPlans:
     def test_shapes_are_those_of_the_sessions_and_evaluations_those_of_a_fit(self, tmp_path):
-        paths, recipe = write_sessions(tmp_path, 3)
+        paths, recipe = write_sessions(tmp_path, 2)
         found = pg.plan(paths, recipe, pg.Cluster(nodes=2, cores=4, memory=8e9))
         results = pg.fit_sessions(paths, recipe, tmp_path / "results")
         assert list(found.table.index) == list(results.table.index)
@@ -151,11 +151,11 @@ class TestPlans:
         assert found.table.loc[name, "cpu_seconds"] == pytest.approx(found.pilot.seconds)
         # what sessions take beside their fits is added: these are alike
         each = found.pilot.reading + found.pilot.explaining
-        assert found.beside == pytest.approx(3 * each, rel=1e-6)
+        assert found.beside == pytest.approx(2 * each, rel=1e-6)
         assert each > 0
         facts = found.facts()
-        assert facts["seconds"] == pytest.approx(found.division.seconds + 3 * each / 8, rel=0.01)
-        assert facts["cpu_hours_beside_the_fits"] == pytest.approx(3 * each / 3600, rel=0.01)
+        assert facts["seconds"] == pytest.approx(found.division.seconds + 2 * each / 8, rel=0.01)
+        assert facts["cpu_hours_beside_the_fits"] == pytest.approx(2 * each / 3600, rel=0.01)
 
     def test_sessions_of_one_file_name_are_planned(self, tmp_path):
         paths, recipe = write_sessions(tmp_path, 1)

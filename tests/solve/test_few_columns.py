@@ -76,6 +76,7 @@ def test_least_squares_without_an_intercept():
     assert own.b == 0
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_only_what_no_direction_separates_is_known_to_have_a_minimum(family, precision):

@@ -131,6 +131,7 @@ def test_missing_samples_are_dropped_for_their_neuron_alone(family, link, penalt
         np.testing.assert_allclose(missing.cv_deviance_[f, -1, 1], deviance, rtol=1e-5)
 
 
+@pytest.mark.thorough(keep=3)
 @every_fit
 def test_a_weight_counts_rows(family, link, penalty):
     X, Y = population(family, link)
@@ -181,6 +182,7 @@ def test_an_unpenalised_coefficient_scales_with_its_column(family, link):
     np.testing.assert_allclose(other.intercept_, one.intercept_, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough(keep=3)
 @every_fit
 def test_two_runs_give_the_same_bits(family, link, penalty):
     precision = ("float32", "float64")[FITS.index((family, link, penalty)) % 2]
@@ -199,6 +201,7 @@ def test_the_inputs_stay_as_they_were(family, link, penalty):
     np.testing.assert_array_equal(Y, before[1])
 
 
+@pytest.mark.thorough(keep=3)
 @every_fit
 def test_strengths_of_each_neuron(family, link, penalty):
     X, Y = population(family, link)

@@ -208,6 +208,7 @@ class Patient(Watched):
     patience = 10**9
 
 
+@pytest.mark.thorough(keep=1)
 @pytest.mark.parametrize("penalty", ["group_lasso", "lasso"])
 def test_slow_neurons_get_models_of_their_own(penalty):
     X, Y = bursts()

@@ -70,6 +70,7 @@ def fit(engine, X, Y, **settings):
 X_ALONE, PASSES = {"largest": N * P}, {"beside_X": False}
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize(
     ("limits", "first_order"),
     [(X_ALONE, None), (PASSES, None), (X_ALONE, FirstOrder("adam")), (PASSES, FirstOrder("sgd", batch_size=500))],

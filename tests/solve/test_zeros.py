@@ -6,6 +6,7 @@ import pytest
 from popglm import GLM, goodness_of_fit
 
 
+@pytest.mark.thorough(keep=7)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("penalty", ["lasso", "elastic_net", "group_lasso"])
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])

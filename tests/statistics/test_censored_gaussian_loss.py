@@ -112,6 +112,7 @@ def in_parts(y, s, eta):
     return samples
 
 
+@pytest.mark.thorough(keep=2)
 @pytest.mark.parametrize("with_intercept", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_sigma_has_the_largest_likelihood(weighted, with_intercept):
