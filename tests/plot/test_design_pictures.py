@@ -62,7 +62,8 @@ def test_several_axes_are_told_apart():
         basis_functions(product)
 
 
-@pytest.mark.parametrize(("n_task_variables", "n_features", "n_groups"), [(0, 54, 5), (8, 318, 21), (29, 1011, 63)])
+@pytest.mark.thorough(keep=1)
+@pytest.mark.parametrize(("n_task_variables", "n_features", "n_groups"), [(8, 318, 21), (0, 54, 5), (29, 1011, 63)])
 def test_the_image_is_the_matrix_and_borders_stand_between_groups(n_task_variables, n_features, n_groups):
     session = pg.maze_session(n_samples=200, n_neurons=1, n_task_variables=n_task_variables).behavior
     X = pg.maze_design(n_task_variables).fit_transform(session)
