@@ -81,9 +81,10 @@ def fit_population(
         start = start * common.column_unit
     cohorts: list[Fitted] = []
     varying = varying_columns(data.X, common.missing, common.weights, common.order, common.folds, unheld(settings))
-    activity = data.Y.T[:, common.order]
+    alike_weights = common.own_weights is None
+    # an ordered copy of the activity that no fit keeps
     every = cohorts_of(
-        settings, activity, common.missing, common.weights, common.folds, varying, common.own_weights is None
+        settings, data.Y.T[:, common.order], common.missing, common.weights, common.folds, varying, alike_weights
     )
     making = CohortFits(data, common, refit, start, shares, schedule, checkpoint)
     for some in kin(every):
