@@ -184,6 +184,16 @@ def arrays_of(value, name, found, seen):
             arrays_of(one, f"{name}.{key}", found, seen)
 
 
+def forget_free_slots(found):
+    """Set what no problem has for its model any more to 0."""
+    prefix, used = "walk.fit.together.", found.get("walk.fit.together.slot", np.zeros(0, int))
+    for name in ("G", "V", "values", "vectors", "columns", "norms"):
+        if (own := prefix + name) in found and len(used):
+            found[own] = np.where(
+                np.isin(np.arange(len(found[own])), used).reshape(-1, *[1] * (found[own].ndim - 1)), found[own], 0
+            )
+
+
 #: Made when they are first asked for, by what is given; and what does not outlast a round.
 MADE = (
     "_spectrum",
@@ -237,6 +247,8 @@ def test_every_array_of_a_walk_is_taken_up(case, monkeypatch):
         found = restored[-1]
         kept = [name for name in expected if not any(part in name for part in MADE)]
         assert len(kept) > 20
+        for arrays in (expected, found):
+            forget_free_slots(arrays)
         lost = [name for name in kept if name in found and found[name].tobytes() != expected[name].tobytes()]
         absent = [name for name in kept if name not in found]
         assert (lost, absent) == ([], [])

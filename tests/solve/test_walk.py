@@ -9,7 +9,7 @@ from popglm.solve import fit
 from popglm.solve.evaluation import Evaluation
 from popglm.solve.problems import Check, Comparison, Problems, at_rest
 from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.rounds import run_walks
+from popglm.solve.rounds import finished_paths, run_walks
 from popglm.solve.walk import Walk
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
@@ -80,7 +80,7 @@ def walked(max_iter=20, **answers):
     problem = Answers(**answers)
     walk = Walk(problem, np.full((1, 1), 0.1), 1e-4, max_iter)
     run_walks([walk])
-    return problem, walk.finished_path()
+    return problem, finished_paths(walk)[0]
 
 
 @pytest.mark.parametrize("promise", [1e5, np.inf, np.nan], ids=str)
@@ -98,7 +98,7 @@ def test_three_steps_that_promise_less_than_rounding_end_a_strength():
     problem.damping[:] = 1e13
     walk = Walk(problem, np.full((1, 1), 0.1), 1e-20, 20)
     run_walks([walk])
-    assert walk.finished_path().n_iter[0, 0] == 3
+    assert finished_paths(walk)[0].n_iter[0, 0] == 3
 
 
 def test_a_promise_that_meets_the_tolerance_ends_a_strength_and_is_reported_as_the_tolerance():
@@ -189,7 +189,7 @@ def test_what_columns_without_a_penalty_can_gain_keeps_a_strength_open(gain, bou
     problem = Beside(gain, bound, promise=1e-6, promised=-2 * gain, loss=1.0 - gain)
     walk = Walk(problem, np.full((1, 1), 0.1), 1e-4, 20)
     run_walks([walk])
-    path = walk.finished_path()
+    (path,) = finished_paths(walk)
     assert path.n_iter[0, 0] == n_iter
     np.testing.assert_allclose(path.gap[0, 0], gap, rtol=0.05)
     assert problem.newton >= newton

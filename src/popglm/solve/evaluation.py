@@ -83,9 +83,13 @@ class GramObjective:
         """Where the weights are 0."""
         return self.evaluate(neurons, np.zeros((len(neurons), len(self.G))), b)
 
+    def times_G(self, _neurons: np.ndarray, W: np.ndarray) -> np.ndarray:
+        """WG, row by row."""
+        return W * self.G if self.G.ndim == 1 else self.engine.product(W, self.G)
+
     def evaluate(self, neurons: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `popglm.solve.objective`."""
-        WG, C = W * self.G if self.G.ndim == 1 else self.engine.product(W, self.G), self.C[neurons]
+        WG, C = self.times_G(neurons, W), self.C[neurons]
         loss = 0.5 * (self.y_variance[neurons] + np.einsum("ij,ij->i", W, WG - 2 * C))
         loss = np.maximum(loss, 0)
         return Evaluation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,7 +46,7 @@ GRAMS = 32
 
 @dataclass(kw_only=True)
 class Fit(Problems):
-    """Problems whose weights lie on the host, in float64.
+    """Problems whose weights lie on the host, in float64: those of one fit, or of several that are joined.
 
     Attributes
     ----------
@@ -57,23 +58,26 @@ class Fit(Problems):
     together : OwnModels, OwnSpectra, DiagonalModels, or None
         The same in one array, where the penalty has norms of groups and there are few features, where it has norms of
         single weights or none, or where there are so many features that models have a diagonal metric.
+    models : list of QuadraticModel
+        The shared model of every fit, of which each has as many problems, one fit after the other.
     """
 
     W: np.ndarray
     memory: CurvatureMemory
     own: dict[int, RotatedModel] = field(default_factory=dict)
     together: OwnModels | OwnSpectra | DiagonalModels | None = None
+    models: list[QuadraticModel] = field(default_factory=list)
 
     has_derivatives = True
 
     def __post_init__(self) -> None:
-        self.steps = np.zeros_like(self.W)
+        self.steps, self.models = np.zeros_like(self.W), self.models or [self.model]
         if self.model.diagonal:
             self.together = DiagonalModels(self.model, len(self.W))
         elif not isinstance(self.objective, GramObjective):
             for kind in (OwnModels, OwnSpectra):
                 if kind.suit(self.model):
-                    self.together = kind(self.model, len(self.W), OWN_BYTES)
+                    self.together = kind(self.model, len(self.W), OWN_BYTES, self.models)
 
     def state(self) -> State:
         """See `popglm.solve.snapshot.Resumable`; of the curvature pairs, those of problems that have some."""
@@ -101,6 +105,18 @@ class Fit(Problems):
         }
 
     @property
+    def n_fits(self) -> int:
+        """See `Problems`."""
+        return len(self.models)
+
+    def of_fits(self, problems: np.ndarray) -> Iterator[tuple[QuadraticModel, slice]]:
+        """The shared model of every fit, and where its own are among some problems, which ascend."""
+        firsts = np.searchsorted(problems, np.arange(1, self.n_fits) * (len(self.W) // self.n_fits)).tolist()
+        for model, (first, last) in zip(self.models, pairwise([0, *firsts, len(problems)]), strict=True):
+            if last > first:
+                yield model, slice(first, last)
+
+    @property
     def own_model_after(self) -> int:
         """Evaluations at one strength after which a problem gets a model of its own."""
         return self.own_model_cost
@@ -124,16 +140,15 @@ class Fit(Problems):
         """Models, and the positions of the problems that have them."""
         if self.together is not None:
             own = self.together.has(problems)
-            if not own.all():
-                yield self.model, np.flatnonzero(~own)
             if own.any():
                 yield self.together, np.flatnonzero(own)
-            return
-        special = np.isin(problems, list(self.own))
-        if not special.all():
-            yield self.model, np.flatnonzero(~special)
-        for one in np.unique(problems[special]):
-            yield self.own[one], np.flatnonzero(problems == one)
+        else:
+            own = np.isin(problems, list(self.own))
+            for one in np.unique(problems[own]):
+                yield self.own[one], np.flatnonzero(problems == one)
+        shared = np.flatnonzero(~own)
+        for model, at in self.of_fits(problems[shared]):
+            yield model, shared[at]
 
     def with_models(self, work: Callable[[Model, np.ndarray], None], problems: np.ndarray) -> None:
         """``work(model, positions)`` for every model that some problems have."""
@@ -227,7 +242,7 @@ class Fit(Problems):
         if not len(problems):
             # all places are taken
             return problems
-        for some in np.split(problems, range(GRAMS, len(problems), GRAMS)):
+        for some in self._in_portions(problems):
             G = self.objective.weighted_grams(some, self.W[some], self.at.b[some])
             good = np.isfinite(G).all(axis=(1, 2))
             self.together.put(some[good], G[good])
@@ -236,6 +251,12 @@ class Fit(Problems):
         self.memory.forget(problems)
         self.damping[problems] = 1
         return problems[:0]
+
+    def _in_portions(self, problems: np.ndarray) -> Iterator[np.ndarray]:
+        """Some problems of one fit at a time, as many as there may be matrices."""
+        for _, at in self.of_fits(problems):
+            own = problems[at]
+            yield from (own[first : first + GRAMS] for first in range(0, len(own), GRAMS))
 
     def _give_own_model(self, problem: int) -> None:
         """Weight the Gram matrix of a problem by its curvature where it stands."""
@@ -268,40 +289,52 @@ class Fit(Problems):
     def certificate(self, problems: np.ndarray, lam: np.ndarray) -> np.ndarray:
         """Bound on the excess objective of some problems, over their scale."""
         at, W = self.at.take(problems), self.W[problems]
-        gap = certificate(self.loss, self.model, W, at, lam, problems=problems)
-        if isinstance(self.objective, GramObjective) and np.any(lam == 0):
-            gap = np.where(lam == 0, np.minimum(gap, self._decrement_of_gram(W, at, lam == 0)), gap)
+        if self.loss.is_convex:
+            gap = certificate(self.loss, self.model, W, at, lam, problems=problems)
+        else:
+            # in the metric of each fit
+            gap = np.concatenate([
+                certificate(self.loss, model, W[own], at.take(own), lam[own], problems=problems[own])
+                for model, own in self.of_fits(problems)
+            ])  # fmt: skip
+        if isinstance(self.objective, GramObjective):
+            free = np.flatnonzero(lam == 0)
+            for model, own in self.of_fits(problems[free]):
+                some = free[own]
+                gap[some] = np.minimum(gap[some], self._decrement_of_gram(model, W[some], at.take(some)))
         return gap / self.scale[problems]
 
-    def _decrement_of_gram(self, W: np.ndarray, at: Evaluation, asked: np.ndarray) -> np.ndarray:
-        """Certificates of problems without a penalty whose curvature G is, of those that are ``asked`` for."""
-        penalty, zero = self.model.penalty, np.zeros(len(W))
+    def _decrement_of_gram(self, model: QuadraticModel, W: np.ndarray, at: Evaluation) -> np.ndarray:
+        """Certificates of problems without a penalty, whose curvature the Gram matrix of a model is."""
+        penalty, zero = model.penalty, np.zeros(len(W))
         if penalty.bounds is None:
             grad = at.grad + penalty.smooth_gradient(W)
-            return decrement(self.model, W, grad, at, penalty.norm_strengths(zero), zero)
-        pressed, found = penalty.pressed(W, at.grad), np.full(len(W), np.inf)
-        for i in np.flatnonzero(asked):
-            found[i] = 0.5 * DECREMENT_SAFETY * decrement_of_gram(self.model.G, at.grad[i], pressed[i])
-        return found
+            return decrement(model, W, grad, at, penalty.norm_strengths(zero), zero)
+        pressed = penalty.pressed(W, at.grad)
+        found = [decrement_of_gram(model.G, *own) for own in zip(at.grad, pressed, strict=True)]
+        return 0.5 * DECREMENT_SAFETY * np.array(found)
 
     def check(self, problems: np.ndarray, lam: np.ndarray) -> Check:
         """What problems can still gain along the columns that are never penalised, and the bound that follows."""
-        penalty, parts = self.model.penalty, []
-        for first in range(0, len(problems), GRAMS):
-            own = problems[first : first + GRAMS]
+        penalty, parts, first = self.model.penalty, [], 0
+        for own in self._in_portions(problems):
+            strengths, first = lam[first : first + len(own)], first + len(own)
             at, W = self.at.take(own), self.W[own]
             grad = at.grad + penalty.smooth_gradient(W)
             if isinstance(self.objective, GramObjective):
-                found = project_on_gram(self.model, grad)
+                found = project_on_gram(self._model_of(own), grad)
             else:
                 found = self.objective.project(own, W, at.b, grad, penalty)
             gain = 0.5 * SAFETY * found.decrement
             # the bound by χ² holds where the dual point stays in its domain
             moved = np.where(found.reach <= 1, found.decrement, np.inf) if self.loss.is_canonical else gain
-            strengths = lam[first : first + GRAMS]
             bound = certificate(self.loss, self.model, W, at, strengths, found.shift, moved, own)
             parts.append((found.step, gain / self.scale[own], bound / self.scale[own]))
         return Check(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+
+    def _model_of(self, problems: np.ndarray) -> QuadraticModel:
+        """The shared model of some problems of one fit."""
+        return next(self.of_fits(problems))[0]
 
     def aim_to_prove(self, problem: int) -> float:
         """Choose Newton's step for a problem without a penalty; returns how far it can fall, over its scale.
@@ -323,7 +356,7 @@ class Fit(Problems):
             g[:-1] += penalty.smooth_gradient(w[None])[0]
             root = np.linalg.cholesky(penalty.smoothness * penalty.R).T
             R = np.vstack([R, np.column_stack([root, np.zeros(len(root))])])
-        own = self.model.coordinates
+        own = self._model_of(np.array([problem])).coordinates
         if own is not None:
             # which directions hold rounding alone is told in the user's columns
             g[:-1], R[:, :-1] = own.unrotate(g[None, :-1])[0], own.unrotate(R[:, :-1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from popglm.solve.evaluation import GramObjective
 from popglm.solve.fit import Fit
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import HeldOut
-from popglm.solve.path import Path
+from popglm.solve.joined import join
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, collect
-from popglm.solve.rounds import walk_path
+from popglm.solve.rounds import Course, evaluate_alone, walk_paths
 from popglm.solve.rows import stand_at_null
 from popglm.solve.samples import Rows, Samples, of_columns
-from popglm.solve.settings import Settings, all_of, begin, guides, reporter
+from popglm.solve.settings import Settings, begin, guides, reporter
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, response_products, without_each
 from popglm.statistics.responses import ResponseSums, response_sums
@@ -185,17 +184,15 @@ class GramFits:
         parallel = len(fits) >= engine.n_workers
         side_by_side = engine.map if parallel else lambda work, each: [work(*a) for a in each]
         begun = side_by_side(self._begin, [(f,) for f in fits])
-        near = guides(self.start, [own for _, own in begun])
-
-        def walk(i: int, fit: Fit) -> Path:
-            """The path of one fit."""
-            report = reporter(self.on_strength, 1, i - self.refit)
-            guide, kept = None if near is None else near[i], self.checkpoint.part(f"fit{i}")
-            descend = partial(walk_path, fit, lambdas, settings.tol, settings.max_iter, guide, report, kept)
-            return concluded(kept, Path, descend, all_of(report, len(lambdas)))
-
-        paths = side_by_side(walk, [(i, fit) for i, (fit, _) in enumerate(begun)])
         coordinates = [own for _, own in begun]
+        paths = walk_paths(
+            join([fit for fit, _ in begun]),
+            evaluate_alone,
+            Course(lambdas, settings.tol, settings.max_iter),
+            guides(self.start, coordinates),
+            reporter(self.on_strength, len(fits), -int(self.refit)),
+            checkpoint=self.checkpoint,
+        )
         full, paths = (paths[0], paths[1:]) if self.refit else (None, paths)
         every = coordinates if self.refit else [coordinates[0], *coordinates]
         of_folds = np.array([fit.is_fitted for fit, _ in begun[int(self.refit) :]])
@@ -229,7 +226,9 @@ class GramFits:
         else:
             coordinates = settings.coordinates(engine, center, G)
             G = coordinates.rotate_matrix(G)
-        model = settings.model(engine, G, coordinates)
+        # fits side by side keep all workers busy: each is one part then
+        n_parts = 1 if len(self.parts) - (not self.refit) >= engine.n_workers else None
+        model = settings.model(engine, G, coordinates, n_parts)
         variance, y_mean = own.yy / own.s, own.mean
         responses = self._responses(f)
         responses.mean, responses.intercept, responses.null = own.mean, own.mean, 0.5 * variance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -30,12 +31,14 @@ class OwnModels(Slots):
         Gram matrices in the models' coordinates; these coordinates, a rotation inside every block.
     """
 
-    def __init__(self, model: QuadraticModel, n_problems: int, n_bytes: float) -> None:
+    def __init__(
+        self, model: QuadraticModel, n_problems: int, n_bytes: float, models: Sequence[QuadraticModel] = ()
+    ) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
-        super().__init__(model, n_problems, n_bytes, n_matrices=2)
-        dtype, n_features = self.engine.dtype, len(model.G)
+        super().__init__(model, n_problems, n_bytes, 2, models)
+        shape = self.n_slots * len(self.models), len(model.G), len(model.G)
         # a slot takes memory when it is first written
-        self.G, self.V = (np.zeros((self.n_slots, n_features, n_features), dtype) for _ in range(2))
+        self.G, self.V = (np.zeros(shape, self.engine.dtype) for _ in range(2))
 
     @property
     def kept(self) -> dict[str, np.ndarray]:

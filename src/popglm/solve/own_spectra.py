@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,16 +31,19 @@ class OwnSpectra(Slots, SplitModel):
 
     serves_zero = True
 
-    def __init__(self, model: QuadraticModel, n_problems: int, n_bytes: float) -> None:
+    def __init__(
+        self, model: QuadraticModel, n_problems: int, n_bytes: float, models: Sequence[QuadraticModel] = ()
+    ) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
-        super().__init__(model, n_problems, n_bytes, n_matrices=1)
+        super().__init__(model, n_problems, n_bytes, 1, models)
         dtype, n_features, self.split = self.engine.dtype, len(model.G), model.split
-        self._coordinates, self._unpenalised = model.coordinates, dict[int, QuadraticModel]()
+        self._unpenalised = dict[int, QuadraticModel]()
+        n_slots = self.n_slots * len(self.models)
         # a slot takes memory when it is first written
-        self.values = np.zeros((self.n_slots, n_features), dtype)
-        self.vectors = np.zeros((self.n_slots, n_features, n_features), dtype)
-        self.columns = np.ones((self.n_slots, n_features))
-        self.norms = np.ones((self.n_slots, len(model.deviations.norms) if model.split else 0))
+        self.values = np.zeros((n_slots, n_features), dtype)
+        self.vectors = np.zeros((n_slots, n_features, n_features), dtype)
+        self.columns = np.ones((n_slots, n_features))
+        self.norms = np.ones((n_slots, len(model.deviations.norms) if model.split else 0))
 
     @staticmethod
     def suit(model: QuadraticModel) -> bool:
@@ -132,8 +135,9 @@ class OwnSpectra(Slots, SplitModel):
         if slot not in self._unpenalised:
             axes = self.vectors[slot].astype(float)
             G = (axes * self.values[slot]) @ axes.T
+            own = self.models[slot // self.n_slots].coordinates
             self._unpenalised[slot] = QuadraticModel(
-                self.engine, G.astype(self.engine.dtype), self.penalty, thin=True, coordinates=self._coordinates
+                self.engine, G.astype(self.engine.dtype), self.penalty, thin=True, coordinates=own
             )
         return self._unpenalised[slot]
 

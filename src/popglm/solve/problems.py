@@ -128,6 +128,11 @@ class Problems(Resumable, ABC):
             self.objective.nuisance.restore(inside("nuisance", state))
 
     @property
+    def n_fits(self) -> int:
+        """Fits that the problems are of: as many of each, one fit after the other."""
+        return 1
+
+    @property
     def n_features(self) -> int:
         """Columns of X."""
         return len(self.model.G)

@@ -83,7 +83,7 @@ class QuadraticModel(SplitModel):
     @property
     def shares_out(self) -> bool:
         """Whether `step` shares its problems out itself, and so must not run in one of the workers."""
-        return not self.split and not self.thin
+        return not self.split and not self.thin and self.n_parts > 1
 
     def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
         """An empty memory of ``size`` pairs for each of ``n_neurons``."""

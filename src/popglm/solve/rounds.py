@@ -14,7 +14,7 @@ from popglm.solve.problems import Problems
 from popglm.solve.snapshot import UNKEPT, Checkpoint, Together
 from popglm.solve.walk import Round, Walk
 
-__all__ = ["LEAST_TOGETHER", "evaluate_alone", "run_walks", "walk_path", "walk_paths"]
+__all__ = ["LEAST_TOGETHER", "evaluate_alone", "finished_paths", "run_walks", "walk_path", "walk_paths"]
 
 #: Problems of a fit that are evaluated together at most, where the fits are many.
 LEAST_TOGETHER = 64
@@ -90,11 +90,12 @@ def walk_paths(
     Parameters
     ----------
     fits : list of Fit
+        One of them may be several that are joined.
     evaluate : callable
         From (fit, problems, W, b) of several fits to the `Evaluation` of each.
     course : Course
     guides : list of ndarray, shape (n_lambdas, n_problems, n_features), optional
-        Of every fit.
+        Of every fit, those that are joined one by one.
     report : callable, optional
         Called with the number of strengths that the problems have behind them, shape (n_fits, n_problems).
     stop : callable, optional
@@ -104,12 +105,23 @@ def walk_paths(
         Where the walks are kept between rounds, and go on from.
     """
     # so that what is held for all problems of a round stays small
-    most = max(MAX_PROBLEMS // len(fits), LEAST_TOGETHER)
-    starts: Sequence[np.ndarray | None] = [None] * len(fits) if guides is None else guides
-    walks = [Walk(fit, *course, guide, most) for fit, guide in zip(fits, starts, strict=True)]
+    most = max(MAX_PROBLEMS // sum(fit.n_fits for fit in fits), LEAST_TOGETHER)
+    walks, first = [], 0
+    for fit in fits:
+        own, first = slice(first, first + fit.n_fits), first + fit.n_fits
+        guide = None if guides is None else np.concatenate(guides[own], axis=1)
+        walks.append(Walk(fit, np.tile(course.lambdas, (1, fit.n_fits)), *course[1:], guide, most))
     follow = None if report is None else lambda levels: report(np.stack(levels))
     run_walks(walks, evaluate, follow, stop, checkpoint)
-    return [walk.finished_path() for walk in walks]
+    return [path for walk in walks for path in finished_paths(walk)]
+
+
+def finished_paths(walk: Walk) -> list[Path]:
+    """The paths of the fits of a walk, with their traces."""
+    paths = walk.path.split(walk.fit.n_fits)
+    for path, trace in zip(paths, walk.trace.split(walk.fit.n_fits), strict=True):
+        path.trace = trace.sums()
+    return paths
 
 
 def run_walks(
@@ -124,7 +136,9 @@ def run_walks(
     ``report`` is called with the number of strengths that the problems of every walk have behind them. Only with
     ``stop`` need all walks have the same number of problems.
     """
-    paths, engine = [walk.path for walk in walks], walks[0].fit.model.engine
+    paths = [path for walk in walks for path in walk.path.split(walk.fit.n_fits)]
+    levels = [level for walk in walks for level in walk.level.reshape(walk.fit.n_fits, -1)]
+    engine = walks[0].fit.model.engine
     timed = walks[0].path.timed
     # whole fits side by side where there are enough of them for all workers; inside a fit less is in parallel
     side_by_side = engine.map if len(walks) >= engine.n_workers else lambda work, each: [work(*a) for a in each]
@@ -139,11 +153,13 @@ def run_walks(
 
     def tell() -> None:
         if stop is not None:
-            stopped, limit = stop(paths, np.stack([walk.level for walk in walks]))
+            stopped, limit = stop(paths, np.stack(levels))
+            for level in levels:
+                level[stopped] = walks[0].n_lambdas
             for walk in walks:
-                walk.level[stopped], walk.limit = walk.n_lambdas, limit
+                walk.limit = np.tile(limit, walk.fit.n_fits)
         if report is not None:
-            report([walk.level for walk in walks])
+            report(levels)
 
     changing = Together(*walks, stop)
     if (kept := checkpoint.last()) is not None:

@@ -18,11 +18,12 @@ from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.fit import MAX_PROBLEMS, Fit
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import EarlyStop, HeldOut, deviances
+from popglm.solve.joined import join
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.result import PopulationFit, collect
 from popglm.solve.rotated import RotatedObjective
-from popglm.solve.rounds import Course, run_walks, walk_paths
+from popglm.solve.rounds import Course, evaluate_alone, finished_paths, run_walks, walk_paths
 from popglm.solve.samples import Rows, of_columns
 from popglm.solve.settings import Settings, all_of, begin, constant_start, guides, reporter
 from popglm.solve.shared_rows import RowsOfProblems, objectives, sums_of
@@ -226,20 +227,20 @@ class RowFits:
             host = begin(settings, RotatedObjective(rows_of_fit, own), model, sums, everyone)
             run_walks([walk.continued_by(host, MAX_PROBLEMS)], checkpoint=kept.part("host"))
         rows.displace(engine, self.parts[f])
-        return walk.finished_path()
+        return finished_paths(walk)[0]
 
     def along_paths(self, lambdas: np.ndarray) -> Fitted:
         """Every neuron of every fit at its own pace; the fits meet where X is read."""
-        settings, fits, stop = self.settings, self.begun(self.numbers), None
+        settings, stop = self.settings, None
         if settings.ends is not None and self.wanted.all():
             held_out = [self._held_out(fold) for fold in range(len(self.tested))]
             stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.ends)
         paths = walk_paths(
-            fits,
+            join(self.begun(self.numbers)),
             evaluate_fits,
             Course(lambdas, settings.tol, settings.max_iter),
             guides(self.start, [self.coordinates[f] for f in self.numbers]),
-            reporter(self.on_strength, len(fits), -int(self.refit)),
+            reporter(self.on_strength, len(self.numbers), -int(self.refit)),
             stop,
             self.checkpoint,
         )
@@ -323,6 +324,8 @@ def stand_at_null(fit: Fit, bare: PopulationFit, f: int, coordinates: Coordinate
 
 def evaluate_fits(asked: list[tuple[Fit, np.ndarray, np.ndarray, np.ndarray]]) -> list[Evaluation]:
     """Points (fit, neurons, W, b) of several fits; those to rows of the same arrays in one pass over them."""
+    if len(asked) == 1:
+        return evaluate_alone(asked)
     found: list[Any] = [None] * len(asked)
     together: dict[int, list[int]] = {}
     for i, (fit, *_) in enumerate(asked):

@@ -18,7 +18,7 @@ from popglm.solve.fit import MAX_PROBLEMS
 from popglm.solve.held_out import HeldOut
 from popglm.solve.path import Path
 from popglm.solve.result import PopulationFit, merge
-from popglm.solve.rounds import LEAST_TOGETHER, run_walks
+from popglm.solve.rounds import LEAST_TOGETHER, finished_paths, run_walks
 from popglm.solve.rows import RowFits, evaluate_fits
 from popglm.solve.settings import Settings, guides, reporter
 from popglm.solve.shared_rows import RowsOfProblems, SharedRows
@@ -83,7 +83,7 @@ class SideBySide:
         follow = None if report is None else lambda levels: report(np.concatenate(levels))
         # fit by fit, so that reports tell of whole ones
         run_walks([own[i] for i in range(len(numbers)) for own in walks], evaluate_fits, follow, None, self.checkpoint)
-        paths = [[walk.finished_path() for walk in own] for own in walks]
+        paths = [[path for walk in own for path in finished_paths(walk)] for own in walks]
         deviance, result, first = self._deviance(paths), None, 0
         for member, own in zip(self.members, paths, strict=True):
             last = first + len(member.at)

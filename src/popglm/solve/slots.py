@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,24 +26,35 @@ class Slots(Resumable):
         Memory for the models at most.
     n_matrices : int
         Matrices (n_features, n_features) of a model.
+    models : list of QuadraticModel
+        The shared ones of several fits with as many problems each, one fit after the other: each has ``n_bytes``, so
+        that no problem waits for room that those of another fit take.
 
     Attributes
     ----------
     slot : ndarray of int, shape (n_problems,)
         Where a problem's model lies; −1 for none.
     n_slots : int
+        Of every fit.
     """
 
     #: Whether the models serve strengths of 0, too.
     serves_zero = False
     shares_out = True
 
-    def __init__(self, model: QuadraticModel, n_problems: int, n_bytes: float, n_matrices: int) -> None:
+    def __init__(
+        self, model: QuadraticModel, n_problems: int, n_bytes: float, n_matrices: int,
+        models: Sequence[QuadraticModel] = (),
+    ) -> None:  # fmt: skip
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
         self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
         size = n_matrices * model.engine.dtype.itemsize * len(model.G) ** 2
-        self.n_slots = int(np.clip(n_bytes // size, 1, n_problems))
-        self.slot, self._free = np.full(n_problems, -1), list(range(self.n_slots))[::-1]
+        self.models = list(models) or [model]
+        self.n_of_fit = n_problems // len(self.models)
+        self.n_slots = int(np.clip(n_bytes // size, 1, self.n_of_fit))
+        self.slot = np.full(n_problems, -1)
+        n = self.n_slots
+        self._free = [list(range(n * i, n * (i + 1)))[::-1] for i in range(len(self.models))]
 
     @property
     @abstractmethod
@@ -53,11 +64,14 @@ class Slots(Resumable):
     def state(self) -> State:
         """See `popglm.solve.snapshot.Resumable`: of the models, those that are in use."""
         used = self.slot[self.slot >= 0]
-        return {"slot": self.slot, "free": np.array(self._free, int)} | {k: a[used] for k, a in self.kept.items()}
+        return {"slot": self.slot, "free": np.array([i for free in self._free for i in free], int)} | {
+            k: a[used] for k, a in self.kept.items()
+        }
 
     def restore(self, state: State) -> None:
         """See `popglm.solve.snapshot.Resumable`."""
-        self.slot[:], self._free = state["slot"], state["free"].tolist()
+        self.slot[:], free = state["slot"], state["free"]
+        self._free = [free[free // self.n_slots == i].tolist() for i in range(len(self.models))]
         used = self.slot[self.slot >= 0]
         for name, array in self.kept.items():
             array[used] = state[name]
@@ -68,14 +82,24 @@ class Slots(Resumable):
 
     def make_room(self, problems: np.ndarray) -> np.ndarray:
         """Reserve places, as far as there are; returns which of the problems have one."""
-        for problem in problems[~self.has(problems)][: len(self._free)]:
-            self.slot[problem] = self._free.pop()
+        for problem in problems[~self.has(problems)]:
+            if free := self._free[problem // self.n_of_fit]:
+                self.slot[problem] = free.pop()
         return self.has(problems)
+
+    def begin_with(self, other: Slots, fit: int) -> None:
+        """Take the models that one fit has by itself."""
+        theirs = np.flatnonzero(other.slot >= 0)
+        own = theirs + fit * self.n_of_fit
+        self.make_room(own)
+        for name, array in self.kept.items():
+            array[self.slot[own]] = other.kept[name][other.slot[theirs]]
 
     def drop(self, problems: np.ndarray) -> None:
         """Let go of the models of some problems."""
         problems = problems[self.has(problems)]
-        self._free += self.slot[problems].tolist()
+        for slot in self.slot[problems].tolist():
+            self._free[slot // self.n_slots].append(slot)
         self.slot[problems] = -1
 
     def portions(self, problems: np.ndarray) -> list[np.ndarray]:

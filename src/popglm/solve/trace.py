@@ -29,6 +29,14 @@ class Trace(Resumable):
         rows = np.column_stack([k, np.broadcast_to(iteration, len(k)), columns, objective])
         self.seen.append(rows[columns < self.n_columns])
 
+    def split(self, n_fits: int) -> list[Trace]:
+        """Those of as many columns each."""
+        (seen,), n = self.state().values(), self.n_columns // n_fits
+        found = [Trace(self.n_lambdas, n) for _ in range(n_fits)]
+        for i, own in enumerate(found):
+            own.seen = [seen[seen[:, 2] // n == i] - [0, 0, i * n, 0]]
+        return found
+
     def sums(self) -> list[list[float]]:
         """For every strength the sum over the columns after 0, 1, … iterations.
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit import Fit
-from popglm.solve.path import Path, empty_path
+from popglm.solve.path import empty_path
 from popglm.solve.problems import Problems
 from popglm.solve.snapshot import Resumable
 from popglm.solve.trace import Trace
@@ -110,7 +110,7 @@ class Walk(Resumable):
     guide : ndarray, shape (n_lambdas, n_problems, n_features), optional
         NaN where it has nothing to say of a problem at a strength; from there on it is silent, as behind its end.
     most : int, optional
-        Problems of a round at most; all unless given.
+        Problems of each fit in a round at most; all unless given.
 
     Attributes
     ----------
@@ -183,8 +183,11 @@ class Walk(Resumable):
 
         So that batches stay large, a problem that is done at a strength goes on to the next at once.
         """
-        problems = np.flatnonzero(self.level < self.limit)
-        return np.sort(problems[np.argsort(self.level[problems], kind="stable")[: self.most]])
+        # those that wait come last
+        level = np.where(self.level < self.limit, self.level, self.n_lambdas).reshape(self.fit.n_fits, -1)
+        order = np.argsort(level, axis=1, kind="stable")[:, : self.most]
+        chosen = np.sort(order + np.arange(len(order))[:, None] * level.shape[1], axis=None)
+        return chosen[self.level[chosen] < self.limit[chosen]]
 
     def aim(self, problems: np.ndarray) -> Round:
         """Choose where every problem goes: first after its guide, then by its model; and note its certificate."""
@@ -388,11 +391,6 @@ class Walk(Resumable):
         # what made a device give them up
         fit.give_own_models(own[self.lambdas[walk.level[own], own] > 0])
         return walk
-
-    def finished_path(self) -> Path:
-        """The path, with its trace."""
-        self.path.trace = self.trace.sums()
-        return self.path
 
 
 def rounding(dtype: np.dtype, loss: np.ndarray, magnitude: np.ndarray) -> np.ndarray:

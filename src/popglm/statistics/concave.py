@@ -94,6 +94,11 @@ class ConcavePenalty(Penalty):
         """See `Penalty.at_null`."""
         return replace(self, null_curvature=np.array(curvature, float))
 
+    def joined(self, parts: Sequence[Self]) -> Self:
+        """See `Penalty.joined`."""
+        every = [np.empty(0) if own.null_curvature is None else own.null_curvature for own in parts]
+        return self.at_null(np.concatenate(every))
+
     def _curvatures(self, n: int, problems: np.ndarray | None) -> np.ndarray:
         """h of some problems, shape (n, 1)."""
         if self.null_curvature is None:

@@ -273,6 +273,10 @@ class Penalty:
         """The penalty of problems whose loss has these mean curvatures (n_problems,) at their null models."""
         return self
 
+    def joined(self, parts: Sequence[Self]) -> Self:
+        """The penalty of the problems of several fits, each with its part, one after the other."""
+        return self
+
     def norm_strengths(
         self, lam: np.ndarray, W: np.ndarray | None = None, problems: np.ndarray | None = None
     ) -> np.ndarray:
@@ -307,7 +311,8 @@ class Penalty:
 
         Of a concave penalty, with the strengths of its tangent at the weights ``at`` of some ``problems``.
         """
-        return self.l1_ratio * lam * (self.block_norms(W) @ self.norm_weights)
+        # row by row: of a product with a vector, bits may depend on other rows
+        return self.l1_ratio * lam * np.einsum("ij,j->i", self.block_norms(W), self.norm_weights)
 
     def curvature(self, w: np.ndarray, lam: float) -> np.ndarray:
         """Second derivative (n_features, n_features) of λP(w) at weights (n_features,), 0 for norms that are 0.
