@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from popglm.engines.numpy_engine import inverses
 from popglm.solve.compiling import compiled, inner_compiled
 from popglm.statistics.penalties import Penalty
 
@@ -103,7 +102,7 @@ class LocalModel:
     lower, upper : ndarray, shape (n_neurons, n_features)
         Bounds of the weights in the units of the model, where the penalty has some; else no columns.
     K, middle : ndarray, shape (n_neurons, 2 * memory, 2 * memory)
-        K in float64, and K⁻¹.
+        K in float64, and K⁻¹; see `middles`.
     """
 
     product: Callable
@@ -173,10 +172,7 @@ class LocalModel:
 
     def inverses(self, diagonal: np.ndarray) -> np.ndarray:
         """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns."""
-        inner = bordered(self.c, self.rows, self.pairs, self.K, diagonal)
-        # overflow: the step is then not finite, and no step
-        inner[~np.isfinite(inner).all(axis=(1, 2))] = np.nan
-        return inverses(inner).astype(self.pairs.GS.dtype)
+        return inverse_middles(self.c, self.rows, self.pairs, self.K, diagonal)
 
     def low_rank(self, M: np.ndarray, X: np.ndarray) -> np.ndarray:
         """QᵀMQX, row by row."""
@@ -237,7 +233,10 @@ def from_axes(A, vectors, transposed, slots, tile):
 
 @compiled
 def middles(c, rows, pairs):
-    """K = [[c SᵀGS, L], [Lᵀ, −D]]: L the part of SᵀY with s newer than y, D its diagonal; I where no pair is kept."""
+    """K = [[c SᵀGS, L], [Lᵀ, −D]]: L the part of SᵀY with s newer than y, D its diagonal.
+
+    Of m pairs that a neuron has, K is in the first 2m rows and columns: all that follows depends on these alone.
+    """
     S, Y, GS, kept = pairs
     memory = S.shape[1]
     out = np.zeros((len(c), 2 * memory, 2 * memory))
@@ -245,50 +244,87 @@ def middles(c, rows, pairs):
     for j in range(len(c)):
         i, K = rows[j], out[j]
         held = min(kept[i], memory)
-        for a in range(held, memory):
-            K[a, a] = K[memory + a, memory + a] = 1.0
         for a in range(held):
             dots(GS[i, :held], S[i, a], SG[a])
             dots(Y[i, :held], S[i, a], SY[a])
         for a in range(held):
-            K[memory + a, memory + a] = -SY[a, a]
+            K[held + a, held + a] = -SY[a, a]
             for b in range(held):
                 K[a, b] = c[j] * 0.5 * (SG[a, b] + SG[b, a])
                 # slots fill in order; in a full ring the oldest pair lies at kept % held
                 if (a - kept[i]) % held > (b - kept[i]) % held:
-                    K[a, memory + b] = K[memory + b, a] = SY[a, b]
+                    K[a, held + b] = K[held + b, a] = SY[a, b]
     return out
 
 
 @compiled
-def bordered(c, rows, pairs, K, diagonal):
-    """K − Q diag(d) Qᵀ for rows d of ``diagonal``, K where it has no columns."""
-    Y, GS = pairs.Y, pairs.GS
+def inverse_middles(c, rows, pairs, K, diagonal):
+    """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns, laid out as K.
+
+    Not finite where there is none: the step is then no step.
+    """
+    Y, GS, kept = pairs.Y, pairs.GS, pairs.kept
     memory, p = GS.shape[1], diagonal.shape[1]
-    out, x = np.empty_like(K), np.empty(p, GS.dtype)
+    out, inner, x = np.zeros(K.shape, GS.dtype), np.empty(K.shape[1:]), np.empty(p, GS.dtype)
     both, y_only = np.empty(memory, GS.dtype), np.empty(memory, GS.dtype)
     for j in range(len(c)):
-        for a in range(2 * memory):
-            for b in range(2 * memory):
-                out[j, a, b] = K[j, a, b]
-        if p == 0:
-            continue
-        gs, y = GS[rows[j]], Y[rows[j]]
-        for a in range(memory):
+        held = min(kept[rows[j]], memory)
+        for a in range(2 * held):
+            for b in range(2 * held):
+                inner[a, b] = K[j, a, b]
+        gs, y = GS[rows[j], :held], Y[rows[j], :held]
+        for a in range(held if p > 0 else 0):
             for k in range(p):
                 x[k] = c[j] * gs[a, k] * diagonal[j, k]
             dots(gs, x, both)
             dots(y, x, y_only)
-            for b in range(memory):
-                out[j, a, b] -= c[j] * both[b]
-                out[j, a, memory + b] -= y_only[b]
-                out[j, memory + b, a] = out[j, a, memory + b]
+            for b in range(held):
+                inner[a, b] -= c[j] * both[b]
+                inner[a, held + b] -= y_only[b]
+                inner[held + b, a] = inner[a, held + b]
             for k in range(p):
                 x[k] = y[a, k] * diagonal[j, k]
             dots(y, x, y_only)
-            for b in range(memory):
-                out[j, memory + a, memory + b] -= y_only[b]
+            for b in range(held):
+                inner[held + a, held + b] -= y_only[b]
+        invert(inner, 2 * held)
+        for a in range(2 * held):
+            for b in range(2 * held):
+                out[j, a, b] = inner[a, b]
     return out
+
+
+@inner_compiled
+def invert(A, n):
+    """Put the inverse of the first n rows and columns of A in their place, by elimination with pivots from rows.
+
+    Of n up to 36 it takes less time than LAPACK, a twentieth for n of 6. NaN where an entry is not finite.
+    """
+    swapped, finite = np.empty(n, np.int64), True
+    for i in range(n):
+        best = i
+        for a in range(n):
+            finite = finite and np.isfinite(A[i, a])
+            if a > i and abs(A[a, i]) > abs(A[best, i]):
+                best = a
+        swapped[i] = best
+        for k in range(n):
+            A[i, k], A[best, k] = A[best, k], A[i, k]
+        row, share = A[i], 1.0 / A[i, i]
+        A[i, i] = 1.0
+        for k in range(n):
+            row[k] *= share
+        for a in range(n):
+            if a != i:
+                other, share = A[a], A[a, i]
+                A[a, i] = 0.0
+                for k in range(n):
+                    other[k] -= share * row[k]
+    for i in range(n - 1, -1, -1):
+        for a in range(n):
+            A[a, i], A[a, swapped[i]] = A[a, swapped[i]], A[a, i]
+            if not finite:
+                A[a, i] = np.nan
 
 
 @compiled
@@ -297,28 +333,28 @@ def low_rank(c, rows, pairs, M, X):
     Y, GS, kept = pairs.Y, pairs.GS, pairs.kept
     out = np.zeros_like(X)
     for j in range(len(c)):
-        if kept[rows[j]] > 0:
-            row = low_rank_row(c[j], GS[rows[j]], Y[rows[j]], M[j], X[j])
+        held = min(kept[rows[j]], GS.shape[1])
+        if held > 0:
+            row = low_rank_row(c[j], held, GS[rows[j]], Y[rows[j]], M[j], X[j])
             for k in range(len(row)):
                 out[j, k] = row[k]
     return out
 
 
 @inner_compiled
-def low_rank_row(c, GS, Y, M, x):
-    """QᵀMQx of one neuron, four vectors at a time: 0.65 × the time of BLAS, that of reading Q from memory."""
-    memory = len(GS)
-    inner, outer = np.empty(2 * memory, x.dtype), np.empty(2 * memory, x.dtype)
+def low_rank_row(c, held, GS, Y, M, x):
+    """QᵀMQx of one neuron with so many pairs, four vectors at a time: 0.65 × the time of BLAS, that of reading Q."""
+    inner, outer = np.empty(2 * held, x.dtype), np.empty(2 * held, x.dtype)
     out = np.zeros(len(x), x.dtype)
-    dots(GS, x, inner[:memory])
-    dots(Y, x, inner[memory:])
-    for i in range(memory):
+    dots(GS[:held], x, inner[:held])
+    dots(Y[:held], x, inner[held:])
+    for i in range(held):
         inner[i] *= c
-    dots(M, inner, outer)
-    for i in range(memory):
+    dots(M[: 2 * held], inner, outer)
+    for i in range(held):
         outer[i] *= c
-    add_rows(outer[:memory], GS, out)
-    add_rows(outer[memory:], Y, out)
+    add_rows(outer[:held], GS[:held], out)
+    add_rows(outer[held:], Y[:held], out)
     return out
 
 

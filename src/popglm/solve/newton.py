@@ -262,18 +262,18 @@ def _second_loop(rows, pairs, t, X, alpha):
 def _sweep(n_sweeps, G, starts, model, W, D, slope):
     """Block descent without a matrix B, for every neuron; D and slope change, half the decrease bound is returned."""
     c, lam2, tau, rows, middle = model.c, model.lam2, model.tau, model.rows, model.middle
-    Y, GS = model.pairs.Y, model.pairs.GS
-    memory, p, kind = GS.shape[1], G.shape[0], G.dtype
+    Y, GS, kept = model.pairs.Y, model.pairs.GS, model.pairs.kept
+    p, kind = G.shape[0], G.dtype
     gained = np.zeros(len(c))
     r, z, H = np.empty(p, kind), np.empty(p, kind), np.empty(p, kind)
     for j in range(len(c)):
-        own = rows[j]
-        outer = np.zeros(2 * memory, kind)
-        inner, added = np.empty(2 * memory, kind), np.empty(2 * memory, kind)
+        own, held = rows[j], min(kept[rows[j]], GS.shape[1])
+        outer = np.zeros(2 * held, kind)
+        inner, added = np.empty(2 * held, kind), np.empty(2 * held, kind)
         for b in range(len(starts) - 1):
             # a diagonal above B there: cG is diagonal, Σyyᵀ is below its trace, and what BFGS takes away is ≤ 0
             low_rank, top = 0.0, 0.0
-            for i in range(memory):
+            for i in range(held):
                 for k in range(starts[b], starts[b + 1]):
                     low_rank += Y[own, i, k] * Y[own, i, k]
             for k in range(starts[b], starts[b + 1]):
@@ -289,11 +289,11 @@ def _sweep(n_sweeps, G, starts, model, W, D, slope):
                 for k in range(lo, hi):
                     here = W[j, k] + D[j, k]
                     now = slope[j, k]
-                    for i in range(memory):
-                        now -= c[j] * GS[own, i, k] * outer[i] + Y[own, i, k] * outer[memory + i]
+                    for i in range(held):
+                        now -= c[j] * GS[own, i, k] * outer[i] + Y[own, i, k] * outer[held + i]
                     r[k] = H[k] * here - now - lam2[j] * here
                 shrink_block(r[lo:hi], H[lo:hi], tau[j, b], z[lo:hi])
-                for i in range(2 * memory):
+                for i in range(2 * held):
                     inner[i] = 0.0
                 moved = False
                 for k in range(lo, hi):
@@ -306,16 +306,16 @@ def _sweep(n_sweeps, G, starts, model, W, D, slope):
                     row, share = G[k], c[j] * delta
                     for m in range(p):
                         slope[j, m] += share * row[m]
-                    for i in range(memory):
+                    for i in range(held):
                         inner[i] += c[j] * GS[own, i, k] * delta
-                        inner[memory + i] += Y[own, i, k] * delta
+                        inner[held + i] += Y[own, i, k] * delta
                 if moved:
-                    dots(middle[j], inner, added)
-                    for i in range(2 * memory):
+                    dots(middle[j, : 2 * held], inner, added)
+                    for i in range(2 * held):
                         outer[i] += added[i]
-        for i in range(memory):
+        for i in range(held):
             outer[i] *= -c[j]
-            outer[memory + i] *= -1
-        add_rows(outer[:memory], GS[own], slope[j])
-        add_rows(outer[memory:], Y[own], slope[j])
+            outer[held + i] *= -1
+        add_rows(outer[:held], GS[own, :held], slope[j])
+        add_rows(outer[held:], Y[own, :held], slope[j])
     return gained

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from popglm.solve.compact import LocalModel, Pairs, thin_product, to_axes
+from popglm.solve.compact import LocalModel, thin_product, to_axes
 from popglm.solve.coordinates import principal_axes
 from popglm.solve.curvature_memory import CurvatureMemory, plain_step
 from popglm.solve.quadratic import QuadraticModel, inverse_diagonal
@@ -147,14 +147,11 @@ class OwnSpectra(Slots, SplitModel):
         return Deviations(self.columns[slots], self.norms[slots])
 
     def local(self, at, memory: CurvatureMemory, neurons, c, tau, lam2) -> LocalModel:
-        """See `SplitModel`: with as many places for pairs as these problems have of them."""
+        """See `SplitModel`."""
         rows = neurons[at]
-        kept = memory.pairs.kept[rows]
-        held = min(int(kept.max(initial=0)), memory.pairs.S.shape[1])
-        S, Y, GS = (np.ascontiguousarray(a[rows, : max(held, 1)]) for a in memory.pairs[:3])
         return LocalModel(
             thin_product, None, self.values, self.vectors, self.vectors[:0], self.slot[rows], self.penalty,
-            c[at], lam2[at], tau[at], np.arange(len(rows)), Pairs(S, Y, GS, kept),
+            c[at], lam2[at], tau[at], rows, memory.pairs,
         )  # fmt: skip
 
     def share_out_splits(self, work: Callable[[np.ndarray], None], n: int) -> None:

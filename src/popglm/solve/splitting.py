@@ -250,8 +250,9 @@ def _iterate(n_times, tile, model, split, V, past, beside):
             for k in range(p):
                 R[j, k] = (rho[j] * R[j, k] - pull[j, k]) * inverse[j, k]
             i = rows[j]
-            if pairs.kept[i] > 0:
-                added = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], core[j], R[j])
+            n_pairs = min(pairs.kept[i], pairs.GS.shape[1])
+            if n_pairs > 0:
+                added = low_rank_row(c[j], n_pairs, pairs.GS[i], pairs.Y[i], core[j], R[j])
                 for k in range(p):
                     R[j, k] += inverse[j, k] * added[k]
         X = from_axes(R, vectors, transposed, slots, tile)
@@ -312,7 +313,8 @@ def _look(tile, model, split, V, beside):
     R = to_axes(A, vectors, slots, tile)
     for j in range(n):
         i, d, u, own = rows[j], R[j], R[n + j], values[slots[j]]
-        corrected = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], middle[j], d)
+        held = min(pairs.kept[i], pairs.GS.shape[1])
+        corrected = low_rank_row(c[j], held, pairs.GS[i], pairs.Y[i], middle[j], d)
         quadratic, square = 0.0, 0.0
         for k in range(p):
             Bd = (c[j] * own[k] + lam2[j]) * d[k] - corrected[k]
@@ -320,7 +322,7 @@ def _look(tile, model, split, V, beside):
             missing[j, k] = pull[j, k] + Bd + rho[j] * u[k]
             scaled[k] = missing[j, k] * inverse[j, k]
             square += missing[j, k] * scaled[k]
-        added = low_rank_row(c[j], pairs.GS[i], pairs.Y[i], core[j], scaled)
+        added = low_rank_row(c[j], held, pairs.GS[i], pairs.Y[i], core[j], scaled)
         for k in range(p):
             square += scaled[k] * added[k]
         gained[j] -= quadratic
