@@ -198,6 +198,7 @@ def forget_free_slots(found):
 MADE = (
     "_spectrum",
     "_fast_spectrum",
+    "_known_kinds",
     "cached",
     "_steps",
     "_target",

@@ -59,8 +59,8 @@ FAR_PAST = 16.0
 #: steps are so short that rounding is all of them.
 MOST_DAMPING, MOST_BELIEVED = 1e20, 1e3
 #: So many steps that promise less than this share of the rounding of the objective end a strength; a gradient has less.
-#: Fewer leave problems above the tolerance that could still get there.
-QUIET_STEPS, QUIET = 3, 1 / 4
+#: Fewer leave problems above the tolerance that could still get there, and so do steps that are damped by more.
+QUIET_STEPS, QUIET, MOST_QUIET = 3, 1 / 4, 4.0
 #: The share where gaps alone end a strength: they fall with the gradient, below the rounding of the objective, too.
 QUIET_GAPS = 1e-4
 #: A problem with more features per effective sample (n over the spread of its curvature weights) than the first number,
@@ -332,6 +332,7 @@ class Walk(Resumable):
         fit.damping[problems[tells]] = changed[tells]
         share = QUIET_GAPS if fit.model.diagonal else QUIET
         quiet = steps & (beside.promised > -share * noise) & (promise <= self.enough[problems] + noise)
+        quiet &= damping <= MOST_QUIET
         self.quiet[problems] = np.where(quiet, self.quiet[problems] + 1, 0)
         self.stale[problems[accepted & ~quiet & ~here.renews]] = bool(fit.loss.parameters)
         self.path.n_iter[here.k, problems] += 1
