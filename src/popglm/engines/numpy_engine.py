@@ -161,7 +161,7 @@ class NumpyEngine:
 
     def to_numpy(self, a: Any) -> np.ndarray:
         """``a`` as a NumPy array, without a copy where that is possible."""
-        return as_numpy(a)
+        return a if type(a) is np.ndarray else as_numpy(a)
 
     def place(self, a: np.ndarray | None) -> Any:
         """`asarray`, once for every array of a session: all folds use the arrays of the fit to all rows."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.compact import Pairs, row_dots
+from popglm.solve.compiling import compiled
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["CurvatureMemory", "plain_step"]
@@ -61,49 +62,66 @@ def plain_step(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Step (n_neurons, n_features) under a penalty without a norm, and the decrease that the model promises.
 
-    ``gradient`` is that of loss and penalty, ``lam2`` (n_neurons,) the ridge's strength; ``solve`` as for `two_loops`.
+    ``gradient`` is that of loss and penalty, ``lam2`` (n_neurons,) the ridge's strength; ``solve`` takes rows to the
+    inverse of what B is before its pairs, times them.
     """
 
-    def more(s: np.ndarray) -> np.ndarray:
-        return lam2[:, None] * s + penalty.smooth_gradient(s)
-
-    d = two_loops(memory, neurons, gradient, more, solve)
-    return d, -0.5 * row_dots(d, gradient)
-
-
-def two_loops(
-    memory: CurvatureMemory,
-    neurons: np.ndarray,
-    gradient: np.ndarray,
-    more: Callable[[np.ndarray], np.ndarray],
-    solve: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """−B⁻¹∇ by the two-loop recursion, for neurons in rows.
-
-    Parameters
-    ----------
-    gradient : ndarray, shape (n_neurons, n_features)
-    more : callable
-        What a smooth penalty adds to y, given s.
-    solve : callable
-        The inverse of what B is before its pairs, times rows.
-    """
     S, Y, _, kept = memory.pairs
-    size, kept = S.shape[1], kept[neurons]
-    held = np.minimum(kept, size)
-    r = gradient.copy()
-    past = []
-    for age in range(int(held.max(initial=0))):
-        slot = (kept - 1 - age) % size
-        s = S[neurons, slot].astype(float)
-        y = Y[neurons, slot] + more(s)
-        with np.errstate(divide="ignore"):
-            rho = np.where(age < held, 1 / row_dots(s, y), 0.0)
-        alpha = rho * row_dots(s, r)
-        r -= alpha[:, None] * y
-        past.append((s, y, rho, alpha))
-    d = solve(r)
-    for s, y, rho, alpha in reversed(past):
-        beta = rho * row_dots(y, d)
-        d += (alpha - beta)[:, None] * s
-    return -d
+    held = min(int(kept[neurons].max(initial=0)), S.shape[1])
+    if held == 0:
+        d = -solve(gradient)
+        return d, -0.5 * row_dots(d, gradient)
+    more = np.zeros((len(neurons), held, 0))
+    if penalty.R is not None:
+        own = S[neurons, :held].astype(float)
+        more = penalty.smooth_gradient(own.reshape(-1, own.shape[-1])).reshape(own.shape)
+    d, alpha = gradient.copy(), np.zeros(more.shape[:2])
+    first_loop(S, Y, kept, neurons, lam2, more, d, alpha)
+    d = solve(d)
+    second_loop(S, Y, kept, neurons, lam2, more, d, alpha)
+    return -d, 0.5 * row_dots(d, gradient)
+
+
+@compiled
+def first_loop(S, Y, kept, rows, lam2, more, R, alpha):
+    """r ← r − Σ α_i y_i for rows r of R, newest pair first, with α_i = s_iᵀr / s_iᵀy_i, which is kept.
+
+    To every y a smooth penalty adds λ₂s, and ``more`` where that has columns: the two-loop recursion (Nocedal & Wright
+    2006, alg. 7.4), in float64.
+    """
+    for j in range(len(R)):
+        i, r = rows[j], R[j]
+        for age in range(min(kept[i], S.shape[1])):
+            slot = (kept[i] - 1 - age) % S.shape[1]
+            s, y, sr, sy = S[i, slot], Y[i, slot], 0.0, 0.0
+            for k in range(len(r)):
+                sr += s[k] * r[k]
+                sy += s[k] * (y[k] + lam2[j] * s[k])
+            for k in range(more.shape[2]):
+                sy += s[k] * more[j, slot, k]
+            share = sr / sy
+            alpha[j, slot] = share
+            for k in range(len(r)):
+                r[k] -= share * (y[k] + lam2[j] * s[k])
+            for k in range(more.shape[2]):
+                r[k] -= share * more[j, slot, k]
+
+
+@compiled
+def second_loop(S, Y, kept, rows, lam2, more, D, alpha):
+    """d ← d + Σ (α_i − β_i) s_i for rows d of D, oldest pair first, with β_i = y_iᵀd / s_iᵀy_i; see `first_loop`."""
+    for j in range(len(D)):
+        i, d = rows[j], D[j]
+        for age in range(min(kept[i], S.shape[1]) - 1, -1, -1):
+            slot = (kept[i] - 1 - age) % S.shape[1]
+            s, y, yd, sy = S[i, slot], Y[i, slot], 0.0, 0.0
+            for k in range(len(d)):
+                full = y[k] + lam2[j] * s[k]
+                yd += full * d[k]
+                sy += full * s[k]
+            for k in range(more.shape[2]):
+                yd += more[j, slot, k] * d[k]
+                sy += more[j, slot, k] * s[k]
+            share = alpha[j, slot] - yd / sy
+            for k in range(len(d)):
+                d[k] += share * s[k]

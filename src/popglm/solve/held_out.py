@@ -120,7 +120,7 @@ class HeldOut:
             shape, window = windows.read(k)
             return {0: (engine.compile(value_sums, shape, self.loss, n_lambdas)(window, points),)}
 
-        return windows.add_up(chunk)[0][0][0][:, : n // n_lambdas]
+        return windows.add_up(chunk)[0][0][:, : n // n_lambdas]
 
 
 def deviances_of(held_out: list[HeldOut], asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[np.ndarray]:

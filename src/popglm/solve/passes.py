@@ -19,6 +19,7 @@ from popglm.solve.sparse.rows import SparseBlock
 from popglm.statistics.families import Family
 
 __all__ = [
+    "LEAST_WEIGHT",
     "activity",
     "counted_rows",
     "event_floor",

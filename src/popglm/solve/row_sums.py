@@ -18,6 +18,7 @@ from popglm.solve.free_columns import curvature_along, forces_along
 from popglm.solve.gathering import Bins
 from popglm.solve.hessian import derivative_sums
 from popglm.solve.passes import (
+    LEAST_WEIGHT,
     activity,
     event_floor,
     exp_sums,
@@ -80,6 +81,7 @@ class RowSums:
         # compiled for all folds alike where calls have one shape
         n_rows = self.windows.n_rows if engine.window is None else self.Y.shape[1]
         self.every = every or spread_stride(n_rows)
+        self._known_kinds: dict[tuple[int, ...], dict[tuple[int, ...], np.ndarray]] = {}
         #: Whether the columns of several fits may share a product.
         self.stacks = len(fits) > 1 and self.may_stack(len(self.Y))
 
@@ -102,7 +104,7 @@ class RowSums:
             return {self.windows.kind[k]: (total, y.sum(axis=1, dtype=float), products)}
 
         # on the host, by all of its threads
-        sums, _ = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
+        sums = self.windows.add_up(chunk, n_threads=self.engine.n_workers)
         kinds = [np.flatnonzero(counts).tolist() for counts in self.windows.members.T]
         total, y_sum, YX = (
             np.concatenate([reduce(np.add, [sums[kind][i] for kind in counting]) for counting in kinds])
@@ -267,7 +269,14 @@ class RowSums:
         """`popglm.solve.passes.spread_sums`, (3, n); ``some`` are positions of columns, and h at rows of theirs."""
         parts = np.zeros((3, n))
         for columns, h in some:
-            parts[:, columns] = spread_sums(np, h)
+            average = h.mean(axis=1)
+            if (average > 0).all():
+                # all rows are known: the same sums in three passes for ten
+                inverse = h + LEAST_WEIGHT * average[:, None]
+                np.divide(1, inverse, out=inverse)
+                parts[:, columns] = np.full(len(h), h.shape[1]), average, inverse.mean(axis=1)
+            else:
+                parts[:, columns] = spread_sums(np, h)
         return parts
 
     def curvature(self, *asked: Any) -> tuple[np.ndarray, ...]:
@@ -316,17 +325,18 @@ class RowSums:
         """The columns of fits that count the same windows in one stack, where they may share a product."""
         if not self.stacks:
             return batches
-        members = self.windows.members[:, list(batches)]
-        own = list(batches.values())
         return {
-            tuple(counts): stacked(
-                [batch for batch, is_in in zip(own, counts, strict=True) if is_in],
-                len(self.Y),
-                (members == counts).all(axis=1),
-                self.engine.pad,
-            )
-            for counts in np.unique(members[members.any(axis=1)], axis=0)
+            fits: stacked([batches[fit] for fit in fits], len(self.Y), kinds, self.engine.pad)
+            for fits, kinds in self._kinds(tuple(batches)).items()
         }
+
+    def _kinds(self, fits: tuple[int, ...]) -> dict[tuple[int, ...], np.ndarray]:
+        """Of some fits those that count the same windows, and the kinds of these."""
+        if fits not in self._known_kinds:
+            members = self.windows.members[:, fits]
+            found = {tuple(np.array(fits)[own].tolist()): (members == own).all(axis=1) for own in members if own.any()}
+            self._known_kinds[fits] = found
+        return self._known_kinds[fits]
 
     def _counting(self, batches: Batches, k: int) -> Batches:
         """The stacks that count window k."""
@@ -347,32 +357,20 @@ class RowSums:
     ) -> tuple[list[Any], list[Any]]:
         """Sums per column, of n, of what ``function(shape, window, k, name)`` returns for every window k and stack.
 
-        See `Windows.add_up`.
+        See `Windows.add_up_columns`; what is not added up is put together fit by fit.
         """
 
-        def chunk(k: int) -> dict[int, tuple[Any, ...]]:
+        def chunk(k: int) -> list[tuple[Stack, tuple[Any, ...]]]:
             counting = self._counting(batches, k)
-            outs: dict[int, tuple[Any, ...]] = {}
-            if counting:
-                read = self.windows.read(k, with_x)
-                for name, batch in counting.items():
-                    outs |= batch.by_fit(function(*read, k, name))
-            return outs
+            read = self.windows.read(k, with_x) if counting else ()
+            return [(batch, function(*read, k, name)) for name, batch in counting.items()]
 
-        sums, some = self.windows.add_up(chunk, every)
-        places: dict[int, np.ndarray] = {}
-        for batch in batches.values():
-            places |= batch.places
-        columns: list[np.ndarray] = []
-        for fit, values in sums.items():
-            at = places[fit]
-            columns = columns or [np.zeros((n, *v.shape[1:])) for v in values]
-            for total, v in zip(columns, values, strict=True):
-                total[at] += v[: len(at)]
-        sampled: dict[int, list[np.ndarray]] = {}
-        for fit, h in some:
-            sampled.setdefault(fit, []).append(h[: len(places[fit])])
-        return columns, [(places[fit], np.concatenate(parts, axis=1)) for fit, parts in sampled.items()]
+        columns, some = self.windows.add_up_columns(chunk, n, every)
+        sampled: dict[int, tuple[np.ndarray, list[np.ndarray]]] = {}
+        for batch, h in some:
+            for fit, at, rows in batch.parts:
+                sampled.setdefault(fit, (at, []))[1].append(h[rows])
+        return columns, [(at, np.concatenate(parts, axis=1)) for at, parts in sampled.values()]
 
 
 def spread_stride(n_rows: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,31 @@ class Stack:
     @property
     def places(self) -> dict[int, np.ndarray]:
         """Positions of the problems among those evaluated, fit by fit."""
-        firsts = np.cumsum(self.sizes) - self.sizes
-        return {fit: self.at[first : first + n] for fit, first, n in zip(self.fits, firsts, self.counts, strict=True)}
+        return {fit: at for fit, at, _ in self.parts}
+
+    @cached_property
+    def runs(self) -> list[tuple[Any, slice]]:
+        """Positions of neighbours among the problems evaluated, and their rows."""
+        runs: list[tuple[Any, slice]] = []
+        for _, at, rows in self.parts:
+            first, last = int(at[0]), int(at[-1]) + 1
+            before = runs[-1] if runs else None
+            if last - first != len(at):
+                runs.append((at, rows))
+            elif before and isinstance(before[0], slice) and (before[0].stop, before[1].stop) == (first, rows.start):
+                runs[-1] = slice(before[0].start, last), slice(before[1].start, rows.stop)
+            else:
+                runs.append((slice(first, last), rows))
+        return runs
+
+    @cached_property
+    def parts(self) -> list[tuple[int, np.ndarray, slice]]:
+        """Of every fit its number, the positions of its problems among those evaluated, and their rows."""
+        firsts = (np.cumsum(self.sizes) - self.sizes).tolist()
+        return [
+            (fit, self.at[first : first + n], slice(first, first + n))
+            for fit, first, n in zip(self.fits, firsts, self.counts, strict=True)
+        ]
 
     def narrowed(self, rows: np.ndarray, index: Any) -> Stack:
         """Some rows of the problems of one fit; ``index`` says which in the engine's library."""
@@ -60,11 +84,7 @@ class Stack:
         """Arrays with a row per problem, fit by fit."""
         if self.sizes == (len(self.at),):
             return {self.fits[0]: sums}
-        firsts = np.cumsum(self.sizes) - self.sizes
-        return {
-            fit: tuple(v[first : first + n] for v in sums)
-            for fit, first, n in zip(self.fits, firsts, self.counts, strict=True)
-        }
+        return {fit: tuple(v[rows] for v in sums) for fit, _, rows in self.parts}
 
     def pieces(self) -> Iterator[tuple[slice, Any, Any]]:
         """Rows of one fit, their neurons and parameters: so few that what is computed of them stays in the cache."""

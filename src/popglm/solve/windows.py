@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from popglm.engines.memory import is_out_of_memory
 from popglm.engines.protocol import Engine
 from popglm.solve.samples import Samples, Shape, Window
 from popglm.solve.sparse.rows import SparseRows
+from popglm.solve.stack import Stack
 
 __all__ = ["Windows"]
 
@@ -119,44 +120,61 @@ class Windows:
         return [out for some in outs for out in some]
 
     def add_up(
-        self, function: Callable[[int], dict[int, tuple[Any, ...]]], every: int | None = None,
-        n_threads: int | None = None,
-    ) -> tuple[dict[int, list[np.ndarray]], list[tuple[int, np.ndarray]]]:  # fmt: skip
-        """Sums over the windows of what ``function(k)`` returns under every key, in float64.
-
-        With ``every``, the last entry has values for every ``every``-th row of the window, shape (n_columns, …):
-        these are not added up but returned as a list, with their key and without the rows that do not count.
-        """
+        self, function: Callable[[int], dict[int, tuple[Any, ...]]], n_threads: int | None = None
+    ) -> dict[int, list[np.ndarray]]:
+        """Sums over the windows of what ``function(k)`` returns under every key, in float64."""
         to_numpy = self.engine.to_numpy
-        Sums = dict[int, list[np.ndarray]]
 
-        def part(windows: list[int]) -> tuple[Sums, list[tuple[int, np.ndarray]]]:
-            totals: Sums = {}
-            samples = []
-
-            def add(k: int, outs: dict[int, tuple[Any, ...]]) -> None:
+        def part(windows: list[int]) -> dict[int, list[np.ndarray]]:
+            totals: dict[int, list[np.ndarray]] = {}
+            for _, outs in self._in_turn(function, windows):
                 for key, out in outs.items():
-                    values = [to_numpy(v) for v in out]
-                    if every is not None:
-                        samples.append((key, self._counted(k, values.pop(), every)))
-                    _add(totals, key, values)
+                    _add(totals, key, [to_numpy(v) for v in out])
+            return totals
 
-            waiting: Any = None
-            for k in windows:
-                # one window stays in the queue of a library that computes in the background
-                out = function(k)
-                if waiting is not None:
-                    add(*waiting)
-                waiting = k, out
-            add(*waiting)
-            return totals, samples
-
-        parts = self.guarded(lambda: self.engine.map(part, self.runs(n_threads)))
-        sums: Sums = {}
-        for totals, _ in parts:
+        sums: dict[int, list[np.ndarray]] = {}
+        for totals in self.guarded(lambda: self.engine.map(part, self.runs(n_threads))):
             for key, values in totals.items():
                 _add(sums, key, values)
+        return sums
+
+    def add_up_columns(
+        self, function: Callable[[int], list[tuple[Stack, tuple[Any, ...]]]], n: int, every: int | None = None
+    ) -> tuple[list[np.ndarray], list[tuple[Stack, np.ndarray]]]:
+        """Sums over the windows, for each of n columns, of what ``function(k)`` returns of stacks of them, in float64.
+
+        A column's sum goes through the windows in their order, whatever others are asked for. With ``every``, the last
+        entry has values for every ``every``-th row of the window, shape (n_columns, …): these are not added up but
+        returned as a list, with their stack and without the rows that do not count.
+        """
+        to_numpy = self.engine.to_numpy
+
+        def part(windows: list[int]) -> tuple[list[np.ndarray], list[tuple[Stack, np.ndarray]]]:
+            totals: list[np.ndarray] = []
+            samples = []
+            for k, outs in self._in_turn(function, windows):
+                for stack, out in outs:
+                    values = [to_numpy(v) for v in out]
+                    if every is not None:
+                        samples.append((stack, self._counted(k, values.pop(), every)))
+                    totals = totals or [np.zeros((n, *v.shape[1:])) for v in values]
+                    for here, there in stack.runs:
+                        for total, v in zip(totals, values, strict=True):
+                            total[here] += v[there]
+            return totals, samples
+
+        parts = self.guarded(lambda: self.engine.map(part, self.runs()))
+        sums = [sum(some[1:], some[0]) for some in zip(*(totals for totals, _ in parts if totals), strict=True)]
         return sums, [some for _, samples in parts for some in samples]
+
+    def _in_turn(self, function: Callable[[int], T], windows: list[int]) -> Iterator[tuple[int, T]]:
+        """``function(k)`` of some windows; one of them stays in the queue of a library that computes in the background."""
+        waiting: list[tuple[int, T]] = []
+        for k in windows:
+            waiting.append((k, function(k)))
+            if len(waiting) > 1:
+                yield waiting.pop(0)
+        yield from waiting
 
     def guarded(self, work: Callable[[], T]) -> T:
         """``work()``, once more with X off the device where it leaves too little room."""

@@ -129,7 +129,7 @@ class LowRankObjective:
             shape, read = self.windows.read(k)
             return {0: self.engine.compile(function, shape, self.loss, m)(read, self.columns.own, weights, more)}
 
-        sums, _ = self.windows.add_up(window)
+        sums = self.windows.add_up(window)
         return sums[0]
 
     def evaluate(self, weights: Weights) -> Evaluated:
@@ -184,7 +184,7 @@ class LowRankObjective:
             shape, read = self.windows.read(k)
             return {0: self.engine.compile(signal_sums, shape, m)(read, A)}
 
-        return self.windows.add_up(window)[0][0][0] / self.windows.n_rows
+        return self.windows.add_up(window)[0][0] / self.windows.n_rows
 
     def metric(self, weights: Weights, found: Evaluated) -> Metric:
         """Variables for a descent from some weights."""
