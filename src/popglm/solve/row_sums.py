@@ -362,7 +362,9 @@ class RowSums:
 
         def chunk(k: int) -> list[tuple[Stack, tuple[Any, ...]]]:
             counting = self._counting(batches, k)
-            read = self.windows.read(k, with_x) if counting else ()
+            if not counting:
+                return []
+            read = self.windows.read(k, with_x)
             return [(batch, function(*read, k, name)) for name, batch in counting.items()]
 
         columns, some = self.windows.add_up_columns(chunk, n, every)

@@ -168,7 +168,7 @@ class Windows:
         return sums, [some for _, samples in parts for some in samples]
 
     def _in_turn(self, function: Callable[[int], T], windows: list[int]) -> Iterator[tuple[int, T]]:
-        """``function(k)`` of some windows; one of them stays in the queue of a library that computes in the background."""
+        """``function(k)`` of some windows; one stays in the queue of a library that computes in the background."""
         waiting: list[tuple[int, T]] = []
         for k in windows:
             waiting.append((k, function(k)))
