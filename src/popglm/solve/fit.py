@@ -32,7 +32,7 @@ __all__ = ["MAX_PROBLEMS", "Fit", "start_fit"]
 MAX_PROBLEMS = 384
 
 #: Bytes of neurons' own models in a fit at most: a neuron that finds no room for one may take thousands of evaluations.
-OWN_BYTES = 100e6
+OWN_BYTES = 40e6
 
 #: A model that promises more than so many times the null deviance has pairs that rounding has made indefinite.
 MOST_PROMISE = 1e4
