@@ -116,6 +116,9 @@ def _correlations(x: Any, y: np.ndarray) -> np.ndarray:
     if isinstance(x, SparseRows):
         whole = x.window(0, len(x))
         (mean, square), covariance = (a.T for a in whole.along_both(weight.T)), whole.along((y * weight).T).T
+    elif known.all():
+        # one product in place of three
+        mean, square, covariance = np.zeros(1), np.square(x).mean(axis=0)[:, None], x.T @ (y * weight)
     else:
         mean, square, covariance = x.T @ weight, (x**2).T @ weight, x.T @ (y * weight)
     variance = square - mean**2

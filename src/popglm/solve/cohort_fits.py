@@ -11,7 +11,7 @@ import numpy as np
 from popglm.solve.cohorts import Cohort
 from popglm.solve.folds import Folds
 from popglm.solve.grams import GramFits
-from popglm.solve.prepared import Prepared
+from popglm.solve.prepared import Prepared, is_sorted
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.rows import RowFits
 from popglm.solve.samples import FitData, Rows
@@ -159,8 +159,9 @@ def _rows_of(cohort: Cohort, data: FitData, common: Prepared) -> _CohortRows:
     chosen, loss = np.flatnonzero(cohort.wanted.any(axis=0)), settings.loss
     on_grams = _on_grams(cohort, common)
     dtype = float if on_grams else data.engine.dtype
-    y = np.ascontiguousarray(data.Y.T[np.ix_(chosen, order)], dtype=float)
-    np.nan_to_num(y, copy=False, nan=0.0)
+    activity = data.Y.T if len(chosen) == data.Y.shape[1] else data.Y.T[chosen]
+    y = np.array(activity if is_sorted(order) else activity[:, order], float, order="C")
+    y[missing[chosen]] = np.nan_to_num(y[missing[chosen]])
     # an offset of the mean itself is as good as taken from the activity
     offset = common.offset
     if loss.is_least_squares and offset is not None:

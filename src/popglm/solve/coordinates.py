@@ -21,7 +21,7 @@ FLAT = 1e-14
 #: Columns up to which one product with all axes takes less time than one for each block.
 MOST_AT_ONCE = 200
 
-__all__ = ["Coordinates", "gram", "principal_axes", "product64", "row_sums"]
+__all__ = ["MOST_AT_ONCE", "Coordinates", "gram", "principal_axes", "product64", "row_sums"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ class Coordinates:
 
     def rotate_matrix(self, M: np.ndarray) -> np.ndarray:
         """A symmetric (n_features, n_features) matrix to the solver's columns."""
+        if self.still is None and not self.rotation:
+            return M.copy()
         return self.rotate(np.ascontiguousarray(self.rotate(M.copy()).T))
 
     def unrotate_matrix(self, M: np.ndarray) -> np.ndarray:
@@ -156,28 +158,38 @@ def determined_axes(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gram(
-    engine: Engine, X: Any, weights: np.ndarray | None, ranges: list[tuple[int, int]]
+    engine: Engine,
+    X: Any,
+    weights: np.ndarray | None,
+    ranges: list[tuple[int, int]],
+    dtype: Any = float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t in float64 over row ranges.
+    """Σ_t s_t x_t x_tᵀ and Σ_t s_t x_t over row ranges, from products in a precision; sums of these are in float64.
 
-    In float32 rounding bends directions without variance downwards, and a Gaussian fit at a weak strength runs off. Of
-    wide `SparseRows` the first is its diagonal.
+    In float32 rounding bends directions without variance downwards, and a Gaussian fit at a weak strength runs off: see
+    `popglm.solve.sums.gram_precision`. The diagonal is in float64 always. Of wide `SparseRows` the first is that alone.
     """
     if isinstance(X, SparseRows) and X.has_sparse_gram:
         return X.gram(weights, ranges)
 
-    def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def part(take: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, ...]:
         if weights is None:
-            x = take(X).astype(float)
-            return x.T @ x, x.sum(axis=0, dtype=float)
+            x = take(X).astype(dtype, copy=False)
+            return *squares(x), x.sum(axis=0, dtype=float)
         s = take(weights)
         # rows of other folds may be many
-        root = np.sqrt(s[s > 0])
-        x = take(X)[s > 0].astype(float) * root[:, None]
-        # a product with itself takes half the multiplications: NumPy sees that it is one
-        return x.T @ x, np.einsum("t,tk->k", root, x, dtype=float)
+        root = np.sqrt(s[s > 0]).astype(dtype)
+        x = take(X)[s > 0].astype(dtype, copy=False) * root[:, None]
+        return *squares(x), np.einsum("t,tk->k", root, x, dtype=float)
 
-    return row_sums(engine, part, X, ranges)
+    def squares(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # a product with itself takes half the multiplications: NumPy sees that it is one
+        XX = x.T @ x
+        return XX, np.diag(XX) if XX.dtype == float else np.einsum("ij,ij->j", x, x, dtype=float)
+
+    XX, diagonal, x_sum = row_sums(engine, part, X, ranges)
+    np.fill_diagonal(XX, diagonal)
+    return XX, x_sum
 
 
 def row_sums(

@@ -24,9 +24,9 @@ class CurvatureMemory:
         What `split_steps` ended with; 0 before.
     """
 
-    def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any) -> None:
-        """Empty rings of ``size`` pairs."""
-        S, Y, GS = (np.zeros((n_neurons, size, n_features), dtype) for _ in range(3))
+    def __init__(self, n_neurons: int, size: int, n_features: int, dtype: Any, with_G: bool = True) -> None:
+        """Empty rings of ``size`` pairs; ``with_G`` says whether Gs is kept: steps without a norm do without."""
+        S, Y, GS = (np.zeros((n_neurons, size, n), dtype) for n in (n_features, n_features, with_G * n_features))
         self.pairs, self.rho = Pairs(S, Y, GS, np.zeros(n_neurons, np.int64)), np.zeros(n_neurons, dtype)
 
     def push(self, neurons: np.ndarray, s: np.ndarray, y: np.ndarray, product_with_G: Callable) -> None:
@@ -43,7 +43,8 @@ class CurvatureMemory:
         # scaled to unit curvature: float32 neither under- nor overflows, and no formula depends on the scale
         scale = 1 / np.sqrt(sy[keep])[:, None]
         S[rows, slot], Y[rows, slot] = s * scale, y * scale
-        GS[rows, slot] = product_with_G(rows, s * scale)
+        if GS.shape[2]:
+            GS[rows, slot] = product_with_G(rows, s * scale)
         kept[rows] += 1
 
     def forget(self, neurons: np.ndarray) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 
 from popglm.engines.protocol import Engine
 from popglm.solve.snapshot import Resumable
+from popglm.statistics.families import Family
+from popglm.statistics.responses import ResponseSums
 
-__all__ = ["Evaluation", "GramObjective"]
+__all__ = ["Evaluation", "GramObjective", "null_models"]
 
 
 @dataclass
@@ -56,6 +58,23 @@ class Evaluation(Resumable):
         """Overwrite rows ``index[chosen]`` by those of ``other``."""
         for name in self.__dataclass_fields__:
             getattr(self, name)[index[chosen]] = getattr(other, name)[chosen]
+
+
+def null_models(loss: Family, sums: ResponseSums, x_mean: np.ndarray, YX: np.ndarray) -> Evaluation:
+    """Null models with an intercept and without an offset, under a canonical link: sums say all of them.
+
+    Residuals are mean − y, and no sample's curvature differs from another's.
+
+    Parameters
+    ----------
+    x_mean : ndarray, shape (n_features,)
+        Σsx/Σs.
+    YX : ndarray, shape (n_neurons, n_features)
+        Σsyx/Σs.
+    """
+    _, h = loss.derivatives(np, sums.intercept, sums.mean)
+    grad, one = np.outer(sums.mean, x_mean) - YX, np.ones(len(h))
+    return Evaluation(sums.null.copy(), sums.intercept.copy(), grad, h, sums.variance / h, one, one > 0, 0 * one)
 
 
 class GramObjective:

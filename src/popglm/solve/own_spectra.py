@@ -79,8 +79,7 @@ class OwnSpectra(Slots, SplitModel):
     def remember(self, memory: CurvatureMemory, problems: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs; along the axes of the models, where single weights have norms."""
         if not self.split:
-            # steps without a norm do without Gs
-            memory.push(problems, s, y, lambda _, s: np.zeros_like(s))
+            memory.push(problems, s, y, lambda _, s: s)
             return
         slots, dtype = self.slot[problems], self.engine.dtype
         unit = self.columns[slots]

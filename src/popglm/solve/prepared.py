@@ -13,10 +13,13 @@ from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream, read_rows
-from popglm.solve.sums import FeatureSums, feature_sums
+from popglm.solve.sums import SOME_ROWS, FeatureSums, feature_sums, gram_precision
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["SHORT_RANGE", "Prepared", "center_of", "centred_copy", "prepared"]
+#: Of curvatures, which divide.
+TINY = np.finfo(float).tiny
+
+__all__ = ["SHORT_RANGE", "Prepared", "center_of", "centred_copy", "is_sorted", "prepared"]
 
 #: Row ranges on disk that are shorter on average are not worth a matrix product each.
 SHORT_RANGE = 64
@@ -80,6 +83,8 @@ def prepared(data: FitData, settings: Settings) -> Prepared:
     order, folds = order_by_fold(len(X), splits, shortest, edges)
     weights, own_weights = _shared(weights)
     center = center_of(X, weights, settings.fit_intercept)
+    if isinstance(X, np.ndarray) and _is_rounding(center, X):
+        center[:] = 0
     penalty, column_unit = settings.penalty.evened(_variances(X, center, settings.penalty))
     settings = replace(settings, penalty=penalty)
     weight_unit, weights = _scaled(None if weights is None else np.asarray(weights, float)[order], settings)
@@ -90,12 +95,16 @@ def prepared(data: FitData, settings: Settings) -> Prepared:
         work = X.centred_for(order, center, engine.dtype, column_unit)
     elif streamed:
         work = X.centred(center if settings.fit_intercept else None, engine.dtype, engine.n_workers, column_unit)
+    elif column_unit is None and not center.any() and is_sorted(order) and _is_as_held(X, engine.dtype):
+        # its columns are centred already
+        work = X
     else:
         work = centred_copy(X, order, center, engine.dtype, column_unit)
-    features, held = feature_sums(engine, work, weights, folds, penalty.free)
+    precision = gram_precision(engine, work, _least_ridge(settings, Y, len(center)))
+    features, held = feature_sums(engine, work, weights, folds, penalty.free, precision)
     if features[0].XX.ndim == 1 and settings.lambdas is None and penalty.l1_ratio < 1:
         features[0] = replace(features[0], largest=work.largest_variance(weights, penalty.free))
-    missing = np.isnan(Y.T[:, order])
+    missing = np.isnan(Y.T if is_sorted(order) else Y.T[:, order])
     if own_weights is not None:
         own_weights = own_weights.T[:, order] / weight_unit
         missing |= own_weights == 0
@@ -103,6 +112,36 @@ def prepared(data: FitData, settings: Settings) -> Prepared:
         work, folds, order, weights, own_weights, offset, missing, center, column_unit, weight_unit, level, features,
         held, settings,
     )  # fmt: skip
+
+
+def is_sorted(order: np.ndarray) -> bool:
+    """Whether rows in this order stay where they are."""
+    return bool((order[:-1] < order[1:]).all())
+
+
+def _is_as_held(X: np.ndarray, dtype: Any) -> bool:
+    """Whether passes may work on an array as it is, in any library."""
+    return X.dtype == dtype and X.flags.c_contiguous and X.flags.aligned and X.flags.writeable
+
+
+def _is_rounding(center: np.ndarray, X: np.ndarray) -> bool:
+    """Whether what would be taken from the columns is below the rounding of their numbers."""
+    if X.dtype.kind != "f":
+        return False
+    square = np.square(X[:: max(len(X) // SOME_ROWS, 1)], dtype=float).mean(axis=0)
+    return bool((np.abs(center) <= np.finfo(X.dtype).eps * np.sqrt(square)).all())
+
+
+def _least_ridge(settings: Settings, Y: np.ndarray, n_features: int) -> float:
+    """The least of λ₂/c at the null models; 0 where steps do not go by (cG + λ₂I)⁻¹ alone."""
+    loss, known = settings.loss, np.isfinite(Y)
+    by_gram = loss.is_least_squares or loss.parameters or settings.first_order is not None
+    if settings.lambdas is None or by_gram or not settings.inverts(n_features):
+        return 0.0
+    n = known.sum(axis=0)
+    mean = np.where(known, Y, 0).sum(axis=0, dtype=float) / np.maximum(n, 1)
+    _, c = loss.derivatives(np, loss.start_intercept(mean, n), mean)
+    return float(np.min(settings.penalty.ridge_strength(settings.lambdas.min(axis=0)) / np.maximum(c, TINY)))
 
 
 def _shared(weights: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -163,8 +202,13 @@ def centred_copy(
 ) -> np.ndarray:
     """The rows of X in ``order`` less ``center``, columns divided by ``unit`` (n_features,) unless that is None."""
     work = np.empty(X.shape, dtype)
-    for a in range(0, len(X), 4096):
+    for a in range(0, len(X), 256):
+        own = work[a : a + 256]
         # the difference in float64: a column with a large mean keeps its digits
-        rows = X[order[a : a + 4096]] - center
-        work[a : a + 4096] = rows if unit is None else rows / unit
+        rows = X[order[a : a + 256]]
+        if unit is None and rows.dtype.kind == "f":
+            # piece by piece in the cache of a core
+            np.subtract(rows, center, out=own, casting="same_kind")
+        else:
+            own[:] = (rows - center) / (1.0 if unit is None else unit)
     return work

@@ -18,6 +18,7 @@ from popglm.solve.compact import LocalModel, row_dots, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
 from popglm.solve.curvature_memory import CurvatureMemory, plain_step
 from popglm.solve.newton import newton_steps
+from popglm.solve.ridge_inverses import RidgeInverses
 from popglm.solve.split_model import Deviations, SplitModel, deviations
 from popglm.statistics.penalties import Penalty
 
@@ -52,7 +53,14 @@ class QuadraticModel(SplitModel):
         Those that G is in; the user's own unless given.
     diagonal : bool
         Whether G is the diagonal of the Gram matrix alone: problems have models by `popglm.solve.diagonal` then.
+
+    Attributes
+    ----------
+    inverses : RidgeInverses or None
+        What inverts the metric of a ridge where its strengths are few; the axes of G elsewhere.
     """
+
+    inverses: RidgeInverses | None = None
 
     def __init__(
         self,
@@ -87,7 +95,7 @@ class QuadraticModel(SplitModel):
 
     def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
         """An empty memory of ``size`` pairs for each of ``n_neurons``."""
-        return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype)
+        return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype, self.penalty.has_norm or self.diagonal)
 
     def portions(self, problems: np.ndarray) -> list[np.ndarray]:
         """Problems for every worker that may call `step`; all, where that shares them out itself."""
@@ -242,6 +250,11 @@ class QuadraticModel(SplitModel):
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""
         if self.penalty.R is None:
             d, free = np.empty_like(r), lam2 == 0
+            if self.inverses is not None and not free.any():
+                d, free = self.inverses.solve(r, c, lam2)
+                if free.any():
+                    d[free] = self._solve(r[free], c[free], lam2[free], 0.0)
+                return d
             # without a penalty the units of the columns do not matter, and no column may fall below rounding by them
             for at, key in ((free, None), (~free, 0.0)):
                 if at.any():

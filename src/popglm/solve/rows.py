@@ -13,15 +13,17 @@ from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.device.shares import walk_in_shares
-from popglm.solve.evaluation import Evaluation
+from popglm.solve.evaluation import Evaluation, null_models
 from popglm.solve.first_order import FirstOrder, walk_first_order
 from popglm.solve.fit import MAX_PROBLEMS, Fit
+from popglm.solve.fit_rows import FitRows
 from popglm.solve.folds import Folds
 from popglm.solve.held_out import EarlyStop, HeldOut, deviances
 from popglm.solve.joined import join
 from popglm.solve.path import Path
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.result import PopulationFit, collect
+from popglm.solve.ridge_inverses import RidgeInverses
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.rounds import Course, evaluate_alone, finished_paths, run_walks, walk_paths
 from popglm.solve.samples import Rows, of_columns
@@ -82,6 +84,7 @@ class RowFits:
     shared: RowsOfProblems | None = None
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
+    inverts: bool = field(init=False)
     principal: bool = field(init=False)
     coordinates: tuple[Coordinates, ...] = field(init=False)
     G: tuple[np.ndarray, ...] = field(init=False)
@@ -101,8 +104,9 @@ class RowFits:
             self.tested = [self.scored.part(part) for part in self.folds.test]
         else:
             self.parts, self.tested = self.shared.shared.parts, self.shared.shared.tested
-        # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal
-        self.principal = settings.has_axes and settings.first_order is None
+        # of a penalty that is the same in any orthogonal basis, the one in which G is diagonal, where that pays
+        self.inverts = self.schedule == "host" and settings.inverts(len(self.center))
+        self.principal = settings.has_axes and settings.first_order is None and not self.inverts
         every = [settings.covariance(own) for own in self.features]
         self.coordinates, self.G = zip(*(self._axes(G) for G in every), strict=True)
         self.sums = sums_of(settings, self.parts) if self.shared is None else self.shared.sums
@@ -265,12 +269,17 @@ class RowFits:
         # fits side by side keep all workers busy: each is one part then
         n_parts = 1 if len(self.numbers) >= self.engine.n_workers else None
         diagonal = self.features[f].XX.ndim == 1
-        return self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts, diagonal)
+        model = self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts, diagonal)
+        if self.inverts and not diagonal:
+            model.inverses = RidgeInverses(self.engine, model.G)
+        return model
 
     def begun(self, fits: list[int]) -> list[Fit]:
         """Some of the fits at their null models."""
         if self.shared is None:
             rows = objectives(self.engine, self.settings, [self.parts[f] for f in fits], [self.sums[f] for f in fits])
+            for f, own in zip(fits, rows, strict=True):
+                self._tell_null(f, own)
         else:
             rows = self.shared.objectives(fits)
         begun = [
@@ -286,6 +295,15 @@ class RowFits:
             for i, fit in enumerate(begun):
                 self.settings.models.give(fit, i)
         return begun
+
+    def _tell_null(self, f: int, own: FitRows) -> None:
+        """Give the objective of a fit its null models, where sums over rows say all of them."""
+        rows, features, settings = self.parts[f], self.features[f], self.settings
+        alike = rows.offset is None and (rows.weights is None or rows.weights.ndim == 1)
+        if alike and settings.loss.is_canonical and settings.fit_intercept and features.s > 0:
+            YX = own.rows.YX[own.columns(np.arange(len(rows.Y)))]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                own.null = null_models(settings.loss, self.sums[f], features.x / features.s, YX)
 
     def _scored(self) -> np.ndarray:
         """Whether a fold holds out anything of a neuron, and trains on something, shape (n_folds, n_neurons)."""

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import Coordinates
+from popglm.solve.coordinates import MOST_AT_ONCE, Coordinates
 from popglm.solve.device.device_fit import DeviceFit
 from popglm.solve.device.objective import DeviceObjective
 from popglm.solve.evaluation import GramObjective
@@ -18,6 +18,7 @@ from popglm.solve.fit import Fit, start_fit
 from popglm.solve.given_models import GivenModels
 from popglm.solve.problems import Problems
 from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.ridge_inverses import MOST_STRENGTHS
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.sums import FeatureSums
 from popglm.solve.units import Units
@@ -129,12 +130,24 @@ class Settings:
         if penalty.R is not None:
             penalty = replace(penalty, smoothness=penalty.smoothness * units.weight[0] ** 2 / units.loss[0])
         unpenalised = self.lambdas is not None and bool(np.any(self.lambdas == 0))
-        return replace(self, penalty=penalty, lambdas=None, allowed=None, unpenalised=unpenalised, units=units)
+        return replace(
+            self, penalty=penalty, lambdas=None, n_lambdas=self.n_strengths, allowed=None, unpenalised=unpenalised,
+            units=units,
+        )  # fmt: skip
+
+    @property
+    def n_strengths(self) -> int:
+        """Of a path."""
+        return self.n_lambdas if self.lambdas is None else len(self.lambdas)
 
     @property
     def has_axes(self) -> bool:
         """Whether the penalty is the same in any orthogonal basis; without one the units of columns must not matter."""
         return self.penalty.is_isotropic and not self.unpenalised
+
+    def inverts(self, n_features: int) -> bool:
+        """Whether single inverses of the metric of a step take less time than the axes of its Gram matrix."""
+        return self.has_axes and n_features > MOST_AT_ONCE and self.n_strengths <= MOST_STRENGTHS
 
     def model(
         self, engine: Engine, G: np.ndarray, coordinates: Coordinates, n_parts: int | None = None,

@@ -14,10 +14,22 @@ from popglm.solve.folds import Folds, Part, Ranges
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.sparse.rows import SparseRows, some_rows
 
-__all__ = ["FeatureSums", "feature_sums", "largest_eigenvalue", "response_products", "without_each"]
+__all__ = [
+    "SOME_ROWS",
+    "FeatureSums",
+    "feature_sums",
+    "gram_precision",
+    "largest_eigenvalue",
+    "response_products",
+    "without_each",
+]
 
 #: A variance below this share of a column's mean square is rounding: the column is constant.
 NO_VARIANCE = 1e-12
+#: A ridge this many times the rounding of a Gram matrix does not feel it.
+FAR_ABOVE = 50.0
+#: Rows by which the largest variance of a column is told, about.
+SOME_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -44,9 +56,9 @@ class FeatureSums:
     largest: float | None = None
 
     @staticmethod
-    def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
-        """Sums over row ranges."""
-        return FeatureSums._of_gram(gram(engine, X, weights, ranges), weights, ranges)
+    def of(engine: Engine, X: Any, weights: np.ndarray | None, ranges: Ranges, dtype: Any = float) -> FeatureSums:
+        """Sums over row ranges, of products in a precision."""
+        return FeatureSums._of_gram(gram(engine, X, weights, ranges, dtype), weights, ranges)
 
     @staticmethod
     def _of_gram(sums: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None, ranges: Ranges) -> FeatureSums:
@@ -103,18 +115,23 @@ class FeatureSums:
 
         Of a diagonal, the variances.
         """
-        XX, mean = self.XX / max(self.s, np.finfo(float).tiny), self.mean(fit_intercept)
-        if XX.ndim == 1:
-            G = XX - mean**2
-            return np.where(G <= NO_VARIANCE * XX, 0, G)
-        G = XX - np.outer(mean, mean)
-        still = np.diag(G) <= NO_VARIANCE * np.diag(XX)
+        G, mean = self.XX / max(self.s, np.finfo(float).tiny), self.mean(fit_intercept)
+        square = G if G.ndim == 1 else np.diag(G).copy()
+        still = square - mean**2 <= NO_VARIANCE * square
+        if G.ndim == 1:
+            return np.where(still, 0, G - mean**2)
+        G -= np.outer(mean, mean)
         G[still], G[:, still] = 0, 0
         return G
 
 
 def feature_sums(
-    engine: Engine, X: Any, weights: np.ndarray | None, folds: Folds, free: np.ndarray | None = None
+    engine: Engine,
+    X: Any,
+    weights: np.ndarray | None,
+    folds: Folds,
+    free: np.ndarray | None = None,
+    dtype: Any = float,
 ) -> tuple[list[FeatureSums], list[FeatureSums] | None]:
     """Sums over all rows and then over every fold's training rows; and over its held-out rows, of a partition.
 
@@ -125,13 +142,15 @@ def feature_sums(
     weights : ndarray, shape (n_samples,), or None
     free : ndarray of bool, shape (n_features,), or None
         Columns that are never penalised.
+    dtype : dtype
+        Of products of an X in this process: see `gram_precision`.
     """
 
     def of(part: Part) -> FeatureSums:
         s, rows = part.weighted(weights), X
         if part.index is not None:
             rows, s = some_rows(X, part.index), None if weights is None else weights[part.index]
-        found = FeatureSums.of(engine, rows, s, part.ranges)
+        found = FeatureSums.of(engine, rows, s, part.ranges, dtype)
         if free is None or found.XX.ndim > 1:
             return found
         return replace(found, free=FeatureSums.of(engine, rows.with_columns(np.flatnonzero(free)), s, part.ranges))
@@ -146,6 +165,25 @@ def feature_sums(
         held = [of(part) for part in folds.test]
         return [FeatureSums.add(held), *map(FeatureSums.add, without_each(held))], held
     return [of(Part([(0, len(X))])), *map(of, folds.train)], None
+
+
+def gram_precision(engine: Engine, X: Any, ridge: float) -> Any:
+    """The precision of products for Gram matrices G that metrics G + ridge·I of steps are made of.
+
+    Rounded products move the eigenvalues of G by their rounding times its entries, as numbers at random.
+
+    Parameters
+    ----------
+    X : ndarray or rows, shape (n_samples, n_features)
+        Centred.
+    ridge : float
+        The least of all neurons; 0 where G itself is asked for.
+    """
+    if not isinstance(X, np.ndarray) or ridge <= 0:
+        return float
+    some = X[:: max(len(X) // SOME_ROWS, 1)].astype(float)
+    rounding = np.finfo(engine.dtype).eps * np.sqrt(X.shape[1]) * np.square(some).mean(axis=0).max(initial=0)
+    return engine.dtype if ridge >= FAR_ABOVE * rounding else float
 
 
 def response_products(

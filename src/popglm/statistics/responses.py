@@ -40,6 +40,8 @@ class ResponseSums:
         The family's, estimated at the null model.
     normaliser : ndarray, shape (n_neurons,)
         Mean of `Family.normaliser` there, in the recording's units.
+    variance : ndarray, shape (n_neurons,)
+        Σs(y − mean)²/Σs; 0 for families that are not exponential.
     """
 
     n: np.ndarray
@@ -53,6 +55,7 @@ class ResponseSums:
     constant: np.ndarray
     parameters: np.ndarray
     normaliser: np.ndarray
+    variance: np.ndarray
 
     @staticmethod
     def join(parts: list[ResponseSums]) -> ResponseSums:
@@ -146,9 +149,11 @@ def response_sums(
     if loss.parameters:
         normaliser = mean_levels(loss, samples.around(intercept), parameters, units)[1]
     known = loss.at(parameters)
-    around = np.zeros(q)
+    around, variance = np.zeros((2, q))
     for y, s, _ in samples.chunks() if loss.is_exponential else ():
         around += np.einsum("ij,ij->i", s, known.null(y, mean[:, None]))
+        y = y - mean[:, None]
+        variance += np.einsum("ij,ij,ij->i", s, y, y)
     around = np.where(constant, 0.0, around / safe)
     saturated, null = loss.of_neurons(parameters).saturated_mean(mean, around), around
     if beside:
@@ -158,8 +163,9 @@ def response_sums(
                 null += np.where(s > 0, s * known.excess(np, intercept[:, None] + o, y), 0).sum(axis=1)
         null = np.where(constant & (offset is None), 0.0, null / safe)
     return ResponseSums(
-        n, events, non_events, total, mean, saturated, null, intercept, constant, parameters, normaliser
-    )
+        n, events, non_events, total, mean, saturated, null, intercept, constant, parameters, normaliser,
+        variance / safe,
+    )  # fmt: skip
 
 
 def _null_models(
