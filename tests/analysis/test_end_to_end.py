@@ -22,7 +22,7 @@ accept, rounds = Walk.accept_or_stay, [0]
 def counted(self, *arguments):
     accept(self, *arguments)
     rounds[0] += 1
-    if rounds[0] == 30:
+    if rounds[0] == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 Walk.accept_or_stay = counted
 from popglm.cli import app
