@@ -293,10 +293,10 @@ class Fit(Problems):
             gap = certificate(self.loss, self.model, W, at, lam, problems=problems)
         else:
             # in the metric of each fit
-            gap = np.concatenate([
-                certificate(self.loss, model, W[own], at.take(own), lam[own], problems=problems[own])
-                for model, own in self.of_fits(problems)
-            ])  # fmt: skip
+            gap = np.empty(len(problems))
+            for model, own in self.of_fits(problems):
+                points = W[own], at.take(own), lam[own]
+                gap[own] = certificate(self.loss, model, *points, problems=problems[own])
         if isinstance(self.objective, GramObjective):
             free = np.flatnonzero(lam == 0)
             for model, own in self.of_fits(problems[free]):

@@ -90,9 +90,10 @@ class JoinedRows(_Joined):
 
     def evaluate(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
         """See `RowObjective`."""
-        parts = list(self.of_fits(problems))
-        W = np.concatenate([own.coordinates.unrotate(W[at]) for own, at in parts])
-        found = self.rows.evaluate(self.columns[problems], W, b)
+        parts, X = list(self.of_fits(problems)), np.empty_like(W)
+        for own, at in parts:
+            X[at] = own.coordinates.unrotate(W[at])
+        found = self.rows.evaluate(self.columns[problems], X, b)
         for own, at in parts:
             own.coordinates.rotate(found.grad[at])
         return found
