@@ -13,6 +13,7 @@ from popglm.solve.joined import join
 from popglm.solve.objective import RowObjective
 from popglm.solve.own import OwnModels
 from popglm.solve.population import Settings, fit_population
+from popglm.solve.rotated import RotatedModel
 from popglm.solve.rounds import Course, walk_paths
 from popglm.solve.rows import evaluate_fits
 from popglm.solve.samples import FitData, Samples
@@ -126,6 +127,22 @@ def test_no_fit_takes_the_room_for_models_of_another():
     models.drop(first)
     assert models.make_room(first[::-1]).sum() == 2
     assert len(set(models.slot[models.slot >= 0])) == 4
+
+
+def test_no_fit_takes_the_room_of_another_where_models_are_single_ones(monkeypatch):
+    monkeypatch.setattr("popglm.solve.fit.OWN_BYTES", 1.5 * RotatedModel.n_bytes(P))
+    (joined,) = join(begun(rows(), penalty_of("group_lasso")))
+    joined.together = None
+    joined.give_own_models(np.arange(4 * Q))
+    assert sorted(joined.own) == [fold * Q + k for fold in range(4) for k in range(2)]
+
+
+def test_pairs_of_joined_fits_have_what_those_of_single_ones_have():
+    for name in ("ridge", "group_lasso"):
+        single = begun(rows(), penalty_of(name))
+        (joined,) = join(single)
+        shapes = [[array.shape[1:] for array in one.memory.pairs] for one in (joined, single[0])]
+        assert shapes[0] == shapes[1]
 
 
 def memory_of(rng, G, c, n_pairs):

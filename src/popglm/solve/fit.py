@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from popglm.solve.free_columns import project_on_gram
 from popglm.solve.hessian import SAFETY
 from popglm.solve.own import OwnModels
 from popglm.solve.own_spectra import OwnSpectra
-from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
+from popglm.solve.problems import Check, Comparison, Problems, at_rest, parts_of_fits, scales
 from popglm.solve.quadratic import QuadraticModel
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.snapshot import State, inside, under
@@ -111,10 +110,7 @@ class Fit(Problems):
 
     def of_fits(self, problems: np.ndarray) -> Iterator[tuple[QuadraticModel, slice]]:
         """The shared model of every fit, and where its own are among some problems, which ascend."""
-        firsts = np.searchsorted(problems, np.arange(1, self.n_fits) * (len(self.W) // self.n_fits)).tolist()
-        for model, (first, last) in zip(self.models, pairwise([0, *firsts, len(problems)]), strict=True):
-            if last > first:
-                yield model, slice(first, last)
+        return parts_of_fits(self.models, len(self.W) // self.n_fits, problems)
 
     @property
     def own_model_after(self) -> int:
@@ -262,7 +258,10 @@ class Fit(Problems):
         """Weight the Gram matrix of a problem by its curvature where it stands."""
         if isinstance(self.objective, GramObjective):
             return
-        if problem not in self.own and len(self.own) * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
+        size = len(self.W) // self.n_fits
+        # of its own fit alone: no fit takes the room of another
+        held = sum(other // size == problem // size for other in self.own)
+        if problem not in self.own and held * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
             return
         here = np.array([problem])
         (G,) = self.objective.weighted_grams(here, self.W[here], self.at.b[here])

@@ -7,16 +7,15 @@ its coordinates, its Gram matrix and the rows that it counts, each problem has f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit import Fit
 from popglm.solve.free_columns import Projections
 from popglm.solve.nuisance import Nuisance
+from popglm.solve.problems import parts_of_fits
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.slots import Slots
 from popglm.statistics.penalties import Penalty
@@ -31,12 +30,11 @@ def join(fits: Sequence[Fit]) -> list[Fit]:
     alike = len({id(fit.objective.objective.rows) for fit in fits} if over_rows else "") <= 1
     if len(fits) == 1 or first.model.diagonal or first.model.penalty.R is not None or not alike:
         return list(fits)
-    q, p = len(first.W), first.n_features
+    q = len(first.W)
     objective = (JoinedRows if over_rows else JoinedGrams)([fit.objective for fit in fits])
     penalty = first.model.penalty.joined([fit.model.penalty for fit in fits])
     for fit in fits:
         fit.model.penalty = penalty
-    pairs = first.memory.pairs.S
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(fit, name) for fit in fits])
         for name in ("scale", "magnitude", "unit", "level", "damping", "n_samples", "W")
@@ -45,7 +43,7 @@ def join(fits: Sequence[Fit]) -> list[Fit]:
         loss=first.loss, objective=objective, model=first.model, models=[fit.model for fit in fits],
         fittable=np.concatenate([fit.fittable + i * q for i, fit in enumerate(fits)]),
         at=Evaluation.join([fit.at for fit in fits]),
-        memory=CurvatureMemory(len(fits) * q, pairs.shape[1], p, pairs.dtype),
+        memory=first.model.memory(len(fits) * q, first.memory.pairs.S.shape[1]),
         **arrays,
     )  # fmt: skip
     for i, fit in enumerate(fits):
@@ -62,10 +60,7 @@ class _Joined:
 
     def of_fits(self, problems: np.ndarray) -> Iterator[tuple[Any, slice]]:
         """The objective of every fit, and where its own are among some problems, which ascend."""
-        firsts = np.searchsorted(problems, np.arange(1, len(self.parts)) * self.size).tolist()
-        for part, (first, last) in zip(self.parts, pairwise([0, *firsts, len(problems)]), strict=True):
-            if last > first:
-                yield part, slice(first, last)
+        return parts_of_fits(self.parts, self.size, problems)
 
     def of_one(self, problems: np.ndarray) -> tuple[Any, np.ndarray]:
         """The objective of the fit that some problems are of, and their numbers there."""
