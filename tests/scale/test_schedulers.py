@@ -1,6 +1,7 @@
 """Clients by address, of this machine and of SLURM, and the command that fits many sessions on them."""
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -175,6 +176,18 @@ def test_what_dask_says_of_memory_stays(caplog):
         "Worker exceeded 95 % of memory budget. Restarting...",
         "Restarting worker",
     ]
+
+
+def test_connections_that_close_with_a_cluster_are_no_news():
+    logger, told = logging.getLogger("distributed"), io.StringIO()
+    logger.addHandler(handler := logging.StreamHandler(told))
+    batched = logging.getLogger("distributed.batched")
+    with quiet():
+        batched.info("Batched Comm Closed")
+        batched.warning("Error in batched write")
+    batched.info("another")
+    logger.removeHandler(handler)
+    assert told.getvalue().splitlines() == ["Error in batched write", "another"]
 
 
 def test_libraries_that_are_missing_are_named(monkeypatch, tmp_path):

@@ -27,16 +27,34 @@ OF_THE_END = {
 @contextmanager
 def quiet() -> Iterator[None]:
     """Leave out lines that popglm tells otherwise; what Dask says of memory and of errors stays."""
-    added = []
-    for name, parts in TOLD_OTHERWISE.items():
-        logger, left_out = logging.getLogger(name), _LeftOut(parts)
-        logger.addFilter(left_out)
-        added.append((logger, left_out))
+    added = _add_filters(TOLD_OTHERWISE)
     try:
         yield
     finally:
-        for logger, left_out in added:
-            logger.removeFilter(left_out)
+        for place, left_out in added:
+            place.removeFilter(left_out)
+
+
+def _add_filters(told_otherwise: dict[str, tuple[str, ...]]) -> list[tuple[logging.Filterer, logging.Filter]]:
+    """What got a filter, and the filter: the loggers of these lines, and the handlers of all that Dask says.
+
+    Dask itself leaves out lines below warnings only until a cluster, or a worker, begins to end: connections that
+    close after that would be told.
+    """
+    added: list[tuple[logging.Filterer, logging.Filter]] = [
+        (logging.getLogger(name), _LeftOut(parts)) for name, parts in told_otherwise.items()
+    ]
+    added += [(handler, _BelowWarnings()) for handler in logging.getLogger("distributed").handlers]
+    for place, left_out in added:
+        place.addFilter(left_out)
+    return added
+
+
+class _BelowWarnings(logging.Filter):
+    """Leaves out records that are no warnings or errors."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
 
 
 class _LeftOut(logging.Filter):
@@ -59,5 +77,4 @@ class Uninterrupted(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """In the main thread of the worker's process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for name, parts in OF_THE_END.items():
-            logging.getLogger(name).addFilter(_LeftOut(parts))
+        _add_filters(OF_THE_END)
