@@ -3,6 +3,7 @@
 Run in popglm's environment::
 
     python benchmarks/coupling.py [--neurons 20] [--functions 8] [--samples 5000] [--strength 1e-3] [--repeats 3]
+        [--tightest 0]
 
 Every neuron of a random network of refractory Poisson neurons is explained by the past of all, on one and the same
 design matrix with a ridge penalty, in float32. Runs popglm and NeMoS in turn, each in a process and an environment of
@@ -10,6 +11,7 @@ its own and on as many cores as threads. Prints, for each tolerance, median seco
 CPU that compiling takes in each fit, and the gap: by how much the objective of the worst neuron, in float64, is above
 the least that any fit reached, over what the least is below that without weights. The ratio is of the fits that are
 cheapest in CPU and have no gap above --gap, with compiling and without. The first fit of each process is not counted.
+NeMoS is not fitted to tolerances below --tightest, which take many minutes where neurons are many.
 """
 
 import argparse
@@ -70,6 +72,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--strength", type=float, default=1e-3)
     parser.add_argument("--gap", type=float, default=1e-4)
+    parser.add_argument("--tightest", type=float, default=0.0)
     options = parser.parse_args()
     found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in COUPLED}
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +82,8 @@ def main() -> None:
             arrays = dict(data)
         for _ in range(options.repeats):
             for name, peer in COUPLED.items():
-                if trouble := run(peer, path, result, options.threads, float("inf")):
+                tightest = ("--tightest", str(options.tightest if name == "nemos" else 0.0))
+                if trouble := run(peer, path, result, options.threads, float("inf"), tightest):
                     raise SystemExit(f"{peer.label}: {trouble}")
                 with np.load(result) as data:
                     found[name].append(dict(data))
