@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,7 +35,7 @@ def quiet() -> Iterator[None]:
             place.removeFilter(left_out)
 
 
-def _add_filters(told_otherwise: dict[str, tuple[str, ...]]) -> list[tuple[logging.Filterer, logging.Filter]]:
+def _add_filters(told_otherwise: Mapping[str, tuple[str, ...]]) -> list[tuple[logging.Filterer, logging.Filter]]:
     """What got a filter, and the filter: the loggers of these lines, and the handlers of all that Dask says.
 
     Dask itself leaves out lines below warnings only until a cluster, or a worker, begins to end: connections that
