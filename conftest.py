@@ -43,6 +43,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--thorough", action="store_true", help="run all cases of tests marked thorough, as .ci/matrix does"
     )
+    parser.addoption("--each", action="store_true", help="run a case of each of them at least, as .ci/run does")
 
 
 def pytest_configure(config):
@@ -78,12 +79,13 @@ def work_unit(test: str) -> str:
     return next((name for name in LIBRARIES if name in test), test.split("::")[0])
 
 
-def thorough(items):
+def thorough(items, at_least):
     """Items of tests marked thorough, but for as many of each test's cases as the mark keeps, evenly among all."""
     cases = {}
     for item in items:
         if mark := item.get_closest_marker("thorough"):
-            cases.setdefault((item.path, item.nodeid.split("[")[0], mark.kwargs.get("keep", 0)), []).append(item)
+            keep = max(mark.kwargs.get("keep", 0), at_least)
+            cases.setdefault((item.path, item.nodeid.split("[")[0], keep), []).append(item)
     return {
         item
         for (*_, keep), same in cases.items()
@@ -96,7 +98,7 @@ def thorough(items):
 def pytest_collection_modifyitems(config, items):
     """Leave thorough tests out unless they are asked for; let workers begin with what takes longest."""
     if not config.option.thorough:
-        left_out = thorough(items)
+        left_out = thorough(items, at_least=int(config.option.each))
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
     if hasattr(config, "workerinput"):

@@ -221,6 +221,7 @@ def test_the_true_rate_explains_a_realistic_part_of_the_deviance(seed):
     assert np.max(explained) < 0.8
 
 
+@pytest.mark.thorough
 def test_a_fitted_model_explains_a_realistic_part_of_held_out_deviance():
     session = maze_session(9000, 9, seed=0)
     X = maze_design().fit_transform(session.behavior).to_numpy(float)

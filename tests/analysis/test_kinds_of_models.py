@@ -214,6 +214,7 @@ def test_fitted_rows_are_predicted_by_folds_where_there_are_some(fit):
     np.testing.assert_allclose(grid["predicted"].values[~rows], model.predict(matrices.X_test), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_parts_have_offsets_of_their_own(folder, tmp_path):
     offset = "[fit]\noffset = {events = 'drift', amounts = 'gain'}\n"
     variables = '[variables]\ndrift = {source = "speed", scale = 0.3}\ngain = {source = "speed", scale = -0.5}\n'
@@ -297,6 +298,7 @@ WORDS = {
 }
 
 
+@pytest.mark.thorough
 def test_a_result_of_any_kind_is_explained_anew(folder, tmp_path):
     name = "TwoPartGLM"
     text = MODELS[name].replace("compare = true\nbootstrap = 2", "variables = {run = 'speed'}")
@@ -408,7 +410,7 @@ def test_a_response_that_a_term_reads_is_told(tmp_path):
     assert "'lap' is a response, and a variable of the term 'lap'" in said
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["SmoothGLM", "LowRankGLM"])
 def test_models_of_every_kind_keep_a_checkpoint(folder, tmp_path, kind):
     for name in ("x.nc", "again.nc"):
@@ -424,6 +426,7 @@ def test_models_of_every_kind_keep_a_checkpoint(folder, tmp_path, kind):
     assert refused.exit_code == 1
 
 
+@pytest.mark.thorough
 def test_many_sessions_are_fitted_by_a_recipe_of_any_kind(folder, tmp_path):
     bare = Session(signals=recording().signals, intervals=recording().intervals)
     text = (
@@ -449,6 +452,7 @@ def test_the_next_command_is_one_that_takes_the_result(folder, tmp_path):
         assert f"next: popglm report {tmp_path / 'r.nc'}" in found.output.replace("\n", "")
 
 
+@pytest.mark.thorough
 def test_bounds_of_a_recipe_are_those_of_python(tmp_path):
     more = """family = "gaussian"
 penalty = "lasso"
@@ -469,6 +473,7 @@ constraints = {"pos*" = [-inf, 0.1], speed = [-0.05, 0.05]}
     assert "position (at most 0.1), speed (from -0.05 to 0.05)" in said
 
 
+@pytest.mark.thorough
 def test_offsets_of_classes_are_those_of_python(tmp_path):
     text = (
         HEAD

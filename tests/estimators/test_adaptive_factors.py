@@ -47,7 +47,7 @@ def adaptive(family, penalty="group_lasso", factors=None, **more):
     return GLMCV(family, penalty=penalty, penalty_factors=factors, **given | more)
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("family", "penalty"),
     [("gaussian", "group_lasso"), ("poisson", "lasso"), ("bernoulli", "elastic_net")],
@@ -91,6 +91,7 @@ def test_two_fits_by_hand(recording, family, penalty):
             np.testing.assert_allclose(path[:, j][:, left], second.coef_path_[:, 0], atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_as_scikit_learn_on_scaled_columns(recording):
     X, Y = recording[0], recording[1]["gaussian"]
     model = fitted(adaptive("gaussian", "lasso", tol=1e-12), X, Y, groups=TRIAL)
@@ -103,7 +104,7 @@ def test_as_scikit_learn_on_scaled_columns(recording):
             np.testing.assert_allclose(model.coef_path_[k, j, left], other.coef_ / c[left], atol=1e-6)
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_conditions_of_the_minimum(recording, family):
     X, Y = recording[0], recording[1][family]
@@ -134,6 +135,7 @@ def test_conditions_of_the_minimum(recording, family):
     assert n_active >= 6
 
 
+@pytest.mark.thorough
 def test_nothing_of_a_fold_knows_what_it_holds_out(recording):
     X, Y = recording[0], recording[1]["poisson"]
     model = fitted(adaptive("poisson", relaxed=True), X, Y, groups=TRIAL)
@@ -146,6 +148,7 @@ def test_nothing_of_a_fold_knows_what_it_holds_out(recording):
     assert (model.adaptive_factors_ != again.adaptive_factors_).any()
 
 
+@pytest.mark.thorough
 def test_units_of_the_activity_do_not_matter(recording):
     X, Y = recording[0], recording[1]["gaussian"]
     given = {"lambdas": None, "n_lambdas": 4, "tol": 1e-9}
@@ -156,6 +159,7 @@ def test_units_of_the_activity_do_not_matter(recording):
     np.testing.assert_allclose(other.lambda_path_ * 1e3, one.lambda_path_, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_files_masks_silent_neurons_and_a_single_one(recording, tmp_path):
     X, activity = recording
     Y, mask = activity["poisson"].copy(), np.ones((4, Q), bool)
@@ -194,6 +198,7 @@ def test_every_engine(recording, engine):
     np.testing.assert_allclose(model.coef_path_, usual.coef_path_, atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_x_that_is_not_copied(recording):
     X, activity = recording
     rng = np.random.default_rng(4)

@@ -100,6 +100,7 @@ class TestTheRestOfTheModel:
             else:
                 assert_complaint("constraints", partial(kept.fit, X, checkpoint=tmp_path), y)
 
+    @pytest.mark.thorough
     def test_an_adaptive_lasso(self):
         X, Y = drawn()
         adaptive = {"penalty_factors": pg.AdaptiveFactors(), "precision": "float32", "tol": 1e-4}

@@ -142,6 +142,7 @@ def test_without_a_zero_it_is_gaussian(recording, penalty):
         np.testing.assert_allclose(model.score(X, Y[:, j]), plain.score(X, Y[:, j]), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_predictions_are_means_at_each_neurons_own_sigma(recording):
     X, Y, _ = recording
     model = quietly(pg.GLMCV("censored_gaussian", n_lambdas=3, cv=3, precision="float64").fit, X, Y)
@@ -204,6 +205,7 @@ def test_another_unit_changes_nothing_but_the_unit(recording, penalty, power, un
     np.testing.assert_allclose(two.loss_path_, one.loss_path_ + level, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_streams_first_order_solvers_and_no_intercept(recording):
     X, Y, s = recording
     given = {"penalty": "ridge", "lambdas": [0.05], "precision": "float64", "tol": 1e-9}

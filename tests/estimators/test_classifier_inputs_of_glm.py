@@ -53,6 +53,7 @@ class TestRowsOnDisk:
         agree(on_disk, whole)
         np.testing.assert_array_equal(on_disk.lambda_index_, whole.lambda_index_)
 
+    @pytest.mark.thorough
     @pytest.mark.filterwarnings("ignore:breakdown|The selected strength")
     def test_what_is_asked_of_a_fitted_model(self):
         model = quietly(pg.ClassifierGLMCV(**JOB, cv=3), X, TWO, groups=TRIAL)

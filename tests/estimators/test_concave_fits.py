@@ -265,7 +265,7 @@ def usual(recording):
     return fitted(exact("poisson", "group_mcp", GLMCV, cv=3), X, activity["poisson"], groups=TRIAL)
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["stream", "sparse", "float32"])
 def test_every_kind_of_design(recording, usual, kind):
     X, activity = recording

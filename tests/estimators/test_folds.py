@@ -181,7 +181,7 @@ def test_nor_where_xla_compiles_the_steps(engine, family, penalty):
 MANY = [(np.setdiff1d(np.arange(N), test), test) for test in np.split(np.arange(N), 20)]
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @quiet
 @pytest.mark.parametrize(
     ("family", "penalty"), [("poisson", "lasso"), ("bernoulli", "group lasso"), ("gaussian", "ridge")]

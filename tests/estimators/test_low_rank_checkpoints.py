@@ -81,6 +81,7 @@ def test_a_fit_goes_on_after_an_error(tmp_path, monkeypatch, always, family, sha
         assert_same(fit(family=family, checkpoint=tmp_path), plain)
 
 
+@pytest.mark.thorough
 def test_of_a_stream_and_every_kind_of_input(tmp_path, monkeypatch, always):
     rng = np.random.default_rng(0)
     more = {"sample_weight": rng.uniform(0.5, 1.5, N), "offset": rng.normal(0, 0.2, N), "groups": np.arange(N) // 30}

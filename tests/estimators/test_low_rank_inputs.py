@@ -124,6 +124,7 @@ def test_what_reads_x_again(recorded, given, kind, tmp_path):
     np.testing.assert_allclose(found["observed"], known["observed"], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_rows_on_disk_are_not_held():
     n, p = 40_000, 100
     X = np.random.default_rng(0).standard_normal((n, p), np.float32)

@@ -40,7 +40,7 @@ def test_all_strengths_and_the_null_model_are_scored_at_one_dispersion(recording
     )
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("one", [False, True])
 def test_parameters_are_saved_and_loaded(recording, tmp_path, one):
     X, Y, s = recording

@@ -121,6 +121,7 @@ def test_bad_factors_get_one_sentence(recording, factors, told):
         GLM(penalty="lasso", lambdas=[0.1], penalty_factors=factors).fit(*frames(recording))
 
 
+@pytest.mark.thorough
 def test_files_and_explanations(recording, tmp_path):
     X, Y = recording[0], recording[1]["poisson"]
     given = {"penalty": "ridge", "lambdas": [0.05, 0.01], "feature_groups": GROUPS, "cv": 2, "tol": 1e-8}

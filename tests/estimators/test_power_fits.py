@@ -259,7 +259,7 @@ def test_likelihoods_and_tests(recording, name):
     assert tested["chi2"].item() == pytest.approx(fallen.iloc[0] / scale, rel=1e-4)
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["tweedie_15", "inverse_gaussian"])
 def test_all_that_is_done_with_a_model(tmp_path, name):
     design, X, eta, trial = driven_session()

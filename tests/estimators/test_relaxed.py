@@ -126,6 +126,7 @@ def test_all_of_it_by_scipy(recording, family, penalty):
     np.testing.assert_allclose(found["deviance_explained"], model.cv_deviance_explained_, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_shares_of_one_alone_are_the_plain_fit(recording):
     X, activity, *_ = recording
     model = fitted(relaxing("poisson", relaxed=[1.0]), X, activity["poisson"], groups=TRIAL)
@@ -165,6 +166,7 @@ def test_rule_of_one_standard_error_prefers_strength_and_then_the_penalised(reco
     np.testing.assert_array_equal(model.gamma_, best[1])
 
 
+@pytest.mark.thorough
 def test_files_pickles_and_a_single_neuron(recording, tmp_path):
     X, activity, *_ = recording
     for y in (activity["poisson"], activity["poisson"][:, 0]):

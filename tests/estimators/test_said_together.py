@@ -26,7 +26,7 @@ def fitted(recording):
 TOGETHER = ("dispersion_", "cv_dispersion_", "cv_deviance_explained_", "cv_log_likelihood_", "deviance_dispersion_")
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("family", ["gamma", "gaussian"])
 def test_select_is_the_fit_that_had_the_rule(recording, tmp_path, family):
     X, Y, s = recording

@@ -140,7 +140,7 @@ def test_settings_are_those_of_a_fit_in_memory(session, settings, given, kind, f
     agree(job, X.to_numpy(), Y, one, sample_weight=weight)
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_bad_neuron_leaves_the_others_as_they_are(session, settings, given, kind, monkeypatch):
     X, eta, _ = session
@@ -192,6 +192,7 @@ def test_a_pass_answers_all_neurons(session, settings, family):
     assert many.most < N / 4
 
 
+@pytest.mark.thorough
 def test_rows_on_disk_are_not_held():
     n, p = 60_000, 60
     rng = np.random.default_rng(0)

@@ -311,7 +311,7 @@ def test_neurons_without_an_event_have_no_amount_in_any_unit(recording, family):
     assert (model.predict_parts(X)[0][:, 1] > 0).all()
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["torch", "jax", "tensorflow"])
 def test_every_engine_gives_the_same(recording, fitted, engine):
     pytest.importorskip(engine)

@@ -177,6 +177,7 @@ def test_labels_without_an_effect_are_seldom_significant(monkeypatch):
     assert (p <= 0.05).sum() <= 0.05 * 36 + 2 * np.sqrt(0.05 * 0.95 * 36)
 
 
+@pytest.mark.thorough
 def test_a_variable_without_an_effect_is_seldom_found_and_one_with_an_effect_is():
     rng, n, q = np.random.default_rng(1), 900, 24
     trial = np.arange(n) // 20
@@ -191,6 +192,7 @@ def test_a_variable_without_an_effect_is_seldom_found_and_one_with_an_effect_is(
     assert (p.sel(variable="A") <= 0.05).mean() > 0.8
 
 
+@pytest.mark.thorough
 def test_p_values_are_those_of_fits_of_the_classifier_itself():
     X, y = recorded()
     # two groups with an effect, and one without

@@ -63,6 +63,7 @@ def test_surrogates_of_labels_are_fitted_as_the_labels_were(model, shifted):
     assert shifted.p_value[1] > 0.1
 
 
+@pytest.mark.thorough
 def test_surrogates_of_a_variable_move_what_others_leave_of_it(model, shifted):
     X, Y = recorded()
     centred = X - X.mean(axis=0)

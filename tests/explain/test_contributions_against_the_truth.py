@@ -21,7 +21,7 @@ def standard_errors(table):
     return by_neuron.mean() / by_neuron.sem()
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["zero", "shuffle"])
 def test_variables_without_weight_carry_nothing(session, method):
     model, X, Y, active = session

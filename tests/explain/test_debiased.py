@@ -135,6 +135,7 @@ def test_one_step_by_hand(recording):
         np.testing.assert_allclose(found["group_chi2"][j, 0], group, rtol=1e-7)
 
 
+@pytest.mark.thorough
 def test_regressions_are_those_of_scikit_learn():
     rng = np.random.default_rng(2)
     n, p = 40, 50
@@ -227,6 +228,7 @@ def test_coverage(family):
     assert (found["group_p_value"].values[:, :2] < 0.05).mean() > 0.9
 
 
+@pytest.mark.thorough
 def test_coverage_with_more_columns_than_samples():
     X, w, Y, model = simulated("gaussian", 100, 24, 30)
     found = pg.debiased(model, X, Y)
@@ -242,6 +244,7 @@ def test_coverage_with_more_columns_than_samples():
     assert slope[0] > 0.85 > slope[1] + 0.1
 
 
+@pytest.mark.thorough
 def test_regressions_that_leave_bias_are_told():
     rng = np.random.default_rng(0)
     n, p = 100, 110

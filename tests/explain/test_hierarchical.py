@@ -60,6 +60,7 @@ def test_as_many_animals_of_each_genotype_are_drawn_as_there_are():
     assert found["standard_error"].sel(group="mutant").item() == pytest.approx(np.sqrt(1 / 8), rel=0.05)
 
 
+@pytest.mark.thorough
 def test_p_values_are_levels_of_intervals_that_end_at_zero():
     table = animals(n_animals=6, apart=0.6, seed=3)
     found = pg.hierarchical_bootstrap(table, "cue", "area", n_resamples=2_000, seed=1)
@@ -70,6 +71,7 @@ def test_p_values_are_levels_of_intervals_that_end_at_zero():
     assert nearest < 0.02 * at["difference_standard_error"].item() * 10
 
 
+@pytest.mark.thorough
 def test_intervals_hold_the_truth_where_naive_ones_do_not():
     hits, naive = 0, 0
     for seed in range(50):

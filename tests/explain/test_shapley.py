@@ -276,6 +276,7 @@ def test_reach_of_a_monkey():
     np.testing.assert_allclose(refit["shapley"], middle - 0.5 * refit["rest"], rtol=1e-2, atol=1.0)
 
 
+@pytest.mark.thorough
 def test_bad_arguments_are_told():
     model, X, Y, _ = fitted()
     assert_complaint("method", lambda v: pg.shapley(model, X, Y, method=v), "product")

@@ -10,7 +10,7 @@ from popglm.explain import significance
 pytestmark = pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize(("family", "penalty"), [("gaussian", "ridge"), ("poisson", "group_lasso")])
 def test_p_values_are_uniform_or_conservative_without_effect(family, penalty):
     share, any_found = [], []
@@ -27,6 +27,7 @@ def test_p_values_are_uniform_or_conservative_without_effect(family, penalty):
     assert not any(any_found)
 
 
+@pytest.mark.thorough
 def test_false_discovery_rate_is_held_beside_true_effects():
     false, power = [], []
     for seed in range(2):
@@ -44,7 +45,7 @@ def test_false_discovery_rate_is_held_beside_true_effects():
     assert np.mean(power) > 0.7
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize(("family", "correlation"), [("gaussian", 0.0), ("poisson", 0.8)])
 def test_a_variable_without_weight_is_not_found_beside_one_that_drives(family, correlation):
     share, power = [], []
@@ -67,6 +68,7 @@ def test_a_variable_without_weight_is_not_found_beside_one_that_drives(family, c
     assert np.mean(power) > 0.9
 
 
+@pytest.mark.thorough
 def test_drifts_that_are_alike_by_chance_are_not_significant():
     cases = []
     for seed in range(5):

@@ -71,6 +71,7 @@ def test_surrogates_choose_their_smoothness_anew(recording, found):
     assert found.p_value[2] == 1
 
 
+@pytest.mark.thorough
 def test_of_a_term_moves_what_the_others_leave(recording, found):
     X, Y, model = recording
     own = np.flatnonzero(X.columns.get_level_values(0) == "phase")

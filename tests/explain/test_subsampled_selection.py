@@ -43,6 +43,7 @@ def test_frequencies_are_those_of_scikit_learns_lasso():
     np.testing.assert_array_equal(found["selected"], counts / 12 >= 0.75)
 
 
+@pytest.mark.thorough
 def test_few_are_selected_by_chance_and_what_counts_is():
     rng = np.random.default_rng(1)
     groups = np.repeat([f"g{k}" for k in range(10)], 3)

@@ -196,6 +196,7 @@ def test_no_spike_at_all(tmp_path):
     assert read_kilosort(tmp_path).activity["spikes"].n_spikes.values.tolist() == [0]
 
 
+@pytest.mark.thorough
 def test_ten_million_spikes_take_seconds(tmp_path):
     rng = np.random.default_rng(1)
     n = 10_000_000

@@ -41,6 +41,7 @@ def clusters(result):
     return cluster_by_contribution(part["fraction_explained_deviance"].values, part["deviance_explained"].values)
 
 
+@pytest.mark.thorough
 def test_every_source_is_named_and_every_number_has_a_source(result, results, clusters):
     for paragraphs, sources in (methods_of(result, clusters), methods_of(results["bare"], None)):
         text = " ".join(paragraphs)

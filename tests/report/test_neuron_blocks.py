@@ -44,6 +44,7 @@ def decoded(source):
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
+@pytest.mark.thorough
 def test_kernels_and_bands_are_those_of_the_result(result, source, decoded):
     described = source.described(DETAILS[0])["kernels"]
     nodes = result.tree.children["kernels"].children.values()

@@ -168,6 +168,7 @@ def test_what_is_absent_is_said(results):
     Reader(text)
 
 
+@pytest.mark.thorough
 def test_the_command_writes_the_page(result, tmp_path):
     file, page = tmp_path / "result.nc", tmp_path / "report.html"
     result.save(file)
@@ -204,6 +205,7 @@ def test_what_is_no_result_is_told_in_a_sentence(tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.thorough
 def test_the_same_result_makes_the_same_page(result, page, tmp_path):
     result.save(tmp_path / "result.nc")
     assert make_page(open_result(tmp_path / "result.nc")) == page

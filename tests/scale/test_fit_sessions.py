@@ -41,6 +41,7 @@ def sessions_of(folder):
     return sorted((folder / "data").glob("*.npz"))
 
 
+@pytest.mark.thorough
 def test_a_store_is_the_fit_of_the_recipe(folder):
     text = (folder / "data" / "recipe.toml").read_text().replace("none.npz", "day2.npz")
     recipe = parse_recipe(text, folder / "data" / "recipe.toml")
@@ -74,6 +75,7 @@ def test_blocks_of_neurons_end_with_the_bits_of_all(folder, client, tmp_path):
     np.testing.assert_allclose(kernel["mean_absolute"], abs(kernel["kernel"]).mean("neuron"), rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_names_that_become_longer_from_block_to_block_stay_whole(tmp_path):
     arrays = dict(np.load(write_session(tmp_path / "whole.npz", 0)))
     table = pd.DataFrame({"area": ["a", "b", "c", "d", "retrosplenial", "e"]}, ["1", "2", "3", "4", "1000", "20"])
@@ -102,7 +104,7 @@ def test_a_table_that_is_missing_is_written_from_its_store(copy, client):
         assert table.read_bytes() == before
 
 
-@pytest.mark.thorough(keep=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("most", [4, None])
 def test_a_table_without_room_is_written_by_the_next_call(copy, monkeypatch, most):
     paths, recipe, output = sessions_of(copy)[:1], copy / "data" / "recipe.toml", copy / "out"
@@ -222,6 +224,7 @@ def test_sessions_in_memory_are_known_by_what_is_fitted(client, tmp_path):
     assert again.table["status"].tolist() == ["finished", "refused"]
 
 
+@pytest.mark.thorough
 def test_files_beside_a_recording_are_called_by_its_name(tmp_path):
     for name, seed in (("a", 0), ("b", 1)):
         arrays = dict(np.load(write_session(tmp_path / "whole.npz", seed)))

@@ -135,6 +135,7 @@ class TestDivisions:
 
 
 class TestPlans:
+    @pytest.mark.thorough
     def test_shapes_are_those_of_the_sessions_and_evaluations_those_of_a_fit(self, tmp_path):
         paths, recipe = write_sessions(tmp_path, 2)
         found = pg.plan(paths, recipe, pg.Cluster(nodes=2, cores=4, memory=8e9))

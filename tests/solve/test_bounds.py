@@ -272,6 +272,7 @@ def test_first_order_steps_do_not_claim_what_separation_leaves():
     assert model.loss_path_[0, 0] <= bound * (1 + 1e-6)
 
 
+@pytest.mark.thorough
 def test_a_constant_offset_is_a_shift_of_the_intercept_within_the_certificates():
     for seed in range(2):
         X, y, s = unpenalised("bumps", "poisson", "exp", seed)

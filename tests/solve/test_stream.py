@@ -174,6 +174,7 @@ def test_what_is_in_memory_is_not_streamed(tmp_path):
     assert not is_streamed(torch.zeros((), dtype=torch.int8).expand(shape))
 
 
+@pytest.mark.thorough
 def test_a_fit_never_holds_the_whole_of_such_a_file(tmp_path):
     p, known, rng = 200, 1_000, np.random.default_rng(0)
     n = LARGE // 4 // p + 1

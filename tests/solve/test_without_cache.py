@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 import popglm as pg
 from popglm.estimators import progress
@@ -23,6 +24,7 @@ print(pg.GLM("gaussian", penalty="ridge", lambdas=[0.1], precision="float64").fi
 """
 
 
+@pytest.mark.thorough
 def test_fits_are_the_same_without_a_cache():
     found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
