@@ -224,6 +224,7 @@ def used_names() -> set[tuple[str, str]]:
     return used
 
 
+@pytest.mark.thorough
 def test_nothing_is_exported_that_nobody_uses():
     used = used_names()
     engines = {name for name in modules() if name.endswith("_engine")}

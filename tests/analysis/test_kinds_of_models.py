@@ -167,7 +167,7 @@ def fit(request, folder):
     return name, matrices, model.fit(matrices.X, matrices.Y, **given), open_result(folder / f"{name}.nc")
 
 
-@pytest.mark.thorough(keep=2)
+@pytest.mark.thorough(keep=1)
 def test_the_model_of_a_result_is_the_one_that_python_fits(fit, folder):
     name, matrices, model, result = fit
     for own in (result.model, pg.load(folder / f"{name}.nc")):

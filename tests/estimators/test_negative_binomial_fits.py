@@ -223,7 +223,7 @@ def test_counts_may_be_fractions_and_never_negative(recording):
 WAYS = ["torch", "jax", "tensorflow", "device", "torch device", "stream", "adam", "guided"]
 
 
-@pytest.mark.thorough(keep=5)
+@pytest.mark.thorough(keep=3)
 @pytest.mark.parametrize("penalty", ["ridge", "lasso"])
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_finds_the_same(recording, way, penalty):

@@ -132,7 +132,7 @@ def assert_same(found, expected):
     assert differing == []
 
 
-@pytest.mark.thorough(keep=10)
+@pytest.mark.thorough(keep=6)
 @pytest.mark.parametrize("case", [*HOST, *DEVICE], ids=str)
 def test_a_fit_that_goes_on_ends_with_the_same_bits(case):
     if case.engine != "numpy":
