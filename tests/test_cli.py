@@ -99,6 +99,12 @@ def test_a_session_of_one_trial_cannot_be_split():
     assert "--n-samples" in result.output
 
 
+def test_more_folds_than_trials_are_refused():
+    result = run("demo", "--n-samples", 600, "--n-neurons", 2, "--n-task-variables", 0, "--folds", 500)
+    assert result.exit_code == 2
+    assert "give fewer --folds" in " ".join(result.output.replace("│", " ").split())
+
+
 def test_without_arguments_the_commands_are_listed():
     result = run()
     assert "demo" in result.output

@@ -50,7 +50,7 @@ def run_demo(output: Path, n_samples: int, n_neurons: int, n_task_variables: int
     Raises
     ------
     typer.BadParameter
-        If the session is too short to keep a trial for the test.
+        If the session is too short to keep a trial for the test, or for so many folds.
     """
     console = Console()
     seconds: dict[str, float] = {}
@@ -60,6 +60,10 @@ def run_demo(output: Path, n_samples: int, n_neurons: int, n_task_variables: int
         )
     with _timed(seconds, "build the design matrix"):
         split = _split(session, n_task_variables, seed)
+    if (n_trials := split.trial.nunique()) < folds:
+        raise typer.BadParameter(
+            f"{folds} folds need as many trials, and {n_trials} are left to fit; give fewer --folds"
+        )
     n_groups = split.X.columns.get_level_values("group").nunique()
     console.print(
         f"[bold]{n_samples:,} samples × {split.X.shape[1]:,} columns in {n_groups} groups, {n_neurons:,} neurons[/]; "

@@ -119,6 +119,30 @@ def test_names_and_kinds_that_are_wrong_are_told_with_their_line(old, new, words
     assert told(lambda _: None, RECIPE.replace(old, new)).startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("strengths", "key", "words"),
+    [
+        ("n_lambdas = 0", "n_lambdas", "n_lambdas=0 must be at least 1"),
+        ("n_lambdas = -6", "n_lambdas", "n_lambdas=-6 must be at least 1"),
+        ('n_lambdas = "6"', "n_lambdas", "n_lambdas='6' must be a"),
+        ("lambdas = []", "lambdas", "lambdas"),
+        ('lambdas = ["1"]', "lambdas", "lambdas"),
+        ("cv = 0", "cv", "cv"),
+        ('cv = "5"', "cv", "cv"),
+        ("lambda_min_ratio = 2", "lambda_min_ratio", "lambda_min_ratio=2"),
+    ],
+)
+def test_numbers_of_the_model_that_are_wrong_are_told_with_their_line(strengths, key, words, told):
+    text = RECIPE.replace("lambdas = [0.1, 0.01]\ncv = 2", strengths)
+    assert told(lambda _: None, text).startswith(f", line 13 (model.{key}): {words}")
+
+
+def test_one_resample_is_refused_before_a_fit(told):
+    text = f"{RECIPE}\n[explain]\nbootstrap = 1\n"
+    words = ", line 17 (explain.bootstrap): one resample has no spread; give 2 or more, or 0 for none; found 1"
+    assert told(lambda _: None, text) == words
+
+
 def test_text_is_told_how_a_recipe_takes_it(told):
     words = told(lambda _: None, RECIPE.replace('variable = "speed"', 'variable = "choice"'))
     assert 'convert it to numbers or give the term basis = "categories"' in words

@@ -211,3 +211,11 @@ def test_nothing_is_held_across_a_gap():
     unknown = np.isin(np.arange(len(found)), [10, 30, 31, 32])
     np.testing.assert_array_equal(np.isnan(found), unknown)
     np.testing.assert_allclose(found[~unknown], np.arange(len(found))[~unknown], atol=1e-9)
+
+
+def test_a_last_block_in_which_no_bin_begins_is_none():
+    # the last of 777 bins at 7.5 Hz begins at 103.47 s, and ends after the edge at 103.5 s
+    session = Session(activity={"dff": traces(np.zeros((777, 1)), rate=7.5)})
+    data = session.regrid(trials=0.5)
+    assert data.attrs["notes"] == ""
+    assert data["trial"].values[-1] == 206

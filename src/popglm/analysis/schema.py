@@ -261,6 +261,14 @@ class Explain(_Strict):
     bootstrap: int = Field(default=0, ge=0)
     n_points: int = Field(default=50, ge=2)
 
+    @field_validator("bootstrap")
+    @classmethod
+    def _enough(cls, bootstrap: int) -> int:
+        """None, or as many as have a spread."""
+        if bootstrap == 1:
+            raise ValueError("one resample has no spread; give 2 or more, or 0 for none")
+        return bootstrap
+
 
 class RecipeModel(_Strict):
     """A whole recipe."""

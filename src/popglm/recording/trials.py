@@ -68,9 +68,11 @@ def _with_table(session: Parts, table: pd.DataFrame, whole: pd.DataFrame | None)
 
 
 def _blocks(grid: Grid, length: float) -> pd.DataFrame:
-    """Blocks of time, the last as long as the others."""
-    n = int(np.ceil((grid.stops[-1] - grid.starts[0] - on_time(grid.stops)) / length)) if len(grid) else 0
+    """Blocks of time in which bins begin, the last as long as the others."""
+    n = int(np.ceil((grid.stops[-1] - grid.starts[0]) / length)) if len(grid) else 0
     starts = grid.starts[:1] + np.arange(n) * length
+    # the last bin may end in a block in which none begins
+    starts = starts[: held_at(grid.starts[-1:], starts, np.inf, grid.slack(starts)).sum() + 1]
     return pd.DataFrame({"start_time": starts, "stop_time": starts + length})
 
 
