@@ -186,6 +186,15 @@ def test_types_that_are_there_are_found_and_stable():
     assert found.identical(pg.cell_types(table, ["cue", "speed", "place"], range(2, 5), n_resamples=8))
 
 
+def test_tables_of_polars_are_those_of_pandas():
+    polars = pytest.importorskip("polars", reason="polars is not installed: pip install polars")
+    table = types_table().reset_index(drop=True)
+    given = polars.DataFrame({name: column.to_numpy() for name, column in table.items()})
+    columns = list(table)
+    found = pg.cell_types(given, columns, [2], n_resamples=4)
+    assert found.identical(pg.cell_types(table, columns, [2], n_resamples=4))
+
+
 def test_clouds_have_no_types_beyond_chance():
     rng = np.random.default_rng(1)
     table = pd.DataFrame(rng.normal(size=(200, 3)), columns=list("abc"))

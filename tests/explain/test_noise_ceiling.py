@@ -253,6 +253,9 @@ def test_bad_arguments_are_told():
         assert_complaint("family", lambda v: pg.noise_ceiling(Y, frame, family=v), value)
     assert_complaint("neuron 0", lambda v: pg.noise_ceiling(Y, frame, family=v), "poisson")
     assert_complaint("predicted", lambda v: pg.noise_ceiling(Y, frame, predicted=v), Y[:, :2])
+    counts = np.abs(Y)
+    for value in (-1 - counts, np.where(counts > 1, -counts, counts)):
+        assert_complaint("predicted", lambda v: pg.noise_ceiling(counts, frame, predicted=v, family="poisson"), value)
 
 
 def test_the_power_of_tweedie_activity():

@@ -28,9 +28,9 @@ class OutputOfChoice:
         ----------
         transform : {"default", "pandas", "polars"} or None
             By default, and with "pandas", a DataFrame of pandas whose columns are (group, feature). With "polars" one
-            of polars, whose columns are named as `get_feature_names_out` says: it knows no groups, so give a fit its
-            ``feature_groups=design.group_sizes_``. None leaves it as it is. ``sklearn.set_config(transform_output=)``
-            counts where this was never called.
+            of polars, whose columns are named as `get_feature_names_out` says: it knows no groups, so give a fit their
+            names, ``feature_groups=[group for group, _ in design.columns_]``. None leaves it as it is.
+            ``sklearn.set_config(transform_output=)`` counts where this was never called.
 
         Returns
         -------

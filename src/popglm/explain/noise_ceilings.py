@@ -122,7 +122,7 @@ def noise_ceiling(
     y = check_responses(Y, n_samples, loss, names)
     condition = split_levels(repeats, n_samples, rows, "repeats")[2]
     trials = np.arange(n_samples) if trial is None else check_trials(trial, n_samples, rows)
-    mu = None if predicted is None else check_predicted(Y, predicted, y.shape, rows)
+    mu = None if predicted is None else check_predicted(Y, predicted, y.shape, rows, loss)
     samples = RepeatedSamples.make(y if mu is None else np.where(np.isnan(mu), np.nan, y), condition, trials)
     _check_repeated(samples)
     signal, variance = samples.signal_variance(), samples.variance()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popglm.frames import as_pandas
 from popglm.labels import check_distinct
 from popglm.messages import listed, shown
 
@@ -163,12 +164,13 @@ def _of_store(name: str, path: Path, part: str) -> tuple[xr.Dataset, dict[str, A
 
 
 def check_table(who: str, table: Any) -> pd.DataFrame:
-    """A table with a row per neuron.
+    """A table with a row per neuron, as one of pandas.
 
     Raises
     ------
     TypeError, ValueError
     """
+    table = as_pandas(table)
     if not isinstance(table, pd.DataFrame):
         raise TypeError(
             f"{who}: table must be a DataFrame with a row per neuron, as of pool_sessions; found {shown(table)}."

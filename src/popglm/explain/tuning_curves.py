@@ -19,6 +19,7 @@ from popglm.explain.contributions import check_design_matrix, rows_of, warn_of_o
 from popglm.explain.given_models import check_activity
 from popglm.labels import Rows, neuron_labels, neuron_order, row_labels
 from popglm.numbers import shape_of
+from popglm.statistics.families import Family
 
 __all__ = [
     "as_rate",
@@ -236,14 +237,19 @@ def average_and_sem(inside: pd.DataFrame, trial: np.ndarray | None) -> tuple[pd.
     return inside.mean(), observations.sem()
 
 
-def check_predicted(Y: Any, predicted: Any, shape: tuple[int, ...], rows: Rows) -> np.ndarray:
-    """Predicted means in the order of the activity Y, whose values have that shape (n_samples, n_neurons)."""
+def check_predicted(
+    Y: Any, predicted: Any, shape: tuple[int, ...], rows: Rows, family: Family | None = None
+) -> np.ndarray:
+    """Predicted means in the order of the activity Y, whose values have that shape (n_samples, n_neurons).
+
+    They have to be in the range of the family, if one is given.
+    """
     names = name_neurons(Y)
     order, given = rows.order(predicted, "predicted"), neuron_labels(Y) is not None
     neurons = neuron_order(predicted, names, given, "predicted", "Y")
     if (found := shape_of(predicted)) not in (shape, shape[: 2 - (len(names) == 1)]):
         raise ValueError(f"predicted has shape {found}, but Y has {shape_of(Y)}; give them alike.")
-    values = check_responses(predicted, shape[0], None, names, name="predicted")
+    values = check_responses(predicted, shape[0], family, names, name="predicted")
     values = values if order is None else values[order]
     return values if neurons is None else values[:, neurons]
 
