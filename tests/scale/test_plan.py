@@ -72,6 +72,22 @@ class TestTheModel:
         shape = FitShape.of_recipe(recipe, 10, 2, 3)
         assert shape == FitShape(10, 2, 3, 2, 4, "bernoulli", "lasso", 8)
 
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("n_lambdas = 0", "n_lambdas=0 must be a whole number, 1 or more"),
+            ("n_lambdas = -6", "n_lambdas=-6 must be"),
+            ('n_lambdas = "6"', "n_lambdas='6' must be"),
+            ("n_lambdas = 2.5", "n_lambdas=2.5 must be"),
+            ("lambdas = []", r"lambdas=\[\] holds no strength"),
+        ],
+    )
+    def test_no_strengths_are_told_with_their_line(self, line, words, tmp_path):
+        recipe = parse_recipe(f"{RECIPE.split('[model]')[0]}[model]\n{line}\n", tmp_path / "r.toml")
+        name = line.split()[0]
+        with pytest.raises(ValueError, match=rf"line \d+ \(model\.{name}\): {words}"):
+            FitShape.of_recipe(recipe, 10, 2, 3)
+
     def test_rates_are_those_of_some_machine(self):
         found = Rates.here()
         assert 1e8 < found.products < 1e13

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popglm.analysis.recipe import Recipe
+from popglm.checks import is_number
 from popglm.engines.threads import at_most_threads
+from popglm.messages import shown
 
 __all__ = [
     "PARTS",
@@ -75,16 +77,27 @@ class FitShape:
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, n_samples: int, n_features: int, n_neurons: int) -> FitShape:
-        """Of the fit of a recipe to data of a shape."""
+        """Of the fit of a recipe to data of a shape.
+
+        Raises
+        ------
+        ValueError
+            If the recipe's strengths are none.
+        """
         model = recipe.content.model
         # of a model of two parts that of the amounts stands for both
         model = model.get("amounts", model)
-        given, folds = model.get("lambdas"), model.get("cv", 5)
+        given, folds, number = model.get("lambdas"), model.get("cv", 5), model.get("n_lambdas", 20)
+        n_strengths = len(given) if isinstance(given, list) else number
+        if not is_number(n_strengths, whole=True) or n_strengths < 1:
+            name = "lambdas" if isinstance(given, list) else "n_lambdas"
+            what = "holds no strength" if name == "lambdas" else "must be a whole number, 1 or more"
+            raise ValueError(f"{recipe.place(('model', name))}: {name}={shown(model[name])} {what}")
         return cls(
             n_samples,
             n_features,
             n_neurons,
-            len(given) if isinstance(given, list) else model.get("n_lambdas", 20),
+            n_strengths,
             folds + 1 if isinstance(folds, int) else 6,
             model.get("family", "poisson"),
             model.get("penalty", "ridge"),
