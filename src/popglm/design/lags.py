@@ -133,12 +133,17 @@ class Shifts(Term):
     def reaches(self) -> list[Reach]:
         return self.shifted.reaches()
 
+    @property
+    def steps(self) -> np.ndarray:
+        """The lags in whole samples."""
+        return _in_samples(self._lags(), self.dt)
+
     def _lags(self) -> np.ndarray:
         return np.array(list(self.lags), np.float64)
 
     def _shift(self, session: SessionVariables, values: np.ndarray) -> np.ndarray:
         """Lay copies of the values at all lags side by side; 0 beyond the trial."""
-        steps = _in_samples(self._lags(), self.dt)
+        steps = self.steps
         out = np.zeros((session.n_samples, len(steps), values.shape[1]))
         lengths = session.run_stops - session.run_starts
         starts, stops = (np.repeat(ends, lengths) for ends in (session.run_starts, session.run_stops))

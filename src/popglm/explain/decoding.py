@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,17 +11,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popglm.checks import check_room, is_number, shown
+from popglm.checks import check_fitted, check_room, is_number
 from popglm.design import Design
+from popglm.design.levels import as_levels, match_levels
+from popglm.design.uses import looks_elsewhere, takes_as_number, terms_of, unknown_values
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.explain.contributions import check_design_matrix, rows_of, warn_of_other_data
 from popglm.explain.fitted_samples import family_of
 from popglm.explain.given_models import check_activity, check_cross_validated, check_model
+from popglm.explain.random_walks import RandomWalk, normalised, steps_between
 from popglm.explain.trials import check_trials
 from popglm.frames import as_pandas
 from popglm.labels import Rows, row_labels
+from popglm.messages import listed, shown
 from popglm.statistics.families.contract import Family
+from popglm.warnings import PopglmWarning, warn
 
 __all__ = ["decode"]
 
@@ -53,19 +59,21 @@ def decode(
         Variables of the design, n_samples each. All but `variable` are taken as they were recorded. Rows with labels
         may stand in any order, which is that of the result; what has no labels stands beside them.
     Y : array-like or DataFrame, shape (n_samples, n_neurons)
+        NaN where a neuron was not recorded: it says nothing of that sample.
     variable : str
     values : array-like, shape (n_values,)
-        Among which the variable is sought: positions, or names of stimuli.
+        Among which the variable is sought: positions, names of stimuli, or False and True.
     prior : array-like, shape (n_values,), optional
         Probabilities of the values, up to a factor; equal unless given.
     step : float, optional
         Standard deviation of the variable's change from a sample to the next, in its units. With it, the posterior of a
         sample rests on all samples of its trial: a random walk among the values, from the prior. Without, on the sample
-        alone.
+        alone. The walk takes a step through every sample, recorded or held out or not; and as many as are missing
+        where row labels are times and a trial has a gap (a step above 1.5 × the median).
     period : float, optional
         Of an angle or a circular track: the ends of the values are neighbours, and means are of directions.
     trial : array-like, shape (n_samples,), optional
-        The random walk begins anew with each. One trial unless given.
+        The random walk begins anew where it changes. One trial unless given.
     held_out : bool
         Predict each sample by the weights of the fold that held it out. False takes those of the fit to all samples, by
         which the population seems to say more than it does.
@@ -79,18 +87,23 @@ def decode(
     xarray.Dataset
         ``posterior`` (sample, value), NaN for samples that no fold held out; ``most_likely`` (sample); ``recorded``
         (sample), the variable; and for numbers ``mean`` and ``sd`` (sample) of the posterior, in the variable's units.
+        A sample in which no neuron was recorded has the posterior of the walk, or without ``step`` the prior.
+        ``most_likely`` and ``recorded`` are booleans, numbers or text as `values` are. Where no fold held the sample
+        out ``most_likely`` is "" for text, else NaN: whole numbers are floats then, and booleans objects.
 
     Raises
     ------
     ValueError, TypeError
         If `variable` is no variable of the design, or a term looks at its past or future; if there are fewer than two
-        values, or they do not ascend where `step` or `period` is given; if an argument is not as above; if the model is
-        not cross-validated (unless ``held_out=False``).
+        values, one is there twice, the design knows none of them, or they do not ascend where `step` or `period` is
+        given; if row labels are times that do not increase within a trial, with `step`; if an argument is not as above;
+        if the model is not cross-validated (unless ``held_out=False``).
 
     Warns
     -----
     PopglmWarning
-        If session and Y are as many samples as in the fit, but predicted worse or better than there.
+        If session and Y are as many samples as in the fit, but predicted worse or better than there; if the design
+        does not know some of the values: no bump reaches them, no spline was fitted there, or they are no category.
 
     Notes
     -----
@@ -98,8 +111,10 @@ def decode(
 
     .. math:: p(v \mid y_t, x_t) \propto p(v) \prod_j p(y_{tj} \mid \mu_j(v, x_t)),
 
-    with the densities of the family; a dispersion is that of `goodness_of_fit`. With history or coupling terms, spikes
-    that have come before are among :math:`x_t`. The random walk is summed over by the forward-backward algorithm.
+    with the densities of the family, over the neurons j that were recorded. A dispersion is estimated as in
+    `goodness_of_fit`, but from the predictions that are used here: for Gaussian activity it is the mean squared error
+    of held-out predictions, or with ``held_out=False`` of those of the fit. With history or coupling terms, spikes that
+    have come before are among :math:`x_t`. The random walk is summed over by the forward-backward algorithm.
     Neurons whose model is the null model say nothing.
 
     References
@@ -125,16 +140,14 @@ def decode(
     check_model(model, "decode")
     if held_out:
         check_cross_validated(model, "decode")
-    columns, index = _columns(session, variable)
-    n = len(columns[variable])
-    beside_session = None if index is None or len(index) != n else pd.Series(0, index)
-    labels = rows_of(model, beside_session, held_out)
-    if labels.given is not None:
-        columns = {name: one[labels.given] if len(one) == n else one for name, one in columns.items()}
-    recorded = columns[variable]
     grid = _check_values(values, step, period)
     prior = _check_prior(prior, len(grid))
-    _check_present_alone(design, columns, variable, grid)
+    columns, index = _columns(session, variable)
+    _check_uses(design, variable, grid)
+    n = len(columns[variable])
+    index = None if index is None or len(index) != n else index
+    labels = rows_of(model, None if index is None else pd.Series(0, index), held_out)
+    columns = _in_order(columns, index, n, labels.given)
     y = check_activity(model, Y, n, labels)
     if sample_weight is not None and not model.loss_.has_trials:
         raise ValueError(
@@ -143,29 +156,35 @@ def decode(
         )
     weight = np.broadcast_to(over_neurons(check_weights(sample_weight, n, model.neuron_names_, labels)), y.shape)
     trials = np.zeros(n, int) if trial is None else check_trials(trial, n, labels)
+    taken = np.ones(n, int) if step is None else steps_between(labels.labels, trials, "decode")
     check_room(f"decode: a posterior of {len(grid):,} values at {n:,} samples", 8.0 * n * len(grid))
     beside = check_offset(model, offset, n, labels, "decode")
+    X = design.transform(columns)
     if held_out:
         given = None if sample_weight is None else weight
-        X = check_design_matrix(model, design.transform(columns), "decode", held_out=True)
-        warn_of_other_data(model, X, y, given, beside, "decode")
+        warn_of_other_data(model, check_design_matrix(model, X, "decode", held_out=True), y, given, beside, "decode")
     predict = partial(model.predict_held_out if held_out else model.predict, offset=beside)
+    own = np.asarray(predict(X), float).reshape(y.shape)
 
-    def means(given: np.ndarray) -> np.ndarray:
-        return np.asarray(predict(design.transform(_replaced(columns, variable, given))), float).reshape(y.shape)
+    def means(value: Any) -> np.ndarray:
+        with warnings.catch_warnings():
+            # what there is to say of the values has been said, and of the samples too
+            warnings.simplefilter("ignore", PopglmWarning)
+            X = design.transform({**columns, variable: pd.Series(np.full(n, value), columns[variable].index)})
+            return np.asarray(predict(X), float).reshape(y.shape)
 
-    likelihood = _log_likelihoods(model, means, y, weight, recorded, grid)
-    known = np.isfinite(likelihood).any(axis=1)
-    posterior = np.full(likelihood.shape, np.nan)
+    logs = _log_likelihoods(model, own, means, y, weight, grid)
     if step is None:
-        posterior[known] = _normalised(likelihood[known] + np.log(prior))
+        with np.errstate(divide="ignore"):
+            posterior = normalised(logs + np.log(prior))
     else:
-        moves = _moves(grid.astype(float), step, period)
-        for one in np.unique(trials[known]):
-            own = known & (trials == one)
-            posterior[own] = _smoothed(likelihood[own], moves, prior)
+        walk, borders = RandomWalk(grid.astype(float), step, period), np.flatnonzero(np.diff(trials)) + 1
+        pieces = np.split(np.arange(n), borders)
+        posterior = np.concatenate([walk.posterior(logs[rows], prior, taken[rows]) for rows in pieces])
+    if held_out:
+        posterior[model.fold_ < 0] = np.nan
     back = slice(None) if labels.given is None else np.argsort(labels.given)
-    return _dataset(posterior[back], recorded[back], grid, variable, period)
+    return _dataset(posterior[back], columns[variable].to_numpy()[back], grid, variable, period)
 
 
 def _columns(session: Any, variable: str) -> tuple[dict[str, Any], pd.Index | None]:
@@ -183,22 +202,42 @@ def _columns(session: Any, variable: str) -> tuple[dict[str, Any], pd.Index | No
         raise TypeError(f"decode: session must be a mapping or a DataFrame of variables; found {shown(session)}")
     if variable not in columns:
         raise ValueError(f"decode: variable {variable!r} is none of the session: {', '.join(map(repr, columns))}")
+    if columns[variable].ndim != 1:
+        raise ValueError(
+            f"decode: variable {variable!r} must have one value per sample; found shape {columns[variable].shape}"
+        )
     return columns, rows.labels
+
+
+def _in_order(columns: dict[str, Any], index: pd.Index | None, n: int, order: np.ndarray | None) -> dict[str, Any]:
+    """Variables with the labels of their samples, at whose gaps in time terms of the past end; all in an order."""
+    rows = np.arange(n) if order is None else order
+    labels = None if index is None else index[rows]
+    return {name: pd.Series(one[rows], labels) if one.shape == (n,) else one for name, one in columns.items()}
 
 
 def _check_values(values: Any, step: float | None, period: float | None) -> np.ndarray:
     """The values among which to seek."""
-    grid = np.asarray(values)
-    if grid.ndim != 1 or len(grid) < 2 or len(np.unique(grid)) != len(grid):
+    grid = _plain(values)
+    if grid.ndim != 1 or len(grid) < 2:
         raise ValueError(f"decode: values must be at least two different ones, (n_values,); found {shown(values)}")
     for name, found in (("step", step), ("period", period)):
         if found is not None and not (is_number(found) and found > 0):
             raise ValueError(f"decode: {name} must be a positive number; found {shown(found)}")
-    numeric = np.issubdtype(grid.dtype, np.number)
+    numeric = _is_numeric(grid)
     if not numeric and (step is not None or period is not None):
         raise ValueError("decode: step and period are for values that are numbers")
     if numeric and not np.isfinite(grid).all():
         raise ValueError("decode: values holds NaN or infinity; give finite numbers")
+    if pd.isna(grid).any():
+        raise ValueError(f"decode: values holds a missing one, number {int(pd.isna(grid).argmax())}; leave it out")
+    again = pd.Series(grid).duplicated()
+    if again.any():
+        one = grid[again.argmax()]
+        raise ValueError(
+            f"decode: values holds {shown(one)} {'twice' if (grid == one).sum() == 2 else 'more than twice'}; give "
+            "every value once"
+        )
     if (step is not None or period is not None) and not (np.diff(grid) > 0).all():
         raise ValueError("decode: values must ascend where step or period is given; sort them")
     if period is not None and grid[-1] - grid[0] >= period:
@@ -218,49 +257,65 @@ def _check_prior(prior: Any, n: int) -> np.ndarray:
     return found / found.sum()
 
 
-def _check_present_alone(design: Design, columns: dict[str, Any], variable: str, grid: np.ndarray) -> None:
-    """Complain unless the variable counts in the design, at the same sample alone."""
-    before = design.transform(columns).to_numpy()
-    other = _replaced(columns, variable, np.where(np.arange(len(before)) % 2, grid[0], columns[variable]))
-    after = design.transform(other).to_numpy()
-    if np.array_equal(before, after):
-        last = _replaced(columns, variable, np.full(len(before), grid[-1]))
-        if np.array_equal(before, design.transform(last).to_numpy()):
-            raise ValueError(f"decode: no term of the design depends on {variable!r}")
-    if not np.array_equal(before[::2], after[::2]):
-        raise ValueError(
-            f"decode: a term looks at the past or future of {variable!r}, so its value at a sample says little; fit "
-            "a design whose terms of it have no lags"
-        )
-
-
-def _replaced(columns: dict[str, Any], variable: str, values: np.ndarray) -> dict[str, Any]:
-    return {**columns, variable: values}
+def _check_uses(design: Any, variable: str, grid: np.ndarray) -> None:
+    """Complain unless the variable counts in the design, at the same sample alone; warn of values it does not know."""
+    if not isinstance(design, Design):
+        raise TypeError(f"decode: design must be the Design of the fit; found {shown(design)}")
+    check_fitted(design, "columns_", "decode")
+    terms = terms_of(design.terms_.values(), variable)
+    if not terms:
+        names = dict.fromkeys(name for term in design.terms_.values() for name in term.variables)
+        read = listed(map(repr, names))
+        raise ValueError(f"decode: no term of the design depends on {shown(variable)}; they depend on {read}")
+    for term in terms:
+        if looks_elsewhere(term, variable):
+            raise ValueError(
+                f"decode: the term {term.name!r} looks at the past or future of {variable!r}, so its value at a sample "
+                "says little; fit a design whose terms of it have no lags"
+            )
+        if takes_as_number(term, variable) and not (_is_numeric(grid) or grid.dtype.kind == "b"):
+            raise ValueError(
+                f"decode: values must be numbers, as which the term {term.name!r} takes {variable!r}; found "
+                f"{shown(grid.tolist())}"
+            )
+    outside, reasons = unknown_values(terms, variable, grid)
+    if not outside.any():
+        return
+    why = "; ".join(dict.fromkeys(filter(None, reasons)))
+    if outside.all():
+        raise ValueError(f"decode: values holds none that the design knows for {variable!r}: {why}. Give others.")
+    warn(
+        f"decode: values holds {outside.any(axis=0).sum():,} of {len(grid):,} that the design does not know for "
+        f"{variable!r}: {why}. What the posterior says of them rests on nothing that was recorded; leave them out."
+    )
 
 
 def _log_likelihoods(
     model: Any,
-    means: Callable[[np.ndarray], np.ndarray],
+    own: np.ndarray,
+    means: Callable[[Any], np.ndarray],
     y: np.ndarray,
     weight: np.ndarray,
-    recorded: np.ndarray,
     grid: np.ndarray,
 ) -> np.ndarray:
-    """log p(y_t | v) of every sample and value (n_samples, n_values), NaN where no fold held the sample out."""
-    own = means(recorded)
-    rows = np.isfinite(own).all(axis=1) & np.isfinite(y).all(axis=1)
-    used = np.flatnonzero(~(model.null_fitted_ | ~np.isfinite(model.lambda_))).tolist()
+    """log p(y_t | v) of every sample and value (n_samples, n_values), 0 where no neuron says anything.
+
+    ``own`` are means at the recorded values, and ``means`` gives those at another one; both (n_samples, n_neurons).
+    """
+    said = np.isfinite(own) & np.isfinite(y)
+    used = np.flatnonzero(~(model.null_fitted_ | ~np.isfinite(model.lambda_)) & said.any(axis=0)).tolist()
     families = {j: family_of(model, model.family_parameters_, j) for j in used}
-    ones = np.ones(rows.sum())
-    phi = {j: one.dispersion(_predictor(one, own[rows, j]), y[rows, j], ones) for j, one in families.items()}
-    found = np.full((len(y), len(grid)), np.nan)
+    phi = {}
+    for j, one in families.items():
+        rows = said[:, j]
+        phi[j] = one.dispersion(_predictor(one, own[rows, j]), y[rows, j], np.ones(rows.sum()))
+    found = np.zeros((len(y), len(grid)))
     for k, value in enumerate(grid):
-        mean = means(np.full(len(y), value))
-        each = [
-            weight[rows, j] * one.log_density(_predictor(one, mean[rows, j]), y[rows, j], phi[j])
-            for j, one in families.items()
-        ]
-        found[rows, k] = np.sum(each, axis=0) if each else 0.0
+        mean = means(value)
+        for j, one in families.items():
+            rows = said[:, j]
+            logs = one.log_density(_predictor(one, mean[rows, j]), y[rows, j], phi[j])
+            found[rows, k] += weight[rows, j] * logs
     return found
 
 
@@ -270,54 +325,55 @@ def _predictor(family: Family, mean: np.ndarray) -> np.ndarray:
     return family.link.link(np.clip(mean, np.nextafter(low, high), np.nextafter(high, low)))
 
 
-def _normalised(logs: np.ndarray) -> np.ndarray:
-    """Probabilities of logarithms up to a constant for each row."""
-    found = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return found / found.sum(axis=1, keepdims=True)
-
-
-def _moves(grid: np.ndarray, step: float, period: float | None) -> np.ndarray:
-    """Probabilities to go from a value (rows) to another within a sample."""
-    apart = np.abs(grid[:, None] - grid)
-    if period is not None:
-        apart = np.minimum(apart, period - apart)
-    return _normalised(-0.5 * (apart / step) ** 2)
-
-
-def _smoothed(logs: np.ndarray, moves: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Posteriors given all samples of a trial, by the forward-backward algorithm."""
-    likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
-    forward, backward = np.empty_like(likelihood), np.ones_like(likelihood)
-    now = prior
-    for t, own in enumerate(likelihood):
-        now = own * (now if t == 0 else now @ moves)
-        # no value is possible where the walk cannot reach what the activity says: it begins anew
-        now = now / now.sum() if now.sum() > 0 else own / own.sum()
-        forward[t] = now
-    for t in range(len(likelihood) - 2, -1, -1):
-        now = moves @ (likelihood[t + 1] * backward[t + 1])
-        backward[t] = now / now.sum() if now.sum() > 0 else 1.0
-    found = forward * backward
-    total = found.sum(axis=1, keepdims=True)
-    return np.where(total > 0, found / np.where(total > 0, total, 1), forward)
-
-
 def _dataset(
     posterior: np.ndarray, recorded: np.ndarray, grid: np.ndarray, variable: str, period: float | None
 ) -> xr.Dataset:
     """The posterior and what it says."""
     known = np.isfinite(posterior).all(axis=1)
-    numeric = np.issubdtype(grid.dtype, np.number)
     best = grid[np.argmax(np.where(known[:, None], posterior, 0), axis=1)]
     found = {
         "posterior": (("sample", "value"), posterior),
-        "most_likely": ("sample", np.where(known, best, np.nan) if numeric else np.where(known, best, "")),
-        "recorded": ("sample", recorded),
+        "most_likely": ("sample", _where(known, best)),
+        "recorded": ("sample", _alike(recorded, grid)),
     }
-    if numeric:
+    if _is_numeric(grid):
         mean, sd = _moments(posterior, grid.astype(float), period)
         found |= {"mean": ("sample", mean), "sd": ("sample", sd)}
     return xr.Dataset(found, coords={"value": grid}, attrs={"variable": variable})
+
+
+def _is_numeric(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iuf"
+
+
+def _plain(values: Any) -> np.ndarray:
+    """An array of numbers, booleans or text, where values of any type are of one of these kinds."""
+    found = np.asarray(values)
+    if found.dtype.kind != "O" or found.ndim != 1:
+        return found
+    if all(isinstance(one, str) for one in found):
+        return found.astype(str)
+    return pd.Series(found).infer_objects().to_numpy()
+
+
+def _alike(recorded: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """What was recorded in the kind of the values: booleans for booleans, though recorded as 0 and 1."""
+    found = _plain(recorded)
+    kinds = [("text" if one.dtype.kind in "US" else _is_numeric(one) or one.dtype.kind) for one in (found, grid)]
+    if kinds[0] == kinds[1]:
+        return found
+    places, missing = match_levels(as_levels(grid), pd.Series(found)), pd.isna(found)
+    # one that is none of the values keeps all as they were recorded
+    return found if (places[~missing] < 0).any() else _where(~missing, grid[places])
+
+
+def _where(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values, missing where they are not known: "" for text, else NaN, beside which booleans are objects."""
+    if known.all():
+        return values
+    if values.dtype.kind in "US":
+        return np.where(known, values, values.dtype.type())
+    return pd.Series(values).where(known).to_numpy()
 
 
 def _moments(posterior: np.ndarray, grid: np.ndarray, period: float | None) -> tuple[np.ndarray, np.ndarray]:
