@@ -382,7 +382,7 @@ def test_values_that_the_design_does_not_know_are_told_once(fitted):
 def test_the_dispersion_is_that_of_the_predictions_used(held_out):
     rng = np.random.default_rng(0)
     stimulus = rng.integers(0, 3, 60)
-    Y = rng.normal(size=(60, 2)) + 0.5 * (stimulus[:, None] == [0, 1])
+    Y = rng.normal(size=(60, 2)) + 2.0 * (stimulus[:, None] == [0, 1])
     design = pg.Design([pg.categories("stimulus")])
     session = {"stimulus": stimulus}
     model = pg.GLMCV("gaussian", lambdas=[1e-6], cv=3, tol=1e-9).fit(design.fit_transform(session), Y)
@@ -392,6 +392,7 @@ def test_the_dispersion_is_that_of_the_predictions_used(held_out):
     deviation = np.sqrt(((Y - own) ** 2).mean(axis=0))
     mean = [np.asarray(predict(design.transform({"stimulus": np.full(60, k)}))) for k in range(3)]
     expected = np.exp(stats.norm.logpdf(Y, mean, deviation)[..., ~model.null_fitted_].sum(axis=2)).T
+    assert not model.null_fitted_.any()
     np.testing.assert_allclose(found["posterior"], expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
 
 

@@ -1,6 +1,7 @@
 """Intervals in rescaled time: uniform under right models, and not under wrong ones."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -70,6 +71,35 @@ def test_no_interval_crosses_a_trial():
     found = pg.time_rescaling(fit(X, Y), X, Y, trial=trial)
     expected = sum(np.maximum(Y[trial == k].sum(axis=0) - 1, 0) for k in range(120))
     np.testing.assert_array_equal(found["n_intervals"], expected)
+
+
+def test_no_interval_crosses_a_gap():
+    def closely(X, Y):
+        return pg.GLM(penalty="none", tol=1e-10, precision="float64").fit(X, Y)
+
+    X, Y = spikes(q=3)
+    Y = Y.astype(float)
+    left = np.r_[:1_000, 1_200:3_000, 3_007:6_000]
+    pieces = np.repeat([0, 1, 2], [1_000, 1_800, 2_993])
+    model = closely(X[left], Y[left])
+    expected = pg.time_rescaling(model, X[left], Y[left], trial=pieces)
+    counts = [sum(max(y[pieces == k].sum() - 1, 0) for k in range(3)) for y in Y[left].T]
+    np.testing.assert_array_equal(expected["n_intervals"], counts)
+    # rows that were left out, of labels that are times
+    table = pd.DataFrame(X[left], index=0.05 * left)
+    labelled = closely(table, Y[left])
+    pd.testing.assert_frame_equal(pg.time_rescaling(labelled, table, Y[left]), expected)
+    # and rows in which nobody was recorded, or one neuron
+    blank = np.full(Y.shape, np.nan)
+    blank[left] = Y[left]
+    pd.testing.assert_frame_equal(pg.time_rescaling(closely(X, blank), X, blank), expected, rtol=1e-4)
+    blank[:, 1:] = Y[:, 1:]
+    found = pg.time_rescaling(closely(X, blank), X, blank)
+    np.testing.assert_array_equal(found["n_intervals"], [counts[0], *(Y[:, 1:].sum(axis=0) - 1)])
+    pd.testing.assert_series_equal(found.iloc[0], expected.iloc[0], rtol=1e-4)
+    back = pd.DataFrame(X[left], index=0.05 * left[::-1])
+    with pytest.raises(ValueError, match="time_rescaling: the row labels of X do not increase"):
+        pg.time_rescaling(closely(back, Y[left]), back, Y[left])
 
 
 def test_a_seed_gives_the_same_and_few_spikes_nothing():

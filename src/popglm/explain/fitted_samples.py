@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.data_of_fit import data_of_fit
@@ -37,6 +38,8 @@ class FittedSamples:
     trials : ndarray of int, shape (n_samples,), or None
         Numbers of trials.
     offset : ndarray, shape (n_samples,), or None
+    index : pandas.Index or None
+        Labels of the rows, where they have some.
     null_curvature : ndarray, shape (n_neurons,), or None
         Mean curvature of the losses where every weight is 0, where the penalty asks for it.
     """
@@ -49,6 +52,7 @@ class FittedSamples:
     weight: np.ndarray
     trials: np.ndarray | None
     offset: np.ndarray | None
+    index: pd.Index | None = None
     null_curvature: np.ndarray | None = None
 
     def weights(self, j: int) -> np.ndarray:
@@ -127,4 +131,4 @@ def samples_of_fit(
         y = np.where(known, y, total)
     trials = None if trial is None else check_trials(trial, len(X), labels)
     curvature = null_curvature(model, y, weight, offset) if model.penalty in CONCAVE else None
-    return FittedSamples(model, X, y, eta, null_eta, weight, trials, offset, curvature)
+    return FittedSamples(model, X, y, eta, null_eta, weight, trials, offset, labels.labels, curvature)

@@ -13,6 +13,8 @@ from scipy import stats
 from popglm.checks import MOST_POINTS, check_count, check_seed
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
+from popglm.explain.segments import segments
+from popglm.labels import check_order
 
 __all__ = ["rescaled_quantiles", "time_rescaling"]
 
@@ -32,9 +34,10 @@ def time_rescaling(
         rate, as `history` does: refractory neurons fail the test of a model without.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-        Counts of spikes, in order of time.
+        Counts of spikes, in order of time; NaN where a neuron was not recorded.
     trial : array-like, shape (n_samples,), optional
-        Trial of every sample; no interval crosses the border of a trial.
+        Trial of every sample. No interval crosses the border of a trial, a sample in which the neuron was not recorded,
+        or, where row labels are times, a gap in them (a step above 1.5 × the median).
     seed : int
         Of the generator that places spikes within their bins.
     offset : array-like, shape (n_samples,), optional
@@ -51,8 +54,9 @@ def time_rescaling(
     Raises
     ------
     ValueError
-        If the family has no intervals, activity is no count, or labels or the offset are not those of the fit; of a
-        model with folds, if X and Y are not.
+        If the family has no intervals, activity is no count, labels or the offset are not those of the fit, or row
+        labels are times that do not increase within a trial; of a model with folds, if X and Y are not those of the
+        fit.
 
     Warns
     -----
@@ -155,7 +159,7 @@ def rescaled_quantiles(
 def _intervals(
     who: str, model: PopulationGLM, X: Any, Y: Any, trial: Any, seed: int, offset: Any
 ) -> tuple[list[str], Iterator[list[np.ndarray]]]:
-    """Names of the neurons, and the rescaled intervals of each, trial by trial."""
+    """Names of the neurons, and the rescaled intervals of each, stretch by stretch."""
     check_seed(seed, who)
     # new spikes say more of a model than those that it was fitted to
     samples = samples_of_fit(model, X, Y, trial, None, offset, who, strict=False)
@@ -166,20 +170,16 @@ def _intervals(
         )
     _check_counts(who, samples)
     rng = np.random.default_rng(seed)
-    trials = np.zeros(len(samples.y), int) if samples.trials is None else samples.trials
-    borders = np.flatnonzero(np.diff(trials)) + 1
-    return model.neuron_names_, (_of_neuron(samples, j, borders, rng) for j in range(samples.y.shape[1]))
+    time = check_order(samples.index, "X", who, samples.trials)
+    stretch = segments(len(samples.y), samples.trials, time)
+    return model.neuron_names_, (_of_neuron(samples, j, stretch, rng) for j in range(samples.y.shape[1]))
 
 
 def _check_counts(who: str, samples: FittedSamples) -> None:
     """Complain about activity that is no count."""
-    if samples.weight.ndim == 2 and (gap := np.argwhere(samples.weight == 0)).size:
-        row, j = gap[0]
-        raise ValueError(
-            f"{who}: Y must hold counts of spikes; neuron {samples.model.neuron_names_[j]!r} was not recorded in row "
-            f"{row}, and intervals across gaps are unknown. Leave such neurons or samples out."
-        )
-    wrong = np.argwhere(samples.y != np.floor(samples.y))
+    # where a neuron was not recorded its mean stands
+    known = samples.weight > 0 if samples.weight.ndim == 2 else True
+    wrong = np.argwhere((samples.y != np.floor(samples.y)) & known)
     if len(wrong):
         row, j = wrong[0]
         raise ValueError(
@@ -201,11 +201,13 @@ def rescaled_intervals(y: np.ndarray, mean: np.ndarray, is_poisson: bool, rng: n
     return times[1:] - ends[bins[:-1]]
 
 
-def _of_neuron(samples: FittedSamples, j: int, borders: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rescaled intervals of a neuron, trial by trial."""
+def _of_neuron(samples: FittedSamples, j: int, stretch: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Rescaled intervals of a neuron, stretch by stretch of samples that follow each other and were recorded."""
     family = samples.family(j)
-    mean = family.link.mean(np, samples.eta[:, j])
-    pieces = zip(np.split(samples.y[:, j], borders), np.split(mean, borders), strict=True)
+    rows = np.flatnonzero(samples.weights(j) > 0)
+    mean = family.link.mean(np, samples.eta[rows, j])
+    borders = np.flatnonzero((np.diff(rows) > 1) | (np.diff(stretch[rows]) != 0)) + 1
+    pieces = zip(np.split(samples.y[rows, j], borders), np.split(mean, borders), strict=True)
     return [rescaled_intervals(y, own, family.name == "poisson", rng) for y, own in pieces]
 
 
