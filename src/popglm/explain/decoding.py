@@ -305,18 +305,19 @@ def _log_likelihoods(
     said = np.isfinite(own) & np.isfinite(y)
     used = np.flatnonzero(~(model.null_fitted_ | ~np.isfinite(model.lambda_)) & said.any(axis=0)).tolist()
     families = {j: family_of(model, model.family_parameters_, j) for j in used}
-    phi = {}
-    for j, one in families.items():
-        rows = said[:, j]
-        phi[j] = one.dispersion(_predictor(one, own[rows, j]), y[rows, j], np.ones(rows.sum()))
-    found = np.zeros((len(y), len(grid)))
-    for k, value in enumerate(grid):
+    rows = {j: slice(None) if said[:, j].all() else np.flatnonzero(said[:, j]) for j in used}
+    phi = {
+        j: one.dispersion(_predictor(one, own[rows[j], j]), y[rows[j], j], np.ones(said[:, j].sum()))
+        for j, one in families.items()
+    }
+    found = np.zeros((len(grid), len(y)))
+    for total, value in zip(found, grid, strict=True):
         mean = means(value)
         for j, one in families.items():
-            rows = said[:, j]
-            logs = one.log_density(_predictor(one, mean[rows, j]), y[rows, j], phi[j])
-            found[rows, k] += weight[rows, j] * logs
-    return found
+            own_rows = rows[j]
+            logs = one.log_density(_predictor(one, mean[own_rows, j]), y[own_rows, j], phi[j])
+            total[own_rows] += weight[own_rows, j] * logs
+    return np.ascontiguousarray(found.T)
 
 
 def _predictor(family: Family, mean: np.ndarray) -> np.ndarray:

@@ -72,6 +72,8 @@ class RandomWalk:
 
     def _powers(self, n: int) -> list[np.ndarray]:
         """Moves that make n samples together, as few as there are: those of powers of two."""
+        if n == 1:
+            return self._moves[:1]
         bits = [k for k, bit in enumerate(reversed(f"{n:b}")) if bit == "1"]
         while len(self._moves) <= bits[-1]:
             self._moves.append(self._moves[-1] @ self._moves[-1])
