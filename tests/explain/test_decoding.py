@@ -77,7 +77,8 @@ def test_the_walk_is_a_sum_over_all_ways():
     rng = np.random.default_rng(0)
     logs, prior = rng.normal(size=(4, 3)), np.array([0.2, 0.5, 0.3])
     walk = RandomWalk(np.array([0.0, 1.0, 3.0]), 1.5)
-    moves = walk._moves[0]
+    moves = stats.norm.pdf(np.subtract.outer([0.0, 1.0, 3.0], [0.0, 1.0, 3.0]), scale=1.5)
+    moves /= moves.sum(axis=1, keepdims=True)
     expected = np.zeros((4, 3))
     for way in itertools.product(range(3), repeat=4):
         p = prior[way[0]] * np.prod([moves[a, b] for a, b in itertools.pairwise(way)])
