@@ -329,10 +329,11 @@ def test_recorded_is_of_the_kind_of_the_values():
     Y = rng.poisson(np.where(on, 4.0, 0.5)[:, None] * np.ones(3))
     design = pg.Design([pg.categories("on")])
     model = pg.GLM(lambdas=[0.01]).fit(design.fit_transform({"on": on}), Y)
-    for recorded, values in ((on.astype(float), [False, True]), (on, [0, 1])):
+    names = np.array([b"0", b"1"])[on.astype(int)]
+    for recorded, values in ((on.astype(float), [False, True]), (on, [0, 1]), (names, [0, 1])):
         found = pg.decode(model, design, {"on": recorded}, Y, "on", values, held_out=False)
         assert found["recorded"].dtype == found["most_likely"].dtype == found["value"].dtype
-        assert (found["recorded"] == on).all()
+        assert (found["recorded"].astype(bool) == on).all()
 
 
 def test_values_that_the_design_does_not_know_are_told_once(fitted):
@@ -403,6 +404,7 @@ def test_the_dispersion_is_that_of_the_predictions_used(held_out):
         ({"variable": "speed"}, "'speed' is none of the session: 'position', 'cue', 'trial'"),
         ({"variable": "trial", "values": [0, 1]}, "no term of the design depends on 'trial'"),
         ({"values": [1.0]}, "at least two different ones"),
+        ({"values": [1.0, [2.0, 3.0]]}, "at least two different ones"),
         ({"values": [1.0, np.nan]}, "NaN or infinity"),
         ({"values": ["a", None]}, "values holds a missing one, number 1"),
         ({"values": [0, 10, 20, 20]}, "values holds 20 twice; give every value once"),

@@ -218,7 +218,10 @@ def _in_order(columns: dict[str, Any], index: pd.Index | None, n: int, order: np
 
 def _check_values(values: Any, step: float | None, period: float | None) -> np.ndarray:
     """The values among which to seek."""
-    grid = _plain(values)
+    try:
+        grid = _plain(values)
+    except ValueError:  # values of several lengths
+        grid = np.zeros(0)
     if grid.ndim != 1 or len(grid) < 2:
         raise ValueError(f"decode: values must be at least two different ones, (n_values,); found {shown(values)}")
     for name, found in (("step", step), ("period", period)):
@@ -360,8 +363,7 @@ def _plain(values: Any) -> np.ndarray:
 def _alike(recorded: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """What was recorded in the kind of the values: booleans for booleans, though recorded as 0 and 1."""
     found = _plain(recorded)
-    kinds = [("text" if one.dtype.kind in "US" else _is_numeric(one) or one.dtype.kind) for one in (found, grid)]
-    if kinds[0] == kinds[1]:
+    if found.dtype.kind == grid.dtype.kind or (_is_numeric(found) and _is_numeric(grid)):
         return found
     places, missing = match_levels(as_levels(grid), pd.Series(found)), pd.isna(found)
     # one that is none of the values keeps all as they were recorded
