@@ -152,5 +152,8 @@ def test_wrong_arguments_are_told():
     own = design.for_neuron("a")
     both = pg.GLM(lambdas=[0.01]).fit(design.transform(spikes())[own.columns_], spikes()[["a", "b"]])
     assert_complaint("model of 'a' was fitted to 2 neurons", lambda v: pg.connectivity(v, design), {"a": both})
-    nameless, past = fitted([pg.history("a", LAGS)], Y=spikes().to_numpy())
-    assert_complaint("history of 'a', which is none of", lambda v: pg.connectivity(nameless, v), past)
+    other = spikes()[["b"]].rename(columns={"b": "B"})
+    for nameless in (spikes().to_numpy(), spikes()["a"].to_numpy(), spikes()[["a"]].to_numpy(), other):
+        alone, past = fitted([pg.history("a", LAGS)], Y=nameless)
+        assert_complaint("history of 'a', which is none of", lambda v, m=alone: pg.connectivity(m, v), past)
+    assert pg.connectivity({"a": alone}, past)["target"].values.tolist() == ["a"]

@@ -125,20 +125,25 @@ def _of_neuron(name: Any, model: Any, design: Design, sources: list[str]) -> xr.
             f"connectivity: model has the name {shown(name)}, whose past is in no term of the design; it has "
             f"{listed(map(repr, sources))}"
         )
-    found = _of_model(model, design.for_neuron(name))
-    if found.sizes["target"] != 1:
+    own = design.for_neuron(name)
+    n_neurons = len(raw_weights(model, own, "connectivity")[0])
+    if n_neurons != 1:
         raise ValueError(
-            f"connectivity: model of {name!r} was fitted to {found.sizes['target']:,} neurons; a mapping has one model "
+            f"connectivity: model of {name!r} was fitted to {n_neurons:,} neurons; a mapping has one model "
             "for each, and a model of the whole population is given as it is"
         )
-    return found.assign_coords(target=[name])
+    # whatever it was called where it was fitted
+    return _of_model(model, own, [name])
 
 
-def _of_model(model: Any, design: Any) -> xr.Dataset:
-    """Connections to the neurons of one model that may use all of a design, less what its mask forbids."""
+def _of_model(model: Any, design: Any, targets: list[str] | None = None) -> xr.Dataset:
+    """Connections to the neurons of one model that may use all of a design, less what its mask forbids.
+
+    ``targets`` are names for its neurons in place of those of the fit.
+    """
     sources = _sources(design)
     weights, _ = raw_weights(model, design, "connectivity")
-    targets = [str(name) for name in model.neuron_names_]
+    targets = [str(name) for name in model.neuron_names_] if targets is None else targets
     columns = group_slices(design)
     _check_histories(design, model, targets, columns)
     kernels: dict[str, np.ndarray] = {}
@@ -163,8 +168,7 @@ def _check_histories(design: Design, model: Any, targets: list[str], columns: di
     mask = model.feature_mask_
     used = [group for group in design.terms_ if mask is None or mask[columns[group]].any()]
     own = [term.source for term in map(design.terms_.get, used) if isinstance(term, Past) and term.own]
-    # the model of a single neuron knows it by another name where Y had none
-    strange = [source for source in own if source not in targets] if len(targets) > 1 else []
+    strange = [source for source in own if source not in targets]
     if strange:
         raise ValueError(
             f"connectivity: design has the history of {strange[0]!r}, which is none of the model's neurons "
