@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "row_labels",
     "step_back",
     "times",
+    "vector_order",
 ]
 
 
@@ -122,9 +123,32 @@ def neuron_order(
     array([1, 0])
     """
     found = neuron_labels(Y)
-    if found is None or len(found) != len(names) or not (given or set(found) == set(names)):
+    if found is None or not (given or set(found) == set(names)):
+        return None
+    if len(found) != len(names) and not set(found) & set(names):
+        # of another shape altogether, of which others complain
         return None
     return _order(found, list(names), name, what, owner)
+
+
+def vector_order(
+    values: Any, names: Sequence[str], given: bool, name: str, owner: str = "the model", what: str = "neuron"
+) -> np.ndarray | None:
+    """`neuron_order` of an argument that has one entry per neuron: a mapping, or a Series or DataArray with labels.
+
+    The keys of a mapping are names on purpose, and have to be those of the neurons.
+
+    Examples
+    --------
+    >>> vector_order({"b": 1.0, "a": 2.0}, ["a", "b"], True, "dispersion")
+    array([1, 0])
+    """
+    if isinstance(values, Mapping):
+        return _order([column_text(key) for key in values], list(names), name, what, owner)
+    labels = row_labels(values) if isinstance(values, pd.Series | xr.DataArray) and values.ndim == 1 else None
+    if labels is None or is_counted(labels):
+        return None
+    return neuron_order(pd.DataFrame(columns=labels), names, given, name, owner, what)
 
 
 def _order(found: list[str], fitted: list[str], name: str, what: str, who: str) -> np.ndarray | None:

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import popglm as pg
 from popglm import GLM, GLMCV
@@ -187,6 +188,7 @@ def test_names_are_matched(recording):
         by_group.iloc[::-1, ::-1],
         by_column,
         by_column.iloc[::-1, [2, 0, 3, 1]],
+        xr.DataArray(by_group.iloc[::-1, ::-1]),
         GROUPS,
         COLUMNS.astype(int),
     ):
@@ -194,7 +196,14 @@ def test_names_are_matched(recording):
         assert (model.feature_mask_ == COLUMNS).all()
     for wrong, told in (
         (by_group.rename(index={"g1": "speed"}), "rows \\['speed'\\], which are neither"),
-        (by_group.rename(columns={"a": "z"}), "'z'|z"),
+        (by_group.iloc[:-1], "lacks row 'g3' \\(1 missing of 4 feature groups\\)"),
+        (by_group.iloc[[0, 1, 2, 3, 3]], "names 'g3' more than once; give one row per feature group"),
+        (by_group.iloc[[0, 1, 2, 2]], "names 'g2' more than once"),
+        (by_column.iloc[1:], "lacks row 'g0 / 0' \\(1 missing of 10 columns of X\\)"),
+        (by_column.iloc[[0, *range(10)]], "names 'g0 / 0' more than once; give one row per column of X"),
+        (by_group.rename(columns={"a": "z"}), "lacks neuron 'a' of the fit and has neuron 'z'"),
+        (by_group[["a", "b", "d"]], "lacks neuron 'c'"),
+        (by_group[[*"abcdd"]], "has the neuron 'd' more than once"),
         (GROUPS[:, :3], "3 columns for 4 neurons"),
         (GROUPS[:3], "3 rows, but X has 10 columns in 4 feature groups"),
         (GROUPS[0], "must be True or False"),

@@ -116,6 +116,16 @@ class TestNeurons:
         with pytest.raises(ValueError, match="lambdas lacks neuron 'a' of the fit and has neuron 'c'"):
             GLM(lambdas=grid.rename(columns={"a": "c"})).fit(X, Y)
 
+    def test_strengths_taken_by_neuron(self):
+        path, by_name = GLM(lambdas=[0.3, 0.01]).fit(X, Y), {"b": 1, "a": 0}
+        for index in (by_name, pd.Series(by_name), xr.DataArray(pd.Series(by_name)), [0, 1]):
+            np.testing.assert_array_equal(path.take_strengths(index).lambda_index_, [0, 1])
+        for index in ({"a": 1}, pd.Series({"a": 1})):
+            with pytest.raises(ValueError, match="lambda_index lacks neuron 'b' of the fit"):
+                path.take_strengths(index)
+        with pytest.raises(ValueError, match="lambda_index must hold numbers, not True or False"):
+            path.take_strengths({"a": True, "b": 0})
+
     def test_select_of_a_path(self):
         path = GLM(lambdas=[0.3, 0.01]).fit(X, Y)
         expected = path.select(X, Y).deviance_explained_path_

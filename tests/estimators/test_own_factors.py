@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from factored import SIZES, TRIAL, N, Q, distance_from_stationary, quietly, recorded, settings_of
 
 import popglm as pg
@@ -93,7 +94,14 @@ def frames(recording):
 def test_names_are_matched(recording):
     X, Y = frames(recording)
     table = pd.DataFrame(FACTORS, [f"g{g}" for g in range(4)], list("abc"))
-    for factors in (FACTORS, FACTORS.tolist(), table, table.iloc[[2, 0, 3, 1], [1, 2, 0]], table.iloc[[2, 0, 1, 3]]):
+    for factors in (
+        FACTORS,
+        FACTORS.tolist(),
+        table,
+        table.iloc[[2, 0, 3, 1], [1, 2, 0]],
+        table.iloc[[2, 0, 1, 3]],
+        xr.DataArray(table.iloc[::-1, ::-1]),
+    ):
         model = GLM(penalty="group_lasso", lambdas=[0.1], penalty_factors=factors).fit(X, Y)
         np.testing.assert_array_equal(model.penalty_factors_, FACTORS)
     model = GLM(lambdas=[0.1], penalty_factors=table.iloc[[3]]).fit(X, Y)
@@ -114,6 +122,8 @@ def test_names_are_matched(recording):
         (pd.DataFrame(np.ones((1, 3)), ["speed"], list("abc")), "names 'speed', which is no feature group"),
         (pd.DataFrame(np.ones((2, 3)), ["g1", "g1"], list("abc")), "names 'g1' more than once"),
         (pd.DataFrame(np.ones((1, 3)), ["g1"], list("abd")), "lacks neuron 'c'"),
+        (pd.DataFrame(np.ones((1, 2)), ["g1"], list("ab")), "lacks neuron 'c'"),
+        (pd.DataFrame(np.ones((1, 4)), ["g1"], list("abcc")), "has the neuron 'c' more than once"),
     ],
 )
 def test_bad_factors_get_one_sentence(recording, factors, told):

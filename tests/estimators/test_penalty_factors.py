@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from factored import (
     ENGINES,
     FAMILIES,
@@ -151,7 +152,7 @@ def test_names_are_matched(recording):
     by_name = dict(zip(names, FACTORS, strict=True))
     for factors in (
         FACTORS, FACTORS.tolist(), by_name, dict(reversed(by_name.items())), pd.Series(by_name).iloc[[2, 0, 3, 1]],
-        pd.Series(FACTORS),
+        pd.Series(FACTORS), xr.DataArray(pd.Series(by_name).iloc[[2, 0, 3, 1]]),
     ):  # fmt: skip
         model = GLM(penalty="group_lasso", lambdas=[0.1], penalty_factors=factors).fit(X, Y)
         np.testing.assert_array_equal(model.penalty_factors_, FACTORS)

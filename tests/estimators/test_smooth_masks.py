@@ -97,7 +97,7 @@ def test_strengths_of_another_fit_are_found_by_their_labels(recording, tmp_path)
         (strengths.iloc[:, 1:], r"smoothing lacks \('phase', '.*'\): its labels must be those of the penalties"),
         (strengths.rename(columns={"phase": "angle"}), r"smoothing lacks \('phase', 'axis 1'\)"),
         (one.rename(index={"cue": "place"}), r"smoothing lacks \('cue', '.*'\)"),
-        (pd.concat([strengths, strengths.iloc[:, :1]], axis=1), "smoothing has a penalty twice"),
+        (pd.concat([strengths, strengths.iloc[:, :1]], axis=1), r"smoothing has \('phase', 'axis 1'\) twice"),
         (negative, r"smoothing of neuron 'a' for 'axis 1' of group 'phase' is -2; it must be finite and above 0"),
         ([1.0] * (strengths.shape[1] - 1) + [-2.0], "smoothing for '.*' of group 'cue' is -2; it must be"),
     ):  # fmt: skip

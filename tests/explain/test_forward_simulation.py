@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from complaints import assert_complaint
 from sklearn.exceptions import NotFittedError
 
 import popglm as pg
@@ -136,6 +137,53 @@ def test_draws_have_the_mean_and_the_variance_of_the_family(family):
     drawn = loss.draw(np.random.default_rng(0), mu, dispersion)
     assert drawn.mean() == pytest.approx(0.4, rel=0.02)
     assert drawn.var() == pytest.approx(dispersion * loss.variance(np.array([0.4]))[0], rel=0.04)
+
+
+def test_dispersions_go_by_the_names_of_the_neurons():
+    session = a_session()
+    design, model = fitted(session, "gaussian")
+    by_name = {"c": 1e-6, "a": 9.0, "b": 1.0}
+    expected = pg.simulate(model, design, session, dispersion=[9.0, 1.0, 1e-6])
+    for dispersion in (by_name, pd.Series(by_name), xr.DataArray(pd.Series(by_name)), pd.Series([9.0, 1.0, 1e-6])):
+        xr.testing.assert_identical(pg.simulate(model, design, session, dispersion=dispersion), expected)
+    spread = (expected["activity"] - expected["expected"]).var(("repeat", "sample"))
+    np.testing.assert_allclose(spread, [9.0, 1.0, 1e-6], rtol=0.2)
+    # names that only count the neurons of an array bind nobody else
+    unnamed = pg.GLM("gaussian", lambdas=[0.1]).fit(a_design_of("speed").transform(session), session[NAMES].to_numpy())
+    counted = pd.Series([4.0, 1.0, 1e-6], ["neuron1", "neuron0", "neuron2"])
+    for dispersion, wanted in ((counted, [1.0, 4.0, 1e-6]), (pd.Series(by_name), [1e-6, 9.0, 1.0])):
+        found = pg.simulate(unnamed, a_design_of("speed"), session, dispersion=dispersion)
+        spread = (found["activity"] - found["expected"]).var(("repeat", "sample"))
+        np.testing.assert_allclose(spread, wanted, rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    "dispersion",
+    [
+        "a", [1, "x"], {"a": 1.0, "b": 1.0, "q": 1.0}, {"a": 1.0}, {}, {"a": 1.0, "b": 1.0, "c": "x"}, True,
+        {"a": True, "b": 1.0, "c": 1.0}, pd.Series({"a": 1.0, "b": 1.0, "q": 1.0}), pd.Series({"a": 1.0, "b": 1.0}),
+        pd.Series([1.0, 1.0, 2.0], ["a", "a", "b"]), [1.0, 2.0], [[1.0], [1.0, 2.0]], np.nan, {1.0, 2.0, 3.0},
+    ],
+)  # fmt: skip
+def test_dispersions_that_are_none_are_told(dispersion):
+    session = a_session()
+    design, model = fitted(session, "gaussian")
+    assert_complaint("simulate: dispersion", lambda v: pg.simulate(model, design, session, dispersion=v), dispersion)
+
+
+@pytest.mark.parametrize(("family", "inverse_link"), [("poisson", None), ("poisson", "softplus"), ("gaussian", None)])
+def test_weights_of_the_fit_change_nothing_of_what_is_drawn(family, inverse_link):
+    session = a_session()
+    design = a_design_of("speed")
+    weight = np.random.default_rng(0).uniform(0.5, 2, (N, 3))
+    model = pg.GLM(family, inverse_link, lambdas=[0.01])
+    model.fit(design.transform(session), session[NAMES], sample_weight=weight)
+    given = {"dispersion": 0.5} if family == "gaussian" else {}
+    drawn = pg.simulate(model, design, session, **given)
+    for same in (weight, weight[:, 0], 1):
+        xr.testing.assert_identical(pg.simulate(model, design, session, sample_weight=same, **given), drawn)
+    # of another session, of which nobody has weights
+    assert pg.simulate(model, design, session.iloc[:100], **given)["activity"].sizes["sample"] == 100
 
 
 def test_sessions_of_every_kind_draw_the_same():

@@ -11,7 +11,7 @@ import xarray as xr
 
 from popglm.checks import is_number
 from popglm.engines import as_numpy
-from popglm.labels import column_labels, is_counted, neuron_order
+from popglm.labels import column_labels, column_text, is_counted, neuron_order, row_labels, vector_order
 from popglm.messages import counted, shown
 from popglm.numbers import holds_flags, numbers_of
 
@@ -24,6 +24,7 @@ __all__ = [
     "check_strength_index",
     "check_verbose",
     "feature_group_sizes",
+    "numbers_by_neuron",
 ]
 
 #: Beyond, a group has no weight at any strength, and strengths for the others are out of the numbers' reach.
@@ -103,20 +104,13 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
             f"{' It closes a feature for all classes of the response.' * (what == 'response')}"
         )
     table = table if order is None else table[:, order]
-    labels = list(mask.index) if isinstance(mask, pd.DataFrame) and not is_counted(mask.index) else None
     by_group = len(table) == len(sizes)
-    if labels is not None:
-        columns = column_labels(X) or []
-        by_group = set(labels) == set(groups)
-        owners = list(groups) if by_group else columns
-        if len(labels) != len(owners) or set(labels) != set(owners):
-            strange = [label for label in labels if label not in {*groups, *columns}]
-            raise ValueError(
-                f"feature_mask has rows {shown(strange or labels)}, which are neither the feature groups "
-                f"({shown(list(groups))}) nor the columns of X; give a row for each of the one or the other."
-            )
-        place = {label: i for i, label in enumerate(labels)}
-        table = table[[place[label] for label in owners]]
+    labels = row_labels(mask)
+    if labels is not None and not is_counted(labels):
+        place, by_group = _rows_of_mask(
+            [*map(column_text, labels)], groups, [*map(column_text, column_labels(X) or [])]
+        )
+        table = table[place]
     if not by_group and len(table) != n_features:
         raise ValueError(
             f"feature_mask has {len(table)} rows, but X has {n_features} columns in {len(sizes)} feature groups; give "
@@ -125,12 +119,33 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
     return np.repeat(table, sizes, axis=0) if by_group else table
 
 
+def _rows_of_mask(labels: list[str], groups: Sequence[str], columns: list[str]) -> tuple[list[int], bool]:
+    """Where the rows of a mask stand of all feature groups, or of all columns of X; and whether they are groups."""
+    by_group = set(labels) <= set(groups) or not set(labels) <= set(columns)
+    of_groups, of_columns = (groups, "feature group", "feature groups"), (columns, "column of X", "columns of X")
+    owners, kind, kinds = of_groups if by_group else of_columns
+    strange = [label for label in labels if label not in {*groups, *columns}]
+    if strange or not set(labels) <= set(owners):
+        raise ValueError(
+            f"feature_mask has rows {shown(strange or labels)}, which are neither the feature groups "
+            f"({shown(list(groups))}) nor the columns of X; give a row for each of the one or the other."
+        )
+    _check_once("feature_mask", labels, kind)
+    missing = [owner for owner in owners if owner not in set(labels)]
+    if missing:
+        raise ValueError(
+            f"feature_mask lacks row {shown(missing[0])} ({len(missing)} missing of {len(owners)} {kinds}); give a row "
+            f"for every {kind}, in any order."
+        )
+    return [labels.index(owner) for owner in owners], by_group
+
+
 def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str, fitted: Any) -> np.ndarray | None:
     """What the strength of every feature group is multiplied by, shape (n_groups,) or (n_groups, n_neurons).
 
     Parameters
     ----------
-    factors : mapping, Series, DataFrame or array-like of float
+    factors : mapping, Series, DataFrame, DataArray or array-like of float
         By the names of groups, those that are not named having 1, or one for each in order; with a column for every
         neuron where they differ.
     groups : names of the feature groups
@@ -149,8 +164,11 @@ def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str, fit
         raise ValueError(
             f"penalty_factors is the class {factors.__name__} itself; call it: penalty_factors={factors.__name__}(...)."
         )
+    if isinstance(factors, xr.DataArray) and factors.ndim in (1, 2):
+        # coordinates are names as those of pandas are
+        factors = factors.to_pandas()
     if isinstance(factors, pd.Series) and not is_counted(factors.index):
-        _check_once(factors.index)
+        _check_once("penalty_factors", list(factors.index), "feature group")
         factors = factors.to_dict()
     if isinstance(factors, Mapping):
         factors = _factors_by_name(factors, groups)
@@ -180,11 +198,12 @@ def check_penalty_factors(factors: Any, groups: Sequence[str], penalty: str, fit
     return found
 
 
-def _check_once(names: pd.Index) -> None:
-    """Complain of groups that have two factors."""
-    if not names.is_unique:
-        twice = names[names.duplicated()][0]
-        raise ValueError(f"penalty_factors names {shown(twice)} more than once; give one factor per feature group.")
+def _check_once(argument: str, names: list[Any], kind: str) -> None:
+    """Complain of what an argument names twice."""
+    if len(set(names)) < len(names):
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        what = "factor" if argument == "penalty_factors" else "row"
+        raise ValueError(f"{argument} names {shown(twice)} more than once; give one {what} per {kind}.")
 
 
 def check_group_names(argument: str, names: Iterable[Any], groups: Sequence[str], what: str) -> None:
@@ -226,7 +245,7 @@ def _factors_by_neuron(factors: Any, found: np.ndarray, groups: Sequence[str], f
         )
     found = found if order is None else found[:, order]
     if isinstance(factors, pd.DataFrame) and not is_counted(factors.index):
-        _check_once(factors.index)
+        _check_once("penalty_factors", list(factors.index), "feature group")
         rows = [str(name) for name in factors.index]
         check_group_names("penalty_factors", rows, groups, "factors")
         given, found = found, np.ones((len(groups), len(names)))
@@ -253,11 +272,9 @@ def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
     ------
     ValueError
     """
-    names, what, order = fitted.neuron_names_, fitted.noun, None
-    if isinstance(index, pd.Series) and not is_counted(index.index):
-        order = neuron_order(index.to_frame().T, names, fitted.neurons_are_named_, "lambda_index", what=what)
-    found = numbers_of(index, "lambda_index")
-    if holds_flags(index) or (found != np.round(found)).any() or (found < 0).any() or (found > n_lambdas).any():
+    names, what = fitted.neuron_names_, fitted.noun
+    found = numbers_by_neuron(index, "lambda_index", fitted)
+    if (found != np.round(found)).any() or (found < 0).any() or (found > n_lambdas).any():
         raise ValueError(
             f"lambda_index={shown(index)} must hold whole numbers from 0 to {n_lambdas}: rows of lambda_path_, and "
             f"{n_lambdas} for the null model."
@@ -266,8 +283,26 @@ def check_strength_index(index: Any, n_lambdas: int, fitted: Any) -> np.ndarray:
         raise ValueError(
             f"lambda_index must be one number, or have shape ({len(names)},), one per {what}; it has {found.shape}."
         )
-    found = found.astype(int) if order is None else found.astype(int)[order]
+    found = found.astype(int)
     return np.full(len(names), found) if found.ndim == 0 else found
+
+
+def numbers_by_neuron(values: Any, name: str, fitted: Any) -> np.ndarray:
+    """Numbers of an argument that has one for all neurons of a model, or one for each, in their order.
+
+    A mapping, or a Series or DataArray with labels, goes by the names of the neurons. Shapes are for others to check.
+
+    Raises
+    ------
+    ValueError
+        If something is no number, or the names are not those of the neurons.
+    """
+    order = vector_order(values, fitted.neuron_names_, fitted.neurons_are_named_, name, what=fitted.noun)
+    values = list(values.values()) if isinstance(values, Mapping) else values
+    if holds_flags(values):
+        raise ValueError(f"{name} must hold numbers, not True or False; found {shown(values)}.")
+    found = numbers_of(values, name)
+    return found if order is None else found[order]
 
 
 def feature_group_sizes(

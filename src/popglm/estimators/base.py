@@ -349,7 +349,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         ----------
         lambda_index : int, or array-like of int, shape (n_neurons,)
             Rows of `lambda_path_`, for all neurons or for each; ``n_lambdas`` stands for the null model. A Series that
-            is indexed by neurons may have them in any order.
+            is indexed by neurons, or a mapping from their names, may have them in any order.
 
         Returns
         -------

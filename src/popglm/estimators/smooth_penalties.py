@@ -208,7 +208,8 @@ def _order_of_penalties(labels: pd.Index, penalties: Sequence[tuple[str, str]]) 
     if sorted(map(str, found)) != sorted(map(str, penalties)):
         lacks = [label for label in penalties if label not in found]
         strange = [label for label in found if label not in penalties]
-        which = f"lacks {lacks[0]}" if lacks else f"has {strange[0]!r}" if strange else "has a penalty twice"
+        twice = next((label for k, label in enumerate(found) if label in found[:k]), None)
+        which = f"lacks {lacks[0]}" if lacks else f"has {strange[0]!r}" if strange else f"has {twice} twice"
         raise ValueError(
             f"smoothing {which}: its labels must be those of the penalties, (group, penalty) as in smoothing_, which "
             f"are {listed(map(str, penalties))}. An array without labels has them in that order."

@@ -15,6 +15,7 @@ from popglm.checks import check_count, check_fitted, check_room, check_seed, is_
 from popglm.design import Design
 from popglm.design.past import Past
 from popglm.design.variables import SessionVariables
+from popglm.estimators.arguments import numbers_by_neuron
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_as_in_fit
 from popglm.explain.contributions import check_design_matrix, rows_of
@@ -63,11 +64,13 @@ def simulate(
         How often the session is simulated.
     offset : array-like, shape (n_samples,), optional
         Known part of the linear predictor, as in the fit.
-    dispersion : float or array-like, shape (n_neurons,), optional
+    dispersion : float, or array-like or mapping, shape (n_neurons,), optional
         Variance about the mean μ over V(μ): V is 1 for gaussian models, μ^p for tweedie models of the power p, μ² for
-        gamma and μ³ for inverse_gaussian models. These families need it; others have none.
+        gamma and μ³ for inverse_gaussian models. These families need it; others have none. A Series or a mapping goes
+        by the names of the neurons.
     sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
-        As in the fit. Of binomial models the number of trials; others draw the same, whatever samples weigh.
+        Of binomial models that were fitted with it: the number of trials of every sample to draw; 1 for one in each.
+        Others draw the same, whatever samples weigh, and need none.
     highest : float, optional
         Expected activity above it (in size) ends the simulation with an error; 1,000 times the largest without feedback
         unless given.
@@ -116,13 +119,15 @@ def simulate(
     if highest is not None and not (is_number(highest) and highest > 0):
         raise ValueError(f"simulate: highest must be a number above 0; found {shown(highest)}")
     names, n_neurons = [str(name) for name in model.neuron_names_], len(model.neuron_names_)
-    spread = _check_dispersion(model.loss_, dispersion, n_neurons)
+    spread = _check_dispersion(model, dispersion)
     silent = _without_activity(session, design, names)
     X = design.transform(silent)
     values = np.asarray(check_design_matrix(model, X, "simulate", held_out=False, whole=True), float)
     check_room(f"simulate: {n:,} × {len(X):,} samples × {n_neurons:,} neurons", 2 * 8.0 * n * len(X) * n_neurons)
     rows = rows_of(model, X, held_out=False)
-    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), rows, "simulate", refits=False)
+    # weights other than numbers of trials change nothing of what is drawn
+    weight = 1 if sample_weight is None and not model.loss_.has_trials else sample_weight
+    weight, offset = check_as_in_fit(model, weight, offset, len(X), rows, "simulate", refits=False)
     coef = np.atleast_2d(np.asarray(model.coef_, float))
     eta = values @ coef.T + np.atleast_1d(model.intercept_)
     eta += 0.0 if offset is None else np.asarray(offset, float)[:, None]
@@ -150,8 +155,9 @@ def simulate(
     )
 
 
-def _check_dispersion(family: Family, dispersion: Any, n_neurons: int) -> np.ndarray | float:
+def _check_dispersion(model: PopulationGLM, dispersion: Any) -> np.ndarray | float:
     """The dispersion of each neuron; 1 for families without one."""
+    family, n_neurons = model.loss_, len(model.neuron_names_)
     if not family.has_dispersion:
         if dispersion is not None:
             raise ValueError(f"simulate: a {family.name} response has no dispersion; leave it out")
@@ -161,7 +167,7 @@ def _check_dispersion(family: Family, dispersion: Any, n_neurons: int) -> np.nda
             f"simulate: a {family.name} response needs its dispersion; give a number, or one per neuron, such as "
             f"((Y - mu) ** 2 / {_variance_text(family)}).mean(axis=0) with mu = model.predict(X)"
         )
-    found = np.asarray(dispersion, float)
+    found = numbers_by_neuron(dispersion, "simulate: dispersion", model)
     if found.shape not in ((), (n_neurons,)) or not (np.isfinite(found).all() and (found > 0).all()):
         raise ValueError(
             f"simulate: dispersion must be a number above 0, or one for each of {n_neurons:,} neurons; found "
