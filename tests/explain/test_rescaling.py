@@ -1,5 +1,7 @@
 """Intervals in rescaled time: uniform under right models, and not under wrong ones."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,41 +67,118 @@ def test_rescaled_intervals_by_hand():
     np.testing.assert_allclose(rescaled_intervals(np.array([1, 0, 1]), p, False, Halves()), expected)
 
 
-def test_no_interval_crosses_a_trial():
-    X, Y = spikes(q=3)
-    trial = np.arange(len(X)) // 50
-    found = pg.time_rescaling(fit(X, Y), X, Y, trial=trial)
-    expected = sum(np.maximum(Y[trial == k].sum(axis=0) - 1, 0) for k in range(120))
-    np.testing.assert_array_equal(found["n_intervals"], expected)
+def with_history(n_trials, n, seed):
+    """Short trials of a refractory neuron: x (n_trials * n,), spikes and their probabilities."""
+    rng = np.random.default_rng(seed)
+    x, y, p = 0.3 * rng.normal(size=(n_trials, n)), np.zeros((n_trials, n)), np.zeros((n_trials, n))
+    for t in range(n):
+        silenced = y[:, max(t - 2, 0) : t].any(axis=1)
+        p[:, t] = np.where(silenced, 1e-9, 1 / (1 + np.exp(1 - x[:, t])))
+        y[:, t] = rng.random(n_trials) < p[:, t]
+    return x, y, p
 
 
-def test_no_interval_crosses_a_gap():
+@pytest.mark.parametrize("missing", [False, True])
+def test_short_trials_and_gaps_fail_no_right_model(missing):
+    """Four spikes per trial, and stretches of few spikes: to leave out what is cut would fail all of them."""
+    p_values, left_out = [], []
+    for seed in range(40):
+        _, y, p = with_history(250, 20, seed)
+        y, p = y.ravel(), p.ravel()
+        if missing:
+            y[np.random.default_rng(seed).random(250).repeat(20) < 0.4] = np.nan
+        X = np.log(p / (1 - p))[:, None]
+        # the probabilities themselves, which no activity has been fitted to
+        model = pg.GLM("bernoulli", lambdas=[1.0]).fit(X, np.nan_to_num(y))
+        model.coef_, model.intercept_ = np.ones(1), 0.0
+        with warnings.catch_warnings():
+            # it was fitted to no such gaps
+            warnings.simplefilter("ignore", pg.PopglmWarning)
+            found = pg.time_rescaling(model, X, y, seed=seed).iloc[0]
+        assert found["n_intervals"] == np.nansum(y) - 1
+        p_values.append(found["p_value"])
+        trials = zip(y.reshape(250, 20), p.reshape(250, 20), strict=True)
+        whole = [rescaled_intervals(*one, False, np.random.default_rng(seed)) for one in trials if one[0].sum() > 1]
+        left_out.append(stats.kstest(-np.expm1(-np.concatenate(whole)), "uniform").pvalue)
+    assert np.mean(np.array(p_values) < 0.05) < 0.15
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
+    assert np.mean(np.array(left_out) < 0.05) > 0.8
+
+
+def test_neurons_that_were_not_recorded_all_along():
+    X, Y = spikes(q=4, n=2_000)
+    Y = Y.astype(float)
+    Y[100:200, 1] = Y[::7, 2] = Y[:, 3] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pg.PopglmWarning)
+        models = pg.GLMCV(n_lambdas=3, cv=3).fit(X, Y), pg.GLM(lambdas=[0.1]).fit(X, Y)
+    for model in models:
+        found, rng = pg.time_rescaling(model, X, Y, seed=2), np.random.default_rng(2)
+        np.testing.assert_array_equal(found["n_intervals"], [*(np.nansum(Y[:, :3], axis=0) - 1), 0])
+        mean = model.predict(X)
+        for j in range(3):
+            known = ~np.isnan(Y[:, j])
+            intervals = rescaled_intervals(Y[known, j], mean[known, j], True, rng)
+            expected = stats.kstest(1 - np.exp(-intervals), "uniform")
+            assert found["distance"].iloc[j] == pytest.approx(expected.statistic, rel=1e-4)
+        assert np.isnan(found["p_value"].iloc[3])
+        quantiles = pg.rescaled_quantiles(model, X, Y, seed=2)
+        np.testing.assert_array_equal(quantiles["n_intervals"], found["n_intervals"])
+        assert np.isnan(quantiles["quantile"][3]).all()
+
+
+@pytest.mark.parametrize("who", [pg.time_rescaling, pg.rescaled_quantiles])
+@pytest.mark.parametrize("folds", [False, True])
+def test_weights_tell_the_data_of_the_fit_and_nothing_else(who, folds):
+    X, Y = spikes(q=2, n=900)
+    rng = np.random.default_rng(0)
+    model = pg.GLMCV(n_lambdas=3, cv=3) if folds else pg.GLM(lambdas=[0.1])
+    for weight in (rng.uniform(0.5, 2, 900), rng.uniform(0, 2, (900, 2)).round()):
+        model.fit(X, Y, sample_weight=weight)
+        found = who(model, X, Y, sample_weight=weight)
+        counts = found["n_intervals"] if who is pg.time_rescaling else found["n_intervals"].values
+        np.testing.assert_array_equal(counts, Y.sum(axis=0) - 1)
+        with pytest.raises(ValueError, match=r"needs sample_weight=.*Give sample_weight as in the fit"):
+            who(model, X, Y)
+    if not folds:
+        # new spikes, of which nobody has weights of the fit
+        with pytest.warns(pg.PopglmWarning, match="not those of the fit"):
+            assert len(who(model, X[:300], Y[:300], sample_weight=1)["n_intervals"]) == 2
+    with pytest.raises(ValueError, match="but the model was fitted without sample weights"):
+        who(pg.GLM(lambdas=[0.1]).fit(X, Y), X, Y, sample_weight=weight)
+
+
+def test_intervals_go_on_over_gaps():
     def closely(X, Y):
         return pg.GLM(penalty="none", tol=1e-10, precision="float64").fit(X, Y)
 
     X, Y = spikes(q=3)
     Y = Y.astype(float)
     left = np.r_[:1_000, 1_200:3_000, 3_007:6_000]
-    pieces = np.repeat([0, 1, 2], [1_000, 1_800, 2_993])
-    model = closely(X[left], Y[left])
-    expected = pg.time_rescaling(model, X[left], Y[left], trial=pieces)
-    counts = [sum(max(y[pieces == k].sum() - 1, 0) for k in range(3)) for y in Y[left].T]
-    np.testing.assert_array_equal(expected["n_intervals"], counts)
+    expected = pg.time_rescaling(closely(X[left], Y[left]), X[left], Y[left])
+    np.testing.assert_array_equal(expected["n_intervals"], Y[left].sum(axis=0) - 1)
     # rows that were left out, of labels that are times
     table = pd.DataFrame(X[left], index=0.05 * left)
-    labelled = closely(table, Y[left])
-    pd.testing.assert_frame_equal(pg.time_rescaling(labelled, table, Y[left]), expected)
+    pd.testing.assert_frame_equal(pg.time_rescaling(closely(table, Y[left]), table, Y[left]), expected)
     # and rows in which nobody was recorded, or one neuron
     blank = np.full(Y.shape, np.nan)
     blank[left] = Y[left]
     pd.testing.assert_frame_equal(pg.time_rescaling(closely(X, blank), X, blank), expected, rtol=1e-4)
     blank[:, 1:] = Y[:, 1:]
     found = pg.time_rescaling(closely(X, blank), X, blank)
-    np.testing.assert_array_equal(found["n_intervals"], [counts[0], *(Y[:, 1:].sum(axis=0) - 1)])
     pd.testing.assert_series_equal(found.iloc[0], expected.iloc[0], rtol=1e-4)
-    back = pd.DataFrame(X[left], index=0.05 * left[::-1])
-    with pytest.raises(ValueError, match="time_rescaling: the row labels of X do not increase"):
-        pg.time_rescaling(closely(back, Y[left]), back, Y[left])
+
+
+def test_times_increase_within_trials():
+    X, Y = spikes(q=2, n=900)
+    trial = np.arange(900) // 50
+    for index, given in ((np.arange(900)[::-1], trial), (np.tile(np.arange(50), 18), None)):
+        table = pd.DataFrame(X, index=index / 10)
+        model = fit(table, Y)
+        with pytest.raises(ValueError, match="time_rescaling: the row labels of X do not increase"):
+            pg.time_rescaling(model, table, Y, trial=given)
+    # times that begin anew in every trial
+    pd.testing.assert_frame_equal(pg.time_rescaling(model, table, Y, trial=trial), pg.time_rescaling(fit(X, Y), X, Y))
 
 
 def test_a_seed_gives_the_same_and_few_spikes_nothing():

@@ -52,7 +52,8 @@ def data_of_fit(
     whole : bool
         Whether X must be an array, and no stream.
     strict : bool
-        Without folds that hold a row out once, other data are refused; else a warning tells of them.
+        Without folds that hold a row out once, other data are refused; else a warning tells of them, and a single
+        number for weights or offset asks on purpose to do without.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def data_of_fit(
     X = check_design_matrix(model, X, who, held_out=False, whole=whole)
     X = X if order is None else some_rows(X, order)
     Y = check_activity(model, Y, len(X), labels)
-    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=True)
+    weight, offset = check_as_in_fit(model, sample_weight, offset, len(X), labels, who, refits=strict)
     if isinstance(model, CrossValidated) and getattr(model, "held_out_once_", False):
         check_data_of_fit(model, X, Y, weight, offset, who)
     else:

@@ -33,6 +33,8 @@ class FittedSamples:
     X : ndarray, shape (n_samples, n_features)
     y, eta, null_eta : ndarray, shape (n_samples, n_neurons)
         Activity, the neuron's mean where it was not recorded, and linear predictors of the model and of the null model.
+    known : ndarray of bool, shape (n_samples, n_neurons)
+        Where a neuron was recorded.
     weight : ndarray, shape (n_samples,) or (n_samples, n_neurons)
         Ones where the fit had no weights; 0 where a neuron was not recorded.
     trials : ndarray of int, shape (n_samples,), or None
@@ -49,6 +51,7 @@ class FittedSamples:
     y: np.ndarray
     eta: np.ndarray
     null_eta: np.ndarray
+    known: np.ndarray
     weight: np.ndarray
     trials: np.ndarray | None
     offset: np.ndarray | None
@@ -131,4 +134,4 @@ def samples_of_fit(
         y = np.where(known, y, total)
     trials = None if trial is None else check_trials(trial, len(X), labels)
     curvature = null_curvature(model, y, weight, offset) if model.penalty in CONCAVE else None
-    return FittedSamples(model, X, y, eta, null_eta, weight, trials, offset, labels.labels, curvature)
+    return FittedSamples(model, X, y, eta, null_eta, known, weight, trials, offset, labels.labels, curvature)

@@ -13,7 +13,6 @@ from scipy import stats
 from popglm.checks import MOST_POINTS, check_count, check_seed
 from popglm.estimators.base import PopulationGLM
 from popglm.explain.fitted_samples import FittedSamples, samples_of_fit
-from popglm.explain.segments import segments
 from popglm.labels import check_order
 
 __all__ = ["rescaled_quantiles", "time_rescaling"]
@@ -23,7 +22,14 @@ FAMILIES, FEWEST = ("poisson", "bernoulli"), 5
 
 
 def time_rescaling(
-    model: PopulationGLM, X: Any, Y: Any, *, trial: Any = None, seed: int = 0, offset: Any = None
+    model: PopulationGLM,
+    X: Any,
+    Y: Any,
+    *,
+    trial: Any = None,
+    seed: int = 0,
+    sample_weight: Any = None,
+    offset: Any = None,
 ) -> pd.DataFrame:
     r"""Kolmogorov-Smirnov test of the intervals between spikes, in time that the model rescales.
 
@@ -34,14 +40,17 @@ def time_rescaling(
         rate, as `history` does: refractory neurons fail the test of a model without.
     X : array-like or DataFrame, shape (n_samples, n_features)
     Y : array-like or DataFrame, shape (n_samples, n_neurons) or (n_samples,)
-        Counts of spikes, in order of time; NaN where a neuron was not recorded.
+        Counts of spikes, in order of time. NaN where a neuron was not recorded.
     trial : array-like, shape (n_samples,), optional
-        Trial of every sample. No interval crosses the border of a trial, a sample in which the neuron was not recorded,
-        or, where row labels are times, a gap in them (a step above 1.5 × the median).
+        Trial of every sample, where row labels are times that begin anew in each. Intervals go on from trial to trial:
+        see the Notes.
     seed : int
         Of the generator that places spikes within their bins.
+    sample_weight : array-like, shape (n_samples,) or (n_samples, n_neurons), optional
+        Those of the fit, by which X and Y are known as its data. They have no part in the test: all intervals count
+        alike.
     offset : array-like, shape (n_samples,), optional
-        That of the fit.
+        That of the fit. Of spikes that the model has not seen, the offset of these, with ``sample_weight=1``.
 
     Returns
     -------
@@ -54,9 +63,9 @@ def time_rescaling(
     Raises
     ------
     ValueError
-        If the family has no intervals, activity is no count, labels or the offset are not those of the fit, or row
-        labels are times that do not increase within a trial; of a model with folds, if X and Y are not those of the
-        fit.
+        If the family has no intervals, activity is no count, labels, sample weights or the offset are not those of the
+        fit, or row labels are times that do not increase within a trial; of a model with folds, if X and Y are not
+        those of the fit.
 
     Warns
     -----
@@ -70,7 +79,14 @@ def time_rescaling(
     is likely: intervals would be whole numbers of bins. So spikes are placed within their bins as they would come under
     the model (Haslinger, Pipa & Brown 2010). The k spikes of a Poisson bin lie anywhere in its share of rescaled time,
     and the only one of a Bernoulli bin with probability p at :math:`-\log(1 - rp)` of :math:`-\log(1 - p)`, r uniform;
-    what is left of that bin counts for no interval. Weights that were fitted to the same spikes, even an intercept
+    what is left of that bin counts for no interval.
+
+    Rescaled time stands still between trials, in rows that were left out, and in samples in which a neuron was not
+    recorded: an interval that these cut goes on after them, and is exponential under the model like all others. To
+    leave out those that are cut would be to leave out long ones, and right models would fail where trials have few
+    spikes.
+
+    Weights that were fitted to the same spikes, even an intercept
     alone, make p-values too large, as Lilliefors' correction says of other distributions: what fails would fail more
     clearly on new spikes.
 
@@ -92,12 +108,20 @@ def time_rescaling(
     >>> bool(right["p_value"].iloc[0] > 0.05), bool(wrong["p_value"].iloc[0] < 0.05)
     (True, True)
     """
-    names, intervals = _intervals("time_rescaling", model, X, Y, trial, seed, offset)
+    names, intervals = _intervals("time_rescaling", model, X, Y, trial, seed, sample_weight, offset)
     return pd.DataFrame([_test(own) for own in intervals], index=pd.Index(names, name="neuron"))
 
 
 def rescaled_quantiles(
-    model: PopulationGLM, X: Any, Y: Any, *, trial: Any = None, seed: int = 0, offset: Any = None, n_points: int = 200
+    model: PopulationGLM,
+    X: Any,
+    Y: Any,
+    *,
+    trial: Any = None,
+    seed: int = 0,
+    sample_weight: Any = None,
+    offset: Any = None,
+    n_points: int = 200,
 ) -> xr.Dataset:
     r"""Quantiles of rescaled intervals between spikes, for the Kolmogorov-Smirnov plot of every neuron.
 
@@ -106,7 +130,7 @@ def rescaled_quantiles(
 
     Parameters
     ----------
-    model, X, Y, trial, seed, offset
+    model, X, Y, trial, seed, sample_weight, offset
         As in `time_rescaling`.
     n_points : int
         Of each curve.
@@ -140,7 +164,7 @@ def rescaled_quantiles(
     True
     """
     check_count("rescaled_quantiles", "n_points", n_points, 2, MOST_POINTS)
-    names, intervals = _intervals("rescaled_quantiles", model, X, Y, trial, seed, offset)
+    names, intervals = _intervals("rescaled_quantiles", model, X, Y, trial, seed, sample_weight, offset)
     # as the sorted intervals stand at (k − 1/2)/n
     probability = (np.arange(n_points) + 0.5) / n_points
     quantile, n, limit = np.full((len(names), n_points), np.nan), np.zeros(len(names), int), np.full(len(names), np.nan)
@@ -157,29 +181,26 @@ def rescaled_quantiles(
 
 
 def _intervals(
-    who: str, model: PopulationGLM, X: Any, Y: Any, trial: Any, seed: int, offset: Any
-) -> tuple[list[str], Iterator[list[np.ndarray]]]:
-    """Names of the neurons, and the rescaled intervals of each, stretch by stretch."""
+    who: str, model: PopulationGLM, X: Any, Y: Any, trial: Any, seed: int, sample_weight: Any, offset: Any
+) -> tuple[list[str], Iterator[np.ndarray]]:
+    """Names of the neurons, and the rescaled intervals of each."""
     check_seed(seed, who)
     # new spikes say more of a model than those that it was fitted to
-    samples = samples_of_fit(model, X, Y, trial, None, offset, who, strict=False)
+    samples = samples_of_fit(model, X, Y, trial, sample_weight, offset, who, strict=False)
     if model.loss_.name not in FAMILIES:
         raise ValueError(
             f"{who}: a model of the family {model.loss_.name!r} says nothing of the times of events; fit "
             "counts with family='poisson', or 'bernoulli' where no bin has more than one spike."
         )
     _check_counts(who, samples)
+    check_order(samples.index, "X", who, samples.trials)
     rng = np.random.default_rng(seed)
-    time = check_order(samples.index, "X", who, samples.trials)
-    stretch = segments(len(samples.y), samples.trials, time)
-    return model.neuron_names_, (_of_neuron(samples, j, stretch, rng) for j in range(samples.y.shape[1]))
+    return model.neuron_names_, (_of_neuron(samples, j, rng) for j in range(samples.y.shape[1]))
 
 
 def _check_counts(who: str, samples: FittedSamples) -> None:
     """Complain about activity that is no count."""
-    # where a neuron was not recorded its mean stands
-    known = samples.weight > 0 if samples.weight.ndim == 2 else True
-    wrong = np.argwhere((samples.y != np.floor(samples.y)) & known)
+    wrong = np.argwhere(samples.known & (samples.y != np.floor(samples.y)))
     if len(wrong):
         row, j = wrong[0]
         raise ValueError(
@@ -201,31 +222,28 @@ def rescaled_intervals(y: np.ndarray, mean: np.ndarray, is_poisson: bool, rng: n
     return times[1:] - ends[bins[:-1]]
 
 
-def _of_neuron(samples: FittedSamples, j: int, stretch: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rescaled intervals of a neuron, stretch by stretch of samples that follow each other and were recorded."""
-    family = samples.family(j)
-    rows = np.flatnonzero(samples.weights(j) > 0)
-    mean = family.link.mean(np, samples.eta[rows, j])
-    borders = np.flatnonzero((np.diff(rows) > 1) | (np.diff(stretch[rows]) != 0)) + 1
-    pieces = zip(np.split(samples.y[rows, j], borders), np.split(mean, borders), strict=True)
-    return [rescaled_intervals(y, own, family.name == "poisson", rng) for y, own in pieces]
+def _of_neuron(samples: FittedSamples, j: int, rng: np.random.Generator) -> np.ndarray:
+    """Rescaled intervals of a neuron, over the samples in which it was recorded."""
+    family, known = samples.family(j), samples.known[:, j]
+    mean = family.link.mean(np, samples.eta[known, j])
+    return rescaled_intervals(samples.y[known, j], mean, family.name == "poisson", rng)
 
 
-def _uniform(intervals: list[np.ndarray]) -> np.ndarray:
+def _uniform(intervals: np.ndarray) -> np.ndarray:
     """Intervals of a neuron as numbers that are uniform under a right model."""
-    return -np.expm1(-np.concatenate(intervals))
+    return -np.expm1(-intervals)
 
 
-def _test(intervals: list[np.ndarray]) -> dict[str, float]:
+def _test(intervals: np.ndarray) -> dict[str, float]:
     """The row of a neuron."""
     u = _uniform(intervals)
     n = len(u)
     if n < FEWEST:
         return {"n_intervals": n, **dict.fromkeys(("distance", "limit", "p_value", "correlation"), np.nan)}
     test = stats.kstest(u, "uniform")
-    normal = [stats.norm.ppf(np.clip(-np.expm1(-one), 1e-12, 1 - 1e-12)) for one in intervals]
-    first, second = (np.concatenate([one[part] for one in normal]) for part in (slice(None, -1), slice(1, None)))
-    known = len(first) > 2 and min(np.std(first), np.std(second)) > 0
+    normal = stats.norm.ppf(np.clip(u, 1e-12, 1 - 1e-12))
+    first, second = normal[:-1], normal[1:]
+    known = min(np.std(first), np.std(second)) > 0
     return {
         "n_intervals": n,
         "distance": float(test.statistic),
