@@ -262,6 +262,19 @@ def test_explanations_of_such_a_model(fits):
     np.testing.assert_allclose(stopped[2].predict_held_out(), full.predict_held_out(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("family", ["poisson", pytest.param("gaussian", marks=pytest.mark.thorough)])
+def test_a_search_for_factors_knows_no_patience_and_the_fit_after_it_does(family):
+    X, Y = recording(family)
+    search = pg.FactorSearch(candidates=[[1, 1], [20, 1], [1, 20]])
+    settings = {"family": family, "penalty": "ridge", "feature_groups": [20, 20], "lambdas": 100 * LAMBDAS}
+    full, stopped = (quiet_fit(X, Y, penalty_factors=search, patience=p, **settings) for p in (None, 1))
+    assert stopped.factor_search_.identical(full.factor_search_)
+    np.testing.assert_array_equal(stopped.penalty_factors_, full.penalty_factors_)
+    assert (full.penalty_factors_ != 1).any()
+    assert_cut(stopped, full, 1)
+    assert stopped.n_lambdas_fitted_.min() < len(LAMBDAS) == full.n_lambdas_fitted_.min()
+
+
 @pytest.mark.parametrize("patience", [0, -1, 1.5, True, "2"])
 def test_what_patience_may_be(patience):
     X, Y = recording()

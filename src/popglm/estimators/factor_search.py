@@ -77,9 +77,10 @@ class FactorSearch:
     Time grows with the cube of the number of columns, and hardly with that of samples. Fits of other families take
     turns over candidates, so that they cost more than as many fits of the whole population.
 
-    The model is then fitted as one with these ``penalty_factors``, at all strengths. The held-out deviance of what was
-    chosen among many is optimistic, more so than that of a strength alone: judge it on data that `fit` has not seen.
-    `compare` and other re-fits keep the factors that were found.
+    The model is then fitted as one with these ``penalty_factors``, at all strengths, or down to where the ``patience``
+    of the `GLMCV` ends; the search knows no patience. The held-out deviance of what was chosen among many is
+    optimistic, more so than that of a strength alone: judge it on data that `fit` has not seen. `compare` and other
+    re-fits keep the factors that were found.
 
     References
     ----------

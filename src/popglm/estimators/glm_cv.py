@@ -61,13 +61,14 @@ class GLMCV(CrossValidated):
     penalty_factors : mapping, array-like, AdaptiveFactors or FactorSearch, optional
         As in `GLM`; or `AdaptiveFactors`, which have them from the weights of a first fit: the adaptive lasso; or how
         to search for those of feature spaces, for every neuron: banded ridge. The search uses the folds of the fit.
-        Both know no `patience`, and no ``checkpoint``: a fit that goes on finds them again.
+        A ``checkpoint`` keeps neither: a fit that goes on finds them again. `AdaptiveFactors` refuse `patience`; a
+        `FactorSearch` tries all strengths, and the fit with the factors that it found ends by `patience`.
     relaxed : bool or sequence of float
         Whether the columns that a strength has chosen are fitted again without a penalty, and weights are blends: γ of
         the penalised ones and 1 − γ of the others. Each neuron gets the pair of λ and γ that predicts held-out samples
         best, among the shares given, or 0, 0.25, 0.5, 0.75 and 1 for True. For penalties that choose: "lasso",
-        "group_lasso" (all columns of the groups that it has chosen), "sparse_group_lasso" and "elastic_net". See the
-        Notes.
+        "group_lasso", "sparse_group_lasso", "elastic_net", "mcp", "scad", "group_mcp" and "group_scad". Of a group that
+        "group_lasso", "group_mcp" or "group_scad" has chosen, all columns are fitted again. See the Notes.
     family, inverse_link, penalty, l1_ratio, smoothness, feature_groups, feature_shapes, feature_mask, \
 lambdas, n_lambdas, lambda_min_ratio, fit_intercept, tol, max_iter, solver, engine, device, \
 schedule, precision, verbose, power, concavity, constraints

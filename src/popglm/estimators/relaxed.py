@@ -77,7 +77,7 @@ def check_relaxed(model: Attributes, settings: Settings) -> np.ndarray | None:
     if not settings.penalty.l1_ratio > 0:
         raise ValueError(
             f"relaxed has nothing to relax under penalty={model.penalty!r}, which chooses no columns; use 'lasso', "
-            "'group_lasso' or 'elastic_net'."
+            "'group_lasso', 'sparse_group_lasso', 'elastic_net' or a concave penalty such as 'mcp'."
         )
     if settings.penalty.bounds is not None:
         raise ValueError("relaxed weights know no constraints, and would leave them; use relaxed=False.")
