@@ -128,7 +128,7 @@ class TestTakeStrengths:
             (5, "lambda_index=5 must hold whole numbers from 0 to 4"),
             (-1, "whole numbers"),
             (0.5, "whole numbers"),
-            (True, "whole numbers"),
+            (True, "numbers, not True or False"),
             ([0, 1, 2], r"shape \(2,\), one per neuron; it has \(3,\)"),
             (pd.Series({"a": 1, "c": 0}), "lambda_index lacks neuron 'b' of the fit"),
             ("first", "lambda_index must hold numbers"),
