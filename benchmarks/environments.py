@@ -24,12 +24,14 @@ class Peer:
 HIMALAYA = ("himalaya", "packaging")
 NEMOS = ("nemos",)
 SCIKIT_LEARN = ("scikit-learn",)
+STATSMODELS = ("statsmodels",)
+GLUM = ("glum",)
 ADELIE = ("numpy<2", "adelie==1.1.52")
 POPGLM = Peer("popglm", "with_popglm.py")
 PEERS = {
     "adelie": Peer("adelie", "with_adelie.py", ADELIE),
     "adelie-gram": Peer("adelie, shared XᵀX", "with_adelie.py", ADELIE, ("--gram",)),
-    "glum": Peer("glum", "with_glum.py", ("glum",)),
+    "glum": Peer("glum", "with_glum.py", GLUM),
     "himalaya": Peer("himalaya", "with_himalaya.py", HIMALAYA),
     "nemos": Peer("NeMoS", "with_nemos.py", NEMOS),
     "scikit-learn": Peer("scikit-learn", "with_scikit_learn.py", SCIKIT_LEARN),
@@ -52,6 +54,13 @@ COUPLED = {
     "nemos": Peer("NeMoS", "coupling_fits.py", NEMOS, ("--nemos",)),
 }
 
+#: Counts with a dispersion, which no peer fits with groups.
+DISPERSED = {
+    "popglm": Peer("popglm", "dispersed_counts.py"),
+    "statsmodels": Peer("statsmodels", "dispersed_counts.py", STATSMODELS, ("--peer", "statsmodels")),
+    "glum": Peer("glum", "dispersed_counts.py", GLUM, ("--peer", "glum")),
+}
+
 #: Responses of several classes, which are no job of `peers.py`.
 CLASSES = {
     "popglm": Peer("popglm", "class_fits.py"),
@@ -66,6 +75,7 @@ def interpreter(peer: Peer) -> Path:
         return Path(sys.executable)
     # of several runners
     shared = {HIMALAYA: "himalaya", NEMOS: "nemos", ADELIE: "adelie", SCIKIT_LEARN: "scikit_learn"}
+    shared |= {STATSMODELS: "statsmodels", GLUM: "glum"}
     name = shared.get(peer.requirements, peer.runner.removeprefix("with_").removesuffix(".py"))
     folder = ENVIRONMENTS / name
     python, installed = folder / "bin" / "python", folder / "installed.txt"
