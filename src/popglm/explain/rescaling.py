@@ -86,9 +86,8 @@ def time_rescaling(
     leave out those that are cut would be to leave out long ones, and right models would fail where trials have few
     spikes.
 
-    Weights that were fitted to the same spikes, even an intercept
-    alone, make p-values too large, as Lilliefors' correction says of other distributions: what fails would fail more
-    clearly on new spikes.
+    Weights that were fitted to the same spikes, even an intercept alone, make p-values too large, as Lilliefors'
+    correction says of other distributions: what fails would fail more clearly on new spikes.
 
     References
     ----------
