@@ -130,11 +130,25 @@ def test_names_and_kinds_that_are_wrong_are_told_with_their_line(old, new, words
         ("cv = 0", "cv", "cv"),
         ('cv = "5"', "cv", "cv"),
         ("lambda_min_ratio = 2", "lambda_min_ratio", "lambda_min_ratio=2"),
+        ("max_iter = 0", "max_iter", "max_iter=0 must be at least 1"),
+        ('max_iter = "a"', "max_iter", "max_iter='a' must be"),
     ],
 )
 def test_numbers_of_the_model_that_are_wrong_are_told_with_their_line(strengths, key, words, told):
     text = RECIPE.replace("lambdas = [0.1, 0.01]\ncv = 2", strengths)
     assert told(lambda _: None, text).startswith(f", line 13 (model.{key}): {words}")
+
+
+@pytest.mark.parametrize(("n_columns", "status"), [(6, 0), (3, 1)])
+def test_strengths_of_each_neuron_are_those_of_all(n_columns, status, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "session.npz", Y=rng.poisson(1.0, (400, 6)).astype(float), speed=rng.normal(size=400))
+    text = RECIPE.replace('["speed", "choice", "block"]', '["speed"]')
+    text = text.replace("[0.1, 0.01]", f"[{[0.1] * n_columns}, {[0.01] * n_columns}]")
+    (tmp_path / "recipe.toml").write_text(text, encoding="utf-8")
+    found = run("check", tmp_path / "recipe.toml")
+    assert found.exit_code == status
+    assert ("lambdas has 3 columns for 6 neurons" in found.stderr) == bool(status)
 
 
 def test_one_resample_is_refused_before_a_fit(told):

@@ -208,6 +208,7 @@ def test_names_are_matched(recording):
         (GROUPS[:3], "3 rows, but X has 10 columns in 4 feature groups"),
         (GROUPS[0], "must be True or False"),
         (GROUPS * 0.5, "must be True or False"),
+        (pd.DataFrame(GROUPS).astype("boolean").mask(GROUPS), "must be True or False"),
     ):
         with pytest.raises(ValueError, match=told):
             GLM(penalty="lasso", lambdas=[0.1], feature_mask=wrong).fit(X, Y)

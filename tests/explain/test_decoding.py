@@ -440,3 +440,16 @@ def test_lags_and_models_without_folds_are_told(fitted):
     plain = pg.GLM(lambdas=[0.01]).fit(design.transform(session), Y)
     with pytest.raises(ValueError, match=r"needs a fitted popglm\.GLMCV"):
         pg.decode(plain, design, session, Y, "position", GRID)
+
+
+@pytest.mark.parametrize("step", [None, 1.0])
+@pytest.mark.parametrize("n", [1, 2, 120])
+def test_held_out_posteriors_are_of_the_samples_of_the_fit(n, step):
+    rng = np.random.default_rng(0)
+    session = pd.DataFrame({"x": rng.normal(size=400)})
+    Y = rng.poisson(np.exp(session.to_numpy() - [1, 0]))
+    design = pg.Design([pg.linear("x")])
+    model = pg.GLMCV(lambdas=[0.01], cv=4).fit(design.fit_transform(session), Y)
+    with pytest.raises(ValueError, match=f"the session has {n} samples, but the model was cross-validated on 400"):
+        pg.decode(model, design, session[:n], Y[:n], "x", [0, 1, 2], step=step)
+    assert pg.decode(model, design, session[:n], Y[:n], "x", [0, 1, 2], step=step, held_out=False).sizes["sample"] == n

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import popglm as pg
+from popglm import PopglmWarning
 from popglm.explain.rescaling import rescaled_intervals
 
 
@@ -235,3 +236,22 @@ def test_quantiles_are_those_of_the_intervals():
         pg.rescaled_quantiles(fit(X, Y + 0.5), X, Y + 0.5)
     with pytest.raises(ValueError, match="n_points"):
         pg.rescaled_quantiles(model, X, Y, n_points=1)
+
+
+def test_new_rows_have_their_own_labels():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=400)})
+    Y = rng.poisson(np.exp(X.to_numpy() - [1, 0]))
+    model = pg.GLM(lambdas=[0.01]).fit(X, Y)
+    trial = np.repeat(np.arange(3), 40)
+    with pytest.warns(PopglmWarning, match="are not those of the fit"):
+        found = pg.time_rescaling(model, X[:120], Y[:120], trial=trial)
+    with pytest.warns(PopglmWarning, match="are not those of the fit"):
+        bare = pg.time_rescaling(model, X[:120].to_numpy(), Y[:120])
+    pd.testing.assert_frame_equal(found, bare)
+    again = X[:120].set_axis(np.tile(np.arange(60) * 0.1, 2))
+    with (
+        pytest.warns(PopglmWarning, match="are not those of the fit"),
+        pytest.raises(ValueError, match="the row labels of X do not increase: row 60"),
+    ):
+        pg.time_rescaling(model, again, Y[:120])

@@ -130,7 +130,11 @@ def _try_model(recipe: Recipe, matrices: Matrices, findings: Findings) -> None:
         try:
             # every neuron's activity, since one alone is tried
             check_activity(recipe, matrices)
-            fit_recipe(replace(recipe, content=short), matrices.of_neurons(_one_to_try(matrices)))
+            lambdas = recipe.content.model.get("lambdas")
+            each = isinstance(lambdas, list) and any(isinstance(row, list) for row in lambdas)
+            # strengths of each neuron are those of all
+            some = slice(None) if each else _one_to_try(matrices)
+            fit_recipe(replace(recipe, content=short), matrices.of_neurons(some))
         except (ValueError, TypeError, ImportError) as error:
             findings.faults.append(str(error))
 

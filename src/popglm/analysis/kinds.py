@@ -131,7 +131,9 @@ def shortened(options: Mapping[str, Any]) -> dict[str, Any]:
         return found | {name: shortened(found.get(name, {})) for name in _PARTS if name in found or name == "amounts"}
     if "factor_search" in found:
         found["factor_search"] = {**found["factor_search"], "n_candidates": 1, "n_fitted": 1}
-    return found | {"max_iter": 1}
+    given = found.get("max_iter", 1)
+    # what is wrong has to be told
+    return found | {"max_iter": 1 if is_number(given, whole=True) and given >= 1 else given}
 
 
 def _arguments(

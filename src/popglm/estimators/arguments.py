@@ -92,7 +92,7 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
     names, n_features, what = fitted.neuron_names_, int(np.sum(sizes)), fitted.noun
     order = neuron_order(mask, names, fitted.neurons_are_named_, "feature_mask", "Y", what)
     table = np.asarray(as_numpy(mask))
-    if table.ndim != 2 or not (table.dtype == bool or np.isin(np.unique(table.astype(object)), [0, 1]).all()):
+    if table.ndim != 2 or not (table.dtype == bool or _are_flags(table.astype(object))):
         raise ValueError(
             f"feature_mask must be True or False for every feature (or feature group) and {what}, of shape "
             f"(n_features, n_{what}s) or (n_groups, n_{what}s); found {table.dtype.name} of shape {table.shape}."
@@ -117,6 +117,11 @@ def check_feature_mask(mask: Any, X: Any, sizes: np.ndarray, groups: Sequence[st
             "a row per column or per group."
         )
     return np.repeat(table, sizes, axis=0) if by_group else table
+
+
+def _are_flags(values: np.ndarray) -> bool:
+    """Whether all values are true or false, or 1 or 0, and none is missing."""
+    return not pd.isna(values).any() and bool(np.isin(np.unique(values), [0, 1]).all())
 
 
 def _rows_of_mask(labels: list[str], groups: Sequence[str], columns: list[str]) -> tuple[list[int], bool]:

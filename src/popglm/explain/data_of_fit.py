@@ -15,6 +15,7 @@ from popglm.explain.contributions import check_data_of_fit, check_design_matrix,
 from popglm.explain.fitted_objective import check_objective
 from popglm.explain.given_models import check_activity, check_model
 from popglm.labels import Rows
+from popglm.numbers import shape_of
 from popglm.solve.sparse.rows import some_rows
 from popglm.statistics.concave import CONCAVE
 from popglm.warnings import PopglmWarning, warn
@@ -61,7 +62,9 @@ def data_of_fit(
         If they are not, by number, labels, held-out deviance or, without folds that hold a row out once, the objective.
     """
     check_model(model, who)
-    labels = rows_of(model, X, held_out=True)
+    # as many rows as the fit had are taken for its own
+    others = not strict and model.sample_labels_ is not None and shape_of(X)[:1] != (len(model.sample_labels_),)
+    labels = rows_of(model, X, held_out=not others)
     order = labels.given
     X = check_design_matrix(model, X, who, held_out=False, whole=whole)
     X = X if order is None else some_rows(X, order)

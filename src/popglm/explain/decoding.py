@@ -145,6 +145,11 @@ def decode(
     columns, index = _columns(session, variable)
     _check_uses(design, variable, grid)
     n = len(columns[variable])
+    if held_out and n != len(model.fold_):
+        raise ValueError(
+            f"decode: the session has {n} samples, but the model was cross-validated on {len(model.fold_)}, and its "
+            "held-out predictions are of those; for other samples give held_out=False."
+        )
     index = None if index is None or len(index) != n else index
     labels = rows_of(model, None if index is None else pd.Series(0, index), held_out)
     columns = _in_order(columns, index, n, labels.given)
