@@ -281,3 +281,17 @@ def test_masks_factors_smoothness_and_no_intercept(recording):
         np.testing.assert_allclose(alpha, best_alpha(Y[:, j], mu, s), rtol=1e-5)
         grad = X.T @ (s * (mu - Y[:, j]) / (1 + alpha * mu)) / s.sum() + 0.02 * w + 0.05 * R @ w
         np.testing.assert_allclose(grad, 0, atol=1e-5)
+
+
+def test_samples_of_tiny_rates_say_next_to_nothing():
+    rng = np.random.default_rng(0)
+    speed = rng.exponential(2, (5000, 1))
+    speed[:3] = 90
+    y = rng.poisson(rng.gamma(2, 0.5 * np.exp(1 - 0.5 * speed)))
+    model = pg.GLM("negative_binomial", penalty="none", tol=1e-8).fit(speed, y)
+    without = pg.GLM("negative_binomial", penalty="none", tol=1e-8).fit(speed[3:], y[3:])
+    assert y[:3].sum() == 0
+    np.testing.assert_allclose(model.coef_, without.coef_, rtol=1e-2)
+    np.testing.assert_allclose(model.family_parameters_["alpha"], without.family_parameters_["alpha"], rtol=1e-3)
+    whole, part = pg.goodness_of_fit(model, speed, y), pg.goodness_of_fit(without, speed[3:], y[3:])
+    np.testing.assert_allclose(whole["log_likelihood"], part["log_likelihood"], atol=0.05)
