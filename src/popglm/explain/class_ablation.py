@@ -15,7 +15,7 @@ from popglm.estimators.classifier.predictions import class_deviances, class_pred
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_weights, over_neurons
 from popglm.explain.binning import BinAxis
-from popglm.explain.contributions import Activity, Predictor, check_whole, rows_of
+from popglm.explain.contributions import Activity, Predictor, check_held_out_rows, check_whole, rows_of
 from popglm.labels import Rows
 from popglm.solve.sparse.rows import some_rows
 from popglm.solve.stream import read_rows
@@ -48,11 +48,8 @@ def check_class_matrix(model: CategoricalGLM, X: Any, who: str, held_out: bool, 
     if not held_out and model.coef_path_ is None:
         raise ValueError(f"{who}: the model was fitted with refit=False and has no weights for new data.")
     values = check_features(model, X, reset=False, who=who)
-    if held_out and len(values) != len(model.fold_):
-        raise ValueError(
-            f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
-            "held-out predictions are of those."
-        )
+    if held_out:
+        check_held_out_rows(model, len(values), who)
     order = rows_of(model, X, held_out).given
     return values if order is None else some_rows(values, order)
 

@@ -34,6 +34,7 @@ __all__ = [
     "Tally",
     "check_data_of_fit",
     "check_design_matrix",
+    "check_held_out_rows",
     "check_splits",
     "check_whole",
     "neuron_blocks",
@@ -79,11 +80,8 @@ def check_design_matrix(model: PopulationGLM, X: Any, who: str, held_out: bool, 
                 "Transform the session by the fitted one."
             )
     values = check_features(model, X, reset=False, who=who)
-    if held_out and len(values) != len(model.fold_):
-        raise ValueError(
-            f"{who}: X has {len(values)} rows, but the model was cross-validated on {len(model.fold_)}, and its "
-            "held-out predictions are of those."
-        )
+    if held_out:
+        check_held_out_rows(model, len(values), who)
     order = rows_of(model, X, held_out).given
     return values if order is None else some_rows(values, order)
 
@@ -103,6 +101,20 @@ def check_whole(X: Any, who: str) -> None:
         raise TypeError(
             f"{who} needs all rows of X at once and cannot read them in blocks; give X in memory, np.asarray(array) of "
             "the array on disk."
+        )
+
+
+def check_held_out_rows(model: Any, n_samples: int, who: str, found: str = "X has {} rows") -> None:
+    """Complain of other samples than those that the folds of a model held out; ``found`` says what has how many.
+
+    Raises
+    ------
+    ValueError
+    """
+    if n_samples != len(model.fold_):
+        raise ValueError(
+            f"{who}: {found.format(n_samples)}, but the model was cross-validated on {len(model.fold_)}, and its "
+            "held-out predictions are of those."
         )
 
 

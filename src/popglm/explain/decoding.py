@@ -17,7 +17,7 @@ from popglm.design.levels import as_levels, match_levels
 from popglm.design.uses import looks_elsewhere, takes_as_number, terms_of, unknown_values
 from popglm.estimators.base import PopulationGLM
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
-from popglm.explain.contributions import check_design_matrix, rows_of, warn_of_other_data
+from popglm.explain.contributions import check_design_matrix, check_held_out_rows, rows_of, warn_of_other_data
 from popglm.explain.fitted_samples import family_of
 from popglm.explain.given_models import check_activity, check_cross_validated, check_model
 from popglm.explain.random_walks import RandomWalk, normalised, steps_between
@@ -145,11 +145,8 @@ def decode(
     columns, index = _columns(session, variable)
     _check_uses(design, variable, grid)
     n = len(columns[variable])
-    if held_out and n != len(model.fold_):
-        raise ValueError(
-            f"decode: the session has {n} samples, but the model was cross-validated on {len(model.fold_)}, and its "
-            "held-out predictions are of those; for other samples give held_out=False."
-        )
+    if held_out:
+        check_held_out_rows(model, n, "decode", "the session has {} samples")
     index = None if index is None or len(index) != n else index
     labels = rows_of(model, None if index is None else pd.Series(0, index), held_out)
     columns = _in_order(columns, index, n, labels.given)
