@@ -10,6 +10,7 @@ from sklearn.linear_model import PoissonRegressor
 
 import popglm as pg
 from popglm.estimators.convergence import late_fits
+from popglm.statistics import null
 from popglm.statistics.families import get_family
 from popglm.statistics.null import null_models
 from popglm.statistics.responses import response_sums
@@ -55,6 +56,55 @@ def test_two_events_that_predict_each_other_are_not_enough(fitted):
     assert fitted.null_margin_[0] == 0
     # a likelihood ratio of 100, twice
     np.testing.assert_allclose(fitted.null_margin_[2], 4 * np.log(100))
+
+
+@pytest.mark.parametrize("family", ["poisson", "gaussian", "bernoulli", "binomial", "gamma", ("poisson", "softplus")])
+@pytest.mark.parametrize("kind", ["complete", "not recorded", "weights of neurons", "silent in training"])
+def test_null_models_of_folds_that_are_read_together(family, kind, monkeypatch):
+    rng = np.random.default_rng(5)
+    loss = get_family(*(family if isinstance(family, tuple) else (family,)))
+    Y = rng.gamma(2.0, size=(60, 4)) + 0.1
+    if loss.has_events or loss.valid_range[1] == 1:
+        Y = (rng.random((60, 4)) < 0.4).astype(float)
+    weights = None
+    if kind == "not recorded":
+        Y[:13, 0], Y[40:, 1], weights = np.nan, np.nan, rng.uniform(1, 2, 60)
+    elif kind == "weights of neurons":
+        weights = rng.integers(0, 3, (60, 4)).astype(float)
+    elif kind == "silent in training" and family != "gamma":
+        Y[:, 0] = np.arange(60) == 7
+    fold = rng.permutation(60) % 4
+    rows = np.arange(60)
+    splits = {
+        "folds": [(rows[fold != i], rows[fold == i]) for i in range(4)],
+        "growing": [(rows[fold < i], rows[fold == i]) for i in range(1, 4)],
+        "shuffled": [(rng.permutation(rows[fold != i]), rows[fold == i]) for i in range(4)],
+    }
+    for intercept in (True, False):
+        for parts in splits.values():
+            assert null._ranges_of_folds(60, parts) is not None
+            found = null_models(loss, Y, weights, None, parts, intercept)
+            with monkeypatch.context() as patched:
+                patched.setattr(null, "MOST_PIECES", 0)
+                alone = null_models(loss, Y, weights, None, parts, intercept)
+            for name, value in vars(alone).items():
+                np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, atol=1e-12, err_msg=name)
+    # rows twice, or some of what the fold holds out
+    twice, half = [(np.r_[0:30, 0:30], rows[30:])], [(rows[5:], rows[:10])]
+    assert null._ranges_of_folds(60, twice) is None
+    assert null._ranges_of_folds(60, half) is None
+
+
+@pytest.mark.filterwarnings("ignore::popglm.PopglmWarning")
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_say_nothing_of_a_neuron_that_always_fires(seed):
+    # the weighted mean of ones may be a rounding below 1
+    rng = np.random.default_rng(seed)
+    X, y, weight = rng.normal(size=(97, 2)), np.ones((97, 1)), rng.uniform(0.5, 2, 97)
+    for family in ("bernoulli", "binomial"):
+        found = pg.GLM(family=family, penalty="ridge", lambdas=[0.1]).fit(X, y, sample_weight=weight)
+        # half an event of 97 did not happen
+        np.testing.assert_allclose(found.null_intercept_, np.log((97 - 0.5) / 0.5))
 
 
 def test_folds_take_their_training_means(session, fitted):

@@ -1,6 +1,6 @@
 """The contract for every registered family and link, by numerical derivatives and identities."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from popglm.statistics.families import FAMILIES, get_family
-from popglm.statistics.responses import response_sums
+from popglm.statistics.responses import response_sums, sums_of_parts
 
 EVERY = [(family, link) for family, links in FAMILIES.items() for link in links]
 
@@ -186,6 +186,32 @@ def test_null_is_a_bregman_divergence(family):
     np.testing.assert_allclose(
         family.saturated_mean(np.array([mean]), null), s @ family.saturated(y) / s.sum(), rtol=1e-10, atol=1e-13
     )
+
+
+def test_sums_of_parts_are_those_of_their_rows(family):
+    rng = np.random.default_rng(3)
+    y, s = rng.choice(responses(family), (3, 90)), rng.uniform(0.5, 2, (3, 90))
+    # a neuron that is not recorded in one of the parts, and one that does not vary in them
+    y[1, 20:50], s[1, 20:50], y[2, :50] = 0, 0, y[2, 0]
+    parts = [[(0, 90)], [(0, 20), (50, 90)], [(20, 50)], [(10, 30)], [(0, 50)]]
+    for weights in (None, s[0], s):
+        given = np.where(y == 0, responses(family)[-1], y) if weights is not s else y
+        for found, ranges in zip(sums_of_parts(family, given, weights, parts), parts, strict=True):
+            alone = response_sums(family, given, weights, ranges)
+            for field in fields(alone):
+                own, other = (getattr(sums, field.name) for sums in (alone, found))
+                np.testing.assert_allclose(other, own, rtol=1e-9, atol=1e-12, err_msg=field.name)
+
+
+def test_parts_hear_nothing_of_other_rows(family):
+    rng = np.random.default_rng(4)
+    y = rng.choice(responses(family), (2, 90))
+    other = y.copy()
+    other[:, 30:60] = rng.permutation(y[:, 30:60] * (1 if family.valid_range[1] == 1 else 3.7))
+    parts = [[(0, 30), (60, 90)], [(0, 60)], [(30, 90)]]
+    before, after = (sums_of_parts(family, given, None, parts)[0] for given in (y, other))
+    for field in fields(before):
+        np.testing.assert_array_equal(getattr(before, field.name), getattr(after, field.name))
 
 
 @pytest.mark.parametrize("beside", [False, True])

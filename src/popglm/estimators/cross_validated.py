@@ -10,7 +10,7 @@ import pandas as pd
 from popglm.checks import check_fitted
 from popglm.engines import like
 from popglm.estimators.base import PopulationGLM
-from popglm.estimators.deviance_loss import fitted_loss, scored_by_folds, trained_folds
+from popglm.estimators.deviance_loss import fitted_loss, known_in, scored_by_folds, trained_folds
 from popglm.estimators.features import check_features
 from popglm.estimators.grid_ends import at_ends
 from popglm.estimators.validation import check_offset
@@ -34,7 +34,7 @@ class CrossValidated(PopulationGLM):
         """Set which folds train on anything of a neuron, whose samples ``s`` counts, and name those that do not."""
         # of a neuron that is known nowhere nothing is scored
         self.cv_trained_ = trained_folds(s, splits) | ~(s > 0).any(axis=0)
-        held_out = np.array([(s[test] > 0).any(axis=0) for _, test in splits])
+        held_out = known_in([test for _, test in splits], s)
         lost = np.argwhere(~self.cv_trained_ & held_out)
         if len(lost):
             some = listed(f"{self.neuron_names_[j]} (fold {fold})" for fold, j in lost)

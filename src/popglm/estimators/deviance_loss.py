@@ -14,6 +14,7 @@ __all__ = [
     "deviance_loss",
     "fitted_loss",
     "held_out_null_deviance",
+    "known_in",
     "null_unit_deviance",
     "scored_by_folds",
     "trained_folds",
@@ -95,7 +96,15 @@ def trained_folds(s: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]) ->
     array([[ True, False],
            [ True,  True]])
     """
-    return np.array([(s[train] > 0).any(axis=0) for train, _ in splits], bool).reshape(len(splits), s.shape[1])
+    return known_in([train for train, _ in splits], s)
+
+
+def known_in(parts: list[np.ndarray], s: np.ndarray) -> np.ndarray:
+    """Whether some rows count anything of a neuron, shape (n_parts, n_neurons); ``s`` (n_samples, n_neurons) counts."""
+    counts = s > 0
+    if counts.all():
+        return np.repeat([[len(rows) > 0] for rows in parts], s.shape[1], axis=1).reshape(len(parts), s.shape[1])
+    return np.array([counts[rows].any(axis=0) for rows in parts], bool).reshape(len(parts), s.shape[1])
 
 
 def scored_by_folds(model: Any, s: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -104,7 +113,7 @@ def scored_by_folds(model: Any, s: np.ndarray, folds: np.ndarray) -> np.ndarray:
     Models from files of earlier revisions scored such samples, too, and still do.
     """
     trained = getattr(model, "cv_trained_", None)
-    return s if trained is None else s * trained[folds]
+    return s if trained is None or trained.all() else s * trained[folds]
 
 
 def held_out_null_deviance(model: Any, y: np.ndarray, s: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -116,6 +125,9 @@ def held_out_null_deviance(model: Any, y: np.ndarray, s: np.ndarray, folds: np.n
         Activity and its weights, 0 where it is not known.
     folds : ndarray of int, shape (n_samples,)
     """
-    s = scored_by_folds(model, s, folds)
+    s, loss = scored_by_folds(model, s, folds), model.loss_
+    if loss.is_exponential and not loss.parameters:
+        sums = response_sums(loss, y.T, s.T, [(0, len(y))])
+        return np.where(sums.n > 0, 2 * sums.null * sums.total, np.nan)
     null = np.einsum("ij,ij->j", s, null_unit_deviance(model, y, s, folds))
     return np.where((s > 0).any(axis=0), null, np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from popglm.solve.rounds import Course, evaluate_alone, walk_paths
 from popglm.solve.rows import stand_at_null
 from popglm.solve.samples import Rows, Samples, of_columns
 from popglm.solve.settings import Settings, begin, guides, reporter
+from popglm.solve.shared_rows import sums_of
 from popglm.solve.snapshot import Checkpoint, concluded
 from popglm.solve.sums import FeatureSums, largest_eigenvalue, response_products, without_each
-from popglm.statistics.responses import ResponseSums, response_sums
+from popglm.statistics.responses import ResponseSums
 
 __all__ = ["GramFits"]
 
@@ -124,6 +125,7 @@ class GramFits:
     held_features: list[FeatureSums] = field(init=False)
     parts: list[Rows] = field(init=False)
     tested: list[Rows] = field(init=False)
+    responses: list[ResponseSums] = field(init=False)
     sums: list[ResponseMoments] = field(init=False)
     held: list[ResponseMoments] = field(init=False)
     bare_fit: PopulationFit | None = field(init=False, default=None)
@@ -133,6 +135,7 @@ class GramFits:
         engine, data = self.engine, self.data
         self.parts = [data, *map(data.part, self.folds.train)]
         self.tested = [data.part(part) for part in self.folds.test]
+        self.responses = sums_of(self.settings, self.parts)
         self.held = ResponseMoments.of_parts(engine, self.tested)
         if self.partition_features is None:
             held = [(rows.X, rows.weights, rows.ranges) for rows in self.tested]
@@ -162,7 +165,7 @@ class GramFits:
     @property
     def fittable(self) -> np.ndarray:
         """Which neurons can be fitted to all rows, shape (n_neurons,)."""
-        return self._responses(0).fittable(self.settings.loss)
+        return self.responses[0].fittable(self.settings.loss)
 
     @property
     def largest(self) -> float:
@@ -202,11 +205,6 @@ class GramFits:
             result.cv_deviance[:] = deviance
         return result
 
-    def _responses(self, f: int) -> ResponseSums:
-        """Of the rows of a fit."""
-        rows = self.parts[f]
-        return response_sums(self.settings.loss, rows.Y, rows.weights, rows.ranges)
-
     def _covariance(self, f: int) -> np.ndarray:
         """Of responses and features in the rows of a fit; without an intercept, about 0."""
         own = self.sums[f]
@@ -230,8 +228,7 @@ class GramFits:
         n_parts = 1 if len(self.parts) - (not self.refit) >= engine.n_workers else None
         model = settings.model(engine, G, coordinates, n_parts)
         variance, y_mean = own.yy / own.s, own.mean
-        responses = self._responses(f)
-        responses.mean, responses.intercept, responses.null = own.mean, own.mean, 0.5 * variance
+        responses = replace(self.responses[f], mean=own.mean, intercept=own.mean, null=0.5 * variance)
         if not settings.fit_intercept:
             variance, y_mean = variance + own.mean**2, np.zeros_like(own.mean)
         objective = GramObjective(engine, model.G, coordinates.rotate(self._covariance(f)), variance, y_mean)

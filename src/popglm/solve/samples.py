@@ -94,6 +94,10 @@ class Rows:
         """The arrays without the ranges."""
         return Samples(self.X, self.Y, self.weights, self.offset)
 
+    def shares_responses(self, other: Rows) -> bool:
+        """Whether the responses of both are the same arrays, with the same weights and offset."""
+        return self.Y is other.Y and self.weights is other.weights and self.offset is other.offset
+
     def part(self, part: Part) -> Rows:
         """Some of the rows: the same arrays wherever the part is not a copy."""
         if part.index is not None:

@@ -14,7 +14,7 @@ from popglm.solve.objective import RowObjective
 from popglm.solve.problems import at_rest
 from popglm.solve.samples import Rows
 from popglm.solve.settings import Settings
-from popglm.statistics.responses import ResponseSums, response_sums
+from popglm.statistics.responses import ResponseSums, sums_of_parts
 
 __all__ = ["RowsOfProblems", "SharedRows", "objectives", "sums_of"]
 
@@ -100,7 +100,14 @@ class RowsOfProblems:
 def sums_of(settings: Settings, parts: list[Rows]) -> list[ResponseSums]:
     """Sums over the responses of each part."""
     loss, units = settings.loss, settings.units
-    return [response_sums(loss, rows.Y, rows.weights, rows.ranges, rows.offset, units) for rows in parts]
+    found: dict[int, ResponseSums] = {}
+    for first, rows in enumerate(parts):
+        if first not in found:
+            # parts of the same arrays are read together
+            alike = [i for i in range(first, len(parts)) if parts[i].shares_responses(rows)]
+            arrays = loss, rows.Y, rows.weights, [parts[i].ranges for i in alike], rows.offset, units
+            found |= dict(zip(alike, sums_of_parts(*arrays), strict=True))
+    return [found[i] for i in range(len(parts))]
 
 
 def objectives(engine: Engine, settings: Settings, parts: list[Rows], sums: list[ResponseSums]) -> list[FitRows]:

@@ -48,20 +48,33 @@ def decades(
     if loss.scale is None or not (in_units or fit_intercept):
         return np.zeros(shape), far
     for a in range(0, len(Y), BATCH):
-        y = Y[a : a + BATCH]
-        recorded, y = ~np.isnan(y), np.nan_to_num(y, nan=0.0)
-        for f, s in enumerate(weights):
-            total = recorded @ s
-            total = np.where(total > 0, total, 1)
-            mean = y @ s / total
-            if linear:
-                apart = np.where(recorded, y - mean[:, None], 0)
-                deviation = np.sqrt((apart * apart) @ s / total)
-                far[f, a : a + BATCH] = fit_intercept & (np.abs(mean) > NEAR * deviation) & (deviation > 0)
-                mean = deviation
-            size[f, a : a + BATCH] = np.where(mean > 0, mean, 1)
+        y = Y[a : a + BATCH].astype(float, copy=False)
+        missing = np.isnan(y)
+        total = np.tile(weights.sum(axis=1)[:, None], len(y))
+        if missing.any():
+            y = np.where(missing, 0, y)
+            total = weights @ (~missing).T.astype(float)
+        total = np.where(total > 0, total, 1)
+        mean = weights @ y.T / total
+        if linear:
+            deviation = _deviations(y, missing, weights, mean, total)
+            far[:, a : a + BATCH] = fit_intercept & (np.abs(mean) > NEAR * deviation) & (deviation > 0)
+            mean = deviation
+        size[:, a : a + BATCH] = np.where(mean > 0, mean, 1)
     decade = np.round(np.log10(size))
     if in_units and penalty.l1_ratio not in (0, 1):
         # a mixture of two powers of the weights knows the unit
         return np.zeros(shape), far
     return np.where(np.abs(decade) > ORDINARY, decade, 0.0), far
+
+
+def _deviations(
+    y: np.ndarray, missing: np.ndarray, weights: np.ndarray, mean: np.ndarray, total: np.ndarray
+) -> np.ndarray:
+    """Standard deviations of responses y (n_neurons, n_samples) in each fit, shape (n_fits, n_neurons)."""
+    # a sum for all fits at once, which has digits enough where the mean is no more than so many deviations from 0
+    variance = np.maximum(weights @ (y * y).T / total - mean**2, 0)
+    for f, j in np.argwhere(variance * NEAR**4 <= mean**2):
+        apart = np.where(missing[j], 0, y[j] - mean[f, j])
+        variance[f, j] = (apart * apart) @ weights[f] / total[f, j]
+    return np.sqrt(variance)

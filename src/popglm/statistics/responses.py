@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +13,9 @@ from popglm.statistics.families import Family, Samples, Units
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 from popglm.statistics.nuisance import estimate_parameters, first_parameters, mean_levels
 
-__all__ = ["ResponseSums", "response_sums"]
+__all__ = ["ResponseSums", "response_sums", "sums_of_parts"]
+
+Ranges = list[tuple[int, int]]
 
 #: Rows that are worked on at a time.
 CHUNK = 4096
@@ -78,7 +82,7 @@ class _Samples:
     Y: np.ndarray
     weights: np.ndarray | None
     offset: np.ndarray | None
-    ranges: list[tuple[int, int]]
+    ranges: Ranges
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """y and s, shape (n_neurons, n_rows), and the offset, shape (n_rows,)."""
@@ -105,7 +109,7 @@ def response_sums(
     loss: Family,
     Y: np.ndarray,
     weights: np.ndarray | None,
-    ranges: list[tuple[int, int]],
+    ranges: Ranges,
     offset: np.ndarray | None = None,
     units: Units | None = None,
     parameters: np.ndarray | None = None,
@@ -115,6 +119,7 @@ def response_sums(
     Parameters
     ----------
     weights : ndarray, shape (n_samples,) or (n_neurons, n_samples), or None
+    ranges : list of (first, last)
     offset : ndarray, shape (n_samples,), or None
         Part of the null model.
     units : Units, optional
@@ -123,22 +128,146 @@ def response_sums(
     parameters : ndarray, shape (n_neurons, n_parameters), optional
         Those of the family, which are then not estimated; without an offset.
     """
-    samples, q, beside = _Samples(Y, weights, offset, ranges), len(Y), offset is not None or not loss.is_exponential
-    n, counts = np.zeros(q, int), np.zeros((2, q))
-    total, y_sum = np.zeros(q), np.zeros(q)
-    low, high = np.full(q, np.inf), np.full(q, -np.inf)
+    samples = _Samples(Y, weights, offset, ranges)
+    return _concluded(loss, samples, _Counts.of(loss, samples), units, parameters)
+
+
+def sums_of_parts(
+    loss: Family,
+    Y: np.ndarray,
+    weights: np.ndarray | None,
+    parts: Sequence[Ranges],
+    offset: np.ndarray | None = None,
+    units: Units | None = None,
+) -> list[ResponseSums]:
+    """`response_sums` over each of several parts of the rows, such as folds' training rows, reading each row once.
+
+    What is summed around a mean is a Bregman divergence d (`Family.null`): Σ s d(y, m) over a part is the sum over its
+    pieces of Σ s d(y, m_i) + d(m_i, m) Σs, with m_i the mean of the piece (Banerjee et al. 2005, theorem 1). So no part
+    hears of rows outside. Beside an offset, and where a family has parameters, every part is read by itself.
+
+    Parameters
+    ----------
+    parts : sequence of lists of (first, last)
+        In each, no row twice. For the others see `response_sums`.
+    """
+    alike = loss.is_exponential and not loss.parameters and offset is None
+    if not alike or len(parts) < 2:
+        return [response_sums(loss, Y, weights, ranges, offset, units) for ranges in parts]
+    edges = sorted({edge for ranges in parts for piece in ranges for edge in piece})
+    members = [[any(a <= first < b for a, b in ranges) for ranges in parts] for first in edges[:-1]]
+    pieces = [
+        _Piece.of(loss, _Samples(Y, weights, None, [rows])) if any(inside) else None
+        for rows, inside in zip(pairwise(edges), members, strict=True)
+    ]
+    found = []
+    for i, ranges in enumerate(parts):
+        own = [piece for piece, inside in zip(pieces, members, strict=True) if piece is not None and inside[i]]
+        counts, *around = _joined(loss, own, len(Y))
+        found.append(_concluded(loss, _Samples(Y, weights, None, ranges), counts, units, None, around))
+    return found
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What is added up before a mean is known, per neuron; see `ResponseSums`."""
+
+    n: np.ndarray
+    events: np.ndarray
+    total: np.ndarray
+    y_sum: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, loss: Family, samples: _Samples) -> _Counts:
+        """Those of some samples."""
+        q = len(samples.Y)
+        n, events, total, y_sum = np.zeros(q, int), np.zeros((2, q)), np.zeros(q), np.zeros(q)
+        low, high = np.full(q, np.inf), np.full(q, -np.inf)
+        for y, s, _ in samples.chunks():
+            counted = s > 0
+            n += counted.sum(axis=1)
+            events += loss.events(y, s)
+            total += s.sum(axis=1)
+            y_sum += np.einsum("ij,ij->i", s, y)
+            every = samples.weights is None or counted.all()
+            low = np.minimum(low, (y if every else np.where(counted, y, np.inf)).min(axis=1))
+            high = np.maximum(high, (y if every else np.where(counted, y, -np.inf)).max(axis=1))
+        return cls(n, events, total, y_sum, low, high)
+
+    @classmethod
+    def joined(cls, pieces: list[_Counts], q: int) -> _Counts:
+        """Those of several pieces, for ``q`` neurons."""
+        n, events, total, y_sum = np.zeros(q, int), np.zeros((2, q)), np.zeros(q), np.zeros(q)
+        low, high = np.full(q, np.inf), np.full(q, -np.inf)
+        for piece in pieces:
+            n, events, total, y_sum = n + piece.n, events + piece.events, total + piece.total, y_sum + piece.y_sum
+            low, high = np.minimum(low, piece.low), np.maximum(high, piece.high)
+        return cls(n, events, total, y_sum, low, high)
+
+    @property
+    def safe(self) -> np.ndarray:
+        """Σs, 1 where that is 0."""
+        return np.where(self.total > 0, self.total, 1)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Σsy/Σs; 0 where nothing counts."""
+        # rounding must not make the mean of a neuron that fires in every sample one that it could have with others
+        return np.where(self.n > 0, np.clip(self.y_sum / self.safe, self.low, self.high), 0.0)
+
+
+class _Piece(NamedTuple):
+    """Sums over some rows: their counts, and what `_around` says of their mean."""
+
+    counts: _Counts
+    around: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def of(cls, loss: Family, samples: _Samples) -> _Piece:
+        """Those of some samples."""
+        counts = _Counts.of(loss, samples)
+        return cls(counts, *_around(loss, samples, counts.mean))
+
+
+def _joined(loss: Family, pieces: list[_Piece], q: int) -> _Piece:
+    """The sums over the rows of all pieces, for ``q`` neurons; see `sums_of_parts`."""
+    counts = _Counts.joined([piece.counts for piece in pieces], q)
+    mean, around, variance = counts.mean, np.zeros(q), np.zeros(q)
+    for own, its_around, its_variance in pieces:
+        # a piece of no samples has no mean
+        with np.errstate(invalid="ignore"):
+            apart = own.total * loss.null(own.mean[:, None], mean[:, None])[:, 0]
+        around += its_around + np.where(own.total > 0, apart, 0)
+        variance += its_variance + own.total * (own.mean - mean) ** 2
+    return _Piece(counts, around, variance)
+
+
+def _around(known: Family, samples: _Samples, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Σ s d(y, mean) with d = `Family.null`, and Σ s (y − mean)², shape (n_neurons,) each."""
+    around, variance = np.zeros((2, len(mean)))
     for y, s, _ in samples.chunks():
-        counted = s > 0
-        n += counted.sum(axis=1)
-        counts += loss.events(y, s)
-        total += s.sum(axis=1)
-        y_sum += np.einsum("ij,ij->i", s, y)
-        low = np.minimum(low, np.where(counted, y, np.inf).min(axis=1))
-        high = np.maximum(high, np.where(counted, y, -np.inf).max(axis=1))
+        around += np.einsum("ij,ij->i", s, known.null(y, mean[:, None]))
+        y = y - mean[:, None]
+        variance += np.einsum("ij,ij,ij->i", s, y, y)
+    return around, variance
+
+
+def _concluded(
+    loss: Family,
+    samples: _Samples,
+    counts: _Counts,
+    units: Units | None,
+    parameters: np.ndarray | None,
+    around: Sequence[np.ndarray] | None = None,
+) -> ResponseSums:
+    """The sums of some samples from their counts; ``around`` as `_around` returns it, where that is known."""
+    q, beside = len(counts.n), samples.offset is not None or not loss.is_exponential
     # sums of shares times trials are whole but for rounding
-    events, non_events = np.rint(counts).astype(int)
-    safe = np.where(total > 0, total, 1)
-    mean, constant = y_sum / safe, ~(high > low)
+    events, non_events = np.rint(counts.events).astype(int)
+    n, safe, mean, constant = counts.n, counts.safe, counts.mean, ~(counts.high > counts.low)
     if parameters is None:
         intercept, parameters = _null_models(loss, samples, mean, n, safe, units)
     else:
@@ -149,22 +278,19 @@ def response_sums(
     if loss.parameters:
         normaliser = mean_levels(loss, samples.around(intercept), parameters, units)[1]
     known = loss.at(parameters)
-    around, variance = np.zeros((2, q))
-    for y, s, _ in samples.chunks() if loss.is_exponential else ():
-        around += np.einsum("ij,ij->i", s, known.null(y, mean[:, None]))
-        y = y - mean[:, None]
-        variance += np.einsum("ij,ij,ij->i", s, y, y)
-    around = np.where(constant, 0.0, around / safe)
-    saturated, null = loss.of_neurons(parameters).saturated_mean(mean, around), around
+    if around is None:
+        around = _around(known, samples, mean) if loss.is_exponential else (np.zeros(q), np.zeros(q))
+    null, variance = np.where(constant, 0.0, around[0] / safe), around[1] / safe
+    saturated = loss.of_neurons(parameters).saturated_mean(mean, null)
     if beside:
         null = np.zeros(q)
         with np.errstate(over="ignore", invalid="ignore"):
             for y, s, o in samples.chunks():
                 null += np.where(s > 0, s * known.excess(np, intercept[:, None] + o, y), 0).sum(axis=1)
-        null = np.where(constant & (offset is None), 0.0, null / safe)
+        null = np.where(constant & (samples.offset is None), 0.0, null / safe)
     return ResponseSums(
-        n, events, non_events, total, mean, saturated, null, intercept, constant, parameters, normaliser,
-        variance / safe,
+        n, events, non_events, counts.total, mean, saturated, null, intercept, constant, parameters, normaliser,
+        variance,
     )  # fmt: skip
 
 
