@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
-from popglm.solve.compact import LocalModel, Pairs
+from popglm.solve.compact import Pairs
+from popglm.solve.local_model import LocalModel
 from popglm.solve.newton import newton_steps, precondition
 from popglm.statistics.penalties import Penalty
 
@@ -39,7 +40,7 @@ def make(n_pairs, l1_ratio=1.0, strength=0.02, seed=0):
     values, vectors = np.linalg.eigh(G)
     lam = np.full(N_NEURONS, strength)
     model = LocalModel(
-        NumpyEngine("float64").product, G, values[None], vectors[None], vectors.T.copy()[None],
+        NumpyEngine("float64").product, G[None], values[None], vectors[None], vectors.T.copy()[None],
         np.zeros(N_NEURONS, int), penalty, c, (1 - l1_ratio) * lam,
         l1_ratio * lam[:, None] * penalty.block_weights, np.arange(N_NEURONS),
         Pairs(S, Y, S @ G, np.full(N_NEURONS, n_pairs)),
@@ -125,6 +126,34 @@ def test_a_neuron_s_step_does_not_depend_on_its_company():
     alone = newton_steps(model.take(np.array([1])), W[1:2], grad[1:2])
     for together, single in zip((D, slope, left), alone, strict=True):
         np.testing.assert_array_equal(together[1:2], single)
+
+
+@pytest.mark.parametrize("strength", [0.002, 0.05])
+def test_neurons_with_different_gram_matrices_step_as_they_do_alone(strength):
+    # of the third model one neuron alone
+    each = [make(n_pairs, strength=strength, seed=seed) for seed, n_pairs in enumerate((4, 2, 7))]
+    each[2] = each[2][0].take(slice(1, 2)), *(a[1:2] for a in each[2][1:3])
+    models, W, grad = ([one[i] for one in each] for i in range(3))
+    first = np.cumsum([0, *(len(model.pairs.kept) for model in models)])
+
+    def stacked(name):
+        return np.concatenate([getattr(model, name) for model in models])
+
+    joined = replace(
+        models[0],
+        G=[model.G[0] for model in models],
+        values=stacked("values"),
+        vectors=[model.vectors[0] for model in models],
+        transposed=[model.transposed[0] for model in models],
+        slots=np.repeat(np.arange(3), [len(w) for w in W]),
+        pairs=Pairs(*(np.concatenate(arrays) for arrays in zip(*(model.pairs for model in models), strict=True))),
+        rows=np.concatenate([model.rows + at for model, at in zip(models, first[:-1], strict=True)]),
+        **{name: stacked(name) for name in ("c", "lam2", "tau", "lower", "upper", "K", "middle")},
+    )
+    found = newton_steps(joined, np.concatenate(W), np.concatenate(grad))
+    alone = zip(*(newton_steps(*one[:3]) for one in each), strict=True)
+    for together, parts in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(together, np.concatenate(parts))
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])

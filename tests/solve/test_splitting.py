@@ -11,7 +11,8 @@ from sklearn.linear_model import ElasticNet
 
 from popglm import GLM
 from popglm.engines import NumpyEngine
-from popglm.solve.compact import LocalModel, Pairs, thin_product
+from popglm.solve.compact import Pairs, thin_product
+from popglm.solve.local_model import LocalModel
 from popglm.solve.splitting import resolvent, split_steps
 from popglm.statistics.penalties import Penalty
 
@@ -43,7 +44,7 @@ def make(n_pairs, strength=0.05, l1_ratio=1.0, seed=0, collinear=False):
     penalty = Penalty(l1_ratio, 0.0, np.ones(P, int), np.ones(P), None)
     lam = np.full(N_NEURONS, strength)
     model = LocalModel(
-        NumpyEngine("float64").product, np.diag(values), values[None], vectors[None], vectors.T.copy()[None],
+        NumpyEngine("float64").product, np.diag(values)[None], values[None], vectors[None], vectors.T.copy()[None],
         np.zeros(N_NEURONS, int), penalty, c, (1 - l1_ratio) * lam, l1_ratio * lam[:, None] * np.ones(P),
         np.arange(N_NEURONS), Pairs(S @ vectors, Y @ vectors, (S @ vectors) * values, np.full(N_NEURONS, n_pairs)),
     )  # fmt: skip

@@ -41,7 +41,7 @@ class Coordinates:
     center: np.ndarray
     rotation: list[tuple[slice | np.ndarray, np.ndarray]]
     still: np.ndarray | None = None
-    _kept: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -89,6 +89,32 @@ class Coordinates:
             self._kept[key] = whole
         return self._kept[key]
 
+    def _stacks(self, dtype: Any) -> list[tuple[slice | np.ndarray, np.ndarray]]:
+        """Columns and axes, (n_blocks, size, size) of neighbours of one size: what is multiplied by one call."""
+        key = np.dtype(dtype).char + "stacks"
+        if key not in self._kept:
+            stacks: list[tuple[slice | np.ndarray, list[np.ndarray]]] = []
+            for columns, V in self.rotation:
+                if stacks and isinstance(columns, slice):
+                    last, held = stacks[-1]
+                    if isinstance(last, slice) and last.stop == columns.start and held[0].shape == V.shape:
+                        stacks[-1] = slice(last.start, columns.stop), [*held, V]
+                        continue
+                stacks.append((columns, [V]))
+            self._kept[key] = [(columns, np.stack(axes).astype(dtype)) for columns, axes in stacks]
+        return self._kept[key]
+
+    def _turned(self, A: np.ndarray, back: bool) -> np.ndarray:
+        """Rows of A to the solver's columns, or ``back``."""
+        padded = self.engine.pad(A)
+        out = padded.copy() if padded is A else padded
+        for columns, V in self._stacks(A.dtype):
+            k, size = V.shape[:2]
+            parts = padded[:, columns].reshape(len(padded), k, size).swapaxes(0, 1)
+            turned = parts @ (V.swapaxes(1, 2) if back else V)
+            out[:, columns] = turned.swapaxes(0, 1).reshape(len(padded), k * size)
+        return out[: len(A)]
+
     def rotate(self, A: np.ndarray) -> np.ndarray:
         """Rows of A, in the user's columns, to the solver's (a rotation alone); A is changed in place."""
         if self.still is not None:
@@ -96,8 +122,7 @@ class Coordinates:
         if self._turns_at_once:
             A[:] = self.engine.product(A, self._axes(A.dtype))
             return A
-        for columns, V in self.rotation:
-            A[:, columns] = self.engine.product(A[:, columns], V.astype(A.dtype, copy=False))
+        A[:] = self._turned(A, False)
         return A
 
     def rotate_matrix(self, M: np.ndarray) -> np.ndarray:
@@ -112,12 +137,8 @@ class Coordinates:
 
     def unrotate(self, W: np.ndarray) -> np.ndarray:
         """Rows of W, in the solver's columns, to the user's (a rotation alone)."""
-        if self._turns_at_once:
-            W = self.engine.product(W, self._axes(W.dtype).T).copy()
-        else:
-            W = W.copy()
-            for columns, V in self.rotation:
-                W[:, columns] = self.engine.product(W[:, columns], V.T.astype(W.dtype, copy=False))
+        at_once = self._turns_at_once
+        W = self.engine.product(W, self._axes(W.dtype).T).copy() if at_once else self._turned(W, True)
         if self.still is not None:
             W[:, self.still] = 0
         return W

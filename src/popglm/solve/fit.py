@@ -15,10 +15,12 @@ from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit_rows import FitRows
 from popglm.solve.free_columns import project_on_gram
 from popglm.solve.hessian import SAFETY
+from popglm.solve.joined_models import JoinedModels
+from popglm.solve.local_model import parts_of_fits
 from popglm.solve.own import OwnModels
 from popglm.solve.own_spectra import OwnSpectra
-from popglm.solve.problems import Check, Comparison, Problems, at_rest, parts_of_fits, scales
-from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.problems import Check, Comparison, Problems, at_rest, scales
+from popglm.solve.quadratic import QuadraticModel, pays_workers
 from popglm.solve.rotated import RotatedModel, RotatedObjective
 from popglm.solve.snapshot import State, inside, under
 from popglm.solve.units import Units
@@ -71,6 +73,7 @@ class Fit(Problems):
 
     def __post_init__(self) -> None:
         self.steps, self.models = np.zeros_like(self.W), self.models or [self.model]
+        self.joined = JoinedModels.of(self.models, len(self.W) // self.n_fits)
         if self.model.diagonal:
             self.together = DiagonalModels(self.model, len(self.W))
         elif not isinstance(self.objective, GramObjective):
@@ -143,17 +146,22 @@ class Fit(Problems):
             for one in np.unique(problems[own]):
                 yield self.own[one], np.flatnonzero(problems == one)
         shared = np.flatnonzero(~own)
+        if self.joined is not None and len(shared):
+            yield self.joined, shared
+            return
         for model, at in self.of_fits(problems[shared]):
             yield model, shared[at]
 
     def with_models(self, work: Callable[[Model, np.ndarray], None], problems: np.ndarray) -> None:
         """``work(model, positions)`` for every model that some problems have."""
         tasks = [(model, part) for model, at in self.by_model(problems) for part in model.portions(at)]
+        pays = pays_workers(len(problems), self.W.shape[1])
         # a model of many problems that shares them out itself must not do so in one of the workers
         for task in tasks:
-            if task[0].shares_out:
+            if task[0].shares_out or not pays:
                 work(*task)
-        self.model.engine.map(work, [task for task in tasks if not task[0].shares_out])
+        if pays:
+            self.model.engine.map(work, [task for task in tasks if not task[0].shares_out])
 
     def open_round(self, problems: np.ndarray) -> None:
         """Nothing: problems are gathered phase by phase."""

@@ -14,8 +14,8 @@ import numpy as np
 from popglm.solve.evaluation import Evaluation, GramObjective
 from popglm.solve.fit import Fit
 from popglm.solve.free_columns import Projections
+from popglm.solve.local_model import parts_of_fits
 from popglm.solve.nuisance import Nuisance
-from popglm.solve.problems import parts_of_fits
 from popglm.solve.rotated import RotatedObjective
 from popglm.solve.slots import Slots
 from popglm.statistics.penalties import Penalty

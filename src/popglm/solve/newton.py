@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from popglm.solve.compact import LocalModel, add_rows, dots, row_dots
+from popglm.solve.compact import add_rows, dots, row_dots
 from popglm.solve.compiling import compiled
+from popglm.solve.local_model import LocalModel
 from popglm.solve.working_set import shrink_block
 from popglm.statistics import norms as norm_sums
 
@@ -107,7 +108,10 @@ def newton_steps(
         unsettled = wanting | shortened
         if unsettled.any():
             part, cut = own.take(unsettled), [D[unsettled], slope[unsettled]]
-            gained[unsettled] += _sweep(n_sweeps, own.G, penalty.starts, part.arrays, W[todo][unsettled], *cut)
+            swept, here = np.empty(len(cut[0])), W[todo][unsettled]
+            for at, one in part.by_matrix():
+                swept[at] = _sweep(n_sweeps, one.G[0], penalty.starts, one.arrays, here[at], cut[0][at], cut[1][at])
+            gained[unsettled] += swept
             D[unsettled], slope[unsettled] = cut
         system = _system(own, W[todo] + D, slope)
         left = _decrease_left(own, system, slope)
@@ -142,7 +146,7 @@ def _system(own: LocalModel, Z: np.ndarray, slope: np.ndarray) -> _System:
     residual = (slope + diagonal * Z) * used
     t = own.lam2 + np.einsum("ij,j->i", across, np.maximum(penalty.block_sizes - 1, 0)) / len(block)
     t = np.maximum(t, np.finfo(kind).eps * own.c * own.spectra[:, -1]).astype(kind)
-    size = np.maximum(np.outer(own.c, np.diag(own.G)), 0) + t[:, None]
+    size = np.maximum(own.c[:, None] * own.variances, 0) + t[:, None]
     scaling = np.sqrt(size / (size + np.where(used > 0, diagonal - t[:, None], 0))) * used
     solution = precondition(own, residual * scaling, t) * scaling
     return _System(Z, norms, used, across, diagonal, t, scaling, residual, solution)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from popglm.solve.compact import LocalModel, thin_product, to_axes
+from popglm.solve.compact import thin_product, to_axes
 from popglm.solve.coordinates import principal_axes
 from popglm.solve.curvature_memory import CurvatureMemory, plain_step
+from popglm.solve.local_model import LocalModel
 from popglm.solve.quadratic import QuadraticModel, inverse_diagonal
 from popglm.solve.slots import Slots
 from popglm.solve.split_model import Deviations, SplitModel, deviations

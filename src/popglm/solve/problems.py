@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,17 +29,6 @@ OWN_MODEL_SOON, OWN_DIAGONAL_SOON = 3, 2
 #: Samples times features squared up to which a column without a penalty ends by its own second derivatives; beyond,
 #: they cost more than the fit.
 AFFORDABLE = 2e8
-
-
-Part = TypeVar("Part")
-
-
-def parts_of_fits(parts: Sequence[Part], size: int, problems: np.ndarray) -> Iterator[tuple[Part, slice]]:
-    """The part of every fit, of ``size`` problems each, and where its own are among some problems, which ascend."""
-    firsts = np.searchsorted(problems, np.arange(1, len(parts)) * size).tolist()
-    for part, (first, last) in zip(parts, pairwise([0, *firsts, len(problems)]), strict=True):
-        if last > first:
-            yield part, slice(first, last)
 
 
 @dataclass

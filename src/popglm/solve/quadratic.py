@@ -6,7 +6,7 @@ are in use and `blocks` where few are, or where there is a smoothness penalty. W
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -14,20 +14,24 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 
 from popglm.engines.protocol import Engine
 from popglm.solve.blocks import Places, descent
-from popglm.solve.compact import LocalModel, row_dots, thin_product
+from popglm.solve.compact import row_dots, thin_product
 from popglm.solve.coordinates import Coordinates, principal_axes
 from popglm.solve.curvature_memory import CurvatureMemory, plain_step
+from popglm.solve.local_model import LocalModel
 from popglm.solve.newton import newton_steps
 from popglm.solve.ridge_inverses import RidgeInverses
 from popglm.solve.split_model import Deviations, SplitModel, deviations
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["QuadraticModel", "decrease", "inverse_diagonal"]
+__all__ = ["QuadraticModel", "decrease", "inverse_diagonal", "pays_workers"]
 
 #: Curvature pairs of every problem. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
 #: Products with G that the steps of `newton_steps` are worth, when they are chosen for a neuron.
 PRODUCTS = 240
+#: Problems × features² of a step that workers take faster together than one by itself: each of its calls holds Python's
+#: lock for a time.
+LEAST_SHARED = 2**20
 #: Strengths for which a metric with a smoothness penalty is kept at a time.
 MAX_SPECTRA = 8
 
@@ -106,7 +110,7 @@ class QuadraticModel(SplitModel):
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs."""
         if self.split:
-            values, vectors, _ = self._fast_spectrum
+            values, vectors, _ = self.fast_spectrum
             s, y = s * self.deviations.columns, y / self.deviations.columns
             # in float64 this took a twentieth of the whole time; the pairs are kept in the engine's precision anyway
             s, y = np.split(self._times(np.concatenate([s, y]).astype(vectors.dtype), vectors).astype(float), 2)
@@ -159,9 +163,16 @@ class QuadraticModel(SplitModel):
     def _plain_step(self, memory, neurons, W, grad, c, lam) -> tuple[np.ndarray, np.ndarray]:
         """`step` without a norm in the penalty."""
         lam2 = self.penalty.ridge_strength(lam)
-        return plain_step(
-            self.penalty, memory, neurons, grad + lam2[:, None] * W, lam2, lambda r: self.solve_metric(r, c, lam2)
-        )
+
+        def solve(r: np.ndarray) -> np.ndarray:
+            each = [model.solve_metric(r[at], c[at], lam2[at]) for model, at in self._each(neurons)]
+            return each[0] if len(each) == 1 else np.concatenate(each)
+
+        return plain_step(self.penalty, memory, neurons, grad + lam2[:, None] * W, lam2, solve)
+
+    def _each(self, neurons: np.ndarray) -> Iterator[tuple[QuadraticModel, slice]]:
+        """The models with one Gram matrix, and where their problems are among ``neurons``, which ascend."""
+        yield self, slice(None)
 
     def deviations_of(self, neurons: np.ndarray) -> Deviations:
         """See `SplitModel`: one Gram matrix has one."""
@@ -197,10 +208,10 @@ class QuadraticModel(SplitModel):
     def local(self, at, memory, neurons, c, tau, lam2) -> LocalModel:
         """See `SplitModel`."""
         # pairs and G are in the eigenbasis of G where single weights are penalised
-        values, vectors, transposed = self._fast_spectrum
+        values, vectors, transposed = self.fast_spectrum
         product = thin_product if self.thin else self.engine.product
         return LocalModel(
-            product, None if self.split else self.G_fast, values[None], vectors[None], transposed[None],
+            product, None if self.split else self.G_fast[None], values[None], vectors[None], transposed[None],
             np.zeros(len(at), int), self.penalty, c[at], lam2[at], tau[at], neurons[at], memory.pairs,
         )  # fmt: skip
 
@@ -221,8 +232,10 @@ class QuadraticModel(SplitModel):
 
         def descend(at: np.ndarray) -> None:
             """Minimise the models of the rows ``at``."""
-            places = Places(np.zeros(len(at), int), neurons[at])
-            D[at], slope[at] = minimise(self.G_fast[None], memory.pairs, places, *(a[at] for a in point))
+            for model, some in self._each(neurons[at]):
+                own = at[some]
+                places = Places(np.zeros(len(own), int), neurons[own])
+                D[own], slope[own] = minimise(model.G_fast[None], memory.pairs, places, *(a[own] for a in point))
             left[at] = 0
 
         # small portions, so that neurons with many active blocks do not all fall to one worker
@@ -230,6 +243,9 @@ class QuadraticModel(SplitModel):
 
     def _share_out(self, work: Callable, which: np.ndarray, portion: int | None = None) -> None:
         """Call ``work`` on equal portions of the neurons ``which``, `n_parts` or of at most ``portion``."""
+        if len(which) and not pays_workers(len(which), len(self.G)):
+            work(which)
+            return
         fine = max(len(which) // (2 * self.n_parts), 1)
         size = self._even(len(which)) if portion is None else min(portion, fine)
         self.engine.map(work, [(at,) for at in _portions(which, size)])
@@ -240,7 +256,7 @@ class QuadraticModel(SplitModel):
         return max(-(-n // self.n_parts), 4)
 
     @cached_property
-    def _fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Eigenvalues and eigenvectors of G, and the latter's transpose, in the engine's precision."""
         values, vectors = (a.astype(self.engine.dtype) for a in np.linalg.eigh(self.G_fast.astype(float)))
         # an array of its own: with few neurons, products with a transposed view take far longer
@@ -306,6 +322,11 @@ class QuadraticModel(SplitModel):
         half = solve_triangular(L, self.G, lower=True)
         values, Q = eigh(solve_triangular(L, half.T, lower=True))
         return np.maximum(values, 0), solve_triangular(L.T, Q)
+
+
+def pays_workers(n_problems: int, n_features: int) -> bool:
+    """Whether workers take the steps of some problems faster together than one by itself."""
+    return n_problems * n_features**2 >= LEAST_SHARED
 
 
 def inverse_diagonal(diagonal: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.quadratic import QuadraticModel, pays_workers
 from popglm.solve.snapshot import Resumable, State
 
 __all__ = ["Slots"]
@@ -49,7 +49,7 @@ class Slots(Resumable):
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
         self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
         size = n_matrices * model.engine.dtype.itemsize * len(model.G) ** 2
-        self.models = list(models) or [model]
+        self.models, self.n_features = list(models) or [model], len(model.G)
         self.n_of_fit = n_problems // len(self.models)
         self.n_slots = int(np.clip(n_bytes // size, 1, self.n_of_fit))
         self.slot = np.full(n_problems, -1)
@@ -108,5 +108,6 @@ class Slots(Resumable):
 
     def _share_out(self, work: Callable[[np.ndarray], None], n: int, least: int = 8) -> None:
         """Call ``work`` on portions of n rows, of at least ``least``."""
-        size = max(-(-n // (2 * self.n_parts)), least)
+        shared = max(-(-n // (2 * self.n_parts)), least)
+        size = shared if pays_workers(n, self.n_features) else max(n, 1)
         self.engine.map(work, [(np.arange(a, min(a + size, n)),) for a in range(0, n, size)])

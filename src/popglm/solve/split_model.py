@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.compact import LocalModel
 from popglm.solve.curvature_memory import CurvatureMemory
+from popglm.solve.local_model import LocalModel
 from popglm.solve.splitting import split_steps
 from popglm.statistics.penalties import Penalty
 

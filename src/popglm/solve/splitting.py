@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import LocalModel, from_axes, low_rank_row, row_dots, thin_product, to_axes
+from popglm.solve.compact import from_axes, low_rank_row, row_dots, thin_product, to_axes
 from popglm.solve.compiling import compiled, inner_compiled
 from popglm.solve.extrapolation import empty_past, extrapolate
+from popglm.solve.local_model import LocalModel
 
 __all__ = ["resolvent", "split_steps"]
 
