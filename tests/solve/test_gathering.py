@@ -9,6 +9,7 @@ from popglm.solve.gathering import Bins
 from popglm.solve.objective import RowObjective
 from popglm.solve.samples import Samples
 from popglm.statistics.families import get_family
+from popglm.statistics.families.elementary import row_totals
 
 N = 3000
 
@@ -65,6 +66,45 @@ def test_nodes_of_a_problem_do_not_depend_on_its_company():
         assert not together.response[i, n:].any()
         for found, expected in zip(together.derivatives(loss), alone.derivatives(loss), strict=True):
             assert found[i] == expected[0]
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "poisson", "gamma", "negative_binomial"])
+def test_losses_at_nodes_are_those_of_samples(name):
+    eta, y, s = samples(3)
+    y = np.where(s > 0, np.minimum(y, 1) if name == "bernoulli" else y + (name == "gamma"), 0).astype(float)
+    loss = get_family(name)
+    loss = loss.given(*(np.full((3, 1), 0.7) for _ in loss.parameters)) if loss.parameters else loss
+    nodes, every = nodes_of(eta, y, s), eta.astype(float)
+    r, h = loss.derivatives(np, every, y)
+    # a residual that cancels leaves what its parts are rounded by
+    slope, curvature, size = nodes.derivatives(loss)
+    np.testing.assert_allclose(slope, (s * r).sum(axis=1), rtol=1e-8, atol=1e-9 * np.abs(s * r).sum(axis=1).max())
+    np.testing.assert_allclose(curvature, (s * h).sum(axis=1), rtol=1e-8)
+    value = (s * (loss.value(np, every, y) - loss.constant(y))).sum(axis=1)
+    np.testing.assert_allclose(nodes.loss(loss), value, rtol=1e-8)
+    assert (size >= np.abs(slope)).all()
+    # and with the bits that a problem has alone, whose row is shorter
+    for j in range(3):
+        alone = nodes.take(np.array([j]))
+        assert alone.eta.shape[1] == nodes.size[j]
+        np.testing.assert_array_equal(np.ravel(alone.derivatives(own_of(loss, j))), [slope[j], curvature[j], size[j]])
+
+
+def own_of(loss, j):
+    """The loss at the parameters of one problem."""
+    values = [getattr(loss, parameter.name)[j : j + 1] for parameter in loss.parameters]
+    return loss.given(*values) if values else loss
+
+
+def test_row_totals_do_not_depend_on_zeros_at_the_end():
+    rng = np.random.default_rng(0)
+    for width in (0, 1, 7, 8, 300):
+        values = rng.normal(size=(5, width))
+        found = row_totals(values)
+        np.testing.assert_allclose(found, values.sum(axis=1), rtol=1e-12, atol=1e-13)
+        for zeros in (1, 8, 77):
+            np.testing.assert_array_equal(row_totals(np.hstack([values, np.zeros((5, zeros))])), found)
+            np.testing.assert_array_equal(row_totals(values[2:3]), found[2:3])
 
 
 def test_predictors_too_far_apart_are_not_gathered():

@@ -146,10 +146,13 @@ class BesideNodes:
         if not (self.objective.fit_intercept and len(some)):
             return b
         columns, nodes = self.columns[some], self.nodes.take(some)
-        loss = self._loss(columns)
 
         def sums(b: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, ...]:
-            return nodes.moved(b).derivatives(loss)
+            if moving.all():
+                return nodes.moved(b).derivatives(self._loss(columns))
+            own, found = np.flatnonzero(moving), np.zeros((3, len(b)))
+            found[:, own] = nodes.take(own).moved(b[own]).derivatives(self._loss(columns[own]))
+            return tuple(found)
 
         found = b.copy()
         found[some] = self.objective.best_intercept(columns, sums, b[some])

@@ -83,7 +83,8 @@ class Bins:
         found[0] = self.first[:, None, None]
         found[0, problem, place] = left[:, None] + (POINTS + 1) / (2 * PER_UNIT)
         found[1:, problem, place] = weights.swapaxes(0, 1)
-        return Nodes(*found.reshape(3, len(self.size), -1))
+        eta, weight, response = found.reshape(3, len(self.size), -1)
+        return Nodes(eta, weight, response, N_NODES * each)
 
 
 @compiled
