@@ -41,8 +41,8 @@ def test_every_problem_has_its_own_in_the_coordinates_of_its_fit(fits):
     given, C = GivenModels.empty(2, 4, SIZES), [covariances(4, 6, seed) for seed in range(2)]
     for number in range(2):
         given.put(number, np.array([3, 0, 2]), C[number][[3, 0, 2]])
+    given.give(fits, [fit.objective.coordinates for fit in fits])
     for number, fit in enumerate(fits):
-        given.give(fit, number)
         # 1 has none, and 2 is silent and not fitted
         assert fit.together.has(np.arange(4)).tolist() == [True, False, False, True]
         for problem in (0, 3):

@@ -104,13 +104,14 @@ def test_fits_whose_smoothness_is_in_axes_of_their_own_stay_apart():
     assert join(fits) == fits
 
 
-def test_models_that_fits_are_given_come_along():
+def test_joined_fits_are_given_the_models_of_each():
     fits, given = begun(rows(), penalty_of("group_lasso")), GivenModels.empty(4, Q, SIZES)
     roots = np.random.default_rng(2).standard_normal((2, 30, P))
     given.put(2, np.array([1, 3]), np.einsum("ntp,ntq->npq", roots, roots))
-    for i, fit in enumerate(fits):
-        given.give(fit, i)
-    (joint,) = join(fits)
+    coordinates = [fit.objective.coordinates for fit in fits]
+    given.give(fits, coordinates)
+    (joint,) = join(begun(rows(), penalty_of("group_lasso")))
+    given.give([joint], coordinates)
     assert np.flatnonzero(joint.together.has(np.arange(4 * Q))).tolist() == [2 * Q + 1, 2 * Q + 3]
     for neuron in (1, 3):
         own, theirs = joint.together.slot[2 * Q + neuron], fits[2].together.slot[neuron]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from popglm.solve.coordinates import Coordinates
 from popglm.solve.own import OwnModels, make_definite, principal_blocks
 
 __all__ = ["GivenModels"]
+
+#: Models that are given at a time.
+AT_A_TIME = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,9 @@ class GivenModels:
             own[fit, neurons] = V[:, lo:hi, lo:hi]
 
     def of(self, neurons: np.ndarray) -> GivenModels:
-        """Those of some neurons."""
+        """Those of some neurons, which ascend."""
+        if len(neurons) == self.known.shape[1]:
+            return self
         return replace(
             self, G=self.G[:, neurons], axes=[own[:, neurons] for own in self.axes], known=self.known[:, neurons]
         )
@@ -63,18 +70,44 @@ class GivenModels:
         """Those of some blocks alone, which have these columns."""
         return replace(self, G=self.G[..., columns[:, None], columns], axes=[self.axes[b] for b in blocks])
 
-    def give(self, fit: Any, number: int) -> None:
-        """Have the problems of a `Fit` begin with theirs, if it keeps such models and has room."""
-        if not isinstance(fit.together, OwnModels):
-            return
-        problems = fit.fittable[self.known[number, fit.fittable]]
-        problems = problems[fit.together.make_room(problems)]
-        p, first = fit.n_features, 0
-        # the model's axes as rows, in the user's columns
-        axes = np.zeros((len(problems), p, p), np.float32)
+    def give(self, fits: Sequence[Any], coordinates: Sequence[Coordinates]) -> None:
+        """Have problems begin with theirs, where a `Fit` keeps such models and has room.
+
+        Parameters
+        ----------
+        fits : sequence of Fit
+            One for each set of models, or several that are joined.
+        coordinates : sequence of Coordinates
+            Those of each set.
+        """
+        parts = [(fit, part) for fit in fits for part in range(fit.n_fits)]
+        for number, ((fit, part), own) in enumerate(zip(parts, coordinates, strict=True)):
+            if isinstance(fit.together, OwnModels):
+                size = len(fit.W) // fit.n_fits
+                neurons = fit.fittable[fit.fittable // size == part] % size
+                neurons = neurons[self.known[number, neurons]]
+                problems = neurons + part * size
+                room = fit.together.make_room(problems)
+                self._fill(fit.together, problems[room], number, neurons[room], own)
+
+    def _fill(
+        self, models: OwnModels, problems: np.ndarray, number: int, neurons: np.ndarray, coordinates: Coordinates
+    ) -> None:
+        """Write the models of problems that have a place: those of some neurons of one set."""
+        p = self.G.shape[-1]
+        # a few at a time, so that what is in between stays small
+        for first in range(0, len(problems), AT_A_TIME):
+            at = slice(first, first + AT_A_TIME)
+            axes = self._axes(number, neurons[at])
+            turned = coordinates.rotate(axes.reshape(-1, p)).reshape(axes.shape)
+            models.take(problems[at], self.G[number, neurons[at]], turned.transpose(0, 2, 1))
+
+    def _axes(self, number: int, neurons: np.ndarray) -> np.ndarray:
+        """The models' axes as rows, in the user's columns, shape (n, n_features, n_features)."""
+        p, first = self.G.shape[-1], 0
+        axes = np.zeros((len(neurons), p, p), np.float32)
         for own in self.axes:
             last = first + own.shape[-1]
-            axes[:, first:last, first:last] = own[number, problems].transpose(0, 2, 1)
+            axes[:, first:last, first:last] = own[number, neurons].transpose(0, 2, 1)
             first = last
-        turned = fit.objective.coordinates.rotate(axes.reshape(-1, p)).reshape(axes.shape)
-        fit.together.take(problems, self.G[number, problems], turned.transpose(0, 2, 1))
+        return axes

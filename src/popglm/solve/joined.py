@@ -17,7 +17,6 @@ from popglm.solve.free_columns import Projections
 from popglm.solve.local_model import parts_of_fits
 from popglm.solve.nuisance import Nuisance
 from popglm.solve.rotated import RotatedObjective
-from popglm.solve.slots import Slots
 from popglm.statistics.penalties import Penalty
 
 __all__ = ["join"]
@@ -39,17 +38,13 @@ def join(fits: Sequence[Fit]) -> list[Fit]:
         name: np.concatenate([getattr(fit, name) for fit in fits])
         for name in ("scale", "magnitude", "unit", "level", "damping", "n_samples", "W")
     }
-    found = Fit(
+    return [Fit(
         loss=first.loss, objective=objective, model=first.model, models=[fit.model for fit in fits],
         fittable=np.concatenate([fit.fittable + i * q for i, fit in enumerate(fits)]),
         at=Evaluation.join([fit.at for fit in fits]),
         memory=first.model.memory(len(fits) * q, first.memory.pairs.S.shape[1]),
         **arrays,
-    )  # fmt: skip
-    for i, fit in enumerate(fits):
-        if isinstance(found.together, Slots) and isinstance(fit.together, Slots):
-            found.together.begin_with(fit.together, i)
-    return [found]
+    )]  # fmt: skip
 
 
 class _Joined:

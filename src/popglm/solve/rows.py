@@ -239,11 +239,14 @@ class RowFits:
         if settings.ends is not None and self.wanted.all():
             held_out = [self._held_out(fold) for fold in range(len(self.tested))]
             stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.ends)
+        fits, coordinates = join(self.begun(self.numbers)), [self.coordinates[f] for f in self.numbers]
+        if settings.models is not None:
+            settings.models.give(fits, coordinates)
         paths = walk_paths(
-            join(self.begun(self.numbers)),
+            fits,
             evaluate_fits,
             Course(lambdas, settings.tol, settings.max_iter),
-            guides(self.start, [self.coordinates[f] for f in self.numbers]),
+            guides(self.start, coordinates),
             reporter(self.on_strength, len(self.numbers), -int(self.refit)),
             stop,
             self.checkpoint,
@@ -291,9 +294,6 @@ class RowFits:
         if self.bare_fit is not None:
             for f, fit in zip(fits, begun, strict=True):
                 stand_at_null(fit, self.bare_fit, f, self.coordinates[f])
-        if self.settings.models is not None and fits == self.numbers:
-            for i, fit in enumerate(begun):
-                self.settings.models.give(fit, i)
         return begun
 
     def _tell_null(self, f: int, own: FitRows) -> None:

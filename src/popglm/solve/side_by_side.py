@@ -95,8 +95,10 @@ class SideBySide:
     def _walks(self, member: Member, lambdas: np.ndarray) -> list[Walk]:
         """The walks of all fits of a cohort."""
         fits, settings = member.fits, self.settings
-        begun = fits.begun(fits.numbers)
-        known = guides(fits.start, [fits.coordinates[f] for f in fits.numbers])
+        begun, coordinates = fits.begun(fits.numbers), [fits.coordinates[f] for f in fits.numbers]
+        if fits.settings.models is not None:
+            fits.settings.models.give(begun, coordinates)
+        known = guides(fits.start, coordinates)
         near: list[Any] = [None] * len(begun) if known is None else known
         most = max(MAX_PROBLEMS // (len(begun) * len(self.members)), LEAST_TOGETHER)
         return [

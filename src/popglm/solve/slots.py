@@ -87,14 +87,6 @@ class Slots(Resumable):
                 self.slot[problem] = free.pop()
         return self.has(problems)
 
-    def begin_with(self, other: Slots, fit: int) -> None:
-        """Take the models that one fit has by itself."""
-        theirs = np.flatnonzero(other.slot >= 0)
-        own = theirs + fit * self.n_of_fit
-        self.make_room(own)
-        for name, array in self.kept.items():
-            array[self.slot[own]] = other.kept[name][other.slot[theirs]]
-
     def drop(self, problems: np.ndarray) -> None:
         """Let go of the models of some problems."""
         problems = problems[self.has(problems)]
