@@ -148,3 +148,17 @@ def test_select_is_remembered():
         lambda m: pg.significance(m, X, Y, trial=TRIAL, n_shifts=9),
     ):
         xr.testing.assert_equal(explain(chosen), explain(again))
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "float32", "Fortran"])
+def test_an_activity_that_is_fitted_as_it_is_given_has_the_same_bits(kind):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 4))
+    counts = rng.poisson(np.exp(0.4 * features[:, :3]))
+    given = np.asfortranarray(counts, np.float32) if kind == "Fortran" else counts.astype(kind)
+    kept = given.copy()
+    model = GLMCV(penalty="group_lasso", feature_groups=[2, 2], cv=3, n_lambdas=4)
+    one, other = (pg.GLMCV(**model.get_params()).fit(features, y) for y in (counts.astype(float), given))
+    for name in ("coef_path_", "cv_coef_path_", "gap_", "cv_deviance_", "cv_null_deviance_", "intercept_path_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(given, kept)

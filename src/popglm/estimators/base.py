@@ -29,6 +29,7 @@ from popglm.estimators.sparse_features import check_smoothness
 from popglm.estimators.starts import OwnPaths, check_start
 from popglm.estimators.storage import Storage
 from popglm.estimators.validation import (
+    as_given,
     check_reach,
     check_responses,
     check_vector,
@@ -117,6 +118,9 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         warn_of_collapse(self, settings, data)
         self.factor_search_ = self.adaptive_factors_ = self.cv_adaptive_factors_ = None
         settings = self._searched(settings, data, shares)
+        # the fits have arrays of their own: what was made of the user's activity is not held beside these
+        responses = as_given(Y, responses)
+        data = data.with_activity(responses)
 
         def about() -> dict[str, str]:
             return self._about(settings, data, start, len(shares))
@@ -130,6 +134,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         ):
             more = refit, advance, start, shares, self.schedule, kept
             fit = concluded(kept, PopulationFit, lambda: self._fitted(data, settings, more))
+        responses = responses.astype(float, copy=False)
+        data = data.with_activity(responses)
         self.timings_ = {"check": checked - began, **fit.seconds, "total": time.perf_counter() - began}
         shared = self.penalty == "none" or (self.lambdas is not None and np.ndim(as_numpy(self.lambdas)) < 2)
         self.lambdas_ = fit.lambdas[:, 0].copy() if shared else fit.lambdas
@@ -202,7 +208,7 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
     def _about(self, settings: Settings, data: FitData, start: np.ndarray | None, n_devices: int) -> dict[str, str]:
         """What a fit is of: two of which all that is the same end with the same bits on machines of one kind."""
         engine, X, Y, weights, offset, splits = data
-        arrays = {"X": X, "y": Y, "sample_weight": weights, "offset": offset, "start": start}
+        arrays = {"X": X, "y": Y.astype(float, copy=False), "sample_weight": weights, "offset": offset, "start": start}
         arrays |= {"feature_groups": self.feature_group_sizes_}
         arrays |= {"feature_mask": self.feature_mask_, "penalty_factors": self.penalty_factors_}
         arrays |= {"lambdas": settings.lambdas}

@@ -17,6 +17,7 @@ from popglm.statistics.families import Family
 from popglm.warnings import PopglmWarning, warn
 
 __all__ = [
+    "as_given",
     "check_as_in_fit",
     "check_offset",
     "check_reach",
@@ -140,6 +141,21 @@ def check_responses(
         complain(family.is_outside(values), *family.out_of_range)
     values = values if order is None else values[order]
     return np.ascontiguousarray(values if neurons is None else values[:, neurons])
+
+
+def as_given(given: Any, responses: np.ndarray) -> np.ndarray:
+    """The user's own array of an activity, where that holds the same numbers as ``responses``; else these.
+
+    Examples
+    --------
+    >>> counts = np.array([[1, 0], [2, 3]])
+    >>> as_given(counts, counts.astype(float)) is counts, as_given(counts, counts + 0.5) is counts
+    (True, False)
+    """
+    plain = type(given) is np.ndarray and given.dtype.kind in "iuf" and given.flags.forc
+    if not plain or given.shape != responses.shape or not np.array_equal(given, responses, equal_nan=True):
+        return responses
+    return given
 
 
 #: Share of the standard deviation of an activity by which rounding to float32 may move it.

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
-import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -115,6 +113,9 @@ def write_netcdf(
     OSError
         If the file cannot be written, for lack of room or of permission.
     """
+    # fits need no HDF5: it takes 10 MB
+    import h5netcdf
+
     # HDF5 ends the process where a write to the disk fails
     image = io.BytesIO()
     with h5netcdf.File(image, "w") as file:
@@ -144,6 +145,8 @@ def read_described(path: str | Path, part: str | None = None) -> tuple[xr.Datase
     ValueError
         If the file holds something else, or is damaged.
     """
+    import h5py
+
     source = check_source(path)
     try:
         with h5py.File(source) as file:

@@ -149,7 +149,7 @@ class _CohortRows:
 
 def _on_grams(cohort: Cohort, common: Prepared) -> bool:
     """Whether second moments say everything of the samples of a cohort."""
-    settings, wide = common.settings, common.features[0].XX.ndim == 1
+    settings, wide = common.settings, common.features[0].is_diagonal
     return settings.loss.is_least_squares and cohort.complete and settings.first_order is None and not wide
 
 

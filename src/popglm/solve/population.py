@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -84,14 +85,18 @@ def fit_population(
     alike_weights = common.own_weights is None
     # an ordered copy of the activity that no fit keeps
     every = cohorts_of(
-        settings, data.Y.T[:, common.order], common.missing, common.weights, common.folds, varying, alike_weights
-    )
+        settings, data.Y.T[:, common.order].astype(float, copy=False), common.missing, common.weights, common.folds,
+        varying, alike_weights,
+    )  # fmt: skip
     making = CohortFits(data, common, refit, start, shares, schedule, checkpoint)
     for some in kin(every):
         if making.may_share(some):
             cohorts += making.side_by_side(some, on_strength)
         else:
             cohorts += [making.alone(cohort, on_strength) for cohort in some]
+    # each fit keeps what it needs of the sums: matrices of n_features × n_features, two of every fold
+    common = replace(common, features=[], held=None)
+    del making
 
     lambdas = _automatic_strengths(cohorts, settings.n_lambdas, q) if settings.lambdas is None else settings.lambdas
     result = _finished(*_fit_cohorts(cohorts, lambdas, common.level, common.weight_unit), common)

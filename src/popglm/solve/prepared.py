@@ -102,9 +102,12 @@ def prepared(data: FitData, settings: Settings) -> Prepared:
         work = centred_copy(X, order, center, engine.dtype, column_unit)
     precision = gram_precision(engine, work, _least_ridge(settings, Y, len(center)))
     features, held = feature_sums(engine, work, weights, folds, penalty.free, precision)
-    if features[0].XX.ndim == 1 and settings.lambdas is None and penalty.l1_ratio < 1:
+    if features[0].is_diagonal and settings.lambdas is None and penalty.l1_ratio < 1:
         features[0] = replace(features[0], largest=work.largest_variance(weights, penalty.free))
     missing = np.isnan(Y.T if is_sorted(order) else Y.T[:, order])
+    if not missing.any() and own_weights is None:
+        # one number for all
+        missing = np.broadcast_to(np.False_, missing.shape)
     if own_weights is not None:
         own_weights = own_weights.T[:, order] / weight_unit
         missing |= own_weights == 0

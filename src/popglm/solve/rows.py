@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines.memory import give_back_freed_memory
 from popglm.engines.protocol import Engine
 from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.objective import DeviceObjective
@@ -37,6 +38,9 @@ from popglm.statistics.responses import ResponseSums, response_sums
 
 __all__ = ["RowFits", "evaluate_fits", "stand_at_null"]
 
+
+#: Samples × features × neurons of fits that take so long that giving back memory takes no time.
+LARGE = 2**27
 
 #: The path of every fit, and held-out deviance (n_folds, n_lambdas, n_neurons).
 Fitted = tuple[list[Path], Any]
@@ -116,6 +120,8 @@ class RowFits:
         if free is not None:
             bare, zeros = self._bare(free), np.zeros((1, len(self.data.Y)))
             self.bare_fit = concluded(bare.checkpoint, PopulationFit, lambda: bare.fit(zeros))
+        # all that asks for products of columns has them in `G`
+        self.features = [own.without_products() for own in self.features]
 
     def _bare(self, free: np.ndarray) -> RowFits:
         """The same fits with the columns ``free`` alone, which are never penalised: null models."""
@@ -129,7 +135,7 @@ class RowFits:
     @property
     def largest(self) -> float:
         """Eigenvalue of the covariance of the penalised columns in all rows."""
-        if self.features[0].XX.ndim == 1:
+        if self.features[0].is_diagonal:
             # a penalty of norms alone asks for none
             return self.features[0].largest or 0.0
         return largest_eigenvalue(self.G[0], self.settings.penalty.free)
@@ -239,11 +245,9 @@ class RowFits:
         if settings.ends is not None and self.wanted.all():
             held_out = [self._held_out(fold) for fold in range(len(self.tested))]
             stop = EarlyStop(held_out, self._scored(), len(lambdas), settings.ends)
-        fits, coordinates = join(self.begun(self.numbers)), [self.coordinates[f] for f in self.numbers]
-        if settings.models is not None:
-            settings.models.give(fits, coordinates)
+        coordinates = [self.coordinates[f] for f in self.numbers]
         paths = walk_paths(
-            fits,
+            self._joined(coordinates),
             evaluate_fits,
             Course(lambdas, settings.tol, settings.max_iter),
             guides(self.start, coordinates),
@@ -252,6 +256,16 @@ class RowFits:
             self.checkpoint,
         )
         return paths, self.deviance(paths) if stop is None else stop.deviance
+
+    def _joined(self, coordinates: list[Coordinates]) -> list[Fit]:
+        """All fits at their null models, as one where they may be, with the models that they begin with."""
+        fits = join(self.begun(self.numbers))
+        if self.settings.models is not None:
+            self.settings.models.give(fits, coordinates)
+        if self.data.X.shape[0] * self.wanted.shape[1] * len(self.center) >= LARGE:
+            # what led here was as large as what the fits are about to fill
+            give_back_freed_memory()
+        return fits
 
     @property
     def numbers(self) -> list[int]:
@@ -271,7 +285,7 @@ class RowFits:
     def _model(self, f: int) -> QuadraticModel:
         # fits side by side keep all workers busy: each is one part then
         n_parts = 1 if len(self.numbers) >= self.engine.n_workers else None
-        diagonal = self.features[f].XX.ndim == 1
+        diagonal = self.features[f].is_diagonal
         model = self.settings.model(self.engine, self.G[f], self.coordinates[f], n_parts, diagonal)
         if self.inverts and not diagonal:
             model.inverses = RidgeInverses(self.engine, model.G)
@@ -291,6 +305,10 @@ class RowFits:
             )
             for f, own in zip(fits, rows, strict=True)
         ]
+        if self.shared is None:
+            # each fit has a copy of its own
+            for own in rows:
+                own.null = None
         if self.bare_fit is not None:
             for f, fit in zip(fits, begun, strict=True):
                 stand_at_null(fit, self.bare_fit, f, self.coordinates[f])

@@ -28,7 +28,7 @@ class FitData(NamedTuple):
         A stream is read block by block in every pass, and never held whole; `RemoteRows` stay where they are, and
         `SparseRows` sparse.
     Y : ndarray, shape (n_samples, n_neurons)
-        NaN where a neuron was not recorded.
+        NaN where a neuron was not recorded. In float64, or for `fit_population` as the user holds the same numbers.
     weights : ndarray, shape (n_samples,) or (n_samples, n_neurons), or None
     offset : ndarray, shape (n_samples,), or None
     splits : list of (train, test) row indices
@@ -45,6 +45,10 @@ class FitData(NamedTuple):
         """The data of some neurons."""
         own = None if self.weights is None or self.weights.ndim == 1 else self.weights[:, neurons]
         return self._replace(Y=self.Y[:, neurons], weights=self.weights if own is None else own)
+
+    def with_activity(self, Y: np.ndarray) -> FitData:
+        """The data with another array for Y."""
+        return self._replace(Y=Y)
 
     def narrowed(self, columns: np.ndarray) -> FitData:
         """The data in some columns (n_features,) of bool."""

@@ -88,6 +88,15 @@ class FeatureSums:
             return self.free
         return FeatureSums(self.s, self.x[columns], self.XX[np.ix_(columns, columns)])
 
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether XX is a diagonal alone."""
+        return self.XX.ndim == 1
+
+    def without_products(self) -> FeatureSums:
+        """The sums without XX, unless that is a diagonal."""
+        return self if self.is_diagonal else replace(self, XX=np.zeros((0, 0)))
+
     def mean(self, fit_intercept: bool) -> np.ndarray:
         """What an intercept can make up for, shape (n_features,)."""
         return self.x / max(self.s, np.finfo(float).tiny) if fit_intercept else np.zeros_like(self.x)
@@ -100,10 +109,10 @@ class FeatureSums:
         """
         s = max(self.s, np.finfo(float).tiny)
         mean = self.x[columns] / s
-        square = (self.XX if self.XX.ndim == 1 else np.diag(self.XX))[columns] / s
+        square = (self.XX if self.is_diagonal else np.diag(self.XX))[columns] / s
         size = np.sqrt(np.where(square > 0, square, 1.0))
         mean = mean / size
-        if self.XX.ndim == 1:
+        if self.is_diagonal:
             sets = max(float(mean @ mean), 1.0)
             return mean / (size * sets), float(mean @ mean) / sets
         XX = self.XX[np.ix_(columns, columns)] / (s * np.outer(size, size))
@@ -151,7 +160,7 @@ def feature_sums(
         if part.index is not None:
             rows, s = some_rows(X, part.index), None if weights is None else weights[part.index]
         found = FeatureSums.of(engine, rows, s, part.ranges, dtype)
-        if free is None or found.XX.ndim > 1:
+        if free is None or not found.is_diagonal:
             return found
         return replace(found, free=FeatureSums.of(engine, rows.with_columns(np.flatnonzero(free)), s, part.ranges))
 
