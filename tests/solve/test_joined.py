@@ -131,7 +131,7 @@ def test_no_fit_takes_the_room_for_models_of_another():
 
 
 def test_no_fit_takes_the_room_of_another_where_models_are_single_ones(monkeypatch):
-    monkeypatch.setattr("popglm.solve.fit.OWN_BYTES", 1.5 * RotatedModel.n_bytes(P))
+    monkeypatch.setattr("popglm.solve.rotated.SINGLE_BYTES", 2.5 * RotatedModel.n_bytes(P))
     (joined,) = join(begun(rows(), penalty_of("group_lasso")))
     joined.together = None
     joined.give_own_models(np.arange(4 * Q))

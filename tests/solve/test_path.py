@@ -304,3 +304,17 @@ def test_a_loss_that_rounding_made_too_low_holds_no_neuron_up(penalty):
         (path,) = walk_paths(fits, evaluate_fits, Course(lambdas, 1e-7, 200))
     assert path.gap.max() <= 1e-7
     assert path.n_iter.max() <= 10
+
+
+@pytest.mark.parametrize("thin", [False, True])
+def test_models_go_to_the_axes_of_their_matrix_and_back(thin):
+    rng = np.random.default_rng(0)
+    root, X = rng.normal(size=(40, P)), rng.normal(size=(2, P))
+    G, terms = root.T @ root / 40, Penalty.make("group_lasso", None, 0.0, np.array([3, 1, 2]))
+    model = QuadraticModel(NumpyEngine("float64"), G, terms, thin=thin)
+    c, tau, at = np.ones(2), np.ones((2, 3)), np.arange(2)
+    local = model.local(at, model.memory(2), at, c, tau, np.zeros(2))
+    # few problems go back by the axes themselves: there may be many thin models
+    assert len(local.transposed) == (not thin)
+    np.testing.assert_allclose(local.from_axes(local.to_axes(X)), X, atol=1e-12)
+    np.testing.assert_allclose(local.from_axes(local.to_axes(X) * local.spectra), X @ G, atol=1e-12)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from popglm.engines.memory import give_back_freed_memory
 from popglm.solve.bounded_newton import decrement_of_gram, newton_within
 from popglm.solve.certificate import DECREMENT_SAFETY, certificate, decrement
 from popglm.solve.curvature_memory import CurvatureMemory
@@ -269,7 +270,7 @@ class Fit(Problems):
         size = len(self.W) // self.n_fits
         # of its own fit alone: no fit takes the room of another
         held = sum(other // size == problem // size for other in self.own)
-        if problem not in self.own and held * RotatedModel.n_bytes(self.W.shape[1]) > OWN_BYTES:
+        if problem not in self.own and held >= RotatedModel.most(self.W.shape[1]):
             return
         here = np.array([problem])
         (G,) = self.objective.weighted_grams(here, self.W[here], self.at.b[here])
@@ -277,6 +278,7 @@ class Fit(Problems):
             self.own[problem] = RotatedModel(self.model.engine, G, self.model.penalty)
             self.memory.forget(here)
             self.damping[here] = 1
+        give_back_freed_memory(G.nbytes)
 
     def leave_norms(self, problems: np.ndarray) -> None:
         """Give problems that come to a strength of 0 the shared model, if their own serve norms alone."""

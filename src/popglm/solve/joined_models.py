@@ -48,15 +48,17 @@ class JoinedModels(QuadraticModel):
         return [problems]
 
     def remember(self, memory: CurvatureMemory, neurons: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
-        """Push curvature pairs."""
+        """Push curvature pairs, those of one fit after the other: what is made on the way is as large as they are."""
 
-        def times_G(rows: np.ndarray, s: np.ndarray) -> np.ndarray:
-            each = list(self._each(rows))
-            if not pays_workers(len(s), s.shape[1]):
-                return np.concatenate([model.times_G(s[at]) for model, at in each])
-            return np.concatenate(self.engine.map(lambda model, at: model.times_G(s[at]), each))
+        def push(model: QuadraticModel, at: slice) -> None:
+            memory.push(neurons[at], s[at], y[at], lambda _, s: model.times_G(s))
 
-        memory.push(neurons, s, y, times_G)
+        each = list(self._each(neurons))
+        if pays_workers(len(s), s.shape[1]):
+            self.engine.map(push, each)
+        else:
+            for model, at in each:
+                push(model, at)
 
     def local(self, at, memory: CurvatureMemory, neurons, c, tau, lam2) -> LocalModel:
         """See `SplitModel`."""
@@ -73,7 +75,7 @@ class JoinedModels(QuadraticModel):
         values, vectors, transposed = zip(
             *self.engine.map(lambda model: model.fast_spectrum, [(model,) for model in self.models]), strict=True
         )
-        return np.stack(values), list(vectors), list(transposed)
+        return np.stack(values), list(vectors), [one for (one,) in transposed]
 
     def _each(self, neurons: np.ndarray) -> Iterator[tuple[QuadraticModel, slice]]:
         """The model of every fit, and where its own are among some problems, which ascend."""

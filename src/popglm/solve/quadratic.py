@@ -27,11 +27,15 @@ __all__ = ["QuadraticModel", "decrease", "inverse_diagonal", "pays_workers"]
 
 #: Curvature pairs of every problem. Fewer make shorter steps and more evaluations, and each takes two rows of memory.
 PAIRS = 18
+#: Of problems with more features than the first number: there memory counts, and more evaluations cost less than it.
+WIDE, WIDE_PAIRS = 512, 12
 #: Products with G that the steps of `newton_steps` are worth, when they are chosen for a neuron.
 PRODUCTS = 240
 #: Problems × features² of a step that workers take faster together than one by itself: each of its calls holds Python's
 #: lock for a time.
 LEAST_SHARED = 2**20
+#: Problems × features of a portion that a worker takes at a time, about: a step makes some twenty arrays of that size.
+PORTION = 2**17
 #: Strengths for which a metric with a smoothness penalty is kept at a time.
 MAX_SPECTRA = 8
 
@@ -97,8 +101,10 @@ class QuadraticModel(SplitModel):
         """Whether `step` shares its problems out itself, and so must not run in one of the workers."""
         return not self.split and not self.thin and self.n_parts > 1
 
-    def memory(self, n_neurons: int, size: int = PAIRS) -> CurvatureMemory:
-        """An empty memory of ``size`` pairs for each of ``n_neurons``."""
+    def memory(self, n_neurons: int, size: int | None = None) -> CurvatureMemory:
+        """An empty memory for each of ``n_neurons``, of as many pairs as problems of this width have, or ``size``."""
+        if size is None:
+            size = PAIRS if len(self.G) <= WIDE else WIDE_PAIRS
         return CurvatureMemory(n_neurons, size, len(self.G), self.engine.dtype, self.penalty.has_norm or self.diagonal)
 
     def portions(self, problems: np.ndarray) -> list[np.ndarray]:
@@ -211,7 +217,7 @@ class QuadraticModel(SplitModel):
         values, vectors, transposed = self.fast_spectrum
         product = thin_product if self.thin else self.engine.product
         return LocalModel(
-            product, None if self.split else self.G_fast[None], values[None], vectors[None], transposed[None],
+            product, None if self.split else self.G_fast[None], values[None], vectors[None], transposed,
             np.zeros(len(at), int), self.penalty, c[at], lam2[at], tau[at], neurons[at], memory.pairs,
         )  # fmt: skip
 
@@ -251,16 +257,27 @@ class QuadraticModel(SplitModel):
         self.engine.map(work, [(at,) for at in _portions(which, size)])
 
     def _even(self, n: int) -> int:
-        """Size of `n_parts` equal portions of n problems."""
+        """Size of equal portions of n problems: `n_parts` of them, or some times as many, of `PORTION` numbers."""
+        n_parts = self.n_parts * max(-(-n * len(self.G) // (self.n_parts * PORTION)), 1)
         # products take as long for one row as for a tile of four
-        return max(-(-n // self.n_parts), 4)
+        return max(-(-n // n_parts), 4)
 
     @cached_property
     def fast_spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Eigenvalues and eigenvectors of G, and the latter's transpose, in the engine's precision."""
-        values, vectors = (a.astype(self.engine.dtype) for a in np.linalg.eigh(self.G_fast.astype(float)))
+        """Eigenvalues and eigenvectors of G, and the latter's transpose, in the engine's precision.
+
+        The last is one matrix in an array of its own, or none in a thin model: a few problems go back from the axes by
+        the eigenvectors themselves, and there may be many such models.
+        """
+        G, dtype = self.G_fast.astype(float), self.engine.dtype
+        if self.thin:
+            # in two matrices of room; NumPy takes five, and workers make such models at the same time
+            values, axes = eigh(G.T, driver="evr", overwrite_a=True, check_finite=False)
+            vectors = np.ascontiguousarray(axes, dtype)
+            return np.maximum(values.astype(dtype), 0), vectors, np.zeros((0, *vectors.shape), dtype)
+        values, vectors = (a.astype(dtype) for a in np.linalg.eigh(G))
         # an array of its own: with few neurons, products with a transposed view take far longer
-        return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)
+        return np.maximum(values, 0), np.ascontiguousarray(vectors), np.ascontiguousarray(vectors.T)[None]
 
     def solve_metric(self, r: np.ndarray, c: np.ndarray, lam2: np.ndarray) -> np.ndarray:
         """(cG + λ₂I + σR)⁻¹r, directions without variance or penalty left alone."""

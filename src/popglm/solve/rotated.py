@@ -18,6 +18,9 @@ from popglm.statistics.penalties import Penalty
 
 __all__ = ["RotatedModel", "RotatedObjective"]
 
+#: Bytes of such models in a fit at most. They are of many features, and fits gain little by more of them.
+SINGLE_BYTES = 20e6
+
 
 class RotatedModel:
     """A `QuadraticModel` around a Gram matrix whose blocks are not diagonal: each is rotated to its principal axes.
@@ -59,8 +62,13 @@ class RotatedModel:
 
     @staticmethod
     def n_bytes(n_features: int) -> int:
-        """Memory, in float32: a matrix, its eigenvectors, and their transpose."""
-        return 12 * n_features**2
+        """Memory, in float32: a matrix and its eigenvectors."""
+        return 8 * n_features**2
+
+    @classmethod
+    def most(cls, n_features: int) -> int:
+        """How many of them a fit has at most: one, or as many as there is room for."""
+        return max(int(SINGLE_BYTES // cls.n_bytes(n_features)), 1)
 
     def portions(self, columns: np.ndarray) -> list[np.ndarray]:
         """All columns: those of one neuron are few."""
