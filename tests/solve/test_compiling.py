@@ -1,5 +1,6 @@
 """Compiled functions on disk: never those of other types or of earlier sources, however many processes write them."""
 
+import gc
 import importlib
 import sys
 import threading
@@ -9,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from popglm.solve import compiling
+from popglm.solve import compiling, linking
 
 INNER = """
 from popglm.solve.compiling import inner_compiled
@@ -131,3 +132,42 @@ def test_flush(outer, tmp_path):
 def test_without_compiling(outer, monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
     assert outer()(np.ones(3)) == 12
+
+
+def test_inner_functions_have_no_machine_code_of_their_own(outer):
+    """Their code is kept within that of their callers, for any types, and exceptions pass through."""
+    function = outer(inner="x + 1")
+    assert function(np.ones(3)) == function(np.ones(3, np.float32)) == 12
+    inner = sys.modules["inner_of_test"].inner
+    assert len(inner.overloads) == 2
+    for made in inner.overloads.values():
+        assert not made.library._object_caching_enabled
+        with pytest.raises(ValueError, match="object caching"):
+            made.library._get_compiled_object()
+
+
+def test_a_numba_that_has_changed_compiles_all_in_its_own_way(outer, monkeypatch):
+    monkeypatch.setattr(linking, "OVERRIDDEN", ("what_numba_has_no_more",))
+    plain, inner = linking.pipelines()
+    assert (plain, inner) == ({}, {"no_cpython_wrapper": True})
+    monkeypatch.setattr(compiling, "FOR_PYTHON", plain)
+    monkeypatch.setattr(compiling, "INNER", inner)
+    monkeypatch.setattr(compiling, "HAS_CACHE", False)
+    assert outer(inner="x + 1")(np.ones(3)) == 12
+    made = next(iter(sys.modules["inner_of_test"].inner.overloads.values()))
+    assert made.library._get_compiled_object()
+
+
+def test_garbage_is_collected_again_after_compiling(outer):
+    assert gc.isenabled()
+    assert outer(start="0.25")(np.ones(3)) == 12.25
+    assert gc.isenabled()
+    with pytest.raises(Exception, match="np_one"):
+        outer(inner="np_one(x)")(np.ones(3))
+    assert gc.isenabled()
+
+
+def test_for_python(outer):
+    outer()
+    inner = sys.modules["inner_of_test"].inner
+    assert compiling.for_python(inner)(2.0) == 3

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from popglm.solve.extrapolation import MEMORY, empty_past, extrapolate
+from popglm.solve import extrapolation
+from popglm.solve.compiling import for_python
+from popglm.solve.extrapolation import MEMORY, empty_past
+
+extrapolate = for_python(extrapolation.extrapolate)
 
 
 def iterate(F, v, n_times, extrapolated=True):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from popglm.solve.compiling import compiled, inner_compiled
+from popglm.solve.compiling import compiled, for_python, inner_compiled
 
 __all__ = [
     "ModelArrays",
@@ -65,8 +65,8 @@ def row_dots(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", A, B)
 
 
-@compiled
-def thin_product(A, M):
+@inner_compiled
+def thin_product_inner(A, M):
     """AM for few rows A: BLAS first copies all of M, and takes 290 µs where this takes 56 to 163 (1 to 6 × 1,011)."""
     n, p = A.shape
     out = np.zeros((n, M.shape[1]), A.dtype)
@@ -85,43 +85,61 @@ def thin_product(A, M):
     return out
 
 
-@compiled
-def to_axes(A, vectors, slots, tile):
+@inner_compiled
+def _product(A, M):
+    """AM for square M by BLAS, without what numba compiles for a product that makes its own array."""
+    out = np.empty(A.shape, A.dtype)
+    np.dot(A, M, out)
+    return out
+
+
+@inner_compiled
+def to_axes_inner(A, vectors, slots, tile):
     """AV, with the rows' own V where there are several; rows beyond the neurons begin with the first again.
 
     BLAS takes the products with a shared V of as many rows as fill its tiles.
     """
     if len(vectors) == 1:
-        return np.dot(A, vectors[0]) if tile else thin_product(A, vectors[0])
+        return _product(A, vectors[0]) if tile else thin_product_inner(A, vectors[0])
     out = np.empty(A.shape, A.dtype)
     for j in range(len(A)):
-        row = thin_product(A[j : j + 1], vectors[slots[j % len(slots)]])
+        row = thin_product_inner(A[j : j + 1], vectors[slots[j % len(slots)]])
         for k in range(A.shape[1]):
             out[j, k] = row[0, k]
     return out
 
 
-@compiled
-def from_axes(A, vectors, transposed, slots, tile):
-    """AVᵀ, as `to_axes`."""
+@inner_compiled
+def from_axes_inner(A, vectors, transposed, slots, tile):
+    """AVᵀ, as `to_axes_inner`."""
     if len(transposed) > 0:
-        return np.dot(A, transposed[0]) if tile else thin_product(A, transposed[0])
+        return _product(A, transposed[0]) if tile else thin_product_inner(A, transposed[0])
     out = np.empty(A.shape, A.dtype)
     for j in range(len(A)):
         dots(vectors[slots[j % len(slots)]], A[j], out[j])
     return out
 
 
-@compiled
-def middles(c, rows, pairs):
+#: The same, for Python to call: most fits call none, and so compile none.
+thin_product, to_axes, from_axes = (for_python(f) for f in (thin_product_inner, to_axes_inner, from_axes_inner))
+
+
+def middles(c: np.ndarray, rows: np.ndarray, pairs: Pairs) -> np.ndarray:
     """K = [[c SᵀGS, L], [Lᵀ, −D]]: L the part of SᵀY with s newer than y, D its diagonal.
 
     Of m pairs that a neuron has, K is in the first 2m rows and columns: all that follows depends on these alone.
     """
+    memory, kind = pairs.S.shape[1], pairs.S.dtype
+    out = np.zeros((len(c), 2 * memory, 2 * memory))
+    _fill_middles(c, rows, pairs, out, *np.empty((2, memory, memory), kind))
+    return out
+
+
+@compiled
+def _fill_middles(c, rows, pairs, out, SG, SY):
+    """See `middles`; SG and SY hold products of one problem."""
     S, Y, GS, kept = pairs
     memory = S.shape[1]
-    out = np.zeros((len(c), 2 * memory, 2 * memory))
-    SG, SY = np.empty((memory, memory), S.dtype), np.empty((memory, memory), S.dtype)
     for j in range(len(c)):
         i, K = rows[j], out[j]
         held = min(kept[i], memory)
@@ -135,19 +153,25 @@ def middles(c, rows, pairs):
                 # slots fill in order; in a full ring the oldest pair lies at kept % held
                 if (a - kept[i]) % held > (b - kept[i]) % held:
                     K[a, held + b] = K[held + b, a] = SY[a, b]
-    return out
 
 
-@compiled
-def inverse_middles(c, rows, pairs, K, diagonal):
+def inverse_middles(c: np.ndarray, rows: np.ndarray, pairs: Pairs, K: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
     """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns, laid out as K.
 
     Not finite where there is none: the step is then no step.
     """
+    kind, memory = pairs.GS.dtype, pairs.GS.shape[1]
+    out, work = np.zeros(K.shape, kind), tuple(np.empty(n, kind) for n in (diagonal.shape[1], memory, memory))
+    _fill_inverses(c, rows, pairs, K, diagonal, out, np.empty(K.shape[1:]), work)
+    return out
+
+
+@compiled
+def _fill_inverses(c, rows, pairs, K, diagonal, out, inner, work):
+    """See `inverse_middles`; the arrays after ``out`` are for one problem at a time."""
     Y, GS, kept = pairs.Y, pairs.GS, pairs.kept
     memory, p = GS.shape[1], diagonal.shape[1]
-    out, inner, x = np.zeros(K.shape, GS.dtype), np.empty(K.shape[1:]), np.empty(p, GS.dtype)
-    both, y_only = np.empty(memory, GS.dtype), np.empty(memory, GS.dtype)
+    x, both, y_only = work
     for j in range(len(c)):
         held = min(kept[rows[j]], memory)
         for a in range(2 * held):
@@ -172,7 +196,6 @@ def inverse_middles(c, rows, pairs, K, diagonal):
         for a in range(2 * held):
             for b in range(2 * held):
                 out[j, a, b] = inner[a, b]
-    return out
 
 
 @inner_compiled
@@ -209,17 +232,15 @@ def invert(A, n):
 
 
 @compiled
-def low_rank(c, rows, pairs, M, X):
-    """See `LocalModel.low_rank`."""
+def low_rank(c, rows, pairs, M, X, out):
+    """See `LocalModel.low_rank`: ``out``, which holds zeros, is filled."""
     Y, GS, kept = pairs.Y, pairs.GS, pairs.kept
-    out = np.zeros_like(X)
     for j in range(len(c)):
         held = min(kept[rows[j]], GS.shape[1])
         if held > 0:
             row = low_rank_row(c[j], held, GS[rows[j]], Y[rows[j]], M[j], X[j])
             for k in range(len(row)):
                 out[j, k] = row[k]
-    return out
 
 
 @inner_compiled

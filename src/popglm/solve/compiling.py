@@ -24,7 +24,9 @@ from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
-__all__ = ["HAS_CACHE", "compiled", "inner_compiled"]
+from popglm.solve.linking import pipelines
+
+__all__ = ["HAS_CACHE", "compiled", "for_python", "inner_compiled"]
 
 #: Re-association lets the loops over columns vectorise; NaN and inf keep their meaning.
 #: Loops over entries are compiled in a fraction of the time of assignments to slices and of NumPy's functions.
@@ -34,17 +36,26 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
     "no_cfunc_wrapper": True,
 }
-INNER_OPTIONS = {**OPTIONS, "no_cpython_wrapper": True}
+#: How functions are compiled that Python calls, and those that compiled functions alone call.
+FOR_PYTHON, INNER = pipelines()
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called with arguments of some types, or read its code from disk."""
-    return _with_cache(njit(**OPTIONS)(function))
+    return _with_cache(njit(**FOR_PYTHON, **OPTIONS)(function))
 
 
 def inner_compiled(function: Callable[..., Any]) -> Any:
-    """As `compiled`, for functions that compiled ones call, and Python never."""
-    return _with_cache(njit(**INNER_OPTIONS)(function))
+    """As `compiled`, for functions that compiled ones call, and Python never: calls from there end the process.
+
+    Its code is kept on disk within that of its callers.
+    """
+    return njit(**INNER, **OPTIONS)(function)
+
+
+def for_python(inner: Any) -> Any:
+    """What `inner_compiled` made of a function, as `compiled` makes it, for calls from Python."""
+    return compiled(getattr(inner, "py_func", inner))
 
 
 def fingerprint(function: FunctionType) -> str:

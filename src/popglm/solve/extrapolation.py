@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from popglm.solve.compiling import compiled, inner_compiled
+from popglm.solve.compiling import inner_compiled
 
 __all__ = ["empty_past", "extrapolate"]
 
@@ -59,7 +59,7 @@ def _dot(x, y):
     return total
 
 
-@compiled
+@inner_compiled
 def extrapolate(v, mapped, past, gram, held, goes_on):
     """Replace v by what follows ``mapped`` = F(v): ``mapped`` itself unless the iteration ``goes_on``."""
     p, slot = len(v), (held - 1) % MEMORY

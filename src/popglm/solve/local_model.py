@@ -168,4 +168,6 @@ class LocalModel:
 
     def low_rank(self, M: np.ndarray, X: np.ndarray) -> np.ndarray:
         """QᵀMQX, row by row."""
-        return low_rank(self.c, self.rows, self.pairs, M, X)
+        out = np.zeros_like(X)
+        low_rank(self.c, self.rows, self.pairs, M, X, out)
+        return out

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from popglm.engines.numpy_engine import TILE
-from popglm.solve.compact import from_axes, low_rank_row, row_dots, thin_product, to_axes
+from popglm.solve.compact import from_axes_inner, low_rank_row, row_dots, thin_product, to_axes_inner
 from popglm.solve.compiling import compiled, inner_compiled
 from popglm.solve.extrapolation import empty_past, extrapolate
 from popglm.solve.local_model import LocalModel
@@ -246,7 +246,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
             for k in range(p):
                 z = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
                 A[j, k] = 2 * z - V[j, k] - start[j, k]
-        R = to_axes(A, vectors, slots, tile)
+        R = to_axes_inner(A, vectors, slots, tile)
         for j in range(n):
             for k in range(p):
                 R[j, k] = (rho[j] * R[j, k] - pull[j, k]) * inverse[j, k]
@@ -256,7 +256,7 @@ def _iterate(n_times, tile, model, split, V, past, beside):
                 added = low_rank_row(c[j], n_pairs, pairs.GS[i], pairs.Y[i], core[j], R[j])
                 for k in range(p):
                     R[j, k] += inverse[j, k] * added[k]
-        X = from_axes(R, vectors, transposed, slots, tile)
+        X = from_axes_inner(R, vectors, transposed, slots, tile)
         for j in range(n):
             if beside is not None:
                 _keep_shares(V[j], j, rho[j], (tau[j], ridge[j]), beside, before)
@@ -311,7 +311,7 @@ def _look(tile, model, split, V, beside):
         if beside is not None:
             shrunk += _fallen(start[j], Z[j], tau[j], beside.starts)
         gained[j], share[j] = shrunk, used / p
-    R = to_axes(A, vectors, slots, tile)
+    R = to_axes_inner(A, vectors, slots, tile)
     for j in range(n):
         i, d, u, own = rows[j], R[j], R[n + j], values[slots[j]]
         held = min(pairs.kept[i], pairs.GS.shape[1])
