@@ -12,7 +12,7 @@ import numpy as np
 from popglm.solve.compact import ModelArrays, Pairs, from_axes, inverse_middles, low_rank, middles, to_axes
 from popglm.statistics.penalties import Penalty
 
-__all__ = ["GroupsAndBounds", "LocalModel", "parts_of_fits"]
+__all__ = ["LocalModel", "parts_of_fits"]
 
 Part = TypeVar("Part")
 
