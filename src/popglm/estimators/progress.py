@@ -20,9 +20,9 @@ __all__ = ["fit_progress"]
 #: Seconds after which a fit shows its progress in a terminal without being asked.
 PATIENCE = 10.0
 
-COMPILING = "popglm compiles its kernels once (about 20 s); later fits start at once."
+COMPILING = "popglm compiles its kernels once (5 to 20 s); later fits start at once."
 COMPILING_HERE = (
-    "popglm compiles its kernels (about 20 s), in every process anew: neither its own folder nor the home can be "
+    "popglm compiles its kernels (5 to 20 s), in every process anew: neither its own folder nor the home can be "
     "written to. Set NUMBA_CACHE_DIR to a folder that lasts."
 )
 
