@@ -74,6 +74,25 @@ def coordinate_descent(B, g, tau, lam2, w):
         return fit.fit(L.T, target).coef_ - w
 
 
+@pytest.mark.parametrize("strength", [1e-6, 1e-3, 0.05])
+@pytest.mark.parametrize("most", [0.0, 1e6])
+def test_a_model_without_a_minimum_tells_of_none_and_leaves_the_others_alone(most, strength):
+    sound, W, grad, _, _ = make(3, strength)
+    broken = sound.pairs.GS.copy()
+    # as if rounding had lost a column of GS: what BFGS takes away along s is more than there is
+    broken[1] *= 4.0
+    model = replace(sound, pairs=sound.pairs._replace(GS=broken))
+    core = resolvent(model, np.full(N_NEURONS, 1e-3))[1]
+    assert np.isnan(core[1, :6, :6]).all()
+    assert np.isfinite(core[[0, 2]]).all()
+    found, expected = (
+        split_steps(m, W, grad, np.zeros(N_NEURONS), most=np.full(N_NEURONS, most)) for m in (model, sound)
+    )
+    assert np.isnan(found[2][1])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one[[0, 2]], other[[0, 2]], rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("n_pairs", [0, 1, 4, 6, 15])
 def test_products_and_solutions_are_those_of_the_dense_bfgs_matrix(n_pairs):
     model, W, _, matrices, V = make(n_pairs)

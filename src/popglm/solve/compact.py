@@ -158,7 +158,8 @@ def _fill_middles(c, rows, pairs, out, SG, SY):
 def inverse_middles(c: np.ndarray, rows: np.ndarray, pairs: Pairs, K: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
     """(K − Q diag(d) Qᵀ)⁻¹ for rows d of ``diagonal``, K⁻¹ where it has no columns, laid out as K.
 
-    Not finite where there is none: the step is then no step.
+    NaN where there is none, and where the model would not be positive definite: the step is then no step. Beside pairs
+    that are sound, K and what it is reduced to have as many negative eigenvalues as there are pairs.
     """
     kind, memory = pairs.GS.dtype, pairs.GS.shape[1]
     out, work = np.zeros(K.shape, kind), tuple(np.empty(n, kind) for n in (diagonal.shape[1], memory, memory))
@@ -192,19 +193,20 @@ def _fill_inverses(c, rows, pairs, K, diagonal, out, inner, work):
             dots(y, x, y_only)
             for b in range(held):
                 inner[held + a, held + b] -= y_only[b]
-        invert(inner, 2 * held)
+        sound = invert(inner, 2 * held) == (held % 2 == 0)
         for a in range(2 * held):
             for b in range(2 * held):
-                out[j, a, b] = inner[a, b]
+                out[j, a, b] = inner[a, b] if sound else np.nan
 
 
 @inner_compiled
 def invert(A, n):
     """Put the inverse of the first n rows and columns of A in their place, by elimination with pivots from rows.
 
-    Of n up to 36 it takes less time than LAPACK, a twentieth for n of 6. NaN where an entry is not finite.
+    Of n up to 36 it takes less time than LAPACK, a twentieth for n of 6. NaN where an entry is not finite. Returns
+    whether the determinant is positive.
     """
-    swapped, finite = np.empty(n, np.int64), True
+    swapped, finite, positive = np.empty(n, np.int64), True, True
     for i in range(n):
         best = i
         for a in range(n):
@@ -214,6 +216,7 @@ def invert(A, n):
         swapped[i] = best
         for k in range(n):
             A[i, k], A[best, k] = A[best, k], A[i, k]
+        positive = positive == ((A[i, i] > 0.0) == (best == i))
         row, share = A[i], 1.0 / A[i, i]
         A[i, i] = 1.0
         for k in range(n):
@@ -229,6 +232,7 @@ def invert(A, n):
             A[a, i], A[a, swapped[i]] = A[a, swapped[i]], A[a, i]
             if not finite:
                 A[a, i] = np.nan
+    return positive
 
 
 @compiled

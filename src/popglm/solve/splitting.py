@@ -104,7 +104,8 @@ def split_steps(
     -------
     D : ndarray, shape (n_neurons, n_features)
     gained, left : ndarray, shape (n_neurons,)
-        Decrease of the model, and what it can still decrease: a bound where both are no more than ``most``.
+        Decrease of the model, and what it can still decrease: a bound where both are no more than ``most``. The latter
+        is NaN where rounding has made B indefinite.
     rho : ndarray, shape (n_neurons,)
         For the next time.
     """
@@ -140,6 +141,8 @@ def split_steps(
         if len(told):
             left[told] = decrement(own.take(told), missing[told])
             go[told] = gained[told] + left[told] > most[told]
+        # rounding has made such a B indefinite: its model has no minimum, and what was gained there says nothing
+        left[left < 0] = np.nan
         out_Z[todo], out_gained[todo], out_left[todo], out_rho[todo] = Z, gained, left, split.rho * factor
         if not go.any():
             break
@@ -258,25 +261,25 @@ def _iterate(n_times, tile, model, split, V, past, beside):
                     R[j, k] += inverse[j, k] * added[k]
         X = from_axes_inner(R, vectors, transposed, slots, tile)
         for j in range(n):
-            apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
             if beside is not None:
                 _keep_shares(V[j], j, rho[j], (tau[j], ridge[j]), beside, before)
-                for k in range(p):
-                    z_before = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
-                    mapped[k] = RELAXATION * (start[j, k] + X[j, k] - z_before) + V[j, k]
-                _keep_shares(mapped, j, rho[j], (tau[j], ridge[j]), beside, after)
             for k in range(p):
-                x = start[j, k] + X[j, k]
-                z_before = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
-                v = RELAXATION * (x - z_before) + V[j, k]
-                z = _hold(after[k] * _shrink(v, rho[j], tau[j, k], ridge[j, k]), beside, j, k)
-                u = v - z
-                mapped[k] = v
-                apart += (x - z) ** 2
-                moved += (z - z_before) ** 2
-                xx += x * x
-                uu += u * u
-            primal[j], dual[j] = apart / xx, moved / uu
+                z = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
+                mapped[k] = RELAXATION * (start[j, k] + X[j, k] - z) + V[j, k]
+            if left == 0:
+                if beside is not None:
+                    _keep_shares(mapped, j, rho[j], (tau[j], ridge[j]), beside, after)
+                apart, moved, xx, uu = 0.0, 0.0, TINY, TINY
+                for k in range(p):
+                    x, v = start[j, k] + X[j, k], mapped[k]
+                    z_before = _hold(before[k] * _shrink(V[j, k], rho[j], tau[j, k], ridge[j, k]), beside, j, k)
+                    z = _hold(after[k] * _shrink(v, rho[j], tau[j, k], ridge[j, k]), beside, j, k)
+                    u = v - z
+                    apart += (x - z) ** 2
+                    moved += (z - z_before) ** 2
+                    xx += x * x
+                    uu += u * u
+                primal[j], dual[j] = apart / xx, moved / uu
             extrapolate(V[j], mapped, differences[j], gram[j], held[j], left > 0)
             held[j] += 1
     return primal, dual

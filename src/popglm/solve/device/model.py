@@ -264,6 +264,7 @@ class BatchModel:
                 break
             bound = self._call(proximal.decrement, missing, model, self.spectrum[0])
             left = np.where(ends, self._host(bound), left)
+            failed |= left < 0
             if _few(active, ends & ~(np.maximum(-value, 0) + left <= most)):
                 break
         promise = np.maximum(-value, 0) + left
