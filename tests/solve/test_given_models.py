@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from begun import begun
+from scipy.linalg import block_diag
 
 from popglm.engines.numpy_engine import NumpyEngine
 from popglm.solve.given_models import GivenModels
@@ -33,7 +34,8 @@ def covariances(n, p, seed=0):
 def in_solver_columns(fit, problem):
     """The model of a problem, of the axes of its own."""
     slot = fit.together.slot[problem]
-    V = fit.together.V[slot].astype(float)
+    axes = np.split(fit.together.V[slot].astype(float), np.cumsum(SIZES**2)[:-1])
+    V = block_diag(*(own.reshape(size, size) for own, size in zip(axes, SIZES, strict=True)))
     return V @ fit.together.G[slot] @ V.T
 
 
@@ -69,3 +71,31 @@ def test_what_is_not_finite_is_left_out_and_what_is_not_definite_is_raised():
     assert given.known.tolist() == [[True, False, True]]
     assert np.linalg.eigvalsh(C[2])[0] < -0.009
     assert np.linalg.eigvalsh(given.G[0, 2].astype(float))[0] > -1e-4
+
+
+def test_neurons_share_a_model_until_they_get_one_of_their_own():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 6))
+    Y = rng.poisson(1.0, (4, 300)).astype(float)
+    rows = RowObjective(NumpyEngine("float64"), get_family("poisson"), Samples(X - X.mean(axis=0), Y), [[(0, 300)]])
+    (fit,) = begun(rows, Penalty.make("group_lasso", None, 0.0, SIZES))
+    given, C = GivenModels.empty(1, 2, SIZES), covariances(2, 6)
+    given.put(0, np.arange(2), C)
+    given.of(np.array([1, 0, 1, 1])).give([fit], [fit.objective.coordinates])
+    models, everyone = fit.together, np.arange(4)
+    assert models.slot[0] == models.slot[2] == models.slot[3] != models.slot[1]
+    assert sorted(models.users.tolist())[-2:] == [1, 3]
+    for problem, model in enumerate([1, 0, 1, 1]):
+        expected = fit.objective.coordinates.rotate_matrix(C[model])
+        np.testing.assert_allclose(in_solver_columns(fit, problem), expected, atol=1e-4)
+    # there is room for one each: what one writes the others do not see
+    assert models.make_room(np.array([2, 1])).tolist() == [True, True]
+    models.put(np.array([2]), 3.0 * np.eye(6)[None])
+    np.testing.assert_allclose(in_solver_columns(fit, 2), 3.0 * np.eye(6), atol=1e-6)
+    for problem in (0, 3):
+        expected = fit.objective.coordinates.rotate_matrix(C[1])
+        np.testing.assert_allclose(in_solver_columns(fit, problem), expected, atol=1e-4)
+    models.drop(everyone)
+    assert not models.users.any()
+    assert models.make_room(everyone).all()
+    assert len(set(models.slot)) == 4

@@ -121,7 +121,7 @@ def test_joined_fits_are_given_the_models_of_each():
 
 def test_no_fit_takes_the_room_for_models_of_another():
     shared = [fit.model for fit in begun(rows(), penalty_of("group_lasso"))]
-    models = OwnModels(shared[0], 4 * Q, 2.5 * 2 * 4 * P**2, shared)
+    models = OwnModels(shared[0], 4 * Q, 2.5 * 4 * P**2, shared)
     first = np.arange(Q)
     assert models.make_room(first).sum() == 2
     assert models.make_room(first + 2 * Q).sum() == 2

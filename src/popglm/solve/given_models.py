@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.coordinates import Coordinates
-from popglm.solve.own import OwnModels, make_definite, principal_blocks
+from popglm.solve.own import OwnModels, make_definite, n_axes, principal_blocks
 
 __all__ = ["GivenModels"]
 
@@ -32,11 +32,14 @@ class GivenModels:
         Of every block, in columns.
     known : ndarray of bool, shape (n_fits, n_neurons)
         Which of the matrices are there.
+    model_of : ndarray of int, optional
+        Number of every neuron's model among these, where several neurons share some; else each has its own.
     """
 
     G: np.ndarray
     axes: list[np.ndarray]
     known: np.ndarray
+    model_of: np.ndarray | None = None
 
     @classmethod
     def empty(cls, n_fits: int, n_neurons: int, block_sizes: np.ndarray) -> GivenModels:
@@ -49,26 +52,34 @@ class GivenModels:
         """Take covariances (n, n_features, n_features) of some neurons; those that are not finite are left out."""
         finite = np.isfinite(C).all(axis=(1, 2))
         neurons, C = neurons[finite], C[finite].astype(float)
-        out, V = np.zeros((2, *C.shape), np.float32)
         starts = np.cumsum([0, *(own.shape[-1] for own in self.axes)])
+        out, V = np.zeros(C.shape, np.float32), np.zeros((len(C), n_axes(starts)), np.float32)
         principal_blocks(C, starts, np.arange(len(C)), out, V)
         for one in out:
             make_definite(one)
         self.G[fit, neurons], self.known[fit, neurons] = out, True
-        for own, (lo, hi) in zip(self.axes, pairwise(starts), strict=True):
-            own[fit, neurons] = V[:, lo:hi, lo:hi]
+        first = 0
+        for own in self.axes:
+            last = first + own.shape[-1] ** 2
+            own[fit, neurons] = V[:, first:last].reshape(len(V), *own.shape[2:])
+            first = last
 
     def of(self, neurons: np.ndarray) -> GivenModels:
-        """Those of some neurons, which ascend."""
-        if len(neurons) == self.known.shape[1]:
-            return self
-        return replace(
-            self, G=self.G[:, neurons], axes=[own[:, neurons] for own in self.axes], known=self.known[:, neurons]
-        )
+        """Those of some neurons, in any order and as often as they come."""
+        return replace(self, model_of=self._numbers[neurons])
 
     def of_blocks(self, blocks: np.ndarray, columns: np.ndarray) -> GivenModels:
         """Those of some blocks alone, which have these columns."""
-        return replace(self, G=self.G[..., columns[:, None], columns], axes=[self.axes[b] for b in blocks])
+        own = self._numbers
+        return GivenModels(
+            self.G[:, own[:, None, None], columns[:, None], columns], [self.axes[b][:, own] for b in blocks],
+            self.known[:, own],
+        )  # fmt: skip
+
+    @property
+    def _numbers(self) -> np.ndarray:
+        """Of the models of all neurons."""
+        return np.arange(self.known.shape[1]) if self.model_of is None else self.model_of
 
     def give(self, fits: Sequence[Any], coordinates: Sequence[Coordinates]) -> None:
         """Have problems begin with theirs, where a `Fit` keeps such models and has room.
@@ -80,34 +91,47 @@ class GivenModels:
         coordinates : sequence of Coordinates
             Those of each set.
         """
+        for fit in fits:
+            if isinstance(fit.together, OwnModels):
+                # those that are given take no room of others
+                room = fit.together.n_slots + int(self.known.sum(axis=1).max())
+                fit.together = OwnModels(fit.model, len(fit.W), room * fit.together.n_bytes, fit.models)
         parts = [(fit, part) for fit in fits for part in range(fit.n_fits)]
         for number, ((fit, part), own) in enumerate(zip(parts, coordinates, strict=True)):
             if isinstance(fit.together, OwnModels):
                 size = len(fit.W) // fit.n_fits
                 neurons = fit.fittable[fit.fittable // size == part] % size
-                neurons = neurons[self.known[number, neurons]]
-                problems = neurons + part * size
-                room = fit.together.make_room(problems)
-                self._fill(fit.together, problems[room], number, neurons[room], own)
+                self._give(fit.together, neurons[self.known[number, self._numbers[neurons]]], part * size, number, own)
+
+    def _give(self, models: OwnModels, neurons: np.ndarray, first: int, number: int, coordinates: Coordinates) -> None:
+        """Give those of one set to neurons of a fit, whose problems begin with ``first``; like ones have one place."""
+        chosen, where, which = np.unique(self._numbers[neurons], return_index=True, return_inverse=True)
+        problems = neurons[where] + first
+        room = models.make_room(problems)
+        self._fill(models, problems[room], number, chosen[room], coordinates)
+        others = np.flatnonzero((where[which] != np.arange(len(which))) & room[which])
+        models.share(neurons[others] + first, problems[which[others]])
 
     def _fill(
-        self, models: OwnModels, problems: np.ndarray, number: int, neurons: np.ndarray, coordinates: Coordinates
+        self, models: OwnModels, problems: np.ndarray, number: int, chosen: np.ndarray, coordinates: Coordinates
     ) -> None:
-        """Write the models of problems that have a place: those of some neurons of one set."""
+        """Write the models of problems that have a place: those ``chosen`` of one set."""
         p = self.G.shape[-1]
+        starts = np.cumsum([0, *(own.shape[-1] for own in self.axes)])
         # a few at a time, so that what is in between stays small
         for first in range(0, len(problems), AT_A_TIME):
             at = slice(first, first + AT_A_TIME)
-            axes = self._axes(number, neurons[at])
-            turned = coordinates.rotate(axes.reshape(-1, p)).reshape(axes.shape)
-            models.take(problems[at], self.G[number, neurons[at]], turned.transpose(0, 2, 1))
+            axes = self._axes(number, chosen[at])
+            turned = coordinates.rotate(axes.reshape(-1, p)).reshape(axes.shape).transpose(0, 2, 1)
+            blocks = [turned[:, lo:hi, lo:hi].reshape(len(turned), -1) for lo, hi in pairwise(starts)]
+            models.take(problems[at], self.G[number, chosen[at]], np.concatenate(blocks, axis=1))
 
-    def _axes(self, number: int, neurons: np.ndarray) -> np.ndarray:
+    def _axes(self, number: int, chosen: np.ndarray) -> np.ndarray:
         """The models' axes as rows, in the user's columns, shape (n, n_features, n_features)."""
         p, first = self.G.shape[-1], 0
-        axes = np.zeros((len(neurons), p, p), np.float32)
+        axes = np.zeros((len(chosen), p, p), np.float32)
         for own in self.axes:
             last = first + own.shape[-1]
-            axes[:, first:last, first:last] = own[number, neurons].transpose(0, 2, 1)
+            axes[:, first:last, first:last] = own[number, chosen].transpose(0, 2, 1)
             first = last
         return axes

@@ -13,7 +13,7 @@ from popglm.solve.curvature_memory import CurvatureMemory
 from popglm.solve.quadratic import QuadraticModel, decrease
 from popglm.solve.slots import Slots
 
-__all__ = ["OwnModels"]
+__all__ = ["OwnModels", "make_definite", "n_axes", "principal_blocks"]
 
 #: Features up to which problems' own models are kept together; beyond, `newton_steps` is the cheaper way to a step
 #: where nearly all of them are in use, although it holds Python's lock.
@@ -27,18 +27,20 @@ class OwnModels(Slots):
 
     Attributes
     ----------
-    G, V : ndarray, shape (n_slots, n_features, n_features)
-        Gram matrices in the models' coordinates; these coordinates, a rotation inside every block.
+    G : ndarray, shape (n_slots, n_features, n_features)
+        Gram matrices in the models' coordinates.
+    V : ndarray, shape (n_slots, n_axes)
+        These coordinates: the axes of every block as columns of a matrix, row by row, block by block.
     """
 
     def __init__(
         self, model: QuadraticModel, n_problems: int, n_bytes: float, models: Sequence[QuadraticModel] = ()
     ) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
-        super().__init__(model, n_problems, n_bytes, 2, models)
-        shape = self.n_slots * len(self.models), len(model.G), len(model.G)
+        super().__init__(model, n_problems, n_bytes, models)
+        n, p, dtype = self.n_slots * len(self.models), len(model.G), self.engine.dtype
         # a slot takes memory when it is first written
-        self.G, self.V = (np.zeros(shape, self.engine.dtype) for _ in range(2))
+        self.G, self.V = np.zeros((n, p, p), dtype), np.zeros((n, n_axes(self.penalty.starts)), dtype)
 
     @property
     def kept(self) -> dict[str, np.ndarray]:
@@ -65,7 +67,7 @@ class OwnModels(Slots):
         self._share_out(turn, len(problems))
 
     def take(self, problems: np.ndarray, G: np.ndarray, V: np.ndarray) -> None:
-        """Give problems that have a place the Gram matrices G in coordinates V, as they are kept."""
+        """Give problems that have a place the Gram matrices G, and their coordinates V, as they are kept."""
         self.G[self.slot[problems]], self.V[self.slot[problems]] = G, V
 
     def remember(self, memory: CurvatureMemory, problems: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
@@ -107,18 +109,26 @@ class OwnModels(Slots):
         return D, decrease(penalty, W, D, grad + slope, lam, problems)
 
 
+def n_axes(starts: np.ndarray) -> int:
+    """Numbers of the axes of all blocks."""
+    return int(np.sum(np.diff(starts) ** 2))
+
+
 def principal_blocks(G: np.ndarray, starts: np.ndarray, slots: np.ndarray, out: np.ndarray, V: np.ndarray) -> None:
     """Rotate every block of each G to its principal axes: VᵀGV into ``out[slot]``, the axes into ``V[slot]``.
 
     G is changed.
     """
-    V[slots] = 0
+    first, found = 0, []
     for lo, hi in pairwise(starts):
         axes = np.linalg.eigh(G[:, lo:hi, lo:hi])[1]
-        V[slots, lo:hi, lo:hi] = axes
+        last = first + (hi - lo) ** 2
+        V[slots, first:last] = axes.reshape(len(axes), -1)
+        # as they are kept
+        found.append(V[slots, first:last].astype(float).reshape(axes.shape))
         G[:, :, lo:hi] = G[:, :, lo:hi] @ axes
-    for lo, hi in pairwise(starts):
-        axes = V[slots, lo:hi, lo:hi].astype(float)
+        first = last
+    for (lo, hi), axes in zip(pairwise(starts), found, strict=True):
         out[slots, lo:hi] = axes.transpose(0, 2, 1) @ G[:, lo:hi]
 
 
@@ -139,11 +149,12 @@ def rotated(A, V, slots, starts):
     """The rows of A in the coordinates of their models: Vᵀa, block by block."""
     out = np.zeros(A.shape, A.dtype)
     for j in range(len(A)):
-        turn = V[slots[j]]
+        turn, i = V[slots[j]], 0
         for b in range(len(starts) - 1):
             for k in range(starts[b], starts[b + 1]):
                 for m in range(starts[b], starts[b + 1]):
-                    out[j, m] += turn[k, m] * A[j, k]
+                    out[j, m] += turn[i] * A[j, k]
+                    i += 1
     return out
 
 
@@ -151,12 +162,13 @@ def rotated(A, V, slots, starts):
 def unrotated(A, V, slots, starts, at, out):
     """Va, block by block, for the rows a of A; row ``at[j]`` of ``out`` is written for row j."""
     for j in range(len(A)):
-        turn = V[slots[j]]
+        turn, i = V[slots[j]], 0
         for b in range(len(starts) - 1):
             for k in range(starts[b], starts[b + 1]):
                 total = 0.0
                 for m in range(starts[b], starts[b + 1]):
-                    total += turn[k, m] * A[j, m]
+                    total += turn[i] * A[j, m]
+                    i += 1
                 out[at[j], k] = total
 
 

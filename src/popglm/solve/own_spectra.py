@@ -36,7 +36,7 @@ class OwnSpectra(Slots, SplitModel):
         self, model: QuadraticModel, n_problems: int, n_bytes: float, models: Sequence[QuadraticModel] = ()
     ) -> None:
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
-        super().__init__(model, n_problems, n_bytes, 1, models)
+        super().__init__(model, n_problems, n_bytes, models)
         dtype, n_features, self.split = self.engine.dtype, len(model.G), model.split
         self._unpenalised = dict[int, QuadraticModel]()
         n_slots = self.n_slots * len(self.models)

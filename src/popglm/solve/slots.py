@@ -24,8 +24,6 @@ class Slots(Resumable):
         Problems of the fit.
     n_bytes : float
         Memory for the models at most.
-    n_matrices : int
-        Matrices (n_features, n_features) of a model.
     models : list of QuadraticModel
         The shared ones of several fits with as many problems each, one fit after the other: each has ``n_bytes``, so
         that no problem waits for room that those of another fit take.
@@ -34,8 +32,10 @@ class Slots(Resumable):
     ----------
     slot : ndarray of int, shape (n_problems,)
         Where a problem's model lies; −1 for none.
-    n_slots : int
-        Of every fit.
+    users : ndarray of int, shape (n_models * n_slots,)
+        Problems whose model lies in a slot.
+    n_slots, n_bytes : int
+        Of every fit; of every model.
     """
 
     #: Whether the models serve strengths of 0, too.
@@ -43,17 +43,18 @@ class Slots(Resumable):
     shares_out = True
 
     def __init__(
-        self, model: QuadraticModel, n_problems: int, n_bytes: float, n_matrices: int,
+        self, model: QuadraticModel, n_problems: int, n_bytes: float,
         models: Sequence[QuadraticModel] = (),
     ) -> None:  # fmt: skip
         """Room for as many models as ``n_bytes`` hold, at least one; no problem has one yet."""
         self.engine, self.penalty, self.n_parts = model.engine, model.penalty, model.n_parts
-        size = n_matrices * model.engine.dtype.itemsize * len(model.G) ** 2
+        self.n_bytes = model.engine.dtype.itemsize * len(model.G) ** 2
         self.models, self.n_features = list(models) or [model], len(model.G)
         self.n_of_fit = n_problems // len(self.models)
-        self.n_slots = int(np.clip(n_bytes // size, 1, self.n_of_fit))
+        self.n_slots = int(np.clip(n_bytes // self.n_bytes, 1, self.n_of_fit))
         self.slot = np.full(n_problems, -1)
         n = self.n_slots
+        self.users = np.zeros(n * len(self.models), int)
         self._free = [list(range(n * i, n * (i + 1)))[::-1] for i in range(len(self.models))]
 
     @property
@@ -72,6 +73,7 @@ class Slots(Resumable):
         """See `popglm.solve.snapshot.Resumable`."""
         self.slot[:], free = state["slot"], state["free"]
         self._free = [free[free // self.n_slots == i].tolist() for i in range(len(self.models))]
+        self.users = np.bincount(self.slot[self.slot >= 0], minlength=len(self.users))
         used = self.slot[self.slot >= 0]
         for name, array in self.kept.items():
             array[used] = state[name]
@@ -81,17 +83,28 @@ class Slots(Resumable):
         return self.slot[problems] >= 0
 
     def make_room(self, problems: np.ndarray) -> np.ndarray:
-        """Reserve places, as far as there are; returns which of the problems have one."""
-        for problem in problems[~self.has(problems)]:
-            if free := self._free[problem // self.n_of_fit]:
-                self.slot[problem] = free.pop()
-        return self.has(problems)
+        """Reserve places of their own, as far as there are; returns which of the problems have one to write to."""
+        own = self.has(problems)
+        own[own] = self.users[self.slot[problems[own]]] == 1
+        for i in np.flatnonzero(~own):
+            if free := self._free[problems[i] // self.n_of_fit]:
+                self.drop(problems[[i]])
+                self.slot[problems[i]] = free.pop()
+                self.users[self.slot[problems[i]]] = own[i] = True
+        return own
+
+    def share(self, problems: np.ndarray, others: np.ndarray) -> None:
+        """Give problems without a model those of ``others``, of the same fits, until they get one of their own."""
+        self.slot[problems] = self.slot[others]
+        np.add.at(self.users, self.slot[others], 1)
 
     def drop(self, problems: np.ndarray) -> None:
         """Let go of the models of some problems."""
-        problems = problems[self.has(problems)]
-        for slot in self.slot[problems].tolist():
-            self._free[slot // self.n_slots].append(slot)
+        for problem in problems[self.has(problems)]:
+            slot = int(self.slot[problem])
+            self.users[slot] -= 1
+            if not self.users[slot]:
+                self._free[slot // self.n_slots].append(slot)
         self.slot[problems] = -1
 
     def portions(self, problems: np.ndarray) -> list[np.ndarray]:
