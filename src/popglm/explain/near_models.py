@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from popglm.engines import get_engine
 from popglm.estimators import GLMCV
 from popglm.estimators.deviance_loss import deviance_loss
 from popglm.solve.given_models import GivenModels
@@ -20,8 +21,11 @@ __all__ = ["models_of_fits", "slow_neurons"]
 LEAST_EVALUATIONS, MAKING = 4.0, 16.0
 #: Bytes of the models of all neurons at most; neurons beyond go without.
 MODEL_BYTES = 2**28
-#: Neurons whose models are made at a time.
-BATCH = 16
+#: Neurons whose models are made at a time, and rows that are weighted at a time: a core's cache holds these.
+BATCH, ROWS = 16, 1024
+#: Effective samples per feature from which more are left out, one in so many staying: a model says where steps go, and
+#: pairs of curvature mend it on the way.
+EFFECTIVE, MOST_STRIDE = 8.0, 4
 
 
 def models_of_fits(
@@ -62,6 +66,7 @@ def models_of_fits(
         intercepts.insert(0, model.intercept_path_)
     found = GivenModels.empty(len(parts), Y.shape[1], sizes)
     fitting = neurons[~model.null_fitted_[neurons]][: max(MODEL_BYTES // (4 * len(parts) * p**2), 1)]
+    engine, centred = get_engine("numpy", None, "float32", []), bool(model.fit_intercept)
     for i, (fold, rows) in enumerate(parts):
         x = X[rows]
         x = (x - x.mean(axis=0, dtype=float)).astype(np.float32)
@@ -78,7 +83,12 @@ def models_of_fits(
                 h = deviance_loss(model, some, fold).derivatives(np, eta, np.nan_to_num(y))[1]
                 h = np.where(s > 0, s * h, 0.0)
                 root = np.sqrt(h / h.sum(axis=0)).astype(np.float32)
-                found.put(i, some, np.stack([_covariance(x, own, bool(model.fit_intercept)) for own in root.T]))
+                # Kish's effective number of samples
+                enough = 1 / np.einsum("ij,ij->j", root**2, root**2) / (EFFECTIVE * p)
+                strides = np.clip(np.nan_to_num(enough), 1, MOST_STRIDE).astype(int)
+                with engine.session():
+                    each = engine.map(_covariance, [(x, *own, centred) for own in zip(root.T, strides, strict=True)])
+                found.put(i, some, np.stack(each))
     return found
 
 
@@ -95,10 +105,17 @@ def _chosen(model: GLMCV) -> np.ndarray:
     return np.where(model.lambda_index_ == len(model.lambda_path_), 0, model.lambda_index_)
 
 
-def _covariance(x: np.ndarray, root: np.ndarray, centred: bool) -> np.ndarray:
-    """Of columns, of samples weighted by the squares of ``root`` (n_samples,), whose sum is 1."""
-    scaled = x * root[:, None]
-    # a product with itself takes half the multiplications: NumPy sees that it is one
-    C = scaled.T @ scaled
-    mean = root @ scaled
+def _covariance(x: np.ndarray, root: np.ndarray, stride: int, centred: bool) -> np.ndarray:
+    """Of columns, of samples weighted by the squares of ``root`` (n_samples,): of every ``stride``-th."""
+    p = x.shape[1]
+    C, mean, total = np.zeros((p, p)), np.zeros(p), 0.0
+    for first in range(0, len(x), ROWS * stride):
+        at = slice(first, first + ROWS * stride, stride)
+        own = root[at]
+        scaled = x[at] * own[:, None]
+        # a product with itself takes half the multiplications: NumPy sees that it is one
+        C += scaled.T @ scaled
+        mean += own @ scaled
+        total += float(own @ own)
+    C, mean = C / total, mean / total
     return C - np.outer(mean, mean) if centred else C
