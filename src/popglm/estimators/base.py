@@ -49,6 +49,7 @@ from popglm.solve.samples import FitData
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream, released
+from popglm.statistics.closed_groups import ClosingPenalty
 from popglm.statistics.families import FAMILIES, Family, get_family
 from popglm.statistics.null import FEW_EVENTS, NullModels, null_models
 from popglm.statistics.selection import at_strengths
@@ -94,6 +95,8 @@ class PopulationGLM(Parameters, Predictions, Storage, MultiOutputMixin, Regresso
         again = isinstance(start, OwnPaths)
         if again:
             settings = replace(settings, ends=start.ends, models=start.models)
+            if start.closed is not None:
+                settings = replace(settings, penalty=ClosingPenalty.beside(settings.penalty, closed=start.closed))
         self._keep_about(X, (values, responses, weights, offset, rows), settings.loss, told=again)
         splits = splits_of(len(values), rows, responses)
         self._check_size(settings, values.shape[1], responses.shape[1], len(splits) + int(refit))

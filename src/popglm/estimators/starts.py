@@ -40,12 +40,16 @@ class OwnPaths:
         Of the curvature near where the fits end, from the same fits to the same rows.
     null : NullModels, optional
         Of the activity that is fitted, where they are known: many fits to few columns spend most of their time on them.
+    closed : ndarray of bool, shape (n_neurons, n_blocks), optional
+        Blocks of a penalty of norms that have no weight in a neuron's fits: they begin without one. All strengths are
+        above 0 then.
     """
 
     coef: np.ndarray | None
     ends: Ends | None
     null: NullModels | None = None
     models: GivenModels | None = None
+    closed: np.ndarray | None = None
 
 
 def check_start(

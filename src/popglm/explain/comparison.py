@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,9 @@ def compare(
     not fitted again. At every other one a fold of the re-fit begins where the same fold of the full model ended, less
     those columns, and goes on to its own minimum, within half of the model's `tol`: it learns nothing from other folds
     or from the fit to all rows. Under a penalty of feature groups it also begins with the curvature of that fold's fit,
-    if such fits took many steps, and goes on to a fifth of `tol`. That is computed once for all variables of a call: so
-    these take less time together than one by one.
+    if such fits took many steps, and goes on to a fifth of `tol`. That is computed once for all variables of a call, and
+    under norms, with X in memory, the re-fits of many variables share their passes over X: so variables take far less
+    time together than one by one. A ``map`` other than Python's fits one at a time.
 
     References
     ----------
@@ -245,7 +247,9 @@ class _Comparison:
         columns = [group_columns(names, groups, sizes) for names in chosen.values()]
         kept = columns if self.method == "add" else [np.setdiff1d(np.arange(values.shape[1]), own) for own in columns]
         strengths, late = np.zeros(tally.reduced.shape), {}
-        for v, fitted in enumerate(self.map(refits.fit, list(chosen), kept)):
+        # workers have a variable each
+        fits = refits.fit_together if self.map is map else partial(self.map, refits.fit)
+        for v, fitted in enumerate(fits(list(chosen), kept)):
             reduced, strengths[:, v], late[fitted.variable] = fitted.predictor(full), fitted.strength, fitted.late
             for neurons in blocks:
                 tally.add_reduced(neurons, v, reduced.eta(neurons))

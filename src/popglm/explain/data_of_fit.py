@@ -119,6 +119,23 @@ def has_one_minimum(model: PopulationGLM) -> bool:
     return model.penalty not in CONCAVE
 
 
+def may_close_groups(model: GLMCV, X: Any) -> bool:
+    """Whether neurons may go without some feature groups each in one fit on the host: see `OwnPaths`."""
+    penalty, loss = model.penalty_, model.loss_
+    plain = penalty.R is None and penalty.factors is None and penalty.bounds is None and model.feature_mask_ is None
+    norms = penalty.l1_ratio > 0 and not penalty.blocks.nested and has_one_minimum(model) and not has_stages(model)
+    on_host = model.schedule != "device" and model.device in (None, "cpu")
+    moments = loss.is_least_squares
+    return (
+        plain
+        and norms
+        and on_host
+        and not moments
+        and isinstance(X, np.ndarray)
+        and bool((model.lambda_path_ > 0).all())
+    )
+
+
 def way_down(model: PopulationGLM, index: np.ndarray, neurons: np.ndarray | None = None) -> np.ndarray:
     """Strengths (n, m) by which a fit comes to those of the numbers ``index`` (m,), of some neurons or of all.
 

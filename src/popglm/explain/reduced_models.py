@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.base import clone
 from popglm.estimators import GLMCV
 from popglm.estimators.starts import OwnPaths
 from popglm.explain.contributions import Predictor, take_columns
-from popglm.explain.data_of_fit import has_one_minimum, has_stages
+from popglm.explain.data_of_fit import has_one_minimum, has_stages, may_close_groups
+from popglm.explain.reduced_paths import Found, ReducedPaths
 from popglm.messages import listed
 from popglm.solve.given_models import GivenModels
 from popglm.solve.stream import RowStream
@@ -30,90 +32,10 @@ __all__ = ["OF_TOL", "Refits", "settings_of_columns", "warn_of_late_refits"]
 OF_TOL = 0.5
 #: With models of the full model's fits steps are nearly Newton's, and a smaller share costs hardly more.
 OF_TOL_NEAR = 0.2
-
-
-@dataclass(eq=False)
-class ReducedPaths:
-    """Paths of fits to some of the columns, as far as they are known.
-
-    Attributes
-    ----------
-    coef : ndarray, shape (n_fits, n_lambdas, n_neurons, n_kept)
-        The fit to all rows comes first if there is one. Those of the full model at strengths that are not fitted yet.
-    intercept : ndarray, shape (n_fits, n_lambdas, n_neurons)
-    deviance : ndarray, shape (n_folds, n_lambdas, n_neurons)
-        Of held-out rows.
-    known, fitted : ndarray of int, shape (n_neurons,)
-        Strengths at which every fit is known, and down to which the full model was fitted.
-    null_deviance, null_coef, null_intercept : ndarray, shape (n_folds, n_neurons), (n_fits, n_neurons, n_kept), \
-(n_fits, n_neurons)
-        Of the null models.
-    """
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    deviance: np.ndarray
-    known: np.ndarray
-    fitted: np.ndarray
-    null_deviance: np.ndarray
-    null_coef: np.ndarray
-    null_intercept: np.ndarray
-
-    @classmethod
-    def make(cls, model: GLMCV, kept: np.ndarray, on_all_rows: bool) -> ReducedPaths:
-        """What the full model knows of the columns ``kept`` alone."""
-        coef, intercept = _paths(model, on_all_rows)
-        null_coef, null_intercept = _nulls(model, on_all_rows)
-        removed = np.setdiff1d(np.arange(coef.shape[-1]), kept)
-        has_weight = (coef[..., removed] != 0).any(axis=(0, -1))
-        fitted = model.n_lambdas_fitted_
-        # until the first strength at which the other columns have a weight, the full model's path is the reduced one's
-        entry = np.minimum(np.where(has_weight.any(axis=0), has_weight.argmax(axis=0), len(has_weight)), fitted)
-        return cls(
-            take_columns(coef, kept), intercept.copy(), model.cv_deviance_.copy(), entry, fitted,
-            model.cv_null_model_deviance_.copy(), take_columns(null_coef, kept), null_intercept.copy(),
-        )  # fmt: skip
-
-    def starts(self, neurons: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Where fits of some neurons begin at the strengths ``index`` (n, m): (n_fits, n, m, n_kept).
-
-        That is where the same fit of the full model ended, without the other columns.
-        """
-        return np.where((index < self.fitted[neurons])[..., None], self.coef[:, index, neurons], np.nan)
-
-    def put(self, refit: GLMCV, neurons: np.ndarray, index: np.ndarray, on_all_rows: bool) -> None:
-        """Take in what was found for some neurons at the strengths ``index`` (n, m), as far as these were fitted."""
-        k, m = np.nonzero(np.arange(len(index))[:, None] < refit.n_lambdas_fitted_)
-        at = index[k, m], neurons[m]
-        coef, intercept = _paths(refit, on_all_rows)
-        self.coef[:, *at], self.intercept[:, *at] = coef[:, k, m], intercept[:, k, m]
-        self.deviance[:, *at] = refit.cv_deviance_[:, k, m]
-        self.null_deviance[:, neurons] = refit.cv_null_model_deviance_
-        self.null_coef[:, neurons], self.null_intercept[:, neurons] = _nulls(refit, on_all_rows)
-        np.maximum.at(self.known, at[1], at[0] + 1)
-
-    def known_deviance(self) -> np.ndarray:
-        """The deviance, NaN at strengths that are not fitted yet."""
-        return np.where(np.arange(self.deviance.shape[1])[:, None] < self.known, self.deviance, np.nan)
-
-
-def _paths(model: GLMCV, on_all_rows: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients and intercepts of all fits, that to all rows first if it is asked for."""
-    if not on_all_rows:
-        return model.cv_coef_path_, model.cv_intercept_path_
-    coef = np.concatenate([model.coef_path_[None], model.cv_coef_path_])
-    return coef, np.concatenate([model.intercept_path_[None], model.cv_intercept_path_])
-
-
-def _nulls(model: GLMCV, on_all_rows: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the null models."""
-    coef, intercept = model.cv_null_coef_, model.cv_null_intercept_
-    if coef is None:
-        coef = np.zeros_like(model.cv_coef_path_[:, 0])
-    if not on_all_rows:
-        return coef, intercept
-    of_all = np.zeros_like(coef[0]) if model.null_coef_ is None else model.null_coef_
-    return np.concatenate([of_all[None], coef]), np.concatenate([model.null_intercept_[None], intercept])
+#: Bytes of what neurons of re-fits hold that are fitted in one batch.
+BATCH_BYTES = 2**28
+#: Share of the columns that a re-fit keeps at least where it goes with others, who share all of them.
+LEAST_KEPT = 0.5
 
 
 def settings_of_columns(model: Any, kept: np.ndarray, neurons: np.ndarray | slice = slice(None)) -> dict[str, Any]:
@@ -174,6 +96,36 @@ class ReducedFit:
 
 
 @dataclass(eq=False)
+class _Task:
+    """The neurons that are to be fitted without a variable.
+
+    Attributes
+    ----------
+    variable : str
+    kept : ndarray of int
+        Columns.
+    paths : ReducedPaths
+    before : ndarray of int, shape (n_neurons,)
+        Strengths that were known of every neuron.
+    going, goal : ndarray of int, shape (n,)
+        Neurons, and down to which strengths they are fitted at most.
+    ends : ClearTurn or None
+        Of these neurons.
+    late : int
+        How many of them ended outside `tol`.
+    """
+
+    variable: str
+    kept: np.ndarray
+    paths: ReducedPaths
+    before: np.ndarray
+    going: np.ndarray
+    goal: np.ndarray
+    ends: ClearTurn | None
+    late: int = 0
+
+
+@dataclass(eq=False)
 class Refits:
     """Fits of a model's data to some of its columns.
 
@@ -211,10 +163,51 @@ class Refits:
 
     def fit(self, variable: str, kept: np.ndarray) -> ReducedFit:
         """The fit to the columns ``kept`` alone; ``variable`` is what messages call it."""
-        model, late = self.model, 0
-        if has_stages(model):
+        if has_stages(self.model):
             return self._in_stages(variable, kept)
-        paths = ReducedPaths.make(model, kept, self.on_all_rows)
+        task = self._task(variable, kept)
+        if len(task.going):
+            self._walk(task)
+        return self._chosen(task)
+
+    def fit_together(self, variables: Sequence[str], kept: Sequence[np.ndarray]) -> Iterator[ReducedFit]:
+        """`fit` of several variables, in order: in one batch as many as there is room for, where they may be."""
+        if not (self.has_starts and may_close_groups(self.model, self.X)):
+            yield from map(self.fit, variables, kept)
+            return
+        waiting: list[_Task] = []
+        most = max(int(BATCH_BYTES // self._bytes_of_neuron), 1)
+        for task in map(self._task, variables, kept):
+            if waiting and sum(len(own.going) for own in (*waiting, task)) > most:
+                yield from self._conclude(waiting)
+                waiting = []
+            waiting.append(task)
+        yield from self._conclude(waiting)
+
+    @property
+    def _n_fits(self) -> int:
+        """Of every re-fit."""
+        return len(self.model.splits_ or []) + self.on_all_rows
+
+    @property
+    def _bytes_of_neuron(self) -> float:
+        """About what a neuron of a re-fit holds: activity in two precisions, paths in two places, curvature pairs."""
+        return 12 * len(self.Y) + 8 * self.X.shape[1] * self._n_fits * (2 * self.n_lambdas + 30)
+
+    def _conclude(self, tasks: list[_Task]) -> Iterator[ReducedFit]:
+        """Fits of some variables in one batch; one by one those that would have few columns, or are by themselves."""
+        p, together = self.X.shape[1], [task for task in tasks if len(task.going)]
+        wide = [task for task in together if len(task.kept) >= LEAST_KEPT * p]
+        if len(wide) > 1:
+            self._walk_together(wide)
+            together = [task for task in together if len(task.kept) < LEAST_KEPT * p]
+        for task in together:
+            self._walk(task)
+        yield from map(self._chosen, tasks)
+
+    def _task(self, variable: str, kept: np.ndarray) -> _Task:
+        """What is to be fitted of a variable."""
+        paths = ReducedPaths.make(self.model, kept, self.on_all_rows)
         if not self.has_starts:
             paths.known = np.zeros_like(paths.known)
         before, goal, ends = paths.known.copy(), self._goal(kept), None
@@ -223,18 +216,23 @@ class Refits:
             # a neuron may have turned before the other columns had a weight
             goal = np.where(turned_strengths(ends.before, ends.least, ends.null) < self.n_lambdas, 0, goal)
         going = np.flatnonzero(paths.known < goal)
-        if len(going):
-            late = self._walk(kept, paths, going, goal[going], ends and ends.of(going, np.ones(len(going))))
+        own = ends and ends.of(going, np.ones(len(going)))
+        return _Task(variable, kept, paths, before, going, goal[going], own)
+
+    def _chosen(self, task: _Task) -> ReducedFit:
+        """The fits at the strengths that are selected."""
+        model, paths = self.model, task.paths
         index = model.lambda_index_
         if self.reselect:
             found = select_strengths(
                 paths.known_deviance(), model.lambda_path_, *model.selection_rule_, paths.null_deviance,
                 model.null_margin_,
             )  # fmt: skip
-            index = np.where(paths.known > before, found, index)
+            index = np.where(paths.known > task.before, found, index)
         coef = at_strengths(paths.coef, index, paths.null_coef, axis=1)
         intercept = at_strengths(paths.intercept, index, paths.null_intercept, axis=1)
-        return ReducedFit(variable, kept, coef, intercept, at_strengths(model.lambda_path_, index, np.inf), late)
+        strength = at_strengths(model.lambda_path_, index, np.inf)
+        return ReducedFit(task.variable, task.kept, coef, intercept, strength, task.late)
 
     def _in_stages(self, variable: str, kept: np.ndarray) -> ReducedFit:
         """`fit` of a model whose adaptive factors are found anew, and whose relaxed fits are made again."""
@@ -250,7 +248,7 @@ class Refits:
         if self.on_all_rows:
             coef = np.concatenate([np.reshape(refit.coef_, (1, *coef.shape[1:])), coef])
             intercept = np.concatenate([np.reshape(refit.intercept_, (1, -1)), intercept])
-        return ReducedFit(variable, kept, coef, intercept, refit.lambda_, late)
+        return ReducedFit(variable, kept, coef, intercept, refit.lambda_, int(late.sum()))
 
     def _goal(self, kept: np.ndarray) -> np.ndarray:
         """Strengths down to which every re-fit goes at most, (n_neurons,)."""
@@ -273,30 +271,56 @@ class Refits:
         last_fall = strengths_to_last_fall(deviance, model.cv_null_model_deviance_)
         return np.maximum(best + 1 + min(weaker, self.n_lambdas), last_fall)
 
-    def _walk(
-        self, kept: np.ndarray, paths: ReducedPaths, going: np.ndarray, goal: np.ndarray, ends: ClearTurn | None
-    ) -> int:
-        """Fit some neurons at the strengths from those that are known to ``goal`` (m,), or at the last alone.
-
-        Returns how many ended outside `tol`.
-        """
-        model, known = self.model, paths.known[going]
+    def _index(self, known: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """Numbers of the strengths (n, m) from those that are known to ``goal`` (m,), or of the last alone."""
         index = np.minimum(known + np.arange((goal - known).max())[:, None], goal - 1)
-        if not self.reselect and has_one_minimum(model):
-            index = index[-1:]
+        return index[-1:] if not self.reselect and has_one_minimum(self.model) else index
+
+    def _walk(self, task: _Task) -> None:
+        """Fit the neurons of a task to the columns that it keeps."""
+        model, paths, kept, going = self.model, task.paths, task.kept, task.going
+        index = self._index(paths.known[going], task.goal)
         models = None
         if self.models is not None and self.has_starts and len(kept):
             blocks = np.unique(model.penalty_.block_of_column[kept])
             models = self.models.of(going).of_blocks(blocks, kept)
-        start = OwnPaths(paths.starts(going, index) if self.has_starts else None, ends, self.null.take(going), models)
+        coef = paths.starts(going, index) if self.has_starts else None
+        start = OwnPaths(coef, task.ends, self.null.take(going), models)
         refit, late = self._refit(kept, going, model.lambda_path_[index, going], start)
-        paths.put(refit, going, index, self.on_all_rows)
-        return late
+        found = Found.of(refit, self.on_all_rows, late)
+        paths.put(found, going, index)
+        task.late = int(found.late.sum())
+
+    def _walk_together(self, tasks: list[_Task]) -> None:
+        """Fit the neurons of several tasks at once, to all columns: those that a task leaves out are closed to it."""
+        model, p = self.model, self.X.shape[1]
+        going = np.concatenate([task.going for task in tasks])
+        known = np.concatenate([task.paths.known[task.going] for task in tasks])
+        index = self._index(known, np.concatenate([task.goal for task in tasks]))
+        edges = np.cumsum([0, *(len(task.going) for task in tasks)])
+        parts = [slice(*own) for own in pairwise(edges)]
+        coef = np.zeros((self._n_fits, *index.shape, p))
+        closed = np.ones((len(going), len(model.penalty_.block_sizes)), bool)
+        for task, some in zip(tasks, parts, strict=True):
+            # no start is NaN in all columns
+            starts = task.paths.starts(task.going, index[:, some])
+            coef[:, :, some] = np.where(np.isnan(starts[..., :1]), np.nan, 0)
+            coef[:, :, some, task.kept] = starts
+            closed[some, np.unique(model.penalty_.block_of_column[task.kept])] = False
+        ends = ClearTurn.joined([task.ends for task in tasks if task.ends]) if tasks[0].ends else None
+        models = None if self.models is None else self.models.of(going)
+        start = OwnPaths(coef, ends, self.null.take(going), models, closed)
+        refit, late = self._refit(np.arange(p), going, model.lambda_path_[index, going], start)
+        found = Found.of(refit, self.on_all_rows, late)
+        for task, some in zip(tasks, parts, strict=True):
+            own = found.part(some, task.kept)
+            task.paths.put(own, task.going, index[:, some])
+            task.late = int(own.late.sum())
 
     def _refit(
         self, kept: np.ndarray, going: np.ndarray, lambdas: np.ndarray, start: OwnPaths | None
-    ) -> tuple[GLMCV, int]:
-        """Some neurons fitted to the columns ``kept`` at strengths (n, m), and how many ended outside `tol`."""
+    ) -> tuple[GLMCV, np.ndarray]:
+        """Some neurons (m,) fitted to the columns ``kept`` at strengths (n, m), and which ended outside `tol`."""
         model = self.model
         refit = clone(model).set_params(
             **settings_of_columns(model, kept, going),
@@ -309,14 +333,15 @@ class Refits:
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            X, Y = take_columns(self.X, kept), self.Y.iloc[:, going]
+            # in a batch a neuron comes once for every variable: names would be told to be doubled
+            X, Y = take_columns(self.X, kept), self.Y.to_numpy()[:, going]
             weight = self.sample_weight
             weight = weight if weight is None or weight.ndim == 1 else weight[:, going]
             refit.fit(X, Y, sample_weight=weight, offset=self.offset, start=start)
         if not any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
-            return refit, 0
+            return refit, np.zeros(len(going), bool)
         gaps = np.concatenate([refit.cv_gap_, refit.gap_[None]]) if self.on_all_rows else refit.cv_gap_
-        return refit, int((gaps > model.tol).any(axis=(0, 1)).sum())
+        return refit, np.any(gaps > model.tol, axis=(0, 1))
 
 
 def warn_of_late_refits(model: Any, late: dict[str, int]) -> None:

@@ -180,6 +180,7 @@ def _rows_of(cohort: Cohort, data: FitData, common: Prepared) -> _CohortRows:
     if cohort.decade:
         y /= units.size[:, None]
     own = settings.in_units(units).closing(cohort.closed)
+    own = replace(own, penalty=own.penalty.of(chosen))
     if not cohort.fractional:
         own = replace(own, loss=own.loss.of_events())
     if own.ends is not None:

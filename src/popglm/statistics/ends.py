@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +88,12 @@ class ClearTurn:
         whole[:, k[here, neurons], neurons] = deviance[:, here, neurons]
         ends = turned_strengths(whole, self.least, self.null)
         return np.where(ends < n_lambdas, ends - self.known, n)
+
+    @classmethod
+    def joined(cls, parts: Sequence[ClearTurn]) -> ClearTurn:
+        """The ends of all neurons of several, one after the other."""
+        each = zip(*((own.before, own.known, own.least, own.null) for own in parts), strict=True)
+        return cls(*(np.concatenate(arrays, axis=-1) for arrays in each))
 
     def of(self, neurons: np.ndarray, unit: np.ndarray) -> ClearTurn:
         return ClearTurn(

@@ -269,6 +269,10 @@ class Penalty:
         """c ω, shape (n_blocks,)."""
         return self.block_weights if self.factors is None else self.factors * self.block_weights
 
+    def of(self, neurons: np.ndarray) -> Penalty:
+        """The penalty of some neurons."""
+        return self
+
     def at_null(self, curvature: np.ndarray) -> Penalty:
         """The penalty of problems whose loss has these mean curvatures (n_problems,) at their null models."""
         return self
