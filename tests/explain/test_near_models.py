@@ -38,6 +38,23 @@ def in_columns(found, fit, neuron):
     return axes @ found.G[fit, neuron] @ axes.T
 
 
+def test_of_many_samples_some_are_enough():
+    rng = np.random.default_rng(3)
+    X, Y, n = rng.normal(size=(6000, sum(SIZES))), rng.poisson(1.0, (6000, 3)).astype(float), 6000
+    Y[:, 1] = rng.poisson(np.exp(2 * X[:, 0] - 1))
+    model = pg.GLMCV(**SETTINGS, lambdas=[0.1, 0.01]).fit(X, Y, groups=np.arange(n) // 10)
+    found, strides = models_of_fits(model, X, Y, None, None, False, ALL), set()
+    for i, (rows, _) in enumerate(model.splits_):
+        for j in range(3):
+            rate = np.exp(X[rows] @ model.cv_coef_[i][j] + model.cv_intercept_[i][j])
+            # Kish's number of samples, over eight for every feature
+            stride = int(np.clip(rate.sum() ** 2 / (rate**2).sum() / (8 * sum(SIZES)), 1, 4))
+            strides.add(stride)
+            C = np.cov(X[rows][::stride].T, aweights=rate[::stride], ddof=0)
+            np.testing.assert_allclose(in_columns(found, i, j), C, atol=1e-4 * np.abs(C).max())
+    assert len(strides) > 1
+
+
 @pytest.mark.parametrize("on_all_rows", [False, True])
 def test_they_are_covariances_of_training_rows_weighted_by_curvature(on_all_rows):
     X, Y, trial = population()
