@@ -116,22 +116,15 @@ class GivenModels:
         self, models: OwnModels, problems: np.ndarray, number: int, chosen: np.ndarray, coordinates: Coordinates
     ) -> None:
         """Write the models of problems that have a place: those ``chosen`` of one set."""
-        p = self.G.shape[-1]
-        starts = np.cumsum([0, *(own.shape[-1] for own in self.axes)])
+        p, starts = self.G.shape[-1], np.cumsum([0, *(own.shape[-1] for own in self.axes)])
+        blocks = list(zip(self.axes, pairwise(starts), strict=True))
         # a few at a time, so that what is in between stays small
         for first in range(0, len(problems), AT_A_TIME):
-            at = slice(first, first + AT_A_TIME)
-            axes = self._axes(number, chosen[at])
-            turned = coordinates.rotate(axes.reshape(-1, p)).reshape(axes.shape).transpose(0, 2, 1)
-            blocks = [turned[:, lo:hi, lo:hi].reshape(len(turned), -1) for lo, hi in pairwise(starts)]
-            models.take(problems[at], self.G[number, chosen[at]], np.concatenate(blocks, axis=1))
-
-    def _axes(self, number: int, chosen: np.ndarray) -> np.ndarray:
-        """The models' axes as rows, in the user's columns, shape (n, n_features, n_features)."""
-        p, first = self.G.shape[-1], 0
-        axes = np.zeros((len(chosen), p, p), np.float32)
-        for own in self.axes:
-            last = first + own.shape[-1]
-            axes[:, first:last, first:last] = own[number, chosen].transpose(0, 2, 1)
-            first = last
-        return axes
+            own = chosen[first : first + AT_A_TIME]
+            # coordinates turn every block by itself: a row has an axis of each
+            rows = np.zeros((len(own), int(np.diff(starts).max()), p), np.float32)
+            for axes, (lo, hi) in blocks:
+                rows[:, : hi - lo, lo:hi] = axes[number, own].transpose(0, 2, 1)
+            turned = coordinates.rotate(rows.reshape(-1, p)).reshape(rows.shape).transpose(0, 2, 1)
+            V = [turned[:, lo:hi, : hi - lo].reshape(len(own), -1) for _, (lo, hi) in blocks]
+            models.take(problems[first : first + AT_A_TIME], self.G[number, own], np.concatenate(V, axis=1))
