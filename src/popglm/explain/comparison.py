@@ -125,9 +125,9 @@ def compare(
     not fitted again. At every other one a fold of the re-fit begins where the same fold of the full model ended, less
     those columns, and goes on to its own minimum, within half of the model's `tol`: it learns nothing from other folds
     or from the fit to all rows. Under a penalty of feature groups it also begins with the curvature of that fold's fit,
-    if such fits took many steps, and goes on to a fifth of `tol`. That is computed once for all variables of a call. With
-    norms and X in memory, the re-fits of several variables share their passes over X, too: so variables take far less
-    time together than one by one. A ``map`` other than Python's fits one at a time, and so do Gaussian models.
+    if such fits took many steps, and goes on to a fifth of `tol`. That is computed once for all variables of a call.
+    With norms and X in memory, the re-fits of several variables share their passes over X, too: so variables take
+    far less time together than one by one. A ``map`` other than Python's fits one at a time, and so do Gaussian models.
 
     References
     ----------
