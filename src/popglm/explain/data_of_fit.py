@@ -119,21 +119,22 @@ def has_one_minimum(model: PopulationGLM) -> bool:
     return model.penalty not in CONCAVE
 
 
+def is_plain(model: GLMCV) -> bool:
+    """Whether a model was fitted on the host, and has no smoothness, factors, bounds or mask."""
+    penalty, on_host = model.penalty_, model.schedule != "device" and model.device in (None, "cpu")
+    unheld = penalty.R is None and penalty.factors is None and penalty.bounds is None
+    return on_host and unheld and model.feature_mask_ is None
+
+
 def may_close_groups(model: GLMCV, X: Any) -> bool:
-    """Whether neurons may go without some feature groups each in one fit on the host: see `OwnPaths`."""
-    penalty, loss = model.penalty_, model.loss_
-    plain = penalty.R is None and penalty.factors is None and penalty.bounds is None and model.feature_mask_ is None
-    norms = penalty.l1_ratio > 0 and not penalty.blocks.nested and has_one_minimum(model) and not has_stages(model)
-    on_host = model.schedule != "device" and model.device in (None, "cpu")
-    moments = loss.is_least_squares
-    return (
-        plain
-        and norms
-        and on_host
-        and not moments
-        and isinstance(X, np.ndarray)
-        and bool((model.lambda_path_ > 0).all())
-    )
+    """Whether neurons may go without some feature groups each in one fit: see `OwnPaths`.
+
+    Fits to second moments are so short that a batch of them takes no less time.
+    """
+    penalty = model.penalty_
+    norms = penalty.l1_ratio > 0 and not penalty.blocks.nested and bool((model.lambda_path_ > 0).all())
+    one_stage = has_one_minimum(model) and not has_stages(model)
+    return is_plain(model) and norms and one_stage and not model.loss_.is_least_squares and isinstance(X, np.ndarray)
 
 
 def way_down(model: PopulationGLM, index: np.ndarray, neurons: np.ndarray | None = None) -> np.ndarray:

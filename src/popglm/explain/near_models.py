@@ -9,9 +9,9 @@ import numpy as np
 from popglm.engines import get_engine
 from popglm.estimators import GLMCV
 from popglm.estimators.deviance_loss import deviance_loss
+from popglm.explain.data_of_fit import has_one_minimum, is_plain
 from popglm.solve.given_models import GivenModels
 from popglm.solve.own import MAX_FEATURES
-from popglm.statistics.concave import ConcavePenalty
 from popglm.statistics.selection import at_strengths
 
 __all__ = ["models_of_fits", "slow_neurons"]
@@ -49,10 +49,8 @@ def models_of_fits(
     """
     penalty, loss, p = model.penalty_, model.loss_, model.n_features_in_
     sizes = penalty.block_sizes
-    plain = penalty.R is None and penalty.factors is None and penalty.bounds is None and model.feature_mask_ is None
-    grouped = penalty.l1_ratio > 0 and not penalty.shrinks_columns and not isinstance(penalty, ConcavePenalty)
-    on_host = model.schedule != "device" and model.device in (None, "cpu")
-    if not (plain and grouped and on_host and p <= MAX_FEATURES and isinstance(X, np.ndarray)):
+    grouped = penalty.l1_ratio > 0 and not penalty.shrinks_columns and has_one_minimum(model)
+    if not (is_plain(model) and grouped and p <= MAX_FEATURES and isinstance(X, np.ndarray)):
         return None
     if loss.is_least_squares or model.splits_ is None or not len(neurons):
         return None

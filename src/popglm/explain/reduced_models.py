@@ -196,12 +196,12 @@ class Refits:
 
     def _conclude(self, tasks: list[_Task]) -> Iterator[ReducedFit]:
         """Fits of some variables in one batch; one by one those that would have few columns, or are by themselves."""
-        p, together = self.X.shape[1], [task for task in tasks if len(task.going)]
-        wide = [task for task in together if len(task.kept) >= LEAST_KEPT * p]
+        going = [task for task in tasks if len(task.going)]
+        wide = [task for task in going if len(task.kept) >= LEAST_KEPT * self.X.shape[1]]
         if len(wide) > 1:
             self._walk_together(wide)
-            together = [task for task in together if len(task.kept) < LEAST_KEPT * p]
-        for task in together:
+            going = [task for task in going if task not in wide]
+        for task in going:
             self._walk(task)
         yield from map(self._chosen, tasks)
 
@@ -307,9 +307,9 @@ class Refits:
             coef[:, :, some] = np.where(np.isnan(starts[..., :1]), np.nan, 0)
             coef[:, :, some, task.kept] = starts
             closed[some, np.unique(model.penalty_.block_of_column[task.kept])] = False
-        ends = ClearTurn.joined([task.ends for task in tasks if task.ends]) if tasks[0].ends else None
+        ends = [task.ends for task in tasks if task.ends]
         models = None if self.models is None else self.models.of(going)
-        start = OwnPaths(coef, ends, self.null.take(going), models, closed)
+        start = OwnPaths(coef, ClearTurn.joined(ends) if ends else None, self.null.take(going), models, closed)
         refit, late = self._refit(np.arange(p), going, model.lambda_path_[index, going], start)
         found = Found.of(refit, self.on_all_rows, late)
         for task, some in zip(tasks, parts, strict=True):
