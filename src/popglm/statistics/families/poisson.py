@@ -59,7 +59,8 @@ class Poisson(Family):
 
     def null(self, y: np.ndarray, mean: np.ndarray) -> np.ndarray:
         mean = np.where(mean > 0, mean, 1)
-        return xlogy(y, y / mean) - (y - mean)
+        events = y > 0
+        return np.where(events, y * np.log(np.where(events, y / mean, 1)), 0) - (y - mean)
 
     def sides(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # a count holds its rate where it is; only samples without events go down for ever
@@ -82,6 +83,8 @@ class PoissonExp(Poisson):
         return xp.exp(eta) - y * eta
 
     def excess(self, xp: Any, eta: Array, y: Array) -> Array:
+        if xp is np:
+            return _excess_of_events(eta, y)
         events = y > 0
         safe = xp.where(events, y, xp.ones_like(y))
         delta = eta - xp.log(safe)
@@ -174,6 +177,17 @@ class PoissonRate(Poisson):
 
     def second_derivative(self, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.where(eta > 0, y / np.square(np.where(eta > 0, eta, 1)), 0)
+
+
+def _excess_of_events(eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`PoissonExp.excess` on NumPy's arrays: what events need is found for them alone, and most samples have none."""
+    shape = np.broadcast_shapes(eta.shape, y.shape)
+    found = np.empty(shape, np.result_type(eta, y))
+    np.exp(eta, out=found)
+    at = np.flatnonzero(np.broadcast_to(y > 0, shape))
+    counts, here = (np.broadcast_to(a, shape).reshape(-1).take(at) for a in (y, eta))
+    found.reshape(-1)[at] = counts * exp_excess(np, here - np.log(counts))
+    return found
 
 
 def _excess_under_a_tail(family: Poisson, xp: Any, eta: Array, y: Array) -> Array:
