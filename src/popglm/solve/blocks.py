@@ -176,10 +176,21 @@ def _pack(curvature, at, B):
         for m in range(n):
             for k in range(n):
                 B[m, k] = 0.0
+    # columns side by side in G are read together: one at a time takes longer than all that follows
+    runs = np.empty(n + 1, np.int64)
+    n_runs = 0
+    for k in range(n):
+        if k == 0 or at[k] != at[k - 1] + 1:
+            runs[n_runs] = k
+            n_runs += 1
+    runs[n_runs] = n
     for m in range(n):
-        row = G[at[m]]
-        for k in range(n):
-            B[m, k] += c * row[at[k]]
+        row, into = G[at[m]], B[m]
+        for i in range(n_runs):
+            lo, hi = runs[i], runs[i + 1]
+            own, place = row[at[lo] : at[lo] + hi - lo], into[lo:hi]
+            for k in range(hi - lo):
+                place[k] += c * own[k]
         B[m, m] += ridge
     if sigma > 0:
         for m in range(n):
