@@ -72,9 +72,14 @@ class OwnModels(Slots):
 
     def remember(self, memory: CurvatureMemory, problems: np.ndarray, s: np.ndarray, y: np.ndarray) -> None:
         """Push curvature pairs, kept in the coordinates of the models."""
-        slots = self.slot[problems]
-        s, y = (rotated(a, self.V, slots, self.penalty.starts) for a in (s, y))
-        memory.push(problems, s, y, lambda rows, s: products(s, self.G, self.slot[rows]))
+
+        def push(at: np.ndarray) -> None:
+            """Push those of the rows ``at``."""
+            slots = self.slot[problems[at]]
+            moved, change = (rotated(a[at], self.V, slots, self.penalty.starts) for a in (s, y))
+            memory.push(problems[at], moved, change, lambda rows, s: products(s, self.G, self.slot[rows]))
+
+        self._share_out(push, len(problems))
 
     def step(
         self,
