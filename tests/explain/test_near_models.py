@@ -39,8 +39,10 @@ def in_columns(found, fit, neuron):
 
 
 def test_of_many_samples_some_are_enough():
-    rng = np.random.default_rng(3)
-    X, Y, n = rng.normal(size=(6000, sum(SIZES))), rng.poisson(1.0, (6000, 3)).astype(float), 6000
+    rng, n = np.random.default_rng(3), 6000
+    X, Y = rng.normal(size=(n, sum(SIZES))), rng.poisson(1.0, (n, 3)).astype(float)
+    # in every second sample alone, as what two planes of a scan see in turn
+    X[::2, 4:8] = 0
     Y[:, 1] = rng.poisson(np.exp(2 * X[:, 0] - 1))
     model = pg.GLMCV(**SETTINGS, lambdas=[0.1, 0.01]).fit(X, Y, groups=np.arange(n) // 10)
     found, strides = models_of_fits(model, X, Y, None, None, False, ALL), set()
@@ -48,10 +50,14 @@ def test_of_many_samples_some_are_enough():
         for j in range(3):
             rate = np.exp(X[rows] @ model.cv_coef_[i][j] + model.cv_intercept_[i][j])
             # Kish's number of samples, over eight for every feature
-            stride = int(np.clip(rate.sum() ** 2 / (rate**2).sum() / (8 * sum(SIZES)), 1, 4))
+            effective = rate.sum() ** 2 / (rate**2).sum()
+            stride = int(np.clip(effective / (8 * sum(SIZES)), 1, 4))
             strides.add(stride)
-            C = np.cov(X[rows][::stride].T, aweights=rate[::stride], ddof=0)
-            np.testing.assert_allclose(in_columns(found, i, j), C, atol=1e-4 * np.abs(C).max())
+            C = np.cov(X[rows].T, aweights=rate, ddof=0)
+            # an entry of a covariance of as many samples as are left is as uncertain as this; none of these is rare
+            size = np.sqrt(np.outer(np.diag(C), np.diag(C)) * stride / effective)
+            off = np.abs(in_columns(found, i, j) - C) / size
+            assert (off.max() < 1e-2) if stride == 1 else (0.1 < off.max() < 6)
     assert len(strides) > 1
 
 

@@ -21,8 +21,8 @@ __all__ = ["models_of_fits", "slow_neurons"]
 LEAST_EVALUATIONS, MAKING = 4.0, 16.0
 #: Bytes of the models of all neurons at most; neurons beyond go without.
 MODEL_BYTES = 2**28
-#: Neurons whose models are made at a time, and rows that are weighted at a time: a core's cache holds these.
-BATCH, ROWS = 16, 1024
+#: Neurons whose models a worker makes at a time, and rows that are weighted at a time: a core's cache holds these.
+BATCH, ROWS = 8, 1024
 #: Effective samples per feature from which more are left out, one in so many staying: a model says where steps go, and
 #: pairs of curvature mend it on the way.
 EFFECTIVE, MOST_STRIDE = 8.0, 4
@@ -65,14 +65,18 @@ def models_of_fits(
     found = GivenModels.empty(len(parts), Y.shape[1], sizes)
     fitting = neurons[~model.null_fitted_[neurons]][: max(MODEL_BYTES // (4 * len(parts) * p**2), 1)]
     engine, centred = get_engine("numpy", None, "float32", []), bool(model.fit_intercept)
-    for i, (fold, rows) in enumerate(parts):
+
+    def make(i: int, fold: int | None, rows: np.ndarray) -> None:
+        """Make the models of one fit."""
         x = X[rows]
-        x = (x - x.mean(axis=0, dtype=float)).astype(np.float32)
+        means = x.mean(axis=0, dtype=float)
+        x = (x - means).astype(np.float32)
         W, b = (at_strengths(path, index, 0.0) for path in (coefs[i], intercepts[i]))
-        b = b + W.astype(float) @ X[rows].mean(axis=0, dtype=float)
+        b = b + W.astype(float) @ means
         o = 0.0 if offset is None else offset[rows, None]
-        for first in range(0, len(fitting), BATCH):
-            some = fitting[first : first + BATCH]
+
+        def put(some: np.ndarray) -> None:
+            """Make those of some neurons."""
             y = Y[np.ix_(rows, some)]
             s = np.ones((len(rows), 1)) if sample_weight is None else sample_weight[rows].reshape(len(rows), -1)
             s = np.where(np.isnan(y), 0.0, s if s.shape[1] == 1 else s[:, some])
@@ -84,9 +88,16 @@ def models_of_fits(
                 # Kish's effective number of samples
                 enough = 1 / np.einsum("ij,ij->j", root**2, root**2) / (EFFECTIVE * p)
                 strides = np.clip(np.nan_to_num(enough), 1, MOST_STRIDE).astype(int)
-                with engine.session():
-                    each = engine.map(_covariance, [(x, *own, centred) for own in zip(root.T, strides, strict=True)])
+                each = [_covariance(x, *own, centred) for own in zip(root.T, strides, strict=True)]
                 found.put(i, some, np.stack(each))
+
+        with engine.session():
+            engine.map(put, [(fitting[first : first + BATCH],) for first in range(0, len(fitting), BATCH)])
+
+    rng = np.random.default_rng(0)
+    for i, (fold, rows) in enumerate(parts):
+        # every so many samples in turn might be those in which a column that alternates is 0
+        make(i, fold, rng.permutation(rows))
     return found
 
 
