@@ -34,8 +34,8 @@ from jobs import LAMBDAS, N_FOLDS
 
 import popglm as pg
 from popglm.engines import get_engine
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import FitData
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

@@ -28,7 +28,7 @@ import popglm.io.files as files
 from popglm import GLM, GLMCV, LowRankGLM, SmoothGLM
 from popglm.io import checkpoints
 from popglm.solve.first_order import FirstOrder
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 
 CV = {"cv": 3, "n_lambdas": 6, "tol": 1e-6}
 JOBS = {

@@ -42,6 +42,22 @@ FLOORS = [
     ["__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+#: The same of the solver: its folders, and the files beside them.
+FLOORS_OF_THE_SOLVER = [
+    ["compiled", "folds", "snapshot", "stream", "units"],
+    ["curvature", "remote", "separation", "sparse", "varying"],
+    ["passes"],
+    ["curves", "objective", "step_solvers"],
+    ["local_models"],
+    ["walk"],
+    ["device", "first_order", "held_out", "result"],
+    ["settings", "share"],
+    ["cohorts", "prepared"],
+    ["categorical", "fits", "low_rank"],
+    ["cohort_fits"],
+    ["population"],
+    ["factors", "relaxed"],
+]
 #: Rooms whose objects keep their private members to themselves.
 DISCREET = ("design", "estimators", "explain", "glm_class", "io", "plot", "recording")
 
@@ -132,6 +148,19 @@ def test_no_import_goes_up():
         if room(module) != room(other)
         and not FLOOR[room(other)] < FLOOR[room(module)]
         and not FLOOR[room(other)] == FLOOR[room(module)] == 0
+    ]
+    assert wrong == []
+
+
+def test_every_part_of_the_solver_has_its_floor_and_uses_those_below():
+    floor = {part: number for number, parts in enumerate(FLOORS_OF_THE_SOLVER) for part in parts}
+    own = {module: module.split(".")[2] for module in modules() if module.startswith("popglm.solve.")}
+    assert set(own.values()) == set(floor)
+    wrong = [
+        f"{module} imports {other}"
+        for module, part in own.items()
+        for other in sorted(every_arrow()[module])
+        if other in own and own[other] != part and not floor[own[other]] < floor[part]
     ]
     assert wrong == []
 

@@ -17,7 +17,7 @@ KILLED = """
 import os, signal, sys
 from popglm.io import checkpoints
 checkpoints.LEAST_SECONDS, checkpoints.SHARE = 0.0, 1e9
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 accept, rounds = Walk.accept_or_stay, [0]
 def counted(self, *arguments):
     accept(self, *arguments)

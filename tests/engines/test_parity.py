@@ -89,8 +89,8 @@ def test_windows_of_few_rows_give_the_same_sums(recording, engine):
     """Folds whose edges cut the windows of a compiled pass."""
     from popglm.engines import get_engine
     from popglm.solve.held_out import HeldOut
-    from popglm.solve.objective import RowObjective
-    from popglm.solve.samples import Samples
+    from popglm.solve.objective.row_objective import RowObjective
+    from popglm.solve.passes.samples import Samples
     from popglm.statistics.families import get_family
 
     X, Y, weights, offset = recording
@@ -145,8 +145,8 @@ def test_every_family_is_the_same_in_every_library(engine):
 def test_tensorflow_makes_one_program_for_windows_wherever_they_begin():
     tf = pytest.importorskip("tensorflow")
     from popglm.engines import get_engine
-    from popglm.solve.passes import linear_predictor
-    from popglm.solve.samples import Points, Shape, Window
+    from popglm.solve.passes.samples import Points, Shape, Window
+    from popglm.solve.passes.window_passes import linear_predictor
 
     engine = get_engine("tensorflow", "cpu", "float64")
     compiled = engine.compile(linear_predictor, Shape(type(engine), 4))

@@ -15,7 +15,7 @@ from popglm import GLM, GLMCV
 from popglm.io import checkpoints
 from popglm.solve import population
 from popglm.solve.stream import RowStream
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((300, 6))

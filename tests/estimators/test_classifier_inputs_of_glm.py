@@ -11,7 +11,7 @@ from sparse_designs import kept_sparse
 import popglm as pg
 from popglm.io import checkpoints
 from popglm.solve.remote.rows import RemoteRows
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 
 X, CODES = choices(n=360, n_classes=3)
 TRIAL = np.arange(360) // 12

@@ -7,7 +7,7 @@ import pytest
 
 import popglm as pg
 from popglm.io import checkpoints
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 from popglm.statistics.selection import fitted_strengths
 
 N, TRIAL = 300, np.arange(300) // 10

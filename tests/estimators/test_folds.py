@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold
 
 import popglm as pg
 from popglm.estimators.splits import deal_trials
-from popglm.solve.problems import OWN_MODEL_AFTER, OWN_MODEL_SOON
+from popglm.solve.walk.problems import OWN_MODEL_AFTER, OWN_MODEL_SOON
 from popglm.statistics.families import get_family
 
 N = 240

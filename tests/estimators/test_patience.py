@@ -10,9 +10,9 @@ from sklearn.model_selection import KFold
 import popglm as pg
 from popglm import GLMCV
 from popglm.engines import NumpyEngine
+from popglm.solve.passes.samples import FitData, Points
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import FitData, Points
-from popglm.solve.trace import Trace
+from popglm.solve.walk.trace import Trace
 from popglm.statistics.ends import ClearTurn, Patience
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty

@@ -13,7 +13,7 @@ from popglm.engines import get_engine
 from popglm.estimators.deviance_loss import fitted_loss
 from popglm.estimators.predictions import means_on_device
 from popglm.solve.held_out import HeldOut
-from popglm.solve.samples import Samples
+from popglm.solve.passes.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.responses import response_sums
 

@@ -101,7 +101,7 @@ def test_one_bar_at_a_time(terminal):
         assert again is not None
 
 
-def compiled(value, module="popglm.solve.blocks"):
+def compiled(value, module="popglm.solve.step_solvers.blocks"):
     """Compile a function that passes for one of `module`."""
 
     def double(x):

@@ -7,7 +7,7 @@ from two_parts import TRIAL, N, Q, a_model, quietly, recorded
 
 import popglm as pg
 from popglm.io import checkpoints
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 
 EXACT = {"precision": "float64", "tol": 1e-9}
 X, _, WEIGHTS = recorded()

@@ -14,7 +14,7 @@ from distributed import WorkerPlugin
 
 from popglm.io import checkpoints, files
 from popglm.scale import session_tasks
-from popglm.solve.walk import Walk
+from popglm.solve.walk.walk import Walk
 
 _whole: dict[str, Any] = {"round": Walk.accept_or_stay, "sync": files._sync}
 

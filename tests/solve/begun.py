@@ -4,11 +4,11 @@ from dataclasses import fields
 
 import numpy as np
 
-from popglm.solve.fit import Fit
-from popglm.solve.fit_rows import FitRows
-from popglm.solve.objective import RowObjective
-from popglm.solve.rotated import RotatedObjective
+from popglm.solve.local_models.rotated import RotatedObjective
+from popglm.solve.objective.fit_rows import FitRows
+from popglm.solve.objective.row_objective import RowObjective
 from popglm.solve.settings import Settings, begin
+from popglm.solve.walk.fit import Fit
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums
 

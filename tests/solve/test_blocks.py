@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from quadratics import curvature, fista
 
-from popglm.solve.blocks import Limits, Metric, Norms, Places, block_descent
-from popglm.solve.compact import Pairs
+from popglm.solve.curvature.compact import Pairs
+from popglm.solve.step_solvers.blocks import Limits, Metric, Norms, Places, block_descent
 
 
 def gram(rng, sizes):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from popglm.solve.bounded_newton import decrement_of_gram, newton_within
+from popglm.solve.step_solvers.bounded_newton import decrement_of_gram, newton_within
 
 P = 8
 

@@ -10,17 +10,17 @@ import numba
 import numpy as np
 import pytest
 
-from popglm.solve import compiling, linking
+from popglm.solve.compiled import compiling, linking
 
 INNER = """
-from popglm.solve.compiling import inner_compiled
+from popglm.solve.compiled.compiling import inner_compiled
 GAIN = {gain}
 @inner_compiled
 def inner(x):
     return {inner}
 """
 OUTER = """
-from popglm.solve.compiling import compiled
+from popglm.solve.compiled.compiling import compiled
 from inner_of_test import GAIN, inner
 {comment}
 @compiled

@@ -10,8 +10,8 @@ from independent import CONVEX, PENALTIES, half_null_deviance, objective, popula
 from popglm import GLM, GLMCV, ConvergenceWarning, PopglmWarning
 from popglm.engines import NumpyEngine
 from popglm.engines.memory import is_out_of_memory
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import FitData
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

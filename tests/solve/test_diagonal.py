@@ -5,12 +5,12 @@ import pytest
 from quadratics import MEMORY, curvature, fista
 
 from popglm.engines import NumpyEngine
-from popglm.solve.blocks import Limits, Norms
-from popglm.solve.compact import Pairs
-from popglm.solve.curvature_memory import CurvatureMemory
-from popglm.solve.diagonal import DiagonalModels
-from popglm.solve.diagonal_descent import diagonal_descent
-from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.curvature.compact import Pairs
+from popglm.solve.curvature.curvature_memory import CurvatureMemory
+from popglm.solve.local_models.diagonal import DiagonalModels
+from popglm.solve.local_models.quadratic import QuadraticModel
+from popglm.solve.step_solvers.blocks import Limits, Norms
+from popglm.solve.step_solvers.diagonal_descent import diagonal_descent
 from popglm.statistics.penalties import Penalty
 
 

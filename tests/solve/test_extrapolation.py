@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from popglm.solve import extrapolation
-from popglm.solve.compiling import for_python
-from popglm.solve.extrapolation import MEMORY, empty_past
+from popglm.solve.compiled.compiling import for_python
+from popglm.solve.step_solvers import extrapolation
+from popglm.solve.step_solvers.extrapolation import MEMORY, empty_past
 
 extrapolate = for_python(extrapolation.extrapolate)
 

@@ -6,8 +6,8 @@ from scipy.optimize import linprog
 from scipy.special import expit
 
 from popglm.engines import get_engine
-from popglm.solve.few_columns import Few, fit_few
-from popglm.solve.samples import FitData
+from popglm.solve.fits.few_columns import Few, fit_few
+from popglm.solve.passes.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty

@@ -5,14 +5,14 @@ import pytest
 
 from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
-from popglm.solve.coordinates import MOST_AT_ONCE, gram
-from popglm.solve.evaluation import null_models
-from popglm.solve.objective import RowObjective
+from popglm.solve.local_models.ridge_inverses import ACCURACY, RATIO, RidgeInverses
+from popglm.solve.objective.evaluation import null_models
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.coordinates import MOST_AT_ONCE, gram
+from popglm.solve.passes.samples import FitData, Samples
+from popglm.solve.passes.sums import gram_precision
 from popglm.solve.prepared import prepared
-from popglm.solve.ridge_inverses import ACCURACY, RATIO, RidgeInverses
-from popglm.solve.samples import FitData, Samples
 from popglm.solve.settings import Settings
-from popglm.solve.sums import gram_precision
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 from popglm.statistics.responses import response_sums

@@ -5,13 +5,13 @@ import pytest
 from scipy.special import expit, xlogy
 
 from popglm.engines import NumpyEngine
-from popglm.solve.certificate import certificate
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.fit_rows import FitRows
-from popglm.solve.objective import RowObjective
-from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.rotated import RotatedObjective
-from popglm.solve.samples import Samples
+from popglm.solve.local_models.quadratic import QuadraticModel
+from popglm.solve.local_models.rotated import RotatedObjective
+from popglm.solve.objective.fit_rows import FitRows
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.coordinates import Coordinates
+from popglm.solve.passes.samples import Samples
+from popglm.solve.walk.certificate import certificate
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
-from popglm.solve.distinct import MOST, DistinctResponses
-from popglm.solve.gathering import Bins
-from popglm.solve.objective import RowObjective
-from popglm.solve.samples import Samples
+from popglm.solve.objective.distinct import MOST, DistinctResponses
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.gathering import Bins
+from popglm.solve.passes.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.families.elementary import row_totals
 

@@ -6,9 +6,9 @@ from begun import begun
 from scipy.linalg import block_diag
 
 from popglm.engines.numpy_engine import NumpyEngine
-from popglm.solve.given_models import GivenModels
-from popglm.solve.objective import RowObjective
-from popglm.solve.samples import Samples
+from popglm.solve.local_models.given_models import GivenModels
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

@@ -6,8 +6,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from popglm.engines.registry import get_engine
-from popglm.solve.row_sums import RowSums
-from popglm.solve.samples import Samples
+from popglm.solve.passes.row_sums import RowSums
+from popglm.solve.passes.samples import Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 

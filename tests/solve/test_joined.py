@@ -6,17 +6,17 @@ from begun import begun
 from quadratics import MEMORY, curvature
 
 from popglm.engines import NumpyEngine, get_engine
-from popglm.solve.compact import inverse_middles, middles
-from popglm.solve.curvature_memory import CurvatureMemory, plain_step
-from popglm.solve.given_models import GivenModels
-from popglm.solve.joined import join
-from popglm.solve.objective import RowObjective
-from popglm.solve.own import OwnModels
+from popglm.solve.curvature.compact import inverse_middles, middles
+from popglm.solve.curvature.curvature_memory import CurvatureMemory, plain_step
+from popglm.solve.fits.rows import evaluate_fits
+from popglm.solve.local_models.given_models import GivenModels
+from popglm.solve.local_models.own import OwnModels
+from popglm.solve.local_models.rotated import RotatedModel
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.samples import FitData, Samples
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.rotated import RotatedModel
-from popglm.solve.rounds import Course, walk_paths
-from popglm.solve.rows import evaluate_fits
-from popglm.solve.samples import FitData, Samples
+from popglm.solve.walk.joined import join
+from popglm.solve.walk.rounds import Course, walk_paths
 from popglm.statistics.concave import ConcavePenalty
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
@@ -131,7 +131,7 @@ def test_no_fit_takes_the_room_for_models_of_another():
 
 
 def test_no_fit_takes_the_room_of_another_where_models_are_single_ones(monkeypatch):
-    monkeypatch.setattr("popglm.solve.rotated.SINGLE_BYTES", 2.5 * RotatedModel.n_bytes(P))
+    monkeypatch.setattr("popglm.solve.local_models.rotated.SINGLE_BYTES", 2.5 * RotatedModel.n_bytes(P))
     (joined,) = join(begun(rows(), penalty_of("group_lasso")))
     joined.together = None
     joined.give_own_models(np.arange(4 * Q))

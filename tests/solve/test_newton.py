@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
-from popglm.solve.compact import Pairs
-from popglm.solve.local_model import LocalModel
-from popglm.solve.newton import newton_steps, precondition
+from popglm.solve.curvature.compact import Pairs
+from popglm.solve.curvature.local_model import LocalModel
+from popglm.solve.step_solvers.newton import newton_steps, precondition
 from popglm.statistics.penalties import Penalty
 
 N_NEURONS, MEMORY = 3, 6

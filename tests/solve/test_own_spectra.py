@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from popglm.engines import NumpyEngine
-from popglm.solve.own_spectra import OwnSpectra
-from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.local_models.own_spectra import OwnSpectra
+from popglm.solve.local_models.quadratic import QuadraticModel
 from popglm.statistics.penalties import Penalty
 
 P, Q = 7, 5

@@ -6,15 +6,15 @@ from begun import begun
 
 from popglm import GLM, GLMCV
 from popglm.engines import NumpyEngine
-from popglm.solve.fit import Fit
-from popglm.solve.objective import RowObjective
-from popglm.solve.own import OwnModels
-from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.rotated import RotatedModel
-from popglm.solve.rounds import Course, walk_paths
-from popglm.solve.rows import evaluate_fits
-from popglm.solve.samples import Samples
-from popglm.solve.trace import Trace
+from popglm.solve.fits.rows import evaluate_fits
+from popglm.solve.local_models.own import OwnModels
+from popglm.solve.local_models.quadratic import QuadraticModel
+from popglm.solve.local_models.rotated import RotatedModel
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.samples import Samples
+from popglm.solve.walk.fit import Fit
+from popglm.solve.walk.rounds import Course, walk_paths
+from popglm.solve.walk.trace import Trace
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

@@ -9,8 +9,8 @@ import pytest
 
 import popglm as pg
 from popglm.solve.remote.rows import RemoteRows
-from popglm.solve.remote.share import Share
 from popglm.solve.remote.shares import Shares
+from popglm.solve.share import Share
 
 N, P, Q = 600, 9, 3
 

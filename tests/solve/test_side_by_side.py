@@ -8,7 +8,7 @@ import pytest
 
 from popglm import GLM, GLMCV
 from popglm.solve.cohorts import Cohort, kin
-from popglm.solve.side_by_side import MOST_TOGETHER, batches, distinct
+from popglm.solve.fits.side_by_side import MOST_TOGETHER, batches, distinct
 
 N, P, SIZES = 150, 6, [2, 1, 3]
 #: Neuron 0 three times, of other columns; 1 twice of the same; columns of part of a group; no column for the last.

@@ -8,12 +8,12 @@ from kept import Memory, Stopped, resumed
 
 from popglm.engines import NumpyEngine, get_engine
 from popglm.solve.first_order import FirstOrder
-from popglm.solve.fit import Fit
-from popglm.solve.own import OwnModels
-from popglm.solve.own_spectra import OwnSpectra
+from popglm.solve.local_models.own import OwnModels
+from popglm.solve.local_models.own_spectra import OwnSpectra
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import FitData
-from popglm.solve.walk import Walk
+from popglm.solve.walk.fit import Fit
+from popglm.solve.walk.walk import Walk
 from popglm.statistics.ends import Patience
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty

@@ -5,8 +5,8 @@ import pytest
 from scipy.sparse import csr_array, random_array
 
 from popglm.engines import NumpyEngine
-from popglm.solve.objective import RowObjective
-from popglm.solve.samples import Samples
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.samples import Samples
 from popglm.solve.sparse.rows import SparseRows
 from popglm.statistics.families import get_family
 

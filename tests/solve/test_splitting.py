@@ -11,9 +11,9 @@ from sklearn.linear_model import ElasticNet
 
 from popglm import GLM
 from popglm.engines import NumpyEngine
-from popglm.solve.compact import Pairs, thin_product
-from popglm.solve.local_model import LocalModel
-from popglm.solve.splitting import resolvent, split_steps
+from popglm.solve.curvature.compact import Pairs, thin_product
+from popglm.solve.curvature.local_model import LocalModel
+from popglm.solve.step_solvers.splitting import resolvent, split_steps
 from popglm.statistics.penalties import Penalty
 
 N_NEURONS, MEMORY, P = 3, 6, 24

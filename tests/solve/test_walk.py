@@ -5,12 +5,12 @@ import pytest
 
 from popglm import GLM
 from popglm.engines import NumpyEngine
-from popglm.solve import fit
-from popglm.solve.evaluation import Evaluation
-from popglm.solve.problems import Check, Comparison, Problems, at_rest
-from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.rounds import finished_paths, run_walks
-from popglm.solve.walk import Walk
+from popglm.solve.local_models.quadratic import QuadraticModel
+from popglm.solve.objective.evaluation import Evaluation
+from popglm.solve.walk import fit
+from popglm.solve.walk.problems import Check, Comparison, Problems, at_rest
+from popglm.solve.walk.rounds import finished_paths, run_walks
+from popglm.solve.walk.walk import Walk
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

@@ -9,8 +9,8 @@ from popglm.engines import NumpyEngine
 from popglm.estimators.predictions import means_on_device
 from popglm.solve.first_order import FirstOrder
 from popglm.solve.held_out import HeldOut
+from popglm.solve.passes.samples import FitData, Points, Samples
 from popglm.solve.population import Settings, fit_population
-from popglm.solve.samples import FitData, Points, Samples
 from popglm.statistics.families import get_family
 from popglm.statistics.penalties import Penalty
 

@@ -9,7 +9,7 @@ import pytest
 
 import popglm as pg
 from popglm.estimators import progress
-from popglm.solve.compiling import HAS_CACHE
+from popglm.solve.compiled.compiling import HAS_CACHE
 
 SCRIPT = """
 from numba.core.caching import CacheImpl
@@ -17,7 +17,7 @@ from numba.core.caching import CacheImpl
 CacheImpl._locator_classes = []
 import numpy as np
 import popglm as pg
-from popglm.solve.compiling import HAS_CACHE
+from popglm.solve.compiled.compiling import HAS_CACHE
 assert not HAS_CACHE
 X = np.random.default_rng(0).normal(size=(90, 3))
 print(pg.GLM("gaussian", penalty="ridge", lambdas=[0.1], precision="float64").fit(X, X[:, 0] ** 2).coef_.tolist())

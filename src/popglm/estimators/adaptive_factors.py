@@ -12,7 +12,7 @@ from sklearn.base import clone
 from popglm.checks import is_number
 from popglm.estimators.arguments import LARGEST_FACTOR
 from popglm.messages import shown
-from popglm.solve.samples import FitData
+from popglm.solve.passes.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import PENALTIES
 from popglm.statistics.sparse_groups import SPARSE_GROUPS

@@ -12,9 +12,9 @@ from popglm.estimators.glm import GLM
 from popglm.estimators.glm_cv import GLMCV
 from popglm.estimators.relaxed import blend_weights
 from popglm.solve.factors.own_columns import fit_each
+from popglm.solve.passes.samples import FitData
 from popglm.solve.relaxed import relax
 from popglm.solve.result import PopulationFit
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 
 __all__ = ["Again"]

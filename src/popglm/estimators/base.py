@@ -44,8 +44,8 @@ from popglm.io.checkpoints import CheckpointFolder
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.numbers import shape_of
 from popglm.solve.factors.own_factors import fit_neurons
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import PopulationFit, Settings
-from popglm.solve.samples import FitData
 from popglm.solve.separation import separated
 from popglm.solve.snapshot import concluded
 from popglm.solve.stream import RowStream, released

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from popglm.estimators.validation import warn_neurons
-from popglm.solve.samples import FitData
+from popglm.solve.passes.samples import FitData
 from popglm.solve.settings import Settings
 
 __all__ = ["warn_of_collapse"]

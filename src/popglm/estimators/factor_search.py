@@ -19,7 +19,7 @@ from popglm.labels import is_counted
 from popglm.messages import shown
 from popglm.numbers import holds_flags, numbers_of
 from popglm.solve.factors.search import search_factors
-from popglm.solve.samples import FitData
+from popglm.solve.passes.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.variables import Variables, resolve_variables
 

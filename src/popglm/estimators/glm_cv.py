@@ -26,8 +26,8 @@ from popglm.estimators.splits import check_folds
 from popglm.estimators.validation import check_weights, over_neurons
 from popglm.labels import Rows
 from popglm.solve.factors.own_columns import fit_each
+from popglm.solve.passes.samples import FitData
 from popglm.solve.result import PopulationFit
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.statistics.ends import Patience
 from popglm.statistics.selection import at_strengths, fraction_explained, select_strengths

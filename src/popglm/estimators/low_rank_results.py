@@ -15,9 +15,9 @@ from popglm.estimators.deviance_loss import held_out_null_deviance
 from popglm.estimators.features import check_features
 from popglm.estimators.low_rank_folds import Candidates, ChosenFit
 from popglm.estimators.validation import over_neurons, warn_neurons
-from popglm.solve.coordinates import product64
 from popglm.solve.low_rank.layout import Layout
 from popglm.solve.low_rank.population import LowRankFit
+from popglm.solve.passes.coordinates import product64
 from popglm.solve.sparse.rows import parts_of
 from popglm.statistics.null import NullModels
 from popglm.statistics.penalties import Penalty

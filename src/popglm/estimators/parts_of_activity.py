@@ -18,7 +18,7 @@ from popglm.estimators.validation import check_responses, check_vector, check_we
 from popglm.labels import Rows, neuron_labels, row_labels
 from popglm.messages import shown
 from popglm.numbers import shape_of
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.solve.sparse.rows import parts_of, some_rows
 from popglm.statistics.selection import at_strengths, fraction_explained
 from popglm.warnings import warn

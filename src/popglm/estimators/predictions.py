@@ -21,7 +21,7 @@ from popglm.estimators.validation import (
     over_neurons,
 )
 from popglm.labels import Rows, column_text, row_labels
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.solve.sparse.rows import SparseRows, parts_of, some_rows
 from popglm.solve.stream import RowStream, read_rows
 from popglm.statistics.families import Family

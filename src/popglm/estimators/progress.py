@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from popglm.solve.compiling import HAS_CACHE
+from popglm.solve.compiled.compiling import HAS_CACHE
 
 __all__ = ["fit_progress"]
 

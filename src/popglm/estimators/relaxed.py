@@ -14,10 +14,10 @@ from popglm.estimators.progress import fit_progress
 from popglm.estimators.validation import warn_neurons
 from popglm.messages import shown
 from popglm.numbers import holds_flags, numbers_of
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
+from popglm.solve.passes.samples import FitData
 from popglm.solve.relaxed import RelaxedFits, relax
 from popglm.solve.result import PopulationFit
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import parts_of, some_rows
 from popglm.statistics.selection import at_strengths, select_strengths

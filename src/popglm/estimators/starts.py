@@ -15,7 +15,7 @@ from popglm.checks import check_fitted
 from popglm.estimators.parameters import Parameters
 from popglm.labels import Rows, column_text
 from popglm.numbers import numbers_of
-from popglm.solve.given_models import GivenModels
+from popglm.solve.local_models.given_models import GivenModels
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 from popglm.statistics.null import NullModels

@@ -8,7 +8,7 @@ import numpy as np
 
 from popglm.estimators import GLMCV
 from popglm.estimators.deviance_loss import deviance_loss
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.statistics.families.contract import Family
 from popglm.statistics.intercepts import MAX_STEPS, InterceptSteps
 

@@ -22,7 +22,7 @@ from popglm.estimators.validation import check_weights, over_neurons
 from popglm.explain.binning import BinAxis
 from popglm.explain.given_models import check_activity, check_cross_validated, check_model
 from popglm.labels import Rows
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.solve.sparse.rows import some_rows
 from popglm.solve.stream import RowStream, is_streamed, read_rows
 from popglm.statistics.selection import at_strengths, fraction_explained

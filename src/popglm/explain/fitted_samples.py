@@ -12,7 +12,7 @@ from popglm.estimators.base import PopulationGLM
 from popglm.explain.data_of_fit import data_of_fit
 from popglm.explain.fitted_objective import null_curvature
 from popglm.explain.trials import check_trials
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.statistics.concave import CONCAVE
 from popglm.statistics.families.contract import Family
 from popglm.statistics.penalties import Penalty

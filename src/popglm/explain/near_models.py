@@ -10,8 +10,8 @@ from popglm.engines import get_engine
 from popglm.estimators import GLMCV
 from popglm.estimators.deviance_loss import deviance_loss
 from popglm.explain.data_of_fit import has_one_minimum, is_plain
-from popglm.solve.given_models import GivenModels
-from popglm.solve.own import MAX_FEATURES
+from popglm.solve.local_models.given_models import GivenModels
+from popglm.solve.local_models.own import MAX_FEATURES
 from popglm.statistics.selection import at_strengths
 
 __all__ = ["models_of_fits", "slow_neurons"]

@@ -18,7 +18,7 @@ from popglm.explain.contributions import Predictor, take_columns
 from popglm.explain.data_of_fit import has_one_minimum, has_stages, may_close_groups
 from popglm.explain.reduced_paths import Found, ReducedPaths
 from popglm.messages import listed
-from popglm.solve.given_models import GivenModels
+from popglm.solve.local_models.given_models import GivenModels
 from popglm.solve.stream import RowStream
 from popglm.statistics.ends import ClearTurn, strengths_to_last_fall, turned_strengths
 from popglm.statistics.null import null_models

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from popglm.estimators.validation import check_responses, name_neurons
 from popglm.glm_class.checks import FAMILIES, LINKS, UsageError, as_features, as_matrix, check_name
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.statistics.families import INVERSE_LINKS, get_family
 from popglm.statistics.selection import fraction_explained
 

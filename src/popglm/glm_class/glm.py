@@ -33,8 +33,8 @@ from popglm.glm_class.deviances import make_prediction, null_deviance, recorded_
 from popglm.glm_class.figures import draw_evaluation, draw_selection
 from popglm.glm_class.series import at_strengths, series_of
 from popglm.scaling import noted_scaling, of_other_session
-from popglm.solve.coordinates import product64
 from popglm.solve.first_order import FirstOrder
+from popglm.solve.passes.coordinates import product64
 from popglm.statistics.families import get_family, has_link
 from popglm.statistics.selection import fraction_explained, select_strengths
 from popglm.warnings import PopglmWarning

@@ -19,7 +19,7 @@ import numpy as np
 
 from popglm.scale.allocation import keep_freed_memory
 from popglm.scale.row_sources import is_dask, is_readable
-from popglm.solve.remote.share import PIECE, Share
+from popglm.solve.share import PIECE, Share
 
 __all__ = ["DaskCarrier", "workers_of"]
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.cohorts import Cohort
+from popglm.solve.fits.grams import GramFits
+from popglm.solve.fits.rows import RowFits
+from popglm.solve.fits.shared_rows import RowsOfProblems, SharedRows
+from popglm.solve.fits.side_by_side import Member, SideBySide, batches, distinct
 from popglm.solve.folds import Folds
-from popglm.solve.grams import GramFits
+from popglm.solve.passes.samples import FitData, Rows
 from popglm.solve.prepared import Prepared, is_sorted
 from popglm.solve.remote.rows import RemoteRows
-from popglm.solve.rows import RowFits
-from popglm.solve.samples import FitData, Rows
 from popglm.solve.settings import Settings
-from popglm.solve.shared_rows import RowsOfProblems, SharedRows
-from popglm.solve.side_by_side import Member, SideBySide, batches, distinct
 from popglm.solve.snapshot import Checkpoint
 from popglm.solve.units import Units
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from popglm.checks import check_seed, is_number
 from popglm.messages import shown
-from popglm.solve.fit import Fit
-from popglm.solve.path import Path, empty_path
 from popglm.solve.snapshot import UNKEPT, Checkpoint, Resumable, State
+from popglm.solve.walk.fit import Fit
+from popglm.solve.walk.path import Path, empty_path
 
 __all__ = ["FirstOrder", "walk_first_order"]
 
@@ -92,7 +92,7 @@ def walk_first_order(
     report: Callable[[np.ndarray], None] | None = None,
     checkpoint: Checkpoint = UNKEPT,
 ) -> Path:
-    """Like `popglm.solve.rounds.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
+    """`popglm.solve.walk.rounds.walk_path` without guides, for one fit; in up to 50·max_iter steps per strength."""
     walk = _Strengths(optimiser, fit, lambdas, tol, 50 * max_iter)
     if (kept := checkpoint.last()) is not None:
         walk.restore(kept)

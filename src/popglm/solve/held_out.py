@@ -8,14 +8,14 @@ import numpy as np
 
 from popglm.engines.memory import in_halves
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.passes import value_sums
-from popglm.solve.path import Path
+from popglm.solve.passes.coordinates import Coordinates
+from popglm.solve.passes.remote_sums import RemoteValues, values_together
+from popglm.solve.passes.samples import Points, Samples
+from popglm.solve.passes.window_passes import value_sums
+from popglm.solve.passes.windows import Windows
 from popglm.solve.remote.rows import RemoteRows
-from popglm.solve.remote.sums import RemoteValues, values_together
-from popglm.solve.samples import Points, Samples
 from popglm.solve.snapshot import Resumable
-from popglm.solve.windows import Windows
+from popglm.solve.walk.path import Path
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from popglm.solve.cohort_fits import CohortFits, Fitted
 from popglm.solve.cohorts import cohorts_of, kin, unheld
+from popglm.solve.fits.grams import GramFits
+from popglm.solve.fits.rows import RowFits
+from popglm.solve.fits.side_by_side import SideBySide
 from popglm.solve.folds import Folds
-from popglm.solve.grams import GramFits
+from popglm.solve.passes.samples import FitData
 from popglm.solve.prepared import Prepared, prepared
 from popglm.solve.remote.rows import RemoteRows
 from popglm.solve.result import PopulationFit, merge
-from popglm.solve.rows import RowFits
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings, reporter, strengths
-from popglm.solve.side_by_side import SideBySide
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 from popglm.solve.sparse.limits import check_sparse
 from popglm.solve.sparse.rows import SparseRows

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from popglm.solve.folds import Folds, order_by_fold
+from popglm.solve.passes.samples import FitData
+from popglm.solve.passes.sums import SOME_ROWS, FeatureSums, feature_sums, gram_precision
 from popglm.solve.remote.rows import RemoteRows
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream, read_rows
-from popglm.solve.sums import SOME_ROWS, FeatureSums, feature_sums, gram_precision
 from popglm.statistics.penalties import Penalty
 
 #: Of curvatures, which divide.

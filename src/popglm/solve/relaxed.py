@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.few_columns import Few, fit_few, is_eligible
+from popglm.solve.fits.few_columns import Few, fit_few, is_eligible
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit
-from popglm.solve.samples import FitData
 from popglm.solve.separation import separated
 from popglm.solve.settings import Settings
 from popglm.statistics.penalties import Penalty

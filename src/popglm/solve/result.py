@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.path import Path
+from popglm.solve.passes.coordinates import Coordinates
 from popglm.solve.snapshot import Outcome, State, inside
 from popglm.solve.units import Units
+from popglm.solve.walk.path import Path
 from popglm.statistics.penalties import inward
 
 __all__ = ["PopulationFit", "collect", "merge"]

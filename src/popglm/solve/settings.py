@@ -9,19 +9,19 @@ from typing import Any, overload
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import MOST_AT_ONCE, Coordinates
 from popglm.solve.device.device_fit import DeviceFit
 from popglm.solve.device.objective import DeviceObjective
-from popglm.solve.evaluation import GramObjective
 from popglm.solve.first_order import FirstOrder
-from popglm.solve.fit import Fit, start_fit
-from popglm.solve.given_models import GivenModels
-from popglm.solve.problems import Problems
-from popglm.solve.quadratic import QuadraticModel
-from popglm.solve.ridge_inverses import MOST_STRENGTHS
-from popglm.solve.rotated import RotatedObjective
-from popglm.solve.sums import FeatureSums
+from popglm.solve.local_models.given_models import GivenModels
+from popglm.solve.local_models.quadratic import QuadraticModel
+from popglm.solve.local_models.ridge_inverses import MOST_STRENGTHS
+from popglm.solve.local_models.rotated import RotatedObjective
+from popglm.solve.objective.evaluation import GramObjective
+from popglm.solve.passes.coordinates import MOST_AT_ONCE, Coordinates
+from popglm.solve.passes.sums import FeatureSums
 from popglm.solve.units import Units
+from popglm.solve.walk.fit import Fit, start_fit
+from popglm.solve.walk.problems import Problems
 from popglm.statistics.ends import Ends
 from popglm.statistics.families import Family
 from popglm.statistics.penalties import Penalty

@@ -17,7 +17,7 @@ class Nodes:
     """What sums over samples of functions a(η) + y·d(η) are told by: Σ weight·a + response·d over nodes.
 
     The losses of exponential families are such functions up to what responses alone say, and so are their derivatives;
-    see `popglm.solve.gathering` for the nodes, and for the error. Weights of nodes may be negative.
+    see `popglm.solve.passes.gathering` for the nodes, and for the error. Weights of nodes may be negative.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from popglm.estimators.classifier.offsets import beside_classes
 from popglm.estimators.features import check_features
 from popglm.estimators.validation import check_offset, check_weights, over_neurons
 from popglm.labels import Rows, row_labels
-from popglm.solve.coordinates import product64
+from popglm.solve.passes.coordinates import product64
 from popglm.solve.sparse.rows import parts_of
 from popglm.statistics.categorical import class_counts, null_loss, terms
 from popglm.statistics.selection import fraction_explained

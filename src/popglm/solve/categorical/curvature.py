@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import helmert, qr
 
 from popglm.engines.protocol import Engine
-from popglm.solve.free_columns import LEAST, Projections
+from popglm.solve.passes.free_columns import LEAST, Projections
 
 __all__ = ["ClassCurvature"]
 
@@ -96,7 +96,7 @@ class ClassCurvature:
         return (np.maximum(found, 0) / self.total).reshape(-1)
 
     def derivatives(self, problem: int, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (n + 1,) and a root of the Hessian, as `popglm.solve.hessian.derivatives` has them.
+        """Gradient (n + 1,) and a root of the Hessian, as `popglm.solve.passes.hessian.derivatives` has them.
 
         The intercepts are solved out of both, so that the last entry, that of an intercept, is 0. A sample's Hessian is
         Σ p_k (e_k − p)(e_k − p)ᵀ: the root has a row of it for every sample and class.
@@ -125,7 +125,7 @@ class ClassCurvature:
         self, problems: np.ndarray, W: np.ndarray, b: np.ndarray, grad: np.ndarray, columns: np.ndarray,
         extra: np.ndarray | None = None,
     ) -> Projections:  # fmt: skip
-        """See `popglm.solve.free_columns.project`: the same for a Hessian matrix in the place of every h."""
+        """See `popglm.solve.passes.free_columns.project`: the same for a Hessian matrix in the place of every h."""
         m, free = len(self.basis), np.unique(columns // len(self.basis))
         step, shift = np.zeros_like(grad), np.zeros_like(grad)
         decrement, reach = np.zeros(len(problems)), np.zeros(len(problems))

@@ -11,12 +11,12 @@ import numpy as np
 
 from popglm.solve.categorical.problem import ClassFit
 from popglm.solve.categorical.results import CategoricalFits, HeldOutRows
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.fit import Fit
-from popglm.solve.path import Path
-from popglm.solve.rounds import Course, evaluate_alone, walk_paths
+from popglm.solve.passes.coordinates import Coordinates
 from popglm.solve.settings import all_of, reporter
 from popglm.solve.snapshot import Checkpoint, Resumable, concluded
+from popglm.solve.walk.fit import Fit
+from popglm.solve.walk.path import Path
+from popglm.solve.walk.rounds import Course, evaluate_alone, walk_paths
 from popglm.statistics.ends import Ends
 
 __all__ = ["Begun", "Descent"]

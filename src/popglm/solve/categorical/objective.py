@@ -2,7 +2,7 @@
 
 The weights of a problem are those of features × coordinates of the classes, feature after feature: the K classes
 themselves, or K − 1 orthonormal contrasts, in which weights have a mean of 0 over the classes. `evaluate` answers as
-`popglm.solve.objective` does; its b has one number for every class.
+`popglm.solve.objective.row_objective` does; its b has one number for every class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from popglm.engines.protocol import Engine
 from popglm.solve.categorical.curvature import ClassCurvature
-from popglm.solve.evaluation import Evaluation
+from popglm.solve.objective.evaluation import Evaluation
 from popglm.solve.sparse.rows import SparseBlock, SparseRows, times_rows
 from popglm.statistics.categorical import centred, class_counts, terms
 
@@ -160,7 +160,7 @@ class CategoricalObjective(ClassCurvature):
         return (self.basis @ V).T.reshape(-1)
 
     def evaluate(self, problems: np.ndarray, W: np.ndarray, b: np.ndarray) -> Evaluation:
-        """See `popglm.solve.objective`; b (n_problems, n_classes). A point that overflows has a loss of +inf."""
+        """See `popglm.solve.objective.row_objective`; b (n_problems, n_classes). Where it overflows a loss is +inf."""
         if not len(problems):
             n_classes = self.basis.shape[1]
             one = np.zeros(0)

@@ -16,13 +16,13 @@ from popglm.solve.categorical.objective import Labels
 from popglm.solve.categorical.problem import ClassFit, ClassRows
 from popglm.solve.categorical.results import CategoricalFits, HeldOutRows
 from popglm.solve.folds import Part, order_by_fold
+from popglm.solve.passes.sums import FeatureSums, feature_sums, largest_eigenvalue
 from popglm.solve.prepared import SHORT_RANGE, center_of, centred_copy
 from popglm.solve.settings import Settings, strengths
 from popglm.solve.snapshot import UNKEPT, Checkpoint
 from popglm.solve.sparse.limits import check_sparse
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream, read_rows, released
-from popglm.solve.sums import FeatureSums, feature_sums, largest_eigenvalue
 from popglm.statistics.categorical import class_counts
 from popglm.statistics.penalties import Penalty
 

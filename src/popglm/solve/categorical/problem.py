@@ -12,16 +12,16 @@ from scipy.linalg import helmert
 
 from popglm.engines.protocol import Engine
 from popglm.solve.categorical.objective import CategoricalObjective, Labels
-from popglm.solve.coordinates import Coordinates
-from popglm.solve.fit import Fit
-from popglm.solve.path import Path
-from popglm.solve.problems import at_rest
-from popglm.solve.rotated import RotatedObjective
-from popglm.solve.rounds import walk_path
+from popglm.solve.local_models.rotated import RotatedObjective
+from popglm.solve.passes.coordinates import Coordinates
+from popglm.solve.passes.sums import FeatureSums
 from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint
 from popglm.solve.sparse.rows import SparseRows
-from popglm.solve.sums import FeatureSums
+from popglm.solve.walk.fit import Fit
+from popglm.solve.walk.path import Path
+from popglm.solve.walk.problems import at_rest
+from popglm.solve.walk.rounds import walk_path
 from popglm.statistics.categorical import SOFTMAX, log_frequencies, null_loss
 from popglm.statistics.penalties import Penalty
 

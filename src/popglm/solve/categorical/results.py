@@ -9,7 +9,7 @@ import numpy as np
 
 from popglm.solve.categorical.objective import Labels
 from popglm.solve.folds import Part, Ranges
-from popglm.solve.path import Path
+from popglm.solve.walk.path import Path
 from popglm.statistics.categorical import terms
 
 __all__ = ["CategoricalFits", "HeldOutRows"]

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import gram
 from popglm.solve.curves.penalised_newton import Likelihood, RowLikelihood
 from popglm.solve.curves.sparse_samples import SparseDesign, SparseLikelihood
 from popglm.solve.curves.together import Passes, StreamedLikelihood, counted_samples
+from popglm.solve.passes.coordinates import gram
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream, read_rows
 from popglm.statistics.families import Family

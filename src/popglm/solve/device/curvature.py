@@ -1,7 +1,7 @@
 """Curvature pairs of many problems at once: how they are kept, the matrix that they make, and its inverse.
 
-The model is that of `popglm.solve.quadratic`: B = cG + σR − QᵀK⁻¹Q in compact form (see `popglm.solve.compact`). Arrays
-have one row per problem.
+The model is that of `popglm.solve.local_models.quadratic`: B = cG + σR − QᵀK⁻¹Q in compact form (see
+`popglm.solve.curvature.compact`). Arrays have one row per problem.
 """
 
 from __future__ import annotations

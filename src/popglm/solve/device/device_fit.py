@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.certificate import DECREMENT_SAFETY, gap_of
 from popglm.solve.device.arrays import vector
 from popglm.solve.device.batch import Batch
 from popglm.solve.device.curvature import Pairs
 from popglm.solve.device.model import BatchModel, Strength
 from popglm.solve.device.objective import DeviceObjective
-from popglm.solve.evaluation import Evaluation
-from popglm.solve.problems import Comparison, Problems, at_rest, scales
-from popglm.solve.quadratic import QuadraticModel
+from popglm.solve.local_models.quadratic import QuadraticModel
+from popglm.solve.objective.evaluation import Evaluation
 from popglm.solve.snapshot import State, inside, under
 from popglm.solve.units import Units
+from popglm.solve.walk.certificate import DECREMENT_SAFETY, gap_of
+from popglm.solve.walk.problems import Comparison, Problems, at_rest, scales
 from popglm.statistics.families import Family
 from popglm.statistics.responses import ResponseSums
 
@@ -29,7 +29,7 @@ HAND_OVER_AFTER = 12
 
 
 class DeviceFit(Problems):
-    """Problems whose weights, gradients and curvature pairs stay on a device; see `popglm.solve.walk`.
+    """Problems whose weights, gradients and curvature pairs stay on a device; see `popglm.solve.walk.walk`.
 
     Arrays over features are in the engine's precision. What is one number per problem is float64 on the host, where
     the decisions are made. All that are going are worked on in one batch of a fixed shape: those that are done are
@@ -103,7 +103,7 @@ class DeviceFit(Problems):
         """Evaluations at one strength after which a problem is handed over."""
         return max(self.own_model_cost, HAND_OVER_AFTER)
 
-    # what Walk asks for in a round; see `popglm.solve.problems.Problems`
+    # what Walk asks for in a round; see `popglm.solve.walk.problems.Problems`
 
     def open_round(self, problems: np.ndarray) -> None:
         """Make ready for a round of some problems, which are among those of the last one."""
@@ -168,7 +168,7 @@ class DeviceFit(Problems):
         return self.batch.index, self._target, self.at.b[self.batch.index]
 
     def compare(self, problems: np.ndarray, lam: np.ndarray, found: Evaluation) -> Comparison:
-        """What was found beside what stands; see `popglm.solve.problems.Comparison`."""
+        """What was found beside what stands; see `popglm.solve.walk.problems.Comparison`."""
         rows = self.batch.rows_of(problems)
         slope = self.kernels.mean_slope(self.batch, self._target, found.grad)
         return Comparison(*(a[rows] for a in (found.loss, self._promised, self._change, slope)))

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from popglm.solve.certificate import gap_sums
 from popglm.solve.device.arrays import dot, rows
 from popglm.solve.device.curvature import (
     Order,
@@ -21,6 +20,7 @@ from popglm.solve.device.curvature import (
     two_loop_step,
 )
 from popglm.solve.device.proximal import ProximalModel, SplitModel, split_start, start_norms
+from popglm.solve.walk.certificate import gap_sums
 from popglm.statistics import norms
 from popglm.statistics.blockwise import Blocks, settled
 
@@ -116,7 +116,7 @@ def penalty_value(ops: Any, blocks: Blocks, W: Array, lam2: Array, tau: Array, R
 
 
 def gap_parts(ops: Any, blocks: Blocks, at: Point, R: Array) -> Array:
-    """See `popglm.solve.certificate.gap_sums`."""
+    """See `popglm.solve.walk.certificate.gap_sums`."""
     W, grad, lam2, tau = at
     RW = 0 * W if R is None else ops.xp.matmul(W, R)
     return gap_sums(ops.xp, blocks, W, grad + RW, RW, lam2, tau)
@@ -125,7 +125,7 @@ def gap_parts(ops: Any, blocks: Blocks, at: Point, R: Array) -> Array:
 def decrement(
     ops: Any, blocks: Blocks, at: Point, c: Array, diagonal: Array, spectrum: tuple[Array, Array], R: Array
 ) -> Array:
-    """Squared residual in the metric cG; see `popglm.solve.certificate.decrement`."""
+    """Squared residual in the metric cG; see `popglm.solve.walk.certificate.decrement`."""
     xp, (W, grad, lam2, tau) = ops.xp, at
     total = grad + rows(lam2) * W
     total = total if R is None else total + xp.matmul(W, R)

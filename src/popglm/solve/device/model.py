@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import principal_axes
 from popglm.solve.device import kernels, proximal
 from popglm.solve.device.arrays import vector
 from popglm.solve.device.batch import Batch
 from popglm.solve.device.curvature import Order, Pairs
-from popglm.solve.quadratic import PAIRS, QuadraticModel
+from popglm.solve.local_models.quadratic import PAIRS, QuadraticModel
+from popglm.solve.passes.coordinates import principal_axes
 from popglm.statistics.blockwise import Blocks
 
 __all__ = ["BatchModel", "Strength"]
@@ -141,7 +141,7 @@ class BatchModel:
         return self._host(self._call(kernels.penalty_value, self.blocks, W, at.ridge, at.tau, self.R))
 
     def gap_sums(self, batch: Batch, at: Strength) -> np.ndarray:
-        """See `popglm.solve.certificate.gap_sums`."""
+        """See `popglm.solve.walk.certificate.gap_sums`."""
         return self._host(self._call(kernels.gap_parts, self.blocks, self._point(batch, at), self.R))
 
     def decrement(self, batch: Batch, c: np.ndarray, at: Strength) -> np.ndarray:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from popglm.solve.coordinates import Coordinates
 from popglm.solve.device.arrays import vector
-from popglm.solve.evaluation import Evaluation
-from popglm.solve.objective import RowObjective
-from popglm.solve.passes import moment_sums, spread_sums
-from popglm.solve.row_sums import RowSums
-from popglm.solve.samples import Shape, Window
-from popglm.solve.stack import Stack
+from popglm.solve.objective.evaluation import Evaluation
+from popglm.solve.objective.row_objective import RowObjective
+from popglm.solve.passes.coordinates import Coordinates
+from popglm.solve.passes.row_sums import RowSums
+from popglm.solve.passes.samples import Shape, Window
+from popglm.solve.passes.stack import Stack
+from popglm.solve.passes.window_passes import moment_sums, spread_sums
 
 __all__ = ["DeviceObjective"]
 

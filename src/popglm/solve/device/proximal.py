@@ -1,9 +1,9 @@
 """The quadratic model of many fits at once, and its minimiser, in any array namespace and with fixed shapes.
 
-The model is that of `popglm.solve.quadratic`: gᵀe + ½eᵀBe + penalty(w + e) with B = cG + σR − QᵀMQ. Where an
-array operation costs a launch, block descent does not pay; here all columns of all blocks move together. Norms are
-split from the quadratic (Boyd et al. 2011, § 3 and § 6.4), whose part of a step is exact in the eigenbasis of G that
-all columns share. With a smoothness σR, which that basis does not diagonalise but which bounds the curvature from
+The model is that of `popglm.solve.local_models.quadratic`: gᵀe + ½eᵀBe + penalty(w + e) with B = cG + σR − QᵀMQ.
+Where an array operation costs a launch, block descent does not pay; here all columns of all blocks move together. Norms
+are split from the quadratic (Boyd et al. 2011, § 3 and § 6.4), whose part of a step is exact in the eigenbasis of G
+that all columns share. With a smoothness σR, which that basis does not diagonalise but which bounds the curvature from
 below, it is accelerated proximal gradients (Beck & Teboulle 2009) that restart when they turn back (O'Donoghue & Candès
 2015), in the metric of B's own diagonal; without σR those all but stood still at weak strengths, long before the
 minimum. Without a norm the two-loop recursion gives the minimiser at once.
@@ -192,7 +192,7 @@ def _solve(xp: Any, r: Array, Q: Array, inverse: Array, core: Array) -> Array:
 
 
 def decrement(ops: Any, missing: Array, model: SplitModel, values: Array) -> Array:
-    """½mᵀB⁻¹m of rows m of ``missing``, shape (n_rows,): see `popglm.solve.splitting.decrement`."""
+    """½mᵀB⁻¹m of rows m of ``missing``, shape (n_rows,): see `popglm.solve.step_solvers.splitting.decrement`."""
     xp, c, lam2, Q, K = ops.xp, model.c, model.lam2, model.Q, model.K
     shift = lam2 + LEAST_CURVATURE * c * xp.max(values)
     return 0.5 * dot(xp, missing, _solve(xp, missing, Q, *resolvent(ops, c, shift, values, Q, K)))

@@ -12,8 +12,8 @@ import numpy as np
 
 from popglm.engines.memory import is_out_of_memory
 from popglm.engines.protocol import Engine
-from popglm.solve.path import Path
 from popglm.solve.snapshot import UNKEPT, Checkpoint
+from popglm.solve.walk.path import Path
 
 __all__ = ["walk_in_shares"]
 

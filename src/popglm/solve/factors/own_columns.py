@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit, merge
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 
 __all__ = ["fit_each"]

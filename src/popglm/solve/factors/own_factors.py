@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from popglm.solve.passes.samples import FitData
 from popglm.solve.population import fit_population
 from popglm.solve.result import PopulationFit, merge
-from popglm.solve.samples import FitData
 from popglm.solve.settings import Settings
 from popglm.solve.snapshot import UNKEPT, Checkpoint, concluded
 

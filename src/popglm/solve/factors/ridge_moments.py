@@ -12,8 +12,8 @@ import numpy as np
 from scipy.linalg import eigh
 
 from popglm.engines.protocol import Engine
-from popglm.solve.samples import Rows
-from popglm.solve.sums import FeatureSums, response_products
+from popglm.solve.passes.samples import Rows
+from popglm.solve.passes.sums import FeatureSums, response_products
 
 __all__ = ["FoldMoments"]
 

@@ -16,11 +16,11 @@ from popglm.solve.factors.own_factors import fit_neurons
 from popglm.solve.factors.ridge_moments import FoldMoments
 from popglm.solve.factors.working_responses import working_responses
 from popglm.solve.folds import Folds, order_by_fold
+from popglm.solve.passes.samples import FitData, Rows
+from popglm.solve.passes.sums import FeatureSums, feature_sums, largest_eigenvalue
 from popglm.solve.prepared import center_of, centred_copy
 from popglm.solve.result import PopulationFit
-from popglm.solve.samples import FitData, Rows
 from popglm.solve.settings import Settings
-from popglm.solve.sums import FeatureSums, feature_sums, largest_eigenvalue
 from popglm.statistics.selection import LEAST_GAIN, at_strengths, mean_and_error, select_strengths
 
 __all__ = ["search_factors"]

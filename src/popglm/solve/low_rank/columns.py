@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import row_sums
 from popglm.solve.folds import Part
 from popglm.solve.low_rank.layout import Layout, Weights
+from popglm.solve.passes.coordinates import row_sums
 from popglm.solve.prepared import centred_copy
 from popglm.solve.sparse.rows import SparseRows
 from popglm.solve.stream import RowStream
@@ -44,7 +44,7 @@ class DenseColumns:
     Attributes
     ----------
     X : array-like
-        As `popglm.solve.windows.Windows` takes it.
+        As `popglm.solve.passes.windows.Windows` takes it.
     own : array, shape (n_neurons · n_gathered, n_samples), or None
         The gathered columns, placed; None where there are none, or X has them.
     moments : sequence of ndarray

@@ -6,9 +6,9 @@ value above λ is a minimum of the convex problem in Z, of any rank (Bach, Maira
 Where one is larger, its pair of singular vectors is a direction of descent that the factors do not have yet; it is
 added as long as the rank allows. That makes the rank grow only where it has to (Burer & Monteiro 2005).
 
-How far the objective is above that minimum is bounded by a duality gap, as in `popglm.solve.certificate`: with r the
-residuals, G their gradient in Z, v the free weights under the strength σ of a ridge, g the gradient in these with that
-of their penalty, and θ = min(1, λ/‖G‖₂), by which r is dual feasible,
+How far the objective is above that minimum is bounded by a duality gap, as in `popglm.solve.walk.certificate`: with r
+the residuals, G their gradient in Z, v the free weights under the strength σ of a ridge, g the gradient in these with
+that of their penalty, and θ = min(1, λ/‖G‖₂), by which r is dual feasible,
 
     gap = λ‖Z‖_* + θ⟨G, Z⟩ + σ/2 ‖(1−θ)v + θg/σ‖² + min{(1−θ) loss above the saturated model's, (1−θ)² χ²},
 

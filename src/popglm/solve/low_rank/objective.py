@@ -14,9 +14,9 @@ from popglm.solve.low_rank.columns import columns_of
 from popglm.solve.low_rank.layout import Layout, Weights
 from popglm.solve.low_rank.metric import Axes, Metric
 from popglm.solve.low_rank.passes import Placed, gradient_sums, low_rank_sums, predictors, signal_sums
+from popglm.solve.passes.samples import Samples, Shape, Window
+from popglm.solve.passes.windows import Windows
 from popglm.solve.prepared import center_of
-from popglm.solve.samples import Samples, Shape, Window
-from popglm.solve.windows import Windows
 from popglm.statistics.families import Family
 from popglm.statistics.nuisance import estimate_parameters
 from popglm.statistics.responses import ResponseSums

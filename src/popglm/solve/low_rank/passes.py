@@ -1,4 +1,4 @@
-"""Passes over one window of rows, for a population with weights of low rank; see `popglm.solve.passes` for their form.
+"""Passes over one window of rows for weights of low rank; see `popglm.solve.passes.window_passes` for their form.
 
 X has the columns of the low-rank part first, ``m`` of them, then the common ones. ``own`` (n_neurons · n_gathered,
 n_samples) has the gathered columns of every neuron, one after the other, or is None where there are none, or X has
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from popglm.solve.passes import activity, counted_rows
-from popglm.solve.samples import Shape, Window
+from popglm.solve.passes.samples import Shape, Window
+from popglm.solve.passes.window_passes import activity, counted_rows
 from popglm.solve.sparse.rows import SparseBlock
 from popglm.statistics.families import Family
 

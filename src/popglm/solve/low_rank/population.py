@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from popglm.engines.protocol import Engine
-from popglm.solve.coordinates import product64
 from popglm.solve.folds import Part, order_by_fold
 from popglm.solve.low_rank.descent import Fitted, fit_rank, leading
 from popglm.solve.low_rank.layout import Layout
 from popglm.solve.low_rank.objective import LowRankObjective
+from popglm.solve.passes.coordinates import product64
+from popglm.solve.passes.samples import Samples
 from popglm.solve.prepared import SHORT_RANGE
-from popglm.solve.samples import Samples
 from popglm.solve.snapshot import UNKEPT, Checkpoint, State, inside, under
 from popglm.solve.sparse.rows import SparseRows, parts_of, some_rows
 from popglm.solve.stream import RowStream

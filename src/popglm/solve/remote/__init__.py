@@ -1,1 +1,1 @@
-"""Rows of one design on several workers: each sums over its own, and the sums are added up here."""
+"""Rows of one design on several workers: how they are reached, and asked for their parts of a sum."""

@@ -123,13 +123,13 @@ class RemoteRows(RowStream):
         return np.concatenate(self.ask("columns", [(kept,)] * len(self.shares)))
 
     def grams(self, parts: list[tuple[np.ndarray | None, Ranges]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """See `popglm.solve.coordinates.gram`, of weights (n_samples,) or None and ranges of several parts."""
+        """See `popglm.solve.passes.coordinates.gram`, of weights (n_samples,) or None and ranges of several parts."""
         return self._added("gram", [self._inside(s, ranges) for s, ranges in parts])
 
     def response_products(
         self, parts: list[tuple[np.ndarray, np.ndarray | None, np.ndarray, Ranges]]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """See `popglm.solve.sums.response_products`, of Y, weights, means and ranges of several parts."""
+        """See `popglm.solve.passes.sums.response_products`, of Y, weights, means and ranges of several parts."""
         return self._added(
             "response_products",
             [

@@ -25,7 +25,7 @@ Arguments = Sequence[tuple[Any, ...] | None]
 
 
 class Carrier(Protocol):
-    """How shares are reached, wherever they lie: each is a `popglm.solve.remote.share.Share`."""
+    """How shares are reached, wherever they lie: each is a `popglm.solve.share.Share`."""
 
     def place(self, shares: list[int]) -> None:
         """Begin shares anew, without anything but their rows; elsewhere, where their last place is gone."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from popglm.solve.compiling import compiled, inner_compiled
+from popglm.solve.compiled.compiling import compiled, inner_compiled
 
 __all__ = ["CompressedRows", "across", "along", "along_both"]
 

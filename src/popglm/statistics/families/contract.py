@@ -90,7 +90,7 @@ class Family(ABC):
     is_least_squares : bool
         ℓ is (y − η)²/2: moments of the samples say everything.
     has_exp_sums : bool
-        ℓ is exp(η) − yη: the sums of `popglm.solve.passes.exp_sums` say everything, at any intercept.
+        ℓ is exp(η) − yη: the sums of `popglm.solve.passes.window_passes.exp_sums` say everything, at any intercept.
     has_barrier : bool
         A sample with y > 0 needs η > 0, and one with y = 0 has a kink there.
     has_events : bool

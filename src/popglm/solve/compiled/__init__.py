@@ -1,0 +1,1 @@
+"""What numba makes of loops, and how it is kept."""

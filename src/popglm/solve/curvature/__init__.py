@@ -1,0 +1,1 @@
+"""The matrix B of local models: a Gram matrix, and curvature pairs."""

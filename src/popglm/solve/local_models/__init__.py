@@ -1,0 +1,1 @@
+"""Local models: of fits, and of single problems."""

@@ -1,0 +1,1 @@
+"""The smooth part of what is minimised: its value and gradient at one point per problem."""

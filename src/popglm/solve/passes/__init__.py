@@ -1,0 +1,1 @@
+"""What touches samples: passes over the rows of X, and the sums that come of them."""

@@ -1,0 +1,1 @@
+"""Minimisers of a local model under its penalty."""
