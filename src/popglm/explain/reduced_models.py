@@ -299,7 +299,7 @@ class Refits:
         index = self._index(known, np.concatenate([task.goal for task in tasks]))
         edges = np.cumsum([0, *(len(task.going) for task in tasks)])
         parts = [slice(*own) for own in pairwise(edges)]
-        coef = np.zeros((self._n_fits, *index.shape, p))
+        coef = np.zeros((self._n_fits, *index.shape, p), tasks[0].paths.coef.dtype)
         closed = np.ones((len(going), len(model.penalty_.block_sizes)), bool)
         for task, some in zip(tasks, parts, strict=True):
             # no start is NaN in all columns
