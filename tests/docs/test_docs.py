@@ -57,6 +57,19 @@ def test_the_map_of_the_code_names_every_file_and_no_other():
         assert (package / name).exists(), name
 
 
+def test_the_map_of_the_solver_has_every_folder_below_those_that_use_it():
+    text = (DOCS / "development.rst").read_text(encoding="utf-8")
+    text = text[text.index("Files of ``solve/``") : text.index("What a change touches")]
+    table = re.findall(r"^   \* - ``([a-z_]+)/``$", text, re.M)
+    solve = DOCS.parent / "src" / "popglm" / "solve"
+    assert sorted(table) == sorted(path.parent.name for path in solve.glob("*/__init__.py"))
+    assert sorted(table) == sorted(re.findall(r"^\*\*.+\*\* \(``([a-z_]+)/``\)$", text, re.M))
+    for folder in table:
+        code = "".join(path.read_text(encoding="utf-8") for path in (solve / folder).glob("*.py"))
+        used = set(re.findall(r"^ *from popglm\.solve\.([a-z_]+)[. ]", code, re.M))
+        assert not used.intersection(table[table.index(folder) + 1 :]), folder
+
+
 def test_every_feature_is_shown_by_tests_that_exist():
     with (DOCS / "features.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
