@@ -171,10 +171,14 @@ def far_from_zero(responses: np.ndarray) -> bool:
     >>> far_from_zero(x), far_from_zero(1e8 + x)
     (False, True)
     """
-    recorded = responses[:, ~np.isnan(responses).all(axis=0)]
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = np.abs(np.nanmean(recorded, axis=0)), np.nanstd(recorded, axis=0)
-        return bool(((deviation > 0) & (mean * np.finfo(np.float32).eps > ROUNDING * deviation)).any())
+        mean = responses.mean(axis=0)
+        if np.isnan(mean).any():
+            recorded = responses[:, ~np.isnan(responses).all(axis=0)]
+            mean, deviation = np.nanmean(recorded, axis=0), np.nanstd(recorded, axis=0)
+        else:
+            deviation = responses.std(axis=0)
+        return bool(((deviation > 0) & (np.abs(mean) * np.finfo(np.float32).eps > ROUNDING * deviation)).any())
 
 
 def check_vector(
